@@ -1,0 +1,79 @@
+# Every target sets up what it needs, in a virtual environment of the project's own, and redoes only what has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# What is tested is the installed wheel, so nothing outside the environment may lend its modules.
+unexport PYTHONPATH PYTHONHOME
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+
+# Directories count too: one changes when a file in it goes away.
+SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
+	$(wildcard README.md LICENSE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs wheel clean have-python have-cargo
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.wheel ## show the main job on this machine's own log
+	$(BIN)/tallystick demo
+
+test: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## run all tests, those in Python against the installed wheel
+	cargo test --release --locked --quiet -p tallystick-core
+	$(BIN)/pytest
+
+lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict src
+	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
+
+bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
+	$(BIN)/python bench/bench.py --write docs/benchmarks.md
+
+docs: $(VENV)/.group-docs ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.wheel ## build the wheel into dist/
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) dist site target .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench spec -name __pycache__ -prune -exec rm -rf {} +
+
+have-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed as $(PYTHON); name another with: make PYTHON=/path/to/python3" >&2; exit 1; }
+
+have-cargo:
+	@cargo --version >/dev/null 2>&1 && rustc --version >/dev/null 2>&1 || \
+		{ echo "cargo and rustc are needed; get them from https://rustup.rs" >&2; exit 1; }
+
+$(VENV)/.made: | have-python
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.group-%: $(VENV)/.made pyproject.toml
+	$(PIP) install --group $*
+	@touch $@
+
+# The stamp is as old as the start of the build, so that a source changed meanwhile counts as changed.
+$(VENV)/.wheel: $(SOURCES) $(VENV)/.group-build | have-cargo
+	@touch $@.new
+	rm -f dist/tallystick-*.whl
+	$(BIN)/maturin build --release --locked --auditwheel skip --interpreter $(BIN)/python --out dist
+	$(PIP) install --force-reinstall --no-deps dist/tallystick-*.whl
+	$(PIP) install dist/tallystick-*.whl
+	@mv $@.new $@
+
+ifeq ($(wildcard dist/tallystick-*.whl),)
+.PHONY: $(VENV)/.wheel
+endif

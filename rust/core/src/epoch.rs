@@ -1,0 +1,255 @@
+//! Which lines of one epoch were seen, where, and the tree over them.
+//!
+//! Lines come in any order and in any number of pieces. Neighbours are joined as soon as they touch,
+//! so what an intact epoch takes does not depend on its number of lines.
+
+use std::collections::BTreeMap;
+
+use crate::hash::Digest;
+use crate::tree::Stretch;
+
+/// Where a line was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Number of the file, as the caller counts.
+    pub file: u32,
+    /// Number of the chunk in its file.
+    pub chunk: u32,
+    /// Line in its chunk, from 0.
+    pub line: u32,
+    /// Byte offset of the line in its file.
+    pub offset: u64,
+}
+
+/// Neighbouring lines of an epoch that stood in one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// First index.
+    pub start: u32,
+    /// Index after the last.
+    pub end: u32,
+    /// Where the first index was read.
+    pub first: Place,
+    /// Where the last index was read.
+    pub last: Place,
+}
+
+/// Neighbouring lines of an epoch with the tree over them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Tree over the leaves.
+    pub tree: Stretch,
+    /// The run, file by file.
+    pub pieces: Vec<Piece>,
+}
+
+impl Run {
+    fn one(index: u16, leaf: Digest, place: Place) -> Self {
+        let start = u32::from(index);
+        let mut tree = Stretch::at(start);
+        tree.push(leaf);
+        Self { tree, pieces: vec![Piece { start, end: start + 1, first: place, last: place }] }
+    }
+
+    /// First index and the one after the last.
+    #[must_use]
+    pub fn range(&self) -> (u32, u32) {
+        self.tree.range()
+    }
+
+    fn join(&mut self, next: Run) {
+        self.tree.join(&next.tree);
+        let mut rest = next.pieces.into_iter();
+        // Pieces of one file grow together where they touch.
+        if let (Some(last), Some(first)) = (self.pieces.last_mut(), rest.next()) {
+            if last.first.file == first.first.file {
+                last.end = first.end;
+                last.last = first.last;
+            } else {
+                self.pieces.push(first);
+            }
+        }
+        self.pieces.extend(rest);
+    }
+}
+
+/// Runs that do not overlap, by their first index.
+pub type Layer = BTreeMap<u32, Run>;
+
+/// A position seen more often than this is looked at line by line in a second pass.
+const MAX_LAYERS: usize = 4;
+
+/// The lines of one epoch that were seen.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    /// Lines that came in order are gathered here before they go to a layer.
+    current: Option<Run>,
+    /// The first holds each position once; the others hold those that were seen again.
+    layers: Vec<Layer>,
+    /// Some position was seen more often than there are layers.
+    pub crowded: bool,
+}
+
+impl Lines {
+    /// Adds a line.
+    #[inline]
+    pub fn add(&mut self, index: u16, leaf: Digest, place: Place) {
+        if let Some(run) = &mut self.current {
+            let end = run.tree.range().1;
+            if end == u32::from(index)
+                && let Some(piece) = run.pieces.last_mut()
+                && piece.first.file == place.file
+            {
+                run.tree.push(leaf);
+                piece.end = end + 1;
+                piece.last = place;
+                return;
+            }
+        }
+        self.flush();
+        self.current = Some(Run::one(index, leaf, place));
+    }
+
+    /// Puts the gathered lines into their layer.
+    pub fn flush(&mut self) {
+        if let Some(run) = self.current.take() {
+            self.insert(run);
+        }
+    }
+
+    fn insert(&mut self, mut run: Run) {
+        let (start, end) = run.range();
+        for layer in &mut self.layers {
+            let before = layer.range(..=start).next_back().map(|(at, r)| (*at, r.range().1));
+            let after = layer.range(start..).next().map(|(at, _)| *at);
+            if before.is_some_and(|(_, e)| e > start) || after.is_some_and(|s| s < end) {
+                continue;
+            }
+            if after == Some(end)
+                && let Some(next) = layer.remove(&end)
+            {
+                run.join(next);
+            }
+            match before {
+                Some((at, e)) if e == start => {
+                    if let Some(left) = layer.get_mut(&at) {
+                        left.join(run);
+                    }
+                }
+                _ => {
+                    layer.insert(start, run);
+                }
+            }
+            return;
+        }
+        if self.layers.len() < MAX_LAYERS {
+            self.layers.push(Layer::from([(start, run)]));
+        } else {
+            self.crowded = true;
+        }
+    }
+
+    /// Takes in what another scan saw of the same epoch.
+    pub fn merge(&mut self, mut other: Lines) {
+        self.flush();
+        other.flush();
+        self.crowded |= other.crowded;
+        for layer in other.layers {
+            for (_, run) in layer {
+                self.insert(run);
+            }
+        }
+    }
+
+    /// Each position once.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.layers.first().into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Runs of positions that were seen again.
+    pub fn again(&self) -> impl Iterator<Item = &Run> {
+        self.layers.iter().skip(1).flat_map(BTreeMap::values)
+    }
+
+    /// The tree over the indices `0 .. n`, if they are all there and no other line touches them.
+    #[must_use]
+    pub fn below(&self, n: u32) -> Option<&Stretch> {
+        let first = self.runs().next()?;
+        (first.range() == (0, n)).then_some(&first.tree)
+    }
+
+    /// Number of different positions.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.runs().map(|r| u64::from(r.range().1 - r.range().0)).sum()
+    }
+
+    /// No line was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.layers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::sha256;
+    use crate::tree;
+
+    fn leaf(i: u16) -> Digest {
+        sha256(&[&i.to_be_bytes()])
+    }
+
+    fn place(file: u32, line: u32) -> Place {
+        Place { file, chunk: 0, line, offset: 0 }
+    }
+
+    #[test]
+    fn lines_in_any_order_give_the_same_tree_and_one_run() {
+        let n = 300u16;
+        let expected = tree::root(&(0..n).map(leaf).collect::<Vec<_>>());
+        for step in [1u16, 7, 131, 299] {
+            let mut lines = Lines::default();
+            for i in 0..n {
+                let index = (u32::from(i) * u32::from(step) % u32::from(n)) as u16;
+                lines.add(index, leaf(index), place(0, u32::from(index)));
+            }
+            lines.flush();
+            assert_eq!(lines.below(u32::from(n)).and_then(Stretch::root), Some(expected), "step {step}");
+            let pieces: Vec<_> = lines.runs().flat_map(|r| &r.pieces).collect();
+            assert_eq!(pieces.len(), 1);
+            assert_eq!((pieces[0].first.line, pieces[0].last.line), (0, 299));
+        }
+    }
+
+    #[test]
+    fn what_is_seen_again_goes_to_another_layer_and_memory_stays_bounded() {
+        let mut lines = Lines::default();
+        for round in 0..1000 {
+            lines.add(5, leaf(5), place(0, round));
+        }
+        lines.flush();
+        assert!(lines.crowded);
+        assert_eq!(lines.count(), 1);
+        assert_eq!(lines.again().count(), MAX_LAYERS - 1);
+    }
+
+    #[test]
+    fn merging_is_the_same_in_any_grouping() {
+        let part = |from: u16, to: u16, file: u32| {
+            let mut lines = Lines::default();
+            (from..to).for_each(|i| lines.add(i, leaf(i), place(file, u32::from(i))));
+            lines
+        };
+        let mut left = part(0, 10, 0);
+        left.merge(part(10, 20, 0));
+        left.merge(part(20, 30, 1));
+        let mut tail = part(20, 30, 1);
+        tail.merge(part(10, 20, 0));
+        let mut right = part(0, 10, 0);
+        right.merge(tail);
+        assert_eq!(left.layers, right.layers);
+        assert_eq!(left.runs().next().map(|r| r.pieces.len()), Some(2));
+    }
+}

@@ -1,0 +1,118 @@
+//! Text forms of bytes and numbers: `b64`, `num`, Bech32m (SPEC sections 2 and 3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bech32::primitives::checksum::Checksum;
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32m, Fe1024, Hrp};
+use std::ops::RangeInclusive;
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// Appends `b64(data)`.
+pub(crate) fn b64_push(data: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + data.len().div_ceil(3) * 4, 0);
+    // A slice of that size always holds the unpadded text.
+    let written = URL_SAFE_NO_PAD.encode_slice(data, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
+}
+
+/// `b64(data)` as a string.
+#[must_use]
+pub fn b64(data: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(data)
+}
+
+/// Decodes exactly `N` bytes; refuses padding, other letters, non-zero spare bits, other lengths.
+pub(crate) fn b64_fixed<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    if text.len() != (N * 4).div_ceil(3) {
+        return None;
+    }
+    let mut out = [0; N];
+    (URL_SAFE_NO_PAD.decode_slice(text, &mut out).ok()? == N).then_some(out)
+}
+
+/// Decodes `b64` of any length up to the caller's patience.
+pub(crate) fn b64_decode(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// `num`: decimal ASCII without leading zeros, at most `max`.
+pub(crate) fn num(text: &[u8], max: u64) -> Option<u64> {
+    let canonical = match text {
+        [] => false,
+        [b'0'] => true,
+        [first, ..] => *first != b'0' && text.len() <= 16,
+    };
+    if !canonical {
+        return None;
+    }
+    let mut value = 0u64;
+    for &digit in text {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+    }
+    (value <= max).then_some(value)
+}
+
+/// Bech32m (BIP 350) without its limit on length.
+enum LongBech32m {}
+
+impl Checksum for LongBech32m {
+    type MidstateRepr = u32;
+    type CorrectionField = Fe1024;
+    const ROOT_GENERATOR: Fe1024 = Bech32m::ROOT_GENERATOR;
+    const ROOT_EXPONENTS: RangeInclusive<usize> = Bech32m::ROOT_EXPONENTS;
+    const CODE_LENGTH: usize = usize::MAX;
+    const CHECKSUM_LENGTH: usize = Bech32m::CHECKSUM_LENGTH;
+    const GENERATOR_SH: [u32; 5] = Bech32m::GENERATOR_SH;
+    const TARGET_RESIDUE: u32 = Bech32m::TARGET_RESIDUE;
+}
+
+/// Bech32m text of `data` under the human-readable part `hrp`, in memory that is wiped.
+pub(crate) fn bech32m(hrp: &str, data: &[u8]) -> Result<Zeroizing<String>, Error> {
+    let hrp = Hrp::parse(hrp).map_err(|_| Error::Format("bad human-readable part".into()))?;
+    // Reserved once, so that no shorter copy is left behind by a reallocation.
+    let mut out = Zeroizing::new(String::with_capacity(hrp.len() + 8 + data.len().div_ceil(5) * 8));
+    bech32::encode_lower_to_fmt::<LongBech32m, _>(&mut *out, hrp, data)
+        .map_err(|_| Error::Format("text too long".into()))?;
+    Ok(out)
+}
+
+/// Decodes Bech32m text; the padding bits must be zero.
+pub(crate) fn bech32m_decode(hrp: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let checked = CheckedHrpstring::new::<LongBech32m>(text).ok()?;
+    checked.validate_segwit_padding().ok()?;
+    if checked.hrp().to_lowercase() != hrp {
+        return None;
+    }
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 5 / 8 + 1));
+    out.extend(checked.byte_iter());
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b64_refuses_padding_other_letters_and_spare_bits() {
+        assert_eq!(b64_fixed::<1>(b"AA"), Some([0]));
+        for bad in [&b"AB"[..], b"A=", b"A", b"AAA", b"A+", b"A\n", b"AA=="] {
+            assert_eq!(b64_fixed::<1>(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn num_refuses_what_is_not_canonical() {
+        assert_eq!(num(b"0", 9), Some(0));
+        assert_eq!(num(b"4294967295", u64::from(u32::MAX)), Some(4_294_967_295));
+        for bad in [&b""[..], b"00", b"01", b"+1", b"-1", b" 1", b"1 ", b"4294967296", b"99999999999999999999999"] {
+            assert_eq!(num(bad, u64::from(u32::MAX)), None, "{bad:?}");
+        }
+    }
+}

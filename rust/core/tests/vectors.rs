@@ -1,0 +1,177 @@
+//! The known answers of spec/vectors, byte for byte (SPEC sections 2 to 6).
+
+use serde_json::Value;
+use std::path::PathBuf;
+use tallystick_core::hash::{Digest, sha256};
+use tallystick_core::head::{Head, Mark};
+use tallystick_core::keys::VerificationKey;
+use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan};
+use tallystick_core::sealer::{Format, Sealer};
+use tallystick_core::secret::Secret;
+use tallystick_core::state::{SealingState, Setup};
+use tallystick_core::text::b64;
+use tallystick_core::tree;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors").join(name)
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
+}
+
+fn bytes32(hex: &Value) -> [u8; 32] {
+    hex::decode(hex.as_str().unwrap()).unwrap().try_into().unwrap()
+}
+
+fn set_up() -> Setup {
+    let known = json("keys.json");
+    let (mut v, mut s) = (bytes32(&known["V"]), bytes32(&known["S"]));
+    SealingState::setup("payments", Secret::take(&mut v), Secret::take(&mut s)).unwrap()
+}
+
+/// Carries out the steps of one log in inputs.json; gives its bytes and the heads that are listed.
+fn seal(log: &str) -> (Vec<u8>, Vec<String>) {
+    let inputs = json("inputs.json");
+    let log = &inputs["logs"][log];
+    let setup = set_up();
+    let (mut state, mut head, mut sealer) = (Some(setup.state), Some(setup.head), None::<Sealer>);
+    let (mut out, mut listed) = (Vec::new(), Vec::new());
+    for step in log["steps"].as_array().unwrap() {
+        let time = step["time"].as_u64().unwrap_or(0);
+        let done = step["do"].as_str().unwrap();
+        match (done, &mut sealer) {
+            ("open", _) => {
+                let opened = state.take().unwrap().open_chain(head.as_ref().unwrap(), time).unwrap();
+                state = Some(opened.next);
+                let mut new = opened.sealer;
+                new.set_format(if log["control"] == "json" { Format::Json } else { Format::Plain });
+                new.start_now(&mut out);
+                sealer = Some(new);
+            }
+            ("repeat", _) => panic!("this log is made of steps that are done once"),
+            ("entry", Some(s)) => {
+                let m = step["hex"].as_str().map(|h| hex::decode(h).unwrap()).unwrap();
+                s.seal(&m, time, &mut out).unwrap();
+            }
+            ("checkpoint", Some(s)) => match step["kind"].as_str().unwrap() {
+                "continues" => s.checkpoint(time, &mut out).unwrap(),
+                "closed" => s.close(time, &mut out).unwrap(),
+                "ended" => s.end(time, &mut out).unwrap(),
+                other => panic!("{other}"),
+            },
+            ("head", Some(s)) => {
+                let new = s.head().unwrap();
+                if step["listed"] == true {
+                    listed.push(new.to_text());
+                }
+                head = Some(new);
+            }
+            ("crash", _) => sealer = None,
+            ("burn", _) => {
+                let opened = state.take().unwrap().open_chain(head.as_ref().unwrap(), time).unwrap();
+                state = Some(opened.next);
+            }
+            (other, _) => panic!("unknown step {other}"),
+        }
+        // Every statement is followed by its head (SPEC section 6).
+        if let ("open" | "checkpoint", Some(s)) = (done, &sealer) {
+            head = s.head();
+        }
+    }
+    (out, listed)
+}
+
+#[test]
+fn sealing_the_inputs_gives_the_known_logs_and_heads() {
+    for form in ["plain", "json"] {
+        let (log, heads) = seal(&format!("{form}.log"));
+        let expected = std::fs::read(path(&format!("{form}.log"))).unwrap();
+        assert_eq!(String::from_utf8_lossy(&log), String::from_utf8_lossy(&expected));
+        let known = json(&format!("{form}.json"));
+        let known: Vec<String> = known["heads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|h| format!("tallyhead oedhcsck {} {}", h["text"].as_str().unwrap(), b64(&bytes32(&h["mac"]))))
+            .collect();
+        assert_eq!(known.len(), 22);
+        assert_eq!(heads, known);
+    }
+}
+
+#[test]
+fn the_setup_head_is_the_known_one() {
+    let known = &json("plain.json")["setup_head"];
+    let expected = format!("tallyhead oedhcsck {} {}", known[0].as_str().unwrap(), b64(&bytes32(&known[1])));
+    assert_eq!(set_up().head.to_text(), expected);
+}
+
+#[test]
+fn the_known_logs_verify_and_every_head_of_theirs_holds() {
+    for form in ["plain", "json"] {
+        let setup = set_up();
+        let known = json(&format!("{form}.json"));
+        for head in known["heads"].as_array().unwrap() {
+            let text = format!("tallyhead oedhcsck {} {}", head["text"].as_str().unwrap(), b64(&bytes32(&head["mac"])));
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(head.holds(&setup.key), Some(true), "{text}");
+            let other = text.replace("tallyhead oedhcsck 1.0.1", "tallyhead oedhcsck 1.0.2");
+            if other != text {
+                assert_eq!(Head::parse(other.as_bytes()).unwrap().holds(&setup.key), Some(false));
+            }
+        }
+        let data = std::fs::read(path(&format!("{form}.log"))).unwrap();
+        let mut keys = Keys::default();
+        keys.add(LogKeys::new(setup.key.public.clone(), Some(setup.key))).unwrap();
+        let input = Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false };
+        let mut summary = scan(&keys, &input, &Mode::All);
+        summary.settle(&keys);
+        assert_eq!(summary.events, []);
+        assert_eq!(summary.logs[&0].counts.sealed, known["lines"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn known_keys_texts_and_roots_hold() {
+    let known = json("keys.json");
+    let setup = set_up();
+    let text = &known["text"];
+    assert_eq!(setup.key.public.to_text().unwrap(), text["public_key"].as_str().unwrap());
+    assert_eq!(setup.key.public.log_id().as_str(), text["log_id"].as_str().unwrap());
+    assert_eq!(setup.key.to_text().unwrap().as_str(), text["verification_key"].as_str().unwrap());
+    assert_eq!(setup.key.public.root, bytes32(&known["keys"]["chain_root_0"]));
+    let narrowed = VerificationKey::parse(text["narrowed_2_3"].as_str().unwrap()).unwrap();
+    assert_eq!((narrowed.first(), narrowed.last(), narrowed.is_narrowed()), (2, 3, true));
+    assert_eq!(narrowed.to_text().unwrap().as_str(), text["narrowed_2_3"].as_str().unwrap());
+    // A head in chain 2 is judged by a key of chains 2 and 3 as by V; one in chain 1 is not judged.
+    let plain = json("plain.json");
+    for head in plain["heads"].as_array().unwrap() {
+        let text = format!("tallyhead oedhcsck {} {}", head["text"].as_str().unwrap(), b64(&bytes32(&head["mac"])));
+        let head = Head::parse(text.as_bytes()).unwrap();
+        let expected = (2..=3).contains(&head.mark.at.chain).then_some(true);
+        assert_eq!(head.holds(&narrowed), expected);
+    }
+    assert_eq!(set_up().head.holds(&narrowed), None);
+    assert_eq!(Mark::parse(b"1.0.0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), None);
+}
+
+#[test]
+fn known_trees_and_paths_hold() {
+    let known = json("keys.json");
+    let leaves = |n: u64| -> Vec<Digest> { (0..n as u32).map(|i| sha256(&[&[0], &i.to_be_bytes()])).collect() };
+    let trees = known["mth"].as_array().unwrap();
+    assert_eq!(trees.len(), 10);
+    for case in trees {
+        assert_eq!(tree::root(&leaves(case["n"].as_u64().unwrap())), bytes32(&case["root"]));
+    }
+    let paths = known["paths"].as_array().unwrap();
+    assert_eq!(paths.len(), 7);
+    for case in paths {
+        let all = leaves(case["n"].as_u64().unwrap());
+        let index = case["leaf"].as_u64().unwrap() as usize;
+        let path: Vec<Digest> = case["path"].as_array().unwrap().iter().map(bytes32).collect();
+        assert_eq!(tree::path(&all, index), path);
+        assert_eq!(tree::climb(all[index], index, all.len(), &path), Some(tree::root(&all)));
+    }
+}

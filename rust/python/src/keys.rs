@@ -1,0 +1,181 @@
+//! Keys and heads: secrets go from file descriptors to wiped memory without becoming Python objects.
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::BorrowedFd;
+use tallystick_core::head::{Head, Pin};
+use tallystick_core::keys::{PublicKey, VerificationKey};
+use tallystick_core::{Error, state};
+use zeroize::Zeroizing;
+
+use crate::{OrRaise as _, py_bytes};
+
+/// The caller's file, through a duplicate of its descriptor.
+#[allow(unsafe_code)]
+fn file(fd: i32) -> std::io::Result<File> {
+    if fd < 0 {
+        return Err(std::io::Error::from_raw_os_error(9)); // EBADF
+    }
+    // SAFETY: the descriptor is open for as long as the Python caller holds its file, which is for the
+    // whole call; a stale one makes the duplication fail and nothing else.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(File::from(borrowed.try_clone_to_owned()?))
+}
+
+/// Longest key text: a key for 10,000 chains.
+const MAX_KEY_TEXT: u64 = 600_000;
+
+/// Reads a small secret text to its end, into memory that is wiped.
+pub fn read_secret(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // Reserved once, so that growing leaves no copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(4096));
+    let mut source = file(fd)?.take(MAX_KEY_TEXT);
+    let mut block = Zeroizing::new([0; 4096]);
+    loop {
+        let count = source.read(&mut block[..])?;
+        if count == 0 {
+            return Ok(text);
+        }
+        if text.len() + count > text.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(text.capacity() * 2));
+            larger.extend_from_slice(&text);
+            text = larger;
+        }
+        text.extend_from_slice(&block[..count]);
+    }
+}
+
+/// Writes a secret text to a descriptor.
+pub fn write_secret(fd: i32, text: &str) -> std::io::Result<()> {
+    file(fd)?.write_all(text.as_bytes())
+}
+
+/// Reads a verification key text from a descriptor.
+pub fn read_verification_key(py: Python<'_>, fd: i32) -> PyResult<VerificationKey> {
+    let text = read_secret(fd)?;
+    let bad = || Error::Format("no verification key: it begins with tallysecret1 and is one line of text".into());
+    let text = std::str::from_utf8(&text).map_err(|_| bad()).or_raise(py)?;
+    VerificationKey::parse(text.trim_ascii()).or_raise(py)
+}
+
+pub fn random<const N: usize>() -> PyResult<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(&mut bytes[..]).map_err(|error| PyOSError::new_err(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// A key that encrypts another key or the sealing state.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct DataKey(pub state::DataKey);
+
+#[pymethods]
+impl DataKey {
+    /// A new random key.
+    #[staticmethod]
+    fn generate() -> PyResult<Self> {
+        Ok(Self(state::DataKey::take(&mut *random()?)))
+    }
+
+    /// Reads the text form from a file descriptor.
+    #[staticmethod]
+    fn read(fd: i32) -> PyResult<Self> {
+        let text = read_secret(fd)?;
+        state::DataKey::parse(&text).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// Reads the text form from a string.
+    #[staticmethod]
+    fn parse(text: &str) -> PyResult<Self> {
+        state::DataKey::parse(text.as_bytes()).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// Writes the text form and a line end to a file descriptor.
+    fn write(&self, fd: i32) -> PyResult<()> {
+        Ok(write_secret(fd, &self.0.to_text())?)
+    }
+
+    /// Encrypts another key; `context` is authenticated with it.
+    fn wrap<'py>(&self, py: Python<'py>, inner: &DataKey, context: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let wrapped = self.0.wrap(&inner.0, context, &*random()?).or_raise(py)?;
+        Ok(py_bytes(py, &wrapped))
+    }
+
+    /// Decrypts a key; `ValueError` if this key, the text or the context is not the right one.
+    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> PyResult<Self> {
+        self.0.unwrap(wrapped, context).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "DataKey(redacted)"
+    }
+}
+
+/// What a key text is, without showing it.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct KeyInfo {
+    secret: bool,
+    name: String,
+    log_id: String,
+    public_key: String,
+    first_chain: u32,
+    last_chain: u32,
+    narrowed: bool,
+}
+
+/// Tells what the key text behind a descriptor is.
+#[pyfunction]
+pub fn key_info(py: Python<'_>, fd: i32) -> PyResult<KeyInfo> {
+    let text = read_secret(fd)?;
+    let text = std::str::from_utf8(&text).unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default().trim_ascii();
+    let public = if first.get(..8).is_some_and(|t| t.eq_ignore_ascii_case("tallypub")) {
+        PublicKey::parse(first).or_raise(py)?
+    } else {
+        let key = VerificationKey::parse(text.trim_ascii()).or_raise(py)?;
+        return Ok(KeyInfo {
+            secret: true,
+            name: key.public.name.clone(),
+            log_id: key.public.log_id().to_string(),
+            public_key: key.public.to_text().or_raise(py)?,
+            first_chain: key.first(),
+            last_chain: key.last(),
+            narrowed: key.is_narrowed(),
+        });
+    };
+    Ok(KeyInfo {
+        secret: false,
+        log_id: public.log_id().to_string(),
+        public_key: public.to_text().or_raise(py)?,
+        name: public.name,
+        first_chain: 1,
+        last_chain: u32::MAX,
+        narrowed: false,
+    })
+}
+
+/// A position as Python sees it: chain, epoch, index.
+pub type At = (u32, u8, u16);
+
+/// Reads a head text: log id, position, hash of its statement. Its mac is not shown.
+#[pyfunction]
+pub fn parse_head<'py>(py: Python<'py>, text: &[u8]) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
+    let head = Head::parse(text).or_raise(py)?;
+    let at = head.mark.at;
+    Ok((head.log.to_string(), (at.chain, at.epoch, at.index), py_bytes(py, &head.mark.hash)))
+}
+
+/// Reads a pin text: log id, position, hash of its statement.
+#[pyfunction]
+pub fn parse_pin<'py>(py: Python<'py>, text: &[u8]) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
+    let pin = Pin::parse(text).or_raise(py)?;
+    Ok((pin.log.to_string(), (pin.at.chain, pin.at.epoch, pin.at.index), py_bytes(py, &pin.hash)))
+}
+
+/// A head text as a bytearray, which its holder wipes after use.
+pub fn head_text<'py>(py: Python<'py>, head: &Head) -> Bound<'py, PyByteArray> {
+    let text = Zeroizing::new(head.to_text());
+    PyByteArray::new(py, text.as_bytes())
+}

@@ -1,0 +1,50 @@
+//! The Python binding of tallystick-core and nothing else: types in, types out, one place for errors.
+
+#![deny(unsafe_code)]
+
+mod keys;
+mod seal;
+mod verify;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tallystick_core::Error;
+
+/// Turns an error of the core into the exception of `tallystick.errors` that a caller can act on.
+fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    let name = match error {
+        Error::Format(_) => "FormatError",
+        Error::Custody(_) => "CustodyError",
+        Error::Seal(_) => "SealError",
+    };
+    let exception = py.import("tallystick.errors").and_then(|m| m.getattr(name)?.call1((error.to_string(),)));
+    match exception {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// A result of the core as a result of Python.
+trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for Result<T, Error> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| raise(py, &error))
+    }
+}
+
+fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, data)
+}
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
+    #[pymodule_export]
+    use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
+    #[pymodule_export]
+    use crate::verify::{ChainFacts, Chunk, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan};
+}

@@ -1,0 +1,452 @@
+//! Scan, merge and what the merged summary says.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::sync::Arc;
+use tallystick_core::facts;
+use tallystick_core::head::Head;
+use tallystick_core::keys::PublicKey;
+use tallystick_core::line::Position;
+use tallystick_core::scan::{self as core_scan, LogKeys};
+use tallystick_core::statement::{Body, Kind as Ending};
+use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
+
+use crate::keys::{At, read_secret, read_verification_key};
+use crate::{OrRaise as _, py_bytes};
+
+fn at(position: Position) -> At {
+    (position.chain, position.epoch, position.index)
+}
+
+fn position(at: At) -> Position {
+    Position::new(at.0, at.1, at.2)
+}
+
+/// The logs that are verified together. Filled first, then only read.
+#[pyclass(module = "tallystick._core")]
+pub struct Keys {
+    inner: Arc<core_scan::Keys>,
+}
+
+#[pymethods]
+impl Keys {
+    #[new]
+    fn new() -> Self {
+        Self { inner: Arc::default() }
+    }
+
+    /// Adds the log of the verification key behind a descriptor; gives its number.
+    fn add_key(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
+        let key = read_verification_key(py, fd)?;
+        self.add(py, LogKeys::new(key.public.clone(), Some(key)))
+    }
+
+    /// Adds the log of a public file behind a descriptor; gives its number.
+    fn add_public(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
+        let text = read_secret(fd)?;
+        let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
+        let first = std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+        let public = PublicKey::parse(first).or_raise(py)?;
+        let known = self.inner.logs().iter().position(|log| log.public == public);
+        let number = match known {
+            Some(number) => number,
+            None => self.add(py, LogKeys::new(public, None))?,
+        };
+        for open in lines {
+            self.inner.logs()[number].learn_open(open).or_raise(py)?;
+        }
+        Ok(number)
+    }
+
+    /// Name, log id, has a verification key, it is narrowed, first and last chain that it covers; by number.
+    fn logs(&self) -> Vec<(String, String, bool, bool, u32, u32)> {
+        let info = |log: &LogKeys| {
+            let (first, last) = log.secret.as_ref().map_or((1, u32::MAX), |k| (k.first(), k.last()));
+            let narrowed = log.secret.as_ref().is_some_and(tallystick_core::keys::VerificationKey::is_narrowed);
+            (log.public.name.clone(), log.log_id().to_string(), log.secret.is_some(), narrowed, first, last)
+        };
+        self.inner.logs().iter().map(info).collect()
+    }
+
+    /// Does the head's mac hold? `None` where the key cannot tell.
+    fn head_holds(&self, py: Python<'_>, log: usize, head: &[u8]) -> PyResult<Option<bool>> {
+        let head = Head::parse(head).or_raise(py)?;
+        Ok(self.inner.logs().get(log).and_then(|log| head.holds(log.secret.as_ref()?)))
+    }
+}
+
+impl Keys {
+    fn add(&mut self, py: Python<'_>, log: LogKeys) -> PyResult<usize> {
+        let busy = || tallystick_core::Error::Format("keys cannot be added while a scan runs".into());
+        let keys = Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?;
+        keys.add(log).or_raise(py)?;
+        Ok(keys.logs().len() - 1)
+    }
+}
+
+/// An epoch as Python sees it: log number, chain, epoch.
+type Epoch = (u32, u32, u8);
+
+/// What a scan looks for.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Mode(core_scan::Mode);
+
+#[pymethods]
+impl Mode {
+    /// Everything.
+    #[staticmethod]
+    fn all() -> Self {
+        Self(core_scan::Mode::All)
+    }
+
+    /// These epochs, in the RFC 8785 form of their lines.
+    #[staticmethod]
+    fn canonical(epochs: Vec<Epoch>) -> Self {
+        Self(core_scan::Mode::Canonical(epochs.into_iter().collect()))
+    }
+
+    /// Each line of these epochs.
+    #[staticmethod]
+    fn detail(epochs: Vec<Epoch>) -> Self {
+        Self(core_scan::Mode::Detail(epochs.into_iter().collect()))
+    }
+}
+
+/// Where a line was read: file, chunk, line in the chunk (from 0), byte offset in the file.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[derive(Clone, Copy)]
+pub struct Place {
+    file: u32,
+    chunk: u32,
+    line: u32,
+    offset: u64,
+}
+
+impl From<tallystick_core::epoch::Place> for Place {
+    fn from(place: tallystick_core::epoch::Place) -> Self {
+        Self { file: place.file, chunk: place.chunk, line: place.line, offset: place.offset }
+    }
+}
+
+/// Lines that are not as they should be and stood together.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Event {
+    kind: &'static str,
+    why: String,
+    log: Option<u32>,
+    place: Place,
+    count: u64,
+    first: Option<At>,
+    last: Option<At>,
+    before: Option<(u32, At)>,
+    after: Option<(u32, At)>,
+}
+
+fn kind_name(kind: &Kind) -> (&'static str, String) {
+    let word = |why: &Why| {
+        match why {
+            Why::Tag => "tag",
+            Why::Prefix => "prefix",
+            Why::Misfit => "misfit",
+            Why::Reach => "reach",
+            Why::Stranger => "stranger",
+            Why::Path => "path",
+            Why::Cert => "cert",
+            Why::Signature => "signature",
+            Why::NoOpen => "no open",
+        }
+        .to_string()
+    };
+    match kind {
+        Kind::Unsealed => ("unsealed", String::new()),
+        Kind::Foreign(id) => ("foreign", id.to_string()),
+        Kind::Altered(why) => ("altered", word(why)),
+        Kind::BadStatement(why) => ("bad statement", word(why)),
+        Kind::OlderOpenLacking => ("older open lacking", String::new()),
+        Kind::Redacted => ("redacted", String::new()),
+        Kind::RedactedFalse => ("redacted false", String::new()),
+        Kind::Reordered => ("reordered", String::new()),
+        Kind::Reserialized => ("reserialized", String::new()),
+        Kind::Narrowed => ("narrowed", String::new()),
+    }
+}
+
+fn neighbour(n: Neighbour) -> Option<(u32, At)> {
+    n.map(|(log, p)| (log, at(p)))
+}
+
+/// A statement that holds.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Statement {
+    at: At,
+    hash: Py<PyBytes>,
+    time: u64,
+    place: Place,
+    proved: bool,
+    /// An open's prev: position, hash, and whether its proof is right (`None`: cannot be told).
+    prev: Option<(At, Py<PyBytes>, Option<bool>)>,
+    /// `continues`, `closed`, `ended`; `None` for an open.
+    ending: Option<&'static str>,
+}
+
+fn statement(py: Python<'_>, record: &Record) -> Statement {
+    let (prev, ending) = match record.body {
+        Body::Open { prev } => {
+            (Some((at(prev.mark.at), py_bytes(py, &prev.mark.hash).unbind(), record.proof)), None)
+        }
+        Body::Checkpoint { kind, .. } => (None, Some(kind.word())),
+    };
+    Statement {
+        at: at(record.at),
+        hash: py_bytes(py, &record.hash).unbind(),
+        time: record.time,
+        place: record.place.into(),
+        proved: record.proved,
+        prev,
+        ending,
+    }
+}
+
+/// What is known of one chain.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct ChainFacts {
+    first: At,
+    first_place: Place,
+    last: At,
+    last_place: Place,
+    lines: u64,
+    checkpoints: u64,
+    open: Option<Py<Statement>>,
+    ending: Option<Py<Statement>>,
+    times: Option<(u64, u64)>,
+    /// Epochs whose R does not match: epoch, n, place of the checkpoint.
+    altered: Vec<(u8, u16, Place)>,
+    /// Epochs that no R covers: epoch, lines, place of the first.
+    uncovered: Vec<(u8, u64, Place)>,
+    /// Contradictions: kind, position, place.
+    clashes: Vec<(&'static str, At, Place)>,
+}
+
+/// Absent positions of one chain; `to` is `None` if nobody knows how many lines the epoch had.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Gap {
+    start: At,
+    to: Option<At>,
+    before: Option<Place>,
+    after: Option<Place>,
+}
+
+/// A position that was seen more than once.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Double {
+    log: u32,
+    start: At,
+    to: At,
+    count: u64,
+    one_file: bool,
+    fork: bool,
+    place: Place,
+}
+
+/// One chunk of a file.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Chunk {
+    file: u32,
+    chunk: u32,
+    lines: u64,
+    counted: u64,
+    size: u64,
+    /// Log number, first position and its place, last position; by log.
+    edges: Vec<(u32, At, Place, At)>,
+    first: Option<(u32, At)>,
+    last: Option<(u32, At)>,
+    /// Line and beginning of a broken last line without a line end.
+    fragment: Option<(u32, Py<PyBytes>)>,
+}
+
+/// What a scan of some bytes found, or of many.
+#[pyclass(module = "tallystick._core")]
+pub struct Summary(summary::Summary);
+
+#[pymethods]
+impl Summary {
+    #[new]
+    fn new() -> Self {
+        Self(summary::Summary::default())
+    }
+
+    /// Takes in another summary, which is empty afterwards.
+    fn merge(&mut self, py: Python<'_>, other: &mut Summary) {
+        let other = std::mem::take(&mut other.0);
+        py.detach(|| self.0.merge(other));
+    }
+
+    /// Judges what had to wait for the whole input.
+    fn settle(&mut self, py: Python<'_>, keys: &Keys) {
+        let keys = keys.inner.clone();
+        py.detach(|| self.0.settle(&keys));
+    }
+
+    /// Epochs to scan once more in the RFC 8785 form of their lines.
+    fn rewritten(&self, keys: &Keys) -> Vec<Epoch> {
+        self.0.rewritten(&keys.inner).into_iter().collect()
+    }
+
+    /// Takes over those epochs of a second scan whose R matches in it.
+    fn adopt(&mut self, other: &mut Summary) {
+        self.0.adopt(std::mem::take(&mut other.0));
+    }
+
+    /// Epochs that must be looked at line by line, with their number of lines.
+    fn doubtful(&self) -> Vec<(Epoch, u64)> {
+        self.0.doubtful()
+    }
+
+    /// Positions that were seen more than once.
+    fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
+        let double = |d: facts::Double| Double {
+            log: d.log,
+            start: at(d.from),
+            to: at(d.to),
+            count: d.count,
+            one_file: d.one_file,
+            fork: d.fork,
+            place: d.place.into(),
+        };
+        self.0.doubles(&keys.inner).into_iter().map(double).collect()
+    }
+
+    /// Bad lines, in groups.
+    fn events(&self) -> Vec<Event> {
+        let event = |e: &summary::Event| {
+            let (kind, why) = kind_name(&e.kind);
+            Event {
+                kind,
+                why,
+                log: e.log,
+                place: e.place.into(),
+                count: e.count,
+                first: e.first.map(at),
+                last: e.last.map(at),
+                before: neighbour(e.before),
+                after: neighbour(e.after),
+            }
+        };
+        self.0.events.iter().map(event).collect()
+    }
+
+    /// Bad lines beyond those told one by one: kind, reason, lines.
+    fn untold(&self) -> Vec<(&'static str, String, u64)> {
+        let untold = |(kind, count): (&Kind, &u64)| {
+            let (kind, why) = kind_name(kind);
+            (kind, why, *count)
+        };
+        self.0.untold.iter().map(untold).collect()
+    }
+
+    /// Chunks, by file and number.
+    fn chunks(&self, py: Python<'_>) -> Vec<Chunk> {
+        let chunk = |(id, c): (&(u32, u32), &summary::Chunk)| Chunk {
+            file: id.0,
+            chunk: id.1,
+            lines: c.lines,
+            counted: c.counted,
+            size: c.bytes,
+            edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
+            first: neighbour(c.first),
+            last: neighbour(c.last),
+            fragment: c.fragment.as_ref().map(|(line, text)| (*line, py_bytes(py, text).unbind())),
+        };
+        self.0.chunks.iter().map(chunk).collect()
+    }
+
+    /// Sealed, reserialized, redacted and narrowed lines of a log.
+    fn counts(&self, log: u32) -> (u64, u64, u64, u64) {
+        let counts = self.0.logs.get(&log).map(|l| l.counts).unwrap_or_default();
+        (counts.sealed, counts.reserialized, counts.redacted, counts.narrowed)
+    }
+
+    /// Chains of a log of which a line was seen, with what is known of them.
+    fn chains(&self, py: Python<'_>, log: u32, with_v: bool) -> PyResult<Vec<(u32, ChainFacts)>> {
+        let mut chains = Vec::new();
+        let Some(log) = self.0.logs.get(&log) else { return Ok(chains) };
+        for (number, chain) in &log.chains {
+            if let Some(facts) = chain.facts(*number, with_v) {
+                chains.push((*number, chain_facts(py, &facts)?));
+            }
+        }
+        Ok(chains)
+    }
+
+    /// Absent positions of a chain from `start` to its last line, or to `end` (not included) if that is later.
+    fn gaps(&self, log: u32, start: At, end: Option<At>) -> Vec<Gap> {
+        let chain = self.0.logs.get(&log).and_then(|l| l.chains.get(&start.0));
+        let gap = |g: facts::Gap| Gap {
+            start: at(g.from),
+            to: g.to.map(at),
+            before: g.before.map(Place::from),
+            after: g.after.map(Place::from),
+        };
+        let gaps = chain.map(|c| c.gaps(start.0, position(start), end.map(position))).unwrap_or_default();
+        gaps.into_iter().map(gap).collect()
+    }
+
+    /// The newest statement before a position of its chain.
+    fn statement_before(&self, py: Python<'_>, log: u32, at: At) -> Option<Statement> {
+        let chain = self.0.logs.get(&log)?.chains.get(&at.0)?;
+        chain.statement_before(position(at)).map(|r| statement(py, r))
+    }
+
+    /// The statement at a position.
+    fn statement_at(&self, py: Python<'_>, log: u32, at: At) -> Option<Statement> {
+        let chain = self.0.logs.get(&log)?.chains.get(&at.0)?;
+        chain.statement_at(position(at)).map(|r| statement(py, r))
+    }
+}
+
+fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts> {
+    let some = |record: Option<&Record>| record.map(|r| Py::new(py, statement(py, r))).transpose();
+    let clash = |clash: &facts::Clash| match clash {
+        facts::Clash::Prev => "prev",
+        facts::Clash::AfterClosed => "after closed",
+        facts::Clash::AfterCheckpoint => "after checkpoint",
+        facts::Clash::Cert => "cert",
+        facts::Clash::Fork => "fork",
+    };
+    let ending = facts.ending.as_ref().filter(|(kind, _)| *kind != Ending::Continues).map(|(_, record)| record);
+    Ok(ChainFacts {
+        first: at(facts.first.0),
+        first_place: facts.first.1.into(),
+        last: at(facts.last.0),
+        last_place: facts.last.1.into(),
+        lines: facts.lines,
+        checkpoints: facts.checkpoints,
+        open: some(facts.open.as_ref())?,
+        ending: some(ending)?,
+        times: facts.times,
+        altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
+        uncovered: facts.uncovered.iter().map(|(e, n, p)| (*e, *n, (*p).into())).collect(),
+        clashes: facts.clashes.iter().map(|(c, p, place)| (clash(c), at(*p), (*place).into())).collect(),
+    })
+}
+
+/// Scans whole lines of a file: the first `end` bytes of `data`.
+#[pyfunction]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false))]
+#[allow(clippy::too_many_arguments)] // each says where the bytes stand; Python names them
+pub fn scan(
+    py: Python<'_>,
+    keys: &Keys,
+    mode: &Mode,
+    data: &[u8],
+    end: usize,
+    file: u32,
+    chunk: u32,
+    offset: u64,
+    cut: bool,
+) -> Summary {
+    let keys = keys.inner.clone();
+    let data = &data[..end.min(data.len())];
+    let input = core_scan::Input { data, file, chunk, offset, cut };
+    Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0)))
+}

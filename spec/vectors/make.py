@@ -1,0 +1,777 @@
+#!/usr/bin/env python3
+"""A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
+
+    python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
+    python spec/vectors/make.py --write      write inputs.json and defects.json anew; the known answers never change
+    python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
+           [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
+
+It erases nothing and keeps no state between runs: it is for vectors and tests, never for a log that matters.
+
+inputs.json: per log a list of steps, done in order:
+    {"do": "open", "time": ms}                        the next chain begins
+    {"do": "entry", "hex": "…"}                       one line of the application; a CR at its end is dropped
+    {"do": "checkpoint", "kind": "…", "time": ms}     continues, closed or ended
+    {"do": "head"}                                    the store's head is rewritten (every statement does that, too);
+                                                      with "listed": true it stands in the .json file of the log
+    {"do": "crash"}, {"do": "burn"}                   the chain ends without `closed`; a number is used up
+    {"do": "repeat", "count": n, "time_step": ms, "steps": […]}   the same steps n times, each time so much later
+A log is `keep_chains` of what that gives, where it says so.
+"""
+import argparse
+import json
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import check  # noqa: E402  (this file runs from anywhere)
+from check import H, b64, derive, dotted, mac, mth, seal_line  # noqa: E402
+
+SETUP_HEAD = "0.0.0." + b64(bytes(32))
+
+
+# ---- section 3 ------------------------------------------------------------------------------------------------------
+
+def signer(seed):
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def public_of(seed):
+    return signer(seed).public_key().public_bytes_raw()
+
+
+@lru_cache(maxsize=None)
+def chain_link(secret, chain):
+    """A[chain] from V, B[chain] from S."""
+    link = derive(secret, "chains")
+    for _ in range(chain - 1):
+        link = derive(link, "next")
+    return link
+
+
+def chain_seed(S, chain):
+    return derive(chain_link(S, chain), "chain key")
+
+
+@lru_cache(maxsize=None)
+def epoch_seeds(S, chain):
+    link, seeds = derive(chain_link(S, chain), "epochs"), []
+    for _ in range(256):
+        seeds.append(derive(link, "epoch key"))
+        link = derive(link, "next")
+    return tuple(seeds)
+
+
+def leaf_hashes(datas):
+    return [H(b"\x00" + data) for data in datas]
+
+
+@lru_cache(maxsize=None)
+def epoch_leaves(S, chain):
+    return tuple(leaf_hashes(map(public_of, epoch_seeds(S, chain))))
+
+
+@lru_cache(maxsize=None)
+def chain_leaves(S, generation):
+    return tuple(leaf_hashes(public_of(chain_seed(S, 256 * generation + i)) for i in range(1, 257)))
+
+
+def chain_root(S, generation):
+    return mth(list(chain_leaves(S, generation)))
+
+
+def inclusion_path(leaves, index):
+    """RFC 6962 section 2.1.1, from the leaf up."""
+    if len(leaves) < 2:
+        return []
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < split:
+        return inclusion_path(leaves[:split], index) + [mth(leaves[split:])]
+    return inclusion_path(leaves[split:], index - split) + [mth(leaves[:split])]
+
+
+def bech32m(hrp, data):
+    letters, bits = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", "".join(f"{byte:08b}" for byte in data)
+    values = [int(bits[i:i + 5].ljust(5, "0"), 2) for i in range(0, len(bits), 5)]
+    check_value = 1
+    for value in [ord(x) >> 5 for x in hrp] + [0] + [ord(x) & 31 for x in hrp] + values + [0] * 6:
+        top, check_value = check_value >> 25, (check_value & 0x1FFFFFF) << 5 ^ value
+        for i, factor in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check_value ^= factor if top >> i & 1 else 0
+    check_value ^= 0x2BC830A3
+    return hrp + "1" + "".join(letters[x] for x in values + [check_value >> 5 * (5 - i) & 31 for i in range(6)])
+
+
+def public_text(P, name):
+    return bech32m("tallypub", P + name.encode())
+
+
+def secret_text(P, name, keys, first=1, last=2**32 - 1, scope=0):
+    """Scope 0: keys = [V]. Scope 1, narrowed: keys = C[first] … C[last]."""
+    numbers = first.to_bytes(4, "big") + last.to_bytes(4, "big")
+    return bech32m("tallysecret", bytes([scope]) + P + numbers + b"".join(keys) + name.encode())
+
+
+# ---- sections 4 to 6 ------------------------------------------------------------------------------------------------
+
+class Sealer:
+    """One log from its set-up on: V, S, the head as the key store holds it, and the lines that came out."""
+
+    def __init__(self, V, S, name, control="plain"):
+        self.V, self.S, self.name, self.control = V, S, name, control
+        self.P = chain_root(S, 0)
+        self.log_id = check.Key(self.P, name).log_id
+        self.chain, self.lines, self.listed = 0, [], []
+        self.head, self.head_mac = SETUP_HEAD, mac(derive(V, "head"), SETUP_HEAD.encode())
+
+    def certificate(self):
+        epoch_root, generation = mth(list(epoch_leaves(self.S, self.chain))), (self.chain - 1) // 256
+        seed, next_root = chain_seed(self.S, self.chain), chain_root(self.S, generation + 1)
+        path = b"".join(inclusion_path(list(chain_leaves(self.S, generation)), (self.chain - 1) % 256))
+        text = f"tallystick/v1 chain {self.name} {self.log_id} {self.chain} {b64(epoch_root)} {b64(next_root)}"
+        parts = epoch_root, next_root, public_of(seed), path, signer(seed).sign(text.encode())
+        return ".".join(map(b64, parts))
+
+    def burn(self):
+        self.chain += 1
+
+    def open(self, time):
+        self.chain += 1
+        self.epoch_link = derive(derive(chain_link(self.V, self.chain), "chain"), "epochs")
+        self.epoch, self.cert = 0, self.certificate()
+        self.begin_epoch()
+        proof = mac(self.head_mac, f"open {self.chain}".encode())[:16]
+        self.statement(f"open {self.name} {self.log_id} {self.chain} {time} {self.head}.{b64(proof)} {self.cert}",
+                       chain_seed(self.S, self.chain))
+        self.keep_head()
+
+    def begin_epoch(self):
+        self.key, self.index, self.leaves = derive(self.epoch_link, "entry"), 0, []
+
+    def line(self, m, mark=b"\x02"):
+        line_hash = H(mark + m)
+        tag = mac(self.key, line_hash)[:16]
+        s = f"{self.log_id}.{self.chain}.{self.epoch}.{self.index}.{len(m)}.{b64(tag)}"
+        self.lines.append(seal_line(m, s.encode()))
+        self.leaves += leaf_hashes([tag + line_hash])
+        self.key, self.index = H(self.key), self.index + 1
+
+    def entry(self, m):
+        self.line(m.removesuffix(b"\r"))
+
+    def statement(self, fields, seed):
+        body = ("tallystick/v1 " + fields).encode()
+        text = body + b" " + b64(signer(seed).sign(body)).encode()
+        self.newest = H(text)
+        self.line(text if self.control == "plain" else b'{"tallystick":"' + text + b'"}', b"\x03")
+
+    def checkpoint(self, kind, time):
+        seed = epoch_seeds(self.S, self.chain)[self.epoch]
+        path = b"".join(inclusion_path(list(epoch_leaves(self.S, self.chain)), self.epoch))
+        self.statement(f"checkpoint {self.name} {self.log_id} {self.chain} {self.epoch} {len(self.leaves)} "
+                       f"{b64(mth(self.leaves))} {b64(self.newest)} {time} {kind} {self.cert} {b64(public_of(seed))} "
+                       f"{b64(path)}", seed)
+        if kind == "continues":
+            self.epoch, self.epoch_link = self.epoch + 1, derive(self.epoch_link, "next")
+            self.begin_epoch()
+        self.keep_head()
+
+    def keep_head(self):
+        self.head = f"{self.chain}.{self.epoch}.{self.index}.{b64(self.newest)}"
+        self.head_mac = mac(derive(self.key, "head"), self.head.encode())
+
+    def head_text(self):
+        return f"tallyhead {self.log_id} {self.head} {b64(self.head_mac)}"
+
+    def do(self, step, later=0):
+        what, time = step["do"], step.get("time", 0) + later
+        if what == "open":
+            self.open(time)
+        elif what == "entry":
+            self.entry(bytes.fromhex(step["hex"]))
+        elif what == "checkpoint":
+            self.checkpoint(step["kind"], time)
+        elif what == "head":
+            self.keep_head()
+            self.listed += [(self.head, self.head_mac)] * step.get("listed", False)
+        elif what == "burn":
+            self.burn()
+        elif what == "repeat":
+            for i in range(step["count"]):
+                for inner in step["steps"]:
+                    self.do(inner, later + i * step["time_step"])
+        elif what != "crash":  # the next step simply opens another chain
+            raise ValueError(what)
+
+
+def redacted_line(V, line, mark=b"\x02"):
+    """Section 4, by a holder of V."""
+    seal, m = check.as_bytes(line)
+    chain, epoch, index = seal.pos
+    leaf = H(b"\x00" + seal.tag + H(mark + m))
+    r = mac(derive(entry_key(V, chain, epoch, index), "redact"), leaf)[:16]
+    s = f"{seal.log_id}.{dotted(seal.pos)}.~{b64(leaf)}.{b64(r)}".encode()
+    return seal_line(b'{"redacted":true}' if line.endswith(b'"}') else b"[redacted]", s)
+
+
+def entry_key(V, chain, epoch, index):
+    key = derive(derive(chain_link(V, chain), "chain"), "epochs")
+    for _ in range(epoch):
+        key = derive(key, "next")
+    key = derive(key, "entry")
+    for _ in range(index):
+        key = H(key)
+    return key
+
+
+# ---- the known answers ----------------------------------------------------------------------------------------------
+
+V, S, NAME, T = bytes(range(32)), bytes(range(32, 64)), "payments", 1795401650000
+
+
+def entry(m):
+    return {"do": "entry", "hex": m.hex()}
+
+
+def checkpoint(kind, time):
+    return {"do": "checkpoint", "kind": kind, "time": time}
+
+
+def payment_steps():
+    """The steps of plain.log and json.log: odd lines, look-alikes, an empty epoch, a crash, a burned chain."""
+    odd = [b"user=alice action=login ok=true", b"", b"tab\there", b"ends with cr\r",
+           "unicode \u2028 é 🔐".encode(), b"raw \xff\xfe bytes",
+           b"text with fake tally=oedhcsck.1.0.1.5.AAAAAAAAAAAAAAAAAAAAAA", b'{"a":1,"b":"x"}', b"{}", b"{ }",
+           b'{"a":1 }', b"{bad json}", b'{"tally":"mine"}', b'{"nested":{"tally":1}}', b'{"x":1} ',
+           b"tallystick/v1 checkpoint payments aaaaaaaa 1 0 3 look-alike",
+           b'{"tallystick":"tallystick/v1 open look-alike"}']
+    head = {"do": "head", "listed": True}
+    steps = [{"do": "open", "time": T}, head]
+    for m in odd:
+        steps += [entry(m), head]
+    steps += [checkpoint("continues", T + 1), head, checkpoint("continues", T + 2), head]
+    steps += [entry(f"second epoch entry {i}".encode()) for i in range(5)] + [checkpoint("closed", T + 3), head]
+    steps += [{"do": "open", "time": T + 4}] + [entry(f"entry {i} before a crash".encode()) for i in range(3)]
+    steps += [{"do": "head"}, {"do": "crash"}, {"do": "burn"}, {"do": "open", "time": T + 5}]
+    return steps + [entry(b"after the crash"), checkpoint("ended", T + 6), head]
+
+
+def inputs():
+    one_line = [{"do": "open", "time": T}, entry(b"one line"), checkpoint("closed", T)]
+    return {
+        "about": "what goes into the logs beside this file; the steps are described at the top of make.py",
+        "V": V.hex(), "S": S.hex(), "name": NAME,
+        "logs": {"plain.log": {"control": "plain", "steps": payment_steps()},
+                 "json.log": {"control": "json", "steps": payment_steps()},
+                 "generation.log": {"control": "plain", "keep_chains": [256, 257], "steps": [
+                     {"do": "repeat", "count": 257, "time_step": 1, "steps": one_line}]}},
+    }
+
+
+def sealed(log):
+    sealer = Sealer(V, S, NAME, log["control"])
+    for step in log["steps"]:
+        sealer.do(step)
+    return sealer
+
+
+def log_bytes(sealer, keep_chains=None):
+    def kept(line):
+        return not keep_chains or check.read_line("", 0, line, sealer.log_id).pos[0] in keep_chains
+    return b"".join(line + b"\n" for line in sealer.lines if kept(line))
+
+
+def log_answers(sealer):
+    note = ("times are T=1795401650000 plus 0..6; before the crash of chain 2 a head was written; chain 3 was burned "
+            "(state written, no line), so the last chain is 4")
+    return {"control_lines": sealer.control, "heads": [{"text": a, "mac": b.hex()} for a, b in sealer.listed],
+            "lines": len(sealer.lines), "note": note,
+            "setup_head": [SETUP_HEAD, mac(derive(V, "head"), SETUP_HEAD.encode()).hex()]}
+
+
+def key_answers():
+    first = derive(derive(chain_link(V, 1), "chain"), "epochs")
+    chain_keys = {c: derive(chain_link(V, c), "chain") for c in (1, 2, 3, 1000)}
+    P, leaf = chain_root(S, 0), [i.to_bytes(4, "big") for i in range(4096)]
+    values = {
+        "A1": chain_link(V, 1), "A2": chain_link(V, 2), "C1": chain_keys[1], "C2": chain_keys[2],
+        "C1000": chain_keys[1000], "E0_of_chain_1": first, "K0_of_1_0": entry_key(V, 1, 0, 0),
+        "K1_of_1_0": entry_key(V, 1, 0, 1), "K0_of_1_255": entry_key(V, 1, 255, 0), "B1": chain_link(S, 1),
+        "chain_pk_1": public_of(chain_seed(S, 1)), "chain_pk_256": public_of(chain_seed(S, 256)),
+        "chain_pk_257": public_of(chain_seed(S, 257)), "epoch_pk_1_0": public_of(epoch_seeds(S, 1)[0]),
+        "epoch_pk_1_255": public_of(epoch_seeds(S, 1)[255]), "epoch_root_1": mth(list(epoch_leaves(S, 1))),
+        "chain_root_0": P, "chain_root_1": chain_root(S, 1)}
+    sizes = (0, 1, 2, 3, 4, 5, 7, 8, 4095, 4096)
+    places = ((1, 0), (2, 1), (3, 2), (5, 3), (7, 6), (8, 0), (300, 299))
+    return {
+        "about": "tallystick/v1 known answers; bytes in hex", "V": V.hex(), "S": S.hex(), "name": NAME,
+        "keys": {name: value.hex() for name, value in values.items()},
+        "mth": [{"n": n, "leaf_data": "i-th leaf = u32be(i)", "root": mth(leaf_hashes(leaf[:n])).hex()} for n in sizes],
+        "paths": [{"n": n, "leaf": i, "path": [x.hex() for x in inclusion_path(leaf_hashes(leaf[:n]), i)]}
+                  for n, i in places],
+        "text": {"log_id": check.Key(P, NAME).log_id, "public_key": public_text(P, NAME),
+                 "verification_key": secret_text(P, NAME, [V]),
+                 "narrowed_2_3": secret_text(P, NAME, [chain_keys[2], chain_keys[3]], 2, 3, scope=1)}}
+
+
+def as_json(value):
+    return json.dumps(value, indent=1).encode()
+
+
+def known_answers():
+    """Everything that came from outside, made again: file name -> bytes."""
+    out, logs = {}, {name: sealed(log) for name, log in inputs()["logs"].items()}
+    for name, sealer in logs.items():
+        out[name] = log_bytes(sealer, inputs()["logs"][name].get("keep_chains"))
+    for name in ("plain", "json"):
+        out[name + ".json"] = as_json(log_answers(logs[name + ".log"]))
+    out["keys.json"] = as_json(key_answers())
+    line = logs["plain.log"].lines[1]
+    out["redacted.json"] = as_json({"position": "1.0.1", "original": line.decode(),
+                                    "redacted": redacted_line(V, line).decode()})
+    return out
+
+
+# ---- defects --------------------------------------------------------------------------------------------------------
+
+ABOUT_DEFECTS = [
+    "Each case holds one defect and names the findings (kinds, of any weight) and the verdict that must result.",
+    "log: name -> {base, edit}. base names a file beside this one, or is a list of lines. Lines are bytes without LF:",
+    "a string is its UTF-8 bytes, {hex: …} is bytes. Then every edit is done in order; line numbers count from 1:",
+    "[keep, a, b] lines a to b only; [delete, a, b]; [insert, n, line] before line n; [copy, a, b, n] lines a to b",
+    "again before line n; [swap, a, b]; [sub, n, old, new] the one occurrence of old in line n becomes new. Every line",
+    "gets a LF; with open_end the last one has none. V: the verification key of keys.json with `head` (null: none).",
+    "P: the public key of keys.json, no head. pins and start (--from) are given to both."]
+
+
+def as_line(text):
+    return bytes.fromhex(text["hex"]) if isinstance(text, dict) else text.encode()
+
+
+def edited(log):
+    """The bytes of one file of a case."""
+    base = log["base"]
+    lines = [as_line(x) for x in base] if isinstance(base, list) else (HERE / base).read_bytes().split(b"\n")[:-1]
+    for what, *args in log["edit"]:
+        a = args[0] - 1
+        if what == "keep":
+            lines = lines[a:args[1]]
+        elif what == "delete":
+            del lines[a:args[1]]
+        elif what == "insert":
+            lines.insert(a, as_line(args[1]))
+        elif what == "copy":
+            lines[args[2] - 1:args[2] - 1] = lines[a:args[1]]
+        elif what == "swap":
+            lines[a], lines[args[1] - 1] = lines[args[1] - 1], lines[a]
+        elif what == "sub":
+            old, new = map(as_line, args[1:])
+            if lines[a].count(old) != 1:
+                raise ValueError(f"{old!r} is not there once")
+            lines[a] = lines[a].replace(old, new)
+        else:
+            raise ValueError(what)
+    data = b"".join(line + b"\n" for line in lines)
+    return data[:-1] if log.get("open_end") else data
+
+
+class Cases:
+    """Collects the cases. chain1: chain 1 of plain.log, with its head, and a pin on its last statement."""
+
+    def __init__(self):
+        self.cases = []
+        sealer = sealed(inputs()["logs"]["plain.log"])
+        self.lines = sealer.lines
+        self.heads = {}
+        for head, head_mac in sealer.listed:
+            self.heads[head.rpartition(".")[0]] = f"tallyhead {sealer.log_id} {head} {b64(head_mac)}"
+        self.setup_head = f"tallyhead {sealer.log_id} {SETUP_HEAD} {b64(mac(derive(V, 'head'), SETUP_HEAD.encode()))}"
+        self.whole_head = self.heads["4.0.3"]
+        text = check.read_statement(check.as_bytes(self.lines[25])[1])
+        self.pin = f"tallypin {sealer.log_id} 1.2.5.{b64(text.hash)}"
+
+    def add(self, name, spec, why, V, P, log, head=None, pins=(), start=None):
+        """V, P: "verdict kind, kind"."""
+        def words(text):
+            verdict, _, kinds = text.partition(" ")
+            return verdict, sorted(kinds.split(", ")) if kinds else []
+        if not isinstance(log, dict) or "base" in log:
+            log = {"app.log": log}
+        (verdict_V, kinds_V), (verdict_P, kinds_P) = words(V), words(P)
+        self.cases.append({
+            "name": name, "spec": spec, "why": why, "log": log, "with": ["V", "P"], "head": head, "pins": list(pins),
+            "start": start, "expect": {"verdict_V": verdict_V, "verdict_P": verdict_P, "kinds_V": kinds_V,
+                                       "kinds_P": kinds_P}})
+
+    def chain1(self, name, spec, why, V, P, *edits, open_end=False, **more):
+        log = {"base": "plain.log", "edit": [["keep", 1, 26], *edits]}
+        more.setdefault("head", self.heads["1.2.6"])
+        more.setdefault("pins", [self.pin])
+        self.add(name, spec, why, V, P, {**log, "open_end": True} if open_end else log, **more)
+
+    def whole(self, name, spec, why, V, P, *edits, base="plain.log", **more):
+        head = self.whole_head if base == "plain.log" else None
+        self.add(name, spec, why, V, P, {"base": base, "edit": list(edits)}, **{"head": head, **more})
+
+
+def as_text(line):
+    text = line.decode("utf-8", "replace")
+    return text if text.encode() == line and text.isprintable() else {"hex": line.hex()}
+
+
+def forged(pos, m, control=False):
+    """A line as a holder of V can make it at any position."""
+    tag = mac(entry_key(V, *pos), H((b"\x03" if control else b"\x02") + m))[:16]
+    return as_text(seal_line(m, f"oedhcsck.{dotted(pos)}.{len(m)}.{b64(tag)}".encode()))
+
+
+def line_defects(add, lines):
+    fine, altered, lost = "ok", "failed altered", "failed altered, uncovered"
+    sub, seal2 = "sub", ".31.nlVE6ODUh8wL_0Qn_gqnEQ"
+    add("untouched", "section 7", "nothing was done to it", fine, fine)
+    add("text bit flip", "section 4", "the tag covers m", altered, altered, [sub, 2, "alice", "blice"])
+    add("tag bit flip", "section 4", "the tag fails", altered, altered, [sub, 2, "nlVE6", "nlVE7"])
+    add("swapped seals", "section 4", "texts of equal length, each under the other's seal", altered, altered,
+        [sub, 21, "entry 0", "entry 1"], [sub, 22, "entry 1", "entry 0"])
+    add("wrong length", "section 4", "the length is not covered by the tag, so it must be right", altered, lost,
+        [sub, 2, ".31.", ".30."])
+    add("prefix", "section 4", "a prefix counts only where the caller names its kind", altered, lost,
+        [sub, 2, "user=", "<13>user="])
+    add("words behind the seal", "section 4", "the seal is at the end of the line", altered, lost,
+        [sub, 2, "gqnEQ", "gqnEQ and more"])
+    add("seal without its blank", "section 4", "writing m and seal again must give the bytes that were read", altered,
+        lost, [sub, 2, "true tally", "truetally"])
+    add("blank before the seal of an empty line", "section 4", "m empty: without the leading blank", altered, lost,
+        [sub, 3, "tally=", " tally="])
+    add("JSON comma where none belongs", "section 4", "no comma if only blanks stand between the braces", altered, lost,
+        [sub, 10, '{"tally"', '{,"tally"'])
+    add("seal of another form", "section 4", "m says which form its seal takes", altered, lost,
+        [sub, 2, " tally=oedhcsck.1.0.1" + seal2, ',"tally":"oedhcsck.1.0.1' + seal2 + '"}'])
+    for name, tail in (("blanks", "  "), ("tab and CR", "\t\r")):
+        add("trailing " + name, "section 4", "trailing blanks, tabs and CR are dropped", fine, fine,
+            [sub, 2, "gqnEQ", "gqnEQ" + tail])
+    add("blank line", "section 4", "blank lines are no lines", fine, fine, ["insert", 5, " \t"], ["insert", 5, ""])
+    add("line of NULs", "section 4", "lines of NULs are no lines", fine, fine, ["insert", 5, {"hex": "000000"}])
+    unsealed, gap = "failed missing, unsealed", "failed missing, uncovered, unsealed"
+    for name, old, new in (
+            ("tag with spare bits", "gqnEQ", "gqnER"), ("padded tag", "gqnEQ", "gqnEQ=="),
+            ("short tag", "gqnEQ", "gqnE"), ("leading zero", ".1.0.1.31.", ".1.0.01.31."),
+            ("signed number", ".1.0.1.31.", ".1.0.+1.31."), ("chain 0", ".1.0.1.31.", ".0.0.1.31."),
+            ("chain 2^32", ".1.0.1.31.", ".4294967296.0.1.31."), ("epoch 256", ".1.0.1.31.", ".1.256.1.31."),
+            ("index 65536", ".1.0.1.31.", ".1.0.65536.31."), ("length 2^24+1", ".31.", ".16777217."),
+            ("upper-case log id", "oedhcsck", "OEDHCSCK")):
+        if name == "padded tag":  # the seal is still there, and something stands behind it
+            add(name, "section 2", "b64 has no padding", altered, lost, [sub, 2, old, new])
+        else:
+            add(name, "section 2", "not a seal: no second spelling of anything", unsealed, gap, [sub, 2, old, new])
+    add("chain out of reach", "section 3", "no log has 2^24 chains: with V such a line is altered", altered,
+        "failed missing, open end, uncovered", ["insert", 27, "x tally=oedhcsck.16777217.0.1.1." + "A" * 22])
+    redacted = redacted_line(V, lines[1]).decode()
+    add("redacted, not listed", "section 4", "a redacted line counts only where the caller lists it",
+        "incomplete redacted", "incomplete redacted", ["delete", 2, 2], ["insert", 2, redacted])
+    add("redacted, false r", "section 4", "only a holder of V can make r", "failed redacted", "incomplete redacted",
+        ["delete", 2, 2], ["insert", 2, redacted.replace("TW8PEb", "TW8PEc")])
+    add("redacted open", "section 4", "never a control line", "failed bad statement, redacted",
+        "failed bad statement, redacted", ["delete", 1, 1], ["insert", 1, redacted_line(V, lines[0], b"\x03").decode()])
+
+
+def json_defects(cases):
+    """Carriers that write JSON anew. One log of RFC 8785 lines, so that R with P alone can match anew, too."""
+    deep = '{"d":' + "[" * 63 + "]" * 63 + "}"
+    deeper = '{"d":' + "[" * 64 + "]" * 64 + "}"
+    sealer = Sealer(V, S, NAME, "json")
+    sealer.open(T)
+    for text in ('{"a":1,"b":"x"}', '{"n":0}', '{"e":"\u00e9","k":1e+21}', deep, deeper):
+        sealer.entry(text.encode())
+    sealer.checkpoint("ended", T + 1)
+    base = [as_text(line) for line in sealer.lines]
+    seals = [line.rpartition(b',"tally":')[2][:-1].decode() for line in sealer.lines]
+
+    def add(name, why, n, text, V, P):
+        new = text.replace("SEAL", '"tally":' + seals[n - 1])
+        edit = [["delete", n, n], ["insert", n, new]]
+        cases.add("JSON " + name, "section 4", why, V, P, {"base": base, "edit": edit})
+
+    note, bad, lost = "ok reserialized", "failed altered", "failed altered, uncovered"
+    cases.add("JSON untouched", "section 4", "nothing was done to it", "ok", "ok", {"base": base, "edit": []})
+    add("key order", "RFC 8785 sorts", 2, '{"b":"x",SEAL,"a":1}', note, note)
+    add("blanks", "RFC 8785 has none", 2, ' { "a": 1, "b": "x", SEAL }', note, note)
+    add("escapes", "RFC 8785 writes characters", 4, '{"\\u0065":"\\u00e9","k":1e+21,SEAL}', note, note)
+    add("1.0 for 1", "the same exact value", 2, '{"a":1.0,"b":"x",SEAL}', note, note)
+    add("10e-1 for 1", "the same exact value", 2, '{"a":10e-1,"b":"x",SEAL}', note, note)
+    add("-0 for 0", "-0 counts as 0", 3, '{"n":-0,SEAL}', note, note)
+    add("1000000000000000000000 for 1e+21", "the same exact value", 4,
+        '{"e":"\u00e9","k":1000000000000000000000,SEAL}', note, note)
+    add("1e400", "no double holds it", 2, '{"a":1e400,"b":"x",SEAL}', bad, lost)
+    add("1e-400 for 0", "another exact value, though the same double", 3, '{"n":1e-400,SEAL}', bad, lost)
+    add("1.00000000000000000001 for 1", "another exact value, though the same double", 2,
+        '{"a":1.00000000000000000001,"b":"x",SEAL}', bad, lost)
+    add("2 for 1", "another value", 2, '{"a":2,"b":"x",SEAL}', bad, bad)
+    add("name twice", "I-JSON: unique names", 2, '{"a":1,"b":"x","b":"x",SEAL}', bad, lost)
+    add("name twice, once escaped", "unique after unescaping", 2, '{"a":1,"b":"x","\\u0062":"x",SEAL}', bad, lost)
+    add("lone surrogate", "I-JSON: valid Unicode", 4, '{"e":"\\ud800","k":1e+21,SEAL}', bad, lost)
+    add("nesting 64", "64 at most, the outermost counts", 5, deep[:-1] + ", SEAL}", note, note)
+    add("nesting 65", "64 at most, the outermost counts", 6, deeper[:-1] + ", SEAL}", bad, lost)
+    add("member added", "m is what was sealed", 2, '{"a":1,"b":"x","c":1,SEAL}', bad, lost)
+    add("wrong length", "a wrong length makes the line altered, anew written or not", 2,
+        '{"b":"x","a":1,SEAL}'.replace("SEAL", '"tally":' + seals[1].replace(".15.", ".16.")), bad, lost)
+
+
+def set_defects(cases):
+    add, whole, lines = cases.chain1, cases.whole, cases.lines
+    gap, unsealed = "failed missing, uncovered", "failed unsealed"
+    add("entry deleted", "section 7", "positions absent between present ones", "failed missing", gap, ["delete", 3, 3])
+    add("checkpoint deleted", "section 7", "the chain has lines after it", "failed missing", gap, ["delete", 19, 19])
+    add("epoch dropped", "section 7", "epochs 0 to last, each with its checkpoint", "failed missing", "failed missing",
+        ["delete", 20, 20])
+    add("first open deleted", "section 7", "what stood before the first position is not judged",
+        "incomplete late start", "incomplete late start, uncovered", ["delete", 1, 1])
+    add("first open deleted, start named", "section 7", "the caller names the start", "failed missing", gap,
+        ["delete", 1, 1], start=1)
+    add("late start", "section 7", "a rotated file is gone", "incomplete late start", "incomplete late start",
+        ["delete", 1, 20])
+    add("tail cut", "section 7", "the end lies before head and pin", "failed truncated",
+        "failed truncated, uncovered", ["delete", 26, 26])
+    add("tail cut, no pin", "section 8", "P alone cannot know the end", "failed truncated",
+        "incomplete open end, uncovered", ["delete", 24, 26], pins=[])
+    add("everything cut", "section 7", "an empty log is before every head", "failed truncated", "failed truncated",
+        ["delete", 1, 26])
+    add("no head", "section 7", "nothing anchors the end", "incomplete open end", "incomplete open end", head=None,
+        pins=[])
+    add("set-up head put back", "section 6", "authentic, but it anchors nothing", "incomplete open end",
+        "incomplete open end", head=cases.setup_head, pins=[])
+    add("head mac forged", "section 6", "a head's mac fails", "failed bad head", "ok",
+        head=cases.heads["1.2.6"].replace("1.2.6", "1.2.5"))
+    add("head of another log", "section 6", "this is no head of this log", "failed bad head", "ok",
+        head=cases.heads["1.2.6"].replace("oedhcsck", "aaaaaaaa"))
+    add("line twice", "section 7", "a position twice in one file", "failed duplicate", "failed duplicate",
+        ["copy", 3, 3, 4])
+    cut = {"base": "plain.log", "edit": [["keep", 2, 3]]}
+    cases.add("line twice in two files", "section 7", "a note across files", "ok duplicate", "ok duplicate",
+              {"a.log": {"base": "plain.log", "edit": [["keep", 1, 26]]}, "b.log": cut},
+              head=cases.heads["1.2.6"], pins=[cases.pin])
+    add("lines swapped", "section 7", "positions out of order in one file", "failed reordered", "failed reordered",
+        ["swap", 3, 4])
+    add("line injected", "section 7", "a line without a seal", unsealed, unsealed, ["insert", 5, "user=mallory"])
+    add("statement injected without a seal", "section 7", "a line without a seal", unsealed, unsealed,
+        ["insert", 5, check.as_bytes(lines[18])[1].decode()])
+    add("statement copied to another position", "section 5", "seal and statement must agree on the position",
+        "failed altered", "failed altered",
+        ["insert", 27, as_text(lines[25].replace(b"=oedhcsck.1.2.5.", b"=oedhcsck.1.2.6."))])
+    foreign = Sealer(bytes(32), bytes(32), "other")
+    foreign.open(T)
+    foreign.entry(b"a line of another log")
+    add("line of another log", "section 7", "an unknown log id beside known ones", unsealed, unsealed,
+        ["insert", 5, as_text(foreign.lines[1])])
+    cases.add("another log only", "section 7", "a wrong key is incomplete, never ok", "incomplete", "incomplete",
+              {"base": [as_text(foreign.lines[1])], "edit": []})
+    add("line after closed", "section 5", "made by a holder of V", "failed bad statement", "failed altered",
+        ["insert", 27, forged((1, 2, 6), b"one more")])
+    add("epoch after closed", "section 5", "made by a holder of V", "failed bad statement",
+        "failed bad statement, open end, uncovered", ["insert", 27, forged((1, 3, 0), b"one more")])
+    add("fork", "section 7", "a position twice, both authentic: made by a holder of V", "failed fork", "failed altered",
+        ["insert", 3, forged((1, 0, 1), b"user=alice action=login ok=fals")])
+    statement = check.as_bytes(lines[19])[1]
+    add("statement signature forged", "section 5", "V forges tags, never signatures; with P alone it is an entry",
+        "failed bad statement", gap, ["delete", 20, 20],
+        ["insert", 20, forged((1, 1, 0), statement.replace(b" 1795401650002 ", b" 1795401650009 "), control=True)])
+    add("statement as an entry", "section 5", "with V the tag says whether a line is control", "failed missing", "ok",
+        ["delete", 20, 20], ["insert", 20, forged((1, 1, 0), statement)])
+    add("open replaced by an entry", "section 7", "epoch 0 index 0 is no open",
+        "failed altered, bad statement", "failed altered, bad statement",
+        ["delete", 1, 1], ["insert", 1, forged((1, 0, 0), b"hello")])
+    add("another statement at a pin", "section 7", "the log was written anew from there on", "failed bad statement",
+        "failed bad statement, open end", pins=[cases.pin[:-4] + "AAAA"])
+
+
+def chain_defects(cases):
+    whole, lines = cases.whole, cases.lines
+    crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
+    broken = "entry 3 before a cra"
+    torn = "incomplete missing, torn line, unclean end, uncovered"
+    whole("unclean end", "section 7", "chain 2 crashed, chain 3 was never written", "ok unclean end", crash)
+    whole("chain dropped", "section 5", "prev names it", "failed missing", "failed missing", ["delete", 27, 30])
+    whole("open deleted", "section 7", "prev counts it", "failed missing, unclean end",
+          "failed missing, unclean end, uncovered", ["delete", 27, 27])
+    whole("end of a crashed chain cut", "section 5", "prev counts the line", "failed missing",
+          "failed missing, uncovered", ["delete", 30, 30])
+    whole("chain replayed", "section 7", "positions twice", "failed duplicate, unclean end",
+          "failed duplicate, missing, unclean end, uncovered", ["copy", 27, 30, 34])
+    old = Sealer(V, S, NAME)
+    for step in payment_steps()[:-5]:  # up to the crash of chain 2
+        old.do(step)
+    whole("head rolled back", "section 7", "the head's chain is not the newest one", "incomplete open end, unclean end",
+          "incomplete missing, open end, unclean end, uncovered", ["delete", 33, 33], head=old.head_text())
+    whole("torn line", "section 7", "one broken last line of an unclean end", "ok torn line, unclean end", torn,
+          ["insert", 31, broken])
+    whole("torn line with half a seal", "section 7", "one broken last line of an unclean end",
+          "ok torn line, unclean end", torn, ["insert", 31, broken + "sh tally=oedhcsck.2.0.4.22.PsICVui8"])
+    whole("two broken lines", "section 7", "only one can be torn", "failed unclean end, unsealed",
+          "failed missing, unclean end, uncovered, unsealed", ["insert", 31, broken], ["insert", 31, broken])
+    whole("broken line amid a crashed chain", "section 7", "only the last can be torn", "failed unclean end, unsealed",
+          "failed missing, unclean end, uncovered, unsealed", ["insert", 30, broken])
+    whole("broken line between closed and the next chain", "section 7", "no chain was passed over there",
+          "failed unclean end, unsealed", "failed missing, unclean end, uncovered, unsealed", ["insert", 27, broken])
+    whole("broken line before the first open", "section 7", "no chain was passed over there",
+          "failed unclean end, unsealed", "failed missing, unclean end, uncovered, unsealed", ["insert", 1, broken])
+    cases.add("torn last line", "section 7", "the newest chain crashed, its head is there", "ok torn line, unclean end",
+              "failed open end, uncovered, unsealed",
+              {"base": "plain.log", "edit": [["keep", 1, 30], ["insert", 31, broken]], "open_end": True},
+              head=old.head_text())
+    begun = lines[26][:60].decode()
+    cases.chain1("torn open at the end", "section 7", "a later chain was being opened", "ok torn line", "ok torn line",
+                 ["insert", 27, begun], open_end=True)
+    cases.chain1("broken open that ends in LF", "section 7", "nothing was torn off", "failed unsealed",
+                 "failed unsealed", ["insert", 27, begun])
+    cases.chain1("broken open of an old chain", "section 7", "only a higher chain can be opened", "failed unsealed",
+                 "failed unsealed", ["insert", 27, lines[0][:60].decode()], open_end=True)
+    cases.chain1("broken line behind closed", "section 7", "no open begins like this", "failed unsealed",
+                 "failed unsealed", ["insert", 27, broken], open_end=True)
+    cases.add("older generation lacking", "section 5", "chain 257 is proven by an open of generation 0",
+              "incomplete bad statement, late start, open end",
+              "incomplete bad statement, late start, open end, uncovered",
+              {"base": "generation.log", "edit": [["delete", 1, 3]]})
+    small = Sealer(V, S, NAME)
+    for i in range(3):
+        kept = small.head, small.head_mac
+        small.open(T + i)
+        small.entry(b"a line")
+        small.checkpoint("ended" if i == 2 else "closed", T + i) if i != 1 else None
+        if i == 1:
+            pin = f"tallypin {small.log_id} 2.0.0.{b64(small.newest)}"
+            small.head, small.head_mac = kept  # the host died before the head was rewritten
+    base = [as_text(line) for line in small.lines]
+    cases.add("lines of a passed-over chain", "section 7", "no head counted them", "ok unclean end",
+              "incomplete unclean end, uncovered", {"base": base, "edit": []})
+    dropped = {"base": base, "edit": [["delete", 4, 5]]}
+    cases.add("passed-over chain dropped", "section 7", "an authentic prev passes over it", "ok", "incomplete missing",
+              dropped)
+    cases.add("pinned passed-over chain dropped", "section 7", "a pin overrides", "failed missing", "failed missing",
+              dropped, pins=[pin])
+    reuse = Sealer(V, S, NAME)
+    for i in range(3):
+        reuse.open(T + i)
+        reuse.checkpoint("ended" if i == 2 else "closed", T + i)
+        if i == 0:
+            kept = reuse.head, reuse.head_mac, b64(mac(reuse.head_mac, b"open 2")[:16])
+        if i == 1:
+            reuse.head, reuse.head_mac = kept[0], mac(b"", b"")  # the thief has no mac, only what stood in the log
+    cases.add("prev used again to pass over a chain", "section 5", "the proof is bound to the chain that opens",
+              "failed bad statement, missing", "incomplete missing",
+              {"base": [as_text(line) for line in reuse.lines], "edit": [["delete", 3, 4]]})
+
+
+def defects():
+    cases = Cases()
+    line_defects(cases.chain1, cases.lines)
+    json_defects(cases)
+    set_defects(cases)
+    chain_defects(cases)
+    return {"about": ABOUT_DEFECTS, "cases": cases.cases}
+
+
+def run_case(case, key_text, public_text):
+    """What check.py says differently than the case expects."""
+    files = {name: edited(log) for name, log in case["log"].items()}
+    wrong = []
+    for with_what in case["with"]:
+        keys = {"key_text": key_text, "head_text": case["head"]} if with_what == "V" else {"public_text": public_text}
+        result = check.verify(files, pins=case["pins"], start=case["start"], **keys)
+        got = result["verdict"], sorted({x["kind"] for x in result["findings"]})
+        want = case["expect"]["verdict_" + with_what], case["expect"]["kinds_" + with_what]
+        wrong += [] if got == want else [f"{case['name']} with {with_what}: {got}, not {want}"]
+    return wrong
+
+
+# ---- command line ---------------------------------------------------------------------------------------------------
+
+def new_files():
+    """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
+    found = defects()
+    rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
+    about = json.dumps(found["about"], indent=1)
+    text = '{"about": ' + about + ',\n"cases": [\n' + ",\n".join(rows) + "\n]}\n"
+    return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text.encode()}
+
+
+def run_check():
+    """Vectors made anew against those on disk, then every defect. 0: all is as it should be."""
+    wrong, texts = [], json.loads((HERE / "keys.json").read_bytes())["text"]
+    for name, data in {**known_answers(), **new_files()}.items():
+        if not (HERE / name).is_file() or (HERE / name).read_bytes() != data:
+            wrong.append(f"{name} is not what is made from its inputs")
+    cases = defects()["cases"]
+    for case in cases:
+        wrong += run_case(case, texts["verification_key"], texts["public_key"])
+    for name in ("plain", "json"):
+        answers = json.loads((HERE / f"{name}.json").read_bytes())["heads"][-1]
+        head = f"tallyhead oedhcsck {answers['text']} {b64(bytes.fromhex(answers['mac']))}"
+        result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
+        wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
+    print(*wrong, f"{len(cases)} defects, {len(wrong)} differences", sep="\n")
+    return 5 if wrong else 0
+
+
+def run_seal(options):
+    """Seal standard input: in --chains pieces, with a checkpoint every --epoch-lines lines."""
+    seed = bytes.fromhex(options.seed)
+    sealer = Sealer(H(b"V" + seed), H(b"S" + seed), options.name, options.control)
+    data = sys.stdin.buffer.read()
+    lines = data.removesuffix(b"\n").split(b"\n") if data else []
+    size = -(-len(lines) // options.chains)
+    time, crashed = options.time, options.crash_after is not None and options.crash_after < len(lines)
+    done = 0
+    for i in range(options.chains):
+        sealer.open(time)
+        for m in lines[i * size:(i + 1) * size]:
+            if crashed and done == options.crash_after:  # the head counts every line, `closed` is lacking
+                sealer.keep_head()
+                sealer.open(time)
+            if sealer.index >= options.epoch_lines:
+                sealer.checkpoint("continues", time)
+            sealer.entry(m)
+            done, time = done + 1, time + 1
+        sealer.checkpoint("ended" if options.end and i == options.chains - 1 else "closed", time)
+    sys.stdout.buffer.write(log_bytes(sealer))
+    opens = [check.read_statement(check.as_bytes(line)[1]) for line in sealer.lines]
+    opens = {(st.pos[0] - 1) // 256: st for st in reversed(opens) if st and st.kind == "open"}
+    finished = [opens[g].text.decode() for g in range((sealer.chain - 1) // 256) if g in opens]
+    outputs = ((options.key_out, [secret_text(sealer.P, options.name, [sealer.V])]),
+               (options.public_out, [public_text(sealer.P, options.name), *finished]),
+               (options.head_out, [sealer.head_text()]))
+    for path, texts in outputs:
+        if path:
+            Path(path).write_text("".join(text + "\n" for text in texts))
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Make the test vectors, or seal lines for a test.")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    seal = parser.add_subparsers(dest="command").add_parser("seal")
+    seal.add_argument("--name", required=True)
+    seal.add_argument("--seed", required=True, metavar="HEX")
+    seal.add_argument("--epoch-lines", type=int, default=4096, metavar="N")
+    seal.add_argument("--control", choices=("plain", "json"), default="plain")
+    seal.add_argument("--chains", type=int, default=1, metavar="K")
+    seal.add_argument("--crash-after", type=int, metavar="N", help="after N lines the writer dies and opens again")
+    seal.add_argument("--end", action="store_true", help="the last chain ends with `ended`")
+    seal.add_argument("--time", type=int, default=T, metavar="MS")
+    for option in ("key", "public", "head"):
+        seal.add_argument(f"--{option}-out", metavar="FILE")
+    options = parser.parse_args()
+    if options.command == "seal":
+        return run_seal(options)
+    if options.write:
+        for name, data in new_files().items():
+            (HERE / name).write_bytes(data)
+    return run_check()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tallystick seals log lines as they are written, so that nobody can change them later unnoticed."""

@@ -1,0 +1,325 @@
+"""Private files: nobody but their owner reads them, and what they held before is not left on the disk.
+
+Everything is named relative to an open directory, so that nobody can put another one in its place half-way.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as path:
+...     directory = open_directory(path)
+...     replace_file("head", b"old", directory)
+...     replace_file("head", b"new", directory)
+...     os.listdir(directory), read_file("head", directory, limit=100)
+...     os.close(directory)
+(['head'], b'new')
+"""
+
+import errno
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tallystick.errors import TallystickError
+
+__all__ = [
+    "create_file",
+    "creating",
+    "is_at",
+    "make_directories",
+    "make_directory",
+    "open_directory",
+    "open_file",
+    "read_file",
+    "replace_file",
+    "sweep",
+    "sync_directory",
+    "telling",
+    "wipe_file",
+]
+
+_ADVICE = {
+    errno.EACCES: "run this as the owner",
+    errno.EPERM: "run this as the owner",
+    errno.EROFS: "mount it writable or choose another place",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.ENOENT: "restore it or name another place",
+    errno.ENOTDIR: "name a directory",
+    errno.EISDIR: "name a file",
+}
+
+
+class _RefusedError(Exception):
+    """A file or directory that is there but must not be used."""
+
+    def __init__(self, name: str, what: str, advice: str) -> None:
+        """Take its name, what is wrong, and what to do; `{}` in the advice stands for its path."""
+        super().__init__(name, what, advice)
+        self.name, self.what, self.advice = name, what, advice
+
+
+@contextmanager
+def telling(error: type[TallystickError], base: str) -> Iterator[None]:
+    """Turn what goes wrong in a block into an error that names the path and says what to do.
+
+    Args:
+        error: The class of the error.
+        base: The path of the directory to which the names of files in the block are relative.
+    """
+    try:
+        yield
+    except _RefusedError as problem:
+        where = os.path.join(base, problem.name)
+        raise error(f"{where} {problem.what}; {problem.advice.format(shlex.quote(where))}") from None
+    except OSError as problem:
+        what = (problem.strerror or str(problem)).lower()
+        advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
+        where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
+        raise error(f"{where}: {what}; {advice}") from problem
+
+
+def make_directory(name: str, within: int | None = None) -> None:
+    """Make a directory that nobody but its owner can enter."""
+    os.mkdir(name, 0o700, dir_fd=within)
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    try:
+        os.fchmod(fd, 0o700)  # whatever the umask took away
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: str) -> None:
+    """Make a directory and those above it, durably, as far as they are not there."""
+    if os.path.lexists(path):
+        return
+    above = os.path.dirname(path)
+    make_directories(above)
+    with suppress(FileExistsError):
+        make_directory(path)
+    sync_directory(above)
+
+
+def sync_directory(path: str) -> None:
+    """Make durable what names a directory holds; it may be anybody's."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_directory(name: str, within: int | None = None) -> int:
+    """Return a descriptor of a directory that is our own and private; the caller closes it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _no_link(name, within):
+        fd = os.open(name, flags, dir_fd=within)
+    return _checked(fd, name, directory=True)
+
+
+def open_file(name: str, directory: int | None, flags: int) -> int:
+    """Return a descriptor of a regular file that is our own and private; the caller closes it."""
+    # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _no_link(name, directory):
+        fd = os.open(name, flags, 0o600, dir_fd=directory)
+    return _checked(fd, name, directory=False)
+
+
+@contextmanager
+def creating(name: str, directory: int | None) -> Iterator[int]:
+    """Give a descriptor of a new private file: durable after the block, gone if the block fails."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        os.fchmod(fd, 0o600)  # whatever the umask took away
+        yield fd
+        os.fsync(fd)
+    except BaseException:
+        with suppress(OSError):
+            _wipe(fd)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+        raise
+    finally:
+        os.close(fd)
+
+
+def create_file(name: str, data: bytes | bytearray, directory: int) -> None:
+    """Make a new private file, durably but for its name in the directory."""
+    with creating(name, directory) as fd:
+        _write(fd, data)
+
+
+def read_file(name: str, directory: int, *, limit: int) -> bytes:
+    """Return what a private file holds, at most `limit` bytes of it being allowed."""
+    for _ in range(100):
+        fd = open_file(name, directory, os.O_RDONLY)
+        try:
+            if os.fstat(fd).st_size > limit:
+                raise _RefusedError(name, f"has more than {limit} bytes, which is none of ours", "restore it")
+            data = _read(fd, limit)
+            # A file that has been replaced meanwhile may have been wiped while we read it.
+            if is_at(fd, name, directory):
+                return data
+        finally:
+            os.close(fd)
+    raise _RefusedError(name, "was replaced each time while it was read", "try again")
+
+
+def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
+    """Put a file with `data` in the place of the one there, durably, and erase what was there.
+
+    A crash leaves the old or the new, never neither. There is one writer at a time.
+    """
+    sweep(name, directory)
+    new, old = f"{name}.new", f"{name}.old"
+    create_file(new, data, directory)
+    old_fd = None
+    try:
+        try:
+            old_fd = _keep(name, old, directory)
+            os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            with suppress(OSError):
+                sweep(name, directory)
+            raise
+        os.fsync(directory)  # only when the new one is in its place for good may the old one go
+        if old_fd is not None:
+            _wipe(old_fd)
+            with suppress(FileNotFoundError):
+                os.unlink(old, dir_fd=directory)
+    finally:
+        if old_fd is not None:
+            os.close(old_fd)
+
+
+def sweep(name: str, directory: int) -> None:
+    """Erase what a crashed or failed replacement of a file left behind."""
+    left = [left for left in (f"{name}.new", f"{name}.old") if _is_there(left, directory)]
+    if not left:
+        return
+    os.fsync(directory)  # the rename before may not be durable yet, and then the old one must not go
+    for each in left:
+        if _same(each, name, directory):
+            os.unlink(each, dir_fd=directory)  # a second name of the file that stays
+        else:
+            wipe_file(each, directory)
+
+
+def wipe_file(name: str, directory: int) -> None:
+    """Overwrite a file with zeros and remove it."""
+    if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            _wipe(fd)
+        finally:
+            os.close(fd)
+    os.unlink(name, dir_fd=directory)
+
+
+def is_at(fd: int, name: str, directory: int) -> bool:
+    """Tell whether a name in a directory still means the file or directory that is open as `fd`."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _keep(name: str, old: str, directory: int) -> int | None:
+    """Open the file that is about to be replaced, and give it a second name.
+
+    Replaced, it would only be unlinked: its bytes would stay on the disk. So we hold it and overwrite it
+    afterwards (spec sections 3 and 6), which erases them where the file system writes in place. The second
+    name is for a crash in between: by it the next writer finds the file and wipes it. A file system without
+    hard links does without.
+    """
+    try:
+        fd = open_file(name, directory, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        os.link(name, old, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            os.close(fd)
+            raise
+    return fd
+
+
+def _wipe(fd: int) -> None:
+    size = os.fstat(fd).st_size
+    zeros = bytes(min(size, 65536))
+    at = 0
+    while at < size:
+        at += os.pwrite(fd, zeros[: size - at], at)
+    getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
+
+
+def _write(fd: int, data: bytes | bytearray) -> None:
+    with memoryview(data) as view:  # a head must not be copied
+        at = 0
+        while at < len(view):
+            at += os.write(fd, view[at:])
+
+
+def _read(fd: int, limit: int) -> bytes:
+    parts: list[bytes] = []
+    while limit > 0 and (part := os.read(fd, limit)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def _is_there(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _same(one: str, other: str, directory: int) -> bool:
+    if not _is_there(other, directory):
+        return False
+    stats = [os.stat(name, dir_fd=directory, follow_symlinks=False) for name in (one, other)]
+    return os.path.samestat(*stats)
+
+
+@contextmanager
+def _no_link(name: str, within: int | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        # Linux says ELOOP for a file and ENOTDIR for a directory.
+        if problem.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(
+            os.stat(name, dir_fd=within, follow_symlinks=False).st_mode
+        ):
+            raise _RefusedError(name, "is a symbolic link", "name what it leads to") from None
+        raise
+
+
+def _checked(fd: int, name: str, *, directory: bool) -> int:
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISDIR(found.st_mode) != directory or not (directory or stat.S_ISREG(found.st_mode)):
+            raise _RefusedError(name, "is no regular file", "name another one")
+        if found.st_uid != os.geteuid():
+            owner, user = _user(found.st_uid), _user(os.geteuid())
+            raise _RefusedError(name, f"belongs to {owner}, not to {user}", "run this as its owner")
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077:
+            right = "0700" if directory else "0600"
+            raise _RefusedError(name, f"is open to other users (mode {mode:04o})", f"run: chmod {right} {{}}")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

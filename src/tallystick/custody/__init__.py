@@ -1,0 +1,63 @@
+"""Custody: what encrypts the sealing states that a key store keeps (spec section 6).
+
+>>> import tempfile
+>>> from tallystick._core import DataKey
+>>> with tempfile.TemporaryDirectory() as directory:
+...     custody = connect(f"master-key:{directory}/master.key", create=True)
+...     wrapped = custody.wrap(DataKey.generate(), b"log payments")
+...     type(connect(custody.url).unwrap(wrapped, b"log payments")).__name__
+'DataKey'
+"""
+
+import os
+import re
+
+from tallystick.custody.base import Custody
+from tallystick.custody.master_key import MasterKey
+from tallystick.errors import CustodyError
+
+__all__ = ["Custody", "MasterKey", "connect", "create_default"]
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def connect(url: str, *, create: bool = False) -> Custody:
+    """Return the custody at a URL.
+
+    Args:
+        url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals.
+        create: Make the master key file if it is not there; for set-up only.
+
+    Raises:
+        CustodyError: This is no URL of a custody, or the custody is not at hand; says what to do.
+    """
+    scheme, colon, place = url.partition(":")
+    if not colon or "/" in scheme:
+        raise CustodyError(f"{url!r} is no URL of a custody; for a file write master-key:{url or 'FILE'}")
+    if scheme != "master-key":
+        raise CustodyError(f"there is no kind of custody called {scheme!r}; known are master-key:")
+    if not place:
+        raise CustodyError("the custody 'master-key:' names no place; write master-key:FILE")
+    if _VARIABLE.fullmatch(place):
+        return MasterKey.in_variable(place)
+    if create and not os.path.lexists(place):
+        return MasterKey.create(place)
+    return MasterKey.in_file(place)
+
+
+def create_default() -> Custody:
+    """Return the custody by this user's master key, which is made if it is not there.
+
+    It is `/etc/tallystick/master.key` for root, `$XDG_CONFIG_HOME/tallystick/master.key` for everybody else.
+
+    Raises:
+        CustodyError: The master key cannot be made or read; says what to do.
+    """
+    return connect(f"master-key:{_default_path()}", create=True)
+
+
+def _default_path() -> str:
+    if os.geteuid() == 0:
+        return "/etc/tallystick/master.key"
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(base, "tallystick", "master.key")

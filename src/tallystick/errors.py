@@ -1,0 +1,47 @@
+"""What can go wrong, by what a caller can do about it.
+
+>>> str(FormatError("the seal is cut off; restore the file", path="audit.log", line=7))
+'audit.log:7: the seal is cut off; restore the file'
+"""
+
+__all__ = ["CustodyError", "FormatError", "KeyStoreError", "ReportError", "SealError", "TallystickError"]
+
+
+class TallystickError(Exception):
+    """The root of all errors of this package: catch it to catch them all."""
+
+
+class FormatError(TallystickError):
+    """Bytes that are not what they should be: a key, a head, a pin, a public file, an exceptions file.
+
+    Args:
+        message: What is wrong and what to do.
+        path: The file it was found in, if it was a file.
+        line: The line in that file, from 1.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return the message, led by the place where it was found."""
+        place = [str(part) for part in (self.path, self.line) if part is not None]
+        return ": ".join([":".join(place), self.args[0]] if place else [self.args[0]])
+
+
+class KeyStoreError(TallystickError):
+    """State and head cannot be read or written, or another writer has the right to (spec section 6)."""
+
+
+class CustodyError(TallystickError):
+    """The sealing state cannot be encrypted or decrypted (spec section 6)."""
+
+
+class SealError(TallystickError):
+    """A line cannot be sealed, or the log must not be written any more (spec sections 4 to 6)."""
+
+
+class ReportError(TallystickError):
+    """A verification cannot be carried out as asked: its input or its demands contradict each other."""

@@ -1,0 +1,61 @@
+"""Key stores: where the sealing state and the head of each log live (spec section 6).
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as directory:
+...     store = connect(f"file:{directory}")
+...     store.create("payments", b"state", b"set-up head")
+...     with store.lease("payments") as lease:
+...         lease.replace_head(b"next head")
+...     store.names(), store.load("payments")
+(['payments'], Stored(state=b'state', head=b'next head'))
+"""
+
+import os
+import re
+from collections.abc import Callable
+
+from tallystick.errors import KeyStoreError
+from tallystick.keystore.base import KeyStore, Lease, Stored, check_name
+from tallystick.keystore.file import FileKeyStore
+
+__all__ = ["FileKeyStore", "KeyStore", "Lease", "Stored", "check_name", "connect"]
+
+_SCHEMES: dict[str, Callable[[str], KeyStore]] = {"file": FileKeyStore}
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):(.*)", re.DOTALL)
+
+
+def connect(url: str | None = None) -> KeyStore:
+    """Return the key store at a URL. Nothing is made or opened yet.
+
+    Args:
+        url: `file:DIRECTORY`, or None for the default: what the environment variable TALLYSTICK_STORE holds
+            (a directory or a URL), else `/var/lib/tallystick` for root and `$XDG_STATE_HOME/tallystick` for
+            everybody else.
+
+    Raises:
+        KeyStoreError: This is no URL of a key store.
+    """
+    if url is None:
+        url = _default_url()
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise KeyStoreError(
+            f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}"
+        )
+    scheme, rest = match.groups()
+    if scheme not in _SCHEMES:
+        known = ", ".join(f"{known}:" for known in sorted(_SCHEMES))
+        raise KeyStoreError(f"there is no kind of key store called {scheme!r}; known are {known}")
+    if not rest:
+        raise KeyStoreError(f"the key store {url!r} names no place; for a directory write file:DIRECTORY")
+    return _SCHEMES[scheme](rest)
+
+
+def _default_url() -> str:
+    named = os.environ.get("TALLYSTICK_STORE")
+    if named:
+        return named if _URL.fullmatch(named) else f"file:{named}"
+    if os.geteuid() == 0:
+        return "file:/var/lib/tallystick"
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return "file:" + os.path.join(base, "tallystick")

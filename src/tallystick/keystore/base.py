@@ -1,0 +1,140 @@
+"""What every key store can do.
+
+A key store keeps two things of each log: its sealing state and its head (spec section 6). It understands
+neither. It gives the right to write a log to one writer at a time.
+"""
+
+import re
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from tallystick.errors import KeyStoreError
+
+__all__ = ["KeyStore", "Lease", "Stored", "check_name"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store holds for one log.
+
+    Args:
+        state: The sealing state; its secrets are encrypted by custody.
+        head: The head as text, or None if it is not there, which a verifier takes for a bad head.
+    """
+
+    state: bytes
+    head: bytes | None
+
+
+class Lease(Protocol):
+    """The exclusive right to write one log, until it is released or its process ends.
+
+    It is bound to the process that took it: in a forked child every use of it raises KeyStoreError, except a
+    release, which does nothing there.
+    """
+
+    name: str
+
+    def load(self) -> Stored:
+        """Return what the store holds.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        ...
+
+    def replace_state(self, state: bytes) -> None:
+        """Put another state in the place of the one there; durable on return, and the old one is erased.
+
+        Raises:
+            KeyStoreError: It cannot be written, or the right is gone. The old or the new state is there.
+        """
+        ...
+
+    def replace_head(self, head: bytes | bytearray) -> None:
+        """Put another head in the place of the one there; durable on return, and the old one is erased.
+
+        Raises:
+            KeyStoreError: It cannot be written, or the right is gone. The old or the new head is there.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give the right back. Once is enough, more does no harm."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the lease itself."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the right back."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Where state and head of logs live (spec section 6)."""
+
+    url: str
+
+    def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
+        """Store a new log, whole and durable or not at all.
+
+        Raises:
+            KeyStoreError: There is a log of this name, the name is none, or the store cannot be written.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Erase a log whose set-up was not carried through.
+
+        Raises:
+            KeyStoreError: There is no such log, someone is writing it, or the store cannot be written.
+        """
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all logs, sorted.
+
+        Raises:
+            KeyStoreError: The store is not there or cannot be read.
+        """
+        ...
+
+    def load(self, name: str) -> Stored:
+        """Return what the store holds for a log, without the right to write it.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        ...
+
+    def holder(self, name: str) -> str | None:
+        """Return who has the right to write a log now, in words for people, or None.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        ...
+
+    def lease(self, name: str) -> Lease:
+        """Take the exclusive right to write a log.
+
+        Raises:
+            KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
+        """
+        ...
+
+
+def check_name(name: str) -> None:
+    """Raise KeyStoreError unless this can be the name of a log (spec section 3)."""
+    if not _NAME.fullmatch(name):
+        raise KeyStoreError(
+            f"{name[:100]!r} cannot be the name of a log; "
+            "take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit"
+        )

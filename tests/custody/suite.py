@@ -1,0 +1,70 @@
+"""What every custody promises. A backend subclasses CustodySuite and gives it `custody` and `stranger`."""
+
+import os
+
+import pytest
+
+from tallystick import custody as custody_module
+from tallystick._core import DataKey
+from tallystick.errors import CustodyError
+
+CONTEXT = b"tallystick/v1 state payments"
+
+
+def text_of(key):
+    """Return the text form of a key, as it would be written to a file."""
+    read, write = os.pipe()
+    key.write(write)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        return pipe.read()
+
+
+class CustodySuite:
+    @pytest.fixture
+    def custody(self):
+        raise NotImplementedError("a backend's test class gives a custody")
+
+    @pytest.fixture
+    def stranger(self):
+        raise NotImplementedError("a backend's test class gives the custody by another key")
+
+    @pytest.fixture
+    def key(self):
+        return DataKey.generate()
+
+    def test_what_was_wrapped_is_unwrapped(self, custody, key):
+        assert text_of(custody.unwrap(custody.wrap(key, CONTEXT), CONTEXT)) == text_of(key)
+
+    def test_an_empty_context_will_do(self, custody, key):
+        assert text_of(custody.unwrap(custody.wrap(key, b""), b"")) == text_of(key)
+
+    def test_the_url_leads_to_the_same_custody(self, custody, key):
+        again = custody_module.connect(custody.url)
+        assert again.url == custody.url
+        assert text_of(again.unwrap(custody.wrap(key, CONTEXT), CONTEXT)) == text_of(key)
+
+    def test_each_wrapping_differs(self, custody, key):
+        assert custody.wrap(key, CONTEXT) != custody.wrap(key, CONTEXT)
+
+    def test_another_context_does_not_open(self, custody, key):
+        with pytest.raises(CustodyError, match="does not open the state of this log"):
+            custody.unwrap(custody.wrap(key, CONTEXT), CONTEXT + b"2")
+
+    def test_a_changed_byte_anywhere_does_not_open(self, custody, key):
+        wrapped = custody.wrap(key, CONTEXT)
+        for at in range(len(wrapped)):
+            changed = bytearray(wrapped)
+            changed[at] ^= 1
+            with pytest.raises(CustodyError, match="does not open the state of this log"):
+                custody.unwrap(bytes(changed), CONTEXT)
+
+    def test_what_is_cut_off_anywhere_does_not_open(self, custody, key):
+        wrapped = custody.wrap(key, CONTEXT)
+        for length in range(len(wrapped)):
+            with pytest.raises(CustodyError, match="does not open the state of this log"):
+                custody.unwrap(wrapped[:length], CONTEXT)
+
+    def test_another_key_does_not_open(self, custody, stranger, key):
+        with pytest.raises(CustodyError, match="wrong key, or the state was changed"):
+            stranger.unwrap(custody.wrap(key, CONTEXT), CONTEXT)

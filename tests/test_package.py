@@ -1,0 +1,41 @@
+"""The package as it is shipped."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import sys
+
+import pytest
+
+import tallystick
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(tallystick.__path__, "tallystick.")
+    if not module.name.endswith("__main__")
+]
+
+
+def test_the_installed_wheel_is_what_is_tested():
+    assert os.path.realpath(tallystick.__file__).startswith(os.path.realpath(sys.prefix) + os.sep)
+
+
+def test_the_wheel_carries_its_types():
+    there = os.listdir(os.path.dirname(tallystick.__file__))
+    assert {"py.typed", "_core.pyi"} <= set(there)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_hold(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").startswith("tallystick"):
+            raise
+        pytest.skip(f"needs {problem.name}")
+    assert doctest.testmod(module).failed == 0
+
+
+def test_all_modules_were_found():
+    assert {"tallystick.errors", "tallystick.keystore.file", "tallystick.custody.master_key"} <= set(MODULES)
