@@ -13,7 +13,7 @@ With V every line stands on its own, with P alone whole epochs do. Exit status: 
 
     $ python spec/check.py spec/vectors/plain.log --key payments.key --head payments.head
     ok
-    range 1.0.0 to 4.0.2, claimed times 1795401650000 to 1795401650006, start: set-up, end: ended, head 4.0.3
+    range 1.0.0 to 4.0.2, claimed times 1795401650000 to 1795401650006, start: set-up, end: head 4.0.3, ended
     note unclean end position 2.0.3: chain 2 has no closed: up to 1 s of lines may be lost
 
 The same from Python: `verify({"app.log": bytes}, key_text=…, head_text=…)["verdict"] == "ok"`.
@@ -147,7 +147,7 @@ class Key:
 
     def __post_init__(self):
         self.log_id = base64.b32encode(self.P).decode().lower()[:8]
-        self.marks = []  # A[1], A[257], A[513], …: so that a walk is never longer than 256 steps twice
+        self.marks = []  # A[1], A[257], A[513], …: so that no stretch is walked twice
         self.last_used = {}  # (chain, epoch) -> (index, K[index]): lines come sorted, so each step is walked once
         self.chain_key = lru_cache(maxsize=4096)(self.walk_chains)
 
@@ -656,9 +656,8 @@ def matches(log, end):
     slots = [log.slots[(*end.pos[:2], i)] for i in range(end.pos[2])]
     for form in ("bytes", "rfc8785"):
         for lines in itertools.islice(itertools.product(*slots), 64):
-            leaves = [x.leaves.get("bytes" if form not in x.leaves else form) if not log.has_V else
-                      x.leaves[x.form] for x in lines]
-            if all(leaves) and mth(leaves) == end.R:
+            leaves = [x.leaves.get(x.form if log.has_V else form, x.leaves.get("bytes")) for x in lines]
+            if all(leaves) and mth(leaves) == end.R:  # a line without this form keeps its bytes, if those are a form
                 return form, lines
     return None
 
@@ -757,12 +756,13 @@ def judge_head(log, text):
     """Section 6 -> the position of an authentic head, or None. Only V can tell."""
     words = text.split()
     head = read_head(words[2]) if len(words) == 4 and words[:2] == ["tallyhead", log.key.log_id] else None
-    made = log.key.head_mac(head[0], words[2]) if head else b""
-    if made is None and not log.key.narrowed or not head or made and unb64(words[3], 32) != made:
-        log.tell("bad head", "failed", "this is no head of this log" if not head else "its mac fails")
-        return None
-    if made is None:
-        return None
+    if head is None:
+        return log.tell("bad head", "failed", "this is no head of this log")
+    made = log.key.head_mac(head[0], words[2])
+    if made is None and log.key.narrowed:
+        return None  # a chain that is not judged
+    if made is None or unb64(words[3], 32) != made:
+        return log.tell("bad head", "failed", "its mac fails", pos=head[0])
     before = newest_before(log, head[0]) if head[0] > log.start else None
     if before and before.hash != head[1]:
         log.tell("bad head", "failed", "it names another statement than the newest before it", pos=head[0])
@@ -840,22 +840,19 @@ def judge_presence(log, head, pins):
                 log.tell("missing", "failed", "the checkpoint of this epoch", pos=(chain, e, there + 1))
             at = e + 1
     chains = sorted(c for c in {pos[0] for pos in log.slots} | {c for c, _ in need} if c >= log.start[0])
-    for before, after in zip(chains, chains[1:]):
-        judge_gap(log, before + 1, after)
+    judge_absent_chains(log, chains)
 
 
-def judge_gap(log, first, after):
-    """Chains first … after-1 are absent: only an authentic prev excuses that, and only before a holder of V."""
-    if first >= after:
-        return
-    broken = {pos[0] for pos in log.claimed}
-    edges = {after, *broken, *(c + 1 for c in broken), *(x for p, c in log.passed for x in (p + 1, c))}
-    for upto in sorted(x for x in edges if first < x <= after):
-        over = log.passes_over(first)
-        if not (over and log.has_V) and first not in broken:
+def judge_absent_chains(log, chains):
+    """Only an authentic prev excuses an absent chain, and only before a holder of V. chains: those that are there."""
+    there = {*chains, *(pos[0] for pos in log.claimed)}
+    edges = {*there, *(c + 1 for c in there), *(x for p, c in log.passed for x in (p + 1, c))}
+    edges = sorted(x for x in edges if chains and chains[0] <= x <= chains[-1])
+    for first, after in zip(edges, edges[1:]):
+        over = first not in there and log.passes_over(first)
+        if first not in there and not (over and log.has_V):
             weight, why = ("incomplete", "an open passes over it") if over else ("failed", "no open passes over it")
-            log.tell("missing", weight, f"chains {first} to {upto - 1}: {why}", pos=(first, 0, 0), count=upto - first)
-        first = upto
+            log.tell("missing", weight, f"chains {first} to {after - 1}: {why}", pos=(first, 0, 0), count=after - first)
 
 
 def judge_ends(log, head):
@@ -926,6 +923,9 @@ def find_start(log, first_chain):
     st = log.statement(first)
     setup = log.has_V and st and st.kind == "open" and st.head_pos == (0, 0, 0) and not log.key.narrowed and \
         hmac.compare_digest(mac(log.key.head_mac((0, 0, 0), st.head), f"open {first[0]}".encode())[:16], st.proof)
+    if not setup:
+        while (*first[:2], first[2] - 1) in log.claimed:  # broken lines, told as such
+            first = (*first[:2], first[2] - 1)
     if first == (1, 0, 0) or setup or log.key.narrowed and first == (log.key.first, 0, 0):
         return first, "set-up"
     log.tell("late start", "incomplete", "what stood before is not judged", pos=first)

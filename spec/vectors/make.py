@@ -522,7 +522,7 @@ def json_defects(cases):
 
 
 def set_defects(cases):
-    add, whole, lines = cases.chain1, cases.whole, cases.lines
+    add, lines = cases.chain1, cases.lines
     gap, unsealed = "failed missing, uncovered", "failed unsealed"
     add("entry deleted", "section 7", "positions absent between present ones", "failed missing", gap, ["delete", 3, 3])
     add("checkpoint deleted", "section 7", "the chain has lines after it", "failed missing", gap, ["delete", 19, 19])
@@ -581,6 +581,12 @@ def set_defects(cases):
         ["insert", 20, forged((1, 1, 0), statement.replace(b" 1795401650002 ", b" 1795401650009 "), control=True)])
     add("statement as an entry", "section 5", "with V the tag says whether a line is control", "failed missing", "ok",
         ["delete", 20, 20], ["insert", 20, forged((1, 1, 0), statement)])
+    add("open bit flip", "section 7", "its position was claimed: neither missing nor a late start", "failed altered",
+        "failed altered, bad statement", ["sub", 1, "1795401650000", "1795401650001"])
+    add("checkpoint bit flip", "section 7", "its position was claimed: not told as missing, too", "failed altered", gap,
+        ["sub", 19, "1795401650001", "1795401650002"])
+    add("last line bit flip", "section 7", "its position was claimed: not told as truncated, too", "failed altered",
+        "failed bad statement, open end, uncovered", ["sub", 26, "1795401650003", "1795401650004"])
     add("open replaced by an entry", "section 7", "epoch 0 index 0 is no open",
         "failed altered, bad statement", "failed altered, bad statement",
         ["delete", 1, 1], ["insert", 1, forged((1, 0, 0), b"hello")])
