@@ -4,7 +4,15 @@
 'audit.log:7: the seal is cut off; restore the file'
 """
 
-__all__ = ["CustodyError", "FormatError", "KeyStoreError", "ReportError", "SealError", "TallystickError"]
+__all__ = [
+    "CustodyError",
+    "FormatError",
+    "KeyStoreError",
+    "LostRightError",
+    "ReportError",
+    "SealError",
+    "TallystickError",
+]
 
 
 class TallystickError(Exception):
@@ -33,6 +41,10 @@ class FormatError(TallystickError):
 
 class KeyStoreError(TallystickError):
     """State and head cannot be read or written, or another writer has the right to (spec section 6)."""
+
+
+class LostRightError(KeyStoreError):
+    """The right to write a log is gone: the writer must stop at once (spec section 6)."""
 
 
 class CustodyError(TallystickError):

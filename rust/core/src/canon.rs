@@ -378,8 +378,10 @@ mod tests {
 
     #[test]
     fn names_are_sorted_by_utf16_and_must_be_unique_after_unescaping() {
-        let (rest, _) = without_tally("{\"\\u20ac\":1,\"\\r\":2,\"\u{1f600}\":3,\"\u{fb33}\":4,\"tally\":\"\"}".as_bytes())
-            .unwrap();
+        let (rest, _) = without_tally(
+            "{\"\\u20ac\":1,\"\\r\":2,\"\u{1f600}\":3,\"\u{fb33}\":4,\"tally\":\"\"}".as_bytes(),
+        )
+        .unwrap();
         assert_eq!(String::from_utf8(rest).unwrap(), "{\"\\r\":2,\"€\":1,\"\u{1f600}\":3,\"\u{fb33}\":4}");
         assert!(without_tally(br#"{"a":1,"\u0061":2,"tally":""}"#).is_none());
         assert!(without_tally(br#"{"tally":"","tally":""}"#).is_none());
@@ -392,8 +394,16 @@ mod tests {
         assert!(without_tally(deep(64).as_bytes()).is_none());
         assert!(without_tally(deep(1_000_000).as_bytes()).is_none());
         for bad in [
-            &b"{}"[..], b"[]", b"", b"{\"tally\":1}", b"{\"tally\":\"\"} x", b"{\"tally\":\"\xff\"}", b"{\"tally\":\"\\ud800\"}",
-            b"{\"tally\":\"\n\"}", b"{\"tally\":\"\",}", b"{\"a\":tru,\"tally\":\"\"}",
+            &b"{}"[..],
+            b"[]",
+            b"",
+            b"{\"tally\":1}",
+            b"{\"tally\":\"\"} x",
+            b"{\"tally\":\"\xff\"}",
+            b"{\"tally\":\"\\ud800\"}",
+            b"{\"tally\":\"\n\"}",
+            b"{\"tally\":\"\",}",
+            b"{\"a\":tru,\"tally\":\"\"}",
         ] {
             assert!(without_tally(bad).is_none(), "{bad:?}");
         }

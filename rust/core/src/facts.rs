@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use crate::epoch::{Place, Run};
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::{Keys, judge_pending, record};
+use crate::scan::{Keys, LogKeys, judge_pending, record};
 use crate::statement::{Body, CertCache, Kind as Ending, Statement};
 use crate::summary::{
-    Chain, Epoch, EpochId, Event, Kind, Log, LogNumber, Occurrence, Pending, Record, Roots, Seen, Summary, Why,
+    Chain, Epoch, EpochId, Event, Kind, Log, LogNumber, Occurrence, Pending, Record, Roots, Seen, Summary,
+    Why,
 };
 use crate::tree;
 
@@ -81,8 +82,10 @@ pub struct Double {
     pub count: u64,
     /// The same line twice in one file?
     pub one_file: bool,
-    /// Two different lines, both authentic?
+    /// Two different lines at one position?
     pub fork: bool,
+    /// Both authentic by themselves: with V, or as statements?
+    pub proven: bool,
     /// Where the later one stands.
     pub place: Place,
 }
@@ -102,7 +105,9 @@ impl Summary {
                 let (Some(statement), with_v) = (statement, keys.secret.is_some()) else { continue };
                 let at = pending.at;
                 match verdict {
-                    Some(Ok(roots)) => log.control(record(keys, &statement, pending.place, true), roots, &pending),
+                    Some(Ok(roots)) => {
+                        log.control(record(keys, &statement, pending.place, true), roots, &pending)
+                    }
                     Some(Err(why)) => {
                         let kind = Kind::BadStatement(if with_v { why } else { Why::NoOpen });
                         if with_v || (at.epoch, at.index) == (0, 0) {
@@ -124,7 +129,7 @@ impl Summary {
             for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
                 epoch.settle();
             }
-            self.events.extend(log.disagreeing_roots(number));
+            self.events.extend(log.disagreeing_roots(number, keys));
         }
     }
 
@@ -222,7 +227,8 @@ impl Summary {
             return BTreeSet::new();
         }
         // Few doubles: try each choice. A crowd of them is not worth the time; the epoch is altered then.
-        let choices = candidates.iter().try_fold(1usize, |all, c| all.checked_mul(c.len()).filter(|m| *m <= 64));
+        let choices =
+            candidates.iter().try_fold(1usize, |all, c| all.checked_mul(c.len()).filter(|m| *m <= 64));
         let mut right = None;
         for choice in 0..choices.unwrap_or(0) {
             let mut rest = choice;
@@ -250,7 +256,8 @@ impl Summary {
             let at = Some(Position::new(id.1, id.2, occurrence.index));
             let kind = Kind::Altered(Why::Tag);
             let (place, count) = (seen.first, seen.count);
-            let event = Event { kind, log: Some(id.0), place, count, first: at, last: at, before: None, after: None };
+            let event =
+                Event { kind, log: Some(id.0), place, count, first: at, last: at, before: None, after: None };
             self.events.push(event);
         }
         losers
@@ -258,14 +265,25 @@ impl Summary {
 
     fn epochs(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
         self.logs.iter().flat_map(|(number, log)| {
-            log.chains.iter().flat_map(move |(c, chain)| chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), epoch)))
+            log.chains.iter().flat_map(move |(c, chain)| {
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), epoch))
+            })
         })
     }
 }
 
 fn event(kind: Kind, log: LogNumber, pending: &Pending) -> Event {
     let at = Some(pending.at);
-    Event { kind, log: Some(log), place: pending.place, count: 1, first: at, last: at, before: None, after: None }
+    Event {
+        kind,
+        log: Some(log),
+        place: pending.place,
+        count: 1,
+        first: at,
+        last: at,
+        before: None,
+        after: None,
+    }
 }
 
 impl Record {
@@ -280,7 +298,7 @@ impl Record {
 
 impl Log {
     /// Chains of one generation whose certs name another next chain root than the first one's.
-    fn disagreeing_roots(&self, number: LogNumber) -> Vec<Event> {
+    fn disagreeing_roots(&self, number: LogNumber, keys: &LogKeys) -> Vec<Event> {
         let mut events = Vec::new();
         let mut known: Option<(u32, Digest)> = None;
         for (c, chain) in &self.chains {
@@ -289,12 +307,24 @@ impl Log {
                 let first = *known.get_or_insert((generation, roots.next));
                 if first.0 != generation {
                     known = Some((generation, roots.next));
-                } else if first.1 != roots.next
-                    && let Some(record) = chain.epochs.values().flat_map(|e| e.opens.iter().chain(&e.checkpoints)).next()
+                }
+                let known = keys.root(generation + 1).is_none_or(|root| root == roots.next);
+                if (first.0 == generation && first.1 != roots.next || !known)
+                    && let Some(record) =
+                        chain.epochs.values().flat_map(|e| e.opens.iter().chain(&e.checkpoints)).next()
                 {
                     let (at, kind) = (Some(record.at), Kind::BadStatement(Why::Path));
                     let place = record.place;
-                    events.push(Event { kind, log: Some(number), place, count: 1, first: at, last: at, before: None, after: None });
+                    events.push(Event {
+                        kind,
+                        log: Some(number),
+                        place,
+                        count: 1,
+                        first: at,
+                        last: at,
+                        before: None,
+                        after: None,
+                    });
                 }
             }
         }
@@ -357,7 +387,8 @@ impl Chain {
     /// The newest statement before a position.
     #[must_use]
     pub fn statement_before(&self, at: Position) -> Option<&Record> {
-        let records = self.epochs.range(..=at.epoch).rev().flat_map(|(_, e)| e.checkpoints.iter().chain(&e.opens));
+        let records =
+            self.epochs.range(..=at.epoch).rev().flat_map(|(_, e)| e.checkpoints.iter().chain(&e.opens));
         records.filter(|r| r.at < at).max_by_key(|r| r.at)
     }
 
@@ -382,7 +413,9 @@ impl Chain {
             let at = |index: u32| Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX));
             let mut next = if e == start.epoch { u32::from(start.index) } else { 0 };
             let spans = epoch.spans();
-            let claimed = |index: u32| epoch.claimed.iter().filter(|(s, e)| (*s..*e).contains(&index)).map(|(_, e)| *e).max();
+            let claimed = |index: u32| {
+                epoch.claimed.iter().filter(|(s, e)| (*s..*e).contains(&index)).map(|(_, e)| *e).max()
+            };
             let mut fill = |from: u32, to: u32, before: Option<Place>, after: Option<Place>| {
                 let mut from = from;
                 while from < to {
@@ -390,7 +423,14 @@ impl Chain {
                         from = past;
                         continue;
                     }
-                    let stop = epoch.claimed.iter().map(|(s, _)| *s).filter(|s| *s > from).min().unwrap_or(to).min(to);
+                    let stop = epoch
+                        .claimed
+                        .iter()
+                        .map(|(s, _)| *s)
+                        .filter(|s| *s > from)
+                        .min()
+                        .unwrap_or(to)
+                        .min(to);
                     gaps.push(Gap { from: at(from), to: Some(at(stop - 1)), before, after });
                     from = stop;
                 }
@@ -470,7 +510,8 @@ impl ChainFacts {
         };
         self.checkpoints += 1;
         let Body::Checkpoint { n, prev, kind, .. } = checkpoint.body else { return };
-        let before = if e == 0 { self.open } else { previous.filter(|(b, _)| b + 1 == e).map(|(_, record)| record) };
+        let before =
+            if e == 0 { self.open } else { previous.filter(|(b, _)| b + 1 == e).map(|(_, record)| record) };
         if before.is_some_and(|b| b.hash != prev) {
             self.clashes.push((Clash::Prev, checkpoint.at, checkpoint.place));
         }
@@ -520,6 +561,7 @@ fn double_run(id: EpochId, base: &Run, again: &Run) -> Vec<Double> {
             count: u64::from(piece.end - piece.start),
             one_file,
             fork: false,
+            proven: false,
             place: piece.first,
         }
     };
@@ -537,6 +579,7 @@ fn double_records(id: EpochId, records: &[Record]) -> Vec<Double> {
         count: 1,
         one_file: record.hash == first.hash && record.place.file == first.place.file,
         fork: record.hash != first.hash,
+        proven: true,
         place: record.place,
     };
     others.iter().filter(twice).map(double).collect()
@@ -557,17 +600,14 @@ fn double_lines(
         }
         let at = Position::new(id.1, id.2, occurrence.index);
         let mut tell = |count, one_file, fork| {
-            doubles.push(Double { log: id.0, from: at, to: at, count, one_file, fork, place: times.last });
+            let (log, place) = (id.0, times.last);
+            doubles.push(Double { log, from: at, to: at, count, one_file, fork, proven: with_v, place });
         };
         if times.count > 1 {
             tell(times.count - 1, true, false);
         }
         if let Some((other, _)) = previous.filter(|(o, _)| o.index == occurrence.index) {
-            let fork = other.leaf != occurrence.leaf;
-            // With P only, two lines that no R covers are merely two claims.
-            if !fork || with_v {
-                tell(1, false, fork);
-            }
+            tell(1, false, other.leaf != occurrence.leaf);
         }
         previous = Some((occurrence, times));
     }

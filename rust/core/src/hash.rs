@@ -16,16 +16,8 @@ use zeroize::Zeroize;
 /// A SHA-256 value.
 pub type Digest = [u8; 32];
 
-const IV: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+const IV: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 #[inline]
 fn bytes(state: &[u32; 8]) -> Digest {
@@ -36,13 +28,10 @@ fn bytes(state: &[u32; 8]) -> Digest {
     out
 }
 
-/// Wipes a block that held key material.
-///
-/// `black_box` makes the compiler believe that the zeros are read, so it cannot drop the store.
+/// Wipes what held key material; a slice is wiped in wide stores, an array byte by byte.
 #[inline]
-fn wipe(block: &mut [u8; 64]) {
-    *block = [0; 64];
-    std::hint::black_box(block);
+fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
+    held.zeroize();
 }
 
 /// A hash under way: whole blocks go to the compression function straight from the input.
@@ -68,7 +57,7 @@ impl Hasher {
             if self.filled < 64 {
                 return;
             }
-            compress256(&mut self.state, &[self.block]);
+            compress256(&mut self.state, std::slice::from_ref(&self.block));
         }
         let (blocks, rest) = data.as_chunks::<64>();
         compress256(&mut self.state, blocks);
@@ -81,14 +70,14 @@ impl Hasher {
         self.block[self.filled] = 0x80;
         self.block[self.filled + 1..].fill(0);
         if self.filled >= 56 {
-            compress256(&mut self.state, &[self.block]);
+            compress256(&mut self.state, std::slice::from_ref(&self.block));
             self.block.fill(0);
         }
         self.block[56..].copy_from_slice(&bits.to_be_bytes());
-        compress256(&mut self.state, &[self.block]);
+        compress256(&mut self.state, std::slice::from_ref(&self.block));
         wipe(&mut self.block);
         let out = bytes(&self.state);
-        self.state.zeroize();
+        wipe(&mut self.state);
         out
     }
 }
@@ -105,21 +94,39 @@ pub fn sha256(parts: &[&[u8]]) -> Digest {
 
 /// SHA-256 of one block that is already padded.
 #[inline]
-fn one_block(block: &mut [u8; 64]) -> Digest {
+fn one_block(block: &[u8; 64]) -> Digest {
     let mut state = IV;
-    compress256(&mut state, &[*block]);
-    wipe(block);
+    compress256(&mut state, std::slice::from_ref(block));
     bytes(&state)
+}
+
+/// The second half of a block whose first half is a digest, after `bytes` bytes of message in all.
+const fn padding(bytes: u16) -> [u8; 32] {
+    let [high, low] = (bytes * 8).to_be_bytes();
+    let mut half = [0; 32];
+    half[0] = 0x80;
+    half[30] = high;
+    half[31] = low;
+    half
+}
+
+/// A block from its halves. Whole halves are stored, so that the processor can hand them on to the
+/// loads of the compression at once; after smaller pieces those would have to wait.
+#[inline]
+fn block_of(first: &[u8; 32], second: [u8; 32]) -> [u8; 64] {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(first);
+    block[32..].copy_from_slice(&second);
+    block
 }
 
 /// `H(key)`: the ratchet of entry keys (SPEC section 3), one compression.
 #[inline]
 pub(crate) fn ratchet(key: &[u8; 32]) -> Digest {
-    let mut block = [0; 64];
-    block[..32].copy_from_slice(key);
-    block[32] = 0x80;
-    block[62..].copy_from_slice(&256u16.to_be_bytes());
-    one_block(&mut block)
+    let mut block = block_of(key, const { padding(32) });
+    let next = one_block(&block);
+    wipe(&mut block);
+    next
 }
 
 /// `H(0x00 || t || l)`: the leaf of a line (SPEC section 5), one compression.
@@ -131,7 +138,7 @@ pub fn leaf(tag: &[u8; 16], line_hash: &Digest) -> Digest {
     block[17..49].copy_from_slice(line_hash);
     block[49] = 0x80;
     block[62..].copy_from_slice(&392u16.to_be_bytes());
-    one_block(&mut block)
+    one_block(&block)
 }
 
 /// `H(0x01 || left || right)`: an inner node of a tree (RFC 6962 section 2.1), two compressions.
@@ -166,37 +173,40 @@ pub fn line_hash_json(prefix: u8, open: &[u8]) -> Digest {
 
 #[inline]
 fn hash_line(prefix: u8, m: &[u8], last: Option<u8>) -> Digest {
-    let mut block = [0; 64];
-    block[0] = prefix;
-    let mut state = IV;
-    let mut filled = if m.len() < 63 {
-        block[1..=m.len()].copy_from_slice(m);
-        m.len() + 1
-    } else {
-        block[1..].copy_from_slice(&m[..63]);
-        compress256(&mut state, &[block]);
-        let (blocks, rest) = m[63..].as_chunks::<64>();
-        compress256(&mut state, blocks);
-        block[..rest.len()].copy_from_slice(rest);
-        rest.len()
-    };
-    if let Some(byte) = last {
-        block[filled] = byte;
-        filled += 1;
-        if filled == 64 {
-            compress256(&mut state, &[block]);
-            filled = 0;
+    let (first, blocks, rest) = match m.split_first_chunk::<63>() {
+        None => (None, &[][..], m),
+        Some((first, others)) => {
+            let (blocks, rest) = others.as_chunks::<64>();
+            (Some(first), blocks, rest)
         }
+    };
+    // What does not fill a block, with the padding: one block or two, laid out before the others are hashed.
+    let mut tail = [[0; 64]; 2];
+    let end = tail.as_flattened_mut();
+    let mut filled = 0;
+    if first.is_none() {
+        end[0] = prefix;
+        filled = 1;
     }
-    block[filled] = 0x80;
-    block[filled + 1..].fill(0);
-    if filled >= 56 {
-        compress256(&mut state, &[block]);
-        block.fill(0);
+    end[filled..filled + rest.len()].copy_from_slice(rest);
+    filled += rest.len();
+    if let Some(byte) = last {
+        end[filled] = byte;
+        filled += 1;
     }
+    end[filled] = 0x80;
+    let count = if filled < 56 { 1 } else { 2 };
     let length = m.len() as u64 + 1 + u64::from(last.is_some());
-    block[56..].copy_from_slice(&(length * 8).to_be_bytes());
-    compress256(&mut state, &[block]);
+    tail[count - 1][56..].copy_from_slice(&(length * 8).to_be_bytes());
+
+    let mut state = IV;
+    if let Some(first) = first {
+        let mut block = [prefix; 64];
+        block[1..].copy_from_slice(first);
+        compress256(&mut state, std::slice::from_ref(&block));
+        compress256(&mut state, blocks);
+    }
+    compress256(&mut state, &tail[..count]);
     bytes(&state)
 }
 
@@ -209,44 +219,72 @@ fn pad(key: &[u8; 32], with: u8) -> [u8; 64] {
     block
 }
 
-/// Outer half of HMAC: `H(key xor opad || inner)`.
+/// HMAC-SHA-256 under a 32-byte key (RFC 2104), the key's own block of either half behind it.
+///
+/// That part is apart because it does not wait for the message: next to the hash of a line and to the
+/// ratchet, a processor works on several compressions at once.
+pub(crate) struct Mac {
+    inner: [u32; 8],
+    outer: [u32; 8],
+}
+
+impl Mac {
+    /// Takes the key in: two compressions.
+    #[inline]
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        let half = |with| {
+            let (mut block, mut state) = (pad(key, with), IV);
+            compress256(&mut state, std::slice::from_ref(&block));
+            wipe(&mut block);
+            state
+        };
+        Self { inner: half(0x36), outer: half(0x5c) }
+    }
+
+    /// The MAC of a digest: two compressions.
+    #[inline]
+    pub(crate) fn of_digest(&self, digest: &Digest) -> Digest {
+        finish_half(self.outer, &finish_half(self.inner, digest))
+    }
+
+    /// The tag of a line: the first 16 bytes of `HMAC(key, l)` (SPEC section 4).
+    #[inline]
+    pub(crate) fn tag(&self, line_hash: &Digest) -> [u8; 16] {
+        first16(&self.of_digest(line_hash))
+    }
+}
+
+impl Drop for Mac {
+    fn drop(&mut self) {
+        wipe(&mut self.inner);
+        wipe(&mut self.outer);
+    }
+}
+
+/// Ends one half of HMAC, whose first block is done, with a digest as the message.
 #[inline]
-fn outer(key: &[u8; 32], inner: &Digest) -> Digest {
-    let mut blocks = [pad(key, 0x5c), [0; 64]];
-    blocks[1][..32].copy_from_slice(inner);
-    blocks[1][32] = 0x80;
-    blocks[1][62..].copy_from_slice(&768u16.to_be_bytes());
-    let mut state = IV;
-    compress256(&mut state, &blocks);
-    wipe(&mut blocks[0]);
+fn finish_half(mut state: [u32; 8], message: &Digest) -> Digest {
+    let block = block_of(message, const { padding(64 + 32) });
+    compress256(&mut state, std::slice::from_ref(&block));
     bytes(&state)
 }
 
 /// HMAC-SHA-256 of the parts, joined, under a 32-byte key (RFC 2104).
 #[must_use]
 pub fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> Digest {
-    let mut block = pad(key, 0x36);
-    let mut hasher = Hasher::new();
-    hasher.update(&block);
-    wipe(&mut block);
+    let mac = Mac::new(key);
+    let mut hasher = Hasher { state: mac.inner, length: 64, ..Hasher::new() };
     for part in parts {
         hasher.update(part);
     }
-    outer(key, &hasher.finish())
+    finish_half(mac.outer, &hasher.finish())
 }
 
 /// The tag of a line: the first 16 bytes of `HMAC(key, l)` (SPEC section 4), four compressions.
 #[inline]
 #[must_use]
 pub fn tag(key: &[u8; 32], line_hash: &Digest) -> [u8; 16] {
-    let mut blocks = [pad(key, 0x36), [0; 64]];
-    blocks[1][..32].copy_from_slice(line_hash);
-    blocks[1][32] = 0x80;
-    blocks[1][62..].copy_from_slice(&768u16.to_be_bytes());
-    let mut state = IV;
-    compress256(&mut state, &blocks);
-    wipe(&mut blocks[0]);
-    first16(&outer(key, &bytes(&state)))
+    Mac::new(key).tag(line_hash)
 }
 
 /// The first 16 bytes of a digest.
@@ -262,7 +300,7 @@ pub fn first16(digest: &Digest) -> [u8; 16] {
 pub(crate) fn derive_into(key: &[u8; 32], label: &str, out: &mut [u8; 32]) {
     let mut okm = hmac(key, &[b"tallystick/v1 ", label.as_bytes(), &[1]]);
     out.copy_from_slice(&okm);
-    okm.zeroize();
+    wipe(&mut okm);
 }
 
 #[cfg(test)]
@@ -299,9 +337,6 @@ mod tests {
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         let mac = hmac(&key, &[b"what do ya want ", b"for nothing?"]);
-        assert_eq!(
-            hex::encode(mac),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        assert_eq!(hex::encode(mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -42,7 +42,14 @@ impl PublicKey {
     #[must_use]
     pub fn log_id(&self) -> LogId {
         let first = u64::from_be_bytes([
-            0, 0, 0, self.root[0], self.root[1], self.root[2], self.root[3], self.root[4],
+            0,
+            0,
+            0,
+            self.root[0],
+            self.root[1],
+            self.root[2],
+            self.root[3],
+            self.root[4],
         ]);
         let mut id = [0; 8];
         for (i, place) in id.iter_mut().enumerate() {
@@ -66,13 +73,15 @@ impl PublicKey {
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.get(..11).is_some_and(|t| t.eq_ignore_ascii_case("tallysecret")) {
             return Err(Error::Format(
-                "this is a verification key, which is secret; a public key (tallypub1…) is wanted here".into(),
+                "this is a verification key, which is secret; a public key (tallypub1…) is wanted here"
+                    .into(),
             ));
         }
         let data = bech32m_decode("tallypub", text).ok_or_else(|| {
             Error::Format("no public key: it begins with tallypub1 and is copied whole, in one line".into())
         })?;
-        let (root, name) = data.split_at_checked(32).ok_or_else(|| Error::Format("public key is cut short".into()))?;
+        let (root, name) =
+            data.split_at_checked(32).ok_or_else(|| Error::Format("public key is cut short".into()))?;
         let mut p = [0; 32];
         p.copy_from_slice(root);
         Ok(Self { root: p, name: read_name(name)? })
@@ -276,8 +285,7 @@ impl SignKey {
 
 /// RFC 8032 verification: S below L, R compared as bytes, no cofactor (SPEC section 2).
 pub(crate) fn signature_holds(pk: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(pk)
-        .is_ok_and(|pk| pk.verify(message, &Signature::from_bytes(signature)).is_ok())
+    VerifyingKey::from_bytes(pk).is_ok_and(|pk| pk.verify(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Public keys of the 256 chains of the generation that begins with the chain that `b` belongs to.

@@ -10,14 +10,15 @@ use zeroize::Zeroize;
 use crate::Error;
 use crate::canon::without_tally;
 use crate::epoch::Place;
-use crate::hash::{self, Digest, first16, hmac, leaf, line_hash, line_hash_json};
+use crate::hash::{self, Digest, Mac, first16, hmac, leaf, line_hash, line_hash_json};
 use crate::head::Head;
 use crate::keys::{PublicKey, VerificationKey};
-use crate::line::{self, LogId, Position, Proof, Read, Seal, Span, parse_seal};
+use crate::line::{self, Form, LogId, Position, Proof, Read, Seal, Span, parse_seal};
 use crate::secret::Secret;
 use crate::statement::{Body, CertCache, Fault, Statement, control_text, control_text_open};
 use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Pending, Record, Roots, Seen, Summary, Why, note_seen,
+    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Pending, Record, Roots, Seen, Summary,
+    Why, note_seen,
 };
 
 /// A log that is to be verified.
@@ -48,7 +49,8 @@ impl LogKeys {
     /// Chain root of a generation, if it is known.
     #[must_use]
     pub fn root(&self, generation: u32) -> Option<Digest> {
-        self.known_roots().get(generation as usize).copied()
+        let roots = self.roots.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        roots.get(generation as usize).copied()
     }
 
     /// Chain roots that are known, from generation 0 on.
@@ -77,7 +79,9 @@ impl LogKeys {
         if !open || !statement.agrees(&self.public, self.id, statement.position()) {
             return Err(bad("an `open` is of another log"));
         }
-        let root = self.root(statement.generation()).ok_or_else(|| bad("an older generation's `open` is lacking"))?;
+        let root = self
+            .root(statement.generation())
+            .ok_or_else(|| bad("an older generation's `open` is lacking"))?;
         statement.check(&root, &mut CertCache::default()).map_err(|_| bad("an `open` does not hold"))?;
         self.learn(&statement);
         Ok(())
@@ -110,8 +114,14 @@ impl Keys {
     }
 
     #[inline]
-    fn find(&self, id: LogId) -> Option<usize> {
-        self.logs.iter().position(|log| log.id == id)
+    fn find(&self, id: LogId) -> Option<LogNumber> {
+        (0..).zip(&self.logs).find(|(_, log)| log.id == id).map(|(number, _)| number)
+    }
+
+    /// The log with a number that [`find`](Self::find) gave.
+    #[inline]
+    fn log(&self, number: LogNumber) -> &LogKeys {
+        &self.logs[number as usize]
     }
 }
 
@@ -158,10 +168,52 @@ struct EntryKeys {
     keys: Vec<[u8; 32]>,
 }
 
+impl EntryKeys {
+    fn new(id: EpochId, first: &Secret) -> Self {
+        // An epoch of the usual length fits: 4,096 lines, the checkpoint, and one key ahead.
+        let mut keys = Vec::with_capacity(4098);
+        keys.push(*first.expose());
+        Self { id, keys }
+    }
+
+    /// Becomes those of another epoch; what they were is overwritten, or wiped at the end.
+    fn restart(&mut self, id: EpochId, first: &Secret) {
+        self.id = id;
+        self.keys.clear();
+        self.keys.push(*first.expose());
+    }
+
+    /// K[index]. The one behind it is made as well: that does not wait for anything that a line needs.
+    #[inline]
+    fn at(&mut self, index: u16) -> &[u8; 32] {
+        let index = usize::from(index);
+        while self.keys.len() <= index + 1 {
+            if self.keys.len() == self.keys.capacity() {
+                self.grow();
+            }
+            self.keys.push(hash::ratchet(&self.keys[self.keys.len() - 1]));
+        }
+        &self.keys[index]
+    }
+
+    /// Makes room without leaving a copy behind.
+    fn grow(&mut self) {
+        let mut larger = Vec::with_capacity(2 * self.keys.capacity());
+        larger.extend_from_slice(&self.keys);
+        wipe(&mut std::mem::replace(&mut self.keys, larger));
+    }
+}
+
 impl Drop for EntryKeys {
     fn drop(&mut self) {
-        self.keys.as_flattened_mut().zeroize();
+        wipe(&mut self.keys);
     }
+}
+
+/// Wipes keys, and those of an earlier epoch that stand behind them.
+fn wipe(keys: &mut Vec<[u8; 32]>) {
+    keys.clear();
+    keys.spare_capacity_mut().zeroize();
 }
 
 /// Epochs whose entry keys a scanner keeps, for lines that come out of order.
@@ -174,6 +226,7 @@ struct Cursor {
 }
 
 /// What an authentic line adds to its epoch.
+#[derive(Clone, Copy)]
 enum Line<'a> {
     Entry,
     Control(&'a [u8]),
@@ -232,7 +285,7 @@ impl<'k> Scanner<'k> {
             if !whole && !cut && self.bad_here {
                 self.chunk.fragment = Some((self.place.line, line[..line.len().min(256)].to_vec()));
             }
-            self.place.line += 1;
+            self.place.line = self.place.line.saturating_add(1);
             self.place.offset += (line.len() + 1) as u64;
             rest = next;
         }
@@ -264,7 +317,7 @@ impl<'k> Scanner<'k> {
             self.bad(Kind::Foreign(seal.log), None, None);
             return;
         };
-        let id = (number as LogNumber, seal.at.chain, seal.at.epoch);
+        let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
             return;
         }
@@ -280,7 +333,7 @@ impl<'k> Scanner<'k> {
         if let Err(why) = done
             && !self.rewritten(line, Some(seal))
         {
-            self.bad(Kind::Altered(why), Some(number as LogNumber), Some(seal.at));
+            self.bad(Kind::Altered(why), Some(number), Some(seal.at));
             let epoch = self.epoch(id);
             epoch.claim(seal.at.index);
             epoch.json |= line::trim(line).ends_with(b"}");
@@ -295,7 +348,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// A line whose seal fits its bytes: is it authentic?
-    fn sealed(&mut self, line: &[u8], number: usize, seal: &Seal, m: Span) -> Result<(), Why> {
+    fn sealed(&mut self, line: &[u8], number: LogNumber, seal: &Seal, m: Span) -> Result<(), Why> {
         let Proof::Tag { tag, .. } = seal.proof else { return Err(Why::Misfit) };
         let (body, json) = match m {
             Span::Plain(from, to) => (&line[from..to], false),
@@ -303,7 +356,7 @@ impl<'k> Scanner<'k> {
         };
         let hashed = |prefix| if json { line_hash_json(prefix, body) } else { line_hash(prefix, body) };
         let text = if json { control_text_open(body) } else { control_text(body) };
-        if self.keys.logs[number].secret.is_some() {
+        if self.keys.log(number).secret.is_some() {
             self.with_v(number, seal.at, &tag, text, hashed)
         } else {
             if json && matches!(self.mode, Mode::Canonical(_)) {
@@ -311,7 +364,7 @@ impl<'k> Scanner<'k> {
             }
             self.with_p(number, seal.at, &tag, text, hashed);
             if json {
-                self.epoch((number as LogNumber, seal.at.chain, seal.at.epoch)).json = true;
+                self.epoch((number, seal.at.chain, seal.at.epoch)).json = true;
             }
             Ok(())
         }
@@ -320,29 +373,32 @@ impl<'k> Scanner<'k> {
     /// With V the tag decides, and it says whether the line is control or an entry.
     fn with_v(
         &mut self,
-        number: usize,
+        number: LogNumber,
         at: Position,
         tag: &[u8; 16],
         text: Option<&[u8]>,
         hashed: impl Fn(u8) -> Digest,
     ) -> Result<(), Why> {
         match self.entry_key(number, at) {
-            KeyAt::Index(slot) => {
+            KeyAt::Epoch(slot) => {
+                let mac = Mac::new(self.entry_keys[slot].at(at.index));
                 let prefixes = if text.is_some() { [3, 2] } else { [2, 3] };
                 for prefix in prefixes {
                     let l = hashed(prefix);
-                    if hash::tag(&self.entry_keys[slot].keys[usize::from(at.index)], &l) != *tag {
+                    let leaf = leaf(tag, &l);
+                    if mac.tag(&l) != *tag {
                         continue;
                     }
-                    let what = if prefix == 3 { Line::Control(text.unwrap_or_default()) } else { Line::Entry };
-                    self.authentic(number, at, leaf(tag, &l), what);
+                    let what =
+                        if prefix == 3 { Line::Control(text.unwrap_or_default()) } else { Line::Entry };
+                    self.authentic(number, at, leaf, what);
                     return Ok(());
                 }
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
-                self.out.log(number as LogNumber).counts.narrowed += 1;
-                self.bad(Kind::Narrowed, Some(number as LogNumber), Some(at));
+                self.out.log(number).counts.narrowed += 1;
+                self.bad(Kind::Narrowed, Some(number), Some(at));
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
@@ -352,13 +408,13 @@ impl<'k> Scanner<'k> {
     /// With P only, signature and paths say what is control; the tree says the rest.
     fn with_p(
         &mut self,
-        number: usize,
+        number: LogNumber,
         at: Position,
         tag: &[u8; 16],
         text: Option<&[u8]>,
         hashed: impl Fn(u8) -> Digest,
     ) {
-        let log = &self.keys.logs[number];
+        let log = self.keys.log(number);
         if let Some(text) = text
             && let Some(statement) = Statement::parse(text)
             && statement.agrees(&log.public, log.id, at)
@@ -373,7 +429,7 @@ impl<'k> Scanner<'k> {
                 Some(_) => {}
                 None => {
                     self.seen_line(number, at);
-                    self.out.log(number as LogNumber).pending.push(Pending {
+                    self.out.log(number).pending.push(Pending {
                         text: text.to_vec(),
                         at,
                         place: self.place,
@@ -387,9 +443,9 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes in a line that is authentic (with V) or taken at its word (with P only).
-    fn authentic(&mut self, number: usize, at: Position, leaf: Digest, what: Line<'_>) {
-        let log = &self.keys.logs[number];
-        let id = (number as LogNumber, at.chain, at.epoch);
+    fn authentic(&mut self, number: LogNumber, at: Position, leaf: Digest, what: Line<'_>) {
+        let log = self.keys.log(number);
+        let id = (number, at.chain, at.epoch);
         let why = match what {
             Line::Entry if (at.epoch, at.index) == (0, 0) => Why::NoOpen,
             Line::Entry => {
@@ -410,7 +466,8 @@ impl<'k> Scanner<'k> {
                         },
                         None => {
                             self.seen_line(number, at);
-                            let pending = Pending { text: text.to_vec(), at, place: self.place, leaves: [leaf; 2] };
+                            let pending =
+                                Pending { text: text.to_vec(), at, place: self.place, leaves: [leaf; 2] };
                             self.out.log(id.0).pending.push(pending);
                             return;
                         }
@@ -424,12 +481,12 @@ impl<'k> Scanner<'k> {
         self.add(id, at.index, leaf);
     }
 
-    fn control(&mut self, number: usize, statement: &Statement<'_>, leaf: Digest) {
+    fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = record(&self.keys.logs[number], statement, self.place, true);
+        let record = record(self.keys.log(number), statement, self.place, true);
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
-        let id = (number as LogNumber, at.chain, at.epoch);
+        let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
         if let Body::Open { .. } = statement.body {
             self.epoch(id).opens.push(record);
@@ -444,7 +501,11 @@ impl<'k> Scanner<'k> {
         let place = self.place;
         if matches!(self.mode, Mode::Detail(_)) {
             let seen = self.out.details.entry(id).or_default();
-            note_seen(seen, Occurrence { index, leaf, file: place.file }, Seen { count: 1, first: place, last: place });
+            note_seen(
+                seen,
+                Occurrence { index, leaf, file: place.file },
+                Seen { count: 1, first: place, last: place },
+            );
         } else {
             self.epoch(id).lines.add(index, leaf, place);
         }
@@ -469,15 +530,15 @@ impl<'k> Scanner<'k> {
     }
 
     /// A line that was redacted: its leaf stands for it; with V, r says whether that was done by right.
-    fn redacted(&mut self, number: usize, seal: &Seal) {
+    fn redacted(&mut self, number: LogNumber, seal: &Seal) {
         let Proof::Redacted { leaf, r } = seal.proof else { return };
-        let log = Some(number as LogNumber);
-        let id = (number as LogNumber, seal.at.chain, seal.at.epoch);
+        let log = Some(number);
+        let id = (number, seal.at.chain, seal.at.epoch);
         let mut holds = true;
-        if self.keys.logs[number].secret.is_some() {
+        if self.keys.log(number).secret.is_some() {
             match self.entry_key(number, seal.at) {
-                KeyAt::Index(slot) => {
-                    let k = &self.entry_keys[slot].keys[usize::from(seal.at.index)];
+                KeyAt::Epoch(slot) => {
+                    let k = self.entry_keys[slot].at(seal.at.index);
                     let mut redact = [0; 32];
                     hash::derive_into(k, "redact", &mut redact);
                     holds = first16(&hmac(&redact, &[&leaf])) == r;
@@ -493,6 +554,9 @@ impl<'k> Scanner<'k> {
         }
         self.out.log(id.0).counts.redacted += 1;
         if holds {
+            if (seal.at.epoch, seal.at.index) == (0, 0) {
+                self.bad(Kind::BadStatement(Why::NoOpen), log, Some(seal.at));
+            }
             self.seen_line(number, seal.at);
             self.bad(Kind::Redacted, log, Some(seal.at));
             self.add(id, seal.at.index, leaf);
@@ -515,13 +579,19 @@ impl<'k> Scanner<'k> {
             return canonical && self.as_it_is(line);
         };
         let Some(seal) = parse_seal(s.as_bytes()).or(seal) else { return false };
-        let (Some(number), Proof::Tag { tag, .. }) = (self.keys.find(seal.log), seal.proof) else { return false };
-        let id = (number as LogNumber, seal.at.chain, seal.at.epoch);
+        let (Some(number), Proof::Tag { tag, length }) = (self.keys.find(seal.log), seal.proof) else {
+            return false;
+        };
+        let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
             return true;
         }
+        // A line that had another length, or another form, when it was written is no such line.
+        if m.len() != length as usize || line::form_of(&m) != Form::Json {
+            return canonical && self.as_it_is(line);
+        }
         let hashed = |prefix| line_hash(prefix, &m);
-        if self.keys.logs[number].secret.is_some() {
+        if self.keys.log(number).secret.is_some() {
             if self.with_v(number, seal.at, &tag, control_text(&m), hashed).is_err() {
                 return false;
             }
@@ -542,7 +612,9 @@ impl<'k> Scanner<'k> {
     /// A line without an RFC 8785 form, in a scan for those forms.
     fn as_it_is(&mut self, line: &[u8]) -> bool {
         let Read::Sealed(sealed) = line::read(line) else { return false };
-        let (Some(number), Span::Json(0, to)) = (self.keys.find(sealed.seal.log), sealed.m) else { return false };
+        let (Some(number), Span::Json(0, to)) = (self.keys.find(sealed.seal.log), sealed.m) else {
+            return false;
+        };
         let Proof::Tag { tag, .. } = sealed.seal.proof else { return false };
         let hashed = |prefix| line_hash_json(prefix, &line[..to]);
         self.with_p(number, sealed.seal.at, &tag, control_text_open(&line[..to]), hashed);
@@ -550,8 +622,8 @@ impl<'k> Scanner<'k> {
     }
 
     /// K at a position, kept for the lines that follow.
-    fn entry_key(&mut self, number: usize, at: Position) -> KeyAt {
-        let id = (number as LogNumber, at.chain, at.epoch);
+    fn entry_key(&mut self, number: LogNumber, at: Position) -> KeyAt {
+        let id = (number, at.chain, at.epoch);
         let slot = match self.entry_keys.iter().position(|kept| kept.id == id) {
             Some(slot) => slot,
             None => match self.first_entry_key(id) {
@@ -559,29 +631,22 @@ impl<'k> Scanner<'k> {
                 Err(why) => return why,
             },
         };
-        let keys = &mut self.entry_keys[slot].keys;
-        while keys.len() <= usize::from(at.index) {
-            keys.push(hash::ratchet(&keys[keys.len() - 1]));
-        }
-        KeyAt::Index(slot)
+        KeyAt::Epoch(slot)
     }
 
-    fn keep(&mut self, id: EpochId, key: &Secret) -> usize {
-        let mut keys = Vec::with_capacity(4097);
-        keys.push(*key.expose());
-        let kept = EntryKeys { id, keys };
+    fn keep(&mut self, id: EpochId, first: &Secret) -> usize {
         if self.entry_keys.len() < KEPT_EPOCHS {
-            self.entry_keys.push(kept);
+            self.entry_keys.push(EntryKeys::new(id, first));
             return self.entry_keys.len() - 1;
         }
         let slot = self.oldest;
         self.oldest = (slot + 1) % KEPT_EPOCHS;
-        self.entry_keys[slot] = kept;
+        self.entry_keys[slot].restart(id, first);
         slot
     }
 
     fn first_entry_key(&mut self, id: EpochId) -> Result<Secret, KeyAt> {
-        let Some(secret) = &self.keys.logs[id.0 as usize].secret else { return Err(KeyAt::OutOfReach) };
+        let Some(secret) = &self.keys.log(id.0).secret else { return Err(KeyAt::OutOfReach) };
         if let Some(cursor) = &mut self.cursor
             && (cursor.id.0, cursor.id.1) == (id.0, id.1)
             && cursor.id.2 <= id.2
@@ -605,8 +670,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Notes a line of a known log: order in its file, and the neighbours of bad lines.
-    fn seen_line(&mut self, number: usize, at: Position) {
-        let number = number as LogNumber;
+    fn seen_line(&mut self, number: LogNumber, at: Position) {
         let here = Some((number, at));
         self.end_group(here);
         if let Mode::All = self.mode {
@@ -615,12 +679,10 @@ impl<'k> Scanner<'k> {
         self.chunk.first = self.chunk.first.or(here);
         self.chunk.last = here;
         let edge = Edge { first: at, first_place: self.place, last: at };
-        let last = self.chunk.edges.entry(number).or_insert(edge).last;
+        let edge = self.chunk.edges.entry(number).or_insert(edge);
+        let last = std::mem::replace(&mut edge.last, at);
         if at < last && matches!(self.mode, Mode::All) {
             self.tell(Event { last: Some(last), ..self.event(Kind::Reordered, Some(number), Some(at)) });
-        }
-        if let Some(edge) = self.chunk.edges.get_mut(&number) {
-            edge.last = at;
         }
     }
 
@@ -672,9 +734,9 @@ impl<'k> Scanner<'k> {
     }
 }
 
-/// Where a scanner has K at a position, or why it has not.
+/// Where a scanner has the entry keys of an epoch, or why it has not.
 enum KeyAt {
-    Index(usize),
+    Epoch(usize),
     Narrowed,
     OutOfReach,
 }
@@ -708,7 +770,11 @@ pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place, pro
 }
 
 /// Judges a statement that had to wait; `None` if its chain root is still unknown.
-pub(crate) fn judge_pending(log: &LogKeys, pending: &Pending, cache: &mut CertCache) -> Option<Result<Roots, Why>> {
+pub(crate) fn judge_pending(
+    log: &LogKeys,
+    pending: &Pending,
+    cache: &mut CertCache,
+) -> Option<Result<Roots, Why>> {
     let Some(statement) = Statement::parse(&pending.text) else { return Some(Err(Why::Stranger)) };
     let root = log.root(statement.generation())?;
     Some(match statement.check(&root, cache) {

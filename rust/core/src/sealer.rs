@@ -61,7 +61,13 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn new(speaker: Speaker, open: String, e: Secret, d: Secret, epoch_keys: Vec<[u8; 32]>) -> Self {
+    pub(crate) fn new(
+        speaker: Speaker,
+        open: String,
+        e: Secret,
+        d: Secret,
+        epoch_keys: Vec<[u8; 32]>,
+    ) -> Self {
         let (mut next_e, mut next_d) = (e, d);
         let entry_key = next_e.derive("entry");
         let epoch_key = Some(Box::new(SignKey::derive(&next_d, "epoch key")));
@@ -269,7 +275,8 @@ impl Sealer {
             return Err(Error::Seal("the keys of this chain were erased".into()));
         };
         let path = key_path(&self.epoch_keys, usize::from(self.epoch));
-        let text = self.speaker.checkpoint((at.epoch, at.index), (&root, &self.newest), (time, kind), (&key, &path));
+        let text =
+            self.speaker.checkpoint((at.epoch, at.index), (&root, &self.newest), (time, kind), (&key, &path));
         drop(key);
         self.newest = sha256(&[text.as_bytes()]);
         let m = control_m(&text, self.format == Format::Json);

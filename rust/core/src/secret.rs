@@ -43,7 +43,7 @@ impl Secret {
         let mut next = [0; 32];
         hash::derive_into(&self.0, label, &mut next);
         self.0.copy_from_slice(&next);
-        next.zeroize();
+        next[..].zeroize();
     }
 
     /// Becomes `H(self)`; the old value is overwritten.
@@ -51,7 +51,7 @@ impl Secret {
     pub(crate) fn ratchet(&mut self) {
         let mut next = hash::ratchet(&self.0);
         self.0.copy_from_slice(&next);
-        next.zeroize();
+        next[..].zeroize();
     }
 
     /// A second holder of the same secret, for the ladder of a verifier only.

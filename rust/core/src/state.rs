@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::head::{Head, Mark};
 use crate::keys::{
-    FANOUT, PublicKey, SignKey, VerificationKey, epoch_keys, generation_keys, key_path, key_root, name_is_valid,
+    FANOUT, PublicKey, SignKey, VerificationKey, epoch_keys, generation_keys, key_path, key_root,
+    name_is_valid,
 };
 use crate::sealer::Sealer;
 use crate::secret::Secret;
@@ -169,7 +170,8 @@ impl PublicState {
 fn split(text: &[u8]) -> Result<(PublicState, &[u8], Option<Vec<u8>>), Error> {
     let bad = |what: &str| Error::Format(format!("no sealing state: {what}"));
     let text = std::str::from_utf8(text).map_err(|_| bad("not text"))?;
-    let mut rest = text.strip_prefix(FIRST_LINE).ok_or_else(|| bad("its first line is not `tallystick-state v1`"))?;
+    let mut rest =
+        text.strip_prefix(FIRST_LINE).ok_or_else(|| bad("its first line is not `tallystick-state v1`"))?;
     let mut field = |name: &str| -> Result<&str, Error> {
         let (line, after) = rest.split_once('\n').ok_or_else(|| bad("cut short"))?;
         let value = line.strip_prefix(name).and_then(|v| v.strip_prefix(' '));
@@ -284,7 +286,13 @@ impl SealingState {
     ///
     /// # Errors
     /// [`Error::Custody`] if the cipher refuses; [`Error::Format`] if `custody` has a line end in it.
-    pub fn lock(&mut self, key: &DataKey, custody: &str, wrapped: &[u8], nonce: &Nonce) -> Result<Vec<u8>, Error> {
+    pub fn lock(
+        &mut self,
+        key: &DataKey,
+        custody: &str,
+        wrapped: &[u8],
+        nonce: &Nonce,
+    ) -> Result<Vec<u8>, Error> {
         if custody.contains(['\n', '\r']) {
             return Err(Error::Format("a custody URL is one line".into()));
         }
@@ -318,7 +326,8 @@ impl SealingState {
     /// [`Error::Seal`] if the head is ahead of the state, as after a restored backup, or belongs to another log.
     pub fn open_chain(mut self, head: &Head, time: u64) -> Result<Opened, Error> {
         let name = &self.info.public.name;
-        let chain = self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;
+        let chain =
+            self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;
         if head.log != self.info.public.log_id() {
             return Err(Error::Seal(format!("the head in the key store is not that of log {name}")));
         }
@@ -329,11 +338,14 @@ impl SealingState {
                 head.mark.at.chain
             )));
         }
-        let after = chain.checked_add(1).ok_or_else(|| Error::Seal(format!("log {name} has used all its chains")))?;
+        let after =
+            chain.checked_add(1).ok_or_else(|| Error::Seal(format!("log {name} has used all its chains")))?;
         let index = (chain - 1) % FANOUT;
         let key = SignKey::derive(&self.b, "chain key");
         if key.public() != self.info.chain_keys[index as usize] {
-            return Err(Error::Custody("the sealing state is damaged: a chain key is not where it should be".into()));
+            return Err(Error::Custody(
+                "the sealing state is damaged: a chain key is not where it should be".into(),
+            ));
         }
         // B moves on to the chain after this one, then a scratch copy to the next generation.
         let (c, d) = (self.a.derive("chain"), self.b.derive("epochs"));
@@ -347,7 +359,8 @@ impl SealingState {
         let next_root = key_root(&next_keys);
         let epoch_keys = epoch_keys(&d);
         let path = key_path(&self.info.chain_keys, index as usize);
-        let speaker = Speaker::new(&self.info.public, chain, &key, (&key_root(&epoch_keys), &next_root), &path);
+        let speaker =
+            Speaker::new(&self.info.public, chain, &key, (&key_root(&epoch_keys), &next_root), &path);
         let prev = Prev { mark: head.mark, proof: head.proof(chain) };
         let open = speaker.open(time, &prev, &key);
         drop(key);

@@ -222,9 +222,10 @@ impl<'a> Statement<'a> {
     /// # Errors
     /// The first [`Fault`] found.
     pub fn check(&self, root: &Digest, cache: &mut CertCache) -> Result<(), Fault> {
-        let known = cache.good.as_ref().is_some_and(|(chain, r, cert)| {
-            *chain == self.chain && r == root && cert == self.cert.text
-        });
+        let known = cache
+            .good
+            .as_ref()
+            .is_some_and(|(chain, r, cert)| *chain == self.chain && r == root && cert == self.cert.text);
         if !known {
             if self.chain_root() != *root {
                 return Err(Fault::Path);
@@ -303,7 +304,9 @@ impl Speaker {
         let Self { name, log, chain, cert } = self;
         let (root, prev, kind, pk, path) = (b64(root), b64(prev), kind.word(), b64(&key.public()), b64(path));
         signed(
-            format!("tallystick/v1 checkpoint {name} {log} {chain} {epoch} {n} {root} {prev} {time} {kind} {cert} {pk} {path}"),
+            format!(
+                "tallystick/v1 checkpoint {name} {log} {chain} {epoch} {n} {root} {prev} {time} {kind} {cert} {pk} {path}"
+            ),
             key,
         )
     }

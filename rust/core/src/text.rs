@@ -111,7 +111,9 @@ mod tests {
     fn num_refuses_what_is_not_canonical() {
         assert_eq!(num(b"0", 9), Some(0));
         assert_eq!(num(b"4294967295", u64::from(u32::MAX)), Some(4_294_967_295));
-        for bad in [&b""[..], b"00", b"01", b"+1", b"-1", b" 1", b"1 ", b"4294967296", b"99999999999999999999999"] {
+        for bad in
+            [&b""[..], b"00", b"01", b"+1", b"-1", b" 1", b"1 ", b"4294967296", b"99999999999999999999999"]
+        {
             assert_eq!(num(bad, u64::from(u32::MAX)), None, "{bad:?}");
         }
     }

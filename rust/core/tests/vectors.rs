@@ -93,7 +93,9 @@ fn sealing_the_inputs_gives_the_known_logs_and_heads() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|h| format!("tallyhead oedhcsck {} {}", h["text"].as_str().unwrap(), b64(&bytes32(&h["mac"]))))
+            .map(|h| {
+                format!("tallyhead oedhcsck {} {}", h["text"].as_str().unwrap(), b64(&bytes32(&h["mac"])))
+            })
             .collect();
         assert_eq!(known.len(), 22);
         assert_eq!(heads, known);
@@ -113,7 +115,11 @@ fn the_known_logs_verify_and_every_head_of_theirs_holds() {
         let setup = set_up();
         let known = json(&format!("{form}.json"));
         for head in known["heads"].as_array().unwrap() {
-            let text = format!("tallyhead oedhcsck {} {}", head["text"].as_str().unwrap(), b64(&bytes32(&head["mac"])));
+            let text = format!(
+                "tallyhead oedhcsck {} {}",
+                head["text"].as_str().unwrap(),
+                b64(&bytes32(&head["mac"]))
+            );
             let head = Head::parse(text.as_bytes()).unwrap();
             assert_eq!(head.holds(&setup.key), Some(true), "{text}");
             let other = text.replace("tallyhead oedhcsck 1.0.1", "tallyhead oedhcsck 1.0.2");
@@ -147,7 +153,8 @@ fn known_keys_texts_and_roots_hold() {
     // A head in chain 2 is judged by a key of chains 2 and 3 as by V; one in chain 1 is not judged.
     let plain = json("plain.json");
     for head in plain["heads"].as_array().unwrap() {
-        let text = format!("tallyhead oedhcsck {} {}", head["text"].as_str().unwrap(), b64(&bytes32(&head["mac"])));
+        let text =
+            format!("tallyhead oedhcsck {} {}", head["text"].as_str().unwrap(), b64(&bytes32(&head["mac"])));
         let head = Head::parse(text.as_bytes()).unwrap();
         let expected = (2..=3).contains(&head.mark.at.chain).then_some(true);
         assert_eq!(head.holds(&narrowed), expected);
@@ -159,7 +166,8 @@ fn known_keys_texts_and_roots_hold() {
 #[test]
 fn known_trees_and_paths_hold() {
     let known = json("keys.json");
-    let leaves = |n: u64| -> Vec<Digest> { (0..n as u32).map(|i| sha256(&[&[0], &i.to_be_bytes()])).collect() };
+    let leaves =
+        |n: u64| -> Vec<Digest> { (0..n as u32).map(|i| sha256(&[&[0], &i.to_be_bytes()])).collect() };
     let trees = known["mth"].as_array().unwrap();
     assert_eq!(trees.len(), 10);
     for case in trees {

@@ -56,7 +56,8 @@ pub fn write_secret(fd: i32, text: &str) -> std::io::Result<()> {
 /// Reads a verification key text from a descriptor.
 pub fn read_verification_key(py: Python<'_>, fd: i32) -> PyResult<VerificationKey> {
     let text = read_secret(fd)?;
-    let bad = || Error::Format("no verification key: it begins with tallysecret1 and is one line of text".into());
+    let bad =
+        || Error::Format("no verification key: it begins with tallysecret1 and is one line of text".into());
     let text = std::str::from_utf8(&text).map_err(|_| bad()).or_raise(py)?;
     VerificationKey::parse(text.trim_ascii()).or_raise(py)
 }

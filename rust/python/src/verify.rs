@@ -62,7 +62,8 @@ impl Keys {
     fn logs(&self) -> Vec<(String, String, bool, bool, u32, u32)> {
         let info = |log: &LogKeys| {
             let (first, last) = log.secret.as_ref().map_or((1, u32::MAX), |k| (k.first(), k.last()));
-            let narrowed = log.secret.as_ref().is_some_and(tallystick_core::keys::VerificationKey::is_narrowed);
+            let narrowed =
+                log.secret.as_ref().is_some_and(tallystick_core::keys::VerificationKey::is_narrowed);
             (log.public.name.clone(), log.log_id().to_string(), log.secret.is_some(), narrowed, first, last)
         };
         self.inner.logs().iter().map(info).collect()
@@ -245,6 +246,7 @@ pub struct Double {
     count: u64,
     one_file: bool,
     fork: bool,
+    proven: bool,
     place: Place,
 }
 
@@ -311,6 +313,7 @@ impl Summary {
             count: d.count,
             one_file: d.one_file,
             fork: d.fork,
+            proven: d.proven,
             place: d.place.into(),
         };
         self.0.doubles(&keys.inner).into_iter().map(double).collect()
@@ -413,7 +416,8 @@ fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts
         facts::Clash::Cert => "cert",
         facts::Clash::Fork => "fork",
     };
-    let ending = facts.ending.as_ref().filter(|(kind, _)| *kind != Ending::Continues).map(|(_, record)| record);
+    let ending =
+        facts.ending.as_ref().filter(|(kind, _)| *kind != Ending::Continues).map(|(_, record)| record);
     Ok(ChainFacts {
         first: at(facts.first.0),
         first_place: facts.first.1.into(),

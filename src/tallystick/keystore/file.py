@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _private
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, LostRightError
 from tallystick.keystore.base import Stored, check_name
 
 __all__ = ["FileKeyStore"]
@@ -259,17 +259,17 @@ class FileLease:
 
     def _check(self) -> None:
         if self._pid != os.getpid():
-            raise KeyStoreError(
+            raise LostRightError(
                 f"the right to write log {self.name} stays with process {self._pid}; "
                 "a forked child must open a log of its own"
             )
         if self._released:
-            raise KeyStoreError(f"the right to write log {self.name} has been given back; open the log anew")
+            raise LostRightError(f"the right to write log {self.name} has been given back; open the log anew")
         with _private.telling(KeyStoreError, self._path):
             there = _private.is_at(self._log, self.name, self._store)
             ours = there and _private.is_at(self._lock, "lock", self._log)
         if not ours:
-            raise KeyStoreError(
+            raise LostRightError(
                 f"{self._path} was moved, removed or unlocked while log {self.name} was being written; "
                 "look into who did it, then open the log anew"
             )

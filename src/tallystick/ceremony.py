@@ -1,0 +1,118 @@
+"""Setting a log up: the moment at which the verification key exists (spec section 3).
+
+V goes to the verifier and is forgotten here; S is used and forgotten. The key's text goes from the core straight to
+a file or a terminal, and never becomes an object of Python.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as d:
+...     made = create("payments", store=f"file:{d}/store", custody=f"master-key:{d}/k", key_file=f"{d}/payments.key")
+...     made.public_key.startswith("tallypub1"), len(made.log_id), open(f"{d}/payments.key").read(12)
+(True, 8, 'tallysecret1')
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tallystick import _core, _private, keystore
+from tallystick import custody as custodies
+from tallystick.errors import KeyStoreError
+
+__all__ = ["CONTEXT", "Created", "create"]
+
+CONTEXT = b"tallystick state "
+"""What a data key is bound to when it is wrapped, together with the public key that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A log that was set up.
+
+    Args:
+        name: Its name.
+        log_id: Its log id.
+        public_key: Its public key as text, `tallypub1…`.
+        store: URL of the key store that holds its state and head.
+        custody: URL of the custody that encrypts its state.
+    """
+
+    name: str
+    log_id: str
+    public_key: str
+    store: str
+    custody: str
+
+
+def create(
+    name: str,
+    *,
+    store: str | None = None,
+    custody: str | None = None,
+    key_file: str | os.PathLike[str] | int,
+    public_file: str | os.PathLike[str] | None = None,
+) -> Created:
+    """Set a log up and hand its verification key over.
+
+    Args:
+        name: 1 to 64 of `A-Za-z0-9._-`, first a letter or digit.
+        store: URL of the key store; the default is that of `tallystick.keystore.connect`.
+        custody: URL of the custody; a master key file that is not there is made. The default is this user's
+            master key.
+        key_file: Where the verification key goes: a path that must not exist yet, or an open file descriptor.
+        public_file: Where the public key goes, if anywhere.
+
+    Returns:
+        What was made.
+
+    Raises:
+        KeyStoreError: The log exists already, its name is none, or a file cannot be written; nothing is left.
+        CustodyError: The custody is not at hand.
+    """
+    keystore.check_name(name)
+    target = keystore.connect(store)
+    keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
+    setup = _core.setup(name)
+    key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
+    state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
+    head = setup.head()
+    target.create(name, state, head)
+    head[:] = bytes(len(head))
+    try:
+        with _key_file(key_file) as fd:
+            if public_file is not None:
+                _write_new(os.fspath(public_file), f"{setup.public_key}\n".encode())
+            setup.write_key(fd)
+    except BaseException as error:
+        # A log whose key nobody got can never be verified: it must not stay.
+        target.remove(name)
+        if isinstance(error, OSError):
+            raise KeyStoreError(
+                f"the verification key could not be written: {(error.strerror or str(error)).lower()}; "
+                f"log {name} was not set up"
+            ) from error
+        raise
+    return Created(name, setup.log_id, setup.public_key, target.url, keeper.url)
+
+
+@contextmanager
+def _key_file(place: str | os.PathLike[str] | int) -> Iterator[int]:
+    """Give the descriptor that the key goes to; a file is new, private, and gone if anything fails."""
+    if isinstance(place, int):
+        yield place
+        return
+    path = os.fspath(place)
+    _refuse_existing(path, "it may be the key of another log")
+    with _private.telling(KeyStoreError, os.path.dirname(path) or "."), _private.creating(path, None) as fd:
+        yield fd
+
+
+def _write_new(path: str, data: bytes) -> None:
+    _refuse_existing(path, "it may be the public key of another log")
+    with open(path, "xb") as file:
+        file.write(data)
+
+
+def _refuse_existing(path: str, why: str) -> None:
+    if os.path.lexists(path):
+        raise KeyStoreError(f"{path} is there already, and {why}; name a new file")

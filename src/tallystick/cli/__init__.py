@@ -1,0 +1,91 @@
+"""The command line: one file a command, `output` for how things look, `options` for what commands share."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tallystick.cli.output import complain
+from tallystick.errors import FormatError, TallystickError
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "init": "Set a log up and hand out its verification key.",
+    "seal": "Seal lines from files or standard input.",
+    "run": "Run a command and seal its output from the first byte.",
+    "verify": "Check sealed logs and say what happened to them.",
+    "head": "Print the head of a log, for a verifier elsewhere.",
+    "close": "End a log for ever.",
+    "status": "Show logs, their writers and heads.",
+    "key": "Look at keys; print the public file.",
+    "demo": "Seal a real log, play the intruder, and see him caught.",
+}
+
+_EPILOG = """Example:
+
+\b
+  tallystick init payments --verification-key payments.key
+  my-service 2>&1 | tallystick seal payments -o audit.log
+  tallystick verify audit.log --key payments.key
+"""
+
+
+class _Commands(click.Group):
+    """Loads a command when it is called, so that none pays for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"tallystick.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"tallystick {version('tallystick')}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show it.")
+def cli() -> None:
+    """Seal log lines as they are written, so that nobody can change them later unnoticed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit status 0 ok, 1 a bug, 2 usage, 3 incomplete, 4 input or output, 5 failed."""
+    try:
+        status = cli.main(args=arguments, prog_name="tallystick", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except FormatError as error:
+        complain(str(error))
+        status = 2
+    except TallystickError as error:
+        complain(str(error))
+        status = 4
+    except OSError as error:
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        complain(f"{where}{(error.strerror or str(error)).lower()}")
+        status = 4
+    if status == 4:
+        # What is left in the buffer cannot be written either; do not try again on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,30 @@
+"""`tallystick close`: ends a log for ever."""
+
+import click
+
+from tallystick.cli.options import custody_option, name_argument, option, store_option
+from tallystick.cli.output import complain, say
+
+_EPILOG = """Example:
+
+\b
+  tallystick close payments -o audit.log
+"""
+
+
+@click.command("close", epilog=_EPILOG)
+@name_argument
+@store_option
+@custody_option
+@option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output.")
+def command(name: str, store: str | None, custody: str | None, output: str | None) -> None:
+    """End the log NAME: its last lines say that no chain will follow.
+
+    Its keys are erased from the key store first, so it can never be written again.
+    """
+    from tallystick.log import open_log
+
+    target = 1 if output is None else output
+    log = open_log(name, output=target, store=store, custody=custody, on_trouble=complain)
+    log.end()
+    say(f"log {name} has ended; keep its head and its verification key as long as the log")

@@ -1,0 +1,28 @@
+"""`tallystick head`: prints the head of a log."""
+
+import click
+
+from tallystick.cli.options import name_argument, store_option
+
+_EPILOG = """Example:
+
+\b
+  ssh app-host tallystick head payments > payments.head
+"""
+
+
+@click.command("head", epilog=_EPILOG)
+@name_argument
+@store_option
+def command(name: str, store: str | None) -> None:
+    """Print the head of the log NAME, for `tallystick verify --head` elsewhere.
+
+    A head says how far the log got. Take it before the log, or lines will seem to be missing.
+    """
+    from tallystick import keystore
+    from tallystick.errors import KeyStoreError
+
+    head = keystore.connect(store).load(name).head
+    if head is None:
+        raise KeyStoreError(f"the head of log {name} is gone from the key store; a verifier takes that for a bad head")
+    click.echo(head.decode("ascii", "backslashreplace"))

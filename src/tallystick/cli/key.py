@@ -1,0 +1,62 @@
+"""`tallystick key`: looks at keys and prints the public file."""
+
+import os
+
+import click
+
+from tallystick.cli.options import name_argument, store_option
+
+
+@click.group("key")
+def command() -> None:
+    """Look at keys; print the public file of a log."""
+
+
+_SHOW = """Example:
+
+\b
+  tallystick key show payments.key
+"""
+
+
+@command.command("show", epilog=_SHOW)
+@click.argument("file", type=click.Path(), metavar="FILE")
+def show(file: str) -> None:
+    """Say what the key in FILE is, without showing what is secret in it."""
+    from tallystick import _core
+    from tallystick.errors import FormatError
+
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        info = _core.key_info(fd)
+    except FormatError as error:
+        raise FormatError(str(error), path=file) from None
+    finally:
+        os.close(fd)
+    if info.secret:
+        click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")
+    else:
+        click.echo("public key: not secret; checks checkpointed lines, can forge nothing")
+    click.echo(f"log         {info.name} ({info.log_id})")
+    if info.secret:
+        chains = f"{info.first_chain} to {info.last_chain}" if info.narrowed else "all"
+        click.echo(f"chains      {chains}")
+    click.echo(f"public key  {info.public_key}")
+
+
+_PUBLIC = """Example:
+
+\b
+  tallystick key public payments > payments.pub
+"""
+
+
+@command.command("public", epilog=_PUBLIC)
+@name_argument
+@store_option
+def public(name: str, store: str | None) -> None:
+    """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with."""
+    from tallystick import _core, keystore
+
+    state = keystore.connect(store).load(name).state
+    click.echo(_core.read_state(state).public_file, nl=False)

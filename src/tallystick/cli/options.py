@@ -1,0 +1,79 @@
+"""What commands share: types of values, and options that also come from the environment."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from tallystick.errors import KeyStoreError
+from tallystick.keystore import check_name
+
+__all__ = ["DURATION", "name_argument", "option", "sealing_options", "store_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", value)
+        if match is None or not (seconds := float(match[1]) * _UNITS[match[2] or "s"]):
+            self.fail(f"{value!r} is no duration; write it like 60s, 15m or 1d", param, ctx)
+        return seconds
+
+
+DURATION = _Duration()
+
+
+class _Name(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            check_name(value)
+        except KeyStoreError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
+    """Return an option that also comes from the environment variable TALLYSTICK_ and its name."""
+    variable = "TALLYSTICK_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *more, envvar=variable, **settings)
+
+
+def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Leave what came from the environment to the key store, which takes a directory there as well."""
+    return None if value == os.environ.get("TALLYSTICK_STORE") else value
+
+
+name_argument = click.argument("name", type=_Name(), metavar="NAME")
+store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
+custody_option = option("--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE.")
+
+
+def sealing_options(command: F) -> F:
+    """Add what `seal` and `run` share."""
+    for add in (
+        option("--epoch-age", type=DURATION, default="60s", show_default=True, help="An epoch ends after this time."),
+        option(
+            "--epoch-lines", type=click.IntRange(1, 65534), default=4096, show_default=True, metavar="N",
+            help="An epoch ends after N lines.",
+        ),
+        option(
+            "--control", type=click.Choice(["auto", "plain", "json"]), default="auto", show_default=True,
+            help="Form of control lines; auto takes that of the first line.",
+        ),
+        custody_option,
+        store_option,
+        option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output."),
+    ):
+        command = add(command)
+    return command

@@ -1,0 +1,90 @@
+"""`tallystick verify`: checks sealed logs and says what happened to them."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import click
+
+from tallystick.cli import output as look
+from tallystick.cli.options import option, store_option
+
+_EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
+
+\b
+  tallystick verify audit.log* --key payments.key --head payments.head
+"""
+
+
+@click.command("verify", epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@option("--key", "keys", multiple=True, type=click.Path(), metavar="FILE", help="Verification key; one for each log.")
+@option("--public", multiple=True, type=click.Path(), metavar="FILE", help="Public file, to check without a secret.")
+@store_option
+@option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
+@option("--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted.")
+@option(
+    "--allow", multiple=True, type=click.Choice(["duplicate", "open end", "reordered"]), help="What is allowed here."
+)
+@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option("--output", "-o", type=click.Path(), metavar="FILE", help="Write the report to FILE.")
+@option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; one for each processor if not given.")
+def command(
+    paths: Sequence[str],
+    keys: Sequence[str],
+    public: Sequence[str],
+    store: str | None,
+    head: str | None,
+    start: int | None,
+    allow: Sequence[str],
+    form: str,
+    output: str | None,
+    jobs: int | None,
+) -> None:
+    """Check sealed lines in the files PATH, in any order, and say what happened to them.
+
+    Give the verification key, or the public file. Without --store and --head the head is taken from this
+    machine's key store if the log is there.
+    """
+    from tallystick.verify import verify
+
+    with _Progress() as progress:
+        report = verify(
+            paths, keys=keys, public=public, store=store, head=head, start=start, allow=allow, jobs=jobs,
+            progress=progress.told,
+        )
+    if form == "json":
+        text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        text = text.encode("utf-8", "backslashreplace").decode()
+    else:
+        text = look.report_text(report)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(click.unstyle(text))
+    raise SystemExit(report.verdict.exit_status)
+
+
+class _Progress:
+    """A bar on a terminal, for what takes a while."""
+
+    def __init__(self) -> None:
+        self._bar: Callable[[int], None] | None = None
+        self._done = 0
+        self._context: click.progressbar[int] | None = None  # type: ignore[valid-type]
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def told(self, done: int, total: int) -> None:
+        if not look.is_terminal() or total < 100_000_000:
+            return
+        if self._context is None:
+            self._context = click.progressbar(length=total, label="verifying", file=click.get_text_stream("stderr"))
+            self._context.__enter__()
+        self._context.update(done - self._done)
+        self._done = done
+
+    def __exit__(self, *error: object) -> None:
+        if self._context is not None:
+            self._context.__exit__(None, None, None)

@@ -1,0 +1,683 @@
+"""From a merged summary to findings (spec section 7): what is said of each log with heads and across chains.
+
+What can be said of one epoch or chain alone comes from the core as facts; here stand the relations between
+chains, the anchors of both ends, and the words.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tallystick import _core
+from tallystick.verify.report import Finding, LogReport, Weight
+
+__all__ = ["Demand", "judge"]
+
+At = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the caller brings along and asks for.
+
+    Args:
+        heads: Head text by log id.
+        headless: Log ids of which a key store should have a head and has none.
+        start: First chain that must be there, if the caller names one.
+        allow: Kinds that the caller allows: `duplicate`, `reordered`, `open end`.
+    """
+
+    heads: dict[str, bytes] = field(default_factory=dict)
+    headless: frozenset[str] = frozenset()
+    start: int | None = None
+    allow: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The merged summary with the names of its files."""
+
+    summary: _core.Summary
+    keys: _core.Keys
+    paths: Sequence[str]
+    chunks: Sequence[_core.Chunk]
+    lines_before: dict[tuple[int, int], int]
+
+    def line(self, place: _core.Place) -> tuple[str, int]:
+        """Return the path and the line number, from 1, of a place."""
+        return self.paths[place.file], self.lines_before[place.file, place.chunk] + place.line + 1
+
+
+def judge(
+    summary: _core.Summary, keys: _core.Keys, paths: Sequence[str], demand: Demand
+) -> tuple[list[Finding], list[LogReport]]:
+    """Return all findings, the worst first, and what was seen of each log."""
+    chunks = summary.chunks()
+    lines_before: dict[tuple[int, int], int] = {}
+    file, lines = -1, 0
+    for chunk in chunks:
+        if chunk.file != file:
+            file, lines = chunk.file, 0
+        lines_before[chunk.file, chunk.chunk] = lines
+        lines += chunk.lines
+    doubles = summary.doubles(keys)
+    source = Source(summary, keys, paths, chunks, lines_before)
+    judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
+    findings = [finding for judge in judges for finding in judge.findings()]
+    findings += _double_findings(source, doubles, demand)
+    findings += _line_findings(source, judges, doubles, demand)
+    if not any(judge.chains for judge in judges):
+        findings += _nothing_verified(source)
+    order = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
+    findings.sort(key=lambda f: (order.index(f.weight), f.log or "", f.path or "", f.line or 0))
+    return findings, [judge.report() for judge in judges]
+
+
+def dotted(at: At) -> str:
+    """Return a position as text."""
+    return ".".join(map(str, at))
+
+
+class LogJudge:
+    """What is said of one log."""
+
+    def __init__(self, source: Source, number: int, demand: Demand) -> None:
+        """Collect the facts of the log with a number."""
+        self.source, self.number, self.demand = source, number, demand
+        self.name, self.log_id, self.with_v, self.narrowed, self.covers_from, _ = source.keys.logs()[number]
+        self.chains = dict(source.summary.chains(number, self.with_v))
+        self.numbers = sorted(self.chains)
+        self.start = demand.start or self.covers_from
+        self.head = self._read_head()
+        self.head_holds: bool | None = None
+        self.start_anchor = self.end_anchor = "nothing"
+        self.opens = [(c, facts.open) for c in self.numbers if (facts := self.chains[c]).open is not None]
+
+    def _read_head(self) -> tuple[At, bytes] | None:
+        text = self.demand.heads.get(self.log_id)
+        if text is None:
+            return None
+        _, at, digest = _core.parse_head(text)
+        return at, digest
+
+    def finding(
+        self,
+        kind: str,
+        weight: Weight,
+        detail: str,
+        at: At | None = None,
+        to: At | None = None,
+        place: _core.Place | None = None,
+        count: int = 1,
+    ) -> Finding:
+        """Return a finding about this log."""
+        path, line = self.source.line(place) if place is not None else (None, None)
+        return Finding(
+            kind,
+            weight,
+            detail,
+            self.name,
+            path,
+            line,
+            dotted(at) if at else None,
+            dotted(to) if to and to != at else None,
+            count,
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """Give what is said of the log as a whole, and of each chain."""
+        yield from self._bad_head()
+        if not self.chains:
+            if self.counted:
+                detail = f"no line of the log is here, but the head counts everything before {dotted(self.counted)}"
+                yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.counted, count=0)
+            return
+        yield from self._beginning()
+        yield from self._absent_chains()
+        yield from self._gaps()
+        yield from self._prevs()
+        yield from self._ends()
+        yield from self._chain_findings()
+
+    # -- the head
+
+    def _bad_head(self) -> Iterator[Finding]:
+        if self.log_id in self.demand.headless:
+            detail = "the key store should have a head of this log and has none; somebody removed it"
+            yield self.finding("bad head", Weight.FAILED, detail)
+        if self.head is None or not self.with_v:
+            return
+        self.head_holds = self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
+        if self.head_holds is False:
+            detail = "the head's mac does not hold: it was forged, or it belongs to another log"
+            yield self.finding("bad head", Weight.FAILED, detail, self.head[0])
+
+    @property
+    def counted(self) -> At | None:
+        """The position that an authentic head counts up to, once a line was written."""
+        return self.head[0] if self.head and self.head_holds and self.head[0][0] > 0 else None
+
+    # -- the beginning
+
+    @property
+    def first(self) -> At:
+        """The first position present."""
+        return self.chains[self.numbers[0]].first
+
+    def _beginning(self) -> Iterator[Finding]:
+        first, facts = self.numbers[0], self.chains[self.numbers[0]]
+        if self.demand.start is not None:
+            self.start_anchor = f"named by the caller: chain {self.demand.start}"
+            return
+        # An opening may say by right that nothing was counted before it.
+        before = first > self.start and not (self.with_v and not self._holes(self.start, first - 1)[0])
+        absent = before or any(self._is_late(gap) for gap in self._chain_gaps(first))
+        if not absent:
+            self.start_anchor = "the log's first chain" if not self.narrowed else f"the key's first chain, {first}"
+            return
+        detail = (
+            f"the log begins at {dotted(facts.first)} here; if what came before was deleted by right, "
+            f"name the start with --from {first}, else look for the older files"
+        )
+        yield self.finding("late start", Weight.INCOMPLETE, detail, facts.first, place=facts.first_place, count=0)
+
+    def _is_late(self, gap: _core.Gap) -> bool:
+        """Does a gap lie before everything that is present, where nobody named the start?"""
+        return self.demand.start is None and gap.start < self.first
+
+    def _chain_gaps(self, chain: int, end: At | None = None) -> list[_core.Gap]:
+        return self.source.summary.gaps(self.number, (chain, 0, 0), end)
+
+    # -- what is absent
+
+    def _passed_over(self, chain: int) -> bool:
+        """Does an opening say that no line of this chain was counted by a head?"""
+        for later, opening in self.opens:
+            prev = opening.prev
+            if prev and later > chain > prev[0][0] and prev[2] is not False and (prev[2] or not self.with_v):
+                return True
+        return False
+
+    def _absent_chains(self) -> Iterator[Finding]:
+        # Where nobody named the start, what is absent before the first chain is a late start.
+        before = self.numbers[0] if self.demand.start is None else self.demand.start - 1
+        for chain in self.numbers:
+            bare, passed = self._holes(before + 1, chain - 1)
+            for low, high in bare:
+                yield self._missing_chains(low, high, Weight.FAILED)
+            if not self.with_v:
+                for low, high in passed:
+                    yield self._missing_chains(low, high, Weight.INCOMPLETE)
+            before = max(before, chain)
+
+    def _holes(self, low: int, high: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Part absent chains into those that no opening passes over, and those that one does."""
+        if low > high:
+            return [], []
+        covered = sorted(
+            (max(low, o.prev[0][0] + 1), min(high, c - 1))
+            for c, o in self.opens
+            if o.prev and o.prev[2] is not False and (o.prev[2] or not self.with_v)
+            if o.prev[0][0] + 1 <= high and c - 1 >= low
+        )
+        named = sorted({o.prev[0][0] for _, o in self.opens if o.prev and low <= o.prev[0][0] <= high})
+        bare: list[tuple[int, int]] = []
+        passed: list[tuple[int, int]] = []
+        at = low
+        for a, b in covered:
+            if b < at:
+                continue
+            if a > at:
+                bare.append((at, a - 1))
+            passed.append((max(a, at), b))
+            at = b + 1
+        if at <= high:
+            bare.append((at, high))
+        # A chain that a prev names had lines that a head counted, whoever passes over it.
+        for chain in named:
+            passed = [part for a, b in passed for part in ((a, min(b, chain - 1)), (max(a, chain + 1), b)) if part[0] <= part[1]]
+            if not any(a <= chain <= b for a, b in bare):
+                bare.append((chain, chain))
+        return sorted(bare), sorted(set(passed))
+
+    def _missing_chains(self, low: int, high: int, weight: Weight) -> Finding:
+        what = f"chain {low}" if low == high else f"chains {low} to {high}"
+        if weight is Weight.FAILED:
+            detail = f"{what} of the log {'is' if low == high else 'are'} not here; look for a file that was removed"
+        else:
+            detail = (
+                f"{what} {'is' if low == high else 'are'} not here; a later opening says that nothing of it was "
+                "counted, which only the verification key can check"
+            )
+        return self.finding("missing", weight, detail, (low, 0, 0), (high, 0, 0), count=0)
+
+    def _gaps(self) -> Iterator[Finding]:
+        """Positions that are absent in chains that are here."""
+        demanded: dict[int, At] = {}
+        for _, opening in self.opens:
+            if opening.prev and opening.prev[2] is not False and opening.prev[0][0] in self.chains:
+                at = opening.prev[0]
+                demanded[at[0]] = max(at, demanded.get(at[0], at))
+        counted = self.counted
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            end = demanded.get(chain)
+            if counted and counted[0] == chain:
+                end = max(end, counted) if end else counted
+            gaps = [gap for gap in self._chain_gaps(chain, end) if not self._is_late(gap)]
+            for gap in _joined(gaps):
+                if counted and counted[0] == chain and gap.start > facts.last:
+                    yield self._truncated(gap.start, counted)
+                    break
+                yield self._missing(gap)
+        if counted and counted[0] not in self.chains and not self._before_start(counted):
+            last = self.chains[self.numbers[-1]].last
+            if counted[0] > self.numbers[-1]:
+                yield self._truncated(last, counted)
+            else:
+                detail = f"the head counts {dotted(counted)}, but chain {counted[0]} is not here"
+                yield self.finding("missing", Weight.FAILED, detail, (counted[0], 0, 0), counted, count=0)
+
+    def _before_start(self, at: At) -> bool:
+        return at < self.first
+
+    def _truncated(self, start: At, counted: At) -> Finding:
+        last = self.chains[self.numbers[-1]]
+        detail = (
+            f"the log ends at {dotted(last.last)} here, but the head counts everything before {dotted(counted)}; "
+            "look for a newer file, else its end was cut off"
+        )
+        return self.finding("truncated", Weight.FAILED, detail, start, counted, last.last_place, count=0)
+
+    def _missing(self, gap: _core.Gap) -> Finding:
+        place = gap.before or gap.after
+        if gap.to is None:
+            detail = "the checkpoint of this epoch is not here, and any lines before it"
+            return self.finding("missing", Weight.FAILED, detail, gap.start, place=place, count=0)
+        count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
+        where = "behind" if gap.before else "before"
+        detail = f"removed {where} this line: {count if count else 'some'} line{'s' if count != 1 else ''}"
+        return self.finding("missing", Weight.FAILED, detail, gap.start, gap.to, place, count)
+
+    # -- prevs
+
+    def _prevs(self) -> Iterator[Finding]:
+        for chain, opening in self.opens:
+            assert opening.prev is not None  # every open has one
+            at, digest, proof = opening.prev
+            if proof is False or at[0] >= chain:
+                detail = "the proof of the head that this opening names does not hold"
+                yield self.finding("bad statement", Weight.FAILED, detail, opening.at, place=opening.place)
+                continue
+            if at[0] == 0 or at[0] not in self.chains or (at < self.first and self.demand.start is None):
+                continue
+            if self._other_statement(at, digest):
+                detail = f"the opening names another statement before {dotted(at)} than the one that is here"
+                yield self.finding("bad statement", Weight.FAILED, detail, opening.at, place=opening.place)
+        if (counted := self.counted) and self.head and counted[0] in self.chains:
+            if not self._before_start(counted) and self._other_statement(counted, self.head[1]):
+                detail = f"the head names another statement before {dotted(counted)} than the one that is here"
+                yield self.finding("bad head", Weight.FAILED, detail, counted)
+
+    def _other_statement(self, at: At, digest: bytes) -> bool:
+        """Is the newest statement before a position another one, although none is absent in between?"""
+        found = self.source.summary.statement_before(self.number, at)
+        if found is None or found.hash == digest:
+            return False
+        return not any(found.at < gap.start < at for gap in self._chain_gaps(at[0], at))
+
+    # -- ends
+
+    def _ends(self) -> Iterator[Finding]:
+        newest = self.numbers[-1]
+        named: dict[int, At] = {}
+        for _, opening in self.opens:
+            if opening.prev and self.vouches(opening):
+                at = opening.prev[0]
+                named[at[0]] = max(at, named.get(at[0], at))
+        counted = self.counted
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            ending = facts.ending.ending if facts.ending else None
+            if ending == "ended":
+                if chain == newest:
+                    self.end_anchor = "the log has ended"
+                else:
+                    later = self.chains[self.numbers[self.numbers.index(chain) + 1]]
+                    detail = f"a chain stands here although chain {chain} ended the log"
+                    yield self.finding(
+                        "bad statement", Weight.FAILED, detail, later.first, place=later.first_place
+                    )
+                continue
+            if chain == newest and counted and counted[0] == chain:
+                self.end_anchor = f"the head, which counts everything before {dotted(counted)}"
+            passed = self._passed_over(chain)
+            vouched = passed or chain in named or (counted is not None and counted[0] == chain)
+            if chain == newest and counted and counted[0] > chain:
+                continue  # told as truncated
+            if chain == newest and not (counted and counted[0] == chain):
+                yield from self._open_end(chain)
+            elif ending is None and not vouched:
+                yield from self._open_end(chain)
+            elif passed or ending is None:
+                yield self._unclean_end(chain)
+
+    def vouches(self, opening: _core.Statement) -> bool:
+        """Is the prev of an opening authentic, as far as the key can tell?"""
+        return opening.prev is not None and (opening.prev[2] is True or not self.with_v)
+
+    def ends_torn(self, at: At) -> bool:
+        """Is this the last line of a chain that its writer did not close?"""
+        facts = self.chains.get(at[0])
+        return facts is not None and facts.ending is None and facts.last == at
+
+    def _open_end(self, chain: int) -> Iterator[Finding]:
+        facts = self.chains[chain]
+        if "open end" in self.demand.allow:
+            return
+        if chain != self.numbers[-1]:
+            detail = f"nothing says where chain {chain} ended"
+        elif not self.with_v:
+            detail = "nothing anchors the end: with the public key alone that takes a pin, or the end of the log"
+        elif self.counted:
+            detail = f"the head counts chain {self.counted[0]}, which is older: it was rolled back, or is not the newest"
+        else:
+            detail = "nothing anchors the end, so lines may have been cut off: give the key store or the head"
+        yield self.finding(
+            "open end", Weight.INCOMPLETE, detail, facts.last, place=facts.last_place, count=0
+        )
+
+    def _unclean_end(self, chain: int) -> Finding:
+        facts = self.chains[chain]
+        detail = "the writer did not close this chain (crash, kill, or still running): up to 1 s of lines may be lost"
+        weight = Weight.NOTE
+        if not self.with_v:
+            weight = Weight.INCOMPLETE
+            detail += "; only the verification key can check what a later opening says of it"
+        return self.finding("unclean end", weight, detail, facts.last, place=facts.last_place, count=0)
+
+    # -- each chain
+
+    def _chain_findings(self) -> Iterator[Finding]:
+        words = {
+            "prev": ("bad statement", "this checkpoint names another statement before it than the one that is here"),
+            "after closed": ("bad statement", "a line stands behind the end of its chain"),
+            "after checkpoint": ("bad statement", "a line stands behind the checkpoint of its epoch"),
+            "cert": ("bad statement", "certificates of this chain disagree"),
+            "fork": ("fork", "two different lines claim this position"),
+        }
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            for clash, at, place in facts.clashes:
+                kind, detail = words[clash]
+                if not self.with_v and clash in ("after closed", "after checkpoint", "fork"):
+                    kind, detail = "altered", "this line is not among those that its epoch's checkpoint covers"
+                yield self.finding(kind, Weight.FAILED, detail, at, place=place)
+            for epoch, n, place in facts.altered:
+                first, last = (chain, epoch, 0), (chain, epoch, max(n - 1, 0))
+                if self.with_v:
+                    detail = "every tag of this epoch holds, but the signed tree does not: whoever has V made lines"
+                else:
+                    detail = f"one or more of the {n} lines that this checkpoint signs were changed"
+                yield self.finding("altered", Weight.FAILED, detail, first, last, place, n)
+            if not self.with_v and facts.uncovered:
+                epoch, _, place = facts.uncovered[0]
+                detail = "no checkpoint covers these lines: the public key cannot judge them"
+                lines = sum(count for _, count, _ in facts.uncovered)
+                yield self.finding(
+                    "uncovered", Weight.INCOMPLETE, detail, (chain, epoch, 0), facts.last, place, lines
+                )
+
+    def report(self) -> LogReport:
+        """Return what was seen of the log."""
+        sealed, reserialized, redacted, _ = self.source.summary.counts(self.number)
+        key = "verification key" if self.with_v else "public key"
+        times = [facts.times for facts in self.chains.values() if facts.times]
+        return LogReport(
+            self.name,
+            self.log_id,
+            f"narrowed {key}" if self.narrowed else key,
+            dotted(self.first) if self.chains else None,
+            dotted(self.chains[self.numbers[-1]].last) if self.chains else None,
+            (min(t[0] for t in times), max(t[1] for t in times)) if times else None,
+            self.start_anchor,
+            self.end_anchor,
+            len(self.chains),
+            sum(facts.checkpoints for facts in self.chains.values()),
+            sealed,
+            reserialized,
+            redacted,
+            0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
+        )
+
+
+def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
+    """Give gaps, but only the first of whole epochs that are absent one after the other."""
+    open_before = False
+    for gap in gaps:
+        if open_before and gap.start[2] == 0:
+            open_before = gap.to is None
+            if gap.to is None:
+                continue
+        open_before = gap.to is None
+        yield gap
+
+
+def _double_findings(source: Source, doubles: Sequence[_core.Double], demand: Demand) -> Iterator[Finding]:
+    """Positions that were seen more than once."""
+    for double in doubles:
+        name, _, with_v, *_ = source.keys.logs()[double.log]
+        path, line = source.line(double.place)
+        start, to = dotted(double.start), dotted(double.to) if double.to != double.start else None
+        if double.fork and (double.proven or with_v):
+            kind, weight = "fork", Weight.FAILED
+            detail = "two different lines at this position, both authentic: two writers, or a restored backup"
+        elif double.fork:
+            kind, weight = "altered", Weight.FAILED
+            detail = "another line claims this position too, and no checkpoint says which one is right"
+        else:
+            kind = "duplicate"
+            weight = Weight.FAILED if double.one_file and kind not in demand.allow else Weight.NOTE
+            where = "in the same file" if double.one_file else "in another file, as copies are"
+            detail = f"seen before {where}"
+        yield Finding(kind, weight, detail, name, path, line, start, to, double.count)
+
+
+_ALTERED = {
+    "tag": "the seal does not match the line: line or seal was changed, or the seal belongs to another line",
+    "prefix": "something stands before what was sealed; if a carrier put it there, take it away first",
+    "misfit": "something stands behind the seal, or the seal does not fit the line",
+    "reach": f"no log gets to this chain number; chains above {2**24} are not looked at",
+}
+_BAD_STATEMENT = {
+    "stranger": "a control line by its tag, but its statement is none, or of another log, chain or position",
+    "path": "the statement's keys are not those of this log",
+    "cert": "the certificate of this chain is not signed by its chain key",
+    "signature": "the statement's signature does not hold",
+    "no open": "the first line of a chain must be its opening",
+}
+
+
+def _line_findings(
+    source: Source, judges: Sequence[LogJudge], doubles: Sequence[_core.Double], demand: Demand
+) -> Iterator[Finding]:
+    """Lines that are not as they should be, one by one or in groups."""
+    known = any(judge.chains for judge in judges)
+    narrowed: dict[int, int] = {}
+    torn = _torn_lines(source, judges)
+    for event in _in_file_order(source):
+        path, line = source.line(event.place)
+        judge = judges[event.log] if event.log is not None else None
+        at = dotted(event.first) if event.first else None
+        to = dotted(event.last) if event.last and event.last != event.first else None
+
+        def told(kind: str, weight: Weight, detail: str, to: str | None = to) -> Finding:
+            name = judge.name if judge else None
+            return Finding(kind, weight, detail, name, path, line, at, to, event.count)  # noqa: B023
+
+        place = (event.place.file, event.place.offset)
+        if place in torn:
+            yield told("torn line", Weight.NOTE, "broken off when its writer was killed; nothing vouches for it")
+        elif event.kind == "unsealed":
+            yield told("unsealed", Weight.FAILED, "no seal: written by something else, or its seal was taken off")
+        elif event.kind == "foreign":
+            if known:
+                detail = f"sealed for log {event.why}, whose key was not given"
+                yield told("unsealed", Weight.FAILED, detail)
+        elif event.kind == "altered":
+            yield told("altered", Weight.FAILED, _ALTERED[event.why])
+        elif event.kind == "bad statement":
+            yield told("bad statement", Weight.FAILED, _BAD_STATEMENT[event.why])
+        elif event.kind == "older open lacking":
+            detail = "an older generation's opening is needed to check this statement: give the public file"
+            yield told("bad statement", Weight.INCOMPLETE, detail)
+        elif event.kind == "redacted":
+            yield told("redacted", Weight.INCOMPLETE, "blanked by right, but nobody listed it as expected")
+        elif event.kind == "redacted false":
+            yield told("redacted", Weight.FAILED, "blanked by someone who had no right to")
+        elif event.kind == "reserialized":
+            detail = "a carrier wrote this JSON anew; what it says is what was sealed"
+            yield told("reserialized", Weight.NOTE, detail)
+        elif event.kind == "narrowed" and event.log is not None:
+            narrowed[event.log] = narrowed.get(event.log, 0) + event.count
+        elif event.kind == "reordered" and not _is_double(event, doubles):
+            weight = Weight.NOTE if "reordered" in demand.allow else Weight.FAILED
+            before = dotted(event.last) if event.last else "?"
+            yield told("reordered", weight, f"stands behind {before}, which was written later", None)
+    for judge in judges:
+        if judge.narrowed:
+            detail = "the key covers some chains only; lines of other chains were not judged"
+            yield judge.finding("narrowed", Weight.INCOMPLETE, detail, count=narrowed.get(judge.number, 0))
+    yield from _untold(source, known)
+
+
+def _untold(source: Source, known: bool) -> Iterator[Finding]:
+    weights = {"reserialized": Weight.NOTE, "redacted": Weight.INCOMPLETE, "older open lacking": Weight.INCOMPLETE}
+    for kind, _, count in source.summary.untold():
+        if kind == "narrowed" or (kind == "foreign" and not known):
+            continue
+        name = {"foreign": "unsealed", "older open lacking": "bad statement", "redacted false": "redacted"}.get(kind, kind)
+        yield Finding(name, weights.get(kind, Weight.FAILED), "more such lines, not told one by one", count=count)
+
+
+def _is_double(event: _core.Event, doubles: Sequence[_core.Double]) -> bool:
+    """Is a line out of order because it is there twice?"""
+    at = event.first
+    return at is not None and any(d.log == event.log and d.start <= at <= d.to for d in doubles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A line that stands behind one with a higher position, across two chunks of a file."""
+
+    kind: str
+    why: str
+    log: int
+    place: _core.Place
+    count: int
+    first: At
+    last: At
+    before: None = None
+    after: None = None
+
+
+def _in_file_order(source: Source) -> Iterator["_core.Event | _Edge"]:
+    """Give the events of all chunks, and those that lie between two chunks."""
+    yield from source.summary.events()
+    newest: dict[tuple[int, int], At] = {}
+    for chunk in source.chunks:
+        for log, first, place, last in chunk.edges:
+            before = newest.get((chunk.file, log))
+            if before is not None and first < before:
+                yield _Edge("reordered", "", log, place, 1, first, before)
+            newest[chunk.file, log] = last
+
+
+def _torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[tuple[int, int]]:
+    """Find the broken last lines of unclean ends: at most one for each (spec section 7)."""
+    torn: dict[tuple[int, str, int], list[tuple[int, int]]] = {}
+    for event in source.summary.events():
+        if event.kind not in ("unsealed", "altered") or event.count != 1:
+            continue
+        before, after = _neighbours(source, event)
+        where = _torn_at(source, judges, event, before, after)
+        if where is not None:
+            torn.setdefault(where, []).append((event.place.file, event.place.offset))
+    return {places[0] for places in torn.values() if len(places) == 1}
+
+
+def _neighbours(
+    source: Source, event: _core.Event
+) -> tuple[tuple[int, At] | None, tuple[int, At] | None]:
+    """Give the known lines around a bad one, which may stand in other chunks of its file."""
+    before, after = event.before, event.after
+    for chunk in source.chunks:
+        if chunk.file != event.place.file:
+            continue
+        if event.before is None and chunk.chunk < event.place.chunk and chunk.last:
+            before = chunk.last
+        if after is None and chunk.chunk > event.place.chunk:
+            after = chunk.first
+    return before, after
+
+
+def _torn_at(
+    source: Source,
+    judges: Sequence[LogJudge],
+    event: _core.Event,
+    before: tuple[int, At] | None,
+    after: tuple[int, At] | None,
+) -> tuple[int, str, int] | None:
+    """Say to which end a broken line belongs: the log, and the opening behind it or the end of the log."""
+    if after is not None:
+        judge, at = judges[after[0]], after[1]
+        opening = judge.chains[at[0]].open if at[0] in judge.chains else None
+        if opening is None or opening.at != at or opening.prev is None or not judge.vouches(opening):
+            return None
+        if before is not None and before[0] != after[0]:
+            return None
+        passes = at[0] - opening.prev[0][0] > 1
+        if passes:
+            return after[0], "before", at[0]
+        if before is not None and before[1][0] < at[0] and judge.ends_torn(before[1]):
+            return after[0], "before", at[0]
+        return None
+    fragment = _fragment(source, event)
+    if before is None or fragment is None:
+        return None
+    judge, at = judges[before[0]], before[1]
+    if at != judge.chains[judge.numbers[-1]].last:
+        return None
+    if judge.ends_torn(at) or _begins_open(fragment, judge):
+        return before[0], "end", at[0]
+    return None
+
+
+def _fragment(source: Source, event: _core.Event) -> bytes | None:
+    """Return the beginning of a line that is the last of its file and has no line end."""
+    last = [chunk for chunk in source.chunks if chunk.file == event.place.file][-1]
+    if last.chunk != event.place.chunk or last.fragment is None or last.fragment[0] != event.place.line:
+        return None
+    return last.fragment[1]
+
+
+def _begins_open(fragment: bytes, judge: LogJudge) -> bool:
+    """Could a fragment be the beginning of this log's next opening, broken off?"""
+    opening = f"tallystick/v1 open {judge.name} {judge.log_id} ".encode()
+    for whole in (opening, b'{"tallystick":"' + opening):
+        size = min(len(whole), len(fragment))
+        if fragment[:size] == whole[:size]:
+            return True
+    return False
+
+
+def _nothing_verified(source: Source) -> Iterator[Finding]:
+    """Say why nothing was verified: an empty input, or the key of another log."""
+    foreign = sorted({event.why for event in source.summary.events() if event.kind == "foreign"})
+    names = ", ".join(f"{name} ({log_id})" for name, log_id, *_ in source.keys.logs())
+    if foreign:
+        detail = f"nothing was verified: the lines belong to log id {', '.join(foreign[:5])}, the key to {names}"
+    elif any(chunk.counted for chunk in source.chunks):
+        detail = f"nothing was verified: no line of {names} is here"
+    else:
+        detail = "nothing was verified: there are no lines"
+    yield Finding("nothing verified", Weight.INCOMPLETE, detail, count=0)

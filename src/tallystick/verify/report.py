@@ -1,0 +1,148 @@
+"""What a verification says: verdict, findings, range (spec section 7).
+
+>>> Verdict.of([Weight.NOTE, Weight.INCOMPLETE])
+<Verdict.INCOMPLETE: 'incomplete'>
+>>> Verdict.FAILED.exit_status
+5
+"""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Finding", "LogReport", "Report", "Verdict", "Weight"]
+
+
+class Weight(enum.Enum):
+    """How much a finding weighs."""
+
+    NOTE = "note"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Verdict(enum.Enum):
+    """What is to be thought of a log: the worst weight of its findings."""
+
+    OK = "ok"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+    @classmethod
+    def of(cls, weights: Iterable[Weight]) -> "Verdict":
+        """Return the verdict on findings of these weights."""
+        found = set(weights)
+        if Weight.FAILED in found:
+            return cls.FAILED
+        return cls.INCOMPLETE if Weight.INCOMPLETE in found else cls.OK
+
+    @property
+    def exit_status(self) -> int:
+        """Exit status of a command with this verdict."""
+        return {Verdict.OK: 0, Verdict.INCOMPLETE: 3, Verdict.FAILED: 5}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        kind: A word of the table in spec section 7, such as `altered` or `unclean end`.
+        weight: How much it weighs.
+        detail: What it means and what to look at.
+        log: Name of the log, if it is about one.
+        path: File it was found in, if it is about lines of a file.
+        line: First line in that file, from 1.
+        position: First position, as `chain.epoch.index`; None where no known log is concerned.
+        to: Last position, if it is about more than one.
+        count: Lines or positions it is about; 0 where nobody knows.
+    """
+
+    kind: str
+    weight: Weight
+    detail: str
+    log: str | None = None
+    path: str | None = None
+    line: int | None = None
+    position: str | None = None
+    to: str | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What was seen of one log.
+
+    Args:
+        name: Its name.
+        log_id: Its log id.
+        key: `verification key`, `narrowed verification key` or `public key`: what it was judged with.
+        first: First position present, None if no line was.
+        last: Last position present.
+        times: First and last claimed time, ms since 1970; claims, not proofs.
+        start: What vouches for the beginning.
+        end: What anchors the end.
+        chains: Chains present.
+        epochs: Checkpointed epochs present.
+        sealed: Lines whose seal holds (with the public key: fits).
+        reserialized: Of these, lines that a carrier wrote anew.
+        redacted: Redacted lines.
+        uncovered: Lines that no checkpoint covers (public key only).
+    """
+
+    name: str
+    log_id: str
+    key: str
+    first: str | None
+    last: str | None
+    times: tuple[int, int] | None
+    start: str
+    end: str
+    chains: int
+    epochs: int
+    sealed: int
+    reserialized: int
+    redacted: int
+    uncovered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of a verification. It must be looked at: it is never true or false by itself.
+
+    Args:
+        verdict: The worst weight of all findings.
+        findings: What was found, the worst first.
+        logs: What was seen of each log.
+        files: Paths that were read, in the order in which they were read.
+        lines: Lines that were read, blank ones not counted.
+        size: Bytes that were read.
+        seconds: How long it took.
+    """
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    logs: tuple[LogReport, ...]
+    files: tuple[str, ...]
+    lines: int
+    size: int
+    seconds: float = field(compare=False)
+
+    def __bool__(self) -> bool:
+        """Refuse to be taken for a yes or no."""
+        raise TypeError("a report is neither true nor false; compare its verdict with Verdict.OK")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, in the form of `--format json`, version 1."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, enum.Enum):
+                return value.value
+            if isinstance(value, tuple):
+                return [plain(item) for item in value]
+            if hasattr(value, "__slots__"):
+                return {name: plain(getattr(value, name)) for name in value.__slots__}
+            return value
+
+        return {"tallystick_report": 1, **plain(self)}
