@@ -27,10 +27,7 @@ pub fn without_tally(line: &[u8]) -> Option<(Vec<u8>, String)> {
         return None;
     }
     let name: Vec<u16> = "tally".encode_utf16().collect();
-    let tally = match members.remove(&name)? {
-        Value { string: Some(text), .. } => text,
-        _ => return None,
-    };
+    let Value { string: Some(tally), .. } = members.remove(&name)? else { return None };
     let mut out = Vec::with_capacity(line.len());
     write_members(&members, &mut out);
     Some((out, tally))
@@ -271,11 +268,12 @@ impl Decimal {
         let all = format!("{whole}{fraction}");
         let stripped = all.trim_start_matches('0');
         let zeros = i64::try_from(all.len() - stripped.len()).ok()?;
-        let point = i64::try_from(whole.len()).ok()? - zeros + exponent;
+        // The exponent is whatever the line says, up to the last i64: -2^63 with zeros before it must not overflow.
+        let point = (i64::try_from(whole.len()).ok()? - zeros).saturating_add(exponent);
         Some(Self { negative, digits: stripped.trim_end_matches('0').into(), point })
     }
 
-    /// ECMAScript's Number::toString, radix 10.
+    /// ECMAScript's `Number::toString`, radix 10.
     fn to_ecmascript(&self) -> String {
         let digits = self.digits.as_str();
         let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
@@ -335,6 +333,7 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn number(text: &str) -> Option<String> {
@@ -363,6 +362,9 @@ mod tests {
             ("9007199254740993", ""),
             ("9007199254740992", "9007199254740992"),
             ("0.10000000000000001", ""),
+            ("0.00e-9223372036854775808", "0"),
+            ("0e9223372036854775807", "0"),
+            ("0.01e-9223372036854775808", ""),
             ("1e400", ""),
             ("1e-400", ""),
             ("5e-324", "5e-324"),

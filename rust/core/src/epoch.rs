@@ -166,6 +166,12 @@ impl Lines {
         self.layers.first().into_iter().flat_map(BTreeMap::values)
     }
 
+    /// The run of the first layer that begins at an index.
+    #[must_use]
+    pub fn run_at(&self, start: u32) -> Option<&Run> {
+        self.layers.first()?.get(&start)
+    }
+
     /// Runs of positions that were seen again.
     pub fn again(&self) -> impl Iterator<Item = &Run> {
         self.layers.iter().skip(1).flat_map(BTreeMap::values)
@@ -178,7 +184,7 @@ impl Lines {
         (first.range() == (0, n)).then_some(&first.tree)
     }
 
-    /// Number of different positions.
+    /// Number of positions, those that were seen again not counted.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.runs().map(|r| u64::from(r.range().1 - r.range().0)).sum()
@@ -212,7 +218,7 @@ mod tests {
         for step in [1u16, 7, 131, 299] {
             let mut lines = Lines::default();
             for i in 0..n {
-                let index = (u32::from(i) * u32::from(step) % u32::from(n)) as u16;
+                let index = u16::try_from(u32::from(i) * u32::from(step) % u32::from(n)).unwrap_or(0);
                 lines.add(index, leaf(index), place(0, u32::from(index)));
             }
             lines.flush();

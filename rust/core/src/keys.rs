@@ -41,21 +41,10 @@ impl PublicKey {
     /// The first 8 characters of lower-case RFC 4648 base32 of P.
     #[must_use]
     pub fn log_id(&self) -> LogId {
-        let first = u64::from_be_bytes([
-            0,
-            0,
-            0,
-            self.root[0],
-            self.root[1],
-            self.root[2],
-            self.root[3],
-            self.root[4],
-        ]);
-        let mut id = [0; 8];
-        for (i, place) in id.iter_mut().enumerate() {
-            *place = b"abcdefghijklmnopqrstuvwxyz234567"[(first >> (35 - 5 * i)) as usize & 31];
-        }
-        LogId(id)
+        let first = self.root[..5].iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let letter =
+            |place: u32| b"abcdefghijklmnopqrstuvwxyz234567"[(first >> (35 - 5 * place) & 31) as usize];
+        LogId([0, 1, 2, 3, 4, 5, 6, 7].map(letter))
     }
 
     /// Text form `tallypub1…`.
@@ -161,10 +150,10 @@ impl VerificationKey {
         let (first, last) = (word(33), word(37));
         let count = match head[0] {
             0 if (first, last) == (1, u32::MAX) => 1,
-            1 if 1 <= first && first <= last => (last - first) as usize + 1,
+            1 if 1 <= first && first <= last => u64::from(last - first) + 1,
             _ => return Err(bad("unknown scope or range of chains")),
         };
-        let size = count.checked_mul(32).ok_or_else(cut)?;
+        let size = usize::try_from(count * 32).map_err(|_| cut())?;
         let (keys, name) = rest.split_at_checked(size).ok_or_else(cut)?;
         let mut keys: Vec<Secret> = keys.chunks_exact(32).filter_map(Secret::copy_from).collect();
         let public = PublicKey { root, name: read_name(name)? };

@@ -8,6 +8,7 @@
 use std::fmt;
 
 pub mod canon;
+pub mod doubles;
 pub mod epoch;
 pub mod facts;
 pub mod hash;
@@ -17,6 +18,7 @@ pub mod line;
 pub mod scan;
 pub mod sealer;
 pub mod secret;
+pub mod settle;
 pub mod state;
 pub mod statement;
 pub mod summary;

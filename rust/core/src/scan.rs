@@ -293,7 +293,14 @@ impl<'k> Scanner<'k> {
         self.store_epoch();
         self.chunk.lines = u64::from(self.place.line);
         self.chunk.bytes = input.data.len() as u64;
-        self.out.chunks.insert((input.file, input.chunk), std::mem::take(&mut self.chunk));
+        match self.mode {
+            Mode::All => {
+                self.out.chunks.insert((input.file, input.chunk), std::mem::take(&mut self.chunk));
+            }
+            Mode::Canonical(_) => {}
+            // All else was noted when these lines were first seen.
+            Mode::Detail(_) => self.out.logs.clear(),
+        }
     }
 
     fn line(&mut self, line: &[u8], read: Read) {
@@ -455,22 +462,20 @@ impl<'k> Scanner<'k> {
             }
             Line::Control(text) => match Statement::parse(text) {
                 Some(statement) if statement.agrees(&log.public, log.id, at) => {
-                    match log.root(statement.generation()) {
-                        Some(root) => match statement.check(&root, &mut self.certs) {
-                            Ok(()) => {
-                                log.learn(&statement);
-                                self.control(number, &statement, leaf);
-                                return;
-                            }
-                            Err(fault) => why(fault),
-                        },
-                        None => {
-                            self.seen_line(number, at);
-                            let pending =
-                                Pending { text: text.to_vec(), at, place: self.place, leaves: [leaf; 2] };
-                            self.out.log(id.0).pending.push(pending);
+                    let Some(root) = log.root(statement.generation()) else {
+                        self.seen_line(number, at);
+                        let pending =
+                            Pending { text: text.to_vec(), at, place: self.place, leaves: [leaf; 2] };
+                        self.out.log(id.0).pending.push(pending);
+                        return;
+                    };
+                    match statement.check(&root, &mut self.certs) {
+                        Ok(()) => {
+                            log.learn(&statement);
+                            self.control(number, &statement, leaf);
                             return;
                         }
+                        Err(fault) => why(fault),
                     }
                 }
                 _ => Why::Stranger,
@@ -479,6 +484,7 @@ impl<'k> Scanner<'k> {
         self.seen_line(number, at);
         self.bad(Kind::BadStatement(why), Some(id.0), Some(at));
         self.add(id, at.index, leaf);
+        self.epoch(id).claim(at.index);
     }
 
     fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
@@ -570,7 +576,7 @@ impl<'k> Scanner<'k> {
     ///
     /// `seal` is the one that a first look found in the line, if it found one.
     fn rewritten(&mut self, line: &[u8], seal: Option<Seal>) -> bool {
-        let line = line::trim(line);
+        let line = line::trim(line).trim_ascii_start();
         if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
             return false;
         }

@@ -166,8 +166,11 @@ impl PublicState {
     }
 }
 
-/// Parses a state: public part, the bytes that are associated data, and the encrypted part.
-fn split(text: &[u8]) -> Result<(PublicState, &[u8], Option<Vec<u8>>), Error> {
+/// Public part of a state, the bytes that are associated data, and the encrypted part.
+type Parts<'a> = (PublicState, &'a [u8], Option<Vec<u8>>);
+
+/// Parses a state.
+fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
     let bad = |what: &str| Error::Format(format!("no sealing state: {what}"));
     let text = std::str::from_utf8(text).map_err(|_| bad("not text"))?;
     let mut rest =

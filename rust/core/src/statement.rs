@@ -208,7 +208,7 @@ impl<'a> Statement<'a> {
     /// The chain root that its chain key leads to.
     #[must_use]
     pub fn chain_root(&self) -> Digest {
-        key_climb(&self.cert.pk, ((self.chain - 1) % 256) as u8, &self.cert.path)
+        key_climb(&self.cert.pk, (self.chain - 1).to_le_bytes()[0], &self.cert.path)
     }
 
     /// Is it this log's and does it speak for this position?
@@ -246,8 +246,8 @@ impl<'a> Statement<'a> {
             _ => &self.cert.pk,
         };
         // b64 of 64 bytes is 86 characters; a blank stands before them.
-        let signed = &self.text[..self.text.len() - 87];
-        if signature_holds(signer, signed, &self.sig) { Ok(()) } else { Err(Fault::Signature) }
+        let covered = &self.text[..self.text.len() - 87];
+        if signature_holds(signer, covered, &self.sig) { Ok(()) } else { Err(Fault::Signature) }
     }
 }
 

@@ -142,6 +142,10 @@ pub struct Epoch {
     pub claimed: Vec<(u32, u32)>,
     /// It has lines that may have an RFC 8785 form other than their bytes.
     pub json: bool,
+    /// With P only: n of the checkpoint, beyond which nothing counts as present.
+    pub bound: Option<u32>,
+    /// Lines that R does not cover were told one by one.
+    pub picked: bool,
     /// Does the checkpoint's R match the lines? `None` where that cannot be told.
     pub covered: Option<bool>,
 }

@@ -176,7 +176,7 @@ mod tests {
         let all = leaves(64);
         for a in 0..64 {
             for b in a..=64 {
-                for c in [b, (b + 64) / 2, 64] {
+                for c in [b, u32::midpoint(b, 64), 64] {
                     let (left, mid, right) = (stretch(&all, a, b), stretch(&all, b, c), stretch(&all, c, 64));
                     let mut one = left.clone();
                     one.join(&mid);

@@ -3,13 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
-use tallystick_core::facts;
 use tallystick_core::head::Head;
 use tallystick_core::keys::PublicKey;
 use tallystick_core::line::Position;
 use tallystick_core::scan::{self as core_scan, LogKeys};
 use tallystick_core::statement::{Body, Kind as Ending};
 use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
+use tallystick_core::{doubles, facts};
 
 use crate::keys::{At, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
@@ -306,7 +306,7 @@ impl Summary {
 
     /// Positions that were seen more than once.
     fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
-        let double = |d: facts::Double| Double {
+        let double = |d: doubles::Double| Double {
             log: d.log,
             start: at(d.from),
             to: at(d.to),

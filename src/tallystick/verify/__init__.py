@@ -35,6 +35,7 @@ def verify(
     public: Iterable[str | os.PathLike[str]] = (),
     store: str | None = None,
     head: str | os.PathLike[str] | None = None,
+    pins: Iterable[str] = (),
     start: int | None = None,
     allow: Iterable[str] = (),
     jobs: int | None = None,
@@ -49,6 +50,7 @@ def verify(
         store: URL of the key store that has the heads. Without `store` and `head`, the default key store is
             asked if it has the log.
         head: File with a head, as `tallystick head` prints it.
+        pins: Pin texts, `tallypin …`: statements that were verified before, or that were got elsewhere.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
         allow: Kinds of findings that are allowed: `duplicate`, `open end`, `reordered`.
         jobs: Threads; the default is one for each processor.
@@ -66,9 +68,12 @@ def verify(
     allowed = frozenset(allow)
     if unknown := allowed - set(ALLOWED):
         raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
+    pinned = tuple(pin.encode() for pin in pins)
     logs = _read_keys(keys, public)
+    if unknown_pins := {_core.parse_pin(pin)[0] for pin in pinned} - {log_id for _, log_id, *_ in logs.logs()}:
+        raise ReportError(f"a pin of log id {min(unknown_pins)} was given, but no key of that log")
     # The head is read before the log: lines that come meanwhile are then behind it, not missing.
-    heads, headless = _heads(logs, store, head)
+    heads, bad_heads = _heads(logs, store, head)
     inputs = open_inputs(os.fspath(path) for path in paths)
     try:
         total, done = sum(one.size for one in inputs), 0
@@ -84,7 +89,7 @@ def verify(
         for one in inputs:
             one.close()
     files = tuple(one.path for one in inputs)
-    findings, reports = judge(summary, logs, files, Demand(heads, headless, start, allowed))
+    findings, reports = judge(summary, logs, files, Demand(heads, bad_heads, pinned, start, allowed))
     chunks = summary.chunks()
     return Report(
         Verdict.of(finding.weight for finding in findings),
@@ -125,40 +130,48 @@ def _with_file(path: str, read: Callable[[int], int]) -> None:
 
 def _heads(
     logs: _core.Keys, store: str | None, head: str | os.PathLike[str] | None
-) -> tuple[dict[str, bytes], frozenset[str]]:
-    """Return head texts by log id, and the log ids that should have a head and have none."""
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return head texts by log id, and what is wrong with the heads of those that should have one."""
+    heads: dict[str, bytes] = {}
+    bad: dict[str, str] = {}
     if head is not None:
         if store is not None:
             raise ReportError("a head comes from a file or from a key store; give one of --head and --store")
         text = _read_head(os.fspath(head))
-        log_id, *_ = _core.parse_head(text)
-        if log_id not in {known for _, known, *_ in logs.logs()}:
-            raise FormatError(f"this is a head of log id {log_id}, whose key was not given", path=os.fspath(head))
-        return {log_id: text}, frozenset()
-    heads: dict[str, bytes] = {}
-    headless: set[str] = set()
+        known = {log_id for _, log_id, with_v, *_ in logs.logs() if with_v}
+        owner = _owner(text)
+        if owner in known:
+            return {owner: text}, {}
+        what = f"is of log id {owner}, whose verification key was not given" if owner else "is none"
+        return {}, {log_id: f"the head in {os.fspath(head)} {what}" for log_id in known}
     for name, log_id, with_v, *_ in logs.logs():
         if not with_v:
             continue
         try:
             stored = keystore.connect(store).load(name)
-        except KeyStoreError:
+            state = _core.read_state(stored.state)
+        except (KeyStoreError, FormatError):
             if store is not None:
                 raise
             continue  # the default store need not have it
-        if _core.read_state(stored.state).log_id != log_id:
+        if state.log_id != log_id:
             if store is not None:
-                raise KeyStoreError(f"the log {name} in {store} is another one than the key's, {log_id}")
-            continue
-        try:
-            found = _core.parse_head(stored.head or b"")[0]
-        except FormatError:
-            found = None
-        if stored.head is None or found != log_id:
-            headless.add(log_id)
+                raise KeyStoreError(f"the log {name} in {store} is another one than that of the key, {log_id}")
+        elif stored.head is None:
+            bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
+        elif _owner(stored.head) != log_id:
+            bad[log_id] = "the head in the key store is none of this log: somebody changed it"
         else:
             heads[log_id] = stored.head
-    return heads, frozenset(headless)
+    return heads, bad
+
+
+def _owner(head: bytes) -> str | None:
+    """Return the log id in a head text, None if it is none."""
+    try:
+        return _core.parse_head(head)[0]
+    except FormatError:
+        return None
 
 
 def _read_head(path: str) -> bytes:

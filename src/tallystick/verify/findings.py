@@ -21,13 +21,15 @@ class Demand:
 
     Args:
         heads: Head text by log id.
-        headless: Log ids of which a key store should have a head and has none.
+        bad_heads: Why there is no head to meet although there should be one, by log id.
+        pins: Pin texts; a pin is the position and hash of a statement that was verified before, or got elsewhere.
         start: First chain that must be there, if the caller names one.
         allow: Kinds that the caller allows: `duplicate`, `reordered`, `open end`.
     """
 
     heads: dict[str, bytes] = field(default_factory=dict)
-    headless: frozenset[str] = frozenset()
+    bad_heads: dict[str, str] = field(default_factory=dict)
+    pins: tuple[bytes, ...] = ()
     start: int | None = None
     allow: frozenset[str] = frozenset()
 
@@ -65,7 +67,7 @@ def judge(
     findings = [finding for judge in judges for finding in judge.findings()]
     findings += _double_findings(source, doubles, demand)
     findings += _line_findings(source, judges, doubles, demand)
-    if not any(judge.chains for judge in judges):
+    if not any(judge.chains for judge in judges) and all(f.weight is Weight.NOTE for f in findings):
         findings += _nothing_verified(source)
     order = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
     findings.sort(key=lambda f: (order.index(f.weight), f.log or "", f.path or "", f.line or 0))
@@ -88,8 +90,10 @@ class LogJudge:
         self.numbers = sorted(self.chains)
         self.start = demand.start or self.covers_from
         self.head = self._read_head()
+        self.pins = [(at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id]
         self.head_holds: bool | None = None
         self.start_anchor = self.end_anchor = "nothing"
+        self._told_missing: list[tuple[int, int]] = []
         self.opens = [(c, facts.open) for c in self.numbers if (facts := self.chains[c]).open is not None]
 
     def _read_head(self) -> tuple[At, bytes] | None:
@@ -127,9 +131,9 @@ class LogJudge:
         """Give what is said of the log as a whole, and of each chain."""
         yield from self._bad_head()
         if not self.chains:
-            if self.counted:
-                detail = f"no line of the log is here, but the head counts everything before {dotted(self.counted)}"
-                yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.counted, count=0)
+            if self.demanded_end:
+                detail = f"no line of the log is here, but {self._who_demands()}"
+                yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.demanded_end, count=0)
             return
         yield from self._beginning()
         yield from self._absent_chains()
@@ -141,9 +145,8 @@ class LogJudge:
     # -- the head
 
     def _bad_head(self) -> Iterator[Finding]:
-        if self.log_id in self.demand.headless:
-            detail = "the key store should have a head of this log and has none; somebody removed it"
-            yield self.finding("bad head", Weight.FAILED, detail)
+        if self.log_id in self.demand.bad_heads:
+            yield self.finding("bad head", Weight.FAILED, self.demand.bad_heads[self.log_id])
         if self.head is None or not self.with_v:
             return
         self.head_holds = self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
@@ -155,6 +158,18 @@ class LogJudge:
     def counted(self) -> At | None:
         """The position that an authentic head counts up to, once a line was written."""
         return self.head[0] if self.head and self.head_holds and self.head[0][0] > 0 else None
+
+    @property
+    def demanded_end(self) -> At | None:
+        """The position up to which head or pins say that lines were written."""
+        ends = [_behind(at) for at, _ in self.pins] + ([self.counted] if self.counted else [])
+        return max(ends, default=None)
+
+    def _who_demands(self) -> str:
+        end = self.demanded_end
+        assert end is not None
+        who = "the head counts" if end == self.counted else "a pin vouches for"
+        return f"{who} everything before {dotted(end)}"
 
     # -- the beginning
 
@@ -203,6 +218,7 @@ class LogJudge:
         for chain in self.numbers:
             bare, passed = self._holes(before + 1, chain - 1)
             for low, high in bare:
+                self._told_missing.append((low, high))
                 yield self._missing_chains(low, high, Weight.FAILED)
             if not self.with_v:
                 for low, high in passed:
@@ -219,7 +235,10 @@ class LogJudge:
             if o.prev and o.prev[2] is not False and (o.prev[2] or not self.with_v)
             if o.prev[0][0] + 1 <= high and c - 1 >= low
         )
-        named = sorted({o.prev[0][0] for _, o in self.opens if o.prev and low <= o.prev[0][0] <= high})
+        named = sorted(
+            {o.prev[0][0] for _, o in self.opens if o.prev and low <= o.prev[0][0] <= high}
+            | {at[0] for at, _ in self.pins if low <= at[0] <= high}
+        )
         bare: list[tuple[int, int]] = []
         passed: list[tuple[int, int]] = []
         at = low
@@ -253,40 +272,36 @@ class LogJudge:
     def _gaps(self) -> Iterator[Finding]:
         """Positions that are absent in chains that are here."""
         demanded: dict[int, At] = {}
-        for _, opening in self.opens:
-            if opening.prev and opening.prev[2] is not False and opening.prev[0][0] in self.chains:
-                at = opening.prev[0]
-                demanded[at[0]] = max(at, demanded.get(at[0], at))
-        counted = self.counted
+        ends = [o.prev[0] for _, o in self.opens if o.prev and o.prev[2] is not False]
+        ends += [_behind(at) for at, _ in self.pins] + ([self.counted] if self.counted else [])
+        for at in ends:
+            demanded[at[0]] = max(at, demanded.get(at[0], at))
+        newest = self.numbers[-1]
         for chain in self.numbers:
             facts = self.chains[chain]
-            end = demanded.get(chain)
-            if counted and counted[0] == chain:
-                end = max(end, counted) if end else counted
-            gaps = [gap for gap in self._chain_gaps(chain, end) if not self._is_late(gap)]
+            gaps = [gap for gap in self._chain_gaps(chain, demanded.get(chain)) if not self._is_late(gap)]
             for gap in _joined(gaps):
-                if counted and counted[0] == chain and gap.start > facts.last:
-                    yield self._truncated(gap.start, counted)
+                if chain == newest and gap.start > facts.last:
+                    yield self._truncated(gap.start)
                     break
                 yield self._missing(gap)
-        if counted and counted[0] not in self.chains and not self._before_start(counted):
-            last = self.chains[self.numbers[-1]].last
-            if counted[0] > self.numbers[-1]:
-                yield self._truncated(last, counted)
-            else:
-                detail = f"the head counts {dotted(counted)}, but chain {counted[0]} is not here"
-                yield self.finding("missing", Weight.FAILED, detail, (counted[0], 0, 0), counted, count=0)
+        if self.demanded_end and self.demanded_end[0] > newest:
+            yield self._truncated(self.chains[newest].last)
+        elif self.counted and self.counted[0] not in self.chains and self.counted > self.first:
+            detail = f"the head counts everything before {dotted(self.counted)}, but chain {self.counted[0]} is not here"
+            if not any(low <= self.counted[0] <= high for low, high in self._told_missing):
+                yield self.finding("missing", Weight.FAILED, detail, (self.counted[0], 0, 0), self.counted, count=0)
 
     def _before_start(self, at: At) -> bool:
         return at < self.first
 
-    def _truncated(self, start: At, counted: At) -> Finding:
+    def _truncated(self, start: At) -> Finding:
         last = self.chains[self.numbers[-1]]
         detail = (
-            f"the log ends at {dotted(last.last)} here, but the head counts everything before {dotted(counted)}; "
+            f"the log ends at {dotted(last.last)} here, but {self._who_demands()}; "
             "look for a newer file, else its end was cut off"
         )
-        return self.finding("truncated", Weight.FAILED, detail, start, counted, last.last_place, count=0)
+        return self.finding("truncated", Weight.FAILED, detail, start, self.demanded_end, last.last_place, count=0)
 
     def _missing(self, gap: _core.Gap) -> Finding:
         place = gap.before or gap.after
@@ -313,17 +328,26 @@ class LogJudge:
             if self._other_statement(at, digest):
                 detail = f"the opening names another statement before {dotted(at)} than the one that is here"
                 yield self.finding("bad statement", Weight.FAILED, detail, opening.at, place=opening.place)
+        for at, digest in self.pins:
+            found = self.source.summary.statement_at(self.number, at)
+            if (found is None or found.hash != digest) and self._is_present(at):
+                detail = "something else stands here than the statement that was pinned"
+                yield self.finding("bad statement", Weight.FAILED, detail, at, place=found.place if found else None)
         if (counted := self.counted) and self.head and counted[0] in self.chains:
             if not self._before_start(counted) and self._other_statement(counted, self.head[1]):
                 detail = f"the head names another statement before {dotted(counted)} than the one that is here"
                 yield self.finding("bad head", Weight.FAILED, detail, counted)
 
-    def _other_statement(self, at: At, digest: bytes) -> bool:
-        """Is the newest statement before a position another one, although none is absent in between?"""
-        found = self.source.summary.statement_before(self.number, at)
-        if found is None or found.hash == digest:
+    def _is_present(self, at: At) -> bool:
+        """Does a line stand at a position?"""
+        if at[0] not in self.chains or at < self.first or at > self.chains[at[0]].last:
             return False
-        return not any(found.at < gap.start < at for gap in self._chain_gaps(at[0], at))
+        return not any(gap.start <= at <= (gap.to or gap.start) for gap in self._chain_gaps(at[0]))
+
+    def _other_statement(self, at: At, digest: bytes) -> bool:
+        """Is the newest statement before a position another one, for certain?"""
+        found = self.source.summary.statement_before(self.number, at)
+        return found is not None and found.hash != digest
 
     # -- ends
 
@@ -350,15 +374,19 @@ class LogJudge:
                 continue
             if chain == newest and counted and counted[0] == chain:
                 self.end_anchor = f"the head, which counts everything before {dotted(counted)}"
+            statement = self.source.summary.statement_at(self.number, facts.last)
+            pinned = statement is not None and (facts.last, statement.hash) in self.pins
+            if chain == newest and pinned:
+                self.end_anchor = "a pin on its last line"
             passed = self._passed_over(chain)
             vouched = passed or chain in named or (counted is not None and counted[0] == chain)
-            if chain == newest and counted and counted[0] > chain:
-                continue  # told as truncated
-            if chain == newest and not (counted and counted[0] == chain):
+            if chain == newest and self.demanded_end and self.demanded_end > _behind(facts.last):
+                continue  # told as truncated, or filled by lines that are told as bad
+            if chain == newest and not (pinned or (counted and counted[0] == chain)):
                 yield from self._open_end(chain)
-            elif ending is None and not vouched:
+            elif ending is None and not (vouched or pinned):
                 yield from self._open_end(chain)
-            elif passed or ending is None:
+            elif (passed or ending is None) and _behind(facts.last) >= named.get(chain, facts.last):
                 yield self._unclean_end(chain)
 
     def vouches(self, opening: _core.Statement) -> bool:
@@ -409,7 +437,7 @@ class LogJudge:
             facts = self.chains[chain]
             for clash, at, place in facts.clashes:
                 kind, detail = words[clash]
-                if not self.with_v and clash in ("after closed", "after checkpoint", "fork"):
+                if not self.with_v and clash in ("after checkpoint", "fork"):
                     kind, detail = "altered", "this line is not among those that its epoch's checkpoint covers"
                 yield self.finding(kind, Weight.FAILED, detail, at, place=place)
             for epoch, n, place in facts.altered:
@@ -448,6 +476,11 @@ class LogJudge:
             redacted,
             0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
         )
+
+
+def _behind(at: At) -> At:
+    """Return the position behind a line, in its epoch."""
+    return at[0], at[1], at[2] + 1
 
 
 def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
@@ -666,7 +699,10 @@ def _begins_open(fragment: bytes, judge: LogJudge) -> bool:
     for whole in (opening, b'{"tallystick":"' + opening):
         size = min(len(whole), len(fragment))
         if fragment[:size] == whole[:size]:
-            return True
+            chain, blank, _ = fragment[size:].partition(b" ")
+            if not blank:
+                return not chain.startswith(b"0")
+            return chain.isdigit() and len(chain) <= 10 and int(chain) > judge.numbers[-1]
     return False
 
 

@@ -1,0 +1,203 @@
+//! Positions that were seen more than once: copies, forks, and with P only the lines that R does not cover.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::epoch::{Piece, Place, Run};
+use crate::hash::Digest;
+use crate::line::Position;
+use crate::scan::Keys;
+use crate::statement::Body;
+use crate::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
+use crate::tree;
+
+/// A position that was seen more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Double {
+    /// Whose.
+    pub log: LogNumber,
+    /// First position.
+    pub from: Position,
+    /// Last position.
+    pub to: Position,
+    /// Lines too many.
+    pub count: u64,
+    /// The same line twice in one file?
+    pub one_file: bool,
+    /// Two different lines at one position?
+    pub fork: bool,
+    /// Both authentic by themselves: with V, or as statements?
+    pub proven: bool,
+    /// Where the later one stands.
+    pub place: Place,
+}
+
+impl Summary {
+    /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
+    #[must_use]
+    pub fn doubtful(&self) -> Vec<(EpochId, u64)> {
+        // Lines that touch the checkpoint's place or stand behind it spoil the tree, too.
+        let beyond = |e: &Epoch| {
+            let n = e.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+            n.is_some_and(|n| e.lines.runs().any(|run| run.range().0 < n && run.range().1 > n))
+        };
+        let again = |e: &Epoch| e.lines.again().any(|run| same_run(e, run).is_none());
+        let doubtful = |e: &Epoch| e.lines.crowded || again(e) || beyond(e);
+        self.epochs().filter(|(_, e)| doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
+    }
+
+    /// Positions that were seen more than once; a doubtful epoch's from its details.
+    ///
+    /// With P only, the lines that R covers are picked out here, and the others become events.
+    pub fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
+        let mut doubles = Vec::new();
+        for (id, epoch) in self.epochs() {
+            if !self.details.contains_key(&id) {
+                for run in epoch.lines.again() {
+                    if let Some(base) = same_run(epoch, run) {
+                        doubles.extend(double_run(id, base, run));
+                    }
+                }
+            }
+            for records in [&epoch.opens, &epoch.checkpoints] {
+                doubles.extend(double_records(id, records));
+            }
+        }
+        for (id, seen) in std::mem::take(&mut self.details) {
+            let with_v = keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
+            let losers = self.pick(id, &seen, with_v);
+            doubles.extend(double_lines(id, &seen, &losers, with_v));
+        }
+        doubles
+    }
+
+    /// Finds the lines of an epoch that R covers. With P only, it gives those that R does not cover.
+    fn pick(
+        &mut self,
+        id: EpochId,
+        seen: &BTreeMap<Occurrence, Seen>,
+        with_v: bool,
+    ) -> BTreeSet<(u16, Digest)> {
+        let mut candidates: Vec<Vec<Digest>> = Vec::new();
+        for occurrence in seen.keys() {
+            let index = usize::from(occurrence.index);
+            if candidates.len() <= index {
+                candidates.resize(index + 1, Vec::new());
+            }
+            if !candidates[index].contains(&occurrence.leaf) {
+                candidates[index].push(occurrence.leaf);
+            }
+        }
+        let epoch = self.log(id.0).epoch(id.1, id.2);
+        let Some((n, root)) = epoch.checkpoint().and_then(Record::tree) else { return BTreeSet::new() };
+        candidates.truncate(usize::from(n));
+        if candidates.len() < usize::from(n) {
+            return BTreeSet::new();
+        }
+        // Few doubles: try each choice. A crowd of them is not worth the time; the epoch is altered then.
+        let choices =
+            candidates.iter().try_fold(1usize, |all, c| all.checked_mul(c.len()).filter(|m| *m <= 64));
+        let mut right = None;
+        for choice in 0..choices.unwrap_or(0) {
+            let mut rest = choice;
+            let leaves: Vec<Digest> = candidates
+                .iter()
+                .map(|c| {
+                    let pick = rest % c.len();
+                    rest /= c.len();
+                    c[pick]
+                })
+                .collect();
+            if tree::root(&leaves) == root {
+                right = Some(leaves);
+                break;
+            }
+        }
+        epoch.covered = Some(right.is_some());
+        epoch.picked = right.is_some() && !with_v;
+        let Some(right) = right.filter(|_| !with_v) else { return BTreeSet::new() };
+        let mut losers = BTreeSet::new();
+        for (occurrence, seen) in seen {
+            if right.get(usize::from(occurrence.index)) == Some(&occurrence.leaf) {
+                continue;
+            }
+            losers.insert((occurrence.index, occurrence.leaf));
+            let at = Some(Position::new(id.1, id.2, occurrence.index));
+            let kind = Kind::Altered(Why::Tag);
+            let (place, count) = (seen.first, seen.count);
+            let event =
+                Event { kind, log: Some(id.0), place, count, first: at, last: at, before: None, after: None };
+            self.events.push(event);
+        }
+        losers
+    }
+}
+
+/// The run of the first layer that is the same as one that was seen again.
+fn same_run<'a>(epoch: &'a Epoch, again: &Run) -> Option<&'a Run> {
+    epoch.lines.run_at(again.range().0).filter(|run| run.range() == again.range() && run.tree == again.tree)
+}
+
+fn double_run(id: EpochId, base: &Run, again: &Run) -> Vec<Double> {
+    let doubled = |piece: &Piece| {
+        let overlap = |b: &&Piece| b.start < piece.end && piece.start < b.end;
+        let one_file = base.pieces.iter().filter(overlap).any(|b| b.first.file == piece.first.file);
+        let at = |index: u32| Position::new(id.1, id.2, u16::try_from(index).unwrap_or(u16::MAX));
+        Double {
+            log: id.0,
+            from: at(piece.start),
+            to: at(piece.end - 1),
+            count: u64::from(piece.end - piece.start),
+            one_file,
+            fork: false,
+            proven: false,
+            place: piece.first,
+        }
+    };
+    again.pieces.iter().map(doubled).collect()
+}
+
+fn double_records(id: EpochId, records: &[Record]) -> Vec<Double> {
+    let Some((first, others)) = records.split_first() else { return Vec::new() };
+    // An open is a line of its tree as well, where its doubles are told; forks are told there too.
+    let twice = |r: &&Record| !matches!(r.body, Body::Open { .. });
+    let double = |record: &Record| Double {
+        log: id.0,
+        from: record.at,
+        to: record.at,
+        count: 1,
+        one_file: record.hash == first.hash && record.place.file == first.place.file,
+        fork: record.hash != first.hash,
+        proven: true,
+        place: record.place,
+    };
+    others.iter().filter(twice).map(double).collect()
+}
+
+/// Doubles among the lines of an epoch that was looked at line by line.
+fn double_lines(
+    id: EpochId,
+    seen: &BTreeMap<Occurrence, Seen>,
+    losers: &BTreeSet<(u16, Digest)>,
+    with_v: bool,
+) -> Vec<Double> {
+    let mut doubles = Vec::new();
+    let mut previous: Option<(&Occurrence, &Seen)> = None;
+    for (occurrence, times) in seen {
+        if losers.contains(&(occurrence.index, occurrence.leaf)) {
+            continue;
+        }
+        let at = Position::new(id.1, id.2, occurrence.index);
+        let mut tell = |count, one_file, fork| {
+            let (log, place) = (id.0, times.last);
+            doubles.push(Double { log, from: at, to: at, count, one_file, fork, proven: with_v, place });
+        };
+        if times.count > 1 {
+            tell(times.count - 1, true, false);
+        }
+        if let Some((other, _)) = previous.filter(|(o, _)| o.index == occurrence.index) {
+            tell(1, false, other.leaf != occurrence.leaf);
+        }
+        previous = Some((occurrence, times));
+    }
+    doubles
+}

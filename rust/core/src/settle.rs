@@ -1,0 +1,193 @@
+//! Judging what had to wait for the whole input: late statements, trees, lines that a carrier wrote anew.
+
+use std::collections::BTreeSet;
+
+use crate::hash::Digest;
+use crate::scan::{Keys, LogKeys, judge_pending, record};
+use crate::statement::{Body, CertCache, Statement};
+use crate::summary::{Epoch, EpochId, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::tree;
+
+impl Summary {
+    /// Judges what had to wait for the whole input: late statements, then the tree of each epoch.
+    pub fn settle(&mut self, keys: &Keys) {
+        for (number, keys) in (0..).zip(keys.logs()) {
+            let Some(log) = self.logs.get_mut(&number) else { continue };
+            let mut waiting = std::mem::take(&mut log.pending);
+            waiting.sort_by_key(|p| p.at);
+            let mut cache = CertCache::default();
+            // Chains come in order, so each generation is learned before the next one is asked for.
+            for pending in waiting {
+                let verdict = judge_pending(keys, &pending, &mut cache);
+                let statement = Statement::parse(&pending.text);
+                let (Some(statement), with_v) = (statement, keys.secret.is_some()) else { continue };
+                let at = pending.at;
+                match verdict {
+                    Some(Ok(roots)) => {
+                        log.control(record(keys, &statement, pending.place, true), roots, &pending);
+                    }
+                    Some(Err(why)) => {
+                        let kind = Kind::BadStatement(if with_v { why } else { Why::NoOpen });
+                        if with_v || (at.epoch, at.index) == (0, 0) {
+                            self.events.push(event(kind, number, &pending));
+                        }
+                        log.epoch(at.chain, at.epoch).lines.add(at.index, pending.leaves[1], pending.place);
+                    }
+                    None => {
+                        self.events.push(event(Kind::OlderOpenLacking, number, &pending));
+                        if with_v {
+                            let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
+                            log.control(record(keys, &statement, pending.place, false), roots, &pending);
+                        } else {
+                            log.epoch(at.chain, at.epoch).claim(at.index);
+                        }
+                    }
+                }
+            }
+            for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
+                epoch.settle(keys.secret.is_some());
+            }
+            self.events.extend(log.disagreeing_roots(number, keys));
+        }
+    }
+
+    /// Epochs to scan once more in the RFC 8785 form of their lines: with P only, where R does not match.
+    #[must_use]
+    pub fn rewritten(&self, keys: &Keys) -> BTreeSet<EpochId> {
+        let with_p = |id: &EpochId| keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_none());
+        self.epochs()
+            .filter(|(id, e)| with_p(id) && e.json && !e.checkpoints.is_empty() && e.covered != Some(true))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Takes over those epochs of a second scan whose R matches in it.
+    pub fn adopt(&mut self, other: Summary) {
+        let Summary { logs, events, .. } = other;
+        let mut adopted = BTreeSet::new();
+        for (number, log) in logs {
+            let mine = self.log(number);
+            for (c, chain) in log.chains {
+                for (e, mut epoch) in chain.epochs {
+                    epoch.settle(false);
+                    if epoch.covered == Some(true) {
+                        epoch.opens.truncate(1);
+                        epoch.checkpoints.truncate(1);
+                        *mine.epoch(c, e) = epoch;
+                        adopted.insert((number, c, e));
+                    }
+                }
+            }
+        }
+        let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
+        let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
+        self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
+        for event in events.into_iter().filter(ours) {
+            if let (Kind::Reserialized, Some(log)) = (event.kind, event.log) {
+                self.log(log).counts.reserialized += event.count;
+            }
+            self.events.push(event);
+        }
+    }
+
+    /// Every epoch of every log.
+    pub(crate) fn epochs(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
+        self.logs.iter().flat_map(|(number, log)| {
+            log.chains.iter().flat_map(move |(c, chain)| {
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), epoch))
+            })
+        })
+    }
+}
+
+fn event(kind: Kind, log: LogNumber, pending: &Pending) -> Event {
+    let at = Some(pending.at);
+    Event {
+        kind,
+        log: Some(log),
+        place: pending.place,
+        count: 1,
+        first: at,
+        last: at,
+        before: None,
+        after: None,
+    }
+}
+
+impl Record {
+    /// n and R of a checkpoint.
+    pub(crate) fn tree(&self) -> Option<(u16, Digest)> {
+        match self.body {
+            Body::Checkpoint { n, root, .. } => Some((n, root)),
+            Body::Open { .. } => None,
+        }
+    }
+}
+
+impl Log {
+    /// Chains of one generation whose certs name another next chain root than the first one's.
+    fn disagreeing_roots(&self, number: LogNumber, keys: &LogKeys) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut known: Option<(u32, Digest)> = None;
+        for (c, chain) in &self.chains {
+            let generation = (c - 1) / 256;
+            for roots in &chain.roots {
+                let first = *known.get_or_insert((generation, roots.next));
+                if first.0 != generation {
+                    known = Some((generation, roots.next));
+                }
+                let known = keys.root(generation + 1).is_none_or(|root| root == roots.next);
+                if (first.0 == generation && first.1 != roots.next || !known)
+                    && let Some(record) =
+                        chain.epochs.values().flat_map(|e| e.opens.iter().chain(&e.checkpoints)).next()
+                {
+                    let (at, kind) = (Some(record.at), Kind::BadStatement(Why::Path));
+                    let place = record.place;
+                    events.push(Event {
+                        kind,
+                        log: Some(number),
+                        place,
+                        count: 1,
+                        first: at,
+                        last: at,
+                        before: None,
+                        after: None,
+                    });
+                }
+            }
+        }
+        events
+    }
+
+    fn control(&mut self, record: Record, roots: Roots, pending: &Pending) {
+        let at = record.at;
+        self.chains.entry(at.chain).or_default().note_roots(roots);
+        let epoch = self.epoch(at.chain, at.epoch);
+        if let Body::Open { .. } = record.body {
+            epoch.opens.push(record);
+            epoch.lines.add(at.index, pending.leaves[0], pending.place);
+        } else {
+            epoch.checkpoints.push(record);
+        }
+    }
+}
+
+impl Epoch {
+    /// Sorts what came in any order, then holds R against the lines.
+    fn settle(&mut self, with_v: bool) {
+        self.lines.flush();
+        self.opens.sort_by_key(|r| r.place);
+        self.checkpoints.sort_by_key(|r| r.place);
+        let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+        self.bound = n.filter(|_| !with_v);
+        self.covered = self.checkpoint().and_then(Record::tree).and_then(|(n, root)| {
+            let right = if n == 0 { tree::empty_root() } else { self.lines.below(u32::from(n))?.root()? };
+            Some(right == root)
+        });
+    }
+
+    /// The checkpoint, the first that was read.
+    pub(crate) fn checkpoint(&self) -> Option<&Record> {
+        self.checkpoints.first()
+    }
+}
