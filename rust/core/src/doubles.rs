@@ -83,7 +83,8 @@ impl Summary {
             if candidates.len() <= index {
                 candidates.resize(index + 1, Vec::new());
             }
-            if !candidates[index].contains(&occurrence.leaf) {
+            // Like leaves stand together in the order of occurrences.
+            if candidates[index].last() != Some(&occurrence.leaf) {
                 candidates[index].push(occurrence.leaf);
             }
         }

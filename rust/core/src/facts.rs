@@ -61,13 +61,16 @@ pub struct ChainFacts {
     pub clashes: Vec<(Clash, Position, Place)>,
 }
 
+/// Indices that are taken, from the first up to the one after the last, and where those two were read.
+type Taken = (u32, u32, Option<(Place, Place)>);
+
 impl Epoch {
     fn is_present(&self) -> bool {
         !self.lines.is_empty() || !self.checkpoints.is_empty()
     }
 
     /// Indices that are taken: by lines, the checkpoint, or bad lines, which have no place; sorted.
-    fn occupied(&self) -> Vec<(u32, u32, Option<(Place, Place)>)> {
+    fn occupied(&self) -> Vec<Taken> {
         let present =
             self.spans().into_iter().map(|(start, end, first, last)| (start, end, Some((first, last))));
         let mut all: Vec<_> =

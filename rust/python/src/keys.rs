@@ -109,6 +109,7 @@ impl DataKey {
         self.0.unwrap(wrapped, context).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
+    #[allow(clippy::unused_self)] // a method, as Python wants it
     fn __repr__(&self) -> &'static str {
         "DataKey(redacted)"
     }

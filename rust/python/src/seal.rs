@@ -136,6 +136,7 @@ impl SealingState {
         Ok(py_bytes(py, &state.into_ended().or_raise(py)?))
     }
 
+    #[allow(clippy::unused_self)] // a method, as Python wants it
     fn __repr__(&self) -> &'static str {
         "SealingState(redacted)"
     }

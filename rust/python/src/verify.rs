@@ -252,6 +252,7 @@ pub struct Double {
 
 /// One chunk of a file.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
+#[allow(clippy::struct_field_names)] // the number of the chunk is its `chunk` everywhere
 pub struct Chunk {
     file: u32,
     chunk: u32,

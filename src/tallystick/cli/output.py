@@ -112,5 +112,10 @@ def _finding_text(finding: Finding) -> str:
 
 
 def is_terminal() -> bool:
-    """Is somebody watching standard error?"""
+    """Is standard error a terminal?"""
     return sys.stderr.isatty()
+
+
+def is_watched() -> bool:
+    """Is standard output a terminal?"""
+    return sys.stdout.isatty()

@@ -668,6 +668,10 @@ def _torn_at(
             return None
         if before is not None and before[0] != after[0]:
             return None
+        # What a head counted was written whole: a broken line in its place was broken later.
+        counted = opening.prev[0]
+        if counted[0] in judge.chains and _behind(judge.chains[counted[0]].last) < counted:
+            return None
         passes = at[0] - opening.prev[0][0] > 1
         if passes:
             return after[0], "before", at[0]
@@ -679,6 +683,8 @@ def _torn_at(
         return None
     judge, at = judges[before[0]], before[1]
     if at != judge.chains[judge.numbers[-1]].last:
+        return None
+    if judge.demanded_end is not None and _behind(at) < judge.demanded_end:
         return None
     if judge.ends_torn(at) or _begins_open(fragment, judge):
         return before[0], "end", at[0]
