@@ -38,7 +38,9 @@ def text(rng: random.Random) -> bytes:
     if kind < 5:
         return b'{"a":%d,"b":"%s"}' % (rng.randrange(1000), rng.choice([b"x", b"yy", b"\xc3\xa9"]))
     if kind == 5:
-        return bytes(rng.choice([b for b in range(256) if b not in b"\n\r"]) for _ in range(rng.randrange(40)))
+        return bytes(
+            rng.choice([b for b in range(256) if b not in b"\n\r"]) for _ in range(rng.randrange(40))
+        )
     if kind == 6:
         return rng.choice([b"", b"{}", b"{ }", b"}", b'{"tally":1}', b'{"z":1,"a":[1.0,2]}'])
     return rng.choice(
@@ -94,7 +96,20 @@ def doctor(rng: random.Random, log: Sealed, other: Sealed) -> tuple[str, bytes]:
     lines = list(log.lines)
     at, to = rng.randrange(len(lines)), rng.randrange(len(lines))
     what = rng.choice(
-        ["flip", "flip", "flip", "delete", "delete some", "twice", "swap", "cut", "cut lines", "splice", "seals", "move"]
+        [
+            "flip",
+            "flip",
+            "flip",
+            "delete",
+            "delete some",
+            "twice",
+            "swap",
+            "cut",
+            "cut lines",
+            "splice",
+            "seals",
+            "move",
+        ]
     )
     if what == "flip":
         data = bytearray(log.data)

@@ -14,7 +14,9 @@ from tallystick.errors import ReportError
 
 __all__ = ["ATTACKS", "Attack", "Scene"]
 
-_SEAL = re.compile(rb'(?:tally=|"tally":")[a-z2-7]{8}\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}(?:"\})?$')
+_SEAL = re.compile(
+    rb'(?:tally=|"tally":")[a-z2-7]{8}\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}(?:"\})?$'
+)
 _CONTROL = (b"tallystick/v1 ", b'{"tallystick":"')
 
 
@@ -125,7 +127,9 @@ def _cut(scene: Scene) -> Scene:
 
 def _drop_epoch(scene: Scene) -> Scene:
     chain, epoch, _ = scene.position(_victim(scene))
-    return _with(scene, [line for i, line in enumerate(scene.lines) if scene.position(i)[:2] != (chain, epoch)])
+    return _with(
+        scene, [line for i, line in enumerate(scene.lines) if scene.position(i)[:2] != (chain, epoch)]
+    )
 
 
 def _drop(scene: Scene, number: int) -> Scene:
@@ -141,7 +145,9 @@ def _replay(scene: Scene) -> Scene:
 def _look_alike(scene: Scene) -> Scene:
     """Put a line in that looks like the opening of a chain, with the text of a real one."""
     start, _ = scene.chain(scene.chains()[-1])
-    seal = scene.lines[start].rindex(b" tally=") if b" tally=" in scene.lines[start] else len(scene.lines[start])
+    seal = (
+        scene.lines[start].rindex(b" tally=") if b" tally=" in scene.lines[start] else len(scene.lines[start])
+    )
     lines, at = list(scene.lines), _victim(scene)
     lines.insert(at, scene.lines[start][:seal])
     return _with(scene, lines)

@@ -329,7 +329,7 @@ os.register_at_fork(
 def _refuse_older_state(info: _core.PublicState, sink: Sink) -> None:
     """Refuse where the log's own tail is ahead of the state: a restored store must not reuse numbers."""
     seal = re.compile(
-        rb'(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$'
+        rb"(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$"
         rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
         % {b"id": info.log_id.encode()}
     )

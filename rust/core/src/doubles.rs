@@ -91,7 +91,7 @@ impl Summary {
         let epoch = self.log(id.0).epoch(id.1, id.2);
         let Some((n, root)) = epoch.checkpoint().and_then(Record::tree) else { return BTreeSet::new() };
         candidates.truncate(usize::from(n));
-        if candidates.len() < usize::from(n) {
+        if candidates.len() < usize::from(n) || candidates.iter().any(Vec::is_empty) {
             return BTreeSet::new();
         }
         // Few doubles: try each choice. A crowd of them is not worth the time; the epoch is altered then.

@@ -60,6 +60,14 @@ pub struct Sealer {
     epoch_keys: Vec<[u8; 32]>,
 }
 
+/// A claimed time must have the form of section 2.
+pub(crate) fn check_time(time: u64) -> Result<(), Error> {
+    if time > MAX_TIME {
+        return Err(Error::Seal("the time is out of range".into()));
+    }
+    Ok(())
+}
+
 impl Sealer {
     pub(crate) fn new(
         speaker: Speaker,
@@ -146,7 +154,7 @@ impl Sealer {
     /// # Errors
     /// [`Error::Seal`] if the chain is closed, m is too long or holds an LF.
     pub fn seal(&mut self, m: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.alive()?;
+        self.alive(time)?;
         let m = m.strip_suffix(b"\r").unwrap_or(m);
         if m.len() > MAX_ENTRY {
             return Err(Error::Seal(format!("an entry has {MAX_ENTRY} bytes at most")));
@@ -224,7 +232,8 @@ impl Sealer {
         self.start(Form::Plain, out);
     }
 
-    fn alive(&self) -> Result<(), Error> {
+    fn alive(&self, time: u64) -> Result<(), Error> {
+        check_time(time)?;
         if self.closed {
             return Err(Error::Seal(format!("chain {} is closed", self.speaker.chain)));
         }
@@ -262,10 +271,7 @@ impl Sealer {
     }
 
     fn finish_epoch(&mut self, kind: Kind, time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.alive()?;
-        if time > MAX_TIME {
-            return Err(Error::Seal("the time is out of range".into()));
-        }
+        self.alive(time)?;
         if self.open.is_some() {
             self.start(Form::Plain, out);
         }

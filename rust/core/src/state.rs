@@ -23,7 +23,7 @@ use crate::keys::{
     FANOUT, PublicKey, SignKey, VerificationKey, epoch_keys, generation_keys, key_path, key_root,
     name_is_valid,
 };
-use crate::sealer::Sealer;
+use crate::sealer::{Sealer, check_time};
 use crate::secret::Secret;
 use crate::statement::{Prev, Speaker};
 use crate::text::{b64, b64_decode, b64_fixed, num};
@@ -328,6 +328,7 @@ impl SealingState {
     /// # Errors
     /// [`Error::Seal`] if the head is ahead of the state, as after a restored backup, or belongs to another log.
     pub fn open_chain(mut self, head: &Head, time: u64) -> Result<Opened, Error> {
+        check_time(time)?;
         let name = &self.info.public.name;
         let chain =
             self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;

@@ -172,6 +172,13 @@ impl Sealer {
         self.0.set_epoch_lines(epoch_lines).or_raise(py)
     }
 
+    /// Emits `open` now and not right before the first line.
+    fn start<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut out = Vec::with_capacity(1024);
+        self.0.start_now(&mut out);
+        py_bytes(py, &out)
+    }
+
     /// Seals one entry; gives its line with those that are due before and behind it.
     fn seal<'py>(&mut self, py: Python<'py>, m: &[u8], time: u64) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::with_capacity(m.len() + 96);

@@ -49,7 +49,10 @@ def _text(file: str | None) -> tuple[list[bytes], str]:
             return lines, path
         if file is not None:
             raise click.UsageError(f"{path} has fewer than 30 lines; name a longer log")
-    lines = [f"{i:05d} user={i % 97} action={('read', 'write', 'login')[i % 3]} ok=true".encode() for i in range(5000)]
+    lines = [
+        f"{i:05d} user={i % 97} action={('read', 'write', 'login')[i % 3]} ok=true".encode()
+        for i in range(5000)
+    ]
     return lines, "5,000 lines that the demonstration made up, for want of a log that it may read"
 
 
@@ -82,7 +85,9 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     )
     missed = 0 if report.verdict is Verdict.OK else 1
 
-    table = Table(title="5. the intruder, who owns the host and its keys", title_justify="left", title_style="bold")
+    table = Table(
+        title="5. the intruder, who owns the host and its keys", title_justify="left", title_style="bold"
+    )
     for heading in ("what was done to a copy", "verdict", "what verify said"):
         table.add_column(heading)
     table.add_column("ms", justify="right")

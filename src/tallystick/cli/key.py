@@ -34,7 +34,9 @@ def show(file: str) -> None:
     finally:
         os.close(fd)
     if info.secret:
-        click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")
+        click.echo(
+            "verification key: secret; checks every line, can forge tags; keep it away from the sealing host"
+        )
     else:
         click.echo("public key: not secret; checks checkpointed lines, can forge nothing")
     click.echo(f"log         {info.name} ({info.log_id})")

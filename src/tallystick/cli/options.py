@@ -56,24 +56,45 @@ def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | No
 
 name_argument = click.argument("name", type=_Name(), metavar="NAME")
 store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
-custody_option = option("--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE.")
+custody_option = option(
+    "--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE."
+)
 
 
 def sealing_options(command: F) -> F:
     """Add what `seal` and `run` share."""
     for add in (
-        option("--epoch-age", type=DURATION, default="60s", show_default=True, help="An epoch ends after this time."),
         option(
-            "--epoch-lines", type=click.IntRange(1, 65534), default=4096, show_default=True, metavar="N",
+            "--epoch-age",
+            type=DURATION,
+            default="60s",
+            show_default=True,
+            help="An epoch ends after this time.",
+        ),
+        option(
+            "--epoch-lines",
+            type=click.IntRange(1, 65534),
+            default=4096,
+            show_default=True,
+            metavar="N",
             help="An epoch ends after N lines.",
         ),
         option(
-            "--control", type=click.Choice(["auto", "plain", "json"]), default="auto", show_default=True,
+            "--control",
+            type=click.Choice(["auto", "plain", "json"]),
+            default="auto",
+            show_default=True,
             help="Form of control lines; auto takes that of the first line.",
         ),
         custody_option,
         store_option,
-        option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output."),
+        option(
+            "--output",
+            "-o",
+            type=click.Path(),
+            metavar="FILE",
+            help="Append to FILE instead of standard output.",
+        ),
     ):
         command = add(command)
     return command

@@ -94,11 +94,17 @@ def _log_text(log: LogReport) -> list[str]:
     lines.append(f"  anchors   start: {log.start}")
     lines.append(f"            end: {log.end}")
     counts = [f"{number(log.sealed)} sealed"]
-    for count, word in ((log.reserialized, "reserialized"), (log.redacted, "redacted"), (log.uncovered, "uncovered")):
+    for count, word in (
+        (log.reserialized, "reserialized"),
+        (log.redacted, "redacted"),
+        (log.uncovered, "uncovered"),
+    ):
         if count:
             counts.append(f"{number(count)} {word}")
     plural = "s" if log.chains != 1 else ""
-    lines.append(f"  lines     {', '.join(counts)}; {number(log.chains)} chain{plural}, {number(log.epochs)} checkpoints")
+    lines.append(
+        f"  lines     {', '.join(counts)}; {number(log.chains)} chain{plural}, {number(log.epochs)} checkpoints"
+    )
     return lines
 
 

@@ -70,7 +70,9 @@ def _read(files: Sequence[str]) -> Iterator[bytes]:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise SealError(f"{path}: {(error.strerror or str(error)).lower()}; lines before it are sealed") from error
+            raise SealError(
+                f"{path}: {(error.strerror or str(error)).lower()}; lines before it are sealed"
+            ) from error
         try:
             yield from _blocks(fd)
         finally:
@@ -84,5 +86,10 @@ def _blocks(fd: int) -> Iterator[bytes]:
 
 def _refuse_own_output(files: Sequence[str], output: str | None) -> None:
     for path in files:
-        if output is not None and os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
+        if (
+            output is not None
+            and os.path.exists(path)
+            and os.path.exists(output)
+            and os.path.samefile(path, output)
+        ):
             raise SealError(f"{path} is both input and output; name another output")

@@ -1,7 +1,8 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -17,13 +18,35 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 
 @click.command("verify", epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@option("--key", "keys", multiple=True, type=click.Path(), metavar="FILE", help="Verification key; one for each log.")
-@option("--public", multiple=True, type=click.Path(), metavar="FILE", help="Public file, to check without a secret.")
+@option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Verification key; one for each log.",
+)
+@option(
+    "--public",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Public file, to check without a secret.",
+)
 @store_option
 @option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
-@option("--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted.")
 @option(
-    "--allow", multiple=True, type=click.Choice(["duplicate", "open end", "reordered"]), help="What is allowed here."
+    "--from",
+    "start",
+    type=click.IntRange(1),
+    metavar="CHAIN",
+    help="First chain here; older ones were deleted.",
+)
+@option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["duplicate", "open end", "reordered"]),
+    help="What is allowed here.",
 )
 @option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @option("--output", "-o", type=click.Path(), metavar="FILE", help="Write the report to FILE.")
@@ -49,7 +72,14 @@ def command(
 
     with _Progress() as progress:
         report = verify(
-            paths, keys=keys, public=public, store=store, head=head, start=start, allow=allow, jobs=jobs,
+            paths,
+            keys=keys,
+            public=public,
+            store=store,
+            head=head,
+            start=start,
+            allow=allow,
+            jobs=jobs,
             progress=progress.told,
         )
     if form == "json":
@@ -69,9 +99,8 @@ class _Progress:
     """A bar on a terminal, for what takes a while."""
 
     def __init__(self) -> None:
-        self._bar: Callable[[int], None] | None = None
         self._done = 0
-        self._context: click.progressbar[int] | None = None  # type: ignore[valid-type]
+        self._context: Any = None
 
     def __enter__(self) -> "_Progress":
         return self
@@ -80,7 +109,9 @@ class _Progress:
         if not look.is_terminal() or total < 100_000_000:
             return
         if self._context is None:
-            self._context = click.progressbar(length=total, label="verifying", file=click.get_text_stream("stderr"))
+            self._context = click.progressbar(
+                length=total, label="verifying", file=click.get_text_stream("stderr")
+            )
             self._context.__enter__()
         self._context.update(done - self._done)
         self._done = done

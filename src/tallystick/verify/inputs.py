@@ -49,7 +49,11 @@ class Input:
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
-            what = "a directory; name its files" if stat.S_ISDIR(status.st_mode) else "not a regular file; copy it first"
+            what = (
+                "a directory; name its files"
+                if stat.S_ISDIR(status.st_mode)
+                else "not a regular file; copy it first"
+            )
             raise ReportError(f"{path}: this is {what}")
         self.size = status.st_size
         self.identity = (status.st_dev, status.st_ino)
@@ -95,7 +99,11 @@ class Input:
         size = min(size, self.size - offset)
         try:
             data = os.pread(self._fd, size, offset)
-            while data and len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
+            while (
+                data
+                and len(data) < size
+                and (more := os.pread(self._fd, size - len(data), offset + len(data)))
+            ):
                 data += more
         except OSError as error:
             raise ReportError(f"{self.path}: {_told(error)} at byte {offset}") from error

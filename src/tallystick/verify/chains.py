@@ -1,0 +1,468 @@
+"""What is said of one log as a whole: its head, its beginning and end, and how its chains hold together.
+
+What can be said of one epoch or chain alone comes from the core as facts; here stand the relations between
+chains, the anchors of both ends, and the words (spec section 7).
+"""
+
+from collections.abc import Iterator
+
+from tallystick import _core
+from tallystick.verify.report import Finding, LogReport, Weight
+from tallystick.verify.source import At, Demand, Source, behind, dotted
+
+__all__ = ["LogJudge"]
+
+
+class LogJudge:
+    """What is said of one log."""
+
+    def __init__(self, source: Source, number: int, demand: Demand) -> None:
+        """Collect the facts of the log with a number."""
+        self.source, self.number, self.demand = source, number, demand
+        self.name, self.log_id, self.with_v, self.narrowed, self.covers_from, _ = source.keys.logs()[number]
+        self.chains = dict(source.summary.chains(number, self.with_v))
+        self.numbers = sorted(self.chains)
+        self.start = demand.start or self.covers_from
+        self.head = self._read_head()
+        self.pins = [
+            (at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id
+        ]
+        self.head_holds: bool | None = None
+        self.start_anchor = self.end_anchor = "nothing"
+        self._told_missing: list[tuple[int, int]] = []
+        self.opens = [(c, facts.open) for c in self.numbers if (facts := self.chains[c]).open is not None]
+
+    def _read_head(self) -> tuple[At, bytes] | None:
+        text = self.demand.heads.get(self.log_id)
+        if text is None:
+            return None
+        _, at, digest = _core.parse_head(text)
+        return at, digest
+
+    def finding(
+        self,
+        kind: str,
+        weight: Weight,
+        detail: str,
+        at: At | None = None,
+        to: At | None = None,
+        place: _core.Place | None = None,
+        count: int = 1,
+    ) -> Finding:
+        """Return a finding about this log."""
+        path, line = self.source.line(place) if place is not None else (None, None)
+        return Finding(
+            kind,
+            weight,
+            detail,
+            self.name,
+            path,
+            line,
+            dotted(at) if at else None,
+            dotted(to) if to and to != at else None,
+            count,
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """Give what is said of the log as a whole, and of each chain."""
+        yield from self._bad_head()
+        if not self.chains:
+            if self.demanded_end:
+                detail = f"no line of the log is here, but {self._who_demands()}"
+                yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.demanded_end, count=0)
+            return
+        yield from self._beginning()
+        yield from self._absent_chains()
+        yield from self._gaps()
+        yield from self._prevs()
+        yield from self._ends()
+        yield from self._chain_findings()
+        if self.narrowed:
+            narrowed = self.source.summary.counts(self.number)[3]
+            detail = "the key covers some chains only; lines of other chains were not judged"
+            yield self.finding("narrowed", Weight.INCOMPLETE, detail, count=narrowed)
+
+    # -- the head
+
+    def _bad_head(self) -> Iterator[Finding]:
+        if self.log_id in self.demand.bad_heads:
+            yield self.finding("bad head", Weight.FAILED, self.demand.bad_heads[self.log_id])
+        if self.head is None or not self.with_v:
+            return
+        self.head_holds = self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
+        if self.head_holds is False:
+            detail = "the head's mac does not hold: it was forged, or it belongs to another log"
+            yield self.finding("bad head", Weight.FAILED, detail, self.head[0])
+
+    @property
+    def counted(self) -> At | None:
+        """The position that an authentic head counts up to, once a line was written."""
+        return self.head[0] if self.head and self.head_holds and self.head[0][0] > 0 else None
+
+    @property
+    def demanded_end(self) -> At | None:
+        """The position up to which head or pins say that lines were written."""
+        ends = [behind(at) for at, _ in self.pins] + ([self.counted] if self.counted else [])
+        return max(ends, default=None)
+
+    def _who_demands(self) -> str:
+        end = self.demanded_end
+        assert end is not None
+        who = "the head counts" if end == self.counted else "a pin vouches for"
+        return f"{who} everything before {dotted(end)}"
+
+    # -- the beginning
+
+    @property
+    def first(self) -> At:
+        """The first position present."""
+        return self.chains[self.numbers[0]].first
+
+    def _beginning(self) -> Iterator[Finding]:
+        first, facts = self.numbers[0], self.chains[self.numbers[0]]
+        if self.demand.start is not None:
+            self.start_anchor = f"named by the caller: chain {self.demand.start}"
+            return
+        # An opening may say by right that nothing was counted before it.
+        before = first > self.start and not (self.with_v and not self._holes(self.start, first - 1)[0])
+        absent = before or any(self._is_late(gap) for gap in self._chain_gaps(first))
+        if not absent:
+            self.start_anchor = (
+                "the log's first chain" if not self.narrowed else f"the key's first chain, {first}"
+            )
+            return
+        detail = (
+            f"the log begins at {dotted(facts.first)} here; if what came before was deleted by right, "
+            f"name the start with --from {first}, else look for the older files"
+        )
+        yield self.finding(
+            "late start", Weight.INCOMPLETE, detail, facts.first, place=facts.first_place, count=0
+        )
+
+    def _is_late(self, gap: _core.Gap) -> bool:
+        """Does a gap lie before everything that is present, where nobody named the start?"""
+        return self.demand.start is None and gap.start < self.first
+
+    def _chain_gaps(self, chain: int, end: At | None = None) -> list[_core.Gap]:
+        return self.source.summary.gaps(self.number, (chain, 0, 0), end)
+
+    # -- what is absent
+
+    def _passed_over(self, chain: int) -> bool:
+        """Does an opening say that no line of this chain was counted by a head?"""
+        for later, opening in self.opens:
+            prev = opening.prev
+            if prev and later > chain > prev[0][0] and prev[2] is not False and (prev[2] or not self.with_v):
+                return True
+        return False
+
+    def _absent_chains(self) -> Iterator[Finding]:
+        # Where nobody named the start, what is absent before the first chain is a late start.
+        before = self.numbers[0] if self.demand.start is None else self.demand.start - 1
+        for chain in self.numbers:
+            bare, passed = self._holes(before + 1, chain - 1)
+            for low, high in bare:
+                self._told_missing.append((low, high))
+                yield self._missing_chains(low, high, Weight.FAILED)
+            if not self.with_v:
+                for low, high in passed:
+                    yield self._missing_chains(low, high, Weight.INCOMPLETE)
+            before = max(before, chain)
+
+    def _holes(self, low: int, high: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Part absent chains into those that no opening passes over, and those that one does."""
+        if low > high:
+            return [], []
+        covered = sorted(
+            (max(low, o.prev[0][0] + 1), min(high, c - 1))
+            for c, o in self.opens
+            if o.prev and o.prev[2] is not False and (o.prev[2] or not self.with_v)
+            if o.prev[0][0] + 1 <= high and c - 1 >= low
+        )
+        named = sorted(
+            {o.prev[0][0] for _, o in self.opens if o.prev and low <= o.prev[0][0] <= high}
+            | {at[0] for at, _ in self.pins if low <= at[0] <= high}
+        )
+        bare: list[tuple[int, int]] = []
+        passed: list[tuple[int, int]] = []
+        at = low
+        for a, b in covered:
+            if b < at:
+                continue
+            if a > at:
+                bare.append((at, a - 1))
+            passed.append((max(a, at), b))
+            at = b + 1
+        if at <= high:
+            bare.append((at, high))
+        # A chain that a prev names had lines that a head counted, whoever passes over it.
+        for chain in named:
+            passed = [
+                part
+                for a, b in passed
+                for part in ((a, min(b, chain - 1)), (max(a, chain + 1), b))
+                if part[0] <= part[1]
+            ]
+            if not any(a <= chain <= b for a, b in bare):
+                bare.append((chain, chain))
+        return sorted(bare), sorted(set(passed))
+
+    def _missing_chains(self, low: int, high: int, weight: Weight) -> Finding:
+        what = f"chain {low}" if low == high else f"chains {low} to {high}"
+        if weight is Weight.FAILED:
+            detail = f"{what} of the log {'is' if low == high else 'are'} not here; look for a file that was removed"
+        else:
+            detail = (
+                f"{what} {'is' if low == high else 'are'} not here; a later opening says that nothing of it was "
+                "counted, which only the verification key can check"
+            )
+        return self.finding("missing", weight, detail, (low, 0, 0), (high, 0, 0), count=0)
+
+    def _gaps(self) -> Iterator[Finding]:
+        """Positions that are absent in chains that are here."""
+        demanded: dict[int, At] = {}
+        ends = [o.prev[0] for _, o in self.opens if o.prev and o.prev[2] is not False]
+        ends += [behind(at) for at, _ in self.pins] + ([self.counted] if self.counted else [])
+        for at in ends:
+            demanded[at[0]] = max(at, demanded.get(at[0], at))
+        newest = self.numbers[-1]
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            gaps = [gap for gap in self._chain_gaps(chain, demanded.get(chain)) if not self._is_late(gap)]
+            for gap in _joined(gaps):
+                if chain == newest and gap.start > facts.last:
+                    yield self._truncated(gap.start)
+                    break
+                yield self._missing(gap)
+        if self.demanded_end and self.demanded_end[0] > newest:
+            yield self._truncated(self.chains[newest].last)
+        elif self.counted and self.counted[0] not in self.chains and self.counted > self.first:
+            detail = f"the head counts everything before {dotted(self.counted)}, but chain {self.counted[0]} is not here"
+            if not any(low <= self.counted[0] <= high for low, high in self._told_missing):
+                yield self.finding(
+                    "missing", Weight.FAILED, detail, (self.counted[0], 0, 0), self.counted, count=0
+                )
+
+    def _before_start(self, at: At) -> bool:
+        return at < self.first
+
+    def _truncated(self, start: At) -> Finding:
+        last = self.chains[self.numbers[-1]]
+        detail = (
+            f"the log ends at {dotted(last.last)} here, but {self._who_demands()}; "
+            "look for a newer file, else its end was cut off"
+        )
+        return self.finding(
+            "truncated", Weight.FAILED, detail, start, self.demanded_end, last.last_place, count=0
+        )
+
+    def _missing(self, gap: _core.Gap) -> Finding:
+        place = gap.before or gap.after
+        if gap.to is None:
+            detail = "the checkpoint of this epoch is not here, and any lines before it"
+            return self.finding("missing", Weight.FAILED, detail, gap.start, place=place, count=0)
+        count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
+        where = "behind" if gap.before else "before"
+        detail = f"removed {where} this line: {count if count else 'some'} line{'s' if count != 1 else ''}"
+        return self.finding("missing", Weight.FAILED, detail, gap.start, gap.to, place, count)
+
+    # -- prevs
+
+    def _prevs(self) -> Iterator[Finding]:
+        for chain, opening in self.opens:
+            assert opening.prev is not None  # every open has one
+            at, digest, proof = opening.prev
+            if proof is False or at[0] >= chain:
+                detail = "the proof of the head that this opening names does not hold"
+                yield self.finding("bad statement", Weight.FAILED, detail, opening.at, place=opening.place)
+                continue
+            if at[0] == 0 or at[0] not in self.chains or (at < self.first and self.demand.start is None):
+                continue
+            if self._other_statement(at, digest):
+                detail = f"the opening names another statement before {dotted(at)} than the one that is here"
+                yield self.finding("bad statement", Weight.FAILED, detail, opening.at, place=opening.place)
+        for at, digest in self.pins:
+            found = self.source.summary.statement_at(self.number, at)
+            if (found is None or found.hash != digest) and self._is_present(at):
+                detail = "something else stands here than the statement that was pinned"
+                yield self.finding(
+                    "bad statement", Weight.FAILED, detail, at, place=found.place if found else None
+                )
+        if (counted := self.counted) and self.head and counted[0] in self.chains:
+            if not self._before_start(counted) and self._other_statement(counted, self.head[1]):
+                detail = (
+                    f"the head names another statement before {dotted(counted)} than the one that is here"
+                )
+                yield self.finding("bad head", Weight.FAILED, detail, counted)
+
+    def _is_present(self, at: At) -> bool:
+        """Does a line stand at a position?"""
+        if at[0] not in self.chains or at < self.first or at > self.chains[at[0]].last:
+            return False
+        return not any(gap.start <= at <= (gap.to or gap.start) for gap in self._chain_gaps(at[0]))
+
+    def _other_statement(self, at: At, digest: bytes) -> bool:
+        """Is the newest statement before a position another one, for certain?"""
+        found = self.source.summary.statement_before(self.number, at)
+        return found is not None and found.hash != digest
+
+    # -- ends
+
+    def reaches(self, end: At) -> bool:
+        """Was everything before a position written, as far as the last line of its chain tells?"""
+        last = self.chains[end[0]].last
+        statement = self.source.summary.statement_at(self.number, last)
+        if statement is not None and statement.ending == "continues":
+            return (last[0], last[1] + 1, 0) >= end
+        return behind(last) >= end
+
+    def _ends(self) -> Iterator[Finding]:
+        newest = self.numbers[-1]
+        named: dict[int, At] = {}
+        for _, opening in self.opens:
+            if opening.prev and self.vouches(opening):
+                at = opening.prev[0]
+                named[at[0]] = max(at, named.get(at[0], at))
+        counted = self.counted
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            ending = facts.ending.ending if facts.ending else None
+            if ending == "ended":
+                if chain == newest:
+                    self.end_anchor = "the log has ended"
+                else:
+                    later = self.chains[self.numbers[self.numbers.index(chain) + 1]]
+                    detail = f"a chain stands here although chain {chain} ended the log"
+                    yield self.finding(
+                        "bad statement", Weight.FAILED, detail, later.first, place=later.first_place
+                    )
+                continue
+            if chain == newest and counted and counted[0] == chain:
+                self.end_anchor = f"the head, which counts everything before {dotted(counted)}"
+            statement = self.source.summary.statement_at(self.number, facts.last)
+            pinned = statement is not None and (facts.last, statement.hash) in self.pins
+            if chain == newest and pinned:
+                self.end_anchor = "a pin on its last line"
+            passed = self._passed_over(chain)
+            vouched = passed or chain in named or (counted is not None and counted[0] == chain)
+            if chain == newest and self.is_cut():
+                continue  # told as truncated, or filled by lines that are told as bad
+            if chain == newest and not (pinned or (counted and counted[0] == chain)):
+                yield from self._open_end(chain)
+            elif ending is None and not (vouched or pinned):
+                yield from self._open_end(chain)
+            elif (passed or ending is None) and (chain not in named or self.reaches(named[chain])):
+                yield self._unclean_end(chain)
+
+    def is_cut(self) -> bool:
+        """Does the newest chain end before head or pins say?"""
+        end = self.demanded_end
+        return end is not None and (
+            end[0] > self.numbers[-1] or (end[0] == self.numbers[-1] and not self.reaches(end))
+        )
+
+    def vouches(self, opening: _core.Statement) -> bool:
+        """Is the prev of an opening authentic, as far as the key can tell?"""
+        return opening.prev is not None and (opening.prev[2] is True or not self.with_v)
+
+    def ends_torn(self, at: At) -> bool:
+        """Is this the last line of a chain that its writer did not close?"""
+        facts = self.chains.get(at[0])
+        return facts is not None and facts.ending is None and facts.last == at
+
+    def _open_end(self, chain: int) -> Iterator[Finding]:
+        facts = self.chains[chain]
+        if "open end" in self.demand.allow:
+            return
+        if chain != self.numbers[-1]:
+            detail = f"nothing says where chain {chain} ended"
+        elif not self.with_v:
+            detail = (
+                "nothing anchors the end: with the public key alone that takes a pin, or the end of the log"
+            )
+        elif self.counted:
+            detail = f"the head counts chain {self.counted[0]}, which is older: it was rolled back, or is not the newest"
+        else:
+            detail = "nothing anchors the end, so lines may have been cut off: give the key store or the head"
+        yield self.finding("open end", Weight.INCOMPLETE, detail, facts.last, place=facts.last_place, count=0)
+
+    def _unclean_end(self, chain: int) -> Finding:
+        facts = self.chains[chain]
+        detail = "the writer did not close this chain (crash, kill, or still running): up to 1 s of lines may be lost"
+        weight = Weight.NOTE
+        if not self.with_v:
+            weight = Weight.INCOMPLETE
+            detail += "; only the verification key can check what a later opening says of it"
+        return self.finding("unclean end", weight, detail, facts.last, place=facts.last_place, count=0)
+
+    # -- each chain
+
+    def _chain_findings(self) -> Iterator[Finding]:
+        words = {
+            "prev": (
+                "bad statement",
+                "this checkpoint names another statement before it than the one that is here",
+            ),
+            "after closed": ("bad statement", "a line stands behind the end of its chain"),
+            "after checkpoint": ("bad statement", "a line stands behind the checkpoint of its epoch"),
+            "cert": ("bad statement", "certificates of this chain disagree"),
+            "fork": ("fork", "two different lines claim this position"),
+        }
+        for chain in self.numbers:
+            facts = self.chains[chain]
+            for clash, at, place in facts.clashes:
+                kind, detail = words[clash]
+                if not self.with_v and clash in ("after checkpoint", "fork"):
+                    kind, detail = (
+                        "altered",
+                        "this line is not among those that its epoch's checkpoint covers",
+                    )
+                yield self.finding(kind, Weight.FAILED, detail, at, place=place)
+            for epoch, n, place in facts.altered:
+                first, last = (chain, epoch, 0), (chain, epoch, max(n - 1, 0))
+                if self.with_v:
+                    detail = "every tag of this epoch holds, but the signed tree does not: whoever has V made lines"
+                else:
+                    detail = f"one or more of the {n} lines that this checkpoint signs were changed"
+                yield self.finding("altered", Weight.FAILED, detail, first, last, place, n)
+            if not self.with_v and facts.uncovered:
+                epoch, _, place = facts.uncovered[0]
+                detail = "no checkpoint covers these lines: the public key cannot judge them"
+                lines = sum(count for _, count, _ in facts.uncovered)
+                yield self.finding(
+                    "uncovered", Weight.INCOMPLETE, detail, (chain, epoch, 0), facts.last, place, lines
+                )
+
+    def report(self) -> LogReport:
+        """Return what was seen of the log."""
+        sealed, reserialized, redacted, _ = self.source.summary.counts(self.number)
+        key = "verification key" if self.with_v else "public key"
+        times = [facts.times for facts in self.chains.values() if facts.times]
+        return LogReport(
+            self.name,
+            self.log_id,
+            f"narrowed {key}" if self.narrowed else key,
+            dotted(self.first) if self.chains else None,
+            dotted(self.chains[self.numbers[-1]].last) if self.chains else None,
+            (min(t[0] for t in times), max(t[1] for t in times)) if times else None,
+            self.start_anchor,
+            self.end_anchor,
+            len(self.chains),
+            sum(facts.checkpoints for facts in self.chains.values()),
+            sealed,
+            reserialized,
+            redacted,
+            0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
+        )
+
+
+def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
+    """Give gaps, but only the first of whole epochs that are absent one after the other."""
+    open_before = False
+    for gap in gaps:
+        if open_before and gap.start[2] == 0:
+            open_before = gap.to is None
+            if gap.to is None:
+                continue
+        open_before = gap.to is None
+        yield gap
