@@ -10,6 +10,7 @@ from tallystick import _core
 
 TIME = 1_795_401_650_000
 SEAL = re.compile(rb'( ?tally=|,?"tally":")([a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22})("\})?$')
+TAG = re.compile(rb'\.[\w-]{22}(?=(?:"\})?$)')
 CHECKPOINT = re.compile(rb"tallystick/v1 checkpoint ")
 
 
@@ -155,7 +156,7 @@ def is_harmless(log: Sealed, doctored: bytes, *, with_v: bool) -> bool:
         lines = [line for line in lines if line.strip(b"\0")]
         if with_v:
             return lines
-        return [SEAL.sub(b"", line) if CHECKPOINT.search(line[:60]) else line for line in lines]
+        return [TAG.sub(b".", line) if CHECKPOINT.search(line[:60]) else line for line in lines]
 
     return plain(doctored) == plain(log.data)
 

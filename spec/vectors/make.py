@@ -392,7 +392,7 @@ class Cases:
         self.setup_head = f"tallyhead {sealer.log_id} {SETUP_HEAD} {b64(mac(derive(V, 'head'), SETUP_HEAD.encode()))}"
         self.whole_head = self.heads["4.0.3"]
         text = check.read_statement(check.as_bytes(self.lines[25])[1])
-        self.pin = f"tallypin {sealer.log_id} 1.2.5.{b64(text.hash)}"
+        self.pin = f"tallypin {sealer.log_id} 1.2.5.{b64(text.digest)}"
 
     def add(self, name, spec, why, V, P, log, head=None, pins=(), start=None):
         """V, P: "verdict kind, kind"."""
@@ -625,9 +625,15 @@ def chain_defects(cases):
     whole("broken line before the first open", "section 7", "no chain was passed over there",
           "failed unclean end, unsealed", "failed missing, unclean end, uncovered, unsealed", ["insert", 1, broken])
     cases.add("torn last line", "section 7", "the newest chain crashed, its head is there", "ok torn line, unclean end",
-              "failed open end, uncovered, unsealed",
+              "incomplete open end, torn line, uncovered",
               {"base": "plain.log", "edit": [["keep", 1, 30], ["insert", 31, broken]], "open_end": True},
               head=old.head_text())
+    cases.add("torn last line, no head", "section 7", "a live log, read in the middle of a line",
+              "incomplete open end, torn line", "incomplete open end, torn line, uncovered",
+              {"base": "plain.log", "edit": [["keep", 1, 30], ["insert", 31, broken]], "open_end": True})
+    cases.add("broken last line that ends in LF", "section 7", "nothing was torn off",
+              "failed unclean end, unsealed", "failed open end, uncovered, unsealed",
+              {"base": "plain.log", "edit": [["keep", 1, 30], ["insert", 31, broken]]}, head=old.head_text())
     begun = lines[26][:60].decode()
     cases.chain1("torn open at the end", "section 7", "a later chain was being opened", "ok torn line", "ok torn line",
                  ["insert", 27, begun], open_end=True)

@@ -12,7 +12,7 @@ a file or a terminal, and never becomes an object of Python.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tallystick import _core, _private, keystore
@@ -79,10 +79,10 @@ def create(
     target.create(name, state, head)
     head[:] = bytes(len(head))
     try:
-        with _key_file(key_file) as fd:
+        with ExitStack() as files:
             if public_file is not None:
-                _write_new(os.fspath(public_file), f"{setup.public_key}\n".encode())
-            setup.write_key(fd)
+                files.enter_context(_public_file(os.path.abspath(public_file), f"{setup.public_key}\n".encode()))
+            setup.write_key(files.enter_context(_key_file(key_file)))
     except BaseException as error:
         # A log whose key nobody got can never be verified: it must not stay.
         target.remove(name)
@@ -101,16 +101,27 @@ def _key_file(place: str | os.PathLike[str] | int) -> Iterator[int]:
     if isinstance(place, int):
         yield place
         return
-    path = os.fspath(place)
+    path = os.path.abspath(place)
     _refuse_existing(path, "it may be the key of another log")
-    with _private.telling(KeyStoreError, os.path.dirname(path) or "."), _private.creating(path, None) as fd:
-        yield fd
+    with _private.telling(KeyStoreError, path):
+        with _private.creating(path, None) as fd:
+            yield fd
+        _private.sync_directory(os.path.dirname(path))
 
 
-def _write_new(path: str, data: bytes) -> None:
+@contextmanager
+def _public_file(path: str, data: bytes) -> Iterator[None]:
+    """Have a new file in a block, which stays unless the block fails."""
     _refuse_existing(path, "it may be the public key of another log")
-    with open(path, "xb") as file:
-        file.write(data)
+    with _private.telling(KeyStoreError, path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with _private.telling(KeyStoreError, path), open(fd, "wb") as file:
+            file.write(data)
+        yield
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _refuse_existing(path: str, why: str) -> None:

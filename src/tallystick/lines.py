@@ -66,18 +66,18 @@ class Splitter:
             self._end_line()
 
     def _whole(self, data: bytes) -> None:
-        if len(data) > self._longest and any(len(line) > self._longest + 1 for line in data.split(b"\n")):
-            for line in data.splitlines(keepends=True):
-                self._rest += line
-                self._cut()
-                self._end_line()
-        else:
+        if len(data) <= self._longest:
             self._log.write_lines(data)
+            return
+        for line in data[:-1].split(b"\n"):
+            self._rest += line + b"\n"
+            self._cut()
+            self._end_line()
 
     def _cut(self) -> None:
         """Seal parts of a line that is too long; what stays behind is as long as an entry may be."""
         # A CR before the line end is no part of the entry, so one byte more may still be an entry.
-        while len(self._rest.removesuffix(b"\n").removesuffix(b"\r")) > self._longest:
+        while len(self._rest) > self._longest and self._size() > self._longest:
             if not self._parts:
                 self._say(f"a line of more than {self._longest} bytes follows in parts")
             # The CR is the one that sealing drops: a part may end in a CR of its own.
@@ -89,10 +89,14 @@ class Splitter:
     def _end_line(self) -> None:
         self._log.write_lines(bytes(self._rest))
         if self._parts:
-            size = self._split + len(self._rest.removesuffix(b"\n").removesuffix(b"\r"))
-            self._say(f"end of the line of {size} bytes in {self._parts + 1} parts")
+            self._say(f"end of the line of {self._split + self._size()} bytes in {self._parts + 1} parts")
         self._rest.clear()
         self._parts = self._split = 0
+
+    def _size(self) -> int:
+        """Return the length of the entry that stands here, without its line end."""
+        end = self._rest[-2:]
+        return len(self._rest) - len(end) + len(end.removesuffix(b"\n").removesuffix(b"\r"))
 
     def _say(self, what: str) -> None:
         self._log.write_lines(f"tallystick: {what}\n".encode())

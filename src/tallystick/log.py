@@ -17,13 +17,14 @@ import threading
 import time
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tallystick import _core, custody, keystore
 from tallystick.ceremony import CONTEXT, create
-from tallystick.errors import KeyStoreError, LostRightError, SealError, TallystickError
+from tallystick.errors import FormatError, KeyStoreError, LostRightError, SealError, TallystickError
 from tallystick.sinks import Sink, open_sink
 
 __all__ = ["Log", "create", "open_log"]
@@ -40,8 +41,8 @@ def now() -> int:
 class Log:
     """A log that is open for writing. Made by `open_log`; use it in a `with` block.
 
-    It may be used from several threads. A forked child's copy is dead: its keys are wiped at once, and writing
-    to it raises SealError.
+    It may be used from several threads and from signal handlers. A forked child's copy is dead: its keys are
+    wiped at once, and writing to it raises SealError.
     """
 
     def __init__(
@@ -67,7 +68,10 @@ class Log:
         self._uncounted = False
         self._heads_made = self._heads_stored = 0
         self._storing = threading.Lock()
+        self._epoch: tuple[int, int] | None = None
         self._epoch_began: float | None = None
+        self._steps: deque[Callable[[], None]] = deque()
+        self._stepping = False
         self._broken: str | None = None
         self._closed = False
         self._sealer = self._open_chain(check_tail=True)
@@ -85,21 +89,20 @@ class Log:
 
         Args:
             record: Text, or bytes that are taken as they are. One line end behind it is dropped; line ends inside
-                it are written as `\\n` and `\\r`, so nobody injects a line.
+                it are written as `\\n` and `\\r`, so nobody injects a line. Surrogates that stand for bytes
+                become these bytes; where others are among them, all are written as `\\udc80`.
 
         Raises:
             SealError: The log is closed, was forked, or its line could not be written whole.
             KeyStoreError: The next chain could not be opened.
         """
-        m = record.encode("utf-8", "surrogateescape") if isinstance(record, str) else bytes(record)
+        m = _encoded(record) if isinstance(record, str) else bytes(record)
         m = m.removesuffix(b"\n").removesuffix(b"\r")
         if b"\n" in m or b"\r" in m:
             m = m.replace(b"\r", b"\\r").replace(b"\n", b"\\n")
         if len(m) > MAX_ENTRY:
             raise SealError(f"an entry has {MAX_ENTRY} bytes at most, this one has {len(m)}; split it")
-        with self._lock:
-            self._before()
-            self._emit(self._sealer.seal(m, now()))
+        self._take(lambda: self._emit(lambda: self._sealer.seal(m, now())))
 
     def write_lines(self, data: bytes) -> int:
         """Seal the complete lines of some bytes, each as it stands but for one CR at its end.
@@ -115,18 +118,24 @@ class Log:
             KeyStoreError: As for `write`.
         """
         end, used = data.rfind(b"\n") + 1, 0
-        with self._lock:
+
+        def seal() -> bytes:
+            nonlocal used
+            sealed, used = self._sealer.seal_lines(data, used, now())
+            return sealed
+
+        def step() -> None:
             while used < end:
                 self._before()
-                sealed, used = self._sealer.seal_lines(data, used, now())
-                self._emit(sealed)
-        return used
+                self._emit(seal)
+
+        if end:
+            self._take(step)
+        return end
 
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
-        with self._lock:
-            self._before()
-            self._emit(self._sealer.checkpoint(now()))
+        self._take(lambda: self._emit(lambda: self._sealer.checkpoint(now())))
 
     def close(self) -> None:
         """Close the chain; returns when a head counts it. More than once does no harm.
@@ -141,9 +150,11 @@ class Log:
         """End the log for ever: no chain will follow. Its state is emptied first, so it can never be opened again.
 
         Raises:
-            SealError: As for `close`.
+            SealError: As for `close`; or it is closed already.
             KeyStoreError: As for `close`.
         """
+        with self._lock:
+            self._before()
         self._finish(ended=True)
 
     def __enter__(self) -> Self:
@@ -153,8 +164,28 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the chain."""
-        self.close()
+        """Close the chain. What goes wrong then does not hide what went wrong in the block."""
+        try:
+            self.close()
+        except TallystickError as problem:
+            if error is None or isinstance(error, SystemExit):
+                raise
+            error.add_note(f"tallystick: {problem}")
+
+    def _take(self, step: Callable[[], None]) -> None:
+        """Take a step, whole: what a signal handler writes in the middle of one has its turn right after it."""
+        with self._lock:
+            self._steps.append(step)
+            if self._stepping:
+                return
+            try:
+                self._stepping = True
+                while self._steps:
+                    self._before()
+                    self._steps.popleft()()
+            finally:
+                self._stepping = False
+                self._steps.clear()
 
     def _before(self) -> None:
         """Make sure that the next line can be sealed; opens the next chain when this one is full."""
@@ -168,19 +199,25 @@ class Log:
             self._sealer.erase()
             self._sealer = self._open_chain(check_tail=False)
 
-    def _emit(self, lines: bytes) -> None:
-        if self._sealer.position[2] == 0:
-            self._epoch_began = None
-        elif self._epoch_began is None:
-            self._epoch_began = time.monotonic()
+    def _emit(self, seal: Callable[[], bytes]) -> None:
+        try:
+            self._sink.write(seal())
+        except BaseException as error:
+            # What is sealed has its place taken: nothing but these very bytes may follow, and some are lost.
+            self._stop(f"{str(error) or type(error).__name__}; log {self.name} was stopped at {self.position}")
+            if isinstance(error, SealError):
+                raise SealError(self._broken) from error
+            raise
+        self._note_epoch()
         self._uncounted = True
         self._changed.notify()
-        try:
-            self._sink.write(lines)
-        except SealError as error:
-            # The lines are sealed and their places are taken: nothing but these very bytes may follow them.
-            self._stop(f"{error}; log {self.name} was stopped at {self.position}")
-            raise
+
+    def _note_epoch(self) -> None:
+        chain, epoch, index = self._sealer.position
+        if index == 0 or self._sealer.closed:
+            self._epoch = self._epoch_began = None
+        elif self._epoch != (chain, epoch):
+            self._epoch, self._epoch_began = (chain, epoch), time.monotonic()
 
     def _stop(self, why: str) -> None:
         self._broken = why
@@ -194,7 +231,12 @@ class Log:
         if check_tail:
             _refuse_older_state(info, self._sink)
         state, keeper = self._unlock(stored.state)
-        sealer = state.open_chain(stored.head, now())
+        try:
+            sealer = state.open_chain(stored.head, now())
+        except FormatError as error:
+            raise KeyStoreError(
+                f"the head of log {self.name} in the key store is damaged: {error}; start a new log"
+            ) from error
         sealer.configure(self._control, self._epoch_lines)
         key, context = _core.DataKey.generate(), CONTEXT + info.public_key.encode()
         # Durable before `open` leaves: a number is never used twice (spec section 6).
@@ -236,19 +278,22 @@ class Log:
         while True:
             with self._changed:
                 while not (self._closed or self._broken or self._uncounted or self._epoch_is_over()):
-                    self._changed.wait(self._epoch_left())
+                    left = self._epoch_left()
+                    self._changed.wait(None if left is None else min(left, threading.TIMEOUT_MAX))
             self._leaving.wait(_HEAD_AFTER)
             try:
                 with self._lock:
                     if self._closed or self._broken:
                         return
-                    if self._epoch_is_over() and not self._sealer.closed:
-                        self._emit(self._sealer.checkpoint(now()))
+                    if self._epoch_is_over():
+                        self.checkpoint()
                 self._store_head(self._sink.sync)
                 told = None
             except LostRightError as error:
                 with self._lock:
                     self._stop(str(error))
+                if not self._leaving.is_set():
+                    self._on_trouble(f"{error}; log {self.name} was stopped")
             except TallystickError as error:
                 # Lines go on being sealed; the next round tries again.
                 if str(error) != told and not self._leaving.is_set():
@@ -264,36 +309,54 @@ class Log:
         return self._epoch_left() == 0.0
 
     def _finish(self, *, ended: bool) -> None:
-        self._leaving.set()
-        with self._lock:
-            if self._closed:
-                return
-            try:
-                if not self._broken:
+        try:
+            with self._lock:
+                if self._closed:
+                    return
+                self._leaving.set()
+                try:
                     self._last_lines(ended=ended)
                     self._store_head(self._sink.drain)
-            finally:
-                self._closed = True
-                self._sealer.erase()
-                self._changed.notify()
-        self._keeper.join()
-        self._sink.close()
-        self._lease.release()
+                finally:
+                    self._closed = True
+                    self._sealer.erase()
+                    self._changed.notify()
+        finally:
+            self._let_go()
 
     def _last_lines(self, *, ended: bool) -> None:
+        if self._stepping and not self._broken:
+            self._stop(f"log {self.name} was closed by a signal handler in the middle of a line")
+        if self._broken:
+            raise SealError(self._broken)
         if ended:
             self._before()
             state, _ = self._unlock(self._lease.load().state)
             self._lease.replace_state(state.ended())
-            self._emit(self._sealer.end(now()))
+            self._emit(lambda: self._sealer.end(now()))
         elif not self._sealer.closed:
-            self._emit(self._sealer.close(now()))
+            self._emit(lambda: self._sealer.close(now()))
+
+    def _let_go(self) -> None:
+        if threading.current_thread() is not self._keeper:
+            self._keeper.join()
+        self._sink.close()
+        self._lease.release()
 
     def _dies_in_child(self) -> None:
         self._stop(
             f"log {self.name} belongs to process {os.getppid()}; a forked child cannot write it: "
             "open one log for each process, or let `tallystick run` seal the output of all"
         )
+        self._closed = True
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Such text comes from outside, by JSON: it must not keep a record out of the log.
+        return text.encode("utf-8", "backslashreplace")
 
 
 _LOGS: weakref.WeakSet[Log] = weakref.WeakSet()

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
+from tallystick import _private
 from tallystick.errors import SealError
 
 __all__ = ["FileSink", "Sink", "StreamSink", "open_sink"]
@@ -92,9 +93,9 @@ class _Descriptor:
         self._kept = b""
 
     def close(self) -> None:
-        if self._fd > 2:
-            os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd > 2:
+            os.close(fd)
 
 
 class FileSink(_Descriptor):
@@ -185,12 +186,18 @@ def open_sink(output: str | os.PathLike[str] | int) -> Sink:
 
 
 def _open(path: str) -> int:
+    # Readable too: the end of the file says whether it is older than the key store, or cut within a line.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
     try:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
-        # Readable too: the end of the file says whether it is older than the key store, or cut within a line.
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
+            return os.open(path, flags, 0o640)
+        fd = os.open(path, flags, 0o640)
+        # A head counts lines of a new file only where the file's name is as safe as they are.
+        with suppress(OSError):
+            _private.sync_directory(os.path.dirname(path) or ".")
+        return fd
     except OSError as error:
         raise SealError(f"{path}: {_told(error)}; {_advice(error)}") from error
 
@@ -208,12 +215,13 @@ def _told(error: OSError) -> str:
 
 def _advice(error: OSError) -> str:
     return {
-        errno.ENOSPC: "make room there; what was not written is kept until then",
-        errno.EDQUOT: "make room there; what was not written is kept until then",
+        errno.ENOSPC: "make room there",
+        errno.EDQUOT: "make room there",
         errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
         errno.EROFS: "choose a place that can be written",
         errno.EACCES: "choose a place that can be written",
         errno.EISDIR: "name a file",
         errno.ENOENT: "make its directory first",
+        errno.ENOTDIR: "name a place in a directory",
         errno.EPIPE: "the reader is gone",
     }.get(error.errno or 0, "look into the system's log")

@@ -69,9 +69,11 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0 ok, 1 a bug, 2 usage, 3 incomplete, 4 input or output, 5 failed."""
+    _hold_places()
     try:
         status = cli.main(args=arguments, prog_name="tallystick", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Abort:
         status = 130
     except click.ClickException as error:
@@ -91,3 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What is left in the buffer cannot be written either; do not try again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _hold_places() -> None:
+    """Keep standard descriptors that are closed from becoming files of ours: reading or writing them shall fail."""
+    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest number that is free: this one

@@ -1,5 +1,7 @@
 """`tallystick close`: ends a log for ever."""
 
+import os
+
 import click
 
 from tallystick.cli.options import custody_option, name_argument, option, store_option
@@ -26,6 +28,8 @@ def command(name: str, store: str | None, custody: str | None, output: str | Non
     """
     from tallystick.log import open_log
 
+    if output is None and os.isatty(1):
+        raise click.UsageError("the last lines belong to the others: name the log's file, -o FILE, or a pipe")
     target = 1 if output is None else output
     log = open_log(name, output=target, store=store, custody=custody, on_trouble=complain)
     log.end()

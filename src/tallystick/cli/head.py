@@ -19,12 +19,18 @@ def command(name: str, store: str | None) -> None:
 
     A head says how far the log got. Take it before the log, or lines will seem to be missing.
     """
-    from tallystick import keystore
-    from tallystick.errors import KeyStoreError
+    from tallystick import _core, keystore
+    from tallystick.errors import FormatError, KeyStoreError
 
     head = keystore.connect(store).load(name).head
     if head is None:
         raise KeyStoreError(
             f"the head of log {name} is gone from the key store; a verifier takes that for a bad head"
         )
-    click.echo(head.decode("ascii", "backslashreplace"))
+    try:
+        _core.parse_head(head)
+    except FormatError as error:
+        raise KeyStoreError(
+            f"the head of log {name} in the key store is damaged; a verifier takes that for a bad head"
+        ) from error
+    click.echo(head.decode("ascii").strip())

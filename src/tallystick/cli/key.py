@@ -31,6 +31,8 @@ def show(file: str) -> None:
         info = _core.key_info(fd)
     except FormatError as error:
         raise FormatError(str(error), path=file) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), file) from None
     finally:
         os.close(fd)
     if info.secret:

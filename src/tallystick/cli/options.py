@@ -10,7 +10,7 @@ import click
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import check_name
 
-__all__ = ["DURATION", "name_argument", "option", "sealing_options", "store_option"]
+__all__ = ["DURATION", "NAME", "custody_option", "name_argument", "option", "sealing_options", "store_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,7 +54,9 @@ def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | No
     return None if value == os.environ.get("TALLYSTICK_STORE") else value
 
 
-name_argument = click.argument("name", type=_Name(), metavar="NAME")
+NAME = _Name()
+
+name_argument = click.argument("name", type=NAME, metavar="NAME")
 store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
 custody_option = option(
     "--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE."

@@ -5,6 +5,7 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -31,45 +32,51 @@ def command(name: str, output: str | None, arguments: Sequence[str], **options: 
 
     Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it.
     """
-    from tallystick.log import Log, open_log
+    from tallystick.log import open_log
 
+    signals = _Signals()
     with open_log(name, output=1 if output is None else output, on_trouble=complain, **options) as log:
-        # Signals that come before there is a child to pass them on to wait for it.
-        numbers = {getattr(signal, word) for word in _PASSED_ON}
-        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         try:
-            child = _start(arguments)
+            child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
             complain(f"{arguments[0]}: {(error.strerror or str(error)).lower()}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
-        _pass_signals_on(child, numbers)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+        signals.pass_on(child)
         _copy(child, log)
         status = child.wait()
     raise SystemExit(128 - status if status < 0 else status)
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        restore_signals=True,
-        preexec_fn=None,
-    )
+class _Signals:
+    """Signals for the child; those that come before there is one wait for it."""
 
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        # A terminal sends these to the whole group, so the child has them already.
+        self._from_terminal = ("SIGINT", "SIGQUIT", "SIGWINCH") if os.isatty(0) else ()
+        for number in (getattr(signal, word) for word in _PASSED_ON):
+            # What is ignored stays ignored, here and in the child, as under nohup.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
 
-def _pass_signals_on(child: subprocess.Popen[bytes], numbers: set[signal.Signals]) -> None:
-    # A terminal sends these to the whole group, so the child has them already.
-    from_terminal = {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH} if os.isatty(0) else set()
+    def pass_on(self, child: subprocess.Popen[bytes]) -> None:
+        """Name the child; it gets what came before."""
+        self._child = child
+        for number in self._early:
+            self._send(child, number)
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        if number not in from_terminal:
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if signal.Signals(number).name in self._from_terminal:
+            return
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._send(self._child, number)
+
+    def _send(self, child: subprocess.Popen[bytes], number: int) -> None:
+        with suppress(PermissionError):  # a child that runs as somebody else
             child.send_signal(number)
-
-    for number in numbers:
-        signal.signal(number, pass_on)
 
 
 def _copy(child: subprocess.Popen[bytes], log: Any) -> None:

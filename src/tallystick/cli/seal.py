@@ -1,7 +1,9 @@
 """`tallystick seal`: seals lines from files or standard input."""
 
 import os
+import select
 import signal
+import stat
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -31,65 +33,73 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     from tallystick.lines import Splitter
     from tallystick.log import open_log
 
-    _refuse_own_output(files, output)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _leave)
-    status = 0
-    with open_log(name, output=1 if output is None else output, on_trouble=complain, **options) as log:
+    inputs: Sequence[str | int] = files or [0]
+    target = 1 if output is None else output
+    _refuse_own_output(inputs, target)
+    leaving = _Leaving()
+    with open_log(name, output=target, on_trouble=complain, **options) as log:
         splitter = Splitter(log)
-        try:
-            for data in _read(files):
+        for path in inputs:
+            for data in _read(path, leaving):
                 splitter.feed(data)
-        except _Leaving as leaving:
-            status = 128 + leaving.signal
-            signal.signal(leaving.signal, signal.SIG_IGN)
-        splitter.finish()
-    if status:
-        raise SystemExit(status)
+            splitter.finish()  # no line goes on in the next file
+            if leaving.signal:
+                break
+    if leaving.signal:
+        raise SystemExit(128 + leaving.signal)
 
 
-class _Leaving(BaseException):
-    """A signal asked the writer to leave."""
+class _Leaving:
+    """Signals that ask the writer to leave: heard while it waits for input, when no line is half done."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
+    def __init__(self) -> None:
+        self.signal = 0
+        self.fd, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # What is ignored stays ignored, as under nohup.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self.signal = self.signal or number
 
 
-_reading = False
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    raise _Leaving(number)
-
-
-def _read(files: Sequence[str]) -> Iterator[bytes]:
-    if not files:
-        yield from _blocks(0)
-    for path in files:
+def _read(path: str | int, leaving: _Leaving) -> Iterator[bytes]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if isinstance(path, str) else path
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SealError(
-                f"{path}: {(error.strerror or str(error)).lower()}; lines before it are sealed"
-            ) from error
-        try:
-            yield from _blocks(fd)
+            yield from _blocks(fd, leaving)
         finally:
-            os.close(fd)
+            if fd != path:
+                os.close(fd)
+    except OSError as error:
+        told = (error.strerror or str(error)).lower()
+        raise SealError(f"{_called(path)}: {told}; lines before it are sealed") from error
 
 
-def _blocks(fd: int) -> Iterator[bytes]:
-    while data := os.read(fd, 2**20):
+def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    waiting.register(leaving.fd, select.POLLIN)
+    last = False
+    while not last:
+        last = bool(leaving.signal)  # what stands there when the signal comes is sealed first
+        if fd not in dict(waiting.poll()) or not (data := os.read(fd, 2**20)):
+            return
         yield data
 
 
-def _refuse_own_output(files: Sequence[str], output: str | None) -> None:
-    for path in files:
-        if (
-            output is not None
-            and os.path.exists(path)
-            and os.path.exists(output)
-            and os.path.samefile(path, output)
-        ):
-            raise SealError(f"{path} is both input and output; name another output")
+def _refuse_own_output(inputs: Sequence[str | int], output: str | int) -> None:
+    if not (isinstance(output, int) or os.path.exists(output)):
+        return
+    target = os.stat(output)
+    for path in inputs:
+        there = isinstance(path, int) or os.path.exists(path)
+        if there and stat.S_ISREG(target.st_mode) and os.path.samestat(os.stat(path), target):
+            raise SealError(f"{_called(path)} is both input and output; name another output")
+
+
+def _called(path: str | int) -> str:
+    return path if isinstance(path, str) else "standard input"

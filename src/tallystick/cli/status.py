@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tallystick.cli.options import option, store_option
+from tallystick.cli.options import NAME, option, store_option
 from tallystick.cli.output import safe
 
 _EPILOG = """Example:
@@ -16,7 +16,7 @@ _EPILOG = """Example:
 
 
 @click.command("status", epilog=_EPILOG)
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("name", type=NAME, required=False, metavar="[NAME]")
 @store_option
 @option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(name: str | None, store: str | None, form: str) -> None:
