@@ -3,10 +3,10 @@
 V goes to the verifier and is forgotten here; S is used and forgotten. The key's text goes from the core straight to
 a file or a terminal, and never becomes an object of Python.
 
->>> import tempfile
+>>> import pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as d:
 ...     made = create("payments", store=f"file:{d}/store", custody=f"master-key:{d}/k", key_file=f"{d}/payments.key")
-...     made.public_key.startswith("tallypub1"), len(made.log_id), open(f"{d}/payments.key").read(12)
+...     made.public_key.startswith("tallypub1"), len(made.log_id), pathlib.Path(f"{d}/payments.key").read_text()[:12]
 (True, 8, 'tallysecret1')
 """
 

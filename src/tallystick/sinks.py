@@ -3,13 +3,13 @@
 A sink never loses the place of a line: what the operating system did not take stays here and goes first at the
 next write, so an index is bound to its bytes (spec section 6).
 
->>> import tempfile, os
+>>> import os, pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     sink = open_sink(os.path.join(directory, "audit.log"))
 ...     sink.write(b"one line\\n")
 ...     sink.sync()
 ...     sink.close()
-...     open(os.path.join(directory, "audit.log"), "rb").read()
+...     pathlib.Path(directory, "audit.log").read_bytes()
 b'one line\\n'
 """
 

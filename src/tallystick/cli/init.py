@@ -1,7 +1,5 @@
 """`tallystick init`: sets a log up and hands out its verification key."""
 
-import sys
-
 import click
 
 from tallystick.cli.options import custody_option, name_argument, option, store_option
@@ -37,7 +35,6 @@ def command(
     """
     from tallystick.ceremony import create
 
-    sys.stdout.flush()
     target: str | int = 1 if verification_key is None else verification_key
     made = create(name, store=store, custody=custody, key_file=target, public_file=public_file)
     say(f"log {made.name} is set up (log id {made.log_id})")

@@ -103,7 +103,7 @@ def _log_text(log: LogReport) -> list[str]:
             counts.append(f"{number(count)} {word}")
     plural = "s" if log.chains != 1 else ""
     lines.append(
-        f"  lines     {', '.join(counts)}; {number(log.chains)} chain{plural}, {number(log.epochs)} checkpoints"
+        f"  lines     {', '.join(counts)}; {number(log.chains)} chain{plural}, {number(log.epochs)} checkpoint{'s' if log.epochs != 1 else ''}"
     )
     return lines
 

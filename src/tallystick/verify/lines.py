@@ -128,7 +128,7 @@ def _torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[tuple[int, in
     """Find the broken last lines of unclean ends: at most one for each (spec section 7)."""
     torn: dict[tuple[int, str, int], list[tuple[int, int]]] = {}
     for event in source.summary.events():
-        if event.kind not in ("unsealed", "altered") or event.count != 1:
+        if event.kind not in ("unsealed", "foreign", "altered") or event.count != 1:
             continue
         before, after = _neighbours(source, event)
         where = _torn_at(source, judges, event, before, after)

@@ -1,0 +1,106 @@
+"""The installed command, with places of its own."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: exit status, standard output, standard error."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+class Site:
+    """A directory in which `tallystick` runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory
+        self.store = directory / "store"
+        self.custody = f"master-key:{directory}/master.key"
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(directory),
+            "TALLYSTICK_STORE": str(self.store),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+            "XDG_STATE_HOME": str(directory / "state"),
+        }
+
+    def __call__(self, *arguments: Any, stdin: Any = b"", env: dict[str, str] | None = None, **more: Any) -> Done:
+        """Run `tallystick`; stdin is bytes, or a file."""
+        where = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+        more.setdefault("stdout", subprocess.PIPE)
+        done = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            cwd=self.path,
+            env=self.env | (env or {}),
+            stderr=subprocess.PIPE,
+            timeout=60,
+            **where,
+            **more,
+        )
+        err = done.stderr.decode("utf-8", "surrogateescape")
+        assert "Traceback" not in err, err
+        return Done(done.returncode, done.stdout or b"", err)
+
+    def start(self, *arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+        """Start `tallystick`, with pipes."""
+        for stream in ("stdin", "stdout", "stderr"):
+            more.setdefault(stream, subprocess.PIPE)
+        more.setdefault("bufsize", 0)
+        return subprocess.Popen([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **more)
+
+    def init(self, name: str = "payments") -> None:
+        """Set a log up, with NAME.key and NAME.pub here."""
+        done = self(
+            "init", name, "--custody", self.custody, "--verification-key", f"{name}.key",
+            "--public-file", f"{name}.pub",
+        )  # fmt: skip
+        assert done.status == 0, done.err
+
+    def seal(self, data: bytes, output: str = "audit.log", name: str = "payments") -> None:
+        """Append sealed lines to a file."""
+        done = self("seal", name, "-o", output, stdin=data)
+        assert (done.status, done.out, done.err) == (0, b"", "")
+
+    def read(self, name: str = "audit.log") -> bytes:
+        """Return what a file here holds."""
+        return (self.path / name).read_bytes()
+
+    def report(self, *paths: str, key: str = "payments.key", more: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Verify with the verification key and the key store."""
+        done = self("verify", *(paths or ["audit.log"]), "--key", key, "--format", "json", *more)
+        assert done.status in (0, 3, 5), done.err
+        report: dict[str, Any] = json.loads(done.out)
+        assert {"ok": 0, "incomplete": 3, "failed": 5}[report["verdict"]] == done.status
+        return report
+
+    def verdict(self, *paths: str, **more: Any) -> tuple[str, list[str]]:
+        """Verify; return the verdict and the kinds of the findings."""
+        report = self.report(*paths, **more)
+        return report["verdict"], sorted({finding["kind"] for finding in report["findings"]})
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A place where nothing is set up."""
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def site(bare):
+    """A place with a log, payments."""
+    bare.init()
+    return bare

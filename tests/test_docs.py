@@ -1,0 +1,59 @@
+"""What README and docs show is what happens: their commands are run, and their output is compared."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", "docs/guide.md"]
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def pattern(expected: str) -> re.Pattern[str]:
+    """Return what matches an expected output, in which `…` stands for anything."""
+    return re.compile(".*?".join(map(re.escape, expected.split("…"))), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> None:
+    blocks = BLOCK.findall((ROOT / page).read_text())
+    assert len([kind for kind, _ in blocks if kind == "console"]) >= 1
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TALLYSTICK_STORE": f"{tmp_path}/store",
+        "HOME": str(tmp_path),
+        "TZ": "UTC",
+    }
+    # One shell for the page: variables and `$?` go from one command to the next.
+    marker = "=== next ==="
+    script, expected = ["exec 2>&1"], []
+    for kind, text in blocks:
+        if kind == "python":
+            script.append(f"python - <<'EOF'\n{text}EOF\necho '{marker}'")
+            expected.append(("python", ""))
+            continue
+        for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            script.append(f"{command}\nstatus=$?; echo '{marker}'; (exit $status)")
+            expected.append((command, output))
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    outputs = done.stdout.split(f"{marker}\n")
+    assert len(outputs) == len(expected) + 1, done.stdout
+    for (command, wanted), got in zip(expected, outputs, strict=False):
+        assert pattern(wanted).fullmatch(got), f"{page}: {command}\n--- expected\n{wanted}\n--- got\n{got}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    count = 0
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith(("http:", "https:", "mailto:")):
+                count += 1
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    assert count > 10
