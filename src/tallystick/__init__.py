@@ -14,7 +14,7 @@ from tallystick import errors
 from tallystick.ceremony import Created, create
 from tallystick.errors import TallystickError
 from tallystick.log import Log
-from tallystick.log import open_log as open  # noqa: A004  (tallystick.open is what people write)
+from tallystick.log import open_log as open
 from tallystick.verify import Finding, LogReport, Report, Verdict, Weight, verify
 
 __all__ = [

@@ -33,6 +33,11 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def plural(count: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{number(count)} {word}{'' if count == 1 else 's'}"
+
+
 def size(value: int) -> str:
     """Return a number of bytes for people."""
     amount = float(value)
@@ -67,11 +72,11 @@ def report_text(report: Report) -> str:
         lines += [_finding_text(finding) for finding in report.findings[:_MOST]]
         if len(report.findings) > _MOST:
             lines.append(f"… and {number(len(report.findings) - _MOST)} more findings: see --format json")
-    rate = report.lines / report.seconds if report.seconds else 0
+    rate = number(round(report.lines / report.seconds)) if report.seconds else "many"
+    files = plural(len(report.files), "file")
     lines += [
         "",
-        f"{number(report.lines)} lines, {size(report.size)}, {number(len(report.files))} "
-        f"file{'s' if len(report.files) != 1 else ''} in {report.seconds:.2f} s ({number(round(rate))} lines/s)",
+        f"{plural(report.lines, 'line')}, {size(report.size)}, {files} in {report.seconds:.2f} s ({rate} lines/s)",
     ]
     return "\n".join(lines) + "\n"
 
@@ -101,10 +106,8 @@ def _log_text(log: LogReport) -> list[str]:
     ):
         if count:
             counts.append(f"{number(count)} {word}")
-    plural = "s" if log.chains != 1 else ""
-    lines.append(
-        f"  lines     {', '.join(counts)}; {number(log.chains)} chain{plural}, {number(log.epochs)} checkpoint{'s' if log.epochs != 1 else ''}"
-    )
+    places = f"{plural(log.chains, 'chain')}, {plural(log.epochs, 'checkpoint')}"
+    lines.append(f"  lines     {', '.join(counts)}; {places}")
     return lines
 
 

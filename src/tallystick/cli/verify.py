@@ -1,7 +1,8 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -70,7 +71,7 @@ def command(
     """
     from tallystick.verify import verify
 
-    with _Progress() as progress:
+    with _progress() as progress:
         report = verify(
             paths,
             keys=keys,
@@ -80,7 +81,7 @@ def command(
             start=start,
             allow=allow,
             jobs=jobs,
-            progress=progress.told,
+            progress=progress,
         )
     if form == "json":
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
@@ -95,27 +96,21 @@ def command(
     raise SystemExit(report.verdict.exit_status)
 
 
-class _Progress:
-    """A bar on a terminal, for what takes a while."""
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress: a bar on a terminal, for what takes a while."""
+    with ExitStack() as stack:
+        bar: Any = None
+        before = 0
 
-    def __init__(self) -> None:
-        self._done = 0
-        self._context: Any = None
+        def told(done: int, total: int) -> None:
+            nonlocal bar, before
+            if not look.is_terminal() or total < 100_000_000:
+                return
+            if bar is None:
+                talk = click.get_text_stream("stderr")
+                bar = stack.enter_context(click.progressbar(length=total, label="verifying", file=talk))
+            bar.update(done - before)
+            before = done
 
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def told(self, done: int, total: int) -> None:
-        if not look.is_terminal() or total < 100_000_000:
-            return
-        if self._context is None:
-            self._context = click.progressbar(
-                length=total, label="verifying", file=click.get_text_stream("stderr")
-            )
-            self._context.__enter__()
-        self._context.update(done - self._done)
-        self._done = done
-
-    def __exit__(self, *error: object) -> None:
-        if self._context is not None:
-            self._context.__exit__(None, None, None)
+        yield told

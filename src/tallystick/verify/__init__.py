@@ -71,9 +71,7 @@ def verify(
         raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
     pinned = tuple(pin.encode() for pin in pins)
     logs = _read_keys(keys, public)
-    if unknown_pins := {_core.parse_pin(pin)[0] for pin in pinned} - {
-        log_id for _, log_id, *_ in logs.logs()
-    }:
+    if unknown_pins := {_core.parse_pin(pin)[0] for pin in pinned} - {log_id for _, log_id, *_ in logs.logs()}:
         raise ReportError(f"a pin of log id {min(unknown_pins)} was given, but no key of that log")
     # The head is read before the log: lines that come meanwhile are then behind it, not missing.
     heads, bad_heads = _heads(logs, store, head)
@@ -105,18 +103,14 @@ def verify(
     )
 
 
-def _read_keys(
-    keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]
-) -> _core.Keys:
+def _read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]) -> _core.Keys:
     logs = _core.Keys()
     for path in keys:
         _with_file(os.fspath(path), logs.add_key)
     for path in public:
         _with_file(os.fspath(path), logs.add_public)
     if not logs.logs():
-        raise ReportError(
-            "no key was given; give the verification key with --key or the public file with --public"
-        )
+        raise ReportError("no key was given; give the verification key with --key or the public file with --public")
     return logs
 
 
@@ -124,9 +118,7 @@ def _with_file(path: str, read: Callable[[int], int]) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ReportError(
-            f"{path}: {(error.strerror or str(error)).lower()}; check the name of the key"
-        ) from error
+        raise ReportError(f"{path}: {(error.strerror or str(error)).lower()}; check the name of the key") from error
     try:
         read(fd)
     except FormatError as error:
@@ -165,9 +157,7 @@ def _heads(
             continue  # the default store need not have it
         if state.log_id != log_id:
             if store is not None:
-                raise KeyStoreError(
-                    f"the log {name} in {store} is another one than that of the key, {log_id}"
-                )
+                raise KeyStoreError(f"the log {name} in {store} is another one than that of the key, {log_id}")
         elif stored.head is None:
             bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
         elif _owner(stored.head) != log_id:
@@ -190,6 +180,4 @@ def _read_head(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096)
     except OSError as error:
-        raise ReportError(
-            f"{path}: {(error.strerror or str(error)).lower()}; check the name of the head"
-        ) from error
+        raise ReportError(f"{path}: {(error.strerror or str(error)).lower()}; check the name of the head") from error

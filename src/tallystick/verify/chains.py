@@ -7,6 +7,7 @@ chains, the anchors of both ends, and the words (spec section 7).
 from collections.abc import Iterator
 
 from tallystick import _core
+from tallystick.verify.openings import Openings, Range
 from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import At, Demand, Source, behind, dotted
 
@@ -24,13 +25,15 @@ class LogJudge:
         self.numbers = sorted(self.chains)
         self.start = demand.start or self.covers_from
         self.head = self._read_head()
-        self.pins = [
-            (at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id
-        ]
+        self.pins = [(at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id]
         self.head_holds: bool | None = None
         self.start_anchor = self.end_anchor = "nothing"
-        self._told_missing: list[tuple[int, int]] = []
-        self.opens = [(c, facts.open) for c in self.numbers if (facts := self.chains[c]).open is not None]
+        self._told_missing: list[Range] = []
+        opened = ((c, self.chains[c].open) for c in self.numbers)
+        self.openings = Openings(((c, o) for c, o in opened if o is not None), with_v=self.with_v)
+        # Chains of which head, pins or openings say that lines were counted.
+        named = {chain for chain in self.openings.named if chain > 0} | {at[0] for at, _ in self.pins}
+        self._demanded_chains = sorted(named)
 
     def _read_head(self) -> tuple[At, bytes] | None:
         text = self.demand.heads.get(self.log_id)
@@ -124,20 +127,17 @@ class LogJudge:
             self.start_anchor = f"named by the caller: chain {self.demand.start}"
             return
         # An opening may say by right that nothing was counted before it.
-        before = first > self.start and not (self.with_v and not self._holes(self.start, first - 1)[0])
+        nothing = self.with_v and not self.openings.part(self.start, first - 1, self._demanded_chains)[0]
+        before = first > self.start and not nothing
         absent = before or any(self._is_late(gap) for gap in self._chain_gaps(first))
         if not absent:
-            self.start_anchor = (
-                "the log's first chain" if not self.narrowed else f"the key's first chain, {first}"
-            )
+            self.start_anchor = "the log's first chain" if not self.narrowed else f"the key's first chain, {first}"
             return
         detail = (
             f"the log begins at {dotted(facts.first)} here; if what came before was deleted by right, "
             f"name the start with --from {first}, else look for the older files"
         )
-        yield self.finding(
-            "late start", Weight.INCOMPLETE, detail, facts.first, place=facts.first_place, count=0
-        )
+        yield self.finding("late start", Weight.INCOMPLETE, detail, facts.first, place=facts.first_place, count=0)
 
     def _is_late(self, gap: _core.Gap) -> bool:
         """Does a gap lie before everything that is present, where nobody named the start?"""
@@ -148,64 +148,18 @@ class LogJudge:
 
     # -- what is absent
 
-    def _passed_over(self, chain: int) -> bool:
-        """Does an opening say that no line of this chain was counted by a head?"""
-        for later, opening in self.opens:
-            prev = opening.prev
-            if prev and later > chain > prev[0][0] and prev[2] is not False and (prev[2] or not self.with_v):
-                return True
-        return False
-
     def _absent_chains(self) -> Iterator[Finding]:
         # Where nobody named the start, what is absent before the first chain is a late start.
         before = self.numbers[0] if self.demand.start is None else self.demand.start - 1
         for chain in self.numbers:
-            bare, passed = self._holes(before + 1, chain - 1)
-            for low, high in bare:
-                self._told_missing.append((low, high))
-                yield self._missing_chains(low, high, Weight.FAILED)
-            if not self.with_v:
-                for low, high in passed:
+            if chain > before + 1:
+                missing, passed = self.openings.part(before + 1, chain - 1, self._demanded_chains)
+                self._told_missing += missing
+                for low, high in missing:
+                    yield self._missing_chains(low, high, Weight.FAILED)
+                for low, high in passed if not self.with_v else []:
                     yield self._missing_chains(low, high, Weight.INCOMPLETE)
             before = max(before, chain)
-
-    def _holes(self, low: int, high: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Part absent chains into those that no opening passes over, and those that one does."""
-        if low > high:
-            return [], []
-        covered = sorted(
-            (max(low, o.prev[0][0] + 1), min(high, c - 1))
-            for c, o in self.opens
-            if o.prev and o.prev[2] is not False and (o.prev[2] or not self.with_v)
-            if o.prev[0][0] + 1 <= high and c - 1 >= low
-        )
-        named = sorted(
-            {o.prev[0][0] for _, o in self.opens if o.prev and low <= o.prev[0][0] <= high}
-            | {at[0] for at, _ in self.pins if low <= at[0] <= high}
-        )
-        bare: list[tuple[int, int]] = []
-        passed: list[tuple[int, int]] = []
-        at = low
-        for a, b in covered:
-            if b < at:
-                continue
-            if a > at:
-                bare.append((at, a - 1))
-            passed.append((max(a, at), b))
-            at = b + 1
-        if at <= high:
-            bare.append((at, high))
-        # A chain that a prev names had lines that a head counted, whoever passes over it.
-        for chain in named:
-            passed = [
-                part
-                for a, b in passed
-                for part in ((a, min(b, chain - 1)), (max(a, chain + 1), b))
-                if part[0] <= part[1]
-            ]
-            if not any(a <= chain <= b for a, b in bare):
-                bare.append((chain, chain))
-        return sorted(bare), sorted(set(passed))
 
     def _missing_chains(self, low: int, high: int, weight: Weight) -> Finding:
         what = f"chain {low}" if low == high else f"chains {low} to {high}"
@@ -221,7 +175,7 @@ class LogJudge:
     def _gaps(self) -> Iterator[Finding]:
         """Positions that are absent in chains that are here."""
         demanded: dict[int, At] = {}
-        ends = [o.prev[0] for _, o in self.opens if o.prev and o.prev[2] is not False]
+        ends = list(self.openings.named.values())
         ends += [behind(at) for at, _ in self.pins] + ([self.counted] if self.counted else [])
         for at in ends:
             demanded[at[0]] = max(at, demanded.get(at[0], at))
@@ -237,14 +191,11 @@ class LogJudge:
         if self.demanded_end and self.demanded_end[0] > newest:
             yield self._truncated(self.chains[newest].last)
         elif self.counted and self.counted[0] not in self.chains and self.counted > self.first:
-            detail = f"the head counts everything before {dotted(self.counted)}, but chain {self.counted[0]} is not here"
+            detail = (
+                f"the head counts everything before {dotted(self.counted)}, but chain {self.counted[0]} is not here"
+            )
             if not any(low <= self.counted[0] <= high for low, high in self._told_missing):
-                yield self.finding(
-                    "missing", Weight.FAILED, detail, (self.counted[0], 0, 0), self.counted, count=0
-                )
-
-    def _before_start(self, at: At) -> bool:
-        return at < self.first
+                yield self.finding("missing", Weight.FAILED, detail, (self.counted[0], 0, 0), self.counted, count=0)
 
     def _truncated(self, start: At) -> Finding:
         last = self.chains[self.numbers[-1]]
@@ -252,9 +203,7 @@ class LogJudge:
             f"the log ends at {dotted(last.last)} here, but {self._who_demands()}; "
             "look for a newer file, else its end was cut off"
         )
-        return self.finding(
-            "truncated", Weight.FAILED, detail, start, self.demanded_end, last.last_place, count=0
-        )
+        return self.finding("truncated", Weight.FAILED, detail, start, self.demanded_end, last.last_place, count=0)
 
     def _missing(self, gap: _core.Gap) -> Finding:
         place = gap.before or gap.after
@@ -269,8 +218,8 @@ class LogJudge:
     # -- prevs
 
     def _prevs(self) -> Iterator[Finding]:
-        for chain, opening in self.opens:
-            assert opening.prev is not None  # every open has one
+        for chain, opening in self.openings.all:
+            assert opening.prev is not None
             at, digest, proof = opening.prev
             if proof is False or at[0] >= chain:
                 detail = "the proof of the head that this opening names does not hold"
@@ -285,15 +234,12 @@ class LogJudge:
             found = self.source.summary.statement_at(self.number, at)
             if (found is None or found.hash != digest) and self._is_present(at):
                 detail = "something else stands here than the statement that was pinned"
-                yield self.finding(
-                    "bad statement", Weight.FAILED, detail, at, place=found.place if found else None
-                )
-        if (counted := self.counted) and self.head and counted[0] in self.chains:
-            if not self._before_start(counted) and self._other_statement(counted, self.head[1]):
-                detail = (
-                    f"the head names another statement before {dotted(counted)} than the one that is here"
-                )
-                yield self.finding("bad head", Weight.FAILED, detail, counted)
+                yield self.finding("bad statement", Weight.FAILED, detail, at, place=found.place if found else None)
+        counted = self.counted
+        here = counted is not None and counted[0] in self.chains and counted >= self.first
+        if here and counted and self.head and self._other_statement(counted, self.head[1]):
+            detail = f"the head names another statement before {dotted(counted)} than the one that is here"
+            yield self.finding("bad head", Weight.FAILED, detail, counted)
 
     def _is_present(self, at: At) -> bool:
         """Does a line stand at a position?"""
@@ -318,52 +264,49 @@ class LogJudge:
 
     def _ends(self) -> Iterator[Finding]:
         newest = self.numbers[-1]
-        named: dict[int, At] = {}
-        for _, opening in self.opens:
-            if opening.prev and self.vouches(opening):
-                at = opening.prev[0]
-                named[at[0]] = max(at, named.get(at[0], at))
-        counted = self.counted
-        for chain in self.numbers:
+        for chain, later in zip(self.numbers, [*self.numbers[1:], 0], strict=True):
             facts = self.chains[chain]
             ending = facts.ending.ending if facts.ending else None
             if ending == "ended":
-                if chain == newest:
-                    self.end_anchor = "the log has ended"
-                else:
-                    later = self.chains[self.numbers[self.numbers.index(chain) + 1]]
-                    detail = f"a chain stands here although chain {chain} ended the log"
-                    yield self.finding(
-                        "bad statement", Weight.FAILED, detail, later.first, place=later.first_place
-                    )
+                yield from self._ended(chain, later)
                 continue
-            if chain == newest and counted and counted[0] == chain:
-                self.end_anchor = f"the head, which counts everything before {dotted(counted)}"
-            statement = self.source.summary.statement_at(self.number, facts.last)
-            pinned = statement is not None and (facts.last, statement.hash) in self.pins
-            if chain == newest and pinned:
-                self.end_anchor = "a pin on its last line"
-            passed = self._passed_over(chain)
-            vouched = passed or chain in named or (counted is not None and counted[0] == chain)
+            anchored = self._is_anchored(chain)
+            named = self.openings.named.get(chain)
+            passed = self.openings.passes_over(chain)
             if chain == newest and self.is_cut():
                 continue  # told as truncated, or filled by lines that are told as bad
-            if chain == newest and not (pinned or (counted and counted[0] == chain)):
+            if not anchored and (chain == newest or (ending is None and not passed and named is None)):
                 yield from self._open_end(chain)
-            elif ending is None and not (vouched or pinned):
-                yield from self._open_end(chain)
-            elif (passed or ending is None) and (chain not in named or self.reaches(named[chain])):
+            elif (passed or ending is None) and (named is None or self.reaches(named)):
                 yield self._unclean_end(chain)
+
+    def _ended(self, chain: int, later: int) -> Iterator[Finding]:
+        if not later:
+            self.end_anchor = "the log has ended"
+            return
+        facts = self.chains[later]
+        detail = f"a chain stands here although chain {chain} ended the log"
+        yield self.finding("bad statement", Weight.FAILED, detail, facts.first, place=facts.first_place)
+
+    def _is_anchored(self, chain: int) -> bool:
+        """Do head or a pin vouch for the end of a chain? Notes which, if it is the newest."""
+        last = self.chains[chain].last
+        statement = self.source.summary.statement_at(self.number, last)
+        anchor = None
+        if self.counted and self.counted[0] == chain:
+            anchor = f"the head, which counts everything before {dotted(self.counted)}"
+        elif statement is not None and (last, statement.hash) in self.pins:
+            anchor = "a pin on its last line"
+        if anchor and chain == self.numbers[-1]:
+            self.end_anchor = anchor
+        return anchor is not None
 
     def is_cut(self) -> bool:
         """Does the newest chain end before head or pins say?"""
         end = self.demanded_end
-        return end is not None and (
-            end[0] > self.numbers[-1] or (end[0] == self.numbers[-1] and not self.reaches(end))
-        )
-
-    def vouches(self, opening: _core.Statement) -> bool:
-        """Is the prev of an opening authentic, as far as the key can tell?"""
-        return opening.prev is not None and (opening.prev[2] is True or not self.with_v)
+        if end is None or end[0] < self.numbers[-1]:
+            return False
+        return end[0] > self.numbers[-1] or not self.reaches(end)
 
     def ends_torn(self, at: At) -> bool:
         """Is this the last line of a chain that its writer did not close?"""
@@ -377,11 +320,11 @@ class LogJudge:
         if chain != self.numbers[-1]:
             detail = f"nothing says where chain {chain} ended"
         elif not self.with_v:
-            detail = (
-                "nothing anchors the end: with the public key alone that takes a pin, or the end of the log"
-            )
+            detail = "nothing anchors the end: with the public key alone that takes a pin, or the end of the log"
         elif self.counted:
-            detail = f"the head counts chain {self.counted[0]}, which is older: it was rolled back, or is not the newest"
+            detail = (
+                f"the head counts chain {self.counted[0]}, which is older: it was rolled back, or is not the newest"
+            )
         else:
             detail = "nothing anchors the end, so lines may have been cut off: give the key store or the head"
         yield self.finding("open end", Weight.INCOMPLETE, detail, facts.last, place=facts.last_place, count=0)
@@ -429,9 +372,7 @@ class LogJudge:
                 epoch, _, place = facts.uncovered[0]
                 detail = "no checkpoint covers these lines: the public key cannot judge them"
                 lines = sum(count for _, count, _ in facts.uncovered)
-                yield self.finding(
-                    "uncovered", Weight.INCOMPLETE, detail, (chain, epoch, 0), facts.last, place, lines
-                )
+                yield self.finding("uncovered", Weight.INCOMPLETE, detail, (chain, epoch, 0), facts.last, place, lines)
 
     def report(self) -> LogReport:
         """Return what was seen of the log."""

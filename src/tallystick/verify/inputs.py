@@ -50,9 +50,7 @@ class Input:
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
             what = (
-                "a directory; name its files"
-                if stat.S_ISDIR(status.st_mode)
-                else "not a regular file; copy it first"
+                "a directory; name its files" if stat.S_ISDIR(status.st_mode) else "not a regular file; copy it first"
             )
             raise ReportError(f"{path}: this is {what}")
         self.size = status.st_size
@@ -99,11 +97,7 @@ class Input:
         size = min(size, self.size - offset)
         try:
             data = os.pread(self._fd, size, offset)
-            while (
-                data
-                and len(data) < size
-                and (more := os.pread(self._fd, size - len(data), offset + len(data)))
-            ):
+            while data and len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
                 data += more
         except OSError as error:
             raise ReportError(f"{self.path}: {_told(error)} at byte {offset}") from error

@@ -161,7 +161,7 @@ def _torn_at(
     if after is not None:
         judge, at = judges[after[0]], after[1]
         opening = judge.chains[at[0]].open if at[0] in judge.chains else None
-        if opening is None or opening.at != at or opening.prev is None or not judge.vouches(opening):
+        if opening is None or opening.at != at or opening.prev is None or not judge.openings.vouches(opening):
             return None
         if before is not None and before[0] != after[0]:
             return None
@@ -214,9 +214,7 @@ def nothing_verified(source: Source) -> Iterator[Finding]:
     foreign = sorted({event.why for event in source.summary.events() if event.kind == "foreign"})
     names = ", ".join(f"{name} ({log_id})" for name, log_id, *_ in source.keys.logs())
     if foreign:
-        detail = (
-            f"nothing was verified: the lines belong to log id {', '.join(foreign[:5])}, the key to {names}"
-        )
+        detail = f"nothing was verified: the lines belong to log id {', '.join(foreign[:5])}, the key to {names}"
     elif any(chunk.counted for chunk in source.chunks):
         detail = f"nothing was verified: no line of {names} is here"
     else:
