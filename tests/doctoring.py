@@ -39,9 +39,7 @@ def text(rng: random.Random) -> bytes:
     if kind < 5:
         return b'{"a":%d,"b":"%s"}' % (rng.randrange(1000), rng.choice([b"x", b"yy", b"\xc3\xa9"]))
     if kind == 5:
-        return bytes(
-            rng.choice([b for b in range(256) if b not in b"\n\r"]) for _ in range(rng.randrange(40))
-        )
+        return bytes(rng.choice([b for b in range(256) if b not in b"\n\r"]) for _ in range(rng.randrange(40)))
     if kind == 6:
         return rng.choice([b"", b"{}", b"{ }", b"}", b'{"tally":1}', b'{"z":1,"a":[1.0,2]}'])
     return rng.choice(

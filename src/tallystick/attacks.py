@@ -14,9 +14,7 @@ from tallystick.errors import ReportError
 
 __all__ = ["ATTACKS", "Attack", "Scene"]
 
-_SEAL = re.compile(
-    rb'(?:tally=|"tally":")[a-z2-7]{8}\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}(?:"\})?$'
-)
+_SEAL = re.compile(rb'(?:tally=|"tally":")[a-z2-7]{8}\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}(?:"\})?$')
 _CONTROL = (b"tallystick/v1 ", b'{"tallystick":"')
 
 
@@ -127,9 +125,7 @@ def _cut(scene: Scene) -> Scene:
 
 def _drop_epoch(scene: Scene) -> Scene:
     chain, epoch, _ = scene.position(_victim(scene))
-    return _with(
-        scene, [line for i, line in enumerate(scene.lines) if scene.position(i)[:2] != (chain, epoch)]
-    )
+    return _with(scene, [line for i, line in enumerate(scene.lines) if scene.position(i)[:2] != (chain, epoch)])
 
 
 def _drop(scene: Scene, number: int) -> Scene:
@@ -144,12 +140,11 @@ def _replay(scene: Scene) -> Scene:
 
 def _look_alike(scene: Scene) -> Scene:
     """Put a line in that looks like the opening of a chain, with the text of a real one."""
-    start, _ = scene.chain(scene.chains()[-1])
-    seal = (
-        scene.lines[start].rindex(b" tally=") if b" tally=" in scene.lines[start] else len(scene.lines[start])
-    )
+    opening = scene.lines[scene.chain(scene.chains()[-1])[0]]
+    statement = opening[: opening.rindex(b"tally")]
+    bare = statement.removesuffix(b',"') + b"}" if statement.startswith(b"{") else statement.removesuffix(b" ")
     lines, at = list(scene.lines), _victim(scene)
-    lines.insert(at, scene.lines[start][:seal])
+    lines.insert(at, bare)
     return _with(scene, lines)
 
 

@@ -27,7 +27,7 @@ from tallystick.ceremony import CONTEXT, create
 from tallystick.errors import FormatError, KeyStoreError, LostRightError, SealError, TallystickError
 from tallystick.sinks import Sink, open_sink
 
-__all__ = ["Log", "create", "open_log"]
+__all__ = ["Log", "create", "open_log", "public_state"]
 
 MAX_ENTRY = 2**24  # bytes, spec section 1
 _HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
@@ -227,7 +227,7 @@ class Log:
         stored = self._lease.load()
         if stored.head is None:
             raise KeyStoreError(f"the head of log {self.name} is gone from the key store; start a new log")
-        info = _core.read_state(stored.state)
+        info = public_state(self.name, stored.state)
         if check_tail:
             _refuse_older_state(info, self._sink)
         state, keeper = self._unlock(stored.state)
@@ -244,7 +244,7 @@ class Log:
         return sealer
 
     def _unlock(self, text: bytes) -> tuple[_core.SealingState, custody.Custody]:
-        info = _core.read_state(text)
+        info = public_state(self.name, text)
         keeper = custody.connect(self._custody_url or info.custody)
         key = keeper.unwrap(info.wrapped, CONTEXT + info.public_key.encode())
         return _core.SealingState.unlock(text, key), keeper
@@ -351,6 +351,22 @@ class Log:
         self._closed = True
 
 
+def public_state(name: str, state: bytes) -> _core.PublicState:
+    """Return what anybody may read in the sealing state of a log.
+
+    Args:
+        name: The log's name.
+        state: The state, as its key store holds it.
+
+    Raises:
+        KeyStoreError: It is damaged.
+    """
+    try:
+        return _core.read_state(state)
+    except FormatError as error:
+        raise KeyStoreError(f"the state of log {name} in the key store is damaged: {error}; restore it") from error
+
+
 def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -384,9 +400,7 @@ def _after_fork_in_child() -> None:
     _LOGS.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _refuse_older_state(info: _core.PublicState, sink: Sink) -> None:

@@ -94,7 +94,7 @@ class _Descriptor:
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
-        if fd > 2:
+        if fd >= 0:
             os.close(fd)
 
 
@@ -168,21 +168,19 @@ def open_sink(output: str | os.PathLike[str] | int) -> Sink:
     """Open where sealed lines go.
 
     Args:
-        output: A path, which is appended to and made if it is not there; or an open file descriptor.
+        output: A path, which is appended to and made if it is not there; or an open file descriptor, which stays
+            the caller's to close.
 
     Raises:
         SealError: It cannot be written.
     """
     if isinstance(output, int):
-        fd, name = output, "standard output" if output == 1 else f"file descriptor {output}"
+        name = "standard output" if output == 1 else f"file descriptor {output}"
+        fd = _copy(output, name)
     else:
         name = os.fspath(output)
         fd = _open(name)
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode):
-        # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
-        return FileSink(fd if not isinstance(output, int) else _reopen(fd, name), name)
-    return StreamSink(fd, name)
+    return FileSink(fd, name) if stat.S_ISREG(os.fstat(fd).st_mode) else StreamSink(fd, name)
 
 
 def _open(path: str) -> int:
@@ -202,9 +200,12 @@ def _open(path: str) -> int:
         raise SealError(f"{path}: {_told(error)}; {_advice(error)}") from error
 
 
-def _reopen(fd: int, name: str) -> int:
+def _copy(fd: int, name: str) -> int:
     try:
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
+            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        return os.dup(fd)
     except OSError as error:
         raise SealError(f"{name}: {_told(error)}; {_advice(error)}") from error
 

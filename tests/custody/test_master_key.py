@@ -94,9 +94,7 @@ def test_a_key_that_cannot_be_written_leaves_no_file(path, monkeypatch):
 
 
 def test_a_key_that_is_not_there_is_told(path):
-    with pytest.raises(
-        CustodyError, match=f"{path} is not there; restore it, .* cannot be opened without it"
-    ):
+    with pytest.raises(CustodyError, match=f"{path} is not there; restore it, .* cannot be opened without it"):
         custody.connect(f"master-key:{path}")
     assert not path.exists()
 

@@ -164,9 +164,7 @@ class KeyStoreSuite:
             payments.lease("payments")
 
     def test_a_second_writer_is_told_the_first(self, payments, writer):
-        with pytest.raises(
-            KeyStoreError, match=rf"log payments is being written by pid {writer.pid}\b.* since "
-        ):
+        with pytest.raises(KeyStoreError, match=rf"log payments is being written by pid {writer.pid}\b.* since "):
             payments.lease("payments")
 
     def test_the_holder_is_told_while_it_writes(self, payments, writer):

@@ -155,9 +155,7 @@ def test_a_reader_never_sees_a_file_that_is_being_erased(store, monkeypatch):
 @pytest.mark.parametrize("what", ["names", "load", "holder", "lease", "remove"])
 def test_a_store_that_is_not_there_is_told_with_how_to_make_it(tmp_path, what):
     store = FileKeyStore(tmp_path / "store")
-    with pytest.raises(
-        KeyStoreError, match=f"no key store at {tmp_path}/store; `tallystick init NAME` makes"
-    ):
+    with pytest.raises(KeyStoreError, match=f"no key store at {tmp_path}/store; `tallystick init NAME` makes"):
         getattr(store, what)(*([] if what == "names" else ["payments"]))
     assert not (tmp_path / "store").exists()
 

@@ -18,9 +18,7 @@ _EPILOG = """Example:
 @name_argument
 @store_option
 @custody_option
-@option(
-    "--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output."
-)
+@option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output.")
 def command(name: str, store: str | None, custody: str | None, output: str | None) -> None:
     """End the log NAME: its last lines say that no chain will follow.
 

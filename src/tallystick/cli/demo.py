@@ -49,10 +49,7 @@ def _text(file: str | None) -> tuple[list[bytes], str]:
             return lines, path
         if file is not None:
             raise click.UsageError(f"{path} has fewer than 30 lines; name a longer log")
-    lines = [
-        f"{i:05d} user={i % 97} action={('read', 'write', 'login')[i % 3]} ok=true".encode()
-        for i in range(5000)
-    ]
+    lines = [f"{i:05d} user={i % 97} action={('read', 'write', 'login')[i % 3]} ok=true".encode() for i in range(5000)]
     return lines, "5,000 lines that the demonstration made up, for want of a log that it may read"
 
 
@@ -73,9 +70,9 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     began = time.perf_counter()
     scene = _seal(text, store, log)
     seconds = time.perf_counter() - began
+    rate = look.number(round(len(scene.lines) / seconds))
     console.print(
-        f"[bold]3. seal[/]     tallystick seal demo -o demo.log, in three runs: {seconds * 1000:.0f} ms, "
-        f"{look.number(len(scene.lines))} lines with those of the seal"
+        f"[bold]3. seal[/]     tallystick seal demo -o demo.log, in three runs: {seconds * 1000:.0f} ms, {rate} lines/s"
     )
     report = verify([log], keys=[key], store=store)
     colour = "green" if report.verdict is Verdict.OK else "red"
@@ -85,9 +82,7 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     )
     missed = 0 if report.verdict is Verdict.OK else 1
 
-    table = Table(
-        title="5. the intruder, who owns the host and its keys", title_justify="left", title_style="bold"
-    )
+    table = Table(title="5. the intruder, who owns the host and its keys", title_justify="left", title_style="bold")
     for heading in ("what was done to a copy", "verdict", "what verify said"):
         table.add_column(heading)
     table.add_column("ms", justify="right")

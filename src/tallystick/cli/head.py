@@ -24,9 +24,7 @@ def command(name: str, store: str | None) -> None:
 
     head = keystore.connect(store).load(name).head
     if head is None:
-        raise KeyStoreError(
-            f"the head of log {name} is gone from the key store; a verifier takes that for a bad head"
-        )
+        raise KeyStoreError(f"the head of log {name} is gone from the key store; a verifier takes that for a bad head")
     try:
         _core.parse_head(head)
     except FormatError as error:

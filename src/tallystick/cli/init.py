@@ -22,9 +22,7 @@ _EPILOG = """Example:
     metavar="FILE",
     help="Write the key to FILE, not to the terminal.",
 )
-@option(
-    "--public-file", type=click.Path(), metavar="FILE", help="Write the public key to FILE, for auditors."
-)
+@option("--public-file", type=click.Path(), metavar="FILE", help="Write the public key to FILE, for auditors.")
 def command(
     name: str, store: str | None, custody: str | None, verification_key: str | None, public_file: str | None
 ) -> None:
@@ -42,9 +40,7 @@ def command(
     say(f"  custody           {made.custody}")
     say(f"  public key        {made.public_key}")
     if verification_key is None:
-        say(
-            "  verification key  printed above, this once: keep it on another machine, it is kept nowhere here"
-        )
+        say("  verification key  printed above, this once: keep it on another machine, it is kept nowhere here")
     else:
         say(f"  verification key  {verification_key}: move it to another machine and delete it here")
     say(f"next: my-service 2>&1 | tallystick seal {made.name} -o audit.log")

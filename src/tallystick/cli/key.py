@@ -36,9 +36,7 @@ def show(file: str) -> None:
     finally:
         os.close(fd)
     if info.secret:
-        click.echo(
-            "verification key: secret; checks every line, can forge tags; keep it away from the sealing host"
-        )
+        click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")
     else:
         click.echo("public key: not secret; checks checkpointed lines, can forge nothing")
     click.echo(f"log         {info.name} ({info.log_id})")
@@ -60,7 +58,8 @@ _PUBLIC = """Example:
 @store_option
 def public(name: str, store: str | None) -> None:
     """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with."""
-    from tallystick import _core, keystore
+    from tallystick import keystore
+    from tallystick.log import public_state
 
     state = keystore.connect(store).load(name).state
-    click.echo(_core.read_state(state).public_file, nl=False)
+    click.echo(public_state(name, state).public_file, nl=False)

@@ -58,9 +58,7 @@ NAME = _Name()
 
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
-custody_option = option(
-    "--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE."
-)
+custody_option = option("--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE.")
 
 
 def sealing_options(command: F) -> F:

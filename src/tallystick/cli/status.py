@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tallystick.cli.options import NAME, option, store_option
-from tallystick.cli.output import safe
+from tallystick.cli.output import complain, safe
 
 _EPILOG = """Example:
 
@@ -22,15 +22,28 @@ _EPILOG = """Example:
 def command(name: str | None, store: str | None, form: str) -> None:
     """Show the log NAME, or all logs of the key store. No secret is shown."""
     from tallystick import keystore
+    from tallystick.errors import TallystickError
 
     place = keystore.connect(store)
     names = [name] if name else place.names()
-    logs = [_status(place, one) for one in names]
+    logs, damaged = [], False
+    for one in names:
+        try:
+            logs.append(_status(place, one))
+        except TallystickError as error:
+            complain(str(error))
+            damaged = True
+    _show(logs, form, place.url if not damaged else None)
+    if damaged:
+        raise SystemExit(4)
+
+
+def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
     if form == "json":
         click.echo(json.dumps(logs, indent=1))
         return
-    if not logs:
-        click.echo(f"no logs in {place.url}; set one up with: tallystick init NAME")
+    if not logs and empty:
+        click.echo(f"no logs in {safe(empty)}; set one up with: tallystick init NAME")
     for log in logs:
         click.echo(f"{log['name']} ({log['log_id']})")
         for field in ("state", "next_chain", "head", "writer", "store", "custody", "public_key"):
@@ -41,9 +54,10 @@ def command(name: str | None, store: str | None, form: str) -> None:
 def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick import _core
     from tallystick.errors import FormatError
+    from tallystick.log import public_state
 
     stored = place.load(name)
-    state = _core.read_state(stored.state)
+    state = public_state(name, stored.state)
     writer = place.holder(name)
     try:
         head = ".".join(map(str, _core.parse_head(stored.head)[1])) if stored.head else "missing"

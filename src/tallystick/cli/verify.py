@@ -1,6 +1,7 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -108,8 +109,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
             if not look.is_terminal() or total < 100_000_000:
                 return
             if bar is None:
-                talk = click.get_text_stream("stderr")
-                bar = stack.enter_context(click.progressbar(length=total, label="verifying", file=talk))
+                bar = stack.enter_context(click.progressbar(length=total, label="verifying", file=sys.stderr))
             bar.update(done - before)
             before = done
 
