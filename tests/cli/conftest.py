@@ -2,8 +2,10 @@
 
 import json
 import os
+import resource
 import subprocess
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,11 @@ from typing import Any
 import pytest
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
+
+
+def limited(size: int) -> Callable[[], None]:
+    """Return what keeps files of a process from growing beyond a size in bytes, as its `preexec_fn`."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @dataclass(frozen=True)

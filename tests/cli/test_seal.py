@@ -1,5 +1,6 @@
 """`tallystick seal`: bytes pass through unchanged but for the seal (spec section 4)."""
 
+import functools
 import json
 import os
 import select
@@ -7,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.cli.conftest import COMMAND, limited
 from tests.sealed import controls, entries, lines, position, stripped
 
 BYTES = {
@@ -158,12 +160,13 @@ def test_the_longest_line_passes_whole_and_one_byte_more_is_split_and_the_log_sa
 @pytest.mark.parametrize("how", ["FILE", "-o", "both redirected", "append to itself"])
 def test_an_output_that_is_the_input_too_is_refused_before_anything_is_sealed(site, how):
     (site.path / "in").write_bytes(b"1\n")
+    seal = functools.partial(site, "seal", "payments", preexec_fn=limited(100_000))  # else it fills the disk
     with open(site.path / "in", "rb") as source, open(site.path / "in", "ab") as target:
         done = {
-            "FILE": lambda: site("seal", "payments", "in", "-o", "../" + site.path.name + "/in"),
-            "-o": lambda: site("seal", "payments", "-o", "in", stdin=source),
-            "both redirected": lambda: site("seal", "payments", stdin=source, stdout=target),
-            "append to itself": lambda: site("seal", "payments", "in", stdout=target),
+            "FILE": lambda: seal("in", "-o", "../" + site.path.name + "/in"),
+            "-o": lambda: seal("-o", "in", stdin=source),
+            "both redirected": lambda: seal(stdin=source, stdout=target),
+            "append to itself": lambda: seal("in", stdout=target),
         }[how]()
     assert done.status == 4
     assert "is both input and output; name another output" in done.err
@@ -211,7 +214,7 @@ def test_a_shell_pipeline_of_twenty_words_works(site):
         seq 1000 | tallystick seal payments >> audit.log
         tallystick verify audit.log --key payments.key
     """
-    bin_directory = os.path.dirname(site.start.__globals__["COMMAND"])
+    bin_directory = os.path.dirname(COMMAND)
     env = site.env | {"PATH": f"{bin_directory}:{site.env['PATH']}"}
     done = subprocess.run(["sh", "-c", script], cwd=site.path, env=env, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 import tallystick
+from tests.cli.conftest import limited
 from tests.sealed import controls, entries, lines, position
 
 UNCLEAN = {"unclean end", "torn line"}
@@ -92,10 +92,6 @@ def test_a_reader_that_has_gone_is_told(site):
         os.close(writing)
     assert_told(done, "standard output: broken pipe; the reader is gone")
     assert_goes_on(site, UNCLEAN)
-
-
-def limited(limit):
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 @pytest.mark.parametrize("limit", [20_000, 20_001, 65_536, 100_003])

@@ -35,13 +35,14 @@ impl Summary {
     /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
     #[must_use]
     pub fn doubtful(&self) -> Vec<(EpochId, u64)> {
-        // Lines that touch the checkpoint's place or stand behind it spoil the tree, too.
+        // Lines that touch the checkpoint's place spoil the tree, too.
         let beyond = |e: &Epoch| {
             let n = e.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
-            n.is_some_and(|n| e.lines.runs().any(|run| run.range().0 < n && run.range().1 > n))
+            n.is_some_and(|n| e.lines.pieces().any(|piece| piece.start <= n && piece.end > n))
         };
-        let again = |e: &Epoch| e.lines.again().any(|run| same_run(e, run).is_none());
-        let doubtful = |e: &Epoch| e.lines.crowded || again(e) || beyond(e);
+        // One copy that is like the first needs no closer look.
+        let again = |e: &Epoch| e.lines.many() || e.lines.again().any(|run| same_run(e, run).is_none());
+        let doubtful = |e: &Epoch| again(e) || beyond(e);
         self.epochs().filter(|(_, e)| doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
     }
 
@@ -158,20 +159,25 @@ fn double_run(id: EpochId, base: &Run, again: &Run) -> Vec<Double> {
 }
 
 fn double_records(id: EpochId, records: &[Record]) -> Vec<Double> {
-    let Some((first, others)) = records.split_first() else { return Vec::new() };
-    // An open is a line of its tree as well, where its doubles are told; forks are told there too.
-    let twice = |r: &&Record| !matches!(r.body, Body::Open { .. });
-    let double = |record: &Record| Double {
-        log: id.0,
-        from: record.at,
-        to: record.at,
-        count: 1,
-        one_file: record.hash == first.hash && record.place.file == first.place.file,
-        fork: record.hash != first.hash,
-        proven: true,
-        place: record.place,
-    };
-    others.iter().filter(twice).map(double).collect()
+    let mut doubles = Vec::new();
+    for (number, record) in records.iter().enumerate() {
+        // An open is a line of its tree as well, where its doubles are told.
+        let Some(first) = records.first().filter(|_| number > 0 && matches!(record.body, Body::Checkpoint { .. })) else {
+            continue;
+        };
+        let twice = |other: &Record| other.hash == record.hash && other.place.file == record.place.file;
+        doubles.push(Double {
+            log: id.0,
+            from: record.at,
+            to: record.at,
+            count: 1,
+            one_file: records[..number].iter().any(twice),
+            fork: record.hash != first.hash,
+            proven: true,
+            place: record.place,
+        });
+    }
+    doubles
 }
 
 /// Doubles among the lines of an epoch that was looked at line by line.

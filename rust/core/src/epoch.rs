@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::hash::Digest;
-use crate::tree::Stretch;
+use crate::tree::{Growing, Stretch};
 
 /// Where a line was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +44,6 @@ pub struct Run {
 }
 
 impl Run {
-    fn one(index: u16, leaf: Digest, place: Place) -> Self {
-        let start = u32::from(index);
-        let mut tree = Stretch::at(start);
-        tree.push(leaf);
-        Self { tree, pieces: vec![Piece { start, end: start + 1, first: place, last: place }] }
-    }
-
     /// First index and the one after the last.
     #[must_use]
     pub fn range(&self) -> (u32, u32) {
@@ -73,6 +66,13 @@ impl Run {
     }
 }
 
+/// Neighbouring lines that come one after the other out of one file.
+#[derive(Debug, Clone)]
+struct Gathered {
+    tree: Growing,
+    piece: Piece,
+}
+
 /// Runs that do not overlap, by their first index.
 pub type Layer = BTreeMap<u32, Run>;
 
@@ -83,37 +83,88 @@ const MAX_LAYERS: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub struct Lines {
     /// Lines that came in order are gathered here before they go to a layer.
-    current: Option<Run>,
-    /// The first holds each position once; the others hold those that were seen again.
+    current: Option<Gathered>,
+    /// Every position that was seen, once, by first index: what is present, whatever was seen twice.
+    seen: BTreeMap<u32, Piece>,
+    /// Trees. Runs that overlap stand in different layers; without copies there is one layer.
     layers: Vec<Layer>,
     /// Some position was seen more often than there are layers.
-    pub crowded: bool,
+    crowded: bool,
 }
 
 impl Lines {
     /// Adds a line.
     #[inline]
     pub fn add(&mut self, index: u16, leaf: Digest, place: Place) {
-        if let Some(run) = &mut self.current {
-            let end = run.tree.range().1;
-            if end == u32::from(index)
-                && let Some(piece) = run.pieces.last_mut()
-                && piece.first.file == place.file
-            {
-                run.tree.push(leaf);
-                piece.end = end + 1;
-                piece.last = place;
-                return;
-            }
+        if let Some(Gathered { tree, piece }) = &mut self.current
+            && piece.end == u32::from(index)
+            && piece.first.file == place.file
+        {
+            tree.push(leaf);
+            piece.end += 1;
+            piece.last = place;
+            return;
         }
         self.flush();
-        self.current = Some(Run::one(index, leaf, place));
+        let start = u32::from(index);
+        let mut tree = Growing::at(start);
+        tree.push(leaf);
+        self.current =
+            Some(Gathered { tree, piece: Piece { start, end: start + 1, first: place, last: place } });
     }
 
     /// Puts the gathered lines into their layer.
     pub fn flush(&mut self) {
-        if let Some(run) = self.current.take() {
-            self.insert(run);
+        if let Some(Gathered { tree, piece }) = self.current.take() {
+            self.see(piece);
+            self.insert(Run { tree: tree.finish(), pieces: vec![piece] });
+        }
+    }
+
+    /// Notes positions as present; those that are known already stay where they were seen first.
+    fn see(&mut self, piece: Piece) {
+        let mut from = piece.start;
+        let known: Vec<(u32, u32)> = {
+            let before = self.seen.range(..piece.start).next_back();
+            let within = self.seen.range(piece.start..piece.end);
+            before
+                .into_iter()
+                .chain(within)
+                .map(|(start, p)| (*start, p.end))
+                .filter(|k| k.1 > piece.start)
+                .collect()
+        };
+        for (start, end) in known {
+            if start > from {
+                self.put(piece, from, start);
+            }
+            from = from.max(end);
+        }
+        if from < piece.end {
+            self.put(piece, from, piece.end);
+        }
+    }
+
+    /// Puts a part of a piece in, and joins it with its neighbours from the same file.
+    fn put(&mut self, piece: Piece, start: u32, end: u32) {
+        let first = if start == piece.start { piece.first } else { piece.last };
+        let last = if end == piece.end { piece.last } else { piece.first };
+        let mut new = Piece { start, end, first, last };
+        if let Some(next) = self.seen.get(&end).copied()
+            && next.first.file == first.file
+        {
+            self.seen.remove(&end);
+            new.end = next.end;
+            new.last = next.last;
+        }
+        if let Some((_, left)) = self.seen.range_mut(..start).next_back()
+            && left.end == start
+            && left.first.file == first.file
+        {
+            left.end = new.end;
+            left.last = new.last;
+        } else {
+            self.seen.insert(start, new);
         }
     }
 
@@ -154,6 +205,9 @@ impl Lines {
         self.flush();
         other.flush();
         self.crowded |= other.crowded;
+        for piece in other.seen.into_values() {
+            self.see(piece);
+        }
         for layer in other.layers {
             for (_, run) in layer {
                 self.insert(run);
@@ -161,8 +215,13 @@ impl Lines {
         }
     }
 
-    /// Each position once.
-    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+    /// Every position that was seen, once.
+    pub fn pieces(&self) -> impl DoubleEndedIterator<Item = &Piece> {
+        self.seen.values()
+    }
+
+    /// The trees of the first layer.
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.layers.first().into_iter().flat_map(BTreeMap::values)
     }
 
@@ -184,16 +243,22 @@ impl Lines {
         (first.range() == (0, n)).then_some(&first.tree)
     }
 
-    /// Number of positions, those that were seen again not counted.
+    /// Was some position seen more often than twice, so that copies must be told apart one by one?
+    #[must_use]
+    pub fn many(&self) -> bool {
+        self.crowded || self.layers.len() > 2
+    }
+
+    /// Number of positions, each counted once.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.runs().map(|r| u64::from(r.range().1 - r.range().0)).sum()
+        self.seen.values().map(|p| u64::from(p.end - p.start)).sum()
     }
 
     /// No line was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.current.is_none() && self.layers.is_empty()
+        self.current.is_none() && self.seen.is_empty()
     }
 }
 
@@ -226,6 +291,27 @@ mod tests {
             let pieces: Vec<_> = lines.runs().flat_map(|r| &r.pieces).collect();
             assert_eq!(pieces.len(), 1);
             assert_eq!((pieces[0].first.line, pieces[0].last.line), (0, 299));
+        }
+    }
+
+    #[test]
+    fn overlapping_copies_in_any_order_leave_every_position_present_once() {
+        let cuts = [(0u16, 5u16), (0, 9), (0, 12), (0, 15), (0, 40), (3, 20), (38, 60)];
+        for turn in 0..cuts.len() {
+            let mut lines = Lines::default();
+            for n in 0..cuts.len() {
+                let (from, to) = cuts[(n + turn) % cuts.len()];
+                let mut copy = Lines::default();
+                (from..to).for_each(|i| copy.add(i, leaf(i), place(n as u32, u32::from(i))));
+                lines.merge(copy);
+            }
+            assert_eq!(lines.count(), 60, "turn {turn}");
+            let mut next = 0;
+            for piece in lines.pieces() {
+                assert_eq!(piece.start, next);
+                next = piece.end;
+            }
+            assert!(lines.many());
         }
     }
 

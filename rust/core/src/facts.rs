@@ -79,11 +79,10 @@ impl Epoch {
         all
     }
 
-    /// What stands where: start, end, first and last place; sorted. A position that was seen twice is there twice.
+    /// What stands where: start, end, first and last place; sorted.
     fn spans(&self) -> Vec<(u32, u32, Place, Place)> {
-        let runs = self.lines.runs().chain(self.lines.again());
         let within = self.bound.unwrap_or(u32::MAX);
-        let pieces = runs.flat_map(|r| &r.pieces).filter(|p| p.start < within);
+        let pieces = self.lines.pieces().filter(|p| p.start < within);
         let records = self.checkpoints.iter().map(|r| {
             let index = u32::from(r.at.index);
             (index, index + 1, r.place, r.place)
@@ -215,7 +214,7 @@ impl ChainFacts {
         if kind != Ending::Continues && self.ending.is_none() {
             self.ending = Some((kind, *checkpoint));
         }
-        let beyond = epoch.lines.runs().flat_map(|r| &r.pieces).filter(|p| p.end > u32::from(n));
+        let beyond = epoch.lines.pieces().filter(|p| p.end > u32::from(n));
         for piece in beyond.filter(|_| !epoch.picked) {
             let clash = if piece.start <= u32::from(n) { Clash::Fork } else { Clash::AfterCheckpoint };
             self.clashes.push((clash, position(piece.start.max(u32::from(n))), piece.last));
@@ -229,9 +228,7 @@ impl ChainFacts {
     }
 
     fn leave_uncovered(&mut self, e: u8, epoch: &Epoch) {
-        if let Some(run) = epoch.lines.runs().next()
-            && let Some(piece) = run.pieces.first()
-        {
+        if let Some(piece) = epoch.lines.pieces().next() {
             self.uncovered.push((e, epoch.lines.count(), piece.first));
         }
     }

@@ -1,8 +1,8 @@
 //! SHA-256, HMAC-SHA-256 and HKDF-Expand, shaped for short messages (SPEC section 2).
 //!
 //! The library's compression function does the work; this module lays out the blocks, because a
-//! general hasher spends as long on buffering a 32-byte message as on hashing it.
-//! Blocks that held a key are wiped before they go.
+//! general hasher spends as long on buffering a 32-byte message as on hashing it. What two lines need is
+//! also hashed two at a time ([`lanes`](crate::lanes)). Blocks that held a key are wiped before they go.
 //!
 //! ```
 //! use tallystick_core::hash::{hmac, sha256};
@@ -12,6 +12,12 @@
 
 use sha2::block_api::compress256;
 use zeroize::Zeroize;
+
+use crate::lanes::{compress_pair, compress_pairs};
+
+mod lines;
+
+pub(crate) use lines::{LinePair, Text};
 
 /// A SHA-256 value.
 pub type Digest = [u8; 32];
@@ -129,22 +135,46 @@ pub(crate) fn ratchet(key: &[u8; 32]) -> Digest {
     next
 }
 
-/// `H(0x00 || t || l)`: the leaf of a line (SPEC section 5), one compression.
 #[inline]
-#[must_use]
-pub fn leaf(tag: &[u8; 16], line_hash: &Digest) -> Digest {
+fn leaf_block(tag: &[u8; 16], line_hash: &Digest) -> [u8; 64] {
     let mut block = [0; 64];
     block[1..17].copy_from_slice(tag);
     block[17..49].copy_from_slice(line_hash);
     block[49] = 0x80;
     block[62..].copy_from_slice(&392u16.to_be_bytes());
-    one_block(&block)
+    block
 }
 
-/// `H(0x01 || left || right)`: an inner node of a tree (RFC 6962 section 2.1), two compressions.
+/// `H(0x00 || t || l)`: the leaf of a line (SPEC section 5), one compression.
 #[inline]
 #[must_use]
-pub fn node(left: &Digest, right: &Digest) -> Digest {
+pub fn leaf(tag: &[u8; 16], line_hash: &Digest) -> Digest {
+    one_block(&leaf_block(tag, line_hash))
+}
+
+/// The leaves of two lines.
+#[inline]
+pub(crate) fn leaf_pair(tags: [&[u8; 16]; 2], line_hashes: &[Digest; 2]) -> [Digest; 2] {
+    let (mut a, mut b) = (IV, IV);
+    let [block_a, block_b] = [0, 1].map(|i| leaf_block(tags[i], &line_hashes[i]));
+    compress_pair(&mut a, &block_a, &mut b, &block_b);
+    [bytes(&a), bytes(&b)]
+}
+
+/// The leaf of a line, and the ratchet of a key.
+#[inline]
+pub(crate) fn leaf_and_ratchet(tag: &[u8; 16], line_hash: &Digest, key: &[u8; 32]) -> (Digest, Digest) {
+    let (mut a, mut b) = (IV, IV);
+    let mut block = block_of(key, const { padding(32) });
+    compress_pair(&mut a, &leaf_block(tag, line_hash), &mut b, &block);
+    wipe(&mut block);
+    let next = bytes(&b);
+    wipe(&mut b);
+    (bytes(&a), next)
+}
+
+#[inline]
+fn node_blocks(left: &Digest, right: &Digest) -> [[u8; 64]; 2] {
     let mut blocks = [[0; 64]; 2];
     blocks[0][0] = 1;
     blocks[0][1..33].copy_from_slice(left);
@@ -152,63 +182,38 @@ pub fn node(left: &Digest, right: &Digest) -> Digest {
     blocks[1][0] = right[31];
     blocks[1][1] = 0x80;
     blocks[1][62..].copy_from_slice(&520u16.to_be_bytes());
+    blocks
+}
+
+/// `H(0x01 || left || right)`: an inner node of a tree (RFC 6962 section 2.1), two compressions.
+#[inline]
+#[must_use]
+pub fn node(left: &Digest, right: &Digest) -> Digest {
     let mut state = IV;
-    compress256(&mut state, &blocks);
+    compress256(&mut state, &node_blocks(left, right));
     bytes(&state)
+}
+
+/// Two inner nodes that stand next to each other.
+#[inline]
+pub(crate) fn node_pair(children: &[Digest; 4]) -> [Digest; 2] {
+    let (mut a, mut b) = (IV, IV);
+    let (blocks_a, blocks_b) =
+        (node_blocks(&children[0], &children[1]), node_blocks(&children[2], &children[3]));
+    compress_pairs(&mut a, &blocks_a, &mut b, &blocks_b);
+    [bytes(&a), bytes(&b)]
 }
 
 /// `H(prefix || m)`: the hash of a line (SPEC section 4).
 #[inline]
 #[must_use]
 pub fn line_hash(prefix: u8, m: &[u8]) -> Digest {
-    hash_line(prefix, m, None)
+    Text::Whole(m).hash(prefix)
 }
 
-/// `H(prefix || open || "}")`: the same for a line in the JSON form, whose m stands in two places.
-#[inline]
-#[must_use]
-pub fn line_hash_json(prefix: u8, open: &[u8]) -> Digest {
-    hash_line(prefix, open, Some(b'}'))
-}
-
-#[inline]
-fn hash_line(prefix: u8, m: &[u8], last: Option<u8>) -> Digest {
-    let (first, blocks, rest) = match m.split_first_chunk::<63>() {
-        None => (None, &[][..], m),
-        Some((first, others)) => {
-            let (blocks, rest) = others.as_chunks::<64>();
-            (Some(first), blocks, rest)
-        }
-    };
-    // What does not fill a block, with the padding: one block or two, laid out before the others are hashed.
-    let mut tail = [[0; 64]; 2];
-    let end = tail.as_flattened_mut();
-    let mut filled = 0;
-    if first.is_none() {
-        end[0] = prefix;
-        filled = 1;
-    }
-    end[filled..filled + rest.len()].copy_from_slice(rest);
-    filled += rest.len();
-    if let Some(byte) = last {
-        end[filled] = byte;
-        filled += 1;
-    }
-    end[filled] = 0x80;
-    let count = if filled < 56 { 1 } else { 2 };
-    let length = m.len() as u64 + 1 + u64::from(last.is_some());
-    tail[count - 1][56..].copy_from_slice(&(length * 8).to_be_bytes());
-
-    let mut state = IV;
-    if let Some(first) = first {
-        let mut block = [prefix; 64];
-        block[1..].copy_from_slice(first);
-        compress256(&mut state, std::slice::from_ref(&block));
-        compress256(&mut state, blocks);
-    }
-    compress256(&mut state, &tail[..count]);
-    bytes(&state)
-}
+/// What a key is padded with in the two halves of HMAC.
+const INNER: u8 = 0x36;
+const OUTER: u8 = 0x5c;
 
 #[inline]
 fn pad(key: &[u8; 32], with: u8) -> [u8; 64] {
@@ -221,24 +226,43 @@ fn pad(key: &[u8; 32], with: u8) -> [u8; 64] {
 
 /// HMAC-SHA-256 under a 32-byte key (RFC 2104), the key's own block of either half behind it.
 ///
-/// That part is apart because it does not wait for the message: next to the hash of a line and to the
-/// ratchet, a processor works on several compressions at once.
+/// That part is apart because it does not wait for the message.
 pub(crate) struct Mac {
     inner: [u32; 8],
     outer: [u32; 8],
 }
 
 impl Mac {
-    /// Takes the key in: two compressions.
+    /// Takes the key in: two compressions, side by side.
     #[inline]
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let half = |with| {
-            let (mut block, mut state) = (pad(key, with), IV);
-            compress256(&mut state, std::slice::from_ref(&block));
-            wipe(&mut block);
-            state
-        };
-        Self { inner: half(0x36), outer: half(0x5c) }
+        let mut mac = Self { inner: IV, outer: IV };
+        let (mut inner, mut outer) = (pad(key, INNER), pad(key, OUTER));
+        compress_pair(&mut mac.inner, &inner, &mut mac.outer, &outer);
+        wipe(&mut inner);
+        wipe(&mut outer);
+        mac
+    }
+
+    /// Takes in an entry key and the one after it; the key becomes the one after both.
+    #[inline]
+    pub(crate) fn new_pair(key: &mut [u8; 32]) -> [Self; 2] {
+        let [mut first, mut second] = [(); 2].map(|()| Self { inner: IV, outer: IV });
+        let mut state = IV;
+        // A key's own hash and its two halves of HMAC do not wait for each other.
+        let mut blocks = [block_of(key, const { padding(32) }), pad(key, INNER), pad(key, OUTER)];
+        compress_pair(&mut state, &blocks[0], &mut first.inner, &blocks[1]);
+        *key = bytes(&state);
+        wipe(&mut state);
+        state = IV;
+        let mut others = [block_of(key, const { padding(32) }), pad(key, INNER), pad(key, OUTER)];
+        compress_pair(&mut first.outer, &blocks[2], &mut second.outer, &others[2]);
+        compress_pair(&mut state, &others[0], &mut second.inner, &others[1]);
+        *key = bytes(&state);
+        wipe(&mut state);
+        wipe(blocks.as_flattened_mut());
+        wipe(others.as_flattened_mut());
+        [first, second]
     }
 
     /// The MAC of a digest: two compressions.
@@ -251,6 +275,13 @@ impl Mac {
     #[inline]
     pub(crate) fn tag(&self, line_hash: &Digest) -> [u8; 16] {
         first16(&self.of_digest(line_hash))
+    }
+
+    /// The tags of two lines, each under its own key.
+    #[inline]
+    pub(crate) fn tag_pair(macs: [&Self; 2], line_hashes: &[Digest; 2]) -> [[u8; 16]; 2] {
+        let inner = finish_half_pair([macs[0].inner, macs[1].inner], line_hashes);
+        finish_half_pair([macs[0].outer, macs[1].outer], &inner).map(|mac| first16(&mac))
     }
 }
 
@@ -267,6 +298,13 @@ fn finish_half(mut state: [u32; 8], message: &Digest) -> Digest {
     let block = block_of(message, const { padding(64 + 32) });
     compress256(&mut state, std::slice::from_ref(&block));
     bytes(&state)
+}
+
+#[inline]
+fn finish_half_pair([mut a, mut b]: [[u32; 8]; 2], messages: &[Digest; 2]) -> [Digest; 2] {
+    let [block_a, block_b] = [0, 1].map(|i| block_of(&messages[i], const { padding(64 + 32) }));
+    compress_pair(&mut a, &block_a, &mut b, &block_b);
+    [bytes(&a), bytes(&b)]
 }
 
 /// HMAC-SHA-256 of the parts, joined, under a 32-byte key (RFC 2104).
@@ -306,20 +344,22 @@ pub(crate) fn derive_into(key: &[u8; 32], label: &str, out: &mut [u8; 32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
 
     #[test]
-    fn every_length_around_the_block_edges_hashes_like_the_library() {
-        let data: Vec<u8> = (0..400u32).map(|i| (i * 7 % 251) as u8).collect();
-        for n in 0..data.len() {
-            let m = &data[..n];
-            let whole: Digest = Sha256::digest([&[2u8], m].concat()).into();
-            assert_eq!(line_hash(2, m), whole, "line_hash of {n} bytes");
-            assert_eq!(line_hash_json(2, m), sha256(&[&[2], m, b"}"]), "line_hash_json of {n} bytes");
-            for cut in [0, n / 3, n] {
-                assert_eq!(sha256(&[&[2], &m[..cut], &m[cut..]]), whole, "sha256 of {n} bytes");
-            }
-        }
+    fn pairs_equal_what_each_is_alone() {
+        let d = [b"a", b"b", b"c", b"d"].map(|part| sha256(&[part]));
+        let tags = [first16(&d[2]), first16(&d[3])];
+        let leaves = [leaf(&tags[0], &d[0]), leaf(&tags[1], &d[1])];
+        assert_eq!(leaf_pair([&tags[0], &tags[1]], &[d[0], d[1]]), leaves);
+        assert_eq!(leaf_and_ratchet(&tags[0], &d[0], &d[1]), (leaves[0], ratchet(&d[1])));
+        assert_eq!(node_pair(&d), [node(&d[0], &d[1]), node(&d[2], &d[3])]);
+        let (mut key, next) = (d[0], ratchet(&d[0]));
+        let macs = Mac::new_pair(&mut key);
+        assert_eq!(key, ratchet(&next));
+        assert_eq!(
+            Mac::tag_pair([&macs[0], &macs[1]], &[d[2], d[3]]),
+            [tag(&d[0], &d[2]), tag(&next, &d[3])]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `spec/seal.md` is the text that this crate implements; comments cite its sections. There is no
 //! input or output here, no clock and no source of randomness: bytes, times and seeds are handed in.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::fmt;
 
@@ -14,6 +14,7 @@ pub mod facts;
 pub mod hash;
 pub mod head;
 pub mod keys;
+mod lanes;
 pub mod line;
 pub mod scan;
 pub mod sealer;

@@ -20,7 +20,7 @@ use memchr::{memmem, memrchr};
 use std::fmt;
 use std::sync::LazyLock;
 
-use crate::text::{b64_fixed, b64_push, num};
+use crate::text::{b64_fixed, b64_tag, b64_tag_decode, num};
 
 /// Longest m, in bytes.
 pub const MAX_ENTRY: usize = 1 << 24;
@@ -34,7 +34,8 @@ impl LogId {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let id: [u8; 8] = text.try_into().ok()?;
-        id.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')).then_some(Self(id))
+        let good = |b: &u8| matches!(b, b'a'..=b'z' | b'2'..=b'7');
+        id.iter().fold(true, |all, b| all & good(b)).then_some(Self(id))
     }
 
     /// As text.
@@ -152,28 +153,28 @@ fn blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-fn push_num(value: u32, out: &mut Vec<u8>) {
-    let mut digits = [0; 10];
-    let (mut at, mut rest) = (10, value);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+/// Writes a number at `at`, and gives where it ends.
+#[inline]
+fn put_num(value: u32, text: &mut [u8; LONGEST_SEAL], at: usize) -> usize {
+    let end = at + value.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let mut rest = value;
+    for digit in text[at..end].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
-    out.extend_from_slice(&digits[at..]);
+    end
 }
 
 fn push_seal(log: LogId, at: Position, length: u32, tag: &[u8; 16], out: &mut Vec<u8>) {
-    out.extend_from_slice(&log.0);
+    // Put together first, because the output grows by one piece faster than by many.
+    let mut text = [b'.'; LONGEST_SEAL];
+    text[..8].copy_from_slice(&log.0);
+    let mut end = 8;
     for number in [at.chain, u32::from(at.epoch), u32::from(at.index), length] {
-        out.push(b'.');
-        push_num(number, out);
+        end = put_num(number, &mut text, end + 1);
     }
-    out.push(b'.');
-    b64_push(tag, out);
+    text[end + 1..][..22].copy_from_slice(&b64_tag(tag));
+    out.extend_from_slice(&text[..end + 23]);
 }
 
 /// Appends m with its seal, without a line end.
@@ -181,6 +182,7 @@ fn push_seal(log: LogId, at: Position, length: u32, tag: &[u8; 16], out: &mut Ve
 /// `m` is at most [`MAX_ENTRY`] bytes, so its length fits.
 pub(crate) fn write(m: &[u8], log: LogId, at: Position, tag: &[u8; 16], out: &mut Vec<u8>) {
     let length = u32::try_from(m.len()).unwrap_or(u32::MAX);
+    out.reserve(m.len() + LONGEST_SEAL + 16);
     match form_of(m) {
         Form::Plain => {
             out.extend_from_slice(m);
@@ -202,6 +204,7 @@ pub(crate) fn write(m: &[u8], log: LogId, at: Position, tag: &[u8; 16], out: &mu
 }
 
 /// Reads `s`, the text of a seal.
+#[inline]
 #[must_use]
 pub fn parse_seal(s: &[u8]) -> Option<Seal> {
     let (log, rest) = s.split_at_checked(8)?;
@@ -215,7 +218,7 @@ pub fn parse_seal(s: &[u8]) -> Option<Seal> {
         Proof::Redacted { leaf: b64_fixed(leaf)?, r: b64_fixed(r.strip_prefix(b".")?)? }
     } else {
         let (length, tag) = num_before_dot(rest, 1 << 24)?;
-        Proof::Tag { length, tag: b64_fixed(tag)? }
+        Proof::Tag { length, tag: b64_tag_decode(tag)? }
     };
     (chain > 0).then_some(Seal { log, at, proof })
 }
@@ -225,15 +228,16 @@ pub fn parse_seal(s: &[u8]) -> Option<Seal> {
 /// One walk over the digits: this is done four times for every line.
 #[inline]
 fn num_before_dot(text: &[u8], max: u32) -> Option<(u32, &[u8])> {
-    let mut value = 0u32;
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' if at == 0 || value > 0 => {
-                value = value.checked_mul(10)?.checked_add(u32::from(byte - b'0'))?;
-            }
-            b'.' if at > 0 => return (value <= max).then_some((value, &text[at + 1..])),
-            _ => return None,
+    let mut value = 0u64;
+    // The longest number has ten digits.
+    for (at, byte) in text.iter().take(11).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let canonical = *byte == b'.' && (at == 1 || (at > 1 && text[0] != b'0'));
+            let value = u32::try_from(value).ok()?;
+            return (canonical && value <= max).then_some((value, &text[at + 1..]));
         }
+        value = value * 10 + u64::from(digit);
     }
     None
 }
@@ -325,6 +329,7 @@ pub fn read(line: &[u8]) -> Read {
 }
 
 /// The seal at the end of a trimmed line, its form, and where its text `s` begins.
+#[inline]
 fn seal_at_end(line: &[u8]) -> Option<(Seal, Form, usize)> {
     let (body, form) = match line.strip_suffix(b"\"}") {
         Some(body) => (body, Form::Json),

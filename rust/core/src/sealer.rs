@@ -18,13 +18,13 @@
 use memchr::memchr;
 
 use crate::Error;
-use crate::hash::{Digest, leaf, line_hash, sha256, tag};
+use crate::hash::{Digest, LinePair, Mac, Text, leaf, leaf_pair, line_hash, sha256, tag};
 use crate::head::{Head, Mark};
 use crate::keys::{SignKey, key_path};
 use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
 use crate::secret::Secret;
 use crate::statement::{Kind, MAX_TIME, Speaker, control_m};
-use crate::tree::Stretch;
+use crate::tree::Growing;
 
 /// Form of control lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +51,7 @@ pub struct Sealer {
     epoch: u8,
     index: u32,
     closed: bool,
-    tree: Stretch,
+    tree: Growing,
     newest: Digest,
     entry_key: Secret,
     epoch_key: Option<Box<SignKey>>,
@@ -66,6 +66,23 @@ pub(crate) fn check_time(time: u64) -> Result<(), Error> {
         return Err(Error::Seal("the time is out of range".into()));
     }
     Ok(())
+}
+
+/// The entry that a line is, without the CR at its end.
+#[inline]
+fn entry_of(line: &[u8]) -> Result<&[u8], Error> {
+    let m = line.strip_suffix(b"\r").unwrap_or(line);
+    if m.len() > MAX_ENTRY {
+        return Err(Error::Seal(format!("an entry has {MAX_ENTRY} bytes at most")));
+    }
+    Ok(m)
+}
+
+/// The complete line that begins at `from`, and where the next one does.
+#[inline]
+fn line_at(data: &[u8], from: usize) -> Option<(&[u8], usize)> {
+    let end = from + memchr(b'\n', &data[from..])?;
+    Some((&data[from..end], end + 1))
 }
 
 impl Sealer {
@@ -90,7 +107,7 @@ impl Sealer {
             epoch: 0,
             index: 0,
             closed: false,
-            tree: Stretch::at(0),
+            tree: Growing::at(0),
             entry_key,
             epoch_key,
             next_e,
@@ -155,10 +172,7 @@ impl Sealer {
     /// [`Error::Seal`] if the chain is closed, m is too long or holds an LF.
     pub fn seal(&mut self, m: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.alive(time)?;
-        let m = m.strip_suffix(b"\r").unwrap_or(m);
-        if m.len() > MAX_ENTRY {
-            return Err(Error::Seal(format!("an entry has {MAX_ENTRY} bytes at most")));
-        }
+        let m = entry_of(m)?;
         if memchr(b'\n', m).is_some() {
             return Err(Error::Seal("an entry is one line; write a line end inside it as \\n".into()));
         }
@@ -166,7 +180,7 @@ impl Sealer {
             self.start(form_of(m), out);
         }
         self.entry(m, out);
-        if self.index >= self.epoch_lines { self.checkpoint(time, out) } else { Ok(()) }
+        self.end_if_full(time, out)
     }
 
     /// Seals the complete lines of `data` until the chain is full; gives the number of bytes used.
@@ -176,10 +190,22 @@ impl Sealer {
     pub fn seal_lines(&mut self, data: &[u8], time: u64, out: &mut Vec<u8>) -> Result<usize, Error> {
         let mut used = 0;
         while !self.closed
-            && let Some(end) = memchr(b'\n', &data[used..])
+            && let Some((line, end)) = line_at(data, used)
         {
-            self.seal(&data[used..used + end], time, out)?;
-            used += end + 1;
+            // Two at a time, unless `open` comes before them, or a checkpoint between them.
+            if self.open.is_none()
+                && self.index + 2 <= self.epoch_lines
+                && let Some((next, end)) = line_at(data, end)
+                && let (Ok(one), Ok(two)) = (entry_of(line), entry_of(next))
+            {
+                self.alive(time)?;
+                self.entry_pair([one, two], out);
+                self.end_if_full(time, out)?;
+                used = end;
+            } else {
+                self.seal(line, time, out)?;
+                used = end;
+            }
         }
         Ok(used)
     }
@@ -259,6 +285,28 @@ impl Sealer {
         self.tree.push(leaf(&t, &l));
     }
 
+    /// Two entries at a time: both keys are erased before the first line leaves.
+    fn entry_pair(&mut self, entries: [&[u8]; 2], out: &mut Vec<u8>) {
+        let lines = LinePair::new(entries.map(Text::Whole), 2);
+        let [one, two] = self.entry_key.ratchet_twice();
+        let hashes = lines.hash();
+        let tags = Mac::tag_pair([&one, &two], &hashes);
+        drop((one, two));
+        let leaves = leaf_pair([&tags[0], &tags[1]], &hashes);
+        for ((m, t), leaf) in entries.into_iter().zip(&tags).zip(leaves) {
+            line::write(m, self.speaker.log, self.position(), t, out);
+            out.push(b'\n');
+            self.index += 1;
+            self.tree.push(leaf);
+        }
+    }
+
+    /// The checkpoint behind the last line of an epoch.
+    #[inline]
+    fn end_if_full(&mut self, time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.index >= self.epoch_lines { self.checkpoint(time, out) } else { Ok(()) }
+    }
+
     /// Tags a line, erases the key that made the tag, then lets the line out.
     fn line(&mut self, m: &[u8], l: &Digest, out: &mut Vec<u8>) -> [u8; 16] {
         let at = self.position();
@@ -275,7 +323,7 @@ impl Sealer {
         if self.open.is_some() {
             self.start(Form::Plain, out);
         }
-        let root = std::mem::replace(&mut self.tree, Stretch::at(0)).root().unwrap_or_default();
+        let root = std::mem::take(&mut self.tree).finish().root().unwrap_or_default();
         let at = self.position();
         let Some(key) = self.epoch_key.take() else {
             return Err(Error::Seal("the keys of this chain were erased".into()));
@@ -305,5 +353,93 @@ impl Sealer {
             self.line(&m, &l, out);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Opened, SealingState};
+
+    const TIME: u64 = 1_795_401_650_000;
+
+    fn sealer(epoch_lines: u32) -> Sealer {
+        let (v, s) = (Secret::take(&mut [1; 32]), Secret::take(&mut [2; 32]));
+        let Ok(setup) = SealingState::setup("payments", v, s) else { panic!() };
+        let Ok(Opened { mut sealer, .. }) = setup.state.open_chain(&setup.head, TIME) else { panic!() };
+        assert_eq!(sealer.set_epoch_lines(epoch_lines), Ok(()));
+        sealer
+    }
+
+    /// Lines of all lengths and kinds, the last without its end.
+    fn lines(count: usize) -> Vec<u8> {
+        let mut data = Vec::new();
+        for i in 0..count {
+            let pad = "x".repeat(i * 37 % 290);
+            let line = match i % 5 {
+                0 => format!("{{\"n\":{i},\"pad\":\"{pad}\"}}\n"),
+                1 => format!("n={i} {pad}\r\n"),
+                2 => "\n".into(),
+                3 => "{}\n".into(),
+                _ => format!("{pad}{i}\n"),
+            };
+            data.extend_from_slice(line.as_bytes());
+        }
+        data.extend_from_slice(b"no end");
+        data
+    }
+
+    /// The lines of `data` one by one; bytes used, and the error that stopped it.
+    fn one_by_one(sealer: &mut Sealer, data: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
+        let mut used = 0;
+        while !sealer.closed
+            && let Some((line, end)) = line_at(data, used)
+        {
+            sealer.seal(line, TIME, out)?;
+            used = end;
+        }
+        Ok(used)
+    }
+
+    #[test]
+    fn lines_sealed_together_are_those_sealed_one_by_one_to_the_end_of_the_chain() {
+        let data = lines(1000);
+        for epoch_lines in [1, 2, 3, 4, 7, 64, 4096] {
+            let (mut together, mut single) = (sealer(epoch_lines), sealer(epoch_lines));
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            // In pieces, so that pairs begin at even and odd lines.
+            let (mut from, mut piece) = (0, 1);
+            while from < data.len() {
+                let to = data.len().min(from + piece);
+                let used = together.seal_lines(&data[from..to], TIME, &mut out);
+                assert_eq!(used, one_by_one(&mut single, &data[from..to], &mut expected));
+                assert_eq!(out, expected);
+                assert_eq!(together.head().map(|h| h.to_text()), single.head().map(|h| h.to_text()));
+                assert_eq!(together.position(), single.position());
+                match used {
+                    Ok(0) if to == data.len() || together.is_closed() => break,
+                    Ok(used) => (from, piece) = (from + used, piece * 2),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            assert_eq!(together.is_closed(), epoch_lines <= 3);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_refused_leaves_what_came_before_it() {
+        let long = vec![b'x'; MAX_ENTRY + 1];
+        for before in 0..4 {
+            let data = [b"line\n".repeat(before), long.clone(), b"\nnext\n".to_vec()].concat();
+            let (mut together, mut single) = (sealer(3), sealer(3));
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            let refused = together.seal_lines(&data, TIME, &mut out);
+            assert_eq!(refused, one_by_one(&mut single, &data, &mut expected));
+            assert!(refused.is_err());
+            assert_eq!(out, expected);
+        }
+        let mut out = Vec::new();
+        assert!(sealer(3).seal_lines(b"a\nb\nc\n", MAX_TIME + 1, &mut out).is_err());
+        assert!(out.is_empty());
     }
 }

@@ -54,6 +54,12 @@ impl Secret {
         next[..].zeroize();
     }
 
+    /// The MACs under this secret and under `H(self)`; becomes `H(H(self))`, as two ratchets would do.
+    #[inline]
+    pub(crate) fn ratchet_twice(&mut self) -> [hash::Mac; 2] {
+        hash::Mac::new_pair(&mut self.0)
+    }
+
     /// A second holder of the same secret, for the ladder of a verifier only.
     pub(crate) fn duplicate(&self) -> Self {
         Self(Box::new(*self.0))

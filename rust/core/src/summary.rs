@@ -165,6 +165,13 @@ impl Epoch {
         }
     }
 
+    /// Takes a claim back: a line that broke off says nothing of positions.
+    pub fn unclaim(&mut self, index: u16) {
+        let index = u32::from(index);
+        let parts = |(start, end): (u32, u32)| [(start, end.min(index)), (start.max(index + 1), end)];
+        self.claimed = self.claimed.iter().copied().flat_map(parts).filter(|(start, end)| start < end).collect();
+    }
+
     fn merge(&mut self, other: Epoch) {
         self.lines.merge(other.lines);
         self.checkpoints.extend(other.checkpoints);

@@ -10,19 +10,50 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// Appends `b64(data)`.
-pub(crate) fn b64_push(data: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + data.len().div_ceil(3) * 4, 0);
-    // A slice of that size always holds the unpadded text.
-    let written = URL_SAFE_NO_PAD.encode_slice(data, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
-}
-
 /// `b64(data)` as a string.
 #[must_use]
 pub fn b64(data: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(data)
+}
+
+/// The letters of `b64`, and the value of each; 64 stands for all other bytes.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const VALUES: [u8; 256] = {
+    let mut values = [64; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[LETTERS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+/// `b64` of a tag, as every line has one.
+#[inline]
+pub(crate) fn b64_tag(tag: &[u8; 16]) -> [u8; 22] {
+    let bits = u128::from_be_bytes(*tag);
+    // The last letter holds two bits.
+    std::array::from_fn(|i| {
+        let six = if i == 21 { bits << 4 } else { bits >> (122 - 6 * i) };
+        LETTERS[(six & 63) as usize]
+    })
+}
+
+/// Decodes a tag; refuses what [`b64_fixed`] refuses.
+#[inline]
+pub(crate) fn b64_tag_decode(text: &[u8]) -> Option<[u8; 16]> {
+    let text: &[u8; 22] = text.try_into().ok()?;
+    let mut seen = 0;
+    let mut join = |letters: &[u8]| {
+        letters.iter().fold(0u64, |bits, letter| {
+            let value = VALUES[usize::from(*letter)];
+            seen |= value;
+            bits << 6 | u64::from(value & 63)
+        })
+    };
+    let (high, mid, low) = (join(&text[..10]), join(&text[10..20]), join(&text[20..]));
+    let bits = u128::from(high) << 68 | u128::from(mid) << 8 | u128::from(low >> 4);
+    (seen < 64 && low % 16 == 0).then_some(bits.to_be_bytes())
 }
 
 /// Decodes exactly `N` bytes; refuses padding, other letters, non-zero spare bits, other lengths.
@@ -105,6 +136,23 @@ mod tests {
         for bad in [&b"AB"[..], b"A=", b"A", b"AAA", b"A+", b"A\n", b"AA=="] {
             assert_eq!(b64_fixed::<1>(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_is_written_and_read_as_b64_of_any_length_would() {
+        for i in 0..=255u8 {
+            let tag: [u8; 16] = std::array::from_fn(|at| i.wrapping_mul([31, 7, 3][at % 3]) ^ i);
+            let text = b64(&tag);
+            assert_eq!(b64_tag(&tag), text.as_bytes());
+            for at in 0..22 {
+                let mut other = text.clone().into_bytes();
+                other[at] = i;
+                assert_eq!(b64_tag_decode(&other), b64_fixed(&other), "{other:?}");
+            }
+        }
+        let text = [b'A'; 23];
+        assert_eq!(b64_tag_decode(&text[..22]), Some([0; 16]));
+        assert_eq!((b64_tag_decode(&text[..21]), b64_tag_decode(&text)), (None, None));
     }
 
     #[test]

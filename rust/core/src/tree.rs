@@ -7,7 +7,7 @@
 //! assert_eq!(tree::climb(leaves[1], 1, 3, &path), Some(tree::root(&leaves)));
 //! ```
 
-use crate::hash::{Digest, node, sha256};
+use crate::hash::{Digest, node, node_pair, sha256};
 
 /// Leaf hash of a public key: `H(0x00 || pk)`.
 #[must_use]
@@ -64,6 +64,20 @@ impl Stretch {
         self.nodes.push(hash);
     }
 
+    /// Adds [`GROUP`] leaves; `end` is a multiple of that.
+    fn push_group(&mut self, mut leaves: [Digest; GROUP]) {
+        let mut count = GROUP;
+        while count > 2 {
+            // The nodes of one level do not wait for each other.
+            for four in 0..count / 4 {
+                let children = std::array::from_fn(|i| leaves[4 * four + i]);
+                leaves[2 * four..][..2].copy_from_slice(&node_pair(&children));
+            }
+            count /= 2;
+        }
+        self.push_subtree(LEVEL, node(&leaves[0], &leaves[1]));
+    }
+
     /// Appends a stretch that begins where this one ends.
     pub fn join(&mut self, next: &Stretch) {
         debug_assert_eq!(self.end, next.start);
@@ -84,6 +98,51 @@ impl Stretch {
         let mut nodes = self.nodes.iter().rev();
         let Some(last) = nodes.next() else { return Some(empty_root()) };
         Some(nodes.fold(*last, |right, left| node(left, &right)))
+    }
+}
+
+/// Level of the subtrees whose leaves are hashed together, and the number of those leaves.
+const LEVEL: u32 = 5;
+const GROUP: usize = 1 << LEVEL;
+
+/// A stretch under construction, leaf by leaf; the tree over them is hashed a group at a time.
+#[derive(Debug, Clone, Default)]
+pub struct Growing {
+    stretch: Stretch,
+    /// Leaves behind the stretch, fewer than a group; the first stands at a multiple of [`GROUP`].
+    waiting: Vec<Digest>,
+}
+
+impl Growing {
+    /// An empty stretch that begins at leaf `start`.
+    #[must_use]
+    pub fn at(start: u32) -> Self {
+        Self { stretch: Stretch::at(start), waiting: Vec::new() }
+    }
+
+    /// Adds a leaf.
+    #[inline]
+    pub fn push(&mut self, leaf: Digest) {
+        if self.waiting.is_empty() {
+            if self.stretch.end.trailing_zeros() < LEVEL {
+                self.stretch.push(leaf);
+                return;
+            }
+            self.waiting.reserve_exact(GROUP);
+        }
+        self.waiting.push(leaf);
+        if let Ok(group) = self.waiting.as_slice().try_into() {
+            self.stretch.push_group(group);
+            self.waiting.clear();
+        }
+    }
+
+    /// The stretch of all leaves so far.
+    #[must_use]
+    pub fn finish(self) -> Stretch {
+        let mut stretch = self.stretch;
+        self.waiting.into_iter().for_each(|leaf| stretch.push(leaf));
+        stretch
     }
 }
 
@@ -168,6 +227,18 @@ mod tests {
         let all = leaves(70);
         for n in 0..=70 {
             assert_eq!(stretch(&all, 0, n).root(), Some(root(&all[..n as usize])), "{n} leaves");
+        }
+    }
+
+    #[test]
+    fn a_growing_stretch_is_the_stretch_in_one_go_wherever_it_begins() {
+        let all = leaves(140);
+        for from in 0..70 {
+            let mut growing = Growing::at(from);
+            for to in from..140 {
+                assert_eq!(growing.clone().finish(), stretch(&all, from, to), "{from} to {to}");
+                growing.push(all[to as usize]);
+            }
         }
     }
 

@@ -382,6 +382,11 @@ impl Summary {
         Ok(chains)
     }
 
+    /// Takes back what a bad line claims.
+    fn unclaim(&mut self, log: u32, at: At) {
+        self.0.log(log).epoch(at.0, at.1).unclaim(at.2);
+    }
+
     /// Absent positions of a chain from `start` to its last line, or to `end` (not included) if that is later.
     fn gaps(&self, log: u32, start: At, end: Option<At>) -> Vec<Gap> {
         let chain = self.0.logs.get(&log).and_then(|l| l.chains.get(&start.0));

@@ -69,6 +69,8 @@ def verify(
     allowed = frozenset(allow)
     if unknown := allowed - set(ALLOWED):
         raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
+    if start is not None and not 1 <= start < 2**32:
+        raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
     pinned = tuple(pin.encode() for pin in pins)
     logs = _read_keys(keys, public)
     if unknown_pins := {_core.parse_pin(pin)[0] for pin in pinned} - {log_id for _, log_id, *_ in logs.logs()}:
@@ -86,17 +88,16 @@ def verify(
                 progress(done, total)
 
         summary = scan_all(logs, inputs, jobs=jobs, progress=told)
+        findings, reports = judge(summary, logs, inputs, Demand(heads, bad_heads, pinned, start, allowed))
     finally:
         for one in inputs:
             one.close()
-    files = tuple(one.path for one in inputs)
-    findings, reports = judge(summary, logs, files, Demand(heads, bad_heads, pinned, start, allowed))
     chunks = summary.chunks()
     return Report(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
         tuple(reports),
-        files,
+        tuple(one.path for one in inputs),
         sum(chunk.counted for chunk in chunks),
         sum(chunk.size for chunk in chunks),
         time.perf_counter() - began,

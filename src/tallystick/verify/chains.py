@@ -93,7 +93,9 @@ class LogJudge:
         if self.head is None or not self.with_v:
             return
         self.head_holds = self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
-        if self.head_holds is False:
+        if self.head_holds is None and self.narrowed:
+            return
+        if not self.head_holds:
             detail = "the head's mac does not hold: it was forged, or it belongs to another log"
             yield self.finding("bad head", Weight.FAILED, detail, self.head[0])
 
@@ -150,7 +152,11 @@ class LogJudge:
 
     def _absent_chains(self) -> Iterator[Finding]:
         # Where nobody named the start, what is absent before the first chain is a late start.
-        before = self.numbers[0] if self.demand.start is None else self.demand.start - 1
+        before = self.numbers[0]
+        if self.demand.start is not None:
+            before = min(before, self.demand.start - 1)
+            if self.demand.start > self.numbers[-1]:
+                yield self._missing_chains(self.demand.start, self.demand.start, Weight.FAILED)
         for chain in self.numbers:
             if chain > before + 1:
                 missing, passed = self.openings.part(before + 1, chain - 1, self._demanded_chains)
@@ -308,10 +314,23 @@ class LogJudge:
             return False
         return end[0] > self.numbers[-1] or not self.reaches(end)
 
-    def ends_torn(self, at: At) -> bool:
-        """Is this the last line of a chain that its writer did not close?"""
+    def may_be_torn(self, at: At, *, at_end: bool) -> bool:
+        """Is this the last line of a chain whose end is unclean, so that one broken line may stand behind it?
+
+        Args:
+            at: The line.
+            at_end: Nothing follows in its file; else the opening that follows vouches for the end.
+        """
         facts = self.chains.get(at[0])
-        return facts is not None and facts.ending is None and facts.last == at
+        if facts is None or facts.ending is not None or facts.last != at:
+            return False
+        if not at_end:
+            return True
+        if at[0] == self.numbers[-1]:
+            return not self.is_cut()
+        # The next chain went to another file.
+        named = self.openings.named.get(at[0])
+        return self.openings.passes_over(at[0]) or (named is not None and self.reaches(named))
 
     def _open_end(self, chain: int) -> Iterator[Finding]:
         facts = self.chains[chain]

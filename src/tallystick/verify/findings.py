@@ -1,36 +1,59 @@
 """From a merged summary to findings (spec section 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
+from tallystick.verify.inputs import Input
 from tallystick.verify.lines import double_findings, line_findings, nothing_verified
 from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import Demand, Source
+from tallystick.verify.torn import torn_lines
 
 __all__ = ["judge"]
 
+_MOST = 1000  # findings of one kind and weight that are told one by one
+_ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
+
 
 def judge(
-    summary: _core.Summary, keys: _core.Keys, paths: Sequence[str], demand: Demand
+    summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input], demand: Demand
 ) -> tuple[list[Finding], list[LogReport]]:
-    """Return all findings, the worst first, and what was seen of each log."""
-    chunks = summary.chunks()
-    lines_before: dict[tuple[int, int], int] = {}
-    file, lines = -1, 0
-    for chunk in chunks:
-        if chunk.file != file:
-            file, lines = chunk.file, 0
-        lines_before[chunk.file, chunk.chunk] = lines
-        lines += chunk.lines
+    """Return all findings, the worst first, and what was seen of each log. The inputs must still be open."""
     doubles = summary.doubles(keys)
-    source = Source(summary, keys, paths, chunks, lines_before)
+    source = Source(summary, keys, inputs)
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
-    findings = [finding for judge in judges for finding in judge.findings()]
-    findings += double_findings(source, doubles, demand)
-    findings += line_findings(source, judges, doubles, demand)
-    if not any(judge.chains for judge in judges) and all(f.weight is Weight.NOTE for f in findings):
-        findings += nothing_verified(source)
-    order = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
-    findings.sort(key=lambda f: (order.index(f.weight), f.log or "", f.path or "", f.line or 0))
-    return findings, [judge.report() for judge in judges]
+    # What a torn line claims must not hide that something is missing, so these are picked out first.
+    torn = torn_lines(source, judges)
+    findings = list(_folded(_all(source, judges, doubles, torn, demand)))
+    findings.sort(key=lambda f: (_ORDER.index(f.weight), f.log or "", f.path or "", f.line or 0))
+    return findings, [one.report() for one in judges]
+
+
+def _all(
+    source: Source,
+    judges: Sequence[LogJudge],
+    doubles: Sequence[_core.Double],
+    torn: set[tuple[int, int]],
+    demand: Demand,
+) -> Iterator[Finding]:
+    for one in judges:
+        yield from one.findings()
+    yield from double_findings(source, doubles, demand)
+    yield from line_findings(source, judges, doubles, torn, demand)
+    yield from nothing_verified(source, judges)
+
+
+def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Give findings, those of a kind beyond the first thousand as one: a flood must not fill the memory."""
+    told: dict[tuple[str, Weight, str | None], list[int]] = {}
+    for finding in findings:
+        counts = told.setdefault((finding.kind, finding.weight, finding.log), [0, 0])
+        if counts[0] < _MOST:
+            counts[0] += 1
+            yield finding
+        else:
+            counts[1] += max(finding.count, 1)
+    for (kind, weight, log), (_, more) in told.items():
+        if more:
+            yield Finding(kind, weight, "more of this kind, not told one by one", log, count=more)

@@ -1,13 +1,16 @@
 """What is said of lines: seen twice, bad, broken off, out of order (spec section 7)."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence, Set
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.report import Finding, Weight
-from tallystick.verify.source import At, Demand, Source, dotted
+from tallystick.verify.source import At, Demand, Source, Where, dotted
 
 __all__ = ["double_findings", "line_findings", "nothing_verified"]
+
+Intervals = dict[tuple[int, int], list[tuple[At, At]]]
 
 
 def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Demand) -> Iterator[Finding]:
@@ -69,15 +72,19 @@ _SAID: dict[str, tuple[str, Weight, str]] = {
 
 
 def line_findings(
-    source: Source, judges: Sequence[LogJudge], doubles: Sequence[_core.Double], demand: Demand
+    source: Source,
+    judges: Sequence[LogJudge],
+    doubles: Sequence[_core.Double],
+    torn: Set[Where],
+    demand: Demand,
 ) -> Iterator[Finding]:
     """Lines that are not as they should be, one by one or in groups."""
     known = any(judge.chains for judge in judges)
-    torn = _torn_lines(source, judges)
+    intervals = _doubled(doubles)
     for event in source.summary.events():
         if event.kind == "narrowed" or (event.kind == "foreign" and not known):
             continue
-        if event.kind == "reordered" and _is_double(event.log, event.first, doubles):
+        if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
             continue
         kind, weight, detail = _SAID[event.kind]
         detail = detail or _ALTERED.get(event.why) or _BAD_STATEMENT[event.why]
@@ -92,12 +99,12 @@ def line_findings(
         at = dotted(event.first) if event.first else None
         to = dotted(event.last) if event.last and event.last != event.first and kind != "reordered" else None
         yield Finding(kind, weight, detail, name, path, line, at, to, event.count)
-    yield from _between_chunks(source, judges, doubles, demand)
+    yield from _between_chunks(source, judges, intervals, demand)
     yield from _untold(source, known)
 
 
 def _between_chunks(
-    source: Source, judges: Sequence[LogJudge], doubles: Sequence[_core.Double], demand: Demand
+    source: Source, judges: Sequence[LogJudge], intervals: Intervals, demand: Demand
 ) -> Iterator[Finding]:
     """Lines that stand behind one with a higher position in the chunk before theirs."""
     kind, weight, detail = _SAID["reordered"]
@@ -106,7 +113,7 @@ def _between_chunks(
         for log, first, place, last in chunk.edges:
             before = newest.get((chunk.file, log))
             newest[chunk.file, log] = last
-            if before is not None and first < before and not _is_double(log, first, doubles):
+            if before is not None and first < before and not _is_double(log, chunk.file, first, intervals):
                 allowed = Weight.NOTE if kind in demand.allow else weight
                 said = detail.format(last=dotted(before))
                 yield Finding(kind, allowed, said, judges[log].name, *source.line(place), dotted(first))
@@ -119,104 +126,39 @@ def _untold(source: Source, known: bool) -> Iterator[Finding]:
             yield Finding(kind, weight, "more such lines, not told one by one", count=count)
 
 
-def _is_double(log: int | None, at: At | None, doubles: Sequence[_core.Double]) -> bool:
-    """Is a line out of order because it is there twice?"""
-    return at is not None and any(double.log == log and double.start <= at <= double.to for double in doubles)
+def _doubled(doubles: Sequence[_core.Double]) -> Intervals:
+    """Return which positions are in a file twice, by log and file: sorted, without overlaps."""
+    sorted_by: dict[tuple[int, int], list[tuple[At, At]]] = {}
+    for double in doubles:
+        if double.one_file or double.fork:
+            sorted_by.setdefault((double.log, double.place.file), []).append((double.start, double.to))
+    for intervals in sorted_by.values():
+        merged: list[tuple[At, At]] = []
+        for start, to in sorted(intervals):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(to, merged[-1][1])
+            else:
+                merged.append((start, to))
+        intervals[:] = merged
+    return sorted_by
 
 
-def _torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[tuple[int, int]]:
-    """Find the broken last lines of unclean ends: at most one for each (spec section 7)."""
-    torn: dict[tuple[int, str, int], list[tuple[int, int]]] = {}
-    for event in source.summary.events():
-        if event.kind not in ("unsealed", "foreign", "altered") or event.count != 1:
-            continue
-        before, after = _neighbours(source, event)
-        where = _torn_at(source, judges, event, before, after)
-        if where is not None:
-            torn.setdefault(where, []).append((event.place.file, event.place.offset))
-    return {places[0] for places in torn.values() if len(places) == 1}
+def _is_double(log: int | None, file: int, at: At | None, intervals: Intervals) -> bool:
+    """Is a line out of order because its file holds it twice?"""
+    if log is None or at is None:
+        return False
+    places = intervals.get((log, file), [])
+    number = bisect_right(places, at, key=lambda place: place[0]) - 1
+    return number >= 0 and at <= places[number][1]
 
 
-def _neighbours(source: Source, event: _core.Event) -> tuple[tuple[int, At] | None, tuple[int, At] | None]:
-    """Give the known lines around a bad one, which may stand in other chunks of its file."""
-    before, after = event.before, event.after
-    for chunk in source.chunks:
-        if chunk.file != event.place.file:
-            continue
-        if event.before is None and chunk.chunk < event.place.chunk and chunk.last:
-            before = chunk.last
-        if after is None and chunk.chunk > event.place.chunk:
-            after = chunk.first
-    return before, after
-
-
-def _torn_at(
-    source: Source,
-    judges: Sequence[LogJudge],
-    event: _core.Event,
-    before: tuple[int, At] | None,
-    after: tuple[int, At] | None,
-) -> tuple[int, str, int] | None:
-    """Say to which end a broken line belongs: the log, and the opening behind it or the end of the log."""
-    if after is not None:
-        judge, at = judges[after[0]], after[1]
-        opening = judge.chains[at[0]].open if at[0] in judge.chains else None
-        if opening is None or opening.at != at or opening.prev is None or not judge.openings.vouches(opening):
-            return None
-        if before is not None and before[0] != after[0]:
-            return None
-        # What a head counted was written whole: a broken line in its place was broken later.
-        counted = opening.prev[0]
-        if counted[0] in judge.chains and not judge.reaches(counted):
-            return None
-        passes = at[0] - opening.prev[0][0] > 1
-        if passes:
-            return after[0], "before", at[0]
-        if before is not None and before[1][0] < at[0] and judge.ends_torn(before[1]):
-            return after[0], "before", at[0]
-        return None
-    fragment = _fragment(source, event)
-    if before is None or fragment is None:
-        return None
-    judge, at = judges[before[0]], before[1]
-    if at != judge.chains[judge.numbers[-1]].last:
-        return None
-    if judge.is_cut():
-        return None
-    if judge.ends_torn(at) or _begins_open(fragment, judge):
-        return before[0], "end", at[0]
-    return None
-
-
-def _fragment(source: Source, event: _core.Event) -> bytes | None:
-    """Return the beginning of a line that is the last of its file and has no line end."""
-    last = [chunk for chunk in source.chunks if chunk.file == event.place.file][-1]
-    if last.chunk != event.place.chunk or last.fragment is None or last.fragment[0] != event.place.line:
-        return None
-    return last.fragment[1]
-
-
-def _begins_open(fragment: bytes, judge: LogJudge) -> bool:
-    """Could a fragment be the beginning of this log's next opening, broken off?"""
-    opening = f"tallystick/v1 open {judge.name} {judge.log_id} ".encode()
-    for whole in (opening, b'{"tallystick":"' + opening):
-        size = min(len(whole), len(fragment))
-        if fragment[:size] == whole[:size]:
-            chain, blank, _ = fragment[size:].partition(b" ")
-            if not blank:
-                return not chain.startswith(b"0")
-            return chain.isdigit() and len(chain) <= 10 and int(chain) > judge.numbers[-1]
-    return False
-
-
-def nothing_verified(source: Source) -> Iterator[Finding]:
-    """Say why nothing was verified: an empty input, or the key of another log."""
+def nothing_verified(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:
+    """Say of each log of which nothing was verified why: an empty input, or the key of another log."""
     foreign = sorted({event.why for event in source.summary.events() if event.kind == "foreign"})
-    names = ", ".join(f"{name} ({log_id})" for name, log_id, *_ in source.keys.logs())
-    if foreign:
-        detail = f"nothing was verified: the lines belong to log id {', '.join(foreign[:5])}, the key to {names}"
-    elif any(chunk.counted for chunk in source.chunks):
-        detail = f"nothing was verified: no line of {names} is here"
-    else:
-        detail = "nothing was verified: there are no lines"
-    yield Finding("nothing verified", Weight.INCOMPLETE, detail, count=0)
+    for judge in judges:
+        if judge.chains:
+            continue
+        detail = f"no line of log {judge.name} ({judge.log_id}) is here"
+        if foreign and not any(other.chains for other in judges):
+            detail += f"; the lines belong to log id {', '.join(foreign[:5])}: is this its key?"
+        yield Finding("nothing verified", Weight.INCOMPLETE, detail, judge.name, count=0)

@@ -1,0 +1,170 @@
+//! The entry keys that a scan has at hand: K[i] of the epochs whose lines it has met.
+
+use zeroize::Zeroize;
+
+use super::LogKeys;
+use crate::hash::{self, Digest};
+use crate::secret::Secret;
+use crate::summary::EpochId;
+
+/// Entry keys of an epoch, as far as they were needed.
+struct EntryKeys {
+    id: EpochId,
+    keys: Vec<[u8; 32]>,
+}
+
+impl EntryKeys {
+    fn new(id: EpochId, first: &Secret) -> Self {
+        // An epoch of the usual length fits: 4,096 lines, the checkpoint, and the keys ahead.
+        let mut keys = Vec::with_capacity(4097 + AHEAD);
+        keys.push(*first.expose());
+        Self { id, keys }
+    }
+
+    /// Becomes those of another epoch; what they were is overwritten, or wiped at the end.
+    fn restart(&mut self, id: EpochId, first: &Secret) {
+        self.id = id;
+        self.keys.clear();
+        self.keys.push(*first.expose());
+    }
+
+    #[inline]
+    fn push(&mut self, key: [u8; 32]) {
+        if self.keys.len() == self.keys.capacity() {
+            self.grow();
+        }
+        self.keys.push(key);
+    }
+
+    /// Makes room without leaving a copy behind.
+    #[cold]
+    fn grow(&mut self) {
+        let mut larger = Vec::with_capacity(2 * self.keys.capacity());
+        larger.extend_from_slice(&self.keys);
+        wipe(&mut std::mem::replace(&mut self.keys, larger));
+    }
+}
+
+impl Drop for EntryKeys {
+    fn drop(&mut self) {
+        wipe(&mut self.keys);
+    }
+}
+
+/// Wipes keys, and those of an earlier epoch that stand behind them.
+fn wipe(keys: &mut Vec<[u8; 32]>) {
+    keys.clear();
+    keys.spare_capacity_mut().zeroize();
+}
+
+/// Keys that are made before the line that needs them comes: two lines are hashed at a time.
+const AHEAD: usize = 2;
+
+/// Epochs whose entry keys are kept, for lines that come out of order.
+const KEPT_EPOCHS: usize = 16;
+
+/// E of the epoch that was asked for last: the next one is one step away.
+struct Cursor {
+    id: EpochId,
+    e: Secret,
+}
+
+/// Where the entry keys of an epoch are, or why they are not there.
+#[derive(Clone, Copy)]
+pub(super) enum KeyAt {
+    Epoch(usize),
+    Narrowed,
+    OutOfReach,
+}
+
+/// Entry keys of some epochs.
+#[derive(Default)]
+pub(super) struct Kept {
+    epochs: Vec<EntryKeys>,
+    oldest: usize,
+    cursor: Option<Cursor>,
+}
+
+impl Kept {
+    /// The place of an epoch's keys; it holds until another epoch is asked for.
+    #[inline]
+    pub(super) fn find(&mut self, log: &LogKeys, id: EpochId) -> KeyAt {
+        match self.epochs.iter().position(|kept| kept.id == id) {
+            Some(slot) => KeyAt::Epoch(slot),
+            None => match self.first(log, id) {
+                Ok(key) => KeyAt::Epoch(self.keep(id, &key)),
+                Err(why) => why,
+            },
+        }
+    }
+
+    /// The places of two epochs' keys, if both are there.
+    #[inline]
+    pub(super) fn find_both(&mut self, logs: [&LogKeys; 2], ids: [EpochId; 2]) -> Option<[usize; 2]> {
+        let KeyAt::Epoch(one) = self.find(logs[0], ids[0]) else { return None };
+        if ids[0] == ids[1] {
+            return Some([one, one]);
+        }
+        let KeyAt::Epoch(two) = self.find(logs[1], ids[1]) else { return None };
+        // The second may have taken the place of the first.
+        (one != two).then_some([one, two])
+    }
+
+    /// K[index] of the epoch at a place.
+    #[inline]
+    pub(super) fn key(&mut self, slot: usize, index: u16) -> &[u8; 32] {
+        let epoch = &mut self.epochs[slot];
+        while epoch.keys.len() <= usize::from(index) {
+            epoch.push(hash::ratchet(&epoch.keys[epoch.keys.len() - 1]));
+        }
+        &epoch.keys[usize::from(index)]
+    }
+
+    /// The leaf of the line at an index, whose key is there, and next to it a key for a line to come.
+    #[inline]
+    pub(super) fn leaf(&mut self, slot: usize, index: u16, tag: &[u8; 16], l: &Digest) -> Digest {
+        let epoch = &mut self.epochs[slot];
+        if epoch.keys.len() > usize::from(index) + 1 + AHEAD {
+            return hash::leaf(tag, l);
+        }
+        let (leaf, next) = hash::leaf_and_ratchet(tag, l, &epoch.keys[epoch.keys.len() - 1]);
+        epoch.push(next);
+        leaf
+    }
+
+    fn keep(&mut self, id: EpochId, first: &Secret) -> usize {
+        if self.epochs.len() < KEPT_EPOCHS {
+            self.epochs.push(EntryKeys::new(id, first));
+            return self.epochs.len() - 1;
+        }
+        let slot = self.oldest;
+        self.oldest = (slot + 1) % KEPT_EPOCHS;
+        self.epochs[slot].restart(id, first);
+        slot
+    }
+
+    /// K[0] of an epoch.
+    fn first(&mut self, log: &LogKeys, id: EpochId) -> Result<Secret, KeyAt> {
+        let Some(secret) = &log.secret else { return Err(KeyAt::OutOfReach) };
+        if let Some(cursor) = &mut self.cursor
+            && (cursor.id.0, cursor.id.1) == (id.0, id.1)
+            && cursor.id.2 <= id.2
+        {
+            for _ in cursor.id.2..id.2 {
+                cursor.e.advance("next");
+            }
+            cursor.id = id;
+            return Ok(cursor.e.derive("entry"));
+        }
+        if !secret.covers(id.1) {
+            return Err(KeyAt::Narrowed);
+        }
+        let mut e = secret.chain(id.1).ok_or(KeyAt::OutOfReach)?.derive("epochs");
+        for _ in 0..id.2 {
+            e.advance("next");
+        }
+        let key = e.derive("entry");
+        self.cursor = Some(Cursor { id, e });
+        Ok(key)
+    }
+}

@@ -1,0 +1,315 @@
+//! Is a line authentic? With V its tag says so; with P only, it is taken at its word.
+
+use zeroize::Zeroize;
+
+use super::entry_keys::KeyAt;
+use super::walk::Scanner;
+use super::{Mode, record, why};
+use crate::canon::without_tally;
+use crate::hash::{self, Digest, LinePair, Mac, Text, first16, hmac, leaf};
+use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
+use crate::statement::{Body, Statement, control_text, control_text_open};
+use crate::summary::{EpochId, Kind, LogNumber, Pending, Roots, Why};
+
+/// What an authentic line adds to its epoch.
+#[derive(Clone, Copy)]
+enum Line<'a> {
+    Entry,
+    Control(&'a [u8]),
+}
+
+/// What stands in a line before its seal.
+pub(super) fn text(line: &[u8], m: Span) -> Text<'_> {
+    match m {
+        Span::Plain(from, to) => Text::Whole(&line[from..to]),
+        Span::Json(from, to) => Text::Open(&line[from..to]),
+    }
+}
+
+/// The statement, if it may be a control line.
+#[inline]
+pub(super) fn control(text: Text<'_>) -> Option<&[u8]> {
+    match text {
+        Text::Whole(m) => control_text(m),
+        Text::Open(m) => control_text_open(m),
+    }
+}
+
+/// An entry by the looks of it, with all that hashing it takes.
+pub(super) struct Entry<'a> {
+    id: EpochId,
+    index: u16,
+    tag: [u8; 16],
+    text: Text<'a>,
+    with_v: bool,
+}
+
+impl Scanner<'_> {
+    /// The line as an entry, if nothing about it is out of the ordinary.
+    #[inline]
+    pub(super) fn entry<'a>(&self, line: &'a [u8], read: &Read) -> Option<Entry<'a>> {
+        let Read::Sealed(sealed) = read else { return None };
+        let (seal, Proof::Tag { tag, .. }) = (&sealed.seal, sealed.seal.proof) else { return None };
+        let number = self.keys.find(seal.log)?;
+        let (id, text) = ((number, seal.at.chain, seal.at.epoch), text(line, sealed.m));
+        let with_v = self.keys.log(number).secret.is_some();
+        let rewritten = !with_v && matches!((text, self.mode), (Text::Open(_), Mode::Canonical(_)));
+        let plain = sealed.m.start() == 0 && self.wanted(id) && control(text).is_none() && !rewritten;
+        plain.then_some(Entry { id, index: seal.at.index, tag, text, with_v })
+    }
+
+    /// The leaves of two entries, hashed side by side; the leaf is missing where the tag does not match.
+    ///
+    /// `None` if they cannot be judged together.
+    #[inline]
+    pub(super) fn leaves(&mut self, [a, b]: [&Entry<'_>; 2]) -> Option<[Option<Digest>; 2]> {
+        if a.with_v != b.with_v {
+            return None;
+        }
+        let lines = LinePair::new([a.text, b.text], 2);
+        if !a.with_v {
+            let hashes = lines.hash();
+            return Some(hash::leaf_pair([&a.tag, &b.tag], &hashes).map(Some));
+        }
+        let logs = [a, b].map(|entry| self.keys.log(entry.id.0));
+        let [at_a, at_b] = self.kept.find_both(logs, [a.id, b.id])?;
+        let macs = [Mac::new(self.kept.key(at_a, a.index)), Mac::new(self.kept.key(at_b, b.index))];
+        let hashes = lines.hash();
+        let tags = Mac::tag_pair([&macs[0], &macs[1]], &hashes);
+        let leaf_a = self.kept.leaf(at_a, a.index, &a.tag, &hashes[0]);
+        let leaf_b = self.kept.leaf(at_b, b.index, &b.tag, &hashes[1]);
+        Some([(tags[0] == a.tag).then_some(leaf_a), (tags[1] == b.tag).then_some(leaf_b)])
+    }
+
+    /// Takes in an entry whose leaf [`leaves`](Self::leaves) gave.
+    #[inline]
+    pub(super) fn take_entry(&mut self, entry: &Entry<'_>, leaf: Digest) {
+        let at = Position::new(entry.id.1, entry.id.2, entry.index);
+        self.authentic(entry.id.0, at, leaf, Line::Entry);
+        if let (Text::Open(_), false) = (entry.text, entry.with_v) {
+            self.epoch(entry.id).json = true;
+        }
+    }
+
+    /// A line whose seal fits its bytes: is it authentic?
+    pub(super) fn sealed(&mut self, line: &[u8], number: LogNumber, seal: &Seal, m: Span) -> Result<(), Why> {
+        let Proof::Tag { tag, .. } = seal.proof else { return Err(Why::Misfit) };
+        let (text, json) = (text(line, m), matches!(m, Span::Json(..)));
+        if self.keys.log(number).secret.is_some() {
+            self.with_v(number, seal.at, &tag, text)
+        } else {
+            if json && matches!(self.mode, Mode::Canonical(_)) {
+                return Err(Why::Misfit); // tried in its RFC 8785 form first, by the caller
+            }
+            self.with_p(number, seal.at, &tag, text);
+            if json {
+                self.epoch((number, seal.at.chain, seal.at.epoch)).json = true;
+            }
+            Ok(())
+        }
+    }
+
+    /// With V the tag decides, and it says whether the line is control or an entry.
+    fn with_v(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) -> Result<(), Why> {
+        let log = self.keys.log(number);
+        match self.kept.find(log, (number, at.chain, at.epoch)) {
+            KeyAt::Epoch(slot) => {
+                let mac = Mac::new(self.kept.key(slot, at.index));
+                let statement = control(text);
+                let prefixes = if statement.is_some() { [3, 2] } else { [2, 3] };
+                for prefix in prefixes {
+                    let l = text.hash(prefix);
+                    let leaf = self.kept.leaf(slot, at.index, tag, &l);
+                    if mac.tag(&l) != *tag {
+                        continue;
+                    }
+                    let what =
+                        if prefix == 3 { Line::Control(statement.unwrap_or_default()) } else { Line::Entry };
+                    self.authentic(number, at, leaf, what);
+                    return Ok(());
+                }
+                Err(Why::Tag)
+            }
+            KeyAt::Narrowed => {
+                self.out.log(number).counts.narrowed += 1;
+                self.bad(Kind::Narrowed, Some(number), Some(at));
+                Ok(())
+            }
+            KeyAt::OutOfReach => Err(Why::Reach),
+        }
+    }
+
+    /// With P only, signature and paths say what is control; the tree says the rest.
+    fn with_p(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) {
+        let log = self.keys.log(number);
+        if let Some(spoken) = control(text)
+            && let Some(statement) = Statement::parse(spoken)
+            && statement.agrees(&log.public, log.id, at)
+        {
+            let leaves = [leaf(tag, &text.hash(3)), leaf(tag, &text.hash(2))];
+            match log.root(statement.generation()) {
+                Some(root) if statement.check(&root, &mut self.certs).is_ok() => {
+                    log.learn(&statement);
+                    self.control(number, &statement, leaves[0]);
+                    return;
+                }
+                Some(_) => {}
+                None => {
+                    self.seen_line(number, at);
+                    self.out.log(number).pending.push(Pending {
+                        text: spoken.to_vec(),
+                        at,
+                        place: self.place,
+                        leaves,
+                    });
+                    return;
+                }
+            }
+        }
+        self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry);
+    }
+
+    /// Takes in a line that is authentic (with V) or taken at its word (with P only).
+    fn authentic(&mut self, number: LogNumber, at: Position, leaf: Digest, what: Line<'_>) {
+        let log = self.keys.log(number);
+        let id = (number, at.chain, at.epoch);
+        let why = match what {
+            Line::Entry if (at.epoch, at.index) == (0, 0) => Why::NoOpen,
+            Line::Entry => {
+                self.seen_line(number, at);
+                self.add(id, at.index, leaf);
+                return;
+            }
+            Line::Control(text) => match Statement::parse(text) {
+                Some(statement) if statement.agrees(&log.public, log.id, at) => {
+                    let Some(root) = log.root(statement.generation()) else {
+                        self.seen_line(number, at);
+                        let pending =
+                            Pending { text: text.to_vec(), at, place: self.place, leaves: [leaf; 2] };
+                        self.out.log(id.0).pending.push(pending);
+                        return;
+                    };
+                    match statement.check(&root, &mut self.certs) {
+                        Ok(()) => {
+                            log.learn(&statement);
+                            self.control(number, &statement, leaf);
+                            return;
+                        }
+                        Err(fault) => why(fault),
+                    }
+                }
+                _ => Why::Stranger,
+            },
+        };
+        self.seen_line(number, at);
+        self.bad(Kind::BadStatement(why), Some(id.0), Some(at));
+        self.add(id, at.index, leaf);
+        self.epoch(id).claim(at.index);
+    }
+
+    fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
+        let at = statement.position();
+        self.seen_line(number, at);
+        let record = record(self.keys.log(number), statement, self.place, true);
+        let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
+        let id = (number, at.chain, at.epoch);
+        self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
+        if let Body::Open { .. } = statement.body {
+            self.epoch(id).opens.push(record);
+            self.add(id, at.index, leaf);
+        } else {
+            self.epoch(id).checkpoints.push(record);
+        }
+    }
+
+    /// A line that was redacted: its leaf stands for it; with V, r says whether that was done by right.
+    pub(super) fn redacted(&mut self, number: LogNumber, seal: &Seal) {
+        let Proof::Redacted { leaf, r } = seal.proof else { return };
+        let log = Some(number);
+        let id = (number, seal.at.chain, seal.at.epoch);
+        let mut holds = true;
+        if self.keys.log(number).secret.is_some() {
+            match self.kept.find(self.keys.log(number), id) {
+                KeyAt::Epoch(slot) => {
+                    let k = self.kept.key(slot, seal.at.index);
+                    let mut redact = [0; 32];
+                    hash::derive_into(k, "redact", &mut redact);
+                    holds = first16(&hmac(&redact, &[&leaf])) == r;
+                    redact.zeroize();
+                }
+                KeyAt::Narrowed => {
+                    self.out.log(id.0).counts.narrowed += 1;
+                    self.bad(Kind::Narrowed, log, Some(seal.at));
+                    return;
+                }
+                KeyAt::OutOfReach => holds = false,
+            }
+        }
+        self.out.log(id.0).counts.redacted += 1;
+        if holds {
+            if (seal.at.epoch, seal.at.index) == (0, 0) {
+                self.bad(Kind::BadStatement(Why::NoOpen), log, Some(seal.at));
+            }
+            self.seen_line(number, seal.at);
+            self.bad(Kind::Redacted, log, Some(seal.at));
+            self.add(id, seal.at.index, leaf);
+        } else {
+            self.bad(Kind::RedactedFalse, log, Some(seal.at));
+            self.epoch(id).claim(seal.at.index);
+        }
+    }
+
+    /// JSON that a carrier wrote anew: tried once more with the RFC 8785 form of the rest (SPEC section 4).
+    ///
+    /// `seal` is the one that a first look found in the line, if it found one.
+    pub(super) fn rewritten(&mut self, line: &[u8], seal: Option<Seal>) -> bool {
+        let line = line::trim(line).trim_ascii_start();
+        if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
+            return false;
+        }
+        let canonical = matches!(self.mode, Mode::Canonical(_));
+        let Some((m, s)) = without_tally(line) else {
+            return canonical && self.as_it_is(line);
+        };
+        let Some(seal) = parse_seal(s.as_bytes()).or(seal) else { return false };
+        let (Some(number), Proof::Tag { tag, length }) = (self.keys.find(seal.log), seal.proof) else {
+            return false;
+        };
+        let id = (number, seal.at.chain, seal.at.epoch);
+        if !self.wanted(id) {
+            return true;
+        }
+        // A line that had another length, or another form, when it was written is no such line.
+        if m.len() != length as usize || line::form_of(&m) != Form::Json {
+            return canonical && self.as_it_is(line);
+        }
+        let text = Text::Whole(&m);
+        if self.keys.log(number).secret.is_some() {
+            if self.with_v(number, seal.at, &tag, text).is_err() {
+                return false;
+            }
+        } else if canonical {
+            self.with_p(number, seal.at, &tag, text);
+        } else {
+            return false;
+        }
+        let as_it_was = matches!(line::read(line), Read::Sealed(sealed) if sealed.m.start() == 0
+            && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
+        if !as_it_was {
+            self.out.log(id.0).counts.reserialized += 1;
+            self.bad(Kind::Reserialized, Some(id.0), Some(seal.at));
+        }
+        true
+    }
+
+    /// A line without an RFC 8785 form, in a scan for those forms.
+    fn as_it_is(&mut self, line: &[u8]) -> bool {
+        let Read::Sealed(sealed) = line::read(line) else { return false };
+        let (Some(number), Span::Json(0, to)) = (self.keys.find(sealed.seal.log), sealed.m) else {
+            return false;
+        };
+        let Proof::Tag { tag, .. } = sealed.seal.proof else { return false };
+        self.with_p(number, sealed.seal.at, &tag, Text::Open(&line[..to]));
+        true
+    }
+}

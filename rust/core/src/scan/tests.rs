@@ -1,0 +1,124 @@
+//! Lines judged in pairs give what they give one by one.
+
+use std::collections::BTreeSet;
+
+use super::walk::Scanner;
+use super::{Input, Keys, LogKeys, Mode};
+use crate::keys::{PublicKey, VerificationKey};
+use crate::secret::Secret;
+use crate::state::{Opened, SealingState, Setup};
+use crate::summary::EpochId;
+
+const TIME: u64 = 1_795_401_650_000;
+
+/// Numbers that look random, the same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or(0) % end
+    }
+}
+
+fn setup(log: u8) -> Setup {
+    let (v, s) = (Secret::take(&mut [log; 32]), Secret::take(&mut [log + 100; 32]));
+    let Ok(setup) = SealingState::setup(&format!("log{log}"), v, s) else { panic!() };
+    setup
+}
+
+/// The lines of a chain of one log, epochs of five lines.
+fn sealed(log: u8, noise: &mut Noise) -> Vec<Vec<u8>> {
+    let setup = setup(log);
+    let Ok(Opened { mut sealer, .. }) = setup.state.open_chain(&setup.head, TIME) else { panic!() };
+    assert_eq!(sealer.set_epoch_lines(5), Ok(()));
+    let mut out = Vec::new();
+    for i in 0..100 {
+        let pad = "x".repeat(noise.below(150));
+        let line = if noise.below(2) == 0 {
+            format!("n={i} {pad}")
+        } else {
+            format!("{{\"n\":{i},\"p\":\"{pad}\"}}")
+        };
+        assert_eq!(sealer.seal(line.as_bytes(), TIME, &mut out), Ok(()));
+    }
+    assert_eq!(sealer.close(TIME, &mut out), Ok(()));
+    out.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// Lines of three logs, merged, with all that may happen to them.
+fn corpus(noise: &mut Noise) -> Vec<u8> {
+    let mut logs: Vec<_> = (1..=3).map(|log| sealed(log, noise).into_iter().peekable()).collect();
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    while logs.iter_mut().any(|log| log.peek().is_some()) {
+        let from = noise.below(3);
+        let run = 1 + noise.below(6);
+        lines.extend(logs[from].by_ref().take(run));
+    }
+    let mut data = Vec::new();
+    for at in 0..lines.len() {
+        let mut line = lines[at].clone();
+        match noise.below(40) {
+            0 => continue,
+            1 => data.extend_from_slice(b"no seal\n"),
+            2 => data.extend_from_slice(b"\r\n"),
+            3 => {
+                let byte = noise.below(line.len() - 1);
+                line[byte] = line[byte].wrapping_add(1) | 0x20;
+            }
+            4 => line.splice(0..0, *b"prefix ").for_each(drop),
+            5 => line = [&b" "[..], &line].concat(),
+            6 => line = String::from_utf8_lossy(&line).replace("\":", "\" : ").into_bytes(),
+            7 => line.extend_from_slice(&lines[at / 2]),
+            8 => {
+                // A redacted line, rightly or not.
+                let text = String::from_utf8_lossy(&line).into_owned();
+                let Some((_, seal)) = text.split_once("tally=") else { continue };
+                let position = seal.splitn(5, '.').take(4).collect::<Vec<_>>().join(".");
+                line = format!("[redacted] tally={position}.~{}.{}\n", "A".repeat(43), "A".repeat(22)).into();
+            }
+            9 => line.insert(line.len() - 1, b'\r'),
+            _ => {}
+        }
+        data.extend_from_slice(&line);
+    }
+    if noise.below(2) == 0 {
+        data.truncate(data.len() - noise.below(40));
+    }
+    data
+}
+
+/// The first two logs, with V for those whose bit is set.
+fn keys(publics: &[PublicKey], with_v: u8) -> Keys {
+    let mut keys = Keys::default();
+    for (log, public) in (0..).zip(publics.iter().cloned()) {
+        let key = VerificationKey::new(public.clone(), Secret::take(&mut [log + 1; 32]));
+        assert!(keys.add(LogKeys::new(public, (with_v >> log & 1 == 1).then_some(key))).is_ok());
+    }
+    keys
+}
+
+#[test]
+fn lines_judged_in_pairs_give_what_they_give_one_by_one() {
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let some: BTreeSet<EpochId> = (0..14).flat_map(|epoch| [(0, 1, epoch), (1, 1, epoch)]).collect();
+    let publics = [1, 2].map(|log| setup(log).key.public.clone());
+    for round in 0..20 {
+        let data = corpus(&mut noise);
+        let input = Input { data: &data, file: 3, chunk: 5, offset: 70, cut: round % 4 == 0 };
+        for with_v in 0..4 {
+            for mode in [Mode::All, Mode::Canonical(some.clone()), Mode::Detail(some.clone())] {
+                let [one, two] = [keys(&publics, with_v), keys(&publics, with_v)];
+                let pairs = Scanner::new(&one, &mode).run(&input);
+                let single = Scanner::new(&two, &mode).run_one_by_one(&input);
+                assert_eq!(format!("{pairs:#?}"), format!("{single:#?}"));
+                assert_eq!(one.logs()[0].known_roots(), two.logs()[0].known_roots());
+                if round == 0 && matches!(mode, Mode::All) {
+                    assert!(pairs.logs[&0].counts.sealed > 50 && pairs.events.len() > 20);
+                }
+            }
+        }
+    }
+}
