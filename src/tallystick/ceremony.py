@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tallystick import _core, _private, keystore
 from tallystick import custody as custodies
+from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.errors import KeyStoreError
 
 __all__ = ["CONTEXT", "Created", "create"]
@@ -72,26 +73,27 @@ def create(
     keystore.check_name(name)
     target = keystore.connect(store)
     keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
-    setup = _core.setup(name)
-    key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
-    state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
-    head = setup.head()
-    target.create(name, state, head)
-    head[:] = bytes(len(head))
-    try:
-        with ExitStack() as files:
-            if public_file is not None:
-                files.enter_context(_public_file(os.path.abspath(public_file), f"{setup.public_key}\n".encode()))
-            setup.write_key(files.enter_context(_key_file(key_file)))
-    except BaseException as error:
-        # A log whose key nobody got can never be verified: it must not stay.
-        target.remove(name)
-        if isinstance(error, OSError):
-            raise KeyStoreError(
-                f"the verification key could not be written: {(error.strerror or str(error)).lower()}; "
-                f"log {name} was not set up"
-            ) from error
-        raise
+    with KEYS_ON_THEIR_WAY:
+        setup = _core.setup(name)
+        key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
+        state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
+        head = setup.head()
+        target.create(name, state, head)
+        head[:] = bytes(len(head))
+        try:
+            with ExitStack() as files:
+                if public_file is not None:
+                    files.enter_context(_public_file(os.path.abspath(public_file), f"{setup.public_key}\n".encode()))
+                setup.write_key(files.enter_context(_key_file(key_file)))
+        except BaseException as error:
+            # A log whose key nobody got can never be verified: it must not stay.
+            target.remove(name)
+            if isinstance(error, OSError):
+                raise KeyStoreError(
+                    f"the verification key could not be written: {(error.strerror or str(error)).lower()}; "
+                    f"log {name} was not set up"
+                ) from error
+            raise
     return Created(name, setup.log_id, setup.public_key, target.url, keeper.url)
 
 

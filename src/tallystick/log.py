@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _core, custody, keystore
+from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.ceremony import CONTEXT, create
 from tallystick.errors import FormatError, KeyStoreError, LostRightError, SealError, TallystickError
 from tallystick.sinks import Sink, open_sink
@@ -74,8 +75,9 @@ class Log:
         self._stepping = False
         self._broken: str | None = None
         self._closed = False
-        self._sealer = self._open_chain(check_tail=True)
-        _LOGS.add(self)
+        with KEYS_ON_THEIR_WAY:
+            self._sealer = self._open_chain(check_tail=True)
+            _LOGS.add(self)
         self._keeper = threading.Thread(target=self._keep_head, name=f"tallystick {self.name}", daemon=True)
         self._keeper.start()
 
@@ -193,6 +195,9 @@ class Log:
             raise SealError(self._broken)
         if self._closed:
             raise SealError(f"log {self.name} is closed; open it again")
+        self._roll_if_full()
+
+    def _roll_if_full(self) -> None:
         if self._sealer.closed:
             # `closed` must be counted by a head before the next chain opens (spec section 6).
             self._store_head(self._sink.sync)
@@ -289,7 +294,8 @@ class Log:
                         self.checkpoint()
                 self._store_head(self._sink.sync)
                 told = None
-            except LostRightError as error:
+            except (LostRightError, SealError) as error:
+                # A sync that failed once may seem to work later, with the lines gone: no head must count them.
                 with self._lock:
                     self._stop(str(error))
                 if not self._leaving.is_set():
@@ -313,12 +319,13 @@ class Log:
             with self._lock:
                 if self._closed:
                     return
+                # From here on nothing else is sealed, not even by a signal handler.
+                self._closed = True
                 self._leaving.set()
                 try:
                     self._last_lines(ended=ended)
                     self._store_head(self._sink.drain)
                 finally:
-                    self._closed = True
                     self._sealer.erase()
                     self._changed.notify()
         finally:
@@ -330,7 +337,7 @@ class Log:
         if self._broken:
             raise SealError(self._broken)
         if ended:
-            self._before()
+            self._roll_if_full()
             state, _ = self._unlock(self._lease.load().state)
             self._lease.replace_state(state.ended())
             self._emit(lambda: self._sealer.end(now()))

@@ -61,7 +61,7 @@ class Sink(Protocol):
         ...
 
     def tail(self) -> Iterator[bytes]:
-        """Give the complete lines that are there already, the last one first."""
+        """Give the lines that are there already, the last one first; that one may not be whole."""
         ...
 
     def close(self) -> None:
@@ -122,10 +122,8 @@ class FileSink(_Descriptor):
         while end > 0:
             start = max(0, end - 65_536)
             lines = (os.pread(self._fd, end - start, start) + rest).split(b"\n")
-            # What stands behind the last LF is no complete line; what stands before the first may begin earlier.
-            complete = lines[1:-1] if first else lines[1:]
             first = False
-            yield from reversed(complete)
+            yield from reversed(lines[1:])  # what stands before the first LF may begin earlier
             rest, end = lines[0], start
             if len(rest) > 2**25:
                 return

@@ -174,7 +174,6 @@ def test_nothing_that_is_verified_is_written(log, word):
     assert seen() == before
 
 
-@pytest.mark.xfail(reason="cli/verify.py opens -o for writing whatever it is")
 @pytest.mark.parametrize("target", ["audit.log", "payments.key", "./audit.log"])
 def test_a_report_never_goes_over_what_is_verified(log, target):
     before = log.read(target)
@@ -183,7 +182,6 @@ def test_a_report_never_goes_over_what_is_verified(log, target):
     assert done.status in (2, 4)
 
 
-@pytest.mark.xfail(reason="-o of seal and of verify come from one environment variable")
 def test_the_output_of_seal_in_the_environment_is_not_that_of_verify(log):
     """A shell that exports TALLYSTICK_OUTPUT for `seal` must not lose the log to a report."""
     before = log.read()

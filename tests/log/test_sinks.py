@@ -55,10 +55,10 @@ def test_a_file_that_nothing_is_written_to_stays_as_it_is(opened, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_534, 65_535, 65_536, 65_537, 200_000])
-def test_the_tail_gives_whole_lines_the_last_one_first(opened, tmp_path, size):
+def test_the_tail_gives_lines_the_last_one_first_be_it_whole_or_not(opened, tmp_path, size):
     whole = [b"first", b"x" * size, b"", b"last"]
     (tmp_path / "log").write_bytes(b"".join(line + b"\n" for line in whole) + b"torn")
-    assert list(opened(tmp_path / "log").tail()) == whole[::-1]
+    assert list(opened(tmp_path / "log").tail()) == [b"torn", *whole[::-1]]
 
 
 def test_the_tail_of_an_empty_file_is_empty(opened, tmp_path):

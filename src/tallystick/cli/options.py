@@ -44,9 +44,9 @@ class _Name(click.ParamType[str]):
 
 
 def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
-    """Return an option that also comes from the environment variable TALLYSTICK_ and its name."""
+    """Return an option that also comes from the environment variable TALLYSTICK_ and its name, or `envvar`."""
     variable = "TALLYSTICK_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *more, envvar=variable, **settings)
+    return click.option(name, *more, **{"envvar": variable, **settings})
 
 
 def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,7 +52,9 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
     help="What is allowed here.",
 )
 @option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@option("--output", "-o", type=click.Path(), metavar="FILE", help="Write the report to FILE.")
+@option(
+    "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
+)
 @option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; one for each processor if not given.")
 def command(
     paths: Sequence[str],
@@ -70,6 +73,7 @@ def command(
     Give the verification key, or the public file. Without --store and --head the head is taken from this
     machine's key store if the log is there.
     """
+    from tallystick.cli.report import report_text
     from tallystick.verify import verify
 
     with _progress() as progress:
@@ -88,13 +92,23 @@ def command(
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
         text = text.encode("utf-8", "backslashreplace").decode()
     else:
-        text = look.report_text(report)
+        text = report_text(report)
     if output is None:
         click.echo(text, nl=False)
     else:
-        with open(output, "w", encoding="utf-8") as file:
-            file.write(click.unstyle(text))
+        _write(output, click.unstyle(text), [*paths, *keys, *public, *([head] if head else [])])
     raise SystemExit(report.verdict.exit_status)
+
+
+def _write(output: str, text: str, inputs: Sequence[str]) -> None:
+    """Write a report, but never over what it is about."""
+    from tallystick.errors import ReportError
+
+    for path in inputs:
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise ReportError(f"{output} is what was verified, or its key; name another file for the report")
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 @contextmanager

@@ -39,9 +39,7 @@ def connect(url: str | None = None) -> KeyStore:
         url = _default_url()
     match = _URL.fullmatch(url)
     if match is None:
-        raise KeyStoreError(
-            f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}"
-        )
+        raise KeyStoreError(f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}")
     scheme, rest = match.groups()
     if scheme not in _SCHEMES:
         known = ", ".join(f"{known}:" for known in sorted(_SCHEMES))

@@ -135,9 +135,7 @@ class FileKeyStore:
             lock = _private.open_file("lock", log, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             if not _take(lock):
-                raise KeyStoreError(
-                    f"log {name} is being written by {_writer(lock)}; only one writer at a time"
-                )
+                raise KeyStoreError(f"log {name} is being written by {_writer(lock)}; only one writer at a time")
             stack.callback(fcntl.flock, lock, fcntl.LOCK_UN)
             lease = FileLease(name, path, store, log, lock)
             lease._claim()
@@ -154,8 +152,7 @@ class FileKeyStore:
                 store = _private.open_directory(self._path)
             except FileNotFoundError:
                 raise KeyStoreError(
-                    f"there is no key store at {self._path}; "
-                    "`tallystick init NAME` makes one, --store names another"
+                    f"there is no key store at {self._path}; `tallystick init NAME` makes one, --store names another"
                 ) from None
         stack.callback(os.close, store)
         return store
@@ -300,8 +297,7 @@ def _check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
     for what, data, limit in (("state", state, _STATE_LIMIT), ("head", head, _HEAD_LIMIT)):
         if len(data) > limit:
             raise KeyStoreError(
-                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored; "
-                "start a new log"
+                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored; start a new log"
             )
 
 

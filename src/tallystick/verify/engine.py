@@ -6,10 +6,13 @@ The scan runs without the interpreter's lock. No more chunks are in memory than 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["scan_all"]
 
@@ -64,6 +67,8 @@ def _scan(
             summary.merge(scan(chunk))
             progress(chunk.end)
         return summary
+    from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
+
     waiting: deque[tuple[Future[_core.Summary], int]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tallystick scan") as pool:
         for chunk in chunks:
