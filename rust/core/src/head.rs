@@ -5,7 +5,7 @@
 //! tallypin  oedhcsck 1.0.0.gtu2Z7EdLrb0TUic6BgyQ4uoOMnahMis6priiiFANsg
 //! ```
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::Error;
 use crate::hash::{Digest, first16, hmac};
@@ -71,10 +71,14 @@ impl Head {
         Self { log, mark, mac }
     }
 
-    /// Text form, to be wiped by whoever holds it.
+    /// Text form, in memory that is wiped: whoever finds an old head can go back to it.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        format!("tallyhead {} {} {}", self.log, self.mark.to_text(), b64(&self.mac))
+    pub fn to_text(&self) -> Zeroizing<Vec<u8>> {
+        // Reserved once, so that no shorter copy is left behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(160));
+        text.extend_from_slice(format!("tallyhead {} {} ", self.log, self.mark.to_text()).as_bytes());
+        text.extend_from_slice(Zeroizing::new(b64(&self.mac)).as_bytes());
+        text
     }
 
     /// Reads the text form.

@@ -25,11 +25,29 @@ fn file(fd: i32) -> std::io::Result<File> {
     Ok(File::from(borrowed.try_clone_to_owned()?))
 }
 
+/// An error of the operating system as Python makes it, with its number.
+#[allow(clippy::needless_pass_by_value)] // for map_err
+fn os_error(error: std::io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => {
+            // The library puts the number behind the words, Python before them.
+            let text = error.to_string();
+            let words = text.split(" (os error").next().unwrap_or(&text).to_string();
+            PyOSError::new_err((number, words))
+        }
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
 /// Longest key text: a key for 10,000 chains.
 const MAX_KEY_TEXT: u64 = 600_000;
 
 /// Reads a small secret text to its end, into memory that is wiped.
-pub fn read_secret(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
+pub fn read_secret(fd: i32) -> PyResult<Zeroizing<Vec<u8>>> {
+    read_text(fd).map_err(os_error)
+}
+
+fn read_text(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
     // Reserved once, so that growing leaves no copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(4096));
     let mut source = file(fd)?.take(MAX_KEY_TEXT);
@@ -49,8 +67,8 @@ pub fn read_secret(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// Writes a secret text to a descriptor.
-pub fn write_secret(fd: i32, text: &str) -> std::io::Result<()> {
-    file(fd)?.write_all(text.as_bytes())
+pub fn write_secret(fd: i32, text: &str) -> PyResult<()> {
+    file(fd).and_then(|mut file| file.write_all(text.as_bytes())).map_err(os_error)
 }
 
 /// Reads a verification key text from a descriptor.
@@ -95,7 +113,7 @@ impl DataKey {
 
     /// Writes the text form and a line end to a file descriptor.
     fn write(&self, fd: i32) -> PyResult<()> {
-        Ok(write_secret(fd, &self.0.to_text())?)
+        write_secret(fd, &self.0.to_text())
     }
 
     /// Encrypts another key; `context` is authenticated with it.
@@ -178,6 +196,5 @@ pub fn parse_pin<'py>(py: Python<'py>, text: &[u8]) -> PyResult<(String, At, Bou
 
 /// A head text as a bytearray, which its holder wipes after use.
 pub fn head_text<'py>(py: Python<'py>, head: &Head) -> Bound<'py, PyByteArray> {
-    let text = Zeroizing::new(head.to_text());
-    PyByteArray::new(py, text.as_bytes())
+    PyByteArray::new(py, &head.to_text())
 }

@@ -47,7 +47,7 @@ impl Setup {
     fn write_key(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
         let mut text = self.key.to_text().or_raise(py)?;
         text.push('\n');
-        Ok(write_secret(fd, &text)?)
+        write_secret(fd, &text)
     }
 
     /// The log id.
