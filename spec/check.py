@@ -307,7 +307,7 @@ class Log:
         self.claimed = set()  # positions of broken lines: told already, so not told as missing
         self.ends, self.closed = {}, {}  # (chain, epoch) -> its checkpoint; chain -> position of its closed or ended
         self.prevs, self.passed = {}, set()  # chain -> the position that its open names; chains that opens pass over
-        self.start, self.lasts, self.unclean = None, {}, set()  # chain -> its last position; chains with an unclean end
+        self.start, self.goal, self.lasts, self.unclean = None, None, {}, set()  # chain -> its last position; chains with an unclean end
         self.findings, self.anchors, self.verified = [], [], 0
 
     def tell(self, kind, weight, detail, line=None, pos=None, count=1):
@@ -508,7 +508,7 @@ def judge_presence(log, head, pins):
     for goal in [*log.lasts.values(), *log.prevs.values(), *marks]:
         if goal > log.start or not log.slots:
             goals[goal[0]] = max(goal, goals.get(goal[0], goal))
-    there = {}
+    there, log.goal = {}, goals.get(newest, (0, 0, 0))
     for pos in sorted(log.claimed.union(log.slots)):
         there.setdefault(pos[0], []).append(pos)
     for chain, goal in sorted(goals.items()):
@@ -568,13 +568,17 @@ def begins_open(log, raw, chain):
     return False
 
 def is_torn(log, before, line, after):
-    """Row `torn line`: at the end of a file that goes on being written, or where a chain ended before an open."""
+    """Row `torn line`: at the end of the newest chain, or where a chain ended before an open."""
     chain = before.pos[0] if before else 0
     if before and before.pos != log.lasts.get(chain):
         return False
     if after is None:
-        growing = before and chain == max(log.lasts) and line.path in log.unfinished
-        return growing and (chain not in log.closed or begins_open(log, line.raw, chain))
+        newest = max(log.lasts, default=0)
+        begun = line.path in log.unfinished and begins_open(log, line.raw, newest)  # behind closed, or before any line
+        ended = chain in log.closed and log.statement(log.closed[chain]).kind == "ended"
+        if before and not (before.pos >= log.goal or follows(log, before.pos, log.goal)):
+            return False  # what a head or a pin counts was written whole
+        return chain in (0, newest) and (begun and not ended if chain in log.closed or not chain else True)
     named = log.prevs.get(after.pos[0])
     if not named or after.pos[1:] != (0, 0) or chain >= after.pos[0]:
         return False

@@ -162,7 +162,9 @@ fn double_records(id: EpochId, records: &[Record]) -> Vec<Double> {
     let mut doubles = Vec::new();
     for (number, record) in records.iter().enumerate() {
         // An open is a line of its tree as well, where its doubles are told.
-        let Some(first) = records.first().filter(|_| number > 0 && matches!(record.body, Body::Checkpoint { .. })) else {
+        let Some(first) =
+            records.first().filter(|_| number > 0 && matches!(record.body, Body::Checkpoint { .. }))
+        else {
             continue;
         };
         let twice = |other: &Record| other.hash == record.hash && other.place.file == record.place.file;

@@ -308,7 +308,7 @@ pub fn trim(line: &[u8]) -> &[u8] {
 #[must_use]
 pub fn read(line: &[u8]) -> Read {
     let line = trim(line);
-    if line.iter().all(|b| *b == 0) {
+    if line.iter().all(|b| *b == 0 || blank(*b) || *b == b'\r') {
         return Read::Nothing;
     }
     let Some((seal, form, start)) = seal_at_end(line) else { return seal_inside(line) };
@@ -485,7 +485,7 @@ mod tests {
 
     #[test]
     fn blank_lines_and_nuls_are_no_lines() {
-        for line in [&b""[..], b" \t\r", b"\0\0\0"] {
+        for line in [&b""[..], b" \t\r", b"\0\0\0", b" \0 \0\r"] {
             assert_eq!(read(line), Read::Nothing);
         }
         assert_eq!(read(b"x"), Read::Unsealed);

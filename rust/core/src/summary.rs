@@ -52,6 +52,8 @@ pub enum Why {
     Misfit,
     /// The chain number is beyond what a verifier walks to.
     Reach,
+    /// Forged lines before it cost too much.
+    Effort,
     /// The control line holds no statement, or one of another log, chain or position.
     Stranger,
     /// A path does not lead to its root.
@@ -169,7 +171,8 @@ impl Epoch {
     pub fn unclaim(&mut self, index: u16) {
         let index = u32::from(index);
         let parts = |(start, end): (u32, u32)| [(start, end.min(index)), (start.max(index + 1), end)];
-        self.claimed = self.claimed.iter().copied().flat_map(parts).filter(|(start, end)| start < end).collect();
+        self.claimed =
+            self.claimed.iter().copied().flat_map(parts).filter(|(start, end)| start < end).collect();
     }
 
     fn merge(&mut self, other: Epoch) {

@@ -150,6 +150,7 @@ fn kind_name(kind: &Kind) -> (&'static str, String) {
             Why::Prefix => "prefix",
             Why::Misfit => "misfit",
             Why::Reach => "reach",
+            Why::Effort => "effort",
             Why::Stranger => "stranger",
             Why::Path => "path",
             Why::Cert => "cert",

@@ -49,6 +49,9 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
         raise SystemExit(128 + leaving.signal)
 
 
+_BLOCK = 2**18  # bytes: as much as stays in the processor's cache on the way through
+
+
 class _Leaving:
     """Signals that ask the writer to leave: heard while it waits for input, when no line is half done."""
 
@@ -86,7 +89,7 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     last = False
     while not last:
         last = bool(leaving.signal)  # what stands there when the signal comes is sealed first
-        if fd not in dict(waiting.poll()) or not (data := os.read(fd, 2**20)):
+        if fd not in dict(waiting.poll()) or not (data := os.read(fd, _BLOCK)):
             return
         yield data
 

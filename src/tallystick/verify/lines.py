@@ -37,6 +37,7 @@ _ALTERED = {
     "tag": "the seal does not match the line: line or seal was changed, or the seal belongs to another line",
     "prefix": "something stands before what was sealed; if a carrier put it there, take it away first",
     "misfit": "something stands behind the seal, or the seal does not fit the line",
+    "effort": "not looked at: forged lines before it took all the time that such lines may take",
     "reach": f"no log gets to this chain number; chains above {2**24} are not looked at",
 }
 _BAD_STATEMENT = {

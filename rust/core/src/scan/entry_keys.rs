@@ -75,7 +75,13 @@ pub(super) enum KeyAt {
     Epoch(usize),
     Narrowed,
     OutOfReach,
+    Spent,
 }
+
+/// Steps of the key schedule that lines may cost which then do not verify, in one chunk: about a second.
+///
+/// Without a bound, one forged line of 60 bytes costs as much as 65,000 honest ones.
+const MOST_WASTED: u64 = 1 << 24;
 
 /// Entry keys of some epochs.
 #[derive(Default)]
@@ -83,6 +89,9 @@ pub(super) struct Kept {
     epochs: Vec<EntryKeys>,
     oldest: usize,
     cursor: Option<Cursor>,
+    /// Steps taken since a line was judged, and those that lines cost which did not verify.
+    spent: u64,
+    wasted: u64,
 }
 
 impl Kept {
@@ -91,6 +100,7 @@ impl Kept {
     pub(super) fn find(&mut self, log: &LogKeys, id: EpochId) -> KeyAt {
         match self.epochs.iter().position(|kept| kept.id == id) {
             Some(slot) => KeyAt::Epoch(slot),
+            None if self.wasted > MOST_WASTED => KeyAt::Spent,
             None => match self.first(log, id) {
                 Ok(key) => KeyAt::Epoch(self.keep(id, &key)),
                 Err(why) => why,
@@ -110,11 +120,29 @@ impl Kept {
         (one != two).then_some([one, two])
     }
 
+    /// May K[index] be derived, after what was wasted so far?
+    #[inline]
+    pub(super) fn affords(&self, slot: usize, index: u16) -> bool {
+        self.wasted <= MOST_WASTED || usize::from(index) < self.epochs[slot].keys.len() + 4096
+    }
+
+    /// A line verified: its keys were worth their steps.
+    #[inline]
+    pub(super) fn earn(&mut self) {
+        self.spent = 0;
+    }
+
+    /// A line did not verify.
+    pub(super) fn waste(&mut self) {
+        self.wasted += std::mem::take(&mut self.spent);
+    }
+
     /// K[index] of the epoch at a place.
     #[inline]
     pub(super) fn key(&mut self, slot: usize, index: u16) -> &[u8; 32] {
         let epoch = &mut self.epochs[slot];
         while epoch.keys.len() <= usize::from(index) {
+            self.spent += 1;
             epoch.push(hash::ratchet(&epoch.keys[epoch.keys.len() - 1]));
         }
         &epoch.keys[usize::from(index)]
@@ -159,6 +187,8 @@ impl Kept {
         if !secret.covers(id.1) {
             return Err(KeyAt::Narrowed);
         }
+        // Up to 1,024 chains, then the epochs before; each takes an HMAC.
+        self.spent += 4 * (1024 + u64::from(id.2));
         let mut e = secret.chain(id.1).ok_or(KeyAt::OutOfReach)?.derive("epochs");
         for _ in 0..id.2 {
             e.advance("next");

@@ -73,6 +73,9 @@ impl Scanner<'_> {
         }
         let logs = [a, b].map(|entry| self.keys.log(entry.id.0));
         let [at_a, at_b] = self.kept.find_both(logs, [a.id, b.id])?;
+        if !self.kept.affords(at_a, a.index) || !self.kept.affords(at_b, b.index) {
+            return None;
+        }
         let macs = [Mac::new(self.kept.key(at_a, a.index)), Mac::new(self.kept.key(at_b, b.index))];
         let hashes = lines.hash();
         let tags = Mac::tag_pair([&macs[0], &macs[1]], &hashes);
@@ -85,6 +88,7 @@ impl Scanner<'_> {
     #[inline]
     pub(super) fn take_entry(&mut self, entry: &Entry<'_>, leaf: Digest) {
         let at = Position::new(entry.id.1, entry.id.2, entry.index);
+        self.kept.earn();
         self.authentic(entry.id.0, at, leaf, Line::Entry);
         if let (Text::Open(_), false) = (entry.text, entry.with_v) {
             self.epoch(entry.id).json = true;
@@ -113,6 +117,7 @@ impl Scanner<'_> {
     fn with_v(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) -> Result<(), Why> {
         let log = self.keys.log(number);
         match self.kept.find(log, (number, at.chain, at.epoch)) {
+            KeyAt::Epoch(slot) if !self.kept.affords(slot, at.index) => Err(Why::Effort),
             KeyAt::Epoch(slot) => {
                 let mac = Mac::new(self.kept.key(slot, at.index));
                 let statement = control(text);
@@ -125,9 +130,11 @@ impl Scanner<'_> {
                     }
                     let what =
                         if prefix == 3 { Line::Control(statement.unwrap_or_default()) } else { Line::Entry };
+                    self.kept.earn();
                     self.authentic(number, at, leaf, what);
                     return Ok(());
                 }
+                self.kept.waste();
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
@@ -136,6 +143,7 @@ impl Scanner<'_> {
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
+            KeyAt::Spent => Err(Why::Effort),
         }
     }
 
@@ -242,7 +250,7 @@ impl Scanner<'_> {
                     self.bad(Kind::Narrowed, log, Some(seal.at));
                     return;
                 }
-                KeyAt::OutOfReach => holds = false,
+                KeyAt::OutOfReach | KeyAt::Spent => holds = false,
             }
         }
         self.out.log(id.0).counts.redacted += 1;
@@ -288,7 +296,7 @@ impl Scanner<'_> {
             if self.with_v(number, seal.at, &tag, text).is_err() {
                 return false;
             }
-        } else if canonical {
+        } else if canonical || self.speaks(number, seal.at, &m) {
             self.with_p(number, seal.at, &tag, text);
         } else {
             return false;
@@ -300,6 +308,16 @@ impl Scanner<'_> {
             self.bad(Kind::Reserialized, Some(id.0), Some(seal.at));
         }
         true
+    }
+
+    /// With P only: is m a statement of this log and position that holds, or may still turn out to?
+    fn speaks(&mut self, number: LogNumber, at: Position, m: &[u8]) -> bool {
+        let log = self.keys.log(number);
+        let Some(statement) = control_text(m).and_then(Statement::parse) else { return false };
+        statement.agrees(&log.public, log.id, at)
+            && log
+                .root(statement.generation())
+                .is_none_or(|root| statement.check(&root, &mut self.certs).is_ok())
     }
 
     /// A line without an RFC 8785 form, in a scan for those forms.

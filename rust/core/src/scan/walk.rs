@@ -66,6 +66,8 @@ pub(super) struct Scanner<'k> {
     /// Group of bad lines that goes on as long as such lines follow.
     group: Option<Event>,
     told: BTreeMap<Kind, usize>,
+    /// From here on, events wait for the known line behind them.
+    waiting: usize,
     bad_here: bool,
     epoch_at: Option<EpochId>,
     epoch: Epoch,
@@ -83,6 +85,7 @@ impl<'k> Scanner<'k> {
             chunk: Chunk::default(),
             group: None,
             told: BTreeMap::new(),
+            waiting: 0,
             bad_here: false,
             epoch_at: None,
             epoch: Epoch::default(),
@@ -257,6 +260,12 @@ impl<'k> Scanner<'k> {
     pub(super) fn seen_line(&mut self, number: LogNumber, at: Position) {
         let here = Some((number, at));
         self.end_group(here);
+        if self.waiting < self.out.events.len() {
+            for event in &mut self.out.events[self.waiting..] {
+                event.after = event.after.or(here);
+            }
+            self.waiting = self.out.events.len();
+        }
         if let Mode::All = self.mode {
             self.out.log(number).counts.sealed += 1;
         }
