@@ -300,8 +300,8 @@ def prove(st, key, roots):
 
 class Log:
     """What is known of the log. The functions below fill it in, in the order of verify()."""
-    def __init__(self, key, roots):
-        self.key, self.roots, self.V = key, roots, bool(key.keys)
+    def __init__(self, key, roots, torn):
+        self.key, self.roots, self.V, self.torn = key, roots, bool(key.keys), torn  # torn: (path, no) of lines
         self.files, self.unfinished = {}, set()  # path -> its lines in order; files that do not end in LF
         self.slots = {}  # position -> the different lines there; the first one counts
         self.claimed = set()  # positions of broken lines: told already, so not told as missing
@@ -374,7 +374,7 @@ def take_lines(log):
             log.tell("fork", "failed", "another authentic line has this position", line)
         others.insert(0 if proven and not fork else len(others), line)
     broken = [line for lines in log.files.values() for line in lines if line.kind in ("altered", "redacted")]
-    log.claimed |= {line.pos for line in broken}
+    log.claimed |= {line.pos for line in broken if (line.path, line.no) not in log.torn}  # a torn line says nothing
 
 def judge_order(log):
     """Row `bad statement`: nothing stands behind the checkpoint of its epoch, or behind closed or ended."""
@@ -600,15 +600,17 @@ def judge_files(log):
                 furthest = line.pos
             elif broken[i] and not broken[i - 1] and not broken[i + 1] and is_torn(log, before, line, after):
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
+                log.torn |= {(line.path, line.no)}
             elif broken[i] and (known or line.kind != "foreign"):
                 log.tell("altered" if line.kind == "altered" else "unsealed", "failed", line.detail, line)
 
 # ---- verdict and command line ---------------------------------------------------------------------------------------
 
-def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None):
+def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, torn=frozenset()):
     """Check one log. files: name -> bytes. {"verdict", "range", "counts", "findings"}, or Usage is raised."""
     key, roots = read_keys(key_text, public_text)
-    log, pins = Log(key, roots), [parts_of(PIN, " ".join(text.split())) for text in pins]
+    given = files, key_text, public_text, head_text, pins, start
+    log, pins = Log(key, roots, torn), [parts_of(PIN, " ".join(text.split())) for text in pins]
     if not all(pin and pin.log_id == key.log_id for pin in pins) or start is not None and not 0 < start < 2**32:
         raise Usage("this is no pin of this log, or no chain number")
     for path, content in files.items():
@@ -631,6 +633,8 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     judge_presence(log, head, pins)
     judge_ends(log, head)
     judge_files(log)
+    if log.torn - torn:  # what torn lines claim may have hidden that something is missing: judge without it
+        return verify(*given, torn=log.torn | torn)
     findings = sorted(log.findings, key=lambda x: ("failed", "incomplete", "note").index(x["weight"]))
     worst = findings[0]["weight"] if findings else "note"
     verdict = worst if worst != "note" else "ok" if log.verified else "incomplete"
