@@ -216,6 +216,7 @@ impl Lines {
     }
 
     /// Every position that was seen, once.
+    #[must_use]
     pub fn pieces(&self) -> impl DoubleEndedIterator<Item = &Piece> {
         self.seen.values()
     }
@@ -299,10 +300,9 @@ mod tests {
         let cuts = [(0u16, 5u16), (0, 9), (0, 12), (0, 15), (0, 40), (3, 20), (38, 60)];
         for turn in 0..cuts.len() {
             let mut lines = Lines::default();
-            for n in 0..cuts.len() {
-                let (from, to) = cuts[(n + turn) % cuts.len()];
+            for (file, &(from, to)) in (0..).zip(cuts.iter().cycle().skip(turn).take(cuts.len())) {
                 let mut copy = Lines::default();
-                (from..to).for_each(|i| copy.add(i, leaf(i), place(n as u32, u32::from(i))));
+                (from..to).for_each(|i| copy.add(i, leaf(i), place(file, u32::from(i))));
                 lines.merge(copy);
             }
             assert_eq!(lines.count(), 60, "turn {turn}");
