@@ -12,7 +12,6 @@
 """
 
 import os
-import re
 import threading
 import time
 import warnings
@@ -22,21 +21,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from tallystick import _core, custody, keystore
+from tallystick import _core, keystore
 from tallystick._fork import KEYS_ON_THEIR_WAY
-from tallystick.ceremony import CONTEXT, create
-from tallystick.errors import FormatError, KeyStoreError, LostRightError, SealError, TallystickError
+from tallystick.ceremony import create
+from tallystick.errors import LostRightError, SealError, TallystickError
+from tallystick.opening import end_state, now, open_chain, refuse_older_store
 from tallystick.sinks import Sink, open_sink
 
-__all__ = ["Log", "create", "open_log", "public_state"]
+__all__ = ["Log", "create", "open_log"]
 
 MAX_ENTRY = 2**24  # bytes, spec section 1
 _HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
-
-
-def now() -> int:
-    """Return the time as statements claim it: ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Log:
@@ -76,7 +71,8 @@ class Log:
         self._broken: str | None = None
         self._closed = False
         with KEYS_ON_THEIR_WAY:
-            self._sealer = self._open_chain(check_tail=True)
+            refuse_older_store(lease, sink)
+            self._sealer = self._open_chain()
             _LOGS.add(self)
         self._keeper = threading.Thread(target=self._keep_head, name=f"tallystick {self.name}", daemon=True)
         self._keeper.start()
@@ -202,7 +198,7 @@ class Log:
             # `closed` must be counted by a head before the next chain opens (spec section 6).
             self._store_head(self._sink.sync)
             self._sealer.erase()
-            self._sealer = self._open_chain(check_tail=False)
+            self._sealer = self._open_chain()
 
     def _emit(self, seal: Callable[[], bytes]) -> None:
         try:
@@ -228,31 +224,8 @@ class Log:
         self._broken = why
         self._sealer.erase()
 
-    def _open_chain(self, *, check_tail: bool) -> _core.Sealer:
-        stored = self._lease.load()
-        if stored.head is None:
-            raise KeyStoreError(f"the head of log {self.name} is gone from the key store; start a new log")
-        info = public_state(self.name, stored.state)
-        if check_tail:
-            _refuse_older_state(info, self._sink)
-        state, keeper = self._unlock(stored.state)
-        try:
-            sealer = state.open_chain(stored.head, now())
-        except FormatError as error:
-            raise KeyStoreError(
-                f"the head of log {self.name} in the key store is damaged: {error}; start a new log"
-            ) from error
-        sealer.configure(self._control, self._epoch_lines)
-        key, context = _core.DataKey.generate(), CONTEXT + info.public_key.encode()
-        # Durable before `open` leaves: a number is never used twice (spec section 6).
-        self._lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, context)))
-        return sealer
-
-    def _unlock(self, text: bytes) -> tuple[_core.SealingState, custody.Custody]:
-        info = public_state(self.name, text)
-        keeper = custody.connect(self._custody_url or info.custody)
-        key = keeper.unwrap(info.wrapped, CONTEXT + info.public_key.encode())
-        return _core.SealingState.unlock(text, key), keeper
+    def _open_chain(self) -> _core.Sealer:
+        return open_chain(self._lease, self._custody_url, self._control, self._epoch_lines)
 
     def _store_head(self, settle: Callable[[], None]) -> None:
         """Let a head count every line so far, once they are as safe as the sink can make them."""
@@ -338,8 +311,7 @@ class Log:
             raise SealError(self._broken)
         if ended:
             self._roll_if_full()
-            state, _ = self._unlock(self._lease.load().state)
-            self._lease.replace_state(state.ended())
+            end_state(self._lease, self._custody_url)
             self._emit(lambda: self._sealer.end(now()))
         elif not self._sealer.closed:
             self._emit(lambda: self._sealer.close(now()))
@@ -356,22 +328,6 @@ class Log:
             "open one log for each process, or let `tallystick run` seal the output of all"
         )
         self._closed = True
-
-
-def public_state(name: str, state: bytes) -> _core.PublicState:
-    """Return what anybody may read in the sealing state of a log.
-
-    Args:
-        name: The log's name.
-        state: The state, as its key store holds it.
-
-    Raises:
-        KeyStoreError: It is damaged.
-    """
-    try:
-        return _core.read_state(state)
-    except FormatError as error:
-        raise KeyStoreError(f"the state of log {name} in the key store is damaged: {error}; restore it") from error
 
 
 def _encoded(text: str) -> bytes:
@@ -408,25 +364,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-def _refuse_older_state(info: _core.PublicState, sink: Sink) -> None:
-    """Refuse where the log's own tail is ahead of the state: a restored store must not reuse numbers."""
-    seal = re.compile(
-        rb"(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$"
-        rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
-        % {b"id": info.log_id.encode()}
-    )
-    for line in sink.tail():
-        if found := seal.search(line[-200:]):
-            chain = int(found[1] or found[2])
-            if info.next_chain is not None and chain >= info.next_chain:
-                raise KeyStoreError(
-                    f"the key store is older than {sink.name}: its state would open chain {info.next_chain} of log "
-                    f"{info.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
-                    "with: start a new log"
-                )
-            return
 
 
 def open_log(

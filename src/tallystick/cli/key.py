@@ -59,7 +59,7 @@ _PUBLIC = """Example:
 def public(name: str, store: str | None) -> None:
     """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with."""
     from tallystick import keystore
-    from tallystick.log import public_state
+    from tallystick.opening import public_state
 
     state = keystore.connect(store).load(name).state
     click.echo(public_state(name, state).public_file, nl=False)

@@ -54,7 +54,7 @@ def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
 def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick import _core
     from tallystick.errors import FormatError
-    from tallystick.log import public_state
+    from tallystick.opening import public_state
 
     stored = place.load(name)
     state = public_state(name, stored.state)

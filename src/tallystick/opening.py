@@ -1,0 +1,110 @@
+"""Opening a chain: from the right to write a log to what seals its next chain (spec section 6).
+
+Take the right; load; replace the state by that of the chain after the next one, durably; only then is anything
+sealed. So a number is never used twice, and a stolen store says nothing about chains already opened.
+"""
+
+import re
+import time
+
+from tallystick import _core, custody
+from tallystick.ceremony import CONTEXT
+from tallystick.errors import FormatError, KeyStoreError
+from tallystick.keystore import Lease
+from tallystick.sinks import Sink
+
+__all__ = ["end_state", "now", "open_chain", "public_state", "refuse_older_store"]
+
+
+def now() -> int:
+    """Return the time as statements claim it: ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines: int) -> _core.Sealer:
+    """Open the next chain of a log.
+
+    Args:
+        lease: The right to write it.
+        custody_url: URL of the custody, if it is not the one noted in the sealing state.
+        control: Form of control lines: auto, plain or json.
+        epoch_lines: Lines after which an epoch ends.
+
+    Raises:
+        KeyStoreError: State or head is gone, damaged, or older than the log.
+        CustodyError: The sealing state cannot be opened.
+        SealError: The log has ended.
+    """
+    stored = lease.load()
+    if stored.head is None:
+        raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
+    state, keeper, context = _unlock(lease.name, stored.state, custody_url)
+    try:
+        sealer = state.open_chain(stored.head, now())
+    except FormatError as error:
+        raise KeyStoreError(
+            f"the head of log {lease.name} in the key store is damaged: {error}; start a new log"
+        ) from error
+    sealer.configure(control, epoch_lines)
+    key = _core.DataKey.generate()
+    lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, context)))
+    return sealer
+
+
+def end_state(lease: Lease, custody_url: str | None) -> None:
+    """Replace the state of a log by one without keys: no chain can be opened any more.
+
+    Raises:
+        KeyStoreError: The state cannot be read or replaced.
+        CustodyError: It cannot be opened.
+    """
+    state, *_ = _unlock(lease.name, lease.load().state, custody_url)
+    lease.replace_state(state.ended())
+
+
+def _unlock(name: str, text: bytes, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
+    """Open the state; also give its custody, and what a data key is bound to there."""
+    info = public_state(name, text)
+    keeper = custody.connect(custody_url or info.custody)
+    context = CONTEXT + info.public_key.encode()
+    return _core.SealingState.unlock(text, keeper.unwrap(info.wrapped, context)), keeper, context
+
+
+def public_state(name: str, state: bytes) -> _core.PublicState:
+    """Return what anybody may read in the sealing state of a log.
+
+    Args:
+        name: The log's name.
+        state: The state, as its key store holds it.
+
+    Raises:
+        KeyStoreError: It is damaged.
+    """
+    try:
+        return _core.read_state(state)
+    except FormatError as error:
+        raise KeyStoreError(f"the state of log {name} in the key store is damaged: {error}; restore it") from error
+
+
+def refuse_older_store(lease: Lease, sink: Sink) -> None:
+    """Refuse where the log's own tail is ahead of the state: a restored store must not reuse numbers.
+
+    Raises:
+        KeyStoreError: It is, or the state is damaged.
+    """
+    info = public_state(lease.name, lease.load().state)
+    seal = re.compile(
+        rb"(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$"
+        rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
+        % {b"id": info.log_id.encode()}
+    )
+    for line in sink.tail():
+        if found := seal.search(line[-200:]):
+            chain = int(found[1] or found[2])
+            if info.next_chain is not None and chain >= info.next_chain:
+                raise KeyStoreError(
+                    f"the key store is older than {sink.name}: its state would open chain {info.next_chain} of log "
+                    f"{info.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
+                    "with: start a new log"
+                )
+            return
