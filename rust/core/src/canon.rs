@@ -58,7 +58,7 @@ impl Reader<'_> {
         Some(byte)
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    fn skip(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
@@ -102,7 +102,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return None;
         }
-        self.expect(b'{')?;
+        self.skip(b'{')?;
         let mut members = Members::new();
         self.blanks();
         if self.peek()? == b'}' {
@@ -113,7 +113,7 @@ impl Reader<'_> {
             self.blanks();
             let name: Vec<u16> = self.string()?.encode_utf16().collect();
             self.blanks();
-            self.expect(b':')?;
+            self.skip(b':')?;
             self.blanks();
             if members.insert(name, self.value(depth)?).is_some() {
                 return None;
@@ -131,7 +131,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return None;
         }
-        self.expect(b'[')?;
+        self.skip(b'[')?;
         let mut out = vec![b'['];
         self.blanks();
         if self.peek()? == b']' {
@@ -154,7 +154,7 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Option<String> {
-        self.expect(b'"')?;
+        self.skip(b'"')?;
         let mut out = String::new();
         loop {
             let from = self.at;
@@ -183,8 +183,8 @@ impl Reader<'_> {
             b't' => '\t',
             b'u' => match self.hex4()? {
                 high @ 0xd800..0xdc00 => {
-                    self.expect(b'\\')?;
-                    self.expect(b'u')?;
+                    self.skip(b'\\')?;
+                    self.skip(b'u')?;
                     let low = self.hex4()?;
                     if !(0xdc00..0xe000).contains(&low) {
                         return None;
