@@ -1,10 +1,14 @@
 """`tallystick key`: looks at keys and prints the public file."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.options import name_argument, store_option
+from tallystick.cli.options import store_option
+
+if TYPE_CHECKING:
+    from tallystick import _core
 
 
 @click.group("key")
@@ -23,18 +27,7 @@ _SHOW = """Example:
 @click.argument("file", type=click.Path(), metavar="FILE")
 def show(file: str) -> None:
     """Say what the key in FILE is, without showing what is secret in it."""
-    from tallystick import _core
-    from tallystick.errors import FormatError
-
-    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        info = _core.key_info(fd)
-    except FormatError as error:
-        raise FormatError(str(error), path=file) from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), file) from None
-    finally:
-        os.close(fd)
+    info = _info(file)
     if info.secret:
         click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")
     else:
@@ -54,12 +47,44 @@ _PUBLIC = """Example:
 
 
 @command.command("public", epilog=_PUBLIC)
-@name_argument
+@click.argument("place", metavar="NAME|FILE")
 @store_option
-def public(name: str, store: str | None) -> None:
-    """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with."""
+def public(place: str, store: str | None) -> None:
+    """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with.
+
+    With a FILE that holds a verification key, print the public key in it; openings of older generations, which
+    a long log needs as well, are in the key store only.
+    """
     from tallystick import keystore
     from tallystick.opening import public_state
 
-    state = keystore.connect(store).load(name).state
-    click.echo(public_state(name, state).public_file, nl=False)
+    if os.path.isfile(place) and not _is_log(place, store):
+        click.echo(_info(place).public_key)
+        return
+    state = keystore.connect(store).load(place).state
+    click.echo(public_state(place, state).public_file, nl=False)
+
+
+def _is_log(name: str, store: str | None) -> bool:
+    from tallystick import keystore
+    from tallystick.errors import KeyStoreError
+
+    try:
+        return name in keystore.connect(store).names()
+    except KeyStoreError:
+        return False
+
+
+def _info(file: str) -> "_core.KeyInfo":
+    from tallystick import _core
+    from tallystick.errors import FormatError
+
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _core.key_info(fd)
+    except FormatError as error:
+        raise FormatError(str(error), path=file) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), file) from None
+    finally:
+        os.close(fd)
