@@ -177,6 +177,14 @@ def test_a_key_file_that_cannot_be_read_is_told_with_its_name(site, path, told):
     assert done.err.startswith(f"tallystick: {path}: {told}")
 
 
+def test_the_public_key_is_printed_from_a_verification_key_too(site):
+    assert site("key", "public", "payments.key").out == site.read("payments.pub")
+    # A file that happens to be called like the log does not hide the log.
+    (site.path / "payments").write_text("something else\n")
+    assert site("key", "public", "payments").out == site.read("payments.pub")
+    assert site("key", "public", "no/such").status == 2
+
+
 def test_the_public_file_is_printed(site):
     assert site("key", "public", "payments").out == site.read("payments.pub")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.options import store_option
+from tallystick.cli.options import NAME, store_option
 
 if TYPE_CHECKING:
     from tallystick import _core
@@ -61,6 +61,7 @@ def public(place: str, store: str | None) -> None:
     if os.path.isfile(place) and not _is_log(place, store):
         click.echo(_info(place).public_key)
         return
+    NAME.convert(place, None, click.get_current_context())
     state = keystore.connect(store).load(place).state
     click.echo(public_state(place, state).public_file, nl=False)
 
