@@ -10,7 +10,7 @@ import click
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import check_name
 
-__all__ = ["DURATION", "NAME", "NAME", "custody_option", "name_argument", "option", "sealing_options", "store_option"]
+__all__ = ["DURATION", "NAME", "custody_option", "name_argument", "option", "sealing_options", "store_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
