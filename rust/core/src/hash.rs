@@ -1,8 +1,9 @@
 //! SHA-256, HMAC-SHA-256 and HKDF-Expand, shaped for short messages (SPEC section 2).
 //!
 //! The library's compression function does the work; this module lays out the blocks, because a
-//! general hasher spends as long on buffering a 32-byte message as on hashing it. What two lines need is
-//! also hashed two at a time ([`lanes`](crate::lanes)). Blocks that held a key are wiped before they go.
+//! general hasher spends as long on buffering a 32-byte message as on hashing it. What several lines
+//! need is also hashed two or sixteen at a time ([`lanes`](crate::lanes)). Blocks that held a key are wiped
+//! before they go.
 //!
 //! ```
 //! use tallystick_core::hash::{hmac, sha256};
@@ -16,8 +17,10 @@ use zeroize::Zeroize;
 use crate::lanes::{compress_pair, compress_pairs};
 
 mod lines;
+mod many;
 
 pub(crate) use lines::{LinePair, Text};
+pub(crate) use many::{Many, nodes};
 
 /// A SHA-256 value.
 pub type Digest = [u8; 32];

@@ -2,7 +2,7 @@
 //!
 //! With V every line stands on its own: its tag is recomputed. With P only, a line counts for what its
 //! seal claims, and the tree over its epoch decides later. No allocation per line on the usual path,
-//! and two neighbouring lines are hashed side by side.
+//! and lines that follow each other are hashed side by side, by twos or by sixteens.
 
 mod entry_keys;
 mod judge;

@@ -7,7 +7,8 @@
 //! assert_eq!(tree::climb(leaves[1], 1, 3, &path), Some(tree::root(&leaves)));
 //! ```
 
-use crate::hash::{Digest, node, node_pair, sha256};
+use crate::hash::{Digest, node, node_pair, nodes, sha256};
+use crate::lanes::wide::Wide;
 
 /// Leaf hash of a public key: `H(0x00 || pk)`.
 #[must_use]
@@ -67,6 +68,11 @@ impl Stretch {
     /// Adds [`GROUP`] leaves; `end` is a multiple of that.
     fn push_group(&mut self, mut leaves: [Digest; GROUP]) {
         let mut count = GROUP;
+        if let Some(wide) = Wide::here() {
+            let parents = nodes(wide, &leaves);
+            leaves[..GROUP / 2].copy_from_slice(&parents);
+            count /= 2;
+        }
         while count > 2 {
             // The nodes of one level do not wait for each other.
             for four in 0..count / 4 {

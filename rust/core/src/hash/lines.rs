@@ -61,7 +61,7 @@ impl<'a> LinePair<'a> {
 }
 
 /// The blocks to hash for a line.
-struct LineBlocks<'a> {
+pub(super) struct LineBlocks<'a> {
     /// The prefix and the first 63 bytes of m, if it has them.
     first: [[u8; 64]; 1],
     first_count: usize,
@@ -73,12 +73,12 @@ struct LineBlocks<'a> {
 }
 
 impl<'a> LineBlocks<'a> {
-    const EMPTY: Self =
+    pub(super) const EMPTY: Self =
         Self { first: [[0; 64]], first_count: 0, inside: &[], tail: [[0; 64]; 2], tail_count: 0 };
 
     /// Lays out a line where nothing was yet.
     #[inline]
-    fn lay(&mut self, prefix: u8, text: Text<'a>) {
+    pub(super) fn lay(&mut self, prefix: u8, text: Text<'a>) {
         let (m, last) = match text {
             Text::Whole(m) => (m, None),
             Text::Open(m) => (m, Some(b'}')),
@@ -106,6 +106,19 @@ impl<'a> LineBlocks<'a> {
         self.tail_count = if filled < 56 { 1 } else { 2 };
         let length = m.len() as u64 + 1 + u64::from(last.is_some());
         self.tail[self.tail_count - 1][56..].copy_from_slice(&(length * 8).to_be_bytes());
+    }
+
+    /// How many blocks there are.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.first_count + self.inside.len() + self.tail_count
+    }
+
+    /// The block with a number; past the end, any.
+    #[inline]
+    pub(super) fn block(&self, at: usize) -> &[u8; 64] {
+        let Some(behind) = at.checked_sub(self.first_count) else { return &self.first[0] };
+        self.inside.get(behind).unwrap_or_else(|| &self.tail[usize::from(behind > self.inside.len())])
     }
 
     #[inline]

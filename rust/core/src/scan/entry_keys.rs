@@ -132,6 +132,18 @@ impl Kept {
         self.spent = 0;
     }
 
+    /// The steps taken since a line was judged, which are then another's to account for.
+    #[inline]
+    pub(super) fn take_spent(&mut self) -> u64 {
+        std::mem::take(&mut self.spent)
+    }
+
+    /// The steps that the line took which is judged next.
+    #[inline]
+    pub(super) fn spend(&mut self, steps: u64) {
+        self.spent += steps;
+    }
+
     /// A line did not verify.
     pub(super) fn waste(&mut self) {
         self.wasted += std::mem::take(&mut self.spent);

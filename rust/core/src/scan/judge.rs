@@ -6,7 +6,7 @@ use super::entry_keys::KeyAt;
 use super::walk::Scanner;
 use super::{Mode, record, why};
 use crate::canon::without_tally;
-use crate::hash::{self, Digest, LinePair, Mac, Text, first16, hmac, leaf};
+use crate::hash::{self, Digest, LinePair, Mac, Many, Text, first16, hmac, leaf};
 use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
 use crate::statement::{Body, Statement, control_text, control_text_open};
 use crate::summary::{EpochId, Kind, LogNumber, Pending, Roots, Why};
@@ -36,12 +36,29 @@ pub(super) fn control(text: Text<'_>) -> Option<&[u8]> {
 }
 
 /// An entry by the looks of it, with all that hashing it takes.
+#[derive(Clone, Copy)]
 pub(super) struct Entry<'a> {
     id: EpochId,
     index: u16,
     tag: [u8; 16],
     text: Text<'a>,
-    with_v: bool,
+    pub(super) with_v: bool,
+    /// It has a lane of its own.
+    pub(super) ordinary: bool,
+    /// Steps of the key schedule that its key took.
+    pub(super) cost: u64,
+}
+
+impl Entry<'_> {
+    pub(super) const NONE: Self = Self {
+        id: (0, 0, 0),
+        index: 0,
+        tag: [0; 16],
+        text: Text::Whole(&[]),
+        with_v: false,
+        ordinary: false,
+        cost: 0,
+    };
 }
 
 impl Scanner<'_> {
@@ -55,14 +72,14 @@ impl Scanner<'_> {
         let with_v = self.keys.log(number).secret.is_some();
         let rewritten = !with_v && matches!((text, self.mode), (Text::Open(_), Mode::Canonical(_)));
         let plain = sealed.m.start() == 0 && self.wanted(id) && control(text).is_none() && !rewritten;
-        plain.then_some(Entry { id, index: seal.at.index, tag, text, with_v })
+        plain.then_some(Entry { id, index: seal.at.index, tag, text, with_v, ordinary: false, cost: 0 })
     }
 
     /// The leaves of two entries, hashed side by side; the leaf is missing where the tag does not match.
     ///
     /// `None` if they cannot be judged together.
     #[inline]
-    pub(super) fn leaves(&mut self, [a, b]: [&Entry<'_>; 2]) -> Option<[Option<Digest>; 2]> {
+    pub(super) fn leaves(&mut self, [a, b]: [&mut Entry<'_>; 2]) -> Option<[Option<Digest>; 2]> {
         if a.with_v != b.with_v {
             return None;
         }
@@ -71,17 +88,41 @@ impl Scanner<'_> {
             let hashes = lines.hash();
             return Some(hash::leaf_pair([&a.tag, &b.tag], &hashes).map(Some));
         }
-        let logs = [a, b].map(|entry| self.keys.log(entry.id.0));
+        let logs = [a.id, b.id].map(|id| self.keys.log(id.0));
         let [at_a, at_b] = self.kept.find_both(logs, [a.id, b.id])?;
         if !self.kept.affords(at_a, a.index) || !self.kept.affords(at_b, b.index) {
             return None;
         }
-        let macs = [Mac::new(self.kept.key(at_a, a.index)), Mac::new(self.kept.key(at_b, b.index))];
+        let mac_a = Mac::new(self.kept.key(at_a, a.index));
+        a.cost += self.kept.take_spent();
+        let mac_b = Mac::new(self.kept.key(at_b, b.index));
+        b.cost += self.kept.take_spent();
         let hashes = lines.hash();
-        let tags = Mac::tag_pair([&macs[0], &macs[1]], &hashes);
+        let tags = Mac::tag_pair([&mac_a, &mac_b], &hashes);
         let leaf_a = self.kept.leaf(at_a, a.index, &a.tag, &hashes[0]);
         let leaf_b = self.kept.leaf(at_b, b.index, &b.tag, &hashes[1]);
         Some([(tags[0] == a.tag).then_some(leaf_a), (tags[1] == b.tag).then_some(leaf_b)])
+    }
+
+    /// Puts an entry in a lane, with its key; `false` if that cannot be had.
+    #[inline]
+    pub(super) fn lay<'a>(&mut self, many: &mut Many<'a>, lane: usize, entry: &mut Entry<'a>) -> bool {
+        if entry.with_v {
+            let found = self.kept.find(self.keys.log(entry.id.0), entry.id);
+            let known = match found {
+                KeyAt::Epoch(slot) if self.kept.affords(slot, entry.index) => {
+                    many.key(lane, self.kept.key(slot, entry.index));
+                    true
+                }
+                _ => false,
+            };
+            entry.cost = self.kept.take_spent();
+            if !known {
+                return false;
+            }
+        }
+        many.lay(lane, 2, entry.text, &entry.tag);
+        true
     }
 
     /// Takes in an entry whose leaf [`leaves`](Self::leaves) gave.

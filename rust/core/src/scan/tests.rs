@@ -1,4 +1,4 @@
-//! Lines judged in pairs give what they give one by one.
+//! Lines judged side by side give what they give one by one.
 
 use std::collections::BTreeSet;
 
@@ -29,14 +29,30 @@ fn setup(log: u8) -> Setup {
     setup
 }
 
-/// The lines of a chain of one log, epochs of five lines.
-fn sealed(log: u8, noise: &mut Noise) -> Vec<Vec<u8>> {
+/// What a corpus is like.
+struct Sort {
+    logs: u8,
+    lines: usize,
+    epoch_lines: u32,
+    /// Most lines of one log in a row.
+    run: usize,
+    /// Ten of so many lines are damaged.
+    of: usize,
+}
+
+/// Much of everything on little room, and long stretches in which little is out of the ordinary.
+const LIVELY: Sort = Sort { logs: 3, lines: 100, epoch_lines: 5, run: 6, of: 40 };
+const CALM: Sort = Sort { logs: 2, lines: 400, epoch_lines: 150, run: 60, of: 800 };
+
+/// The lines of a chain of one log.
+fn sealed(log: u8, sort: &Sort, noise: &mut Noise) -> Vec<Vec<u8>> {
     let setup = setup(log);
     let Ok(Opened { mut sealer, .. }) = setup.state.open_chain(&setup.head, TIME) else { panic!() };
-    assert_eq!(sealer.set_epoch_lines(5), Ok(()));
+    assert_eq!(sealer.set_epoch_lines(sort.epoch_lines), Ok(()));
     let mut out = Vec::new();
-    for i in 0..100 {
-        let pad = "x".repeat(noise.below(150));
+    for i in 0..sort.lines {
+        let longest = if noise.below(20) == 0 { 2000 } else { 150 };
+        let pad = "x".repeat(noise.below(longest));
         let line = if noise.below(2) == 0 {
             format!("n={i} {pad}")
         } else {
@@ -48,19 +64,20 @@ fn sealed(log: u8, noise: &mut Noise) -> Vec<Vec<u8>> {
     out.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
 }
 
-/// Lines of three logs, merged, with all that may happen to them.
-fn corpus(noise: &mut Noise) -> Vec<u8> {
-    let mut logs: Vec<_> = (1..=3).map(|log| sealed(log, noise).into_iter().peekable()).collect();
+/// Lines of some logs, merged, with all that may happen to them.
+fn corpus(sort: &Sort, noise: &mut Noise) -> Vec<u8> {
+    let mut logs: Vec<_> =
+        (1..=sort.logs).map(|log| sealed(log, sort, noise).into_iter().peekable()).collect();
     let mut lines: Vec<Vec<u8>> = Vec::new();
     while logs.iter_mut().any(|log| log.peek().is_some()) {
-        let from = noise.below(3);
-        let run = 1 + noise.below(6);
+        let from = noise.below(logs.len());
+        let run = 1 + noise.below(sort.run);
         lines.extend(logs[from].by_ref().take(run));
     }
     let mut data = Vec::new();
     for at in 0..lines.len() {
         let mut line = lines[at].clone();
-        match noise.below(40) {
+        match noise.below(sort.of) {
             0 => continue,
             1 => data.extend_from_slice(b"no seal\n"),
             2 => data.extend_from_slice(b"\r\n"),
@@ -101,20 +118,24 @@ fn keys(publics: &[PublicKey], with_v: u8) -> Keys {
 }
 
 #[test]
-fn lines_judged_in_pairs_give_what_they_give_one_by_one() {
+fn lines_judged_side_by_side_give_what_they_give_one_by_one() {
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     let some: BTreeSet<EpochId> = (0..14).flat_map(|epoch| [(0, 1, epoch), (1, 1, epoch)]).collect();
     let publics = [1, 2].map(|log| setup(log).key.public.clone());
     for round in 0..20 {
-        let data = corpus(&mut noise);
+        let data = corpus(if round % 2 == 0 { &LIVELY } else { &CALM }, &mut noise);
         let input = Input { data: &data, file: 3, chunk: 5, offset: 70, cut: round % 4 == 0 };
         for with_v in 0..4 {
             for mode in [Mode::All, Mode::Canonical(some.clone()), Mode::Detail(some.clone())] {
-                let [one, two] = [keys(&publics, with_v), keys(&publics, with_v)];
-                let pairs = Scanner::new(&one, &mode).run(&input);
+                let [one, two, three] = [(); 3].map(|()| keys(&publics, with_v));
+                let many = Scanner::new(&three, &mode).run(&input);
+                let pairs = Scanner::new(&one, &mode).run_in_pairs(&input);
                 let single = Scanner::new(&two, &mode).run_one_by_one(&input);
-                assert_eq!(format!("{pairs:#?}"), format!("{single:#?}"));
+                let expected = format!("{single:#?}");
+                assert_eq!(format!("{pairs:#?}"), expected);
+                assert_eq!(format!("{many:#?}"), expected);
                 assert_eq!(one.logs()[0].known_roots(), two.logs()[0].known_roots());
+                assert_eq!(three.logs()[0].known_roots(), two.logs()[0].known_roots());
                 if round == 0 && matches!(mode, Mode::All) {
                     assert!(pairs.logs[&0].counts.sealed > 50 && pairs.events.len() > 20);
                 }

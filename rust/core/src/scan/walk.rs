@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::entry_keys::Kept;
+use super::judge::Entry;
 use super::{Input, Keys, Mode};
 use crate::epoch::Place;
-use crate::hash::Digest;
+use crate::hash::{Digest, Many};
+use crate::lanes::wide::{LANES, Wide};
 use crate::line::{self, Position, Read};
 use crate::statement::CertCache;
 use crate::summary::{
@@ -16,6 +18,12 @@ use crate::summary::{
 fn most_told(kind: Kind) -> usize {
     if matches!(kind, Kind::Reserialized | Kind::Narrowed) { 1 } else { 1000 }
 }
+
+/// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
+const BATCH: usize = 2 * LANES;
+
+/// With fewer ordinary entries in a batch, lanes without one would cost more than the others gain.
+const FEWEST: usize = 9;
 
 /// A line that was read.
 struct Line<'a> {
@@ -92,7 +100,74 @@ impl<'k> Scanner<'k> {
         }
     }
 
-    pub(super) fn run(mut self, input: &Input<'_>) -> Summary {
+    pub(super) fn run(self, input: &Input<'_>) -> Summary {
+        match Wide::here() {
+            Some(wide) => self.run_many(wide, input),
+            None => self.run_in_pairs(input),
+        }
+    }
+
+    /// Takes ordinary entries by sixteen.
+    fn run_many(mut self, wide: Wide, input: &Input<'_>) -> Summary {
+        let (mut lines, mut many, mut with_v) = (self.begin(input), Many::new(), false);
+        let mut batch = [const { Line::NONE }; BATCH];
+        let mut entries = [const { Entry::NONE }; BATCH];
+        let (mut count, mut taken) = (0, 0);
+        while lines.next(&mut batch[count]) {
+            let (line, place) = (&batch[count], &mut entries[count]);
+            *place = Entry::NONE;
+            if let Some(entry) = self.entry(line.bytes, &line.read) {
+                *place = entry;
+                place.ordinary = (taken == 0 || entry.with_v == with_v) && self.lay(&mut many, taken, place);
+                if place.ordinary {
+                    with_v = entry.with_v;
+                    taken += 1;
+                }
+            }
+            count += 1;
+            if taken == LANES || count == BATCH {
+                self.batch(wide, &many, &batch[..count], &entries[..count]);
+                (count, taken) = (0, 0);
+            }
+        }
+        self.batch(wide, &many, &batch[..count], &entries[..count]);
+        self.finish(input)
+    }
+
+    /// Hashes the ordinary entries of a batch side by side, then takes in one line after the other.
+    fn batch(&mut self, wide: Wide, many: &Many<'_>, lines: &[Line<'_>], entries: &[Entry<'_>]) {
+        let mut ordinary = entries.iter().filter(|entry| entry.ordinary);
+        let (taken, with_v) = (ordinary.clone().count(), ordinary.next().is_some_and(|entry| entry.with_v));
+        if taken < FEWEST {
+            return self.few(lines, entries);
+        }
+        let hashes = many.hashes(wide, taken);
+        let good = if with_v { many.authentic(wide, &hashes) } else { [true; LANES] };
+        let mut leaves = many.leaves(wide, &hashes).into_iter().zip(good);
+        for (line, entry) in lines.iter().zip(entries) {
+            let leaf = if entry.ordinary { leaves.next() } else { None };
+            self.take_in(line, entry, leaf.and_then(|(leaf, good)| good.then_some(leaf)));
+        }
+    }
+
+    /// Takes in lines two by two where both are ordinary entries.
+    fn few(&mut self, mut lines: &[Line<'_>], mut entries: &[Entry<'_>]) {
+        while let ([one, rest @ ..], [a, others @ ..]) = (lines, entries) {
+            (lines, entries) = (rest, others);
+            if let ([two, rest @ ..], [b, others @ ..]) = (lines, entries)
+                && a.ordinary
+                && b.ordinary
+                && self.both([one, two], [&mut { *a }, &mut { *b }])
+            {
+                (lines, entries) = (rest, others);
+            } else {
+                self.take_in(one, a, None);
+            }
+        }
+    }
+
+    /// Takes ordinary entries two by two.
+    pub(super) fn run_in_pairs(mut self, input: &Input<'_>) -> Summary {
         let (mut lines, mut one, mut two) = (self.begin(input), Line::NONE, Line::NONE);
         let mut more = lines.next(&mut one);
         while more {
@@ -141,19 +216,32 @@ impl<'k> Scanner<'k> {
     /// Hashes two ordinary entries side by side, then takes in one after the other; `false` if they are not.
     #[inline]
     fn pair(&mut self, one: &Line<'_>, two: &Line<'_>) -> bool {
-        let Some(a) = self.entry(one.bytes, &one.read) else { return false };
-        let Some(b) = self.entry(two.bytes, &two.read) else { return false };
-        let Some(leaves) = self.leaves([&a, &b]) else { return false };
-        for (line, entry, leaf) in [(one, a, leaves[0]), (two, b, leaves[1])] {
-            if let Some(leaf) = leaf {
-                self.chunk.counted += 1;
-                self.take_entry(&entry, leaf);
-                self.step(line);
-            } else {
-                self.alone(line);
-            }
+        let Some(mut a) = self.entry(one.bytes, &one.read) else { return false };
+        let Some(mut b) = self.entry(two.bytes, &two.read) else { return false };
+        self.both([one, two], [&mut a, &mut b])
+    }
+
+    /// The same for two that are.
+    #[inline]
+    fn both(&mut self, lines: [&Line<'_>; 2], [a, b]: [&mut Entry<'_>; 2]) -> bool {
+        let Some(leaves) = self.leaves([a, b]) else { return false };
+        for (i, entry) in [a, b].into_iter().enumerate() {
+            self.take_in(lines[i], entry, leaves[i]);
         }
         true
+    }
+
+    /// Takes in an entry whose leaf was hashed; without one, the line is judged alone.
+    #[inline]
+    fn take_in(&mut self, line: &Line<'_>, entry: &Entry<'_>, leaf: Option<Digest>) {
+        self.kept.spend(entry.cost);
+        if let Some(leaf) = leaf {
+            self.chunk.counted += 1;
+            self.take_entry(entry, leaf);
+            self.step(line);
+        } else {
+            self.alone(line);
+        }
     }
 
     fn alone(&mut self, line: &Line<'_>) {

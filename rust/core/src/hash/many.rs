@@ -1,0 +1,206 @@
+//! Sixteen lines at a time: what they need is laid out word by word, a lane for each line.
+//!
+//! A digest is then the first half of a block as it stands, without a detour through bytes.
+
+use sha2::block_api::compress256;
+
+use super::lines::{LineBlocks, Text};
+use super::{Digest, INNER, IV, OUTER, wipe};
+use crate::lanes::wide::{LANES, Row, Wide};
+
+/// All lanes.
+const ALL: u16 = u16::MAX;
+
+/// With fewer lines that still have blocks, the others' lanes are wasted on them.
+const FEWEST: u32 = 8;
+
+/// Sixteen lines, and for each the tag that stands in it and the key that it should be under.
+///
+/// Keys are wiped when it goes; until then another line's are written over them.
+pub(crate) struct Many<'a> {
+    lines: [LineBlocks<'a>; LANES],
+    /// Word by word.
+    tags: [Row; 4],
+    /// Each in the first half of a block, zeros behind it.
+    keys: [[u8; 64]; LANES],
+}
+
+fn start() -> [Row; 8] {
+    IV.map(|word| [word; LANES])
+}
+
+/// A block whose words behind the given ones are padding, for a message of some bytes.
+fn padded<const N: usize>(words: &[Row; N], bytes: u32) -> [Row; 16] {
+    let mut block = [[0; LANES]; 16];
+    block[..N].copy_from_slice(words);
+    block[N] = [0x8000_0000; LANES];
+    block[15] = [8 * bytes; LANES];
+    block
+}
+
+/// The words of a message that is a byte and then these words; the last one's last byte is not in them.
+fn behind(byte: u32, words: &[Row], out: &mut [Row]) {
+    let mut before = &[byte; LANES];
+    for (word, place) in words.iter().zip(out) {
+        for lane in 0..LANES {
+            place[lane] = before[lane] << 24 | word[lane] >> 8;
+        }
+        before = word;
+    }
+}
+
+impl<'a> Many<'a> {
+    /// No lines yet.
+    pub(crate) fn new() -> Self {
+        let lines = [const { LineBlocks::EMPTY }; LANES];
+        Self { lines, tags: [[0; LANES]; 4], keys: [[0; 64]; LANES] }
+    }
+
+    /// Lays out a line in its lane.
+    #[inline]
+    pub(crate) fn lay(&mut self, lane: usize, prefix: u8, text: Text<'a>, tag: &[u8; 16]) {
+        self.lines[lane] = LineBlocks::EMPTY;
+        self.lines[lane].lay(prefix, text);
+        for (row, word) in self.tags.iter_mut().zip(tag.as_chunks::<4>().0) {
+            row[lane] = u32::from_be_bytes(*word);
+        }
+    }
+
+    /// The key for the line in a lane.
+    #[inline]
+    pub(crate) fn key(&mut self, lane: usize, key: &[u8; 32]) {
+        self.keys[lane][..32].copy_from_slice(key);
+    }
+
+    /// The hashes of the lines in the first lanes, word by word.
+    pub(crate) fn hashes(&self, wide: Wide, lanes: usize) -> [Row; 8] {
+        let mut counts = [0; LANES];
+        for (count, line) in counts.iter_mut().zip(&self.lines[..lanes]) {
+            *count = line.count();
+        }
+        let (mut states, mut rows, mut at) = (start(), [[0; LANES]; 16], 0);
+        loop {
+            let lanes = (0..LANES).fold(0, |lanes, i| lanes | u16::from(counts[i] > at) << i);
+            if lanes.count_ones() < FEWEST {
+                break;
+            }
+            wide.words(&std::array::from_fn(|i| self.lines[i].block(at)), &mut rows);
+            wide.compress(&mut states, &rows, lanes);
+            at += 1;
+        }
+        for (lane, blocks) in self.lines.iter().enumerate().filter(|(lane, _)| counts[*lane] > at) {
+            let mut state = states.map(|row| row[lane]);
+            for at in at..counts[lane] {
+                compress256(&mut state, std::slice::from_ref(blocks.block(at)));
+            }
+            for (row, word) in states.iter_mut().zip(state) {
+                row[lane] = word;
+            }
+        }
+        states
+    }
+
+    /// Which lines with these hashes have the tag that they should have?
+    pub(crate) fn authentic(&self, wide: Wide, hashes: &[Row; 8]) -> [bool; LANES] {
+        let (mut inner, mut outer, mut rows) = (start(), start(), [[0; LANES]; 16]);
+        wide.words(&self.keys.each_ref(), &mut rows);
+        for (state, pad) in [(&mut inner, INNER), (&mut outer, INNER ^ OUTER)] {
+            let pad = u32::from_be_bytes([pad; 4]);
+            rows.as_flattened_mut().iter_mut().for_each(|word| *word ^= pad);
+            wide.compress(state, &rows, ALL);
+        }
+        wipe(rows.as_flattened_mut());
+        wide.compress(&mut inner, &padded(hashes, 64 + 32), ALL);
+        wide.compress(&mut outer, &padded(&inner, 64 + 32), ALL);
+        let same = std::array::from_fn(|lane| (0..4).all(|i| outer[i][lane] == self.tags[i][lane]));
+        wipe(inner.as_flattened_mut());
+        wipe(outer.as_flattened_mut());
+        same
+    }
+
+    /// The leaves of the lines with these hashes.
+    pub(crate) fn leaves(&self, wide: Wide, hashes: &[Row; 8]) -> [Digest; LANES] {
+        let (mut states, mut words, mut digests) = (start(), [[0; LANES]; 13], [[0; 32]; LANES]);
+        words[..4].copy_from_slice(&self.tags);
+        words[4..12].copy_from_slice(hashes);
+        words[12] = [0x8000_0000; LANES];
+        let mut block = [[0; LANES]; 16];
+        behind(0, &words, &mut block);
+        block[15] = [392; LANES];
+        wide.compress(&mut states, &block, ALL);
+        wide.digests(&states, &mut digests);
+        digests
+    }
+}
+
+impl Drop for Many<'_> {
+    fn drop(&mut self) {
+        wipe(self.keys.as_flattened_mut());
+    }
+}
+
+/// Sixteen inner nodes that stand next to each other.
+pub(crate) fn nodes(wide: Wide, children: &[Digest; 2 * LANES]) -> [Digest; LANES] {
+    let (mut states, mut words, mut digests) = (start(), [[0; LANES]; 16], [[0; 32]; LANES]);
+    let (pairs, _) = children.as_flattened().as_chunks::<64>();
+    wide.words(&std::array::from_fn(|i| &pairs[i]), &mut words);
+    let mut block = [[0; LANES]; 16];
+    behind(1, &words, &mut block);
+    wide.compress(&mut states, &block, ALL);
+    block = [[0; LANES]; 16];
+    behind(0, &[[0x8000_0000; LANES]], &mut block);
+    for (word, last) in block[0].iter_mut().zip(words[15]) {
+        *word |= last << 24;
+    }
+    block[15] = [520; LANES];
+    wide.compress(&mut states, &block, ALL);
+    wide.digests(&states, &mut digests);
+    digests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::{leaf, node, sha256, tag};
+
+    #[test]
+    fn sixteen_lines_of_any_lengths_give_what_each_gives_alone() {
+        let Some(wide) = Wide::here() else { return };
+        let data: Vec<u8> = (0..3000u32).map(|i| (i * 11 % 251) as u8).collect();
+        let mut many = Many::new();
+        for round in 0..300 {
+            // Lengths close to each other, far from each other, and around the block edges.
+            let texts: [Text<'_>; LANES] = std::array::from_fn(|i| {
+                let length = [round + i, (round * 7 + i * 731) % 3000, 48 + (round + i) % 32][round % 3];
+                if (round + i).is_multiple_of(2) {
+                    Text::Whole(&data[..length])
+                } else {
+                    Text::Open(&data[..length])
+                }
+            });
+            let prefix = if round % 5 == 0 { 3 } else { 2 };
+            let hashes = texts.map(|text| text.hash(prefix));
+            let keys = hashes.map(|hash| sha256(&[b"key", &hash]));
+            let mut tags: [[u8; 16]; LANES] = std::array::from_fn(|i| tag(&keys[i], &hashes[i]));
+            let altered = round % LANES;
+            tags[altered][round % 16] ^= 1;
+            for i in 0..LANES {
+                many.lay(i, prefix, texts[i], &tags[i]);
+                many.key(i, &keys[i]);
+            }
+            let rows = many.hashes(wide, LANES);
+            assert_eq!(many.authentic(wide, &rows), std::array::from_fn(|i| i != altered));
+            assert_eq!(many.leaves(wide, &rows), std::array::from_fn(|i| leaf(&tags[i], &hashes[i])));
+        }
+    }
+
+    #[test]
+    fn sixteen_nodes_are_what_each_is_alone() {
+        let Some(wide) = Wide::here() else { return };
+        let children: [Digest; 2 * LANES] = std::array::from_fn(|i| sha256(&[&i.to_be_bytes()]));
+        assert_eq!(
+            nodes(wide, &children),
+            std::array::from_fn(|i| node(&children[2 * i], &children[2 * i + 1]))
+        );
+    }
+}
