@@ -64,6 +64,21 @@ def test_with_the_public_file_the_newest_generation_verifies_alone(long_log: Pat
     assert report.verdict is Verdict.INCOMPLETE
 
 
+def test_a_broken_line_behind_statements_that_cannot_be_proved_is_told(tmp_path: Path) -> None:
+    # A chain of which every line is a statement that waits for an older opening: nothing of it is present.
+    setup = _core.setup("app", (bytes(range(32)), bytes(range(32, 64))))
+    state, head, sealed = setup.state(), bytes(setup.head()), b""
+    for _ in range(257):
+        sealer = state.open_chain(head, TIME)
+        sealed = sealer.close(TIME)
+        head = bytes(sealer.head() or b"")
+    (tmp_path / "tail.log").write_bytes(sealed + b"junk")
+    (tmp_path / "app.pub").write_text(setup.public_key + "\n")
+    report = tallystick.verify([tmp_path / "tail.log"], public=[tmp_path / "app.pub"])
+    assert report.verdict is Verdict.FAILED
+    assert "unsealed" in {finding.kind for finding in report.findings}
+
+
 def test_a_forged_public_file_is_refused(long_log: Path, tmp_path: Path) -> None:
     text = (long_log / "app.pub").read_text()
     (tmp_path / "forged.pub").write_text(text.replace(" 256 ", " 255 ", 1))

@@ -81,9 +81,9 @@ def _are_torn(
         return False
     if before is not None and not judge.may_be_torn(before[1], at_end=opening is None):
         # The chain before is closed: only the beginnings of other chains may be broken.
-        facts = judge.chains[chain]
-        ended = facts.ending is not None and facts.ending.ending == "ended"
-        whole = facts.ending is not None and facts.last == before[1] and not ended
+        closed = judge.chains.get(chain)  # None: its lines are statements that cannot be proved
+        ending = closed.ending if closed is not None and closed.last == before[1] else None
+        whole = ending is not None and ending.ending != "ended"
         return (
             whole and (after is not None or not ends_in_lf) and _begin_opens(judge, texts, *_gap(judge, chain, opening))
         )
