@@ -20,7 +20,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, reason
 
 __all__ = [
     "create_file",
@@ -74,7 +74,7 @@ def telling(error: type[TallystickError], base: str) -> Iterator[None]:
         where = os.path.join(base, problem.name)
         raise error(f"{where} {problem.what}; {problem.advice.format(shlex.quote(where))}") from None
     except OSError as problem:
-        what = (problem.strerror or str(problem)).lower()
+        what = reason(problem)
         advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
         where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
         raise error(f"{where}: {what}; {advice}") from problem

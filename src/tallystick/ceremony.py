@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from tallystick import _core, _private, keystore
 from tallystick import custody as custodies
 from tallystick._fork import KEYS_ON_THEIR_WAY
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, reason
 
 __all__ = ["CONTEXT", "Created", "create"]
 
@@ -90,8 +90,7 @@ def create(
             target.remove(name)
             if isinstance(error, OSError):
                 raise KeyStoreError(
-                    f"the verification key could not be written: {(error.strerror or str(error)).lower()}; "
-                    f"log {name} was not set up"
+                    f"the verification key could not be written: {reason(error)}; log {name} was not set up"
                 ) from error
             raise
     return Created(name, setup.log_id, setup.public_key, target.url, keeper.url)

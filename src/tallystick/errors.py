@@ -12,6 +12,7 @@ __all__ = [
     "ReportError",
     "SealError",
     "TallystickError",
+    "reason",
 ]
 
 
@@ -37,6 +38,15 @@ class FormatError(TallystickError):
         """Return the message, led by the place where it was found."""
         place = [str(part) for part in (self.path, self.line) if part is not None]
         return ": ".join([":".join(place), self.args[0]] if place else [self.args[0]])
+
+
+def reason(error: OSError) -> str:
+    """Return what the operating system said, in the form of our messages.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "audit.log"))
+    'no such file or directory'
+    """
+    return (error.strerror or str(error)).lower()
 
 
 class KeyStoreError(TallystickError):

@@ -26,7 +26,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from tallystick import _private
-from tallystick.errors import SealError
+from tallystick.errors import SealError, reason
 
 __all__ = ["FileSink", "Sink", "StreamSink", "open_sink"]
 
@@ -89,7 +89,7 @@ class _Descriptor:
             return
         except OSError as error:
             self._kept = bytes(rest)
-            raise SealError(f"{self.name}: {_told(error)}; {_advice(error)}") from error
+            raise SealError(f"{self.name}: {reason(error)}; {_advice(error)}") from error
         self._kept = b""
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class FileSink(_Descriptor):
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            raise SealError(f"{self.name}: {_told(error)}; the lines may not be on the disk") from error
+            raise SealError(f"{self.name}: {reason(error)}; the lines may not be on the disk") from error
 
     drain = sync
 
@@ -195,7 +195,7 @@ def _open(path: str) -> int:
             _private.sync_directory(os.path.dirname(path) or ".")
         return fd
     except OSError as error:
-        raise SealError(f"{path}: {_told(error)}; {_advice(error)}") from error
+        raise SealError(f"{path}: {reason(error)}; {_advice(error)}") from error
 
 
 def _copy(fd: int, name: str) -> int:
@@ -205,11 +205,7 @@ def _copy(fd: int, name: str) -> int:
             return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         return os.dup(fd)
     except OSError as error:
-        raise SealError(f"{name}: {_told(error)}; {_advice(error)}") from error
-
-
-def _told(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+        raise SealError(f"{name}: {reason(error)}; {_advice(error)}") from error
 
 
 def _advice(error: OSError) -> str:

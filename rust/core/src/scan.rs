@@ -166,7 +166,7 @@ fn why(fault: Fault) -> Why {
 }
 
 /// The record of a statement that holds; an open's prev is checked where the key allows it.
-pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place, proved: bool) -> Record {
+pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place) -> Record {
     let proof = match (statement.body, &log.secret) {
         (Body::Open { prev }, Some(key)) => {
             Head::at(log.id, prev.mark, key).map(|head| head.proof(statement.chain) == prev.proof)
@@ -180,7 +180,6 @@ pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place, pro
         body: statement.body,
         place,
         proof,
-        proved,
     }
 }
 

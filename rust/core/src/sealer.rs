@@ -151,12 +151,6 @@ impl Sealer {
         self.closed
     }
 
-    /// Lines of the running epoch so far.
-    #[must_use]
-    pub fn lines_in_epoch(&self) -> u32 {
-        self.index
-    }
-
     /// The position of the next line; after `closed`, the one behind the last.
     #[must_use]
     pub fn position(&self) -> Position {

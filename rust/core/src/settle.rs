@@ -24,7 +24,7 @@ impl Summary {
                 let at = pending.at;
                 match verdict {
                     Some(Ok(roots)) => {
-                        log.control(record(keys, &statement, pending.place, true), roots, &pending);
+                        log.control(record(keys, &statement, pending.place), roots, &pending);
                     }
                     Some(Err(why)) => {
                         let kind = Kind::BadStatement(if with_v { why } else { Why::NoOpen });
@@ -37,7 +37,7 @@ impl Summary {
                         self.events.push(event(Kind::OlderOpenLacking, number, &pending));
                         if with_v {
                             let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
-                            log.control(record(keys, &statement, pending.place, false), roots, &pending);
+                            log.control(record(keys, &statement, pending.place), roots, &pending);
                         } else {
                             log.epoch(at.chain, at.epoch).claim(at.index);
                         }

@@ -105,8 +105,6 @@ pub struct Record {
     pub place: Place,
     /// An open's proof of its prev: right, wrong, or `None` where the key cannot tell.
     pub proof: Option<bool>,
-    /// Was it checked against its chain root? (With V the tag alone tells control lines.)
-    pub proved: bool,
 }
 
 /// What a cert says.
@@ -273,8 +271,6 @@ pub struct Chunk {
     pub first: Neighbour,
     /// The last one.
     pub last: Neighbour,
-    /// Line in the chunk, offset and beginning of a last line without line end that is no sealed line.
-    pub fragment: Option<(u32, Vec<u8>)>,
 }
 
 /// One line of an epoch that is looked at line by line.

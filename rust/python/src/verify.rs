@@ -184,7 +184,6 @@ pub struct Statement {
     hash: Py<PyBytes>,
     time: u64,
     place: Place,
-    proved: bool,
     /// An open's prev: position, hash, and whether its proof is right (`None`: cannot be told).
     prev: Option<(At, Py<PyBytes>, Option<bool>)>,
     /// `continues`, `closed`, `ended`; `None` for an open.
@@ -203,7 +202,6 @@ fn statement(py: Python<'_>, record: &Record) -> Statement {
         hash: py_bytes(py, &record.hash).unbind(),
         time: record.time,
         place: record.place.into(),
-        proved: record.proved,
         prev,
         ending,
     }
@@ -264,8 +262,6 @@ pub struct Chunk {
     edges: Vec<(u32, At, Place, At)>,
     first: Option<(u32, At)>,
     last: Option<(u32, At)>,
-    /// Line and beginning of a broken last line without a line end.
-    fragment: Option<(u32, Py<PyBytes>)>,
 }
 
 /// What a scan of some bytes found, or of many.
@@ -350,7 +346,7 @@ impl Summary {
     }
 
     /// Chunks, by file and number.
-    fn chunks(&self, py: Python<'_>) -> Vec<Chunk> {
+    fn chunks(&self) -> Vec<Chunk> {
         let chunk = |(id, c): (&(u32, u32), &summary::Chunk)| Chunk {
             file: id.0,
             chunk: id.1,
@@ -360,7 +356,6 @@ impl Summary {
             edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
             first: neighbour(c.first),
             last: neighbour(c.last),
-            fragment: c.fragment.as_ref().map(|(line, text)| (*line, py_bytes(py, text).unbind())),
         };
         self.0.chunks.iter().map(chunk).collect()
     }

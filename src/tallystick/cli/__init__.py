@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from tallystick.cli.output import complain
-from tallystick.errors import FormatError, TallystickError
+from tallystick.errors import FormatError, TallystickError, reason
 
 __all__ = ["main"]
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = 4
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        complain(f"{where}{(error.strerror or str(error)).lower()}")
+        complain(f"{where}{reason(error)}")
         status = 4
     if status == 4:
         # What is left in the buffer cannot be written either; do not try again on the way out.

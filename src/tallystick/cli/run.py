@@ -13,6 +13,7 @@ import click
 
 from tallystick.cli.options import name_argument, sealing_options
 from tallystick.cli.output import complain
+from tallystick.errors import reason
 
 _EPILOG = """Example:
 
@@ -39,7 +40,7 @@ def command(name: str, output: str | None, arguments: Sequence[str], **options: 
         try:
             child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
-            complain(f"{arguments[0]}: {(error.strerror or str(error)).lower()}")
+            complain(f"{arguments[0]}: {reason(error)}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
         signals.pass_on(child)
         _copy(child, log)

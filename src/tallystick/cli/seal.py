@@ -12,7 +12,7 @@ import click
 
 from tallystick.cli.options import name_argument, sealing_options
 from tallystick.cli.output import complain
-from tallystick.errors import SealError
+from tallystick.errors import SealError, reason
 
 _EPILOG = """Example:
 
@@ -78,8 +78,7 @@ def _read(path: str | int, leaving: _Leaving) -> Iterator[bytes]:
             if fd != path:
                 os.close(fd)
     except OSError as error:
-        told = (error.strerror or str(error)).lower()
-        raise SealError(f"{_called(path)}: {told}; lines before it are sealed") from error
+        raise SealError(f"{_called(path)}: {reason(error)}; lines before it are sealed") from error
 
 
 def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:

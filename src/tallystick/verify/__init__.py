@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from tallystick import _core, keystore
-from tallystick.errors import FormatError, KeyStoreError, ReportError
+from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
 from tallystick.verify.engine import scan_all
 from tallystick.verify.findings import judge
 from tallystick.verify.inputs import open_inputs
@@ -119,13 +119,13 @@ def _with_file(path: str, read: Callable[[int], int]) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ReportError(f"{path}: {(error.strerror or str(error)).lower()}; check the name of the key") from error
+        raise ReportError(f"{path}: {reason(error)}; check the name of the key") from error
     try:
         read(fd)
     except FormatError as error:
         raise FormatError(str(error), path=path) from None
     except OSError as error:
-        raise ReportError(f"{path}: {(error.strerror or str(error)).lower()}; name a key file") from error
+        raise ReportError(f"{path}: {reason(error)}; name a key file") from error
     finally:
         os.close(fd)
 
@@ -181,4 +181,4 @@ def _read_head(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096)
     except OSError as error:
-        raise ReportError(f"{path}: {(error.strerror or str(error)).lower()}; check the name of the head") from error
+        raise ReportError(f"{path}: {reason(error)}; check the name of the head") from error

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tallystick.errors import ReportError
+from tallystick.errors import ReportError, reason
 
 __all__ = ["Chunk", "Input"]
 
@@ -45,7 +45,7 @@ class Input:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as error:
-            raise ReportError(f"{path}: {_told(error)}; {_advice(error)}") from error
+            raise ReportError(f"{path}: {reason(error)}; {_advice(error)}") from error
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
@@ -100,7 +100,7 @@ class Input:
             while data and len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
                 data += more
         except OSError as error:
-            raise ReportError(f"{self.path}: {_told(error)} at byte {offset}") from error
+            raise ReportError(f"{self.path}: {reason(error)} at byte {offset}") from error
         return data
 
 
@@ -127,10 +127,6 @@ def open_inputs(paths: Iterable[str]) -> list[Input]:
     if not inputs:
         raise ReportError("there is nothing to verify; name at least one file")
     return inputs
-
-
-def _told(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _advice(error: OSError) -> str:

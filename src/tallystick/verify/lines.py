@@ -15,8 +15,9 @@ Intervals = dict[tuple[int, int], list[tuple[At, At]]]
 
 def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Demand) -> Iterator[Finding]:
     """Positions that were seen more than once."""
+    logs = source.keys.logs()
     for double in doubles:
-        name, _, with_v, *_ = source.keys.logs()[double.log]
+        name, _, with_v, *_ = logs[double.log]
         path, line = source.line(double.place)
         start, to = dotted(double.start), dotted(double.to) if double.to != double.start else None
         if double.fork and (double.proven or with_v):

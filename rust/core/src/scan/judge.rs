@@ -259,7 +259,7 @@ impl Scanner<'_> {
     fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = record(self.keys.log(number), statement, self.place, true);
+        let record = record(self.keys.log(number), statement, self.place);
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);

@@ -29,12 +29,10 @@ const FEWEST: usize = 9;
 struct Line<'a> {
     bytes: &'a [u8],
     read: Read,
-    /// The last one, without a line end, and not cut.
-    open: bool,
 }
 
 impl Line<'_> {
-    const NONE: Self = Self { bytes: &[], read: Read::Nothing, open: false };
+    const NONE: Self = Self { bytes: &[], read: Read::Nothing };
 }
 
 /// The lines of an input.
@@ -50,15 +48,14 @@ impl<'a> Lines<'a> {
         if self.rest.is_empty() {
             return false;
         }
-        let (bytes, rest, whole) = match memchr::memchr(b'\n', self.rest) {
-            Some(end) => (&self.rest[..end], &self.rest[end + 1..], true),
-            None => (self.rest, &self.rest[self.rest.len()..], false),
+        let (bytes, rest) = match memchr::memchr(b'\n', self.rest) {
+            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+            None => (self.rest, &self.rest[self.rest.len()..]),
         };
         self.rest = rest;
         let cut = self.cut && rest.is_empty();
         line.bytes = bytes;
         line.read = if cut { Read::Unsealed } else { line::read(bytes) };
-        line.open = !whole && !cut;
         true
     }
 }
@@ -76,7 +73,6 @@ pub(super) struct Scanner<'k> {
     told: BTreeMap<Kind, usize>,
     /// From here on, events wait for the known line behind them.
     waiting: usize,
-    bad_here: bool,
     epoch_at: Option<EpochId>,
     epoch: Epoch,
 }
@@ -94,7 +90,6 @@ impl<'k> Scanner<'k> {
             group: None,
             told: BTreeMap::new(),
             waiting: 0,
-            bad_here: false,
             epoch_at: None,
             epoch: Epoch::default(),
         }
@@ -245,12 +240,7 @@ impl<'k> Scanner<'k> {
     }
 
     fn alone(&mut self, line: &Line<'_>) {
-        self.bad_here = false;
         self.line(line.bytes, line.read);
-        if line.open && self.bad_here {
-            let beginning = &line.bytes[..line.bytes.len().min(256)];
-            self.chunk.fragment = Some((self.place.line, beginning.to_vec()));
-        }
         self.step(line);
     }
 
@@ -374,7 +364,6 @@ impl<'k> Scanner<'k> {
 
     /// Notes a line that is not as it should be, together with like ones right before it.
     pub(super) fn bad(&mut self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) {
-        self.bad_here |= matches!(kind, Kind::Unsealed | Kind::Foreign(_) | Kind::Altered(_));
         let told = match self.mode {
             Mode::All => true,
             Mode::Canonical(_) => matches!(kind, Kind::Altered(_) | Kind::Reserialized),
