@@ -15,10 +15,23 @@ from tallystick.ceremony import Created, create
 from tallystick.errors import TallystickError
 from tallystick.log import Log
 from tallystick.log import open_log as open
-from tallystick.verify import Finding, LogReport, Report, Verdict, Weight, verify
+from tallystick.verify import (
+    ChainReport,
+    EpochReport,
+    ExceptionUse,
+    Finding,
+    LogReport,
+    Report,
+    Verdict,
+    Weight,
+    verify,
+)
 
 __all__ = [
+    "ChainReport",
     "Created",
+    "EpochReport",
+    "ExceptionUse",
     "Finding",
     "Log",
     "LogReport",

@@ -17,13 +17,33 @@ from collections.abc import Callable, Iterable
 
 from tallystick import _core, keystore
 from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
+from tallystick.opening import now
 from tallystick.verify.engine import scan_all
 from tallystick.verify.findings import judge
 from tallystick.verify.inputs import open_inputs
-from tallystick.verify.report import Finding, LogReport, Report, Verdict, Weight
+from tallystick.verify.report import (
+    ChainReport,
+    EpochReport,
+    ExceptionUse,
+    Finding,
+    LogReport,
+    Report,
+    Verdict,
+    Weight,
+)
 from tallystick.verify.source import Demand
 
-__all__ = ["Finding", "LogReport", "Report", "Verdict", "Weight", "verify"]
+__all__ = [
+    "ChainReport",
+    "EpochReport",
+    "ExceptionUse",
+    "Finding",
+    "LogReport",
+    "Report",
+    "Verdict",
+    "Weight",
+    "verify",
+]
 
 ALLOWED = ("duplicate", "open end", "reordered")
 """Kinds of findings that a caller may allow."""
@@ -97,10 +117,13 @@ def verify(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
         tuple(reports),
+        (),
         tuple(one.path for one in inputs),
-        sum(chunk.counted for chunk in chunks),
-        sum(chunk.size for chunk in chunks),
-        time.perf_counter() - began,
+        lines=sum(chunk.counted for chunk in chunks),
+        unsealed=sum(finding.count for finding in findings if finding.kind == "unsealed"),
+        size=sum(chunk.size for chunk in chunks),
+        time=now(),
+        seconds=time.perf_counter() - began,
     )
 
 

@@ -58,12 +58,12 @@ class LogJudge:
             kind,
             weight,
             detail,
-            self.name,
-            path,
-            line,
-            dotted(at) if at else None,
-            dotted(to) if to and to != at else None,
-            count,
+            log=self.name,
+            path=path,
+            line=line,
+            position=dotted(at) if at else None,
+            to=dotted(to) if to and to != at else None,
+            count=count,
         )
 
     def findings(self) -> Iterator[Finding]:
@@ -410,9 +410,11 @@ class LogJudge:
             len(self.chains),
             sum(facts.checkpoints for facts in self.chains.values()),
             sealed,
+            0,
             reserialized,
             redacted,
             0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
+            (),
         )
 
 

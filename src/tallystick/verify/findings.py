@@ -56,4 +56,4 @@ def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
             counts[1] += max(finding.count, 1)
     for (kind, weight, log), (_, more) in told.items():
         if more:
-            yield Finding(kind, weight, "more of this kind, not told one by one", log, count=more)
+            yield Finding(kind, weight, "more of this kind, not told one by one", log=log, count=more)

@@ -31,7 +31,7 @@ def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Dem
             weight = Weight.FAILED if double.one_file and kind not in demand.allow else Weight.NOTE
             where = "in the same file" if double.one_file else "in another file, as copies are"
             detail = f"seen before {where}"
-        yield Finding(kind, weight, detail, name, path, line, start, to, double.count)
+        yield Finding(kind, weight, detail, log=name, path=path, line=line, position=start, to=to, count=double.count)
 
 
 _ALTERED = {
@@ -100,7 +100,7 @@ def line_findings(
         path, line = source.line(event.place)
         at = dotted(event.first) if event.first else None
         to = dotted(event.last) if event.last and event.last != event.first and kind != "reordered" else None
-        yield Finding(kind, weight, detail, name, path, line, at, to, event.count)
+        yield Finding(kind, weight, detail, log=name, path=path, line=line, position=at, to=to, count=event.count)
     yield from _between_chunks(source, judges, intervals, demand)
     yield from _untold(source, known)
 
@@ -118,7 +118,8 @@ def _between_chunks(
             if before is not None and first < before and not _is_double(log, chunk.file, first, intervals):
                 allowed = Weight.NOTE if kind in demand.allow else weight
                 said = detail.format(last=dotted(before))
-                yield Finding(kind, allowed, said, judges[log].name, *source.line(place), dotted(first))
+                path, line = source.line(place)
+                yield Finding(kind, allowed, said, log=judges[log].name, path=path, line=line, position=dotted(first))
 
 
 def _untold(source: Source, known: bool) -> Iterator[Finding]:
@@ -163,4 +164,4 @@ def nothing_verified(source: Source, judges: Sequence[LogJudge]) -> Iterator[Fin
         detail = f"no line of log {judge.name} ({judge.log_id}) is here"
         if foreign and not any(other.chains for other in judges):
             detail += f"; the lines belong to log id {', '.join(foreign[:5])}: is this its key?"
-        yield Finding("nothing verified", Weight.INCOMPLETE, detail, judge.name, count=0)
+        yield Finding("nothing verified", Weight.INCOMPLETE, detail, log=judge.name, count=0)

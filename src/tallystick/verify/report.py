@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Finding", "LogReport", "Report", "Verdict", "Weight"]
+__all__ = [
+    "ChainReport",
+    "EpochReport",
+    "ExceptionUse",
+    "Finding",
+    "LogReport",
+    "Report",
+    "Verdict",
+    "Weight",
+]
 
 
 class Weight(enum.Enum):
@@ -48,26 +57,78 @@ class Finding:
     """One thing that was found.
 
     Args:
-        kind: A word of the table in spec section 7, such as `altered` or `unclean end`.
+        kind: A word of the table in spec section 7, such as `altered` or `unclean end`; `unreadable` where a file,
+            or the rest of one, could not be read.
         weight: How much it weighs.
         detail: What it means and what to look at.
+        cause: What may have caused it without anybody's ill will, where there is a sign of that.
         log: Name of the log, if it is about one.
         path: File it was found in, if it is about lines of a file.
         line: First line in that file, from 1.
+        offset: Where that line begins, in bytes from the beginning of the file, uncompressed.
         position: First position, as `chain.epoch.index`; None where no known log is concerned.
         to: Last position, if it is about more than one.
         count: Lines or positions it is about; 0 where nobody knows.
+        excerpt: Beginning of the first line, at most 160 bytes of it; what is no UTF-8 or not printable is
+            escaped as `\\xNN`.
+        sha256: SHA-256 of an unsealed line without its line end, in hexadecimal: what an exceptions file names.
     """
 
     kind: str
     weight: Weight
     detail: str
+    cause: str | None = None
     log: str | None = None
     path: str | None = None
     line: int | None = None
+    offset: int | None = None
     position: str | None = None
     to: str | None = None
     count: int = 1
+    excerpt: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What was seen of one epoch.
+
+    Args:
+        epoch: Its number.
+        lines: Lines of it that are here, the checkpoint counted.
+        expected: Lines that it should have, the checkpoint counted; None without its checkpoint.
+        time: Claimed time of its checkpoint, ms since 1970; None without one.
+    """
+
+    epoch: int
+    lines: int
+    expected: int | None
+    time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What was seen of one chain.
+
+    Args:
+        chain: Its number.
+        first: First position present.
+        last: Last position present.
+        lines: Lines that are here.
+        opened: Claimed time of its opening, ms since 1970; None if that is not here.
+        ended: Claimed time of its newest checkpoint, ms since 1970; None if there is none.
+        ending: `closed`, `ended`, or None where neither is here.
+        epochs: Its epochs of which a line is here, in order.
+    """
+
+    chain: int
+    first: str
+    last: str
+    lines: int
+    opened: int | None
+    ended: int | None
+    ending: str | None
+    epochs: tuple[EpochReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +147,11 @@ class LogReport:
         chains: Chains present.
         epochs: Checkpointed epochs present.
         sealed: Lines whose seal holds (with the public key: fits).
+        prefixed: Of these, lines that a carrier wrapped in something, which is not covered.
         reserialized: Of these, lines that a carrier wrote anew.
         redacted: Redacted lines.
         uncovered: Lines that no checkpoint covers (public key only).
+        by_chain: The chains, in order; at most the first thousand.
     """
 
     name: str
@@ -102,9 +165,28 @@ class LogReport:
     chains: int
     epochs: int
     sealed: int
+    prefixed: int
     reserialized: int
     redacted: int
     uncovered: int
+    by_chain: tuple[ChainReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionUse:
+    """What became of one line of the exceptions file.
+
+    Args:
+        line: Number of the line in the file, from 1.
+        text: The line.
+        use: `used`, `unused` or `expired`.
+        count: Lines or positions that it excepted.
+    """
+
+    line: int
+    text: str
+    use: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +197,24 @@ class Report:
         verdict: The worst weight of all findings.
         findings: What was found, the worst first.
         logs: What was seen of each log.
-        files: Paths that were read, in the order in which they were read.
+        exceptions: What became of each line of the exceptions file.
+        files: Paths that were read, in order.
         lines: Lines that were read, blank ones not counted.
-        size: Bytes that were read.
+        unsealed: Of these, lines without a seal of a known log.
+        size: Bytes that were read, uncompressed.
+        time: When the verification began, ms since 1970, by this machine's clock.
         seconds: How long it took.
     """
 
     verdict: Verdict
     findings: tuple[Finding, ...]
     logs: tuple[LogReport, ...]
+    exceptions: tuple[ExceptionUse, ...]
     files: tuple[str, ...]
     lines: int
+    unsealed: int
     size: int
+    time: int = field(compare=False)
     seconds: float = field(compare=False)
 
     def __bool__(self) -> bool:
