@@ -15,11 +15,12 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.engine import scan_all
-from tallystick.verify.exceptions import Exceptions, read_exceptions
+from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import read_heads
 from tallystick.verify.inputs import open_inputs
@@ -116,10 +117,13 @@ def verify(
     if unknown := sorted(set(expect := frozenset(expect)) - set(names)):
         raise ReportError(f"the log {unknown[0]} is expected, but no key of it was given")
     if subset and not all(with_v.values()):
-        raise ReportError("a filtered log can only be verified with verification keys: the public key judges whole epochs")
+        raise ReportError(
+            "a filtered log can only be verified with verification keys: the public key judges whole epochs"
+        )
     wrapping = _core.Envelope(envelope or "json", field) if envelope or field else None
-    excepting = read_exceptions(exceptions) if exceptions is not None else Exceptions()
-    logs.except_lines(list(hashes := excepting.hashes(today)))
+    excepting = read_exceptions(exceptions) if exceptions is not None else None
+    hashes = excepting.hashes(today) if excepting is not None else ()
+    logs.except_lines(hashes)
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, set(names.values()))
     heads, bad_heads = read_heads(logs, store, head)
@@ -138,7 +142,7 @@ def verify(
 
         def excepted(findings: Iterable[Finding]) -> Iterable[Finding]:
             nonlocal uses
-            if exceptions is None:
+            if excepting is None:
                 return findings
             counts = {hashes[number]: count for number, count in summary.excepted.items()}
             kept, uses = excepting.apply(findings, with_v, today, counts)
@@ -163,7 +167,16 @@ def verify(
         seconds=time.perf_counter() - clock,
     )
     if pins_directory is not None and report.verdict is Verdict.OK:
-        remember(pins_directory, (log.pin.encode() for log in reports if log.pin is not None))
+        return _with_pins_kept(report, pins_directory)
+    return report
+
+
+def _with_pins_kept(report: Report, directory: str | os.PathLike[str]) -> Report:
+    """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
+    try:
+        remember(directory, (log.pin.encode() for log in report.logs if log.pin is not None))
+    except ReportError as error:
+        return replace(report, findings=(*report.findings, Finding("pin not kept", Weight.NOTE, str(error), count=0)))
     return report
 
 
@@ -176,9 +189,7 @@ def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) 
         raise ReportError("at least one finding of each kind must be told")
 
 
-def _pins(
-    pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]
-) -> tuple[bytes, ...]:
+def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:
     given = tuple(pin.encode() for pin in pins)
     if unknown := {_core.parse_pin(pin)[0] for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")

@@ -75,7 +75,11 @@ _KINDS: tuple[tuple[str, tuple[bytes, ...], Callable[[], _Decompressor]], ...] =
     ("gzip", (b"\x1f\x8b\x08",), _Gzip),
     ("zstd", (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))), zstd.ZstdDecompressor),
     ("xz", (b"\xfd7zXZ\x00",), _xz),
-    ("bz2", tuple(b"BZh%d" % i + magic for i in range(1, 10) for magic in (b"1AY&SY", b"\x17rE8P\x90")), bz2.BZ2Decompressor),
+    (
+        "bz2",
+        tuple(b"BZh%d" % i + magic for i in range(1, 10) for magic in (b"1AY&SY", b"\x17rE8P\x90")),
+        bz2.BZ2Decompressor,
+    ),
 )
 
 
