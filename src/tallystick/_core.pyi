@@ -9,6 +9,7 @@ __all__ = [
     "Counts",
     "DataKey",
     "Double",
+    "Envelope",
     "Event",
     "Gap",
     "KeyInfo",
@@ -21,6 +22,8 @@ __all__ = [
     "Setup",
     "Statement",
     "Summary",
+    "Unwrapped",
+    "Unwrapper",
     "key_info",
     "parse_head",
     "parse_pin",
@@ -317,6 +320,26 @@ class Summary:
     def gaps(self, log: int, start: _At, end: _At | None) -> list[Gap]: ...
     def statement_before(self, log: int, at: _At) -> Statement | None: ...
     def statement_at(self, log: int, at: _At) -> Statement | None: ...
+
+@final
+class Envelope:
+    def __new__(cls, kind: str, field: str | None = None) -> Envelope: ...
+    @property
+    def unwraps(self) -> bool: ...
+    def is_prefix(self, data: bytes) -> bool: ...
+    def unescaped(self, line: bytes) -> bytes | None: ...
+
+@final
+class Unwrapper:
+    def __new__(cls, envelope: Envelope) -> Unwrapper: ...
+    def feed(self, data: bytes, end_of_data: int, last: bool) -> Unwrapped: ...
+
+@final
+class Unwrapped:
+    @property
+    def lines(self) -> int: ...
+    def text(self) -> bytes: ...
+    def origins(self) -> list[tuple[int, int, bool]]: ...
 
 def scan(
     keys: Keys,
