@@ -1,6 +1,5 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ import click
 
 from tallystick.cli import output as look
 from tallystick.cli.options import option, store_option
+from tallystick.reports import FORMS, render
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -51,7 +51,7 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
     type=click.Choice(["duplicate", "open end", "reordered"]),
     help="What is allowed here.",
 )
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @option(
     "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
 )
@@ -73,7 +73,6 @@ def command(
     Give the verification key, or the public file. Without --store and --head the head is taken from this
     machine's key store if the log is there.
     """
-    from tallystick.cli.report import report_text
     from tallystick.verify import verify
 
     with _progress() as progress:
@@ -88,15 +87,10 @@ def command(
             jobs=jobs,
             progress=progress,
         )
-    if form == "json":
-        text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        text = text.encode("utf-8", "backslashreplace").decode()
-    else:
-        text = report_text(report)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(render(report, form, look.columns()), nl=False)
     else:
-        _write(output, click.unstyle(text), [*paths, *keys, *public, *([head] if head else [])])
+        _write(output, render(report, form), [*paths, *keys, *public, *([head] if head else [])])
     raise SystemExit(report.verdict.exit_status)
 
 
