@@ -27,19 +27,23 @@ _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 
 def html_report(report: Report) -> str:
     """Return the report as one HTML file, in ASCII: what is not becomes a character reference."""
-    page = _environment().from_string(_part("report.html.j2")).render(
-        report=report,
-        headline=headline(report),
-        advice=advice(report),
-        css=Markup(_part("report.css")),
-        version=version("tallystick"),
-        kinds=_kinds(report),
-        findings=report.findings[:_FINDINGS],
-        files=report.files[:_FILES],
-        uses=Counter(one.use for one in report.exceptions),
-        timelines=_timelines(report),
-        width=WIDTH,
-        chains_shown=_CHAINS,
+    page = (
+        _environment()
+        .from_string(_part("report.html.j2"))
+        .render(
+            report=report,
+            headline=headline(report),
+            advice=advice(report),
+            css=Markup(_part("report.css")),
+            version=version("tallystick"),
+            kinds=_kinds(report),
+            findings=report.findings[:_FINDINGS],
+            files=report.files[:_FILES],
+            uses=Counter(one.use for one in report.exceptions),
+            timelines=_timelines(report),
+            width=WIDTH,
+            chains_shown=_CHAINS,
+        )
     )
     return page.encode("ascii", "xmlcharrefreplace").decode()
 

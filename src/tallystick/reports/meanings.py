@@ -34,18 +34,18 @@ _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
 _KINDS = (
     Kind("altered", _FAILED, "A line was changed", "A line or its seal is not what was written: the two do not match."),
-    Kind("missing", _FAILED, "Lines are missing", "Lines that were sealed are not here, although others vouch for them."),
+    Kind("missing", _FAILED, "Lines are missing", "Lines that were sealed are not here: others vouch for them."),
     Kind("unsealed", _FAILED, "A line has no seal", "A line without a seal of a known log stands among sealed lines."),
     Kind("duplicate", _FAILED, "A line is here twice", "The same sealed line is here more than once."),
     Kind("fork", _FAILED, "Two histories", "Two different lines with good seals claim the same position."),
-    Kind("reordered", _FAILED, "Lines were moved", "Lines of a file do not stand in the order in which they were sealed."),
+    Kind("reordered", _FAILED, "Lines were moved", "Lines of a file do not stand in the order of their seals."),
     Kind(
         "bad statement",
         _FAILED,
         "A control line does not hold",
         "A signed statement of the log is forged, out of place, or contradicts the others.",
     ),
-    Kind("truncated", _FAILED, "The end was cut off", "The log ends before the point that it is known to have reached."),
+    Kind("truncated", _FAILED, "The end is cut off", "The log ends before a point that it is known to have reached."),
     Kind("bad head", _FAILED, "The head does not hold", "The head, which says how far the log got, is forged or gone."),
     Kind(
         "unclean end",
@@ -81,7 +81,10 @@ _KINDS = (
         "A carrier wrapped the line; the line is as it was sealed, what was put around it is not covered.",
     ),
     Kind(
-        "subset", _INCOMPLETE, "Lines were filtered out", "The caller said that lines are left out: gaps are not judged."
+        "subset",
+        _INCOMPLETE,
+        "Lines are left out",
+        "The caller said that lines are left out; gaps are not judged.",
     ),
     Kind(
         "narrowed", _INCOMPLETE, "The key covers only some chains", "The key was narrowed; other chains are not judged."

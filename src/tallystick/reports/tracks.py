@@ -16,6 +16,7 @@ __all__ = ["Span", "Track", "lay_out"]
 _Absent = tuple[int, int]  # first and last of chains that are not here
 _Item = ChainReport | _Absent
 
+_USUAL = 4096  # lines of an epoch, as a writer makes them by default
 _SHORTEST = 2000  # ms that an axis of time covers at least
 _LONGEST = 50 * 366 * 86_400_000  # ms that an axis of time covers at most
 
@@ -61,7 +62,7 @@ class Track:
         span = self.spans[max(after - 1, 0)]
         if span.chain != chain or epoch < span.epoch:
             return span.start if (chain, epoch) < (span.chain, span.epoch) else span.end
-        within = min(index / max(span.lines, 1), 1.0) if span.epochs == 1 else 0.5
+        within = min(index / max(span.lines if span.epochs == 1 else _USUAL, 1), 1.0)
         return span.start + (span.end - span.start) * min((epoch - span.epoch + within) / span.epochs, 1.0)
 
 
@@ -79,27 +80,45 @@ def lay_out(chains: Sequence[ChainReport], named: Sequence[int], rows: int) -> t
     share = -(-len(items) // max(rows, 1))
     # Along time, rows of many short chains would be a staircase of specks.
     axis = "time" if share == 1 and _tells_time(chains) else "lines"
-    typical = _typical(chains)
-    tracks = []
-    place = float(_began(chains[0]) or 0)
-    for at in range(0, len(items), share):
-        part = items[at : at + share]
-        spans: list[Span] = []
-        place = place if axis == "time" else 0.0  # by lines, each row begins at the left
-        for number_, item in enumerate(part, at + 1):
-            if isinstance(item, ChainReport):
-                spans += _by_time(item) if axis == "time" else _by_lines(item, place, typical)
-            else:
-                following = items[number_] if axis == "time" and number_ < len(items) else None
-                until = _began(following) if isinstance(following, ChainReport) else None
-                spans.append(_absent(item, place, place + (0 if axis == "time" else typical) if until is None else until))
-            place = spans[-1].end
-            if share > 1:
-                spans = _folded(spans, item)
-        here = [item for item in part if isinstance(item, ChainReport)]
-        first, last = _first(part[0]), _last(part[-1])
-        tracks.append(Track(_label(first, last), first, last, len(here), tuple(spans)))
-    return tracks, axis
+    rows_of = [items[at : at + share] for at in range(0, len(items), share)]
+    if axis == "time":
+        spans = list(_all_by_time(items))
+    else:
+        typical = _typical(chains)
+        spans = [list(_row_by_lines(part, typical, folded=share > 1)) for part in rows_of]
+    return [_track(part, own) for part, own in zip(rows_of, spans, strict=True)], axis
+
+
+def _track(part: Sequence[_Item], spans: Sequence[Span]) -> Track:
+    first, last = _first(part[0]), _last(part[-1])
+    label = f"chain {first}" if first == last else f"{first}–{last}"
+    return Track(label, first, last, sum(isinstance(item, ChainReport) for item in part), tuple(spans))
+
+
+def _all_by_time(items: Sequence[_Item]) -> Iterator[list[Span]]:
+    """Give the spans of each item; what is absent lasts from the chain before it to the one behind it."""
+    place: float | None = None
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        if isinstance(item, ChainReport):
+            spans = list(_by_time(item))
+        else:
+            until = _began(following) if isinstance(following, ChainReport) else place
+            spans = [_absent(item, float(until or 0) if place is None else place, float(until or 0))]
+        place = spans[-1].end
+        yield spans
+
+
+def _row_by_lines(part: Sequence[_Item], typical: float, *, folded: bool) -> Iterator[Span]:
+    """Give the spans of a row, which begins at 0; folded, a chain is one of them."""
+    place = 0.0
+    for item in part:
+        if isinstance(item, ChainReport):
+            spans = list(_by_lines(item, place, typical))
+            spans = [_folded(spans, item)] if folded else spans
+        else:
+            spans = [_absent(item, place, place + typical)]
+        yield from spans
+        place = spans[-1].end
 
 
 def _items(chains: Sequence[ChainReport], newest: int) -> Iterator[_Item]:
@@ -120,10 +139,6 @@ def _first(item: _Item) -> int:
 
 def _last(item: _Item) -> int:
     return item.chain if isinstance(item, ChainReport) else item[1]
-
-
-def _label(first: int, last: int) -> str:
-    return f"chain {first}" if first == last else f"{first}–{last}"
 
 
 def _began(chain: ChainReport) -> int | None:
@@ -209,15 +224,11 @@ def _span(chain: ChainReport, epoch: EpochReport, start: float, end: float) -> S
     return Span(start, end, state, title, chain.chain, epoch.epoch, _size(epoch))
 
 
-def _folded(spans: list[Span], item: _Item) -> list[Span]:
-    """Return the spans with those of the last chain as one."""
-    if not isinstance(item, ChainReport):
-        return spans
-    own = [span for span in spans if span.chain == item.chain]
-    states = {span.state for span in own}
-    state = next((state for state in ("part", "open") if state in states), "whole")
-    state = "part" if "gap" in states else state
-    opened = f", opened {when(item.opened)}" if item.opened is not None else ""
-    title = f"chain {item.chain}: {plural(item.lines, 'line')}, {item.ending or 'no end here'}{opened}"
-    whole = Span(own[0].start, own[-1].end, state, title, item.chain, 0, item.lines, max(item.epochs[-1].epoch + 1 if item.epochs else 1, 1))
-    return [*spans[: -len(own)], whole]
+def _folded(spans: Sequence[Span], chain: ChainReport) -> Span:
+    """Return the spans of a chain as one."""
+    states = {span.state for span in spans}
+    state = "part" if states & {"part", "gap"} else "open" if "open" in states else "whole"
+    opened = f", opened {when(chain.opened)}" if chain.opened is not None else ""
+    title = f"chain {chain.chain}: {plural(chain.lines, 'line')}, {chain.ending or 'no end here'}{opened}"
+    epochs = chain.epochs[-1].epoch + 1 if chain.epochs else 1
+    return Span(spans[0].start, spans[-1].end, state, title, chain.chain, 0, chain.lines, epochs)
