@@ -34,7 +34,7 @@ _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
 _KINDS = (
     Kind("altered", _FAILED, "A line was changed", "A line or its seal is not what was written: the two do not match."),
-    Kind("missing", _FAILED, "Lines are missing", "Lines that were sealed are not here: others vouch for them."),
+    Kind("missing", _FAILED, "Lines are missing", "Lines are not here although others vouch that they were sealed."),
     Kind("unsealed", _FAILED, "A line has no seal", "A line without a seal of a known log stands among sealed lines."),
     Kind("duplicate", _FAILED, "A line is here twice", "The same sealed line is here more than once."),
     Kind("fork", _FAILED, "Two histories", "Two different lines with good seals claim the same position."),
