@@ -1,6 +1,5 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ import click
 
 from tallystick.cli import output as look
 from tallystick.cli.options import option, store_option
+from tallystick.reports import FORMS, render
 
 _LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
 
@@ -55,7 +55,7 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 @option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")
 @option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
 @option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @option(
     "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
 )
@@ -84,7 +84,6 @@ def command(
     PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. Give the verification key,
     or the public file. Without --store and --head the head comes from this machine's key store if the log is there.
     """
-    from tallystick.cli.report import report_text
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
@@ -107,15 +106,10 @@ def command(
             jobs=jobs,
             progress=progress,
         )
-    if form == "json":
-        text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        text = text.encode("utf-8", "backslashreplace").decode()
-    else:
-        text = report_text(report)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(render(report, form, look.columns()), nl=False)
     else:
-        _write(output, click.unstyle(text), [*paths, *keys, *public, *([head] if head else [])])
+        _write(output, render(report, form), [*paths, *keys, *public, *(named for named in (head, exceptions) if named)])
     raise SystemExit(report.verdict.exit_status)
 
 
