@@ -10,6 +10,7 @@ use std::fmt;
 pub mod canon;
 pub mod doubles;
 pub mod epoch;
+pub mod evidence;
 pub mod facts;
 pub mod hash;
 pub mod head;

@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod evidence;
 mod keys;
 mod seal;
 mod verify;
@@ -41,6 +42,8 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::evidence::{Checked, Finder, Found, Shown, Trouble, check_evidence, narrow_key};
     #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]
