@@ -16,6 +16,7 @@ __all__ = [
     "KeyInfo",
     "Keys",
     "Mode",
+    "NarrowedKey",
     "Place",
     "PublicState",
     "Sealer",
@@ -27,7 +28,6 @@ __all__ = [
     "Trouble",
     "check_evidence",
     "key_info",
-    "narrow_key",
     "parse_head",
     "parse_pin",
     "read_state",
@@ -362,4 +362,9 @@ class Shown:
     def tag(self) -> bool: ...
 
 def check_evidence(keys: Keys, data: bytes) -> Checked: ...
-def narrow_key(fd: int, first: int, last: int, to: int) -> None: ...
+
+@final
+class NarrowedKey:
+    @staticmethod
+    def read(fd: int, first: int, last: int) -> NarrowedKey: ...
+    def write(self, fd: int) -> None: ...

@@ -144,23 +144,21 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
             keys.log_id()
         )));
     }
-    let mut certs = CertCache::default();
-    let chain_root = chain_root(&parts.opens, &checkpoint, keys)?;
-    holds(&checkpoint, keys, checkpoint.position(), &chain_root, &mut certs)
-        .ok_or(Doubt::Fails("the checkpoint is not signed by this log"))?;
+    let mut trust = Trust { keys, roots: keys.known_roots(), certs: CertCache::default() };
+    trust.older(&parts.opens, checkpoint.generation())?;
+    trust.holds(&checkpoint, checkpoint.position(), "the checkpoint is not signed by this log")?;
+    let no_open = "the first line of a chain must be its open, and this is none";
     let opening = (seal.at.epoch, seal.at.index) == (0, 0);
     let leaf = match (&m, seal.proof) {
         (Some(m), Proof::Tag { tag, .. }) if opening => {
-            control_text(m)
-                .and_then(Statement::parse)
-                .filter(|open| matches!(open.body, Body::Open { .. }))
-                .and_then(|open| holds(&open, keys, seal.at, &chain_root, &mut certs))
-                .ok_or(Doubt::Fails("the first line of a chain must be its open, and this is none"))?;
+            let open =
+                control_text(m).and_then(Statement::parse).filter(is_open).ok_or(Doubt::Fails(no_open))?;
+            trust.holds(&open, seal.at, no_open)?;
             leaf(&tag, &line_hash(3, m))
         }
         (Some(m), Proof::Tag { tag, .. }) => leaf(&tag, &line_hash(2, m)),
         (_, Proof::Redacted { leaf, .. }) if !opening => leaf,
-        _ => return Err(Doubt::Fails("the first line of a chain must be its open, and this is none")),
+        _ => return Err(Doubt::Fails(no_open)),
     };
     if tree::climb(leaf, usize::from(seal.at.index), usize::from(n), &parts.proof) != Some(root) {
         return Err(Doubt::Fails("the line is not the one that the checkpoint covers at its position"));
@@ -193,48 +191,59 @@ fn m_of(line: &[u8], m: Span) -> Vec<u8> {
     }
 }
 
-/// The chain root of the checkpoint's generation, by the opens of older ones.
-fn chain_root(opens: &[&[u8]], checkpoint: &Statement<'_>, keys: &LogKeys) -> Result<Digest, Doubt> {
-    let lacking = || {
-        Doubt::Unknown(format!(
-            "chain {} is of generation {}, and the `open` of an older one is lacking; give the log's public file",
-            checkpoint.chain,
-            checkpoint.generation()
-        ))
-    };
-    let mut roots = keys.known_roots();
-    let mut below = 0;
-    for text in opens {
-        let open = Statement::parse(text).ok_or(Doubt::Fails("an older `open` is no statement"))?;
-        let (generation, next) = (open.generation(), open.generation() as usize + 1);
-        if generation < below || generation >= checkpoint.generation() {
-            return Err(Doubt::Fails("the opens are not of older generations, one of each, oldest first"));
-        }
-        below = generation + 1;
-        let root = *roots.get(generation as usize).ok_or_else(lacking)?;
-        holds(&open, keys, open.position(), &root, &mut CertCache::default())
-            .ok_or(Doubt::Fails("an older `open` is not signed by this log"))?;
-        match roots.get(next) {
-            Some(known) if *known != open.next_root() => {
-                return Err(Doubt::Fails("an older `open` names another chain root than the public file"));
-            }
-            Some(_) => {}
-            None => roots.push(open.next_root()),
-        }
-    }
-    roots.get(checkpoint.generation() as usize).copied().ok_or_else(lacking)
+fn is_open(statement: &Statement<'_>) -> bool {
+    matches!(statement.body, Body::Open { .. })
 }
 
-/// Is the statement of this log and position, and signed?
-fn holds(
-    statement: &Statement<'_>,
-    keys: &LogKeys,
-    at: Position,
-    chain_root: &Digest,
-    certs: &mut CertCache,
-) -> Option<()> {
-    let agrees = statement.agrees(&keys.public, keys.log_id(), at);
-    (agrees && statement.check(chain_root, certs).is_ok()).then_some(())
+/// What is known of a log's signatures, from P on.
+struct Trust<'k> {
+    keys: &'k LogKeys,
+    /// Chain roots, from generation 0 on.
+    roots: Vec<Digest>,
+    certs: CertCache,
+}
+
+impl Trust<'_> {
+    /// Takes in the opens of generations below one.
+    fn older(&mut self, opens: &[&[u8]], generation: u32) -> Result<(), Doubt> {
+        let mut below = 0;
+        for text in opens {
+            let none = Doubt::Fails("what stands for an older `open` is none");
+            let open = Statement::parse(text).filter(is_open).ok_or(none)?;
+            if open.generation() < below || open.generation() >= generation {
+                return Err(Doubt::Fails(
+                    "the opens are not of older generations, one of each, oldest first",
+                ));
+            }
+            below = open.generation() + 1;
+            self.holds(&open, open.position(), "an older `open` is not signed by this log")?;
+        }
+        Ok(())
+    }
+
+    /// Is the statement of this log and position, and signed? Learns the next generation's chain root from it.
+    fn holds(&mut self, statement: &Statement<'_>, at: Position, wrong: &'static str) -> Result<(), Doubt> {
+        let (generation, next) = (statement.generation() as usize, statement.generation() as usize + 1);
+        let Some(root) = self.roots.get(generation) else {
+            return Err(Doubt::Unknown(format!(
+                "chain {} is of generation {generation}, and the `open` of an older one is lacking; give the log's \
+                 public file",
+                statement.chain,
+            )));
+        };
+        let agrees = statement.agrees(&self.keys.public, self.keys.log_id(), at);
+        if !agrees || statement.check(root, &mut self.certs).is_err() {
+            return Err(Doubt::Fails(wrong));
+        }
+        match self.roots.get(next) {
+            Some(known) if *known == statement.next_root() => Ok(()),
+            Some(_) => Err(Doubt::Fails("its certs name different chain roots for one generation")),
+            None => {
+                self.roots.push(statement.next_root());
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Does the key vouch for the line as well?

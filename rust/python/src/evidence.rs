@@ -6,6 +6,7 @@ use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tallystick_core::Error;
 use tallystick_core::evidence::{self as core, Doubt, Refusal};
+use tallystick_core::keys::VerificationKey;
 use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
 
@@ -189,12 +190,28 @@ fn log_of<'k>(keys: &'k Arc<CoreKeys>, data: &[u8]) -> Option<&'k LogKeys> {
     keys.logs().iter().find(|log| Some(log.log_id()) == claimed).or(keys.logs().first())
 }
 
-/// Reads a verification key, and writes the key of some of its chains.
-#[pyfunction]
-pub fn narrow_key(py: Python<'_>, fd: i32, first: u32, last: u32, to: i32) -> PyResult<()> {
-    let key = read_verification_key(py, fd)?;
-    let narrowed = py.detach(|| key.narrow(first, last)).or_raise(py)?;
-    let text = narrowed.to_text().or_raise(py)?;
-    write_secret(to, &text)?;
-    write_secret(to, "\n")
+/// A verification key for some chains only.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct NarrowedKey(VerificationKey);
+
+#[pymethods]
+impl NarrowedKey {
+    /// Reads a verification key from a file descriptor, and keeps what covers some chains.
+    #[staticmethod]
+    fn read(py: Python<'_>, fd: i32, first: u32, last: u32) -> PyResult<Self> {
+        let key = read_verification_key(py, fd)?;
+        py.detach(|| key.narrow(first, last)).or_raise(py).map(Self)
+    }
+
+    /// Writes the text form and a line end to a file descriptor.
+    fn write(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
+        let text = self.0.to_text().or_raise(py)?;
+        write_secret(fd, &text)?;
+        write_secret(fd, "\n")
+    }
+
+    #[allow(clippy::unused_self)] // a method, as Python wants it
+    fn __repr__(&self) -> &'static str {
+        "NarrowedKey(redacted)"
+    }
 }

@@ -43,7 +43,7 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::evidence::{Checked, Finder, Found, Shown, Trouble, check_evidence, narrow_key};
+    use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]

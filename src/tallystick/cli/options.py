@@ -7,10 +7,19 @@ from typing import Any, TypeVar
 
 import click
 
-from tallystick.errors import KeyStoreError
+from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import check_name
 
-__all__ = ["DURATION", "NAME", "custody_option", "name_argument", "option", "sealing_options", "store_option"]
+__all__ = [
+    "DURATION",
+    "NAME",
+    "POSITION",
+    "custody_option",
+    "name_argument",
+    "option",
+    "sealing_options",
+    "store_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +50,22 @@ class _Name(click.ParamType[str]):
         except KeyStoreError as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+class _Position(click.ParamType[str]):
+    name = "position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from tallystick.evidence import parse_position
+
+        try:
+            parse_position(value)
+        except FormatError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+POSITION = _Position()
 
 
 def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:

@@ -2,10 +2,25 @@
 
 import datetime
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 
-__all__ = ["coloured", "complain", "is_terminal", "is_watched", "number", "plural", "safe", "say", "size", "when"]
+__all__ = [
+    "coloured",
+    "complain",
+    "is_terminal",
+    "is_watched",
+    "number",
+    "plural",
+    "progress",
+    "safe",
+    "say",
+    "size",
+    "when",
+]
 
 _COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red", "note": "cyan"}
 
@@ -67,3 +82,22 @@ def is_terminal() -> bool:
 def is_watched() -> bool:
     """Is standard output a terminal?"""
     return sys.stdout.isatty()
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress, in bytes done and to do: a bar on a terminal, for what takes a while."""
+    with ExitStack() as stack:
+        bar: Any = None
+        before = 0
+
+        def told(done: int, total: int) -> None:
+            nonlocal bar, before
+            if not is_terminal() or total < 100_000_000:
+                return
+            if bar is None:
+                bar = stack.enter_context(click.progressbar(length=total, label=label, file=sys.stderr))
+            bar.update(done - before)
+            before = done
+
+        yield told
