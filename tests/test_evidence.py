@@ -1,15 +1,15 @@
 """Evidence of single lines and redaction (spec sections 4 and 10)."""
 
+import importlib.util
 import json
 import random
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tallystick
@@ -20,9 +20,18 @@ from tests import vectors
 from tests.sealed import position as position_of
 from tests.sealed import stripped
 
-sys.path.insert(0, str(vectors.VECTORS.parent))
-import check as second  # the second implementation, spec/check.py
 
+def script(path: Path) -> Any:
+    """Load a script of spec/ as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+second = script(vectors.VECTORS.parent / "check.py")
 CASES: list[dict[str, Any]] = json.loads((vectors.VECTORS / "evidence.json").read_text())["cases"]
 PLAIN, JSON, OLD = ((vectors.VECTORS / name).read_bytes() for name in ("plain.log", "json.log", "generation.log"))
 REDACTED = json.loads((vectors.VECTORS / "redacted.json").read_text())
@@ -158,6 +167,13 @@ def test_json_that_was_written_anew_is_proved_as_it_was_sealed(keys: vectors.Key
     assert proof == before
     checked = evidence.check(proof.evidence, public=tmp_path / "app.pub", key=tmp_path / "app.key")
     assert (checked.verdict, checked.text) == (Verdict.OK, b'{"action":"login","user":6}')
+    # Redacted, the line stands there in one form only, and the others are proved in theirs.
+    redacted = tmp_path / "redacted.log"
+    done = evidence.redact("1.0.7", [tmp_path / "app.log"], key=tmp_path / "app.key", output=redacted)
+    assert done.line.startswith(b'{"redacted":true,"tally":"')
+    assert evidence.prove("1.0.8", [redacted]) == evidence.prove("1.0.8", [tmp_path / "app.log"])
+    proof = evidence.prove("1.0.7", [redacted])
+    assert evidence.check(proof.evidence, key=tmp_path / "app.key").line == done.line
 
 
 def test_a_later_generation_needs_an_older_opening_from_the_files_or_the_public_file(
@@ -172,6 +188,31 @@ def test_a_later_generation_needs_an_older_opening_from_the_files_or_the_public_
         evidence.prove("257.0.1", [second_generation])
     public = file(f"{TEXTS['public_key']}\n".encode() + stripped(lines[0]) + b"\n", "app.pub")
     assert evidence.prove("257.0.1", [second_generation], public=public).evidence == whole.evidence
+
+
+def test_the_opening_of_a_later_generation_is_proved(keys: vectors.Keys, file: Any) -> None:
+    for at in ("256.0.0", "257.0.0"):
+        checked = evidence.check(evidence.prove(at, [file(OLD)]).evidence, public=keys.public)
+        assert (checked.verdict, checked.position, checked.control) == (Verdict.OK, at, True)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_whatever_was_done_to_a_log_what_it_proves_was_sealed(keys: vectors.Keys, tmp_path: Path, draw: Any) -> None:
+    data, log = bytearray(draw.draw(st.sampled_from([PLAIN, JSON]))), tmp_path / "app.log"
+    sealed = {dotted(line): line for line in lines_of(bytes(data))}
+    for _ in range(draw.draw(st.integers(0, 3))):
+        at = draw.draw(st.integers(0, len(data) - 1))
+        size = draw.draw(st.sampled_from([0, 1, 1, 5, 300]))
+        data[at : at + size] = draw.draw(st.binary(max_size=5) | st.just(bytes(data[at - 300 : at])))
+    log.write_bytes(data)
+    at = draw.draw(st.sampled_from(sorted(sealed)))
+    try:
+        proof = evidence.prove(at, [log])
+    except ReportError:
+        return
+    checked = evidence.check(proof.evidence, public=keys.public)
+    assert (checked.verdict, checked.position, checked.line) == (Verdict.OK, at, sealed[at])
 
 
 def test_a_redacted_line_is_proved_as_redacted(keys: vectors.Keys, file: Any) -> None:
@@ -236,9 +277,7 @@ def test_what_is_no_position_is_told(text: str, file: Any) -> None:
 
 def test_a_checkpoint_that_an_application_made_up_is_passed_over(keys: vectors.Keys, tmp_path: Path) -> None:
     """An application may log what it likes, also a checkpoint under keys of its own at the right position."""
-    sys.path.insert(0, str(vectors.VECTORS))
-    import make
-
+    make = script(vectors.VECTORS / "make.py")
     sealer, forger = (make.Sealer(vectors_v(), seed, "payments") for seed in (vectors_s(), bytes(32)))
     forger.P, forger.log_id = sealer.P, sealer.log_id
     for one in (sealer, forger):
@@ -345,9 +384,17 @@ def test_a_narrowed_key_that_does_not_reach_the_chain_cannot_tell(tmp_path: Path
     assert told["verdict"] == "incomplete"
 
 
-def test_a_key_is_needed(keys: vectors.Keys, file: Any) -> None:
+def test_a_key_is_needed(keys: vectors.Keys, file: Any, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="no key was given"):
         evidence.check(CASES[0]["evidence"].encode())
+    tallystick.create(
+        "other",
+        store=f"file:{tmp_path}/store",
+        custody=f"master-key:{tmp_path}/master.key",
+        key_file=tmp_path / "other.key",
+    )
+    with pytest.raises(ReportError, match="are of different logs"):
+        evidence.check(CASES[0]["evidence"].encode(), public=keys.public, key=tmp_path / "other.key")
     with pytest.raises(ReportError, match=r"check the name of the key"):
         evidence.check(CASES[0]["evidence"].encode(), public=file(b"").with_name("absent"))
     with pytest.raises(FormatError, match=r"app\.log: no public key"):
@@ -448,9 +495,7 @@ def test_only_the_right_key_redacts(tmp_path: Path, keys: vectors.Keys, file: An
 
 
 def test_a_line_whose_tag_is_not_made_with_v_is_not_redacted(tmp_path: Path, keys: vectors.Keys) -> None:
-    sys.path.insert(0, str(vectors.VECTORS))
-    import make
-
+    make = script(vectors.VECTORS / "make.py")
     thief = make.Sealer(bytes(32), vectors_s(), "payments")  # signs well, but does not know V
     thief.open(1)
     thief.entry(b"never tagged with V")

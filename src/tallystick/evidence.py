@@ -64,11 +64,11 @@ class Checked:
         position: `chain.epoch.index` of the line.
         text: What was sealed; None if the line was redacted.
         line: The line as it was sealed.
-        redacted: Was its text taken out by a holder of the verification key? Without that key, by somebody.
+        redacted: Was its text taken out? Only a verification key can tell whether its holder did that: see `tag`.
         control: Is it the `open` of its chain, and no entry of the application?
         time: Claimed time of the checkpoint that covers it, ms since 1970.
         checkpoint: Position of that checkpoint.
-        tag: Was the tag checked as well, with a verification key?
+        tag: Did a verification key vouch for the line's tag as well, or for its redaction?
     """
 
     verdict: Verdict
@@ -196,6 +196,8 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         _with_file(os.fspath(key), keys.add_key)
     if public is not None:
         _with_file(os.fspath(public), keys.add_public)
+    if len(keys.logs()) > 1:
+        raise ReportError("the verification key and the public file are of different logs; one of them is enough")
     path = None if isinstance(evidence, bytes) else os.fspath(evidence)
     data = evidence if isinstance(evidence, bytes) else _read(os.fspath(evidence), _LARGEST)
     try:

@@ -11,9 +11,11 @@
 //! it counts before a signature, the tree or a tag covers it.
 
 mod find;
+mod prove;
 mod redact;
 
-pub use find::{Finder, Found, Spot, Trouble};
+pub use find::{Finder, Spot};
+pub use prove::{Found, Trouble};
 pub use redact::{Refusal, redact};
 
 use crate::hash::{Digest, Mac, leaf, line_hash};
@@ -226,8 +228,8 @@ impl Trust<'_> {
         let (generation, next) = (statement.generation() as usize, statement.generation() as usize + 1);
         let Some(root) = self.roots.get(generation) else {
             return Err(Doubt::Unknown(format!(
-                "chain {} is of generation {generation}, and the `open` of an older one is lacking; give the log's \
-                 public file",
+                "chain {} is of generation {generation}, and the `open` of an older one is lacking; give a \
+                 public file that has it",
                 statement.chain,
             )));
         };

@@ -30,7 +30,7 @@ def command(file: str, public: str | None, key: str | None, form: str) -> None:
         raise click.UsageError("give the public file with --public, or the verification key with --key")
     checked = check(file, public=public, key=key)
     if form == "json":
-        click.echo(json.dumps(checked.to_dict(), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(checked.to_dict(), indent=1))
     else:
         click.echo(_text(checked))
     raise SystemExit(checked.verdict.exit_status)
