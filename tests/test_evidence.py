@@ -4,6 +4,8 @@ import importlib.util
 import json
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,21 @@ def test_the_example_of_the_spec_is_the_first_case() -> None:
     text = (vectors.VECTORS.parent / "seal.md").read_text()
     (example,) = re.findall(r"^```\n(tallystick/v1 evidence\ntallystick/v1 .*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert example == CASES[0]["evidence"]
+
+
+def test_an_auditor_checks_evidence_with_one_script(keys: vectors.Keys, tmp_path: Path) -> None:
+    good = CASES[0]["evidence"].encode()
+    for data, status in ((good, 0), (good.replace(b"entry 1", b"entry 2"), 5), (b"something else\n", 2)):
+        (tmp_path / "x.evidence").write_bytes(data)
+        script = [sys.executable, vectors.VECTORS.parent / "check.py"]
+        command = [*script, "--evidence", tmp_path / "x.evidence", "--public", keys.public, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        if status == 0:
+            assert json.loads(done.stdout) == {
+                "verdict": "ok", "detail": "", "log": "payments", "log_id": "oedhcsck", "position": "1.2.1",
+                "time": 1795401650003, "text": "second epoch entry 1",
+            }  # fmt: skip
 
 
 # prove and check
