@@ -5,25 +5,32 @@ from typing import final
 
 __all__ = [
     "ChainFacts",
+    "Checked",
     "Chunk",
     "Counts",
     "DataKey",
     "Double",
     "Envelope",
     "Event",
+    "Finder",
+    "Found",
     "Gap",
     "KeyInfo",
     "Keys",
     "Mode",
+    "NarrowedKey",
     "Place",
     "PublicState",
     "Sealer",
     "SealingState",
     "Setup",
+    "Shown",
     "Statement",
     "Summary",
+    "Trouble",
     "Unwrapped",
     "Unwrapper",
+    "check_evidence",
     "key_info",
     "parse_head",
     "parse_pin",
@@ -354,3 +361,71 @@ def scan(
     lines: Unwrapped | None = None,
     envelope: Envelope | None = None,
 ) -> Summary: ...
+
+_Spot = tuple[int, int, int, int, int]  # file, line from 1, offset, length, bytes of a carrier's prefix
+
+@final
+class Finder:
+    def __new__(cls, log: str | None, at: _At) -> Finder: ...
+    def know(self, open: bytes) -> None: ...
+    def feed(self, data: bytes, end: int, *, file: int, offset: int, cut: bool = False) -> None: ...
+    def finish(self, keys: Keys | None) -> Found | Trouble: ...
+
+@final
+class Trouble:
+    @property
+    def what(self) -> str: ...
+    @property
+    def spot(self) -> _Spot | None: ...
+
+@final
+class Found:
+    @property
+    def evidence(self) -> bytes: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def spots(self) -> list[_Spot]: ...
+    def redact(self, keys: Keys) -> bytes: ...
+
+@final
+class Checked:
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def line(self) -> Shown | None: ...
+
+@final
+class Shown:
+    @property
+    def name(self) -> str: ...
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def at(self) -> _At: ...
+    @property
+    def line(self) -> bytes: ...
+    @property
+    def text(self) -> bytes | None: ...
+    @property
+    def control(self) -> bool: ...
+    @property
+    def time(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def ending(self) -> str: ...
+    @property
+    def tag(self) -> bool: ...
+
+def check_evidence(keys: Keys, data: bytes) -> Checked: ...
+
+@final
+class NarrowedKey:
+    @staticmethod
+    def read(fd: int, first: int, last: int) -> NarrowedKey: ...
+    def write(self, fd: int) -> None: ...

@@ -172,6 +172,18 @@ impl<'a> Statement<'a> {
         words.next().is_none().then_some(Self { text, name, log, chain, time, body, cert, epoch_key, sig })
     }
 
+    /// Id of the log that it says it is of.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// Name of the log that it says it is of.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.name
+    }
+
     /// Where the statement says that it stands.
     #[must_use]
     pub fn position(&self) -> Position {

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod envelope;
+mod evidence;
 mod keys;
 mod seal;
 mod verify;
@@ -44,6 +45,8 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 mod _core {
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper};
+    #[pymodule_export]
+    use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]

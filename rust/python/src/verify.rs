@@ -26,7 +26,7 @@ fn position(at: At) -> Position {
 /// The logs that are verified together. Filled first, then only read.
 #[pyclass(module = "tallystick._core")]
 pub struct Keys {
-    inner: Arc<core_scan::Keys>,
+    pub inner: Arc<core_scan::Keys>,
 }
 
 #[pymethods]

@@ -2,12 +2,29 @@
 
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 
 from tallystick.reports.words import number, plural, safe, size, when
 
-__all__ = ["columns", "complain", "is_terminal", "is_watched", "number", "plural", "safe", "say", "size", "when"]
+__all__ = [
+    "columns",
+    "complain",
+    "is_terminal",
+    "is_watched",
+    "number",
+    "plural",
+    "progress",
+    "safe",
+    "say",
+    "size",
+    "when",
+]
+
+_LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
 
 
 def say(message: str) -> None:
@@ -33,3 +50,37 @@ def is_watched() -> bool:
 def columns() -> int | None:
     """Return the width of the terminal that standard output is, None if it is none."""
     return shutil.get_terminal_size().columns if is_watched() else None
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress, in bytes done and to do: a bar on a terminal, for what takes a while."""
+    with ExitStack() as stack:
+        bar: Any = None
+
+        def told(done: int, total: int) -> None:
+            nonlocal bar
+            if not is_terminal() or total < _LARGE:
+                return
+            if bar is None:
+                bar = stack.enter_context(_bar())
+                bar.add_task(label, total=total)
+            bar.update(bar.task_ids[0], completed=done)
+
+        yield told
+
+
+def _bar() -> Any:
+    """Return a progress bar with rate and time left, on standard error."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )

@@ -1,18 +1,13 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import option, store_option
+from tallystick.cli.options import envelope_option, field_option, option, store_option
 from tallystick.reports import FORMS, render
-
-_LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -51,8 +46,8 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
     help="Allow duplicate, narrowed, 'open end' or reordered.",
 )
 @option("--subset", is_flag=True, help="Lines were filtered out: tell gaps, do not judge them.")
-@option("--envelope", metavar="KIND", help="What a carrier put around lines, such as docker or cri.")
-@option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")
+@envelope_option
+@field_option
 @option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
 @option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
 @option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
@@ -87,7 +82,7 @@ def command(
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
-    with _progress() as progress:
+    with look.progress("verifying") as progress:
         report = verify(
             paths,
             keys=keys,
@@ -109,7 +104,9 @@ def command(
     if output is None:
         click.echo(render(report, form, look.columns()), nl=False)
     else:
-        _write(output, render(report, form), [*paths, *keys, *public, *(named for named in (head, exceptions) if named)])
+        _write(
+            output, render(report, form), [*paths, *keys, *public, *(named for named in (head, exceptions) if named)]
+        )
     raise SystemExit(report.verdict.exit_status)
 
 
@@ -122,37 +119,3 @@ def _write(output: str, text: str, inputs: Sequence[str]) -> None:
             raise ReportError(f"{output} is what was verified, or its key; name another file for the report")
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def _bar() -> Any:
-    """Return a progress bar with rate and time left, on standard error."""
-    from rich import progress
-    from rich.console import Console
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-        transient=True,
-    )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress: a bar on a terminal, for what takes a while."""
-    with ExitStack() as stack:
-        bar: Any = None
-
-        def told(done: int, total: int) -> None:
-            nonlocal bar
-            if not look.is_terminal() or total < _LARGE:
-                return
-            if bar is None:
-                bar = stack.enter_context(_bar())
-                bar.add_task("verifying", total=total)
-            bar.update(bar.task_ids[0], completed=done)
-
-        yield told

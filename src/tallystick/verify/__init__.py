@@ -23,7 +23,7 @@ from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import read_heads
-from tallystick.verify.inputs import open_inputs
+from tallystick.verify.inputs import named_envelope, open_inputs
 from tallystick.verify.keys import read_keys
 from tallystick.verify.pins import read_pins, remember
 from tallystick.verify.report import (
@@ -120,7 +120,7 @@ def verify(
         raise ReportError(
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
         )
-    wrapping = _core.Envelope(envelope or "json", field) if envelope or field else None
+    wrapping = named_envelope(envelope, field)
     excepting = read_exceptions(exceptions) if exceptions is not None else None
     hashes = excepting.hashes(today) if excepting is not None else ()
     logs.except_lines(hashes)

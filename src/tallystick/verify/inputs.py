@@ -19,7 +19,7 @@ from tallystick import _core
 from tallystick.errors import ReportError, reason
 from tallystick.verify import streams
 
-__all__ = ["Chunk", "Input", "Unread", "open_inputs"]
+__all__ = ["Chunk", "Input", "Unread", "named_envelope", "open_inputs"]
 
 CHUNK = 8 * 2**20  # bytes
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
@@ -112,6 +112,10 @@ class Input:
         """Close the file."""
         os.close(self._fd)
 
+    def excerpt(self, offset: int, size: int) -> bytes:
+        """Read bytes of the file as it stands on the disk; fewer only at its end."""
+        return _Plain(self._fd, self.size).read(offset, size)
+
     def excerpts(self, offsets: Iterable[int], size: int) -> dict[int, bytes]:
         """Read the beginnings of the lines at some offsets."""
         found: dict[int, bytes] = {}
@@ -197,6 +201,15 @@ class _Unpacked:
         data = os.pread(self._fd, size, self.read_so_far)
         self.read_so_far += len(data)
         return data
+
+
+def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | None":
+    """Return the envelope of a kind, with the JSON field that holds the lines; a field alone means JSON.
+
+    Raises:
+        FormatError: There is no such kind, or it takes no field.
+    """
+    return _core.Envelope(kind or "json", field) if kind or field else None
 
 
 def open_inputs(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError, reason
 
-__all__ = ["read_keys"]
+__all__ = ["add_file", "read_keys"]
 
 
 def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]) -> _core.Keys:
@@ -18,15 +18,25 @@ def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.
     """
     logs = _core.Keys()
     for path in keys:
-        _with_file(os.fspath(path), logs.add_key)
+        add_file(os.fspath(path), logs.add_key)
     for path in public:
-        _with_file(os.fspath(path), logs.add_public)
+        add_file(os.fspath(path), logs.add_public)
     if not logs.logs():
         raise ReportError("no key was given; give the verification key with --key or the public file with --public")
     return logs
 
 
-def _with_file(path: str, read: Callable[[int], int]) -> None:
+def add_file(path: str, read: Callable[[int], int]) -> None:
+    """Let the core read a key file by itself, so that no secret comes to Python.
+
+    Args:
+        path: The file.
+        read: `add_key` or `add_public` of the keys that it is added to.
+
+    Raises:
+        FormatError: It holds no such key.
+        ReportError: It cannot be read.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
