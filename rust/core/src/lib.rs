@@ -9,6 +9,7 @@ use std::fmt;
 
 pub mod canon;
 pub mod doubles;
+pub mod envelope;
 pub mod epoch;
 pub mod facts;
 pub mod hash;

@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod envelope;
 mod keys;
 mod seal;
 mod verify;
@@ -42,9 +43,11 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::envelope::{Envelope, Unwrapped, Unwrapper};
+    #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]
     use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
-    use crate::verify::{ChainFacts, Chunk, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan};
+    use crate::verify::{ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan};
 }

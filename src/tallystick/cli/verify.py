@@ -12,6 +12,8 @@ import click
 from tallystick.cli import output as look
 from tallystick.cli.options import option, store_option
 
+_LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
+
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
 \b
@@ -38,19 +40,21 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 )
 @store_option
 @option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
-@option(
-    "--from",
-    "start",
-    type=click.IntRange(1),
-    metavar="CHAIN",
-    help="First chain here; older ones were deleted.",
-)
+@option("--pins", type=click.Path(), metavar="DIR", help="Where pins are kept and met, or `none`.")
+@option("--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted.")
+@option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
 @option(
     "--allow",
     multiple=True,
-    type=click.Choice(["duplicate", "open end", "reordered"]),
-    help="What is allowed here.",
+    type=click.Choice(["duplicate", "narrowed", "open end", "reordered"]),
+    metavar="WHAT",
+    help="Allow duplicate, narrowed, 'open end' or reordered.",
 )
+@option("--subset", is_flag=True, help="Lines were filtered out: tell gaps, do not judge them.")
+@option("--envelope", metavar="KIND", help="What a carrier put around lines, such as docker or cri.")
+@option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")
+@option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
+@option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
 @option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @option(
     "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
@@ -62,19 +66,27 @@ def command(
     public: Sequence[str],
     store: str | None,
     head: str | None,
+    pins: str | None,
     start: int | None,
+    expect: Sequence[str],
     allow: Sequence[str],
+    subset: bool,
+    envelope: str | None,
+    field: str | None,
+    exceptions: str | None,
+    max_findings: int,
     form: str,
     output: str | None,
     jobs: int | None,
 ) -> None:
-    """Check sealed lines in the files PATH, in any order, and say what happened to them.
+    """Check sealed lines and say what happened to them.
 
-    Give the verification key, or the public file. Without --store and --head the head is taken from this
-    machine's key store if the log is there.
+    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. Give the verification key,
+    or the public file. Without --store and --head the head comes from this machine's key store if the log is there.
     """
     from tallystick.cli.report import report_text
     from tallystick.verify import verify
+    from tallystick.verify.pins import default_directory
 
     with _progress() as progress:
         report = verify(
@@ -83,8 +95,15 @@ def command(
             public=public,
             store=store,
             head=head,
+            pins_directory=None if pins == "none" else pins or default_directory(),
             start=start,
+            expect=expect,
             allow=allow,
+            subset=subset,
+            envelope=envelope,
+            field=field,
+            exceptions=exceptions,
+            max_findings=max_findings,
             jobs=jobs,
             progress=progress,
         )
@@ -111,20 +130,35 @@ def _write(output: str, text: str, inputs: Sequence[str]) -> None:
         file.write(text)
 
 
+def _bar() -> Any:
+    """Return a progress bar with rate and time left, on standard error."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
     """Give what shows progress: a bar on a terminal, for what takes a while."""
     with ExitStack() as stack:
         bar: Any = None
-        before = 0
 
         def told(done: int, total: int) -> None:
-            nonlocal bar, before
-            if not look.is_terminal() or total < 100_000_000:
+            nonlocal bar
+            if not look.is_terminal() or total < _LARGE:
                 return
             if bar is None:
-                bar = stack.enter_context(click.progressbar(length=total, label="verifying", file=sys.stderr))
-            bar.update(done - before)
-            before = done
+                bar = stack.enter_context(_bar())
+                bar.add_task("verifying", total=total)
+            bar.update(bar.task_ids[0], completed=done)
 
         yield told

@@ -180,7 +180,6 @@ impl Scanner<'_> {
             }
             KeyAt::Narrowed => {
                 self.out.log(number).counts.narrowed += 1;
-                self.bad(Kind::Narrowed, Some(number), Some(at));
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
@@ -288,7 +287,6 @@ impl Scanner<'_> {
                 }
                 KeyAt::Narrowed => {
                     self.out.log(id.0).counts.narrowed += 1;
-                    self.bad(Kind::Narrowed, log, Some(seal.at));
                     return;
                 }
                 KeyAt::OutOfReach | KeyAt::Spent => holds = false,
@@ -344,9 +342,9 @@ impl Scanner<'_> {
         }
         let as_it_was = matches!(line::read(line), Read::Sealed(sealed) if sealed.m.start() == 0
             && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
-        if !as_it_was {
-            self.out.log(id.0).counts.reserialized += 1;
-            self.bad(Kind::Reserialized, Some(id.0), Some(seal.at));
+        if !as_it_was && !matches!(self.mode, Mode::Detail(_)) {
+            let place = self.place;
+            self.epoch(id).note_reserialized(place);
         }
         true
     }

@@ -1,0 +1,230 @@
+//! Lines as carriers deliver them: what was put around a sealed line, and how it comes off again.
+//!
+//! ```text
+//! docker          {"log":"user=7 tally=…\n","stream":"stdout","time":"2026-11-23T08:15:45.1Z"}
+//! cri             2026-11-23T08:15:45.1Z stdout F user=7 tally=…
+//! journal-export  MESSAGE=user=7 tally=…          one field a line, an empty line behind each entry
+//! journal-json    {"MESSAGE":"user=7 tally=…","_PID":"12"}
+//! json            {"_source":{"message":"user=7 tally=…"}}        with the field `_source.message`
+//! rfc3164         Nov 23 08:15:45 host app[12]: user=7 tally=…
+//! rfc5424         <13>1 2026-11-23T08:15:45Z host app 12 - - user=7 tally=…
+//! prefix:any      whatever user=7 tally=…
+//! ```
+//!
+//! The first five are undone before lines are read, by an [`Unwrapper`]; of the others the reader asks
+//! whether what stands before a line is such a prefix. Everything here was written by strangers: time is
+//! linear, memory is bounded, and what is not in the carrier's form is given as it stands, and told.
+//!
+//! ```
+//! use tallystick_core::envelope::{Envelope, Unwrapper};
+//! let envelope = Envelope::parse("docker", None).unwrap();
+//! let mut unwrapper = Unwrapper::new(&envelope).unwrap();
+//! let got = unwrapper.feed(b"{\"log\":\"a \\u003c b\\n\",\"stream\":\"stdout\"}\nraw\n", true);
+//! assert_eq!(got.data, b"a < b\nraw\n");
+//! assert_eq!(got.origins.iter().map(|o| (o.line, o.wrapped)).collect::<Vec<_>>(), [(0, true), (1, false)]);
+//! ```
+
+mod export;
+mod json;
+mod output;
+mod prefix;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use memchr::memchr;
+
+use crate::Error;
+use crate::line::{self, Read};
+use export::Export;
+use output::Parts;
+pub use output::{Origin, Unwrapped};
+use records::Record;
+
+/// Deepest nesting of objects and arrays that is read.
+const MAX_DEPTH: u32 = 64;
+
+/// The name of a field; its dots may lead into objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path(Vec<u8>);
+
+/// How a carrier wrapped lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Envelope {
+    /// Docker's json-file driver.
+    Docker,
+    /// Kubernetes, as containerd and CRI-O write it.
+    Cri,
+    /// systemd's Journal Export Format.
+    JournalExport,
+    /// `journalctl -o json`.
+    JournalJson,
+    /// One JSON object a line; the line is in this field.
+    Field(Path),
+    /// The traditional syslog head, on the wire or as rsyslog writes it to files.
+    Rfc3164,
+    /// The syslog head of RFC 5424.
+    Rfc5424,
+    /// Anything may stand before a line.
+    AnyPrefix,
+}
+
+impl Envelope {
+    /// Reads the name of a kind, and for `json` the field.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if there is no such kind, or the field is lacking, malformed or out of place.
+    pub fn parse(kind: &str, field: Option<&str>) -> Result<Self, Error> {
+        let envelope = match (kind, field) {
+            ("json", Some(field)) => return Path::parse(field).map(Self::Field),
+            ("json", None) => {
+                return Err(Error::Format("envelope json: say which field holds the line".into()));
+            }
+            ("docker", _) => Self::Docker,
+            ("cri", _) => Self::Cri,
+            ("journal-export", _) => Self::JournalExport,
+            ("journal-json", _) => Self::JournalJson,
+            ("rfc3164", _) => Self::Rfc3164,
+            ("rfc5424", _) => Self::Rfc5424,
+            ("prefix:any", _) => Self::AnyPrefix,
+            _ => {
+                return Err(Error::Format(format!(
+                    "no envelope is called {kind:?}: there are docker, cri, journal-export, journal-json, json, \
+                     rfc3164, rfc5424 and prefix:any"
+                )));
+            }
+        };
+        match field {
+            Some(_) => Err(Error::Format(format!("envelope {kind}: only json takes a field"))),
+            None => Ok(envelope),
+        }
+    }
+
+    /// Is this what such a carrier puts before a line? Never for kinds that are unwrapped.
+    #[must_use]
+    pub fn is_prefix(&self, bytes: &[u8]) -> bool {
+        self.head(bytes).is_some_and(|end| bytes.len() - end == prefix::gap(&bytes[end..]))
+            || (*self == Self::AnyPrefix && !bytes.is_empty())
+    }
+
+    /// rsyslog: the line without its prefix and with its `#ooo` escapes of control characters undone.
+    ///
+    /// `None` if it has no such escape or no such prefix. An application's own `#011` looks like an escape, so
+    /// this is for lines that do not fit as they are. `#012` is left alone: no sealed line holds an LF.
+    #[must_use]
+    pub fn unescaped(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let text = prefix::undo_escapes(&line[self.head(line)?..])?;
+        // One blank parts prefix and line, or two where rsyslog kept the one it received; a line may begin
+        // with blanks of its own. The seal says where its line begins.
+        let gap = prefix::gap(&text);
+        let start = match line::read(&text) {
+            Read::Sealed(sealed) if sealed.m.start() <= gap => sealed.m.start(),
+            _ => gap,
+        };
+        Some(text[start..].to_vec())
+    }
+
+    /// Where the head of a syslog line ends, without the blanks behind it.
+    fn head(&self, line: &[u8]) -> Option<usize> {
+        match self {
+            Self::Rfc3164 => prefix::rfc3164(line),
+            Self::Rfc5424 => prefix::rfc5424(line),
+            _ => None,
+        }
+    }
+}
+
+impl Path {
+    fn parse(field: &str) -> Result<Self, Error> {
+        let steps = field.split('.').count();
+        if field.is_empty() || steps > MAX_DEPTH as usize {
+            return Err(Error::Format(format!(
+                "envelope json: {field:?} is no field: give a name, with dots if it stands in objects"
+            )));
+        }
+        Ok(Self(field.into()))
+    }
+}
+
+/// Takes lines out of their envelopes, piece by piece; keeps unfinished records between pieces.
+#[derive(Debug)]
+pub struct Unwrapper {
+    form: Form,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Form {
+    Docker,
+    Cri,
+    JournalJson,
+    Field(Path),
+    Export(Export),
+}
+
+impl Unwrapper {
+    /// What undoes an envelope; `None` for those that are only a prefix.
+    #[must_use]
+    pub fn new(envelope: &Envelope) -> Option<Self> {
+        let form = match envelope {
+            Envelope::Docker => Form::Docker,
+            Envelope::Cri => Form::Cri,
+            Envelope::JournalJson => Form::JournalJson,
+            Envelope::Field(path) => Form::Field(path.clone()),
+            Envelope::JournalExport => Form::Export(Export::default()),
+            Envelope::Rfc3164 | Envelope::Rfc5424 | Envelope::AnyPrefix => return None,
+        };
+        Some(Self { form, parts: Parts::default() })
+    }
+
+    /// Takes the lines out of the next piece: whole physical lines; `end` says that it is the file's last.
+    ///
+    /// The lines are the same however the input was cut into pieces. Records that the end of the file leaves
+    /// unfinished are given out as they are, at its last physical line.
+    pub fn feed(&mut self, piece: &[u8], end: bool) -> Unwrapped {
+        let mut out = Unwrapped::with_room_for(piece.len());
+        if let Form::Export(export) = &mut self.form {
+            export.feed(piece, &mut out, &mut self.parts);
+        } else {
+            self.each_line(piece, &mut out);
+        }
+        if end {
+            if let Form::Export(export) = &mut self.form {
+                export.finish(&mut out, &mut self.parts);
+            }
+            self.parts.finish(&mut out);
+        }
+        out
+    }
+
+    fn each_line(&mut self, piece: &[u8], out: &mut Unwrapped) {
+        let mut at = 0;
+        while at < piece.len() {
+            let end = memchr(b'\n', &piece[at..]).map_or(piece.len(), |length| at + length);
+            out.begin_line(at);
+            let line = &piece[at..end];
+            let from = out.data.len();
+            if let Some(record) = self.form.record(line, &mut out.data) {
+                self.parts.take(&record, from, out);
+            } else {
+                out.data.truncate(from);
+                out.push_raw(line);
+            }
+            at = end + 1;
+        }
+    }
+}
+
+impl Form {
+    /// Appends the text of the record that a line holds; says how it goes on. `None`: not in this form.
+    #[inline]
+    fn record<'a>(&self, line: &'a [u8], text: &mut Vec<u8>) -> Option<Record<'a>> {
+        match self {
+            Self::Docker => records::docker(line, text),
+            Self::Cri => records::cri(line, text),
+            Self::JournalJson => records::journal_json(line, text),
+            Self::Field(path) => records::field(&path.0, line, text),
+            Self::Export(_) => None,
+        }
+    }
+}

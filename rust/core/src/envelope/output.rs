@@ -1,0 +1,164 @@
+//! What comes out, and parts of records that wait for the rest.
+
+use memchr::memchr_iter;
+
+use crate::line::{self, MAX_ENTRY, Read};
+
+/// Longest record that is put together from parts: the longest sealed line and room to spare.
+pub(super) const MAX_RECORD: usize = MAX_ENTRY + (1 << 20);
+
+/// Most bytes, and most streams, that wait for the rest of their records.
+const MAX_WAITING: usize = 4 * MAX_RECORD;
+const MAX_STREAMS: usize = 64;
+
+/// Where a line comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Number of the physical line in the piece, from 0, at which the record ends.
+    pub line: u32,
+    /// Byte offset of that physical line in the piece.
+    pub offset: u64,
+    /// Whether it was in the envelope's form; if not, it is given as it stood.
+    pub wrapped: bool,
+}
+
+/// Lines taken out of a piece.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unwrapped {
+    /// The lines, each ended by LF.
+    pub data: Vec<u8>,
+    /// Where each comes from.
+    pub origins: Vec<Origin>,
+    /// Physical lines in the piece.
+    pub lines: u32,
+    /// Where the newest physical line begins.
+    here: u64,
+}
+
+impl Unwrapped {
+    pub(super) fn with_room_for(size: usize) -> Self {
+        Self {
+            data: Vec::with_capacity(size + 1),
+            origins: Vec::with_capacity(size / 256),
+            ..Self::default()
+        }
+    }
+
+    /// A physical line begins at `offset`.
+    #[inline]
+    pub(super) fn begin_line(&mut self, offset: usize) {
+        // A piece has fewer lines than bytes, and nobody feeds 4 GiB at once.
+        self.lines = self.lines.saturating_add(1);
+        self.here = offset as u64;
+    }
+
+    #[inline]
+    fn origin(&self, wrapped: bool) -> Origin {
+        Origin { line: self.lines.saturating_sub(1), offset: self.here, wrapped }
+    }
+
+    /// A physical line that is not in the envelope's form.
+    #[inline]
+    pub(super) fn push_raw(&mut self, line: &[u8]) {
+        self.data.extend_from_slice(line);
+        self.data.push(b'\n');
+        self.origins.push(self.origin(false));
+    }
+
+    /// What was appended to `data` from `from` on is a record's whole text: several lines if it holds LF.
+    #[inline]
+    pub(super) fn end_record(&mut self, from: usize) {
+        if self.data.len() == from || self.data.last() != Some(&b'\n') {
+            self.data.push(b'\n');
+        }
+        let origin = self.origin(true);
+        for _ in memchr_iter(b'\n', &self.data[from..]) {
+            self.origins.push(origin);
+        }
+    }
+}
+
+/// How a record goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Record<'a> {
+    /// It stands alone, whatever else waits.
+    Whole,
+    /// More of it follows in this stream.
+    Part(&'a [u8]),
+    /// It ends what waits in this stream, if anything does.
+    Last(&'a [u8]),
+}
+
+/// Records of which some parts were read; oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Their bytes in all.
+    size: usize,
+}
+
+impl Parts {
+    /// Takes the record whose text was appended to `out.data` from `from` on.
+    #[inline]
+    pub(super) fn take(&mut self, record: &Record<'_>, from: usize, out: &mut Unwrapped) {
+        match record {
+            Record::Last(stream) if !self.waiting.is_empty() => self.end(stream, from, out),
+            Record::Whole | Record::Last(_) => out.end_record(from),
+            Record::Part(stream) => self.add(stream, from, out),
+        }
+    }
+
+    fn end(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
+        if let Some(mut text) = self.find(stream).map(|at| self.remove(at)) {
+            // A line as long as journald's limit ends with a part: the empty rest is not logged.
+            if let Read::Sealed(_) | Read::Redacted(_) = line::read(&text) {
+                text.push(b'\n');
+            }
+            out.data.splice(from..from, text);
+        }
+        out.end_record(from);
+    }
+
+    fn add(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
+        let size = out.data.len() - from;
+        let at = self.find(stream).unwrap_or_else(|| {
+            self.waiting.push((stream.to_vec(), Vec::new()));
+            self.waiting.len() - 1
+        });
+        let text = &mut self.waiting[at].1;
+        text.extend_from_slice(&out.data[from..]);
+        let full = text.len() > MAX_RECORD;
+        out.data.truncate(from);
+        self.size += size + stream.len();
+        if full {
+            self.give_out(at, out);
+        }
+        while self.size > MAX_WAITING || self.waiting.len() > MAX_STREAMS {
+            self.give_out(0, out);
+        }
+    }
+
+    /// Gives out what waits at the end of the file.
+    pub(super) fn finish(&mut self, out: &mut Unwrapped) {
+        while !self.waiting.is_empty() {
+            self.give_out(0, out);
+        }
+    }
+
+    fn give_out(&mut self, at: usize, out: &mut Unwrapped) {
+        let from = out.data.len();
+        let text = self.remove(at);
+        out.data.extend_from_slice(&text);
+        out.end_record(from);
+    }
+
+    fn find(&self, stream: &[u8]) -> Option<usize> {
+        self.waiting.iter().position(|(name, _)| name == stream)
+    }
+
+    fn remove(&mut self, at: usize) -> Vec<u8> {
+        let (_, text) = self.waiting.remove(at);
+        self.size = self.waiting.iter().map(|(name, text)| name.len() + text.len()).sum();
+        text
+    }
+}

@@ -1,0 +1,80 @@
+//! Lines out of their carriers' envelopes.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tallystick_core::Error;
+use tallystick_core::envelope as core_envelope;
+
+use crate::{OrRaise as _, py_bytes};
+
+/// How a carrier wrapped lines.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Envelope(pub(crate) core_envelope::Envelope);
+
+#[pymethods]
+impl Envelope {
+    /// Reads the name of a kind, and for `json` the field; raises `FormatError`.
+    #[new]
+    #[pyo3(signature = (kind, field=None))]
+    fn new(py: Python<'_>, kind: &str, field: Option<&str>) -> PyResult<Self> {
+        core_envelope::Envelope::parse(kind, field).or_raise(py).map(Self)
+    }
+
+    /// Whether an `Unwrapper` undoes it; otherwise it is only a prefix.
+    #[getter]
+    fn unwraps(&self) -> bool {
+        core_envelope::Unwrapper::new(&self.0).is_some()
+    }
+
+    /// Is this what such a carrier puts before a line?
+    fn is_prefix(&self, data: &[u8]) -> bool {
+        self.0.is_prefix(data)
+    }
+
+    /// The line without its prefix and rsyslog's escapes; `None` if it has none of either.
+    fn unescaped<'py>(&self, py: Python<'py>, line: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        self.0.unescaped(line).map(|line| py_bytes(py, &line))
+    }
+}
+
+/// Takes the lines of one file out of their envelopes, piece by piece.
+#[pyclass(module = "tallystick._core")]
+pub struct Unwrapper(core_envelope::Unwrapper);
+
+#[pymethods]
+impl Unwrapper {
+    #[new]
+    fn new(py: Python<'_>, envelope: &Envelope) -> PyResult<Self> {
+        let prefix = || Error::Format("this envelope is only a prefix: there is nothing to unwrap".into());
+        core_envelope::Unwrapper::new(&envelope.0).ok_or_else(prefix).or_raise(py).map(Self)
+    }
+
+    /// Takes the lines out of the first `end_of_data` bytes, whole physical lines; `last`: the file ends here.
+    fn feed(&mut self, py: Python<'_>, data: &[u8], end_of_data: usize, last: bool) -> Unwrapped {
+        let data = &data[..end_of_data.min(data.len())];
+        Unwrapped(py.detach(|| self.0.feed(data, last)))
+    }
+}
+
+/// Lines taken out of a piece.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Unwrapped(pub(crate) core_envelope::Unwrapped);
+
+#[pymethods]
+impl Unwrapped {
+    /// Physical lines in the piece.
+    #[getter]
+    fn lines(&self) -> u32 {
+        self.0.lines
+    }
+
+    /// The lines, each ended by LF.
+    fn text<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.0.data)
+    }
+
+    /// Of each line: physical line in the piece, from 0, its byte offset there, and whether it was wrapped.
+    fn origins(&self) -> Vec<(u32, u64, bool)> {
+        self.0.origins.iter().map(|origin| (origin.line, origin.offset, origin.wrapped)).collect()
+    }
+}
