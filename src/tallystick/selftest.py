@@ -15,23 +15,27 @@ was here. The originals are only read.
 (<Verdict.OK: 'ok'>, 0, 0)
 """
 
+import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
-from tallystick import _core, keystore
+from tallystick import _core
 from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
 from tallystick.attacks.scene import Position, seal_of
-from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
+from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
+from tallystick.verify.heads import read_heads
+from tallystick.verify.inputs import Input, open_inputs
+from tallystick.verify.keys import read_keys
 
 __all__ = ["Played", "SelftestReport", "run"]
 
 MOST = 64_000_000  # bytes that are copied: each attack reads them once
-_LONGEST = 2**25  # bytes of a line that is read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +116,13 @@ class SelftestReport:
         played = []
         for one in self.played:
             finding = one.finding
-            said = {n: getattr(finding, n) for n in ("kind", "path", "line", "position", "to", "detail")}
+            said = ("kind", "path", "line", "position", "to", "detail")
             played.append({
                 "group": one.group,
                 "attack": one.attack,
                 "outcome": one.outcome,
                 "verdict": one.verdict.value if one.verdict else None,
-                "finding": said if finding else None,
+                "finding": {name: getattr(finding, name) for name in said} if finding else None,
                 "remark": one.remark,
                 "seconds": one.seconds,
             })  # fmt: skip
@@ -144,8 +148,8 @@ def run(
     """Doctor copies of a log in every way of the book, and see whether each is told.
 
     Args:
-        paths: Files that hold the log, in any order. They are only read.
-        keys: Files with verification keys; the log of the first one is doctored.
+        paths: What holds the log, in any order, as `verify` takes it. It is only read.
+        keys: Files with verification keys; the log of the head, else that of the first one is doctored.
         head: File with its head, as `tallystick head` prints it.
         store: URL of the key store that has the head. Without `store` and `head`, the default key store is asked.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
@@ -160,24 +164,26 @@ def run(
         KeyStoreError: The key store that was named cannot be read.
         ReportError: A file cannot be read, holds no line of the log, or lines are here twice.
     """
-    names = [os.fspath(path) for path in paths]
     key_files = [os.fspath(key) for key in keys]
-    info = _key(key_files)
+    logs = read_keys(key_files, ())
     # The head is read before the log: lines that come meanwhile are then behind it, not missing.
-    head_text = _head(info, head, store)
-    copy, floor = _read(names, info.log_id.encode(), info.log_id)
+    heads, bad_heads = read_heads(logs, store, head)
+    name, log_id = _whole_key(logs, heads if head is not None else {})
+    if log_id in bad_heads:
+        raise ReportError(f"{bad_heads[log_id]}; run tallystick verify first")
+    copy, floor = _read([os.fspath(path) for path in paths], log_id)
     if floor is not None and floor[1] == 0:
         start = max(start or 1, floor[0])
     scene = Scene(
         tuple(line for one in copy for line in one.lines),
-        head_text,
-        breaks=_breaks([len(one.lines) for one in copy]),
-        log_id=info.log_id.encode(),
+        heads.get(log_id, b""),
+        breaks=tuple(accumulate(len(one.lines) for one in copy[:-1])),
+        log_id=log_id.encode(),
     )
     with tempfile.TemporaryDirectory(prefix="tallystick-selftest-") as place:
         bench = _Bench(place, copy, key_files, start)
         untouched = bench.verdict_on(scene)
-        _check_untouched(untouched, names)
+        _check_untouched(untouched)
         played: list[Played] = []
         total = sum(len(attacks) for _, attacks in ALL)
         known = {_identity(finding) for finding in untouched.findings}
@@ -187,13 +193,13 @@ def run(
                 if progress is not None:
                     progress(len(played), total)
     return SelftestReport(
-        info.name,
-        info.log_id,
+        name,
+        log_id,
         tuple(one.path for one in copy),
         len(scene.lines),
         sum(len(line) + 1 for line in scene.lines),
         _part(floor),
-        bool(head_text),
+        log_id in heads,
         untouched,
         tuple(played),
     )
@@ -300,96 +306,63 @@ class _Bench:
         self._there[number] = lines
 
 
-def _check_untouched(report: Report, names: Sequence[str]) -> None:
-    if report.verdict is Verdict.FAILED:
-        return  # the report says so
-    if any(finding.kind == "duplicate" for finding in report.findings):
+def _check_untouched(report: Report) -> None:
+    if any(finding.kind == "duplicate" and finding.weight is Weight.NOTE for finding in report.findings):
         raise ReportError(
-            f"the same lines are in {', '.join(names)} more than once, so that what is lost in one place is still in "
-            "the other; name each part of the log once"
+            "lines are in more than one of the files, so what is lost in one is still in the other; "
+            "name each part of the log once"
         )
 
 
 # -- reading
 
 
-def _key(keys: Sequence[str]) -> _core.KeyInfo:
-    if not keys:
-        raise ReportError("no key was given; give the verification key of the log")
-    try:
-        fd = os.open(keys[0], os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ReportError(f"{keys[0]}: {reason(error)}; check the name of the key") from error
-    try:
-        info = _core.key_info(fd)
-    except FormatError as error:
-        raise FormatError(str(error), path=keys[0]) from None
-    except OSError as error:
-        raise ReportError(f"{keys[0]}: {reason(error)}; name a key file") from error
-    finally:
-        os.close(fd)
-    if not info.secret or info.narrowed:
-        raise ReportError(f"{keys[0]}: a self-test takes the whole verification key, since it judges every line")
-    return info
+def _whole_key(logs: _core.Keys, heads: Mapping[str, bytes]) -> tuple[str, str]:
+    """Return name and log id of the log that is doctored: that of the head, else that of the first key."""
+    of_head = [log for log in logs.logs() if log[1] in heads]
+    name, log_id, with_v, narrowed, *_ = (of_head or logs.logs())[0]
+    if not with_v or narrowed:
+        raise ReportError(f"a self-test of log {name} takes its whole verification key, since it judges every line")
+    return name, log_id
 
 
-def _head(info: _core.KeyInfo, head: str | os.PathLike[str] | None, store: str | None) -> bytes:
-    """Return the head of the log, from a file or a key store; nothing if there is none to be had."""
-    if head is not None:
-        if store is not None:
-            raise ReportError("a head comes from a file or from a key store; give one of --head and --store")
-        try:
-            with open(head, "rb") as file:
-                text = file.read(4096)
-        except OSError as error:
-            raise ReportError(f"{os.fspath(head)}: {reason(error)}; check the name of the head") from error
-        where = os.fspath(head)
-    else:
-        try:
-            stored = keystore.connect(store).load(info.name)
-            if _core.read_state(stored.state).log_id != info.log_id:
-                raise KeyStoreError(f"the log {info.name} there is another one than that of the key, {info.log_id}")
-        except (KeyStoreError, FormatError):
-            if store is not None:
-                raise
-            return b""  # the default store need not have it
-        text, where = bytes(stored.head or b""), "the head in the key store"
-    try:
-        owner = _core.parse_head(text)[0]
-    except FormatError as error:
-        raise FormatError(f"{error}; run verify first", path=where) from None
-    if owner != info.log_id:
-        raise ReportError(f"{where} is of log id {owner}, and the key is of {info.log_id}; give those of one log")
-    return text
-
-
-def _lines(path: str) -> Iterator[bytes]:
+def _lines(one: Input) -> Iterator[bytes]:
     """Give the lines of a file, each with its line end if it has one."""
-    try:
-        with open(path, "rb") as file:
-            while line := file.readline(_LONGEST):
-                yield line
-    except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name") from error
+    for chunk in one.chunks():
+        yield from io.BytesIO(chunk.data[: chunk.end])
+    if one.trouble:
+        raise ReportError(f"{one.path}: {one.trouble}; give a self-test what can be read")
 
 
-def _read(names: Sequence[str], log_id: bytes, shown: str) -> tuple[list[_File], tuple[int, int] | None]:
+def _read(paths: Sequence[str], log_id: str) -> tuple[list[_File], tuple[int, int] | None]:
     """Read the log, or the newest part of it: the files, and the chain and epoch it begins with if it is a part."""
+    inputs, unread = open_inputs(paths)
+    try:
+        if unread:
+            raise ReportError(f"{unread[0].path}: {unread[0].what}")
+        return _taken(inputs, log_id)
+    finally:
+        for one in inputs:
+            one.close()
+
+
+def _taken(inputs: Sequence[Input], log_id: str) -> tuple[list[_File], tuple[int, int] | None]:
+    own = log_id.encode()
     sizes: dict[tuple[int, int], int] = {}
     total = 0
-    for name in names:
-        for line in _lines(name):
+    for one in inputs:
+        for line in _lines(one):
             total += len(line)
-            at = _position(line, log_id)
+            at = _position(line, own)
             if at is not None:
                 sizes[at[:2]] = sizes.get(at[:2], 0) + len(line)
     if not sizes:
-        raise ReportError(f"no line of log id {shown} is in {', '.join(names) or 'no file'}; is this its key?")
+        raise ReportError(f"no line of log id {log_id} is here; is this its key?")
     floor = _floor(sizes) if total > MOST else None
-    files = [_part_of(name, log_id, floor) for name in names]
+    files = [_part_of(one, own, floor) for one in inputs]
     # An intruder knows which file is the newest, whatever its name is.
-    files.sort(key=lambda one: min((at for line in one.lines if (at := _position(line, log_id))), default=(0, 0, 0)))
-    return [one for one in files if one.lines or floor is None], floor
+    files.sort(key=lambda file: min((at for line in file.lines if (at := _position(line, own))), default=(0, 0, 0)))
+    return [file for file in files if file.lines or floor is None], floor
 
 
 def _floor(sizes: dict[tuple[int, int], int]) -> tuple[int, int]:
@@ -407,16 +380,16 @@ def _floor(sizes: dict[tuple[int, int], int]) -> tuple[int, int]:
     return min(whole) if whole else floor
 
 
-def _part_of(name: str, log_id: bytes, floor: tuple[int, int] | None) -> _File:
+def _part_of(one: Input, log_id: bytes, floor: tuple[int, int] | None) -> _File:
     kept: list[bytes] = []
     keeping, whole = floor is None, True
-    for line in _lines(name):
+    for line in _lines(one):
         if floor is not None and (at := _position(line, log_id)) is not None:
             keeping = at[:2] >= floor
         if keeping:
             kept.append(line.removesuffix(b"\n"))
             whole = line.endswith(b"\n")
-    return _File(name, tuple(kept), whole)
+    return _File(one.path, tuple(kept), whole)
 
 
 def _position(line: bytes, log_id: bytes) -> Position | None:
@@ -424,11 +397,6 @@ def _position(line: bytes, log_id: bytes) -> Position | None:
     if found is None or found[1] != log_id:
         return None
     return int(found[2]), int(found[3]), int(found[4])
-
-
-def _breaks(lengths: Sequence[int]) -> tuple[int, ...]:
-    ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
-    return tuple(ends[:-1])
 
 
 def _part(floor: tuple[int, int] | None) -> str | None:
