@@ -152,7 +152,8 @@ def test_a_log_that_is_being_written_has_no_misses(chains: int, tmp_path: Path) 
 
 
 @pytest.mark.xfail(
-    reason="verify breaks off: chains.py, `_gaps`, where a claim lies behind the end and no head is there"
+    strict=False,
+    reason="verify breaks off: chains.py, `_gaps`, where a claim lies behind the end and no head is there",
 )
 def test_a_log_that_is_being_written_has_no_misses_without_a_head_either(tmp_path: Path) -> None:
     report = live(Writer().open(epoch_lines=10).write(38), tmp_path, head=False)
