@@ -361,7 +361,7 @@ def _taken(inputs: Sequence[Input], log_id: str) -> tuple[list[_File], tuple[int
     floor = _floor(sizes) if total > MOST else None
     files = [_part_of(one, own, floor) for one in inputs]
     # An intruder knows which file is the newest, whatever its name is.
-    files.sort(key=lambda file: min((at for line in file.lines if (at := _position(line, own))), default=(0, 0, 0)))
+    files.sort(key=lambda file: next((at for line in file.lines if (at := _position(line, own))), (0, 0, 0)))
     return [file for file in files if file.lines or floor is None], floor
 
 
