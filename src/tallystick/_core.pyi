@@ -351,4 +351,6 @@ def scan(
     chunk: int,
     offset: int,
     cut: bool = False,
+    lines: Unwrapped | None = None,
+    envelope: Envelope | None = None,
 ) -> Summary: ...

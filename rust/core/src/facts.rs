@@ -59,9 +59,12 @@ pub struct ChainFacts {
     pub uncovered: Vec<(u8, u64, Place)>,
     /// Contradictions.
     pub clashes: Vec<(Clash, Position, Place)>,
-    /// Each epoch present: its number, lines, n and claimed time of its checkpoint.
-    pub epochs: Vec<(u8, u64, Option<(u16, u64)>)>,
+    /// Each epoch present.
+    pub epochs: Vec<EpochFacts>,
 }
+
+/// An epoch that is present: its number, lines, and of its checkpoint n and the claimed time.
+pub type EpochFacts = (u8, u64, Option<(u16, u64)>);
 
 /// Indices that are taken, from the first up to the one after the last, and where those two were read.
 type Taken = (u32, u32, Option<(Place, Place)>);

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::RwLock;
 
 use crate::Error;
+use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
 use crate::hash::{Digest, sha256};
 use crate::head::Head;
@@ -165,6 +166,8 @@ pub struct Input<'a> {
     pub cut: bool,
     /// Where each line stood, if they were taken out of a carrier's envelopes.
     pub origins: Option<Origins<'a>>,
+    /// What a carrier put before the lines.
+    pub envelope: Option<&'a Envelope>,
 }
 
 /// Where lines stood that were taken out of envelopes.
@@ -176,17 +179,6 @@ pub struct Origins<'a> {
     pub lines: u32,
     /// Bytes of the chunk as the carrier wrote them.
     pub bytes: u64,
-}
-
-/// Where a line stood that was taken out of its envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Line in its chunk, from 0.
-    pub line: u32,
-    /// Where that begins, in bytes from the beginning of the chunk.
-    pub offset: u64,
-    /// False if the line was not in an envelope and is given as it stood.
-    pub wrapped: bool,
 }
 
 /// Scans some bytes.

@@ -482,7 +482,8 @@ impl Summary {
         let mut open: BTreeMap<(u32, u32), usize> = BTreeMap::new();
         for event in std::mem::take(&mut self.events) {
             let Place { file, chunk, line, .. } = event.place;
-            let ends = self.chunks.get(&(file, chunk)).map(|c| c.lines) == Some(u64::from(line) + event.count);
+            let ends =
+                self.chunks.get(&(file, chunk)).map(|c| c.lines) == Some(u64::from(line) + event.count);
             let before = chunk.checked_sub(1).and_then(|chunk| open.get(&(file, chunk)).copied());
             let number = match before.and_then(|number| Some((number, joined.get_mut(number)?))) {
                 Some((number, group)) if line == 0 && group.goes_on(event.kind, event.log, event.first) => {

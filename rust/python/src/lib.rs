@@ -49,5 +49,7 @@ mod _core {
     #[pymodule_export]
     use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
-    use crate::verify::{ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan};
+    use crate::verify::{
+        ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,
+    };
 }

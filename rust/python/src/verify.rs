@@ -11,6 +11,7 @@ use tallystick_core::statement::{Body, Kind as Ending};
 use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
 use tallystick_core::{doubles, facts};
 
+use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
@@ -251,7 +252,7 @@ pub struct ChainFacts {
     /// Contradictions: kind, position, place.
     clashes: Vec<(&'static str, At, Place)>,
     /// Epochs: number, lines, and of the checkpoint n and its claimed time.
-    epochs: Vec<(u8, u64, Option<(u16, u64)>)>,
+    epochs: Vec<facts::EpochFacts>,
 }
 
 /// Lines of a log, counted.
@@ -514,9 +515,9 @@ fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts
     })
 }
 
-/// Scans whole lines of a file: the first `end` bytes of `data`.
+/// Scans whole lines of a file: the first `end` bytes of `data`, or the lines that were taken out of them.
 #[pyfunction]
-#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false))]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
 #[allow(clippy::too_many_arguments)] // each says where the bytes stand; Python names them
 pub fn scan(
     py: Python<'_>,
@@ -528,9 +529,15 @@ pub fn scan(
     chunk: u32,
     offset: u64,
     cut: bool,
+    lines: Option<&Unwrapped>,
+    envelope: Option<&Envelope>,
 ) -> Summary {
     let keys = keys.inner.clone();
     let data = &data[..end.min(data.len())];
-    let input = core_scan::Input { data, file, chunk, offset, cut, origins: None };
+    let bytes = data.len() as u64;
+    let origins = lines.map(|l| core_scan::Origins { of: &l.0.origins, lines: l.0.lines, bytes });
+    let data = lines.map_or(data, |l| &l.0.data);
+    let envelope = envelope.map(|envelope| &envelope.0);
+    let input = core_scan::Input { data, file, chunk, offset, cut, origins, envelope };
     Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0)))
 }

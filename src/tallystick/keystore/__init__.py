@@ -50,7 +50,14 @@ def connect(url: str | None = None) -> KeyStore:
 
 
 def state_directory() -> str:
-    """Return where this user's state lives: `/var/lib/tallystick` for root, else `$XDG_STATE_HOME/tallystick`."""
+    """Return where this user's state lives.
+
+    That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
+    and `$XDG_STATE_HOME/tallystick` for everybody else.
+    """
+    named = os.environ.get("TALLYSTICK_STORE")
+    if named and (named.startswith("file:") or _URL.fullmatch(named) is None):
+        return named.removeprefix("file:")
     if os.geteuid() == 0:
         return "/var/lib/tallystick"
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -59,6 +66,4 @@ def state_directory() -> str:
 
 def _default_url() -> str:
     named = os.environ.get("TALLYSTICK_STORE")
-    if named:
-        return named if _URL.fullmatch(named) else f"file:{named}"
-    return f"file:{state_directory()}"
+    return named if named and _URL.fullmatch(named) else f"file:{state_directory()}"

@@ -71,6 +71,8 @@ def _scan(
             chunk=chunk.number,
             offset=chunk.offset,
             cut=chunk.cut,
+            lines=chunk.lines,
+            envelope=envelope,
         )
 
     if jobs == 1:

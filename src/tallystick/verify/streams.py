@@ -1,7 +1,8 @@
 """The bytes of a file, whatever it was compressed with: by its content, never by its name.
 
 >>> import gzip, io
->>> [bytes(block) for block in blocks(io.BytesIO(gzip.compress(b"a line\\n")).read, 20)]
+>>> data = gzip.compress(b"a line\\n")
+>>> list(blocks(io.BytesIO(data).read, len(data)))
 [b'a line\\n']
 """
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memmem;
+
 use super::entry_keys::Kept;
 use super::judge::Entry;
-use super::{Input, Keys, Mode, Origin};
+use super::{Input, Keys, Mode};
+use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
 use crate::hash::{Digest, Many, sha256};
 use crate::lanes::wide::{LANES, Wide};
@@ -68,6 +71,7 @@ pub(super) struct Scanner<'k> {
     /// It was wrapped in something by a carrier.
     wrapped: bool,
     origins: &'k [Origin],
+    envelope: Option<&'k Envelope>,
     begin: u64,
     chunk: Chunk,
     /// Group of bad lines that goes on as long as such lines follow.
@@ -91,6 +95,7 @@ impl<'k> Scanner<'k> {
             line: &[],
             wrapped: false,
             origins: &[],
+            envelope: None,
             begin: 0,
             chunk: Chunk::default(),
             group: None,
@@ -196,6 +201,7 @@ impl<'k> Scanner<'k> {
     fn begin(&mut self, input: &Input<'k>) -> Lines<'k> {
         self.place = Place { file: input.file, chunk: input.chunk, line: 0, offset: input.offset };
         self.begin = input.offset;
+        self.envelope = input.envelope;
         if let Some(origins) = input.origins {
             self.origins = origins.of;
             self.go_to_origin();
@@ -244,6 +250,7 @@ impl<'k> Scanner<'k> {
         if let Some(leaf) = leaf {
             self.chunk.counted += 1;
             self.line = line.bytes;
+            self.wrapped = self.out_of_envelope() || entry.prefixed;
             self.take_entry(entry, leaf);
             self.step(line);
         } else {
@@ -253,8 +260,21 @@ impl<'k> Scanner<'k> {
 
     fn alone(&mut self, line: &Line<'k>) {
         self.line = line.bytes;
+        self.wrapped = self.out_of_envelope();
         self.line(line.bytes, line.read);
         self.step(line);
+    }
+
+    /// Was the line taken out of an envelope?
+    #[inline]
+    fn out_of_envelope(&self) -> bool {
+        self.origins.first().is_some_and(|origin| origin.wrapped)
+    }
+
+    /// Is what stands before a line nothing, or what the caller said that a carrier puts there?
+    #[inline]
+    pub(super) fn is_prefix(&self, bytes: &[u8]) -> bool {
+        bytes.is_empty() || self.envelope.is_some_and(|envelope| envelope.is_prefix(bytes))
     }
 
     #[inline]
@@ -273,7 +293,6 @@ impl<'k> Scanner<'k> {
         if let Some(origin) = self.origins.first() {
             self.place.line = origin.line;
             self.place.offset = self.begin + origin.offset;
-            self.wrapped = origin.wrapped;
         }
     }
 
@@ -303,8 +322,16 @@ impl<'k> Scanner<'k> {
             return;
         }
         let done = match read {
-            Read::Sealed(sealed) if sealed.m.start() == 0 => self.sealed(line, number, &seal, sealed.m),
+            Read::Sealed(sealed) if self.is_prefix(&line[..sealed.m.start()]) => {
+                self.wrapped |= sealed.m.start() > 0;
+                self.sealed(line, number, &seal, sealed.m)
+            }
             Read::Sealed(_) => Err(Why::Prefix),
+            Read::Misfit(_) if self.is_redacted_behind_prefix(line) => {
+                self.wrapped = true;
+                self.redacted(number, &seal);
+                Ok(())
+            }
             Read::Redacted(_) => {
                 self.redacted(number, &seal);
                 Ok(())
@@ -313,6 +340,7 @@ impl<'k> Scanner<'k> {
         };
         if let Err(why) = done
             && !self.rewritten(line, Some(seal))
+            && !self.unescaped(line, number)
         {
             let json = line::trim(line).ends_with(b"}");
             if json && self.keys.log(number).secret.is_none() && matches!(self.mode, Mode::All) {
@@ -329,6 +357,24 @@ impl<'k> Scanner<'k> {
             epoch.claim(seal.at.index);
             epoch.json |= json;
         }
+    }
+
+    /// Is this a redacted line behind a carrier's prefix?
+    fn is_redacted_behind_prefix(&self, line: &[u8]) -> bool {
+        let line = line::trim(line);
+        ["[redacted] tally=", "{\"redacted\":true,"].iter().any(|begin| {
+            memmem::rfind(line, begin.as_bytes()).is_some_and(|at| {
+                self.is_prefix(&line[..at]) && matches!(line::read(&line[at..]), Read::Redacted(_))
+            })
+        })
+    }
+
+    /// A line in which a carrier wrote control characters as escapes: tried once more with them undone.
+    fn unescaped(&mut self, line: &[u8], number: LogNumber) -> bool {
+        let Some(text) = self.envelope.and_then(|envelope| envelope.unescaped(line)) else { return false };
+        let Read::Sealed(sealed) = line::read(&text) else { return false };
+        self.wrapped = true;
+        sealed.m.start() == 0 && self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
     }
 
     /// A line without a seal of a known log.
@@ -442,9 +488,8 @@ impl<'k> Scanner<'k> {
         if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
             group.quote(self.line);
             group.length = self.line.len() as u64;
-            group.replaced = memchr::memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
-            group.sha256 =
-                matches!(kind, Kind::Unsealed | Kind::Foreign(_)).then(|| sha256(&[self.line]));
+            group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
+            group.sha256 = matches!(kind, Kind::Unsealed | Kind::Foreign(_)).then(|| sha256(&[self.line]));
         }
         self.group = Some(group);
     }
