@@ -174,11 +174,15 @@ def test_of_runs_that_end_at_once_the_newest_pin_stays(tmp_path: Path) -> None:
 def test_the_default_directory_stands_beside_the_logs_and_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert default_directory() == "/var/lib/tallystick/.pins"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_directory() == str(tmp_path / "tallystick" / ".pins")
+    for named in (f"{tmp_path}/tallystick", f"file:{tmp_path}/tallystick"):
+        monkeypatch.setenv("TALLYSTICK_STORE", named)
+        assert default_directory() == str(tmp_path / "tallystick" / ".pins")
     monkeypatch.undo()
     store = connect(f"file:{tmp_path}/tallystick")
     remember(tmp_path / "tallystick" / ".pins", [pin("1.0.9")])

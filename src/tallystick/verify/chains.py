@@ -202,7 +202,8 @@ class LogJudge:
             gaps = [gap for gap in self._chain_gaps(chain, demanded.get(chain)) if not self._is_late(gap)]
             for gap in _joined(gaps):
                 if chain == newest and gap.start > facts.last:
-                    yield self._truncated(gap.start)
+                    if self.demanded_end:  # else only a bad line claims more than is here
+                        yield self._truncated(gap.start)
                     break
                 yield self._missing(gap)
         if self.demanded_end and self.demanded_end[0] > newest:
