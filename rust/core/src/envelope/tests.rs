@@ -317,6 +317,7 @@ fn traditional_heads_are_prefixes_as_a_whole() {
         "<0>Nov 23 08:15:45 10.0.0.1 postfix/smtpd[1]: ",
         "2026-11-23T08:15:45.123456+00:00 host app[123]: ",
         "2026-11-23T08:15:45Z fe80::1 systemd[1]:",
+        "2026-11-23T08:15:45-0130 host app: ",
         "Nov 23 08:15:45 host app[]: ",
     ] {
         assert!(envelope.is_prefix(good.as_bytes()), "{good}");
@@ -334,6 +335,10 @@ fn traditional_heads_are_prefixes_as_a_whole() {
         "Nov 23 08:15:45 app: ",
         "Nov 23 08:15:45  app: ",
         "Nov 23 8:15:45 host app: ",
+        "2026-11-23T08:15:45 host app: ",
+        "2026-11-23T08:15:45+1 host app: ",
+        "2026-11-23T08:15:45.Z host app: ",
+        "2026-11-23T08:15:4xZ host app: ",
         "Nev 23 08:15:45 host app: ",
         "<192>Nov 23 08:15:45 host app: ",
         "<>Nov 23 08:15:45 host app: ",
