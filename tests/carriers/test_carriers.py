@@ -147,3 +147,12 @@ def test_what_docker_does_to_invalid_utf_8_does_not_pass_for_the_line():
     record = b'{"log":"' + line.replace(b"\xff\xfe", rb"\ufffd\ufffd") + b'\\n","stream":"stdout","time":""}\n'
     got = _core.Unwrapper(_core.Envelope("docker")).feed(record, len(record), True)
     assert got.text() == line.replace(b"\xff\xfe", "\ufffd\ufffd".encode()) + b"\n"
+
+
+def test_every_envelope_that_the_docs_name_exists():
+    page = (HERE.parents[1] / "docs" / "carriers.md").read_text()
+    kinds = set(re.findall(r"--envelope ([a-z][\w:.-]+)", page))
+    assert len(kinds) >= 9
+    for kind in kinds:
+        name, _, field = kind.partition(":")
+        _core.Envelope(name, field) if name == "json" else _core.Envelope(kind)
