@@ -151,8 +151,8 @@ def test_what_docker_does_to_invalid_utf_8_does_not_pass_for_the_line():
 
 def test_every_envelope_that_the_docs_name_exists():
     page = (HERE.parents[1] / "docs" / "carriers.md").read_text()
-    kinds = set(re.findall(r"--envelope ([a-z][\w:.-]+)", page))
-    assert len(kinds) >= 9
-    for kind in kinds:
-        name, _, field = kind.partition(":")
-        _core.Envelope(name, field) if name == "json" else _core.Envelope(kind)
+    named = set(re.findall(r"--envelope ([a-z][\w:-]+)(?: --field ([\w.]+))?", page))
+    assert len(named) >= 11
+    for kind, field in named:
+        if field != "NAME" and (kind, field) != ("json", ""):
+            _core.Envelope(kind, field or None)
