@@ -2,6 +2,7 @@
 """Check a log sealed with Tallystick: a second implementation, written from the text of seal.md ("section …") alone.
 
     check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--json]
+    check.py --evidence FILE [--key FILE] [--public FILE] [--json]
 
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
 Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. The same from Python:
@@ -645,6 +646,73 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     counts = {"lines": sum(map(len, log.files.values())), "positions": len(log.slots), "verified": log.verified}
     return {"verdict": verdict, "range": span, "counts": counts, "findings": findings}
 
+# ---- section 10: evidence -------------------------------------------------------------------------------------------
+
+FIRST = b"tallystick/v1 evidence\n"
+EVIDENCE = re.compile(FIRST + rb"((?:tallystick/v1 open [^\n]*\n)*)(tallystick/v1 checkpoint [^\n]*)\n"
+                      rb"proof((?: [A-Za-z0-9_-]{43}){0,16})\nline ([^\n]*)\n")
+
+def climb(node, index, n, proof):
+    """The root that an inclusion proof leads to from leaf `index` of n. None: it has not as many hashes as it must."""
+    if n < 2 or not proof:
+        return node if n == 1 and not proof else None
+    split = 1 << (n - 1).bit_length() - 1
+    left = index < split
+    below = climb(node, index if left else index - split, split if left else n - split, proof[:-1])
+    return below and H(b"\x01" + (below + proof[-1] if left else proof[-1] + below))
+
+def judge_evidence(data, key, roots):
+    """What is wrong with evidence, "" or a verdict and its reason, and the parts of it: seal, m, checkpoint."""
+    found = EVIDENCE.fullmatch(data)
+    seal, m = as_bytes(found[4]) if found else (None, None)
+    end = read_statement(found[2]) if found else None
+    if m is None or not end or (end.log_id, *end.pos[:2]) != (seal.log_id, *seal.pos[:2]):
+        return "failed its parts are damaged or do not belong together", seal, m, end
+    if seal.log_id != key.log_id:
+        return "incomplete it is of another log than the key", seal, m, end
+    older, opening = [read_statement(text) for text in found[1].split(b"\n")[:-1]], seal.pos[1:] == (0, 0)
+    generations = [st and (st.chain - 1) // 256 for st in older] + [(end.chain - 1) // 256]
+    if None in older or any(a >= b for a, b in pairwise(generations)):
+        return "failed the opens are not those of older generations", seal, m, end
+    own = read_statement(m) if opening and seal.tag else None
+    if opening and not (own and own.kind == "open" and own.pos == seal.pos):
+        return "failed the first line of a chain is no open", seal, m, end
+    for st in older + [end] + [own] * opening:
+        if wrong := prove(st, key, roots):
+            return ("incomplete " if wrong == LACKING else "failed ") + wrong, seal, m, end
+    proof = [base64.urlsafe_b64decode(text + b"=") for text in found[3].split()]
+    l = H((b"\x03" if opening else b"\x02") + m)
+    leaf = seal.leaf or H(b"\x00" + seal.tag + l)
+    if [b64(part) for part in proof] != found[3].decode().split() or seal.index >= end.index \
+            or climb(leaf, seal.index, end.index, proof) != end.R:
+        return "failed the proof does not lead to R", seal, m, end
+    if key.keys and not key.first <= seal.chain <= key.last:
+        return "incomplete the key does not reach its chain", seal, m, end
+    K = key.entry_key(*seal.pos) if key.keys else None
+    if K and (mac(derive(K, "redact"), leaf)[:16] != seal.r if seal.leaf else mac(K, l)[:16] != seal.tag):
+        return "failed the tag fails", seal, m, end
+    return "", seal, m, end
+
+def check_evidence(data, key_text=None, public_text=None):
+    """Section 10. {"verdict", "detail"}, and for evidence that holds what it says; or Usage is raised."""
+    key, roots = read_keys(key_text, public_text)
+    if not data.startswith(FIRST):
+        raise Usage("this is no evidence")
+    wrong, seal, m, end = judge_evidence(data, key, roots)
+    verdict, _, detail = (wrong or "ok").partition(" ")
+    result = {"verdict": verdict, "detail": detail}
+    if not wrong:
+        text = None if seal.leaf else m.decode("utf-8", "backslashreplace")
+        result |= {"log": key.name, "log_id": key.log_id, "position": dotted(seal.pos), "time": end.time, "text": text}
+    return result
+
+def print_evidence(options):
+    with open(options.evidence, "rb") as file:
+        result = check_evidence(file.read(), read_text(options.key), read_text(options.public))
+    # ascii: no control characters for a terminal
+    print(json.dumps(result) if options.json else "\n".join(f"{name}: {ascii(x)}" for name, x in result.items()))
+    return {"ok": 0, "incomplete": 3, "failed": 5}[result["verdict"]]
+
 def read_text(path):
     if path is None:
         return None
@@ -653,14 +721,18 @@ def read_text(path):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Check a log sealed with Tallystick.")
-    parser.add_argument("paths", nargs="+", metavar="PATH")
-    for option in ("key", "public", "head"):
+    parser.add_argument("paths", nargs="*", metavar="PATH")
+    for option in ("key", "public", "head", "evidence"):
         parser.add_argument("--" + option, metavar="FILE")
     parser.add_argument("--pin", action="append", default=[], metavar="TEXT_OR_FILE")
     parser.add_argument("--from", dest="start", type=int, metavar="CHAIN", help="the chain that must be the first")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
+    if bool(options.paths) == bool(options.evidence):
+        parser.error("name the files of a log, or give --evidence")
     try:
+        if options.evidence:
+            return print_evidence(options)
         head = read_text(options.head)  # before the log: it may grow meanwhile
         texts = [pin if pin.startswith("tallypin ") else read_text(pin) for pin in options.pin]
         pins, contents = [line for text in texts for line in text.splitlines() if line.strip()], {}

@@ -2,7 +2,7 @@
 """A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
 
     python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
-    python spec/vectors/make.py --write      write inputs.json and defects.json anew; the known answers never change
+    python spec/vectors/make.py --write      write inputs, defects and evidence anew; the known answers never change
     python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
            [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
 
@@ -699,15 +699,203 @@ def run_case(case, key_text, public_text):
     return wrong
 
 
+# ---- evidence -------------------------------------------------------------------------------------------------------
+
+ABOUT_EVIDENCE = [
+    "Each case is an evidence file (section 10) and what must be said of it; a refused one holds one defect. evidence: a",
+    "string is its UTF-8 bytes, {hex: …} is bytes. P: the public key of keys.json; opens are the further lines of the",
+    "public file. V: the verification key of keys.json. For what holds, position and text (null: redacted) are given."]
+
+
+def leaf_of(line, control=False):
+    seal, m = check.as_bytes(line)
+    return seal.leaf or H(b"\x00" + seal.tag + H((b"\x03" if control else b"\x02") + m))
+
+
+def statement_in(line):
+    return check.read_statement(check.as_bytes(line)[1])
+
+
+def evidence(lines, position, shown=None, opens=()):
+    """Section 10: evidence of the line at a position of a log; shown: in its place, a line with the same leaf."""
+    chain, epoch, index = position
+    mine = [line for line in lines if check.as_bytes(line)[0].pos[:2] == (chain, epoch)]
+    leaves = [leaf_of(line, control=(epoch, i) == (0, 0)) for i, line in enumerate(mine[:-1])]
+    proof = "".join(" " + b64(node) for node in inclusion_path(leaves, index))
+    parts = [b"tallystick/v1 evidence", *opens, statement_in(mine[-1]).text, b"proof" + proof.encode(),
+             b"line " + (shown or mine[index])]
+    return b"".join(part + b"\n" for part in parts)
+
+
+class EvidenceCases:
+    def __init__(self):
+        self.cases = []
+
+    def add(self, name, why, data, verdicts, opens=(), position=None, text=None):
+        """verdicts: with P, and with V."""
+        try:
+            shown = data.decode()
+        except UnicodeDecodeError:
+            shown = {"hex": data.hex()}
+        verdict_P, verdict_V = verdicts if isinstance(verdicts, tuple) else (verdicts, verdicts)
+        case = {"name": name, "why": why, "evidence": shown, "opens": list(opens), "verdict_P": verdict_P,
+                "verdict_V": verdict_V}
+        self.cases.append({**case, "position": position, "text": text} if "ok" in (verdict_P, verdict_V) else case)
+
+
+def good_evidence(cases, plain, in_json, old):
+    def text(line):
+        return check.as_bytes(line)[1].decode("utf-8", "backslashreplace")
+    places = ((21, (1, 2, 1)), (0, (1, 0, 0)), (1, (1, 0, 1)), (2, (1, 0, 2)), (7, (1, 0, 7)), (8, (1, 0, 8)), (17, (1, 0, 17)))
+    for form, lines in (("plain", plain), ("JSON", in_json)):
+        for at, position in places:
+            cases.add(f"{form} {dotted(position)}", "it holds", evidence(lines, position), "ok",
+                      position=dotted(position), text=text(lines[at]))
+    redacted = redacted_line(V, plain[1])
+    cases.add("redacted", "its leaf is covered", evidence(plain, (1, 0, 1), redacted), "ok", position="1.0.1")
+    redacted = redacted_line(V, plain[8])
+    cases.add("redacted, JSON form", "its leaf is covered", evidence(plain, (1, 0, 8), redacted), "ok",
+              position="1.0.8")
+    cases.add("redacted by a stranger", "r is made with V", evidence(plain, (1, 0, 1), other_end(redacted_line(V, plain[1]))),
+              ("ok", "failed"), position="1.0.1")
+    opening = statement_in(old[0]).text
+    cases.add("generation 1", "an open of generation 0 leads to it", evidence(old, (257, 0, 1), opens=[opening]), "ok",
+              position="257.0.1", text="one line")
+    cases.add("generation 1, public file", "the open may come from there", evidence(old, (257, 0, 1)),
+              ("ok", "incomplete"), opens=[opening.decode()], position="257.0.1", text="one line")
+    cases.add("generation 1, open twice", "known already, and the same", evidence(old, (257, 0, 1), opens=[opening]),
+              "ok", opens=[opening.decode()], position="257.0.1", text="one line")
+    heartbeat = Sealer(V, S, NAME)
+    heartbeat.open(T)
+    heartbeat.checkpoint("closed", T)
+    cases.add("an epoch of one line", "no hash is needed", evidence(heartbeat.lines, (1, 0, 0)), "ok", position="1.0.0",
+              text=text(heartbeat.lines[0]))
+
+
+def other_end(data):
+    """Another last letter, such that no spare bit is set."""
+    return data[:-1] + (b"A" if data[-1:] != b"A" else b"Q")
+
+
+def bad_evidence(cases, plain, old):
+    good, at = evidence(plain, (1, 2, 1)), (1, 2, 1)
+    proof = good.split(b"\nproof ")[1].split(b"\n")[0].split(b" ")
+    opening, late = statement_in(old[0]).text, evidence(old, (257, 0, 1))
+
+    def sub(name, why, a, b, data=good, verdict="failed"):
+        if data.count(a) != 1:
+            raise ValueError(f"{a!r} is not there once")
+        cases.add(name, why, data.replace(a, b), verdict)
+    sub("text", "the leaf covers m", b"second epoch entry 1", b"second epoch entry 2")
+    sub("tag", "the leaf covers t", plain[21][-22:], other_end(plain[21][-22:]))
+    sub("index", "another leaf is covered there", b".1.2.1.20.", b".1.2.2.20.")
+    sub("index of the checkpoint", "only indices below n are covered", b".1.2.1.20.", b".1.2.5.20.")
+    sub("epoch", "another epoch than the checkpoint's", b".1.2.1.20.", b".1.1.1.20.")
+    sub("chain", "another chain than the checkpoint's", b".1.2.1.20.", b".2.2.1.20.")
+    sub("length", "m and seal written again differ", b".1.2.1.20.", b".1.2.1.19.")
+    sub("log id of the line", "another log than the checkpoint's", b"tally=oedhcsck", b"tally=oedhcscl")
+    sub("prefix", "nothing may stand before m", b"\nline ", b"\nline host ")
+    sub("CR", "nothing may stand behind the seal", plain[21], plain[21] + b"\r")
+    sub("claimed time", "the signature covers it", b" 1795401650003 ", b" 1795401650004 ")
+    sub("n", "the signature covers it", b" 1 2 5 ", b" 1 2 6 ")
+    sub("name", "it is another log's", b"checkpoint payments", b"checkpoint payment5")
+    sub("word", "no such ending", b" closed ", b" opened ")
+    sub("hash", "the proof leads elsewhere", proof[0], other_end(proof[0]))
+    sub("hash dropped", "index and n ask for three", b" " + proof[2], b"")
+    sub("hash added", "index and n ask for three", b" " + proof[2], (b" " + proof[2]) * 2)
+    sub("hashes swapped", "they go from the leaf up", b" ".join(proof[:2]), b" ".join(proof[1::-1]))
+    sub("spare bits", "b64 with a spare bit set", proof[0], proof[0][:-1] + bytes([proof[0][-1] + 1]))
+    sub("two blanks", "one blank before each hash", b"proof ", b"proof  ")
+    sub("CR LF", "lines end in LF", b"\nline", b"\r\nline")
+    sub("no proof", "its line has another word", b"\nproof ", b"\npath ")
+    cases.add("no last LF", "every line ends in one", good[:-1], "failed")
+    cases.add("a line more", "nothing stands behind", good + b"\n", "failed")
+    cases.add("cut off", "the line is lacking", good[:good.index(b"line ")], "failed")
+    cases.add("no checkpoint", "nothing is signed", b"".join(x + b"\n" for i, x in enumerate(good[:-1].split(b"\n")) if i != 1),
+              "failed")
+    cases.add("an open in the checkpoint's place", "it covers no line",
+              good.replace(statement_in(plain[25]).text, statement_in(plain[0]).text), "failed")
+    cases.add("redacted open", "control lines are never redacted",
+              evidence(plain, (1, 0, 0), redacted_line(V, plain[0], b"\x03")), "failed")
+    cases.add("an open of its own generation", "only older ones lead to it", evidence(plain, at, opens=[opening]), "failed")
+    cases.add("generation 1, open lacking", "its chain root is not known", late, "incomplete")
+    cases.add("generation 1, another signature", "the open is not signed",
+              evidence(old, (257, 0, 1), opens=[other_end(opening)]), "failed")
+    cases.add("generation 1, checkpoint as open", "only an open may stand there",
+              evidence(old, (257, 0, 1), opens=[statement_in(old[2]).text]), "failed")
+    cases.add("generation 1, open twice in the file", "one of each generation",
+              evidence(old, (257, 0, 1), opens=[opening, opening]), "failed")
+    forger = Sealer(V, bytes(32), NAME)
+    forger.P, forger.log_id = chain_root(S, 0), check.Key(chain_root(S, 0), NAME).log_id
+    forger.open(T)
+    forger.entry(b"forged")
+    forger.checkpoint("closed", T)
+    cases.add("forged", "signed with other keys, tagged with V", evidence(forger.lines, (1, 0, 1)), "failed")
+    other = Sealer(V, bytes(32), NAME)
+    other.open(T)
+    other.entry(b"another log")
+    other.checkpoint("closed", T)
+    cases.add("another log", "the key is not its key", evidence(other.lines, (1, 0, 1)), "incomplete")
+    entry_first = Sealer(V, S, NAME)
+    entry_first.open(T)
+    entry_first.lines, entry_first.leaves, entry_first.index = [], [], 0
+    entry_first.key = entry_key(V, 1, 0, 0)
+    entry_first.entry(b"no open")
+    entry_first.checkpoint("closed", T)
+    cases.add("an entry where the open stands", "a chain begins with its open",
+              evidence_of_entry(entry_first.lines), "failed")
+    twisted = Sealer(V, S, NAME)
+    twisted.open(T)
+    twisted.line(statement_in(twisted.lines[0]).text, b"\x03")
+    twisted.checkpoint("closed", T)
+    cases.add("a control line's l elsewhere", "lines but the first are entries",
+              evidence_of_control(twisted.lines), "failed")
+
+
+def evidence_of_entry(lines):
+    """Evidence of an entry at index 0, in a tree of one leaf."""
+    return b"".join(part + b"\n" for part in (b"tallystick/v1 evidence", statement_in(lines[1]).text, b"proof",
+                                             b"line " + lines[0]))
+
+
+def evidence_of_control(lines):
+    """Evidence of the second line, whose leaf is that of a control line."""
+    proof = b64(leaf_of(lines[0], control=True)).encode()
+    return b"".join(part + b"\n" for part in (b"tallystick/v1 evidence", statement_in(lines[2]).text, b"proof " + proof,
+                                             b"line " + lines[1]))
+
+
+def evidence_cases():
+    cases, logs = EvidenceCases(), {name: sealed(log) for name, log in inputs()["logs"].items()}
+    old = [line for line in logs["generation.log"].lines if check.as_bytes(line)[0].pos[0] in (256, 257)]
+    good_evidence(cases, logs["plain.log"].lines, logs["json.log"].lines, old)
+    bad_evidence(cases, logs["plain.log"].lines, old)
+    return {"about": ABOUT_EVIDENCE, "cases": cases.cases}
+
+
+def run_evidence(case, key_text, public_text):
+    """What check.py says differently than the case expects."""
+    wrong, data = [], as_line(case["evidence"])
+    public_file = "\n".join([public_text, *case["opens"]])
+    for with_what, keys in (("P", {"public_text": public_file}), ("V", {"key_text": key_text})):
+        got = check.check_evidence(data, **keys)
+        if got["verdict"] != case["verdict_" + with_what]:
+            wrong.append(f"evidence {case['name']} with {with_what}: {got}")
+        elif got["verdict"] == "ok" and (got["position"], got["text"]) != (case["position"], case["text"]):
+            wrong.append(f"evidence {case['name']} shows {got}")
+    return wrong
+
+
 # ---- command line ---------------------------------------------------------------------------------------------------
 
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
-    found = defects()
-    rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
-    about = json.dumps(found["about"], indent=1)
-    text = '{"about": ' + about + ',\n"cases": [\n' + ",\n".join(rows) + "\n]}\n"
-    return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text.encode()}
+    def text(found):
+        rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
+        about = json.dumps(found["about"], indent=1)
+        return ('{"about": ' + about + ',\n"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
+    return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
+            "evidence.json": text(evidence_cases())}
 
 
 def run_check():
@@ -719,12 +907,15 @@ def run_check():
     cases = defects()["cases"]
     for case in cases:
         wrong += run_case(case, texts["verification_key"], texts["public_key"])
+    proofs = evidence_cases()["cases"]
+    for case in proofs:
+        wrong += run_evidence(case, texts["verification_key"], texts["public_key"])
     for name in ("plain", "json"):
         answers = json.loads((HERE / f"{name}.json").read_bytes())["heads"][-1]
         head = f"tallyhead oedhcsck {answers['text']} {b64(bytes.fromhex(answers['mac']))}"
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
-    print(*wrong, f"{len(cases)} defects, {len(wrong)} differences", sep="\n")
+    print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 
 

@@ -62,8 +62,14 @@ def test_the_key_of_another_log_is_incomplete_and_never_ok(log):
         (("audit.log", "--key", "gone.key"), 4, "gone.key: no such file or directory"),
         (("audit.log", "--key", "."), 4, ".: is a directory"),
         (("gone.log", "--key", "payments.key"), 4, "gone.log: no such file or directory; check the name"),
-        ((".", "--key", "payments.key"), 4, ".: this is a directory; name its files"),
-        (("fifo", "--key", "payments.key"), 4, "fifo: this is not a regular file"),
+        (("empty", "--key", "payments.key"), 4, "empty: there is no file in this directory"),
+        (("*.none", "--key", "payments.key"), 4, "*.none: no file has such a name; check the pattern"),
+        (("/dev/null", "--key", "payments.key"), 4, "/dev/null: this is no file; name a file"),
+        (("audit.log", "--key", "payments.key", "--expect", "orders"), 4, "no key of it was given"),
+        (("audit.log", "--public", "payments.pub", "--subset"), 4, "only be verified with verification keys"),
+        (("audit.log", "--key", "payments.key", "--envelope", "wrapper"), 2, "no envelope is called"),
+        (("audit.log", "--key", "payments.key", "--exceptions", "binary"), 2, "binary:"),
+        (("audit.log", "--key", "payments.key", "--allow", "altered"), 2, "is not one of"),
         (("audit.log", "--key", "payments.key", "--head", "gone.head"), 4, "gone.head: no such file or directory"),
         (("audit.log", "--key", "payments.key", "--format", "xml"), 2, "'xml' is not one of"),
         (("audit.log", "--key", "payments.key", "--store", "file:gone"), 4, "there is no key store at"),
@@ -73,7 +79,7 @@ def test_the_key_of_another_log_is_incomplete_and_never_ok(log):
 def test_what_cannot_be_verified_is_told(log, arguments, status, told):
     (log.path / "cut.key").write_bytes(log.read("payments.key").strip()[:-3])
     (log.path / "binary").write_bytes(bytes(range(256)))
-    os.mkfifo(log.path / "fifo")
+    (log.path / "empty").mkdir()
     done = verify(log, *arguments)
     assert (done.status, done.out) == (status, b"")
     assert told in done.err
@@ -170,7 +176,7 @@ def test_nothing_that_is_verified_is_written(log, word):
         }
 
     before = seen()
-    verify(log, "audit.log", "--key", "payments.key", "--public", "payments.pub")
+    verify(log, "audit.log", "--key", "payments.key", "--public", "payments.pub", "--pins", "none")
     assert seen() == before
 
 

@@ -126,9 +126,7 @@ impl Summary {
             let at = Some(Position::new(id.1, id.2, occurrence.index));
             let kind = Kind::Altered(Why::Tag);
             let (place, count) = (seen.first, seen.count);
-            let event =
-                Event { kind, log: Some(id.0), place, count, first: at, last: at, before: None, after: None };
-            self.events.push(event);
+            self.events.push(Event { count, ..Event::new(kind, Some(id.0), place, at) });
         }
         losers
     }

@@ -9,7 +9,7 @@ use crate::hash::Digest;
 use crate::tree::{Growing, Stretch};
 
 /// Where a line was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// Number of the file, as the caller counts.
     pub file: u32,
@@ -22,7 +22,7 @@ pub struct Place {
 }
 
 /// Neighbouring lines of an epoch that stood in one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Piece {
     /// First index.
     pub start: u32,
@@ -35,7 +35,7 @@ pub struct Piece {
 }
 
 /// Neighbouring lines of an epoch with the tree over them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Run {
     /// Tree over the leaves.
     pub tree: Stretch,
@@ -80,9 +80,10 @@ pub type Layer = BTreeMap<u32, Run>;
 const MAX_LAYERS: usize = 4;
 
 /// The lines of one epoch that were seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Lines {
     /// Lines that came in order are gathered here before they go to a layer.
+    #[serde(skip)]
     current: Option<Gathered>,
     /// Every position that was seen, once, by first index: what is present, whatever was seen twice.
     seen: BTreeMap<u32, Piece>,

@@ -59,7 +59,12 @@ pub struct ChainFacts {
     pub uncovered: Vec<(u8, u64, Place)>,
     /// Contradictions.
     pub clashes: Vec<(Clash, Position, Place)>,
+    /// Each epoch present.
+    pub epochs: Vec<EpochFacts>,
 }
+
+/// An epoch that is present: its number, lines, and of its checkpoint n and the claimed time.
+pub type EpochFacts = (u8, u64, Option<(u16, u64)>);
 
 /// Indices that are taken, from the first up to the one after the last, and where those two were read.
 type Taken = (u32, u32, Option<(Place, Place)>);
@@ -172,6 +177,7 @@ impl Chain {
             altered: Vec::new(),
             uncovered: Vec::new(),
             clashes: Vec::new(),
+            epochs: Vec::new(),
         };
         let mut previous = None;
         for (e, epoch) in self.present() {
@@ -189,7 +195,10 @@ impl Chain {
 impl ChainFacts {
     fn add(&mut self, e: u8, epoch: &Epoch, previous: Option<(u8, Record)>, with_v: bool, number: u32) {
         let position = |index: u32| Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX));
-        self.lines += epoch.lines.count() + u64::from(!epoch.checkpoints.is_empty());
+        let lines = epoch.lines.count() + u64::from(!epoch.checkpoints.is_empty());
+        self.lines += lines;
+        let checkpoint = epoch.checkpoint().and_then(|c| c.tree().map(|(n, _)| (n, c.time)));
+        self.epochs.push((e, lines, checkpoint));
         self.open = self.open.or(epoch.opens.first().copied());
         for record in epoch.opens.iter().chain(&epoch.checkpoints) {
             let (low, high) = self.times.unwrap_or((record.time, record.time));

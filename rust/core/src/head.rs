@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::text::{b64, b64_fixed};
 
 /// A position and the hash of the newest statement before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Mark {
     /// The next line to be written.
     pub at: Position,

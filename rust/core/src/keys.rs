@@ -19,6 +19,9 @@ pub const FANOUT: u32 = 256;
 /// The farthest chain that a verifier with V walks to (spec/seal.md, "Limits of a verifier").
 pub const REACH: u32 = 1 << 24;
 
+/// The most chains that go into one narrowed key: its text has 3.4 MB then.
+pub const MOST_NARROWED: u32 = 1 << 16;
+
 /// Is this a name that a log can have: 1 to 64 of `A-Za-z0-9._-`, first a letter or digit?
 #[must_use]
 pub fn name_is_valid(name: &str) -> bool {
@@ -186,6 +189,45 @@ impl VerificationKey {
         matches!(self.scope, Scope::Chains(..))
     }
 
+    /// The key of some of its chains, which tells nothing of the others.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it does not cover them, or if they are more than [`MOST_NARROWED`].
+    pub fn narrow(&self, first: u32, last: u32) -> Result<Self, Error> {
+        let bad = |what: String| Err(Error::Format(what));
+        if first == 0 || first > last {
+            return bad(format!("chains {first} to {last} are no range: chains are numbered from 1 on"));
+        }
+        if !self.covers(first) || !self.covers(last) {
+            let (from, to) = (self.first(), self.last());
+            return bad(format!("the key covers chains {from} to {to} only, and cannot be made wider"));
+        }
+        if last - first >= MOST_NARROWED {
+            return bad(format!(
+                "chains {first} to {last} are too many for one key; {MOST_NARROWED} at most go into one"
+            ));
+        }
+        let keys = match &self.scope {
+            Scope::Chains(own, keys) => {
+                keys[(first - own) as usize..=(last - own) as usize].iter().map(Secret::duplicate).collect()
+            }
+            Scope::All(_) if last > REACH => {
+                return bad(format!("chains above {REACH} are out of reach"));
+            }
+            Scope::All(v) => {
+                let mut keys = Vec::with_capacity((last - first + 1) as usize);
+                let mut a = self.link(v, first);
+                for _ in first..last {
+                    keys.push(a.derive("chain"));
+                    a.advance("next");
+                }
+                keys.push(a.derive("chain"));
+                keys
+            }
+        };
+        Ok(Self { public: self.public.clone(), scope: Scope::Chains(first, keys), ladder: Mutex::default() })
+    }
+
     /// Does the key cover chain c?
     #[must_use]
     pub fn covers(&self, chain: u32) -> bool {
@@ -199,28 +241,31 @@ impl VerificationKey {
                 keys.get(chain.checked_sub(*first)? as usize).map(Secret::duplicate)
             }
             Scope::All(_) if chain == 0 || chain > REACH => None,
-            Scope::All(v) => {
-                let rung = ((chain - 1) / RUNG) as usize;
-                // A panic while the lock was held leaves whole rungs only.
-                let mut ladder = self.ladder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if ladder.is_empty() {
-                    ladder.push(v.derive("chains"));
-                }
-                while ladder.len() <= rung {
-                    let mut next = ladder[ladder.len() - 1].duplicate();
-                    for _ in 0..RUNG {
-                        next.advance("next");
-                    }
-                    ladder.push(next);
-                }
-                let mut a = ladder[rung].duplicate();
-                drop(ladder);
-                for _ in 0..(chain - 1) % RUNG {
-                    a.advance("next");
-                }
-                Some(a.derive("chain"))
-            }
+            Scope::All(v) => Some(self.link(v, chain).derive("chain")),
         }
+    }
+
+    /// A[c] of V; c is within reach.
+    fn link(&self, v: &Secret, chain: u32) -> Secret {
+        let rung = ((chain - 1) / RUNG) as usize;
+        // A panic while the lock was held leaves whole rungs only.
+        let mut ladder = self.ladder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ladder.is_empty() {
+            ladder.push(v.derive("chains"));
+        }
+        while ladder.len() <= rung {
+            let mut next = ladder[ladder.len() - 1].duplicate();
+            for _ in 0..RUNG {
+                next.advance("next");
+            }
+            ladder.push(next);
+        }
+        let mut a = ladder[rung].duplicate();
+        drop(ladder);
+        for _ in 0..(chain - 1) % RUNG {
+            a.advance("next");
+        }
+        a
     }
 
     /// E[e] of chain c as the first entry key K[0].

@@ -11,6 +11,7 @@ pub mod canon;
 pub mod doubles;
 pub mod envelope;
 pub mod epoch;
+pub mod evidence;
 pub mod facts;
 pub mod hash;
 pub mod head;

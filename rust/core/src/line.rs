@@ -26,10 +26,13 @@ use crate::text::{b64_fixed, b64_tag, b64_tag_decode, num};
 pub const MAX_ENTRY: usize = 1 << 24;
 
 /// The 8 characters of a log id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct LogId(pub [u8; 8]);
 
 impl LogId {
+    /// No log's.
+    pub const NONE: Self = Self(*b"aaaaaaaa");
+
     /// Reads 8 characters of lower-case base32.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
@@ -58,7 +61,7 @@ impl fmt::Debug for LogId {
 }
 
 /// `chain.epoch.index`: a line's address for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// Chain, from 1; 0 only in the set-up head.
     pub chain: u32,

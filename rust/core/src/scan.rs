@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 use std::sync::RwLock;
 
 use crate::Error;
+use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
-use crate::hash::Digest;
+use crate::hash::{Digest, sha256};
 use crate::head::Head;
 use crate::keys::{PublicKey, VerificationKey};
 use crate::line::LogId;
@@ -93,6 +94,7 @@ impl LogKeys {
 #[derive(Default)]
 pub struct Keys {
     logs: Vec<LogKeys>,
+    excepted: Vec<Digest>,
 }
 
 impl Keys {
@@ -106,6 +108,20 @@ impl Keys {
         }
         self.logs.push(log);
         Ok(())
+    }
+
+    /// Names lines without a seal that are not to be told, by their SHA-256.
+    pub fn except(&mut self, hashes: impl IntoIterator<Item = Digest>) {
+        self.excepted.extend(hashes);
+    }
+
+    /// The number of an excepted line.
+    fn excepted(&self, line: &[u8]) -> Option<u32> {
+        if self.excepted.is_empty() {
+            return None;
+        }
+        let hash = sha256(&[line]);
+        (0..).zip(&self.excepted).find(|(_, excepted)| **excepted == hash).map(|(number, _)| number)
     }
 
     /// The logs, by number.
@@ -148,6 +164,21 @@ pub struct Input<'a> {
     pub offset: u64,
     /// The last line was too long to be read whole, so it holds no seal.
     pub cut: bool,
+    /// Where each line stood, if they were taken out of a carrier's envelopes.
+    pub origins: Option<Origins<'a>>,
+    /// What a carrier put before the lines.
+    pub envelope: Option<&'a Envelope>,
+}
+
+/// Where lines stood that were taken out of envelopes.
+#[derive(Clone, Copy)]
+pub struct Origins<'a> {
+    /// One for each line.
+    pub of: &'a [Origin],
+    /// Lines of the chunk as the carrier wrote them.
+    pub lines: u32,
+    /// Bytes of the chunk as the carrier wrote them.
+    pub bytes: u64,
 }
 
 /// Scans some bytes.

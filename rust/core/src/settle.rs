@@ -82,12 +82,7 @@ impl Summary {
         let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
         let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
         self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
-        for event in events.into_iter().filter(ours) {
-            if let (Kind::Reserialized, Some(log)) = (event.kind, event.log) {
-                self.log(log).counts.reserialized += event.count;
-            }
-            self.events.push(event);
-        }
+        self.events.extend(events.into_iter().filter(ours));
     }
 
     /// Every epoch of every log.
@@ -101,17 +96,7 @@ impl Summary {
 }
 
 fn event(kind: Kind, log: LogNumber, pending: &Pending) -> Event {
-    let at = Some(pending.at);
-    Event {
-        kind,
-        log: Some(log),
-        place: pending.place,
-        count: 1,
-        first: at,
-        last: at,
-        before: None,
-        after: None,
-    }
+    Event::new(kind, Some(log), pending.place, Some(pending.at))
 }
 
 impl Record {
@@ -141,18 +126,8 @@ impl Log {
                     && let Some(record) =
                         chain.epochs.values().flat_map(|e| e.opens.iter().chain(&e.checkpoints)).next()
                 {
-                    let (at, kind) = (Some(record.at), Kind::BadStatement(Why::Path));
-                    let place = record.place;
-                    events.push(Event {
-                        kind,
-                        log: Some(number),
-                        place,
-                        count: 1,
-                        first: at,
-                        last: at,
-                        before: None,
-                        after: None,
-                    });
+                    let kind = Kind::BadStatement(Why::Path);
+                    events.push(Event::new(kind, Some(number), record.place, Some(record.at)));
                 }
             }
         }

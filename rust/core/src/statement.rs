@@ -17,7 +17,7 @@ use crate::text::{b64, b64_fixed, num};
 pub const MAX_TIME: u64 = (1 << 53) - 1;
 
 /// What comes after a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// Another epoch of the chain.
     Continues,
@@ -40,7 +40,7 @@ impl Kind {
 }
 
 /// The previous head, as an `open` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Prev {
     /// What the head counted.
     pub mark: Mark,
@@ -49,7 +49,7 @@ pub struct Prev {
 }
 
 /// The two kinds of statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Body {
     /// First line of a chain.
     Open {
@@ -170,6 +170,18 @@ impl<'a> Statement<'a> {
         };
         let sig = b64_fixed(words.next()?)?;
         words.next().is_none().then_some(Self { text, name, log, chain, time, body, cert, epoch_key, sig })
+    }
+
+    /// Id of the log that it says it is of.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// Name of the log that it says it is of.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.name
     }
 
     /// Where the statement says that it stands.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
@@ -17,7 +19,7 @@ pub type LogNumber = u32;
 pub type EpochId = (LogNumber, u32, u8);
 
 /// What is wrong with a line, or worth a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// No well-formed seal anywhere.
     Unsealed,
@@ -35,14 +37,23 @@ pub enum Kind {
     RedactedFalse,
     /// A line that stands behind one with a higher position.
     Reordered,
-    /// A line that a carrier wrote anew.
-    Reserialized,
-    /// A line of a chain that the key does not cover.
-    Narrowed,
+}
+
+impl Kind {
+    /// The kind without what an attacker has the choice of, so that there are few of them.
+    #[must_use]
+    pub fn class(self) -> Self {
+        match self {
+            Self::Foreign(_) => Self::Foreign(LogId::NONE),
+            Self::Altered(_) => Self::Altered(Why::Tag),
+            Self::BadStatement(_) => Self::BadStatement(Why::Stranger),
+            other => other,
+        }
+    }
 }
 
 /// The reason behind a [`Kind`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Why {
     /// The tag does not match the text.
     Tag,
@@ -50,6 +61,8 @@ pub enum Why {
     Prefix,
     /// Something stands behind the seal, or the seal does not fit the line.
     Misfit,
+    /// With P only: JSON that is not as it was sealed, and neither is its RFC 8785 form.
+    Anew,
     /// The chain number is beyond what a verifier walks to.
     Reach,
     /// Forged lines before it cost too much.
@@ -70,7 +83,7 @@ pub enum Why {
 pub type Neighbour = Option<(LogNumber, Position)>;
 
 /// Bad lines that stood together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What is wrong.
     pub kind: Kind,
@@ -88,10 +101,59 @@ pub struct Event {
     pub before: Neighbour,
     /// The known line behind it, if it is in the same chunk.
     pub after: Neighbour,
+    /// Beginnings of its lines, of the first few; none where the lines themselves were not at hand.
+    pub texts: Vec<Box<[u8]>>,
+    /// Bytes of the first line.
+    pub length: u64,
+    /// The first line holds U+FFFD: a carrier may have replaced bytes that were no UTF-8.
+    pub replaced: bool,
+    /// SHA-256 of the first line, if it has no seal of a known log.
+    pub sha256: Option<Digest>,
+}
+
+/// Lines of a group whose beginnings are kept, and how much of each.
+const TEXTS: usize = 8;
+const TEXT: usize = 160;
+
+impl Event {
+    /// An event about one line, or about lines that are not at hand.
+    #[must_use]
+    pub fn new(kind: Kind, log: Option<LogNumber>, place: Place, at: Option<Position>) -> Self {
+        Self {
+            kind,
+            log,
+            place,
+            count: 1,
+            first: at,
+            last: at,
+            before: None,
+            after: None,
+            texts: Vec::new(),
+            length: 0,
+            replaced: false,
+            sha256: None,
+        }
+    }
+
+    /// Keeps the beginning of a line, if there is room.
+    pub fn quote(&mut self, line: &[u8]) {
+        if self.texts.len() < TEXTS {
+            self.texts.push(line[..line.len().min(TEXT)].into());
+        }
+    }
+
+    /// Do the lines of another event, which come right behind this one's, belong to the same group?
+    #[must_use]
+    pub fn goes_on(&self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) -> bool {
+        // A group stays within one epoch, so that it can be judged with it.
+        let epoch = |at: Option<Position>| at.map(|p| (p.chain, p.epoch));
+        (self.kind, self.log, epoch(self.last)) == (kind, log, epoch(at))
+            && !matches!(kind, Kind::Redacted | Kind::Reordered)
+    }
 }
 
 /// A statement that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its position.
     pub at: Position,
@@ -108,7 +170,7 @@ pub struct Record {
 }
 
 /// What a cert says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
     /// Root over the chain's epoch keys.
     pub epoch: Digest,
@@ -117,7 +179,7 @@ pub struct Roots {
 }
 
 /// A control line that waits for the chain root of its generation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// Its statement.
     pub text: Vec<u8>,
@@ -130,7 +192,7 @@ pub struct Pending {
 }
 
 /// What was seen of one epoch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// Its lines but the checkpoint.
     pub lines: Lines,
@@ -144,6 +206,12 @@ pub struct Epoch {
     pub json: bool,
     /// With P only: n of the checkpoint, beyond which nothing counts as present.
     pub bound: Option<u32>,
+    /// With P only: lines that may have an RFC 8785 form which R covers; else they are altered.
+    pub unread: Option<Box<Event>>,
+    /// Lines that matched in their RFC 8785 form only.
+    pub reserialized: u64,
+    /// Where the first of them stands.
+    pub first_reserialized: Option<Place>,
     /// Lines that R does not cover were told one by one.
     pub picked: bool,
     /// Does the checkpoint's R match the lines? `None` where that cannot be told.
@@ -179,11 +247,35 @@ impl Epoch {
         self.opens.extend(other.opens);
         self.claimed.extend(other.claimed);
         self.json |= other.json;
+        self.reserialized += other.reserialized;
+        self.first_reserialized = earlier(self.first_reserialized, other.first_reserialized);
+        if let Some(event) = other.unread {
+            self.leave_unread(event);
+        }
+    }
+
+    /// Notes a line that only its RFC 8785 form can still explain.
+    pub(crate) fn leave_unread(&mut self, mut event: Box<Event>) {
+        if let Some(mut other) = self.unread.take() {
+            if other.place < event.place {
+                std::mem::swap(&mut other, &mut event);
+            }
+            event.count += other.count;
+            event.first = event.first.min(other.first);
+            event.last = event.last.max(other.last);
+        }
+        self.unread = Some(event);
+    }
+
+    /// Notes a line that a carrier wrote anew.
+    pub(crate) fn note_reserialized(&mut self, place: Place) {
+        self.reserialized += 1;
+        self.first_reserialized = earlier(self.first_reserialized, Some(place));
     }
 }
 
 /// What was seen of one chain.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Chain {
     /// Its epochs.
     pub epochs: BTreeMap<u8, Epoch>,
@@ -200,12 +292,14 @@ impl Chain {
 }
 
 /// Lines of a log, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Lines whose seal holds (with V), or fits (with P only).
     pub sealed: u64,
-    /// Of these, matched in the RFC 8785 form only.
-    pub reserialized: u64,
+    /// Of these, lines that a carrier wrapped in something.
+    pub prefixed: u64,
+    /// Where the first of them stands.
+    pub first_prefixed: Option<Place>,
     /// Redacted lines.
     pub redacted: u64,
     /// Lines of chains that the key does not cover.
@@ -213,7 +307,7 @@ pub struct Counts {
 }
 
 /// What was seen of one log.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Log {
     /// Its chains.
     pub chains: BTreeMap<u32, Chain>,
@@ -229,6 +323,15 @@ impl Log {
         self.chains.entry(chain).or_default().epochs.entry(epoch).or_default()
     }
 
+    /// Lines that matched in their RFC 8785 form only, and where the first of them stands.
+    #[must_use]
+    pub fn reserialized(&self) -> (u64, Option<Place>) {
+        let epochs = self.chains.values().flat_map(|chain| chain.epochs.values());
+        epochs.fold((0, None), |(count, first), epoch| {
+            (count + epoch.reserialized, earlier(first, epoch.first_reserialized))
+        })
+    }
+
     fn merge(&mut self, other: Log) {
         for (number, chain) in other.chains {
             let mine = self.chains.entry(number).or_default();
@@ -239,14 +342,15 @@ impl Log {
         }
         self.pending.extend(other.pending);
         self.counts.sealed += other.counts.sealed;
-        self.counts.reserialized += other.counts.reserialized;
+        self.counts.prefixed += other.counts.prefixed;
+        self.counts.first_prefixed = earlier(self.counts.first_prefixed, other.counts.first_prefixed);
         self.counts.redacted += other.counts.redacted;
         self.counts.narrowed += other.counts.narrowed;
     }
 }
 
 /// The first and last line of a log in a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
     /// Position of the first.
     pub first: Position,
@@ -257,7 +361,7 @@ pub struct Edge {
 }
 
 /// One chunk of one file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Lines in it, for line numbers.
     pub lines: u64,
@@ -274,7 +378,7 @@ pub struct Chunk {
 }
 
 /// One line of an epoch that is looked at line by line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
     /// Its index.
     pub index: u16,
@@ -285,7 +389,7 @@ pub struct Occurrence {
 }
 
 /// How often an occurrence was seen, and where first and second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Times.
     pub count: u64,
@@ -296,7 +400,7 @@ pub struct Seen {
 }
 
 /// What a scan of some bytes found, or of many.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// By log.
     pub logs: BTreeMap<LogNumber, Log>,
@@ -304,8 +408,12 @@ pub struct Summary {
     pub chunks: BTreeMap<(u32, u32), Chunk>,
     /// Bad lines.
     pub events: Vec<Event>,
-    /// Bad lines beyond those told one by one.
-    pub untold: BTreeMap<Kind, u64>,
+    /// Bad lines beyond those told one by one, by class and log.
+    pub untold: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    /// Lines without a seal, all in all.
+    pub unsealed: u64,
+    /// How often each excepted line was seen.
+    pub excepted: BTreeMap<u32, u64>,
     /// Epochs looked at line by line.
     pub details: BTreeMap<EpochId, BTreeMap<Occurrence, Seen>>,
 }
@@ -322,9 +430,16 @@ impl Summary {
             self.log(number).merge(log);
         }
         self.chunks.extend(other.chunks);
+        for (class, count) in other.untold {
+            *self.untold.entry(class).or_default() += count;
+        }
+        self.unsealed += other.unsealed;
+        for (number, count) in other.excepted {
+            *self.excepted.entry(number).or_default() += count;
+        }
         self.events.extend(other.events);
-        for (kind, count) in other.untold {
-            *self.untold.entry(kind).or_default() += count;
+        if self.events.len() > 4 * MOST_TOLD {
+            self.leave_untold();
         }
         for (id, seen) in other.details {
             let mine = self.details.entry(id).or_default();
@@ -333,6 +448,67 @@ impl Summary {
             }
         }
     }
+}
+
+/// Groups of bad lines of one class that are told one by one, the first in the input; the others are counted.
+///
+/// So a flood of them costs no memory, and what is told does not depend on how the input was cut.
+pub const MOST_TOLD: usize = 1000;
+
+impl Summary {
+    /// Sorts the events, and counts those that are too many.
+    fn leave_untold(&mut self) {
+        self.events.sort_by_key(|event| event.place);
+        let mut told: BTreeMap<Kind, usize> = BTreeMap::new();
+        for event in std::mem::take(&mut self.events) {
+            let told = told.entry(event.kind.class()).or_default();
+            *told += 1;
+            if *told <= MOST_TOLD {
+                self.events.push(event);
+            } else {
+                *self.untold.entry((event.kind.class(), event.log)).or_default() += event.count;
+            }
+        }
+    }
+
+    /// Ends the work on events: what no second look explained, groups that the cut between two chunks parted.
+    pub fn finish(&mut self) {
+        let epochs = self.logs.values_mut().flat_map(|log| log.chains.values_mut());
+        let unread = epochs.flat_map(|chain| chain.epochs.values_mut()).filter_map(|e| e.unread.take());
+        self.events.extend(unread.map(|event| *event));
+        self.leave_untold();
+        let mut joined: Vec<Event> = Vec::with_capacity(self.events.len());
+        // Where the last line of a chunk belongs to a group, the group that goes on in the next chunk is joined to it.
+        let mut open: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        for event in std::mem::take(&mut self.events) {
+            let Place { file, chunk, line, .. } = event.place;
+            let ends =
+                self.chunks.get(&(file, chunk)).map(|c| c.lines) == Some(u64::from(line) + event.count);
+            let before = chunk.checked_sub(1).and_then(|chunk| open.get(&(file, chunk)).copied());
+            let number = match before.and_then(|number| Some((number, joined.get_mut(number)?))) {
+                Some((number, group)) if line == 0 && group.goes_on(event.kind, event.log, event.first) => {
+                    group.count += event.count;
+                    group.last = event.last;
+                    group.after = event.after;
+                    event.texts.iter().for_each(|text| group.quote(text));
+                    number
+                }
+                _ => {
+                    joined.push(event);
+                    joined.len() - 1
+                }
+            };
+            if ends {
+                open.insert((file, chunk), number);
+            }
+        }
+        self.events = joined;
+    }
+}
+
+/// The earlier of two places, if any.
+pub(crate) fn earlier(one: Option<Place>, other: Option<Place>) -> Option<Place> {
+    one.into_iter().chain(other).min()
 }
 
 /// Adds an occurrence to those of its epoch.

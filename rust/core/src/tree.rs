@@ -26,7 +26,7 @@ pub fn empty_root() -> Digest {
 ///
 /// Two stretches that touch can be joined in any order, which is what makes a scan mergeable.
 /// The stretch `[0, n)` folds to MTH of n leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Stretch {
     start: u32,
     end: u32,

@@ -4,9 +4,11 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
+use tallystick_core::evidence::{self, Doubt, Finder};
 use tallystick_core::hash::{Digest, sha256};
 use tallystick_core::head::{Head, Mark};
-use tallystick_core::keys::VerificationKey;
+use tallystick_core::keys::{MOST_NARROWED, PublicKey, VerificationKey};
+use tallystick_core::line::Position;
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan};
 use tallystick_core::sealer::{Format, Sealer};
 use tallystick_core::secret::Secret;
@@ -132,7 +134,7 @@ fn the_known_logs_verify_and_every_head_of_theirs_holds() {
         let data = std::fs::read(path(&format!("{form}.log"))).unwrap();
         let mut keys = Keys::default();
         keys.add(LogKeys::new(setup.key.public.clone(), Some(setup.key))).unwrap();
-        let input = Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false };
+        let input = Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false, origins: None, envelope: None };
         let mut summary = scan(&keys, &input, &Mode::All);
         summary.settle(&keys);
         assert_eq!(summary.events, []);
@@ -184,4 +186,74 @@ fn known_trees_and_paths_hold() {
         assert_eq!(tree::path(&all, index), path);
         assert_eq!(tree::climb(all[index], index, all.len(), &path), Some(tree::root(&all)));
     }
+}
+
+#[test]
+fn the_known_evidence_holds_and_what_is_broken_does_not() {
+    let (cases, texts) = (&json("evidence.json")["cases"], &json("keys.json")["text"]);
+    let public = || PublicKey::parse(texts["public_key"].as_str().unwrap()).unwrap();
+    let secret = || VerificationKey::parse(texts["verification_key"].as_str().unwrap()).unwrap();
+    let cases = cases.as_array().unwrap();
+    assert_eq!(cases.len(), 58);
+    for case in cases {
+        let data = match &case["evidence"] {
+            Value::String(text) => text.as_bytes().to_vec(),
+            other => hex::decode(other["hex"].as_str().unwrap()).unwrap(),
+        };
+        for (with, key) in [("verdict_P", None), ("verdict_V", Some(secret()))] {
+            let with_v = key.is_some();
+            let keys = LogKeys::new(public(), key);
+            for open in case["opens"].as_array().unwrap().iter().filter(|_| !with_v) {
+                keys.learn_open(open.as_str().unwrap().as_bytes()).unwrap();
+            }
+            let verdict = match evidence::check(&data, &keys) {
+                Ok(shown) => {
+                    assert_eq!(shown.at.to_string(), case["position"].as_str().unwrap());
+                    assert_eq!(shown.tag, with_v);
+                    "ok"
+                }
+                Err(Doubt::Fails(_)) => "failed",
+                Err(Doubt::Unknown(_)) => "incomplete",
+                Err(Doubt::NoEvidence) => "none",
+            };
+            assert_eq!(verdict, case[with].as_str().unwrap(), "{} {with}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn a_line_is_found_in_any_pieces_and_redacted_as_known() {
+    let (log, known) = (std::fs::read(path("plain.log")).unwrap(), json("redacted.json"));
+    let at = Position::parse(known["position"].as_str().unwrap().as_bytes()).unwrap();
+    let mut finder = Finder::new(None, at);
+    for (number, line) in log.split_inclusive(|b| *b == b'\n').enumerate() {
+        finder.feed(line, u32::try_from(number).unwrap(), 0, false);
+    }
+    let found = finder.finish(None).unwrap();
+    assert_eq!(found.spots.iter().map(|spot| (spot.file, spot.line)).collect::<Vec<_>>(), [(1, 1)]);
+    let key = json("keys.json")["text"]["verification_key"].as_str().map(VerificationKey::parse);
+    let redacted = evidence::redact(&key.unwrap().unwrap(), &found).unwrap();
+    assert_eq!(redacted, known["redacted"].as_str().unwrap().as_bytes());
+}
+
+#[test]
+fn a_narrowed_key_is_the_known_one_and_never_becomes_wider() {
+    let texts = &json("keys.json")["text"];
+    let whole = VerificationKey::parse(texts["verification_key"].as_str().unwrap()).unwrap();
+    let narrowed = whole.narrow(2, 3).unwrap();
+    assert_eq!(*narrowed.to_text().unwrap(), texts["narrowed_2_3"].as_str().unwrap());
+    let again = narrowed.narrow(3, 3).unwrap();
+    assert_eq!(*again.to_text().unwrap(), *whole.narrow(3, 3).unwrap().to_text().unwrap());
+    // Across a rung of the ladder, whichever way one goes.
+    let long = whole.narrow(1000, 1030).unwrap();
+    assert_eq!(
+        *long.narrow(1026, 1026).unwrap().to_text().unwrap(),
+        *whole.narrow(1026, 1026).unwrap().to_text().unwrap()
+    );
+    for (first, last) in [(1, 2), (3, 4), (3, 2), (0, 1), (2, u32::MAX)] {
+        assert!(narrowed.narrow(first, last).is_err(), "{first} to {last}");
+    }
+    assert!(whole.narrow(1, MOST_NARROWED).is_ok());
+    assert!(whole.narrow(1, MOST_NARROWED + 1).is_err());
+    assert!(whole.narrow(u32::MAX, u32::MAX).is_err());
 }

@@ -39,8 +39,8 @@ fn os_error(error: std::io::Error) -> PyErr {
     }
 }
 
-/// Longest key text: a key for 10,000 chains.
-const MAX_KEY_TEXT: u64 = 600_000;
+/// Longest key text: a key for 65,536 chains.
+const MAX_KEY_TEXT: u64 = 4_000_000;
 
 /// Reads a small secret text to its end, into memory that is wiped.
 pub fn read_secret(fd: i32) -> PyResult<Zeroizing<Vec<u8>>> {

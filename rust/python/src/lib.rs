@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod envelope;
+mod evidence;
 mod keys;
 mod seal;
 mod verify;
@@ -45,9 +46,13 @@ mod _core {
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper};
     #[pymodule_export]
+    use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
+    #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]
     use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
-    use crate::verify::{ChainFacts, Chunk, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan};
+    use crate::verify::{
+        ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,
+    };
 }

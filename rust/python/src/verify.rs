@@ -3,14 +3,15 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
-use tallystick_core::head::Head;
+use tallystick_core::head::{Head, Pin};
 use tallystick_core::keys::PublicKey;
-use tallystick_core::line::Position;
+use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{self as core_scan, LogKeys};
 use tallystick_core::statement::{Body, Kind as Ending};
 use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
 use tallystick_core::{doubles, facts};
 
+use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
@@ -25,7 +26,7 @@ fn position(at: At) -> Position {
 /// The logs that are verified together. Filled first, then only read.
 #[pyclass(module = "tallystick._core")]
 pub struct Keys {
-    inner: Arc<core_scan::Keys>,
+    pub inner: Arc<core_scan::Keys>,
 }
 
 #[pymethods]
@@ -56,6 +57,13 @@ impl Keys {
             self.inner.logs()[number].learn_open(open).or_raise(py)?;
         }
         Ok(number)
+    }
+
+    /// Names lines without a seal that are not to be told, by their SHA-256.
+    fn except_lines(&mut self, py: Python<'_>, hashes: Vec<[u8; 32]>) -> PyResult<()> {
+        let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
+        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.except(hashes);
+        Ok(())
     }
 
     /// Name, log id, has a verification key, it is narrowed, first and last chain that it covers; by number.
@@ -141,6 +149,14 @@ pub struct Event {
     last: Option<At>,
     before: Option<(u32, At)>,
     after: Option<(u32, At)>,
+    /// Beginnings of its first lines.
+    texts: Vec<Vec<u8>>,
+    /// Bytes of the first line; 0 if it was not at hand.
+    length: u64,
+    /// The first line holds U+FFFD.
+    replaced: bool,
+    /// SHA-256 of the first line, if it has no seal of a known log.
+    sha256: Option<Vec<u8>>,
 }
 
 fn kind_name(kind: &Kind) -> (&'static str, String) {
@@ -149,6 +165,7 @@ fn kind_name(kind: &Kind) -> (&'static str, String) {
             Why::Tag => "tag",
             Why::Prefix => "prefix",
             Why::Misfit => "misfit",
+            Why::Anew => "anew",
             Why::Reach => "reach",
             Why::Effort => "effort",
             Why::Stranger => "stranger",
@@ -168,8 +185,6 @@ fn kind_name(kind: &Kind) -> (&'static str, String) {
         Kind::Redacted => ("redacted", String::new()),
         Kind::RedactedFalse => ("redacted false", String::new()),
         Kind::Reordered => ("reordered", String::new()),
-        Kind::Reserialized => ("reserialized", String::new()),
-        Kind::Narrowed => ("narrowed", String::new()),
     }
 }
 
@@ -188,6 +203,17 @@ pub struct Statement {
     prev: Option<(At, Py<PyBytes>, Option<bool>)>,
     /// `continues`, `closed`, `ended`; `None` for an open.
     ending: Option<&'static str>,
+}
+
+#[pymethods]
+impl Statement {
+    /// The statement as a pin of a log.
+    fn pin(&self, py: Python<'_>, log_id: &str) -> PyResult<String> {
+        let bad = || tallystick_core::Error::Format(format!("{log_id:?} is no log id"));
+        let log = LogId::parse(log_id.as_bytes()).ok_or_else(bad).or_raise(py)?;
+        let hash: [u8; 32] = self.hash.bind(py).extract()?;
+        Ok(Pin { log, at: position(self.at), hash }.to_text())
+    }
 }
 
 fn statement(py: Python<'_>, record: &Record) -> Statement {
@@ -225,6 +251,20 @@ pub struct ChainFacts {
     uncovered: Vec<(u8, u64, Place)>,
     /// Contradictions: kind, position, place.
     clashes: Vec<(&'static str, At, Place)>,
+    /// Epochs: number, lines, and of the checkpoint n and its claimed time.
+    epochs: Vec<facts::EpochFacts>,
+}
+
+/// Lines of a log, counted.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Counts {
+    sealed: u64,
+    prefixed: u64,
+    first_prefixed: Option<Place>,
+    reserialized: u64,
+    first_reserialized: Option<Place>,
+    redacted: u64,
+    narrowed: u64,
 }
 
 /// Absent positions of one chain; `to` is `None` if nobody knows how many lines the epoch had.
@@ -270,9 +310,19 @@ pub struct Summary(summary::Summary);
 
 #[pymethods]
 impl Summary {
+    /// An empty one, or one that was pickled.
     #[new]
-    fn new() -> Self {
-        Self(summary::Summary::default())
+    #[pyo3(signature = (pickled = None))]
+    fn new(py: Python<'_>, pickled: Option<&[u8]>) -> PyResult<Self> {
+        let Some(bytes) = pickled else { return Ok(Self(summary::Summary::default())) };
+        let bad = |_| tallystick_core::Error::Format("this is no summary of this version".into());
+        postcard::from_bytes(bytes).map(Self).map_err(bad).or_raise(py)
+    }
+
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>,)> {
+        let bad = |error: postcard::Error| tallystick_core::Error::Format(error.to_string());
+        let bytes = py.detach(|| postcard::to_allocvec(&self.0)).map_err(bad).or_raise(py)?;
+        Ok((py_bytes(py, &bytes),))
     }
 
     /// Takes in another summary, which is empty afterwards.
@@ -317,6 +367,11 @@ impl Summary {
         self.0.doubles(&keys.inner).into_iter().map(double).collect()
     }
 
+    /// Ends the work on events: sorts and joins them, and counts those that are too many.
+    fn finish(&mut self, py: Python<'_>) {
+        py.detach(|| self.0.finish());
+    }
+
     /// Bad lines, in groups.
     fn events(&self) -> Vec<Event> {
         let event = |e: &summary::Event| {
@@ -331,18 +386,31 @@ impl Summary {
                 last: e.last.map(at),
                 before: neighbour(e.before),
                 after: neighbour(e.after),
+                texts: e.texts.iter().map(|text| text.to_vec()).collect(),
+                length: e.length,
+                replaced: e.replaced,
+                sha256: e.sha256.map(|hash| hash.to_vec()),
             }
         };
         self.0.events.iter().map(event).collect()
     }
 
-    /// Bad lines beyond those told one by one: kind, reason, lines.
-    fn untold(&self) -> Vec<(&'static str, String, u64)> {
-        let untold = |(kind, count): (&Kind, &u64)| {
-            let (kind, why) = kind_name(kind);
-            (kind, why, *count)
-        };
+    /// Bad lines beyond those told one by one: kind, log, lines.
+    fn untold(&self) -> Vec<(&'static str, Option<u32>, u64)> {
+        let untold = |((kind, log), count): (&(Kind, Option<u32>), &u64)| (kind_name(kind).0, *log, *count);
         self.0.untold.iter().map(untold).collect()
+    }
+
+    /// Lines without a seal of a known log.
+    #[getter]
+    fn unsealed(&self) -> u64 {
+        self.0.unsealed
+    }
+
+    /// How often each excepted line was seen, by the number of its hash.
+    #[getter]
+    fn excepted(&self) -> std::collections::BTreeMap<u32, u64> {
+        self.0.excepted.clone()
     }
 
     /// Chunks, by file and number.
@@ -360,10 +428,20 @@ impl Summary {
         self.0.chunks.iter().map(chunk).collect()
     }
 
-    /// Sealed, reserialized, redacted and narrowed lines of a log.
-    fn counts(&self, log: u32) -> (u64, u64, u64, u64) {
-        let counts = self.0.logs.get(&log).map(|l| l.counts).unwrap_or_default();
-        (counts.sealed, counts.reserialized, counts.redacted, counts.narrowed)
+    /// Lines of a log, counted.
+    fn counts(&self, log: u32) -> Counts {
+        let log = self.0.logs.get(&log);
+        let counts = log.map(|l| l.counts).unwrap_or_default();
+        let (reserialized, first_reserialized) = log.map(summary::Log::reserialized).unwrap_or_default();
+        Counts {
+            sealed: counts.sealed,
+            prefixed: counts.prefixed,
+            first_prefixed: counts.first_prefixed.map(Place::from),
+            reserialized,
+            first_reserialized: first_reserialized.map(Place::from),
+            redacted: counts.redacted,
+            narrowed: counts.narrowed,
+        }
     }
 
     /// Chains of a log of which a line was seen, with what is known of them.
@@ -433,12 +511,13 @@ fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts
         altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
         uncovered: facts.uncovered.iter().map(|(e, n, p)| (*e, *n, (*p).into())).collect(),
         clashes: facts.clashes.iter().map(|(c, p, place)| (clash(c), at(*p), (*place).into())).collect(),
+        epochs: facts.epochs.clone(),
     })
 }
 
-/// Scans whole lines of a file: the first `end` bytes of `data`.
+/// Scans whole lines of a file: the first `end` bytes of `data`, or the lines that were taken out of them.
 #[pyfunction]
-#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false))]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
 #[allow(clippy::too_many_arguments)] // each says where the bytes stand; Python names them
 pub fn scan(
     py: Python<'_>,
@@ -450,9 +529,15 @@ pub fn scan(
     chunk: u32,
     offset: u64,
     cut: bool,
+    lines: Option<&Unwrapped>,
+    envelope: Option<&Envelope>,
 ) -> Summary {
     let keys = keys.inner.clone();
     let data = &data[..end.min(data.len())];
-    let input = core_scan::Input { data, file, chunk, offset, cut };
+    let bytes = data.len() as u64;
+    let origins = lines.map(|l| core_scan::Origins { of: &l.0.origins, lines: l.0.lines, bytes });
+    let data = lines.map_or(data, |l| &l.0.data);
+    let envelope = envelope.map(|envelope| &envelope.0);
+    let input = core_scan::Input { data, file, chunk, offset, cut, origins, envelope };
     Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0)))
 }

@@ -18,9 +18,13 @@ _COMMANDS = {
     "run": "Run a command and seal its output from the first byte.",
     "verify": "Check sealed logs and say what happened to them.",
     "head": "Print the head of a log, for a verifier elsewhere.",
+    "prove": "Make evidence of one line, for a holder of the public key.",
+    "check": "Check evidence and say what it proves.",
+    "redact": "Take the text out of a line; the log still verifies.",
     "close": "End a log for ever.",
     "status": "Show logs, their writers and heads.",
-    "key": "Look at keys; print the public file.",
+    "key": "Look at keys; narrow one; print the public file.",
+    "selftest": "Doctor copies of your own log and show that it is found.",
     "demo": "Seal a real log, play the intruder, and see him caught.",
 }
 

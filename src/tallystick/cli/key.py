@@ -1,19 +1,25 @@
-"""`tallystick key`: looks at keys and prints the public file."""
+"""`tallystick key`: looks at keys, narrows them, and prints the public file."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from tallystick.cli.options import NAME, store_option
+from tallystick.cli.output import say
 
 if TYPE_CHECKING:
     from tallystick import _core
 
 
+_CHAIN = click.IntRange(1, 2**32 - 1)
+
+
 @click.group("key")
 def command() -> None:
-    """Look at keys; print the public file of a log."""
+    """Look at keys; narrow one; print the public file of a log."""
 
 
 _SHOW = """Example:
@@ -66,6 +72,42 @@ def public(place: str, store: str | None) -> None:
     click.echo(public_state(place, state).public_file, nl=False)
 
 
+_NARROW = """Example:
+
+\b
+  tallystick key narrow payments.key --from 12 --to 14 -o payments-march.key
+"""
+
+
+@command.command("narrow", epilog=_NARROW)
+@click.argument("file", type=click.Path(), metavar="FILE")
+@click.option("--from", "first", required=True, type=_CHAIN, metavar="CHAIN", help="First chain that it shall cover.")
+@click.option("--to", "last", required=True, type=_CHAIN, metavar="CHAIN", help="Last chain that it shall cover.")
+@click.option("--output", "-o", required=True, type=click.Path(), metavar="FILE", help="Write the new key to FILE.")
+def narrow(file: str, first: int, last: int, output: str) -> None:
+    """Make a verification key for some chains only from the one in FILE.
+
+    Whoever gets it checks the tags of these chains, could forge them, and learns nothing that helps with others.
+    A key covers 65,536 chains at most.
+    """
+    from tallystick import _core, _private
+    from tallystick.errors import FormatError, TallystickError
+
+    path = os.path.abspath(output)
+    if os.path.lexists(path):
+        raise TallystickError(f"{output} is there already, and it may be another key; name a new file")
+    with _opened(file) as fd:
+        try:
+            key = _core.NarrowedKey.read(fd, first, last)
+        except FormatError as error:
+            raise FormatError(str(error), path=file) from None
+    with _private.telling(TallystickError, path), _private.creating(path, None) as target:
+        key.write(target)
+    _private.sync_directory(os.path.dirname(path))
+    chains = f"chain {first}" if first == last else f"chains {first} to {last}"
+    say(f"{output} checks {chains} only; like the key it comes from, it is secret")
+
+
 def _is_log(name: str, store: str | None) -> bool:
     from tallystick import keystore
     from tallystick.errors import KeyStoreError
@@ -80,11 +122,18 @@ def _info(file: str) -> "_core.KeyInfo":
     from tallystick import _core
     from tallystick.errors import FormatError
 
+    with _opened(file) as fd:
+        try:
+            return _core.key_info(fd)
+        except FormatError as error:
+            raise FormatError(str(error), path=file) from None
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[int]:
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return _core.key_info(fd)
-    except FormatError as error:
-        raise FormatError(str(error), path=file) from None
+        yield fd
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), file) from None
     finally:

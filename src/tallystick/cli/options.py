@@ -7,10 +7,21 @@ from typing import Any, TypeVar
 
 import click
 
-from tallystick.errors import KeyStoreError
+from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import check_name
 
-__all__ = ["DURATION", "NAME", "custody_option", "name_argument", "option", "sealing_options", "store_option"]
+__all__ = [
+    "DURATION",
+    "NAME",
+    "POSITION",
+    "custody_option",
+    "envelope_option",
+    "field_option",
+    "name_argument",
+    "option",
+    "sealing_options",
+    "store_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +54,22 @@ class _Name(click.ParamType[str]):
         return str(value)
 
 
+class _Position(click.ParamType[str]):
+    name = "position"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from tallystick.evidence import parse_position
+
+        try:
+            parse_position(value)
+        except FormatError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+POSITION = _Position()
+
+
 def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     """Return an option that also comes from the environment variable TALLYSTICK_ and its name, or `envvar`."""
     variable = "TALLYSTICK_" + name.removeprefix("--").replace("-", "_").upper()
@@ -59,6 +86,10 @@ NAME = _Name()
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
 custody_option = option("--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE.")
+
+
+envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, cri, …")
+field_option = option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")
 
 
 def sealing_options(command: F) -> F:

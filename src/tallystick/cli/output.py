@@ -1,13 +1,30 @@
 """How output looks: results on stdout, talk on stderr, nothing that a terminal would act on."""
 
-import datetime
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 
-__all__ = ["coloured", "complain", "is_terminal", "is_watched", "number", "plural", "safe", "say", "size", "when"]
+from tallystick.reports.words import number, plural, safe, size, when
 
-_COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red", "note": "cyan"}
+__all__ = [
+    "columns",
+    "complain",
+    "is_terminal",
+    "is_watched",
+    "number",
+    "plural",
+    "progress",
+    "safe",
+    "say",
+    "size",
+    "when",
+]
+
+_LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
 
 
 def say(message: str) -> None:
@@ -20,45 +37,6 @@ def complain(message: str) -> None:
     click.echo(f"tallystick: {safe(message)}", err=True)
 
 
-def safe(text: str) -> str:
-    """Return text in which nothing makes a terminal do anything: names of files are an attacker's choice."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
-def number(value: int) -> str:
-    """Return a number for people."""
-    return f"{value:,}"
-
-
-def plural(count: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{number(count)} {word}{'' if count == 1 else 's'}"
-
-
-def size(value: int) -> str:
-    """Return a number of bytes for people."""
-    amount = float(value)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError
-
-
-def when(ms: int) -> str:
-    """Return a time as RFC 3339, in UTC."""
-    try:
-        moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
-    except (OverflowError, ValueError):
-        return f"{ms} ms after 1970"
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def coloured(word: str) -> str:
-    """Return a verdict or weight in its colour, if this is a terminal."""
-    return click.style(word, fg=_COLOURS[word], bold=True)
-
-
 def is_terminal() -> bool:
     """Is standard error a terminal?"""
     return sys.stderr.isatty()
@@ -67,3 +45,42 @@ def is_terminal() -> bool:
 def is_watched() -> bool:
     """Is standard output a terminal?"""
     return sys.stdout.isatty()
+
+
+def columns() -> int | None:
+    """Return the width of the terminal that standard output is, None if it is none."""
+    return shutil.get_terminal_size().columns if is_watched() else None
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress, in bytes done and to do: a bar on a terminal, for what takes a while."""
+    with ExitStack() as stack:
+        bar: Any = None
+
+        def told(done: int, total: int) -> None:
+            nonlocal bar
+            if not is_terminal() or total < _LARGE:
+                return
+            if bar is None:
+                bar = stack.enter_context(_bar())
+                bar.add_task(label, total=total)
+            bar.update(bar.task_ids[0], completed=done)
+
+        yield told
+
+
+def _bar() -> Any:
+    """Return a progress bar with rate and time left, on standard error."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )

@@ -1,16 +1,13 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import option, store_option
+from tallystick.cli.options import envelope_option, field_option, option, store_option
+from tallystick.reports import FORMS, render
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -38,20 +35,22 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 )
 @store_option
 @option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
-@option(
-    "--from",
-    "start",
-    type=click.IntRange(1),
-    metavar="CHAIN",
-    help="First chain here; older ones were deleted.",
-)
+@option("--pins", type=click.Path(), metavar="DIR", help="Where pins are kept and met, or `none`.")
+@option("--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted.")
+@option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
 @option(
     "--allow",
     multiple=True,
-    type=click.Choice(["duplicate", "open end", "reordered"]),
-    help="What is allowed here.",
+    type=click.Choice(["duplicate", "narrowed", "open end", "reordered"]),
+    metavar="WHAT",
+    help="Allow duplicate, narrowed, 'open end' or reordered.",
 )
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option("--subset", is_flag=True, help="Lines were filtered out: tell gaps, do not judge them.")
+@envelope_option
+@field_option
+@option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
+@option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
+@option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @option(
     "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
 )
@@ -62,41 +61,52 @@ def command(
     public: Sequence[str],
     store: str | None,
     head: str | None,
+    pins: str | None,
     start: int | None,
+    expect: Sequence[str],
     allow: Sequence[str],
+    subset: bool,
+    envelope: str | None,
+    field: str | None,
+    exceptions: str | None,
+    max_findings: int,
     form: str,
     output: str | None,
     jobs: int | None,
 ) -> None:
-    """Check sealed lines in the files PATH, in any order, and say what happened to them.
+    """Check sealed lines and say what happened to them.
 
-    Give the verification key, or the public file. Without --store and --head the head is taken from this
-    machine's key store if the log is there.
+    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. Give the verification key,
+    or the public file. Without --store and --head the head comes from this machine's key store if the log is there.
     """
-    from tallystick.cli.report import report_text
     from tallystick.verify import verify
+    from tallystick.verify.pins import default_directory
 
-    with _progress() as progress:
+    with look.progress("verifying") as progress:
         report = verify(
             paths,
             keys=keys,
             public=public,
             store=store,
             head=head,
+            pins_directory=None if pins == "none" else pins or default_directory(),
             start=start,
+            expect=expect,
             allow=allow,
+            subset=subset,
+            envelope=envelope,
+            field=field,
+            exceptions=exceptions,
+            max_findings=max_findings,
             jobs=jobs,
             progress=progress,
         )
-    if form == "json":
-        text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        text = text.encode("utf-8", "backslashreplace").decode()
-    else:
-        text = report_text(report)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(render(report, form, look.columns()), nl=False)
     else:
-        _write(output, click.unstyle(text), [*paths, *keys, *public, *([head] if head else [])])
+        _write(
+            output, render(report, form), [*paths, *keys, *public, *(named for named in (head, exceptions) if named)]
+        )
     raise SystemExit(report.verdict.exit_status)
 
 
@@ -109,22 +119,3 @@ def _write(output: str, text: str, inputs: Sequence[str]) -> None:
             raise ReportError(f"{output} is what was verified, or its key; name another file for the report")
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress: a bar on a terminal, for what takes a while."""
-    with ExitStack() as stack:
-        bar: Any = None
-        before = 0
-
-        def told(done: int, total: int) -> None:
-            nonlocal bar, before
-            if not look.is_terminal() or total < 100_000_000:
-                return
-            if bar is None:
-                bar = stack.enter_context(click.progressbar(length=total, label="verifying", file=sys.stderr))
-            bar.update(done - before)
-            before = done
-
-        yield told

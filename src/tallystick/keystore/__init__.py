@@ -18,7 +18,7 @@ from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import KeyStore, Lease, Stored, check_name
 from tallystick.keystore.file import FileKeyStore
 
-__all__ = ["FileKeyStore", "KeyStore", "Lease", "Stored", "check_name", "connect"]
+__all__ = ["FileKeyStore", "KeyStore", "Lease", "Stored", "check_name", "connect", "state_directory"]
 
 _SCHEMES: dict[str, Callable[[str], KeyStore]] = {"file": FileKeyStore}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):(.*)", re.DOTALL)
@@ -49,11 +49,21 @@ def connect(url: str | None = None) -> KeyStore:
     return _SCHEMES[scheme](rest)
 
 
+def state_directory() -> str:
+    """Return where this user's state lives.
+
+    That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
+    and `$XDG_STATE_HOME/tallystick` for everybody else.
+    """
+    named = os.environ.get("TALLYSTICK_STORE")
+    if named and (named.startswith("file:") or _URL.fullmatch(named) is None):
+        return named.removeprefix("file:")
+    if os.geteuid() == 0:
+        return "/var/lib/tallystick"
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "tallystick")
+
+
 def _default_url() -> str:
     named = os.environ.get("TALLYSTICK_STORE")
-    if named:
-        return named if _URL.fullmatch(named) else f"file:{named}"
-    if os.geteuid() == 0:
-        return "file:/var/lib/tallystick"
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return "file:" + os.path.join(base, "tallystick")
+    return named if named and _URL.fullmatch(named) else f"file:{state_directory()}"

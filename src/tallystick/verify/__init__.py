@@ -11,16 +11,21 @@
 (<Verdict.OK: 'ok'>, 3, ())
 """
 
+import datetime
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from tallystick import _core, keystore
-from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
-from tallystick.opening import now
+from tallystick import _core
+from tallystick.errors import ReportError
 from tallystick.verify.engine import scan_all
+from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
-from tallystick.verify.inputs import open_inputs
+from tallystick.verify.heads import read_heads
+from tallystick.verify.inputs import named_envelope, open_inputs
+from tallystick.verify.keys import read_keys
+from tallystick.verify.pins import read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
     EpochReport,
@@ -34,6 +39,7 @@ from tallystick.verify.report import (
 from tallystick.verify.source import Demand
 
 __all__ = [
+    "ALLOWED",
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
@@ -45,7 +51,7 @@ __all__ = [
     "verify",
 ]
 
-ALLOWED = ("duplicate", "open end", "reordered")
+ALLOWED = ("duplicate", "narrowed", "open end", "reordered")
 """Kinds of findings that a caller may allow."""
 
 
@@ -57,47 +63,72 @@ def verify(
     store: str | None = None,
     head: str | os.PathLike[str] | None = None,
     pins: Iterable[str] = (),
+    pins_directory: str | os.PathLike[str] | None = None,
     start: int | None = None,
+    expect: Iterable[str] = (),
     allow: Iterable[str] = (),
+    subset: bool = False,
+    envelope: str | None = None,
+    field: str | None = None,
+    exceptions: str | os.PathLike[str] | None = None,
+    max_findings: int = 100,
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
     Args:
-        paths: Files that hold them, in any order. They are only read.
+        paths: What holds them, in any order: files, plain or compressed (gzip, zstd, xz, bz2), directories, patterns,
+            `-` for standard input. They are only read.
         keys: Files with verification keys.
         public: Public files.
         store: URL of the key store that has the heads. Without `store` and `head`, the default key store is
             asked if it has the log.
         head: File with a head, as `tallystick head` prints it.
         pins: Pin texts, `tallypin …`: statements that were verified before, or that were got elsewhere.
+        pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
+            statements that it saw.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
-        allow: Kinds of findings that are allowed: `duplicate`, `open end`, `reordered`.
+        expect: Names of logs of which lines must be there.
+        allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
+        subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
+        envelope: What a carrier wrapped the lines in: `docker`, `cri`, `rfc3164`, `rfc5424`, `journal-export`,
+            `journal-json`, `json` (with `field`) or `prefix:any`.
+        field: Name of the JSON field that holds the lines; dots lead into objects.
+        exceptions: Exceptions file: findings that are known, with reasons.
+        max_findings: Findings of one kind, weight and log that are told one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
-        progress: Called with the bytes scanned so far and those there are.
+        progress: Called with the bytes read so far and those there are, on the disk.
 
     Returns:
-        The report. Look at its verdict.
+        The report. Look at its verdict. What could not be read is a finding in it.
 
     Raises:
-        FormatError: A key or head is none.
+        FormatError: A key, head, pin or exceptions file is none.
         KeyStoreError: The key store that was named cannot be read.
-        ReportError: A file cannot be read, or no key was given.
+        ReportError: Nothing can be read, no key was given, or the demands contradict each other.
     """
-    began = time.perf_counter()
-    allowed = frozenset(allow)
-    if unknown := allowed - set(ALLOWED):
-        raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
-    if start is not None and not 1 <= start < 2**32:
-        raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
-    pinned = tuple(pin.encode() for pin in pins)
-    logs = _read_keys(keys, public)
-    if unknown_pins := {_core.parse_pin(pin)[0] for pin in pinned} - {log_id for _, log_id, *_ in logs.logs()}:
-        raise ReportError(f"a pin of log id {min(unknown_pins)} was given, but no key of that log")
-    # The head is read before the log: lines that come meanwhile are then behind it, not missing.
-    heads, bad_heads = _heads(logs, store, head)
-    inputs = open_inputs(os.fspath(path) for path in paths)
+    began, today = time.time_ns() // 1_000_000, datetime.datetime.now(datetime.UTC).date()
+    clock = time.perf_counter()
+    _check_demands(allow := frozenset(allow), start, max_findings)
+    logs = read_keys(keys, public)
+    names = {name: log_id for name, log_id, *_ in logs.logs()}
+    with_v = {name: secret for name, _, secret, *_ in logs.logs()}
+    if unknown := sorted(set(expect := frozenset(expect)) - set(names)):
+        raise ReportError(f"the log {unknown[0]} is expected, but no key of it was given")
+    if subset and not all(with_v.values()):
+        raise ReportError(
+            "a filtered log can only be verified with verification keys: the public key judges whole epochs"
+        )
+    wrapping = named_envelope(envelope, field)
+    excepting = read_exceptions(exceptions) if exceptions is not None else None
+    hashes = excepting.hashes(today) if excepting is not None else ()
+    logs.except_lines(hashes)
+    # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
+    pinned = _pins(pins, pins_directory, set(names.values()))
+    heads, bad_heads = read_heads(logs, store, head)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
+    uses: tuple[ExceptionUse, ...] = ()
     try:
         total, done = sum(one.size for one in inputs), 0
 
@@ -107,101 +138,59 @@ def verify(
             if progress is not None:
                 progress(done, total)
 
-        summary = scan_all(logs, inputs, jobs=jobs, progress=told)
-        findings, reports = judge(summary, logs, inputs, Demand(heads, bad_heads, pinned, start, allowed))
+        summary = scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
+
+        def excepted(findings: Iterable[Finding]) -> Iterable[Finding]:
+            nonlocal uses
+            if excepting is None:
+                return findings
+            counts = {hashes[number]: count for number, count in summary.excepted.items()}
+            kept, uses = excepting.apply(findings, with_v, today, counts)
+            return kept
+
+        demand = Demand(heads, bad_heads, pinned, start, expect, allow, subset)
+        findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
     finally:
         for one in inputs:
             one.close()
     chunks = summary.chunks()
-    return Report(
+    report = Report(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
         tuple(reports),
-        (),
+        uses,
         tuple(one.path for one in inputs),
         lines=sum(chunk.counted for chunk in chunks),
-        unsealed=sum(finding.count for finding in findings if finding.kind == "unsealed"),
+        unsealed=summary.unsealed,
         size=sum(chunk.size for chunk in chunks),
-        time=now(),
-        seconds=time.perf_counter() - began,
+        time=began,
+        seconds=time.perf_counter() - clock,
     )
+    if pins_directory is not None and report.verdict is Verdict.OK:
+        return _with_pins_kept(report, pins_directory)
+    return report
 
 
-def _read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]) -> _core.Keys:
-    logs = _core.Keys()
-    for path in keys:
-        _with_file(os.fspath(path), logs.add_key)
-    for path in public:
-        _with_file(os.fspath(path), logs.add_public)
-    if not logs.logs():
-        raise ReportError("no key was given; give the verification key with --key or the public file with --public")
-    return logs
-
-
-def _with_file(path: str, read: Callable[[int], int]) -> None:
+def _with_pins_kept(report: Report, directory: str | os.PathLike[str]) -> Report:
+    """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name of the key") from error
-    try:
-        read(fd)
-    except FormatError as error:
-        raise FormatError(str(error), path=path) from None
-    except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; name a key file") from error
-    finally:
-        os.close(fd)
+        remember(directory, (log.pin.encode() for log in report.logs if log.pin is not None))
+    except ReportError as error:
+        return replace(report, findings=(*report.findings, Finding("pin not kept", Weight.NOTE, str(error), count=0)))
+    return report
 
 
-def _heads(
-    logs: _core.Keys, store: str | None, head: str | os.PathLike[str] | None
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return head texts by log id, and what is wrong with the heads of those that should have one."""
-    heads: dict[str, bytes] = {}
-    bad: dict[str, str] = {}
-    if head is not None:
-        if store is not None:
-            raise ReportError("a head comes from a file or from a key store; give one of --head and --store")
-        text = _read_head(os.fspath(head))
-        known = {log_id for _, log_id, with_v, *_ in logs.logs() if with_v}
-        owner = _owner(text)
-        if owner in known:
-            return {owner: text}, {}
-        what = f"is of log id {owner}, whose verification key was not given" if owner else "is none"
-        return {}, {log_id: f"the head in {os.fspath(head)} {what}" for log_id in known}
-    for name, log_id, with_v, *_ in logs.logs():
-        if not with_v:
-            continue
-        try:
-            stored = keystore.connect(store).load(name)
-            state = _core.read_state(stored.state)
-        except (KeyStoreError, FormatError):
-            if store is not None:
-                raise
-            continue  # the default store need not have it
-        if state.log_id != log_id:
-            if store is not None:
-                raise KeyStoreError(f"the log {name} in {store} is another one than that of the key, {log_id}")
-        elif stored.head is None:
-            bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
-        elif _owner(stored.head) != log_id:
-            bad[log_id] = "the head in the key store is none of this log: somebody changed it"
-        else:
-            heads[log_id] = stored.head
-    return heads, bad
+def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) -> None:
+    if unknown := allow - set(ALLOWED):
+        raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
+    if start is not None and not 1 <= start < 2**32:
+        raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
+    if max_findings < 1:
+        raise ReportError("at least one finding of each kind must be told")
 
 
-def _owner(head: bytes) -> str | None:
-    """Return the log id in a head text, None if it is none."""
-    try:
-        return _core.parse_head(head)[0]
-    except FormatError:
-        return None
-
-
-def _read_head(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(4096)
-    except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name of the head") from error
+def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:
+    given = tuple(pin.encode() for pin in pins)
+    if unknown := {_core.parse_pin(pin)[0] for pin in given} - log_ids:
+        raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
+    return given + (read_pins(directory, log_ids) if directory is not None else ())

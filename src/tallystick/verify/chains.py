@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 from tallystick import _core
 from tallystick.verify.openings import Openings, Range
-from tallystick.verify.report import Finding, LogReport, Weight
+from tallystick.verify.report import ChainReport, EpochReport, Finding, LogReport, Weight
 from tallystick.verify.source import At, Demand, Source, behind, dotted
 
 __all__ = ["LogJudge"]
+
+_MOST_CHAINS = 1000  # chains that a report tells one by one
 
 
 class LogJudge:
@@ -51,25 +53,33 @@ class LogJudge:
         to: At | None = None,
         place: _core.Place | None = None,
         count: int = 1,
+        cause: str | None = None,
     ) -> Finding:
         """Return a finding about this log."""
-        path, line = self.source.line(place) if place is not None else (None, None)
-        return Finding(
+        if self.demand.subset and kind in ("missing", "truncated"):
+            weight = Weight.NOTE  # told, not judged
+        found = Finding(
             kind,
             weight,
             detail,
+            cause=cause,
             log=self.name,
-            path=path,
-            line=line,
             position=dotted(at) if at else None,
             to=dotted(to) if to and to != at else None,
             count=count,
         )
+        return self.source.at(found, place)
 
     def findings(self) -> Iterator[Finding]:
         """Give what is said of the log as a whole, and of each chain."""
         yield from self._bad_head()
+        if self.demand.subset:
+            detail = "lines were filtered out, as the caller says: gaps are told, not judged"
+            yield self.finding("subset", Weight.INCOMPLETE, detail, count=0)
         if not self.chains:
+            if self.name in self.demand.expect:
+                detail = "no line of the log is here, but it is expected"
+                yield Finding("missing", Weight.FAILED, detail, log=self.name, count=0)
             if self.demanded_end:
                 detail = f"no line of the log is here, but {self._who_demands()}"
                 yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.demanded_end, count=0)
@@ -81,9 +91,10 @@ class LogJudge:
         yield from self._ends()
         yield from self._chain_findings()
         if self.narrowed:
-            narrowed = self.source.summary.counts(self.number)[3]
+            narrowed = self.source.summary.counts(self.number).narrowed
             detail = "the key covers some chains only; lines of other chains were not judged"
-            yield self.finding("narrowed", Weight.INCOMPLETE, detail, count=narrowed)
+            weight = Weight.NOTE if "narrowed" in self.demand.allow else Weight.INCOMPLETE
+            yield self.finding("narrowed", weight, detail, count=narrowed)
 
     # -- the head
 
@@ -191,7 +202,8 @@ class LogJudge:
             gaps = [gap for gap in self._chain_gaps(chain, demanded.get(chain)) if not self._is_late(gap)]
             for gap in _joined(gaps):
                 if chain == newest and gap.start > facts.last:
-                    yield self._truncated(gap.start)
+                    if self.demanded_end:  # else only a bad line claims more than is here
+                        yield self._truncated(gap.start)
                     break
                 yield self._missing(gap)
         if self.demanded_end and self.demanded_end[0] > newest:
@@ -219,7 +231,9 @@ class LogJudge:
         count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
         where = "behind" if gap.before else "before"
         detail = f"removed {where} this line: {count if count else 'some'} line{'s' if count != 1 else ''}"
-        return self.finding("missing", Weight.FAILED, detail, gap.start, gap.to, place, count)
+        edge = (gap.before and self.source.is_last(gap.before)) or (gap.after and self.source.is_first(gap.after))
+        cause = "the gap lies at the edge of a file: rotation by copytruncate loses lines there" if edge else None
+        return self.finding("missing", Weight.FAILED, detail, gap.start, gap.to, place, count, cause)
 
     # -- prevs
 
@@ -395,7 +409,7 @@ class LogJudge:
 
     def report(self) -> LogReport:
         """Return what was seen of the log."""
-        sealed, reserialized, redacted, _ = self.source.summary.counts(self.number)
+        counts = self.source.summary.counts(self.number)
         key = "verification key" if self.with_v else "public key"
         times = [facts.times for facts in self.chains.values() if facts.times]
         return LogReport(
@@ -409,13 +423,40 @@ class LogJudge:
             self.end_anchor,
             len(self.chains),
             sum(facts.checkpoints for facts in self.chains.values()),
-            sealed,
-            0,
-            reserialized,
-            redacted,
+            counts.sealed,
+            counts.prefixed,
+            counts.reserialized,
+            counts.redacted,
             0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
-            (),
+            tuple(_chain_report(chain, self.chains[chain]) for chain in self.numbers[:_MOST_CHAINS]),
+            self.pin(),
         )
+
+    def pin(self) -> str | None:
+        """Return the newest statement that is here, as the text of a pin (spec section 6)."""
+        for chain in reversed(self.numbers):
+            facts = self.chains[chain]
+            newest = self.source.summary.statement_before(self.number, behind(facts.last)) or facts.open
+            if newest is not None:
+                return newest.pin(self.log_id)
+        return None
+
+
+def _chain_report(chain: int, facts: _core.ChainFacts) -> ChainReport:
+    epochs = tuple(
+        EpochReport(epoch, lines, checkpoint[0] + 1 if checkpoint else None, checkpoint[1] if checkpoint else None)
+        for epoch, lines, checkpoint in facts.epochs
+    )
+    return ChainReport(
+        chain,
+        dotted(facts.first),
+        dotted(facts.last),
+        facts.lines,
+        facts.open.time if facts.open else None,
+        max((epoch.time for epoch in epochs if epoch.time is not None), default=None),
+        facts.ending.ending if facts.ending else None,
+        epochs,
+    )
 
 
 def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:

@@ -20,21 +20,27 @@ _BATCH = 400_000  # lines that are looked at one by one in one pass; about 100 b
 
 
 def scan_all(
-    keys: _core.Keys, inputs: Sequence[Input], *, jobs: int | None, progress: Callable[[int], None]
+    keys: _core.Keys,
+    inputs: Sequence[Input],
+    envelope: _core.Envelope | None,
+    *,
+    jobs: int | None,
+    progress: Callable[[int], None],
 ) -> _core.Summary:
     """Scan all inputs, again where a first look cannot tell, and settle what was found.
 
     Args:
         keys: The logs to verify.
         inputs: What to read.
+        envelope: What carriers wrapped the lines in.
         jobs: Threads; None for one a processor.
-        progress: Called with the number of bytes of each chunk that was scanned.
+        progress: Called with the bytes on the disk that were read for each chunk that was scanned.
     """
     jobs = jobs or len(os.sched_getaffinity(0))
 
     def pass_over(mode: _core.Mode, told: Callable[[int], None]) -> _core.Summary:
         chunks = (chunk for one in inputs for chunk in one.chunks())
-        return _scan(keys, mode, chunks, jobs, told)
+        return _scan(keys, mode, chunks, envelope, jobs, told)
 
     summary = pass_over(_core.Mode.all(), progress)
     summary.settle(keys)
@@ -46,7 +52,12 @@ def scan_all(
 
 
 def _scan(
-    keys: _core.Keys, mode: _core.Mode, chunks: Iterator[Chunk], jobs: int, progress: Callable[[int], None]
+    keys: _core.Keys,
+    mode: _core.Mode,
+    chunks: Iterator[Chunk],
+    envelope: _core.Envelope | None,
+    jobs: int,
+    progress: Callable[[int], None],
 ) -> _core.Summary:
     summary = _core.Summary()
 
@@ -60,19 +71,21 @@ def _scan(
             chunk=chunk.number,
             offset=chunk.offset,
             cut=chunk.cut,
+            lines=chunk.lines,
+            envelope=envelope,
         )
 
     if jobs == 1:
         for chunk in chunks:
             summary.merge(scan(chunk))
-            progress(chunk.end)
+            progress(chunk.read)
         return summary
     from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
 
     waiting: deque[tuple[Future[_core.Summary], int]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tallystick scan") as pool:
         for chunk in chunks:
-            waiting.append((pool.submit(scan, chunk), chunk.end))
+            waiting.append((pool.submit(scan, chunk), chunk.read))
             del chunk
             if len(waiting) > jobs:
                 part, size = waiting.popleft()

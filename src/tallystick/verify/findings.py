@@ -1,10 +1,11 @@
 """From a merged summary to findings (spec section 7)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
-from tallystick.verify.inputs import Input
+from tallystick.verify.inputs import Input, Unread
 from tallystick.verify.lines import double_findings, line_findings, nothing_verified
 from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import Demand, Source
@@ -12,22 +13,45 @@ from tallystick.verify.torn import torn_lines
 
 __all__ = ["judge"]
 
-_MOST = 1000  # findings of one kind and weight that are told one by one
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 
 
 def judge(
-    summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input], demand: Demand
+    summary: _core.Summary,
+    keys: _core.Keys,
+    inputs: Sequence[Input],
+    unread: Sequence[Unread],
+    demand: Demand,
+    except_: Callable[[Iterable[Finding]], Iterable[Finding]],
+    most: int,
 ) -> tuple[list[Finding], list[LogReport]]:
-    """Return all findings, the worst first, and what was seen of each log. The inputs must still be open."""
+    """Return all findings, the worst first, and what was seen of each log. The inputs must still be open.
+
+    Args:
+        summary: What was scanned.
+        keys: The logs.
+        inputs: What was read.
+        unread: What could not be opened.
+        demand: What the caller brings along and asks for.
+        except_: Makes notes of findings that the caller excepts.
+        most: Findings of one kind, weight and log that are told one by one; the others are counted.
+    """
     doubles = summary.doubles(keys)
+    summary.finish()
     source = Source(summary, keys, inputs)
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     # What a torn line claims must not hide that something is missing, so these are picked out first.
     torn = torn_lines(source, judges)
-    findings = list(_folded(_all(source, judges, doubles, torn, demand)))
+    unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
+    found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
+    findings = source.with_excerpts(list(_folded(except_(found), most)))
     findings.sort(key=lambda f: (_ORDER.index(f.weight), f.log or "", f.path or "", f.line or 0))
     return findings, [one.report() for one in judges]
+
+
+def _unreadable(unread: Iterable[Unread]) -> Iterator[Finding]:
+    for one in unread:
+        yield Finding("unreadable", Weight.INCOMPLETE, one.what, path=one.path, count=0)
 
 
 def _all(
@@ -44,12 +68,12 @@ def _all(
     yield from nothing_verified(source, judges)
 
 
-def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Give findings, those of a kind beyond the first thousand as one: a flood must not fill the memory."""
+def _folded(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
+    """Give findings, those of a kind beyond the first so many as one: a flood must not fill the memory."""
     told: dict[tuple[str, Weight, str | None], list[int]] = {}
     for finding in findings:
         counts = told.setdefault((finding.kind, finding.weight, finding.log), [0, 0])
-        if counts[0] < _MOST:
+        if counts[0] < most:
             counts[0] += 1
             yield finding
         else:

@@ -1,12 +1,14 @@
 """What is said of lines: seen twice, bad, broken off, out of order (spec section 7)."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 
 from tallystick import _core
+from tallystick.verify.causes import cause
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.report import Finding, Weight
-from tallystick.verify.source import At, Demand, Source, Where, dotted
+from tallystick.verify.source import At, Demand, Source, Where, behind, dotted, quoted
 
 __all__ = ["double_findings", "line_findings", "nothing_verified"]
 
@@ -16,10 +18,8 @@ Intervals = dict[tuple[int, int], list[tuple[At, At]]]
 def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Demand) -> Iterator[Finding]:
     """Positions that were seen more than once."""
     logs = source.keys.logs()
-    for double in doubles:
+    for double in _joined(doubles):
         name, _, with_v, *_ = logs[double.log]
-        path, line = source.line(double.place)
-        start, to = dotted(double.start), dotted(double.to) if double.to != double.start else None
         if double.fork and (double.proven or with_v):
             kind, weight = "fork", Weight.FAILED
             detail = "two different lines at this position, both authentic: two writers, or a restored backup"
@@ -31,13 +31,54 @@ def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Dem
             weight = Weight.FAILED if double.one_file and kind not in demand.allow else Weight.NOTE
             where = "in the same file" if double.one_file else "in another file, as copies are"
             detail = f"seen before {where}"
-        yield Finding(kind, weight, detail, log=name, path=path, line=line, position=start, to=to, count=double.count)
+        to = dotted(double.to) if double.to != double.start else None
+        found = Finding(kind, weight, detail, log=name, position=dotted(double.start), to=to, count=double.count)
+        yield source.at(found, double.place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubled:
+    """Positions in a row that were seen more than once."""
+
+    log: int
+    start: At
+    to: At
+    count: int
+    one_file: bool
+    fork: bool
+    proven: bool
+    place: _core.Place
+
+
+def _joined(doubles: Iterable[_core.Double]) -> Iterator[_Doubled]:
+    """Give doubles of one kind that follow each other in one file as one."""
+    last: _Doubled | None = None
+    order = sorted(doubles, key=lambda d: (d.log, d.one_file, d.fork, d.proven, d.place.file, d.start))
+    for double in order:
+        new = _Doubled(*(getattr(double, name) for name in _Doubled.__slots__))
+        same = last is not None and all(
+            getattr(last, name) == getattr(new, name) for name in ("log", "one_file", "fork", "proven")
+        )
+        if last is not None and same and last.place.file == new.place.file and _follows(last.to, new.start):
+            last = replace(last, to=new.to, count=last.count + new.count)
+            continue
+        if last is not None:
+            yield last
+        last = new
+    if last is not None:
+        yield last
+
+
+def _follows(one: At, other: At) -> bool:
+    """Does a position come right behind another one?"""
+    return other in (behind(one), (one[0], one[1] + 1, 0))
 
 
 _ALTERED = {
     "tag": "the seal does not match the line: line or seal was changed, or the seal belongs to another line",
-    "prefix": "something stands before what was sealed; if a carrier put it there, take it away first",
+    "prefix": "something stands before what was sealed; if a carrier put it there, name it with --envelope",
     "misfit": "something stands behind the seal, or the seal does not fit the line",
+    "anew": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time that such lines may take",
     "reach": f"no log gets to this chain number; chains above {2**24} are not looked at",
 }
@@ -63,11 +104,6 @@ _SAID: dict[str, tuple[str, Weight, str]] = {
     ),
     "redacted": ("redacted", _INCOMPLETE, "blanked by right, but nobody listed it as expected"),
     "redacted false": ("redacted", _FAILED, "blanked by someone who had no right to"),
-    "reserialized": (
-        "reserialized",
-        _NOTE,
-        "a carrier wrote this JSON anew; what it says is what was sealed",
-    ),
     "reordered": ("reordered", _FAILED, "stands behind {last}, which was written later"),
 }
 """What is said of lines the core found bad: kind, weight, detail; an empty detail is told by the reason."""
@@ -84,7 +120,7 @@ def line_findings(
     known = any(judge.chains for judge in judges)
     intervals = _doubled(doubles)
     for event in source.summary.events():
-        if event.kind == "narrowed" or (event.kind == "foreign" and not known):
+        if event.kind == "foreign" and not known:
             continue
         if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
             continue
@@ -97,12 +133,23 @@ def line_findings(
         if kind == "reordered" and kind in demand.allow:
             weight = Weight.NOTE
         name = judges[event.log].name if event.log is not None else None
-        path, line = source.line(event.place)
-        at = dotted(event.first) if event.first else None
         to = dotted(event.last) if event.last and event.last != event.first and kind != "reordered" else None
-        yield Finding(kind, weight, detail, log=name, path=path, line=line, position=at, to=to, count=event.count)
+        found = Finding(
+            kind,
+            weight,
+            detail,
+            cause=cause(event) if weight is Weight.FAILED else None,
+            log=name,
+            position=dotted(event.first) if event.first else None,
+            to=to,
+            count=event.count,
+            excerpt=quoted(event.texts[0]) if event.texts else None,
+            sha256=event.sha256.hex() if event.sha256 and weight is Weight.FAILED else None,
+        )
+        yield source.at(found, event.place)
     yield from _between_chunks(source, judges, intervals, demand)
-    yield from _untold(source, known)
+    yield from _untold(source, judges, known)
+    yield from _carried(source, judges)
 
 
 def _between_chunks(
@@ -118,15 +165,30 @@ def _between_chunks(
             if before is not None and first < before and not _is_double(log, chunk.file, first, intervals):
                 allowed = Weight.NOTE if kind in demand.allow else weight
                 said = detail.format(last=dotted(before))
-                path, line = source.line(place)
-                yield Finding(kind, allowed, said, log=judges[log].name, path=path, line=line, position=dotted(first))
+                found = Finding(kind, allowed, said, log=judges[log].name, position=dotted(first))
+                yield source.at(found, place)
 
 
-def _untold(source: Source, known: bool) -> Iterator[Finding]:
-    for event, _, count in source.summary.untold():
-        if event != "narrowed" and (event != "foreign" or known):
+def _untold(source: Source, judges: Sequence[LogJudge], known: bool) -> Iterator[Finding]:
+    for event, log, count in source.summary.untold():
+        if event != "foreign" or known:
             kind, weight, _ = _SAID[event]
-            yield Finding(kind, weight, "more such lines, not told one by one", count=count)
+            name = judges[log].name if log is not None else None
+            yield Finding(kind, weight, "more such lines, not told one by one", log=name, count=count)
+
+
+def _carried(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:
+    """Lines that carriers wrapped or wrote anew."""
+    for judge in judges:
+        counts = source.summary.counts(judge.number)
+        if counts.prefixed:
+            detail = "a carrier put something around these lines, which nothing covers"
+            found = Finding("prefixed", Weight.NOTE, detail, log=judge.name, count=counts.prefixed)
+            yield source.at(found, counts.first_prefixed)
+        if counts.reserialized:
+            detail = "a carrier wrote this JSON anew; what it says is what was sealed"
+            found = Finding("reserialized", Weight.NOTE, detail, log=judge.name, count=counts.reserialized)
+            yield source.at(found, counts.first_reserialized)
 
 
 def _doubled(doubles: Sequence[_core.Double]) -> Intervals:

@@ -152,6 +152,7 @@ class LogReport:
         redacted: Redacted lines.
         uncovered: Lines that no checkpoint covers (public key only).
         by_chain: The chains, in order; at most the first thousand.
+        pin: The newest statement that is here, as the text of a pin; a later verification can be made to meet it.
     """
 
     name: str
@@ -170,6 +171,7 @@ class LogReport:
     redacted: int
     uncovered: int
     by_chain: tuple[ChainReport, ...]
+    pin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
 """What a judgement starts from: the merged summary, and what the caller brings along."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tallystick import _core
 from tallystick.verify.inputs import Input
+from tallystick.verify.report import Finding
 
-__all__ = ["At", "Demand", "Source", "Where", "behind", "dotted"]
+__all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted"]
 
 At = tuple[int, int, int]
 """Chain, epoch, index."""
 
 Where = tuple[int, int]
 """Number of a file, byte offset in it."""
+
+_EXCERPT = 160  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,18 @@ class Demand:
         bad_heads: Why there is no head to meet although there should be one, by log id.
         pins: Pin texts; a pin is the position and hash of a statement that was verified before, or got elsewhere.
         start: First chain that must be there, if the caller names one.
-        allow: Kinds that the caller allows: `duplicate`, `reordered`, `open end`.
+        expect: Names of logs that must be there.
+        allow: Kinds that the caller allows.
+        subset: Lines were filtered out, so gaps are told and not judged.
     """
 
     heads: dict[str, bytes] = field(default_factory=dict)
     bad_heads: dict[str, str] = field(default_factory=dict)
     pins: tuple[bytes, ...] = ()
     start: int | None = None
+    expect: frozenset[str] = frozenset()
     allow: frozenset[str] = frozenset()
+    subset: bool = False
 
 
 class Source:
@@ -55,19 +62,43 @@ class Source:
         """Return the chunks of a file, in order."""
         return self._by_file.get(file, [])
 
-    def line(self, place: _core.Place) -> tuple[str, int]:
-        """Return the path and the line number, from 1, of a place."""
-        return self._inputs[place.file].path, self._lines_before[place.file, place.chunk] + place.line + 1
+    def at(self, finding: Finding, place: _core.Place | None) -> Finding:
+        """Return a finding with the place where it was made."""
+        if place is None:
+            return finding
+        path, line = self._inputs[place.file].path, self._line(place)
+        return replace(finding, path=path, line=line, offset=place.offset)
 
-    def texts(self, place: _core.Place, count: int) -> list[bytes]:
-        """Return the beginnings of some lines, from a place on, without line ends."""
-        data = self._inputs[place.file].excerpt(place.offset, 4096 * count)
-        return data.split(b"\n")[:count]
+    def is_first(self, place: _core.Place) -> bool:
+        """Is this the first line of its file?"""
+        return self._line(place) == 1
+
+    def is_last(self, place: _core.Place) -> bool:
+        """Is this the last line of its file?"""
+        last = self._by_file[place.file][-1]
+        return self._line(place) == self._lines_before[last.file, last.chunk] + last.lines
+
+    def _line(self, place: _core.Place) -> int:
+        return self._lines_before[place.file, place.chunk] + place.line + 1
 
     def ends_in_lf(self, file: int) -> bool:
         """Is the last line of a file whole?"""
-        one = self._inputs[file]
-        return one.size > 0 and one.excerpt(one.size - 1, 1) == b"\n"
+        return self._inputs[file].ends_in_lf
+
+    def with_excerpts(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Return findings with the beginnings of the lines that they were made at."""
+        wanted: dict[str, list[int]] = {}
+        for finding in findings:
+            if finding.path is not None and finding.offset is not None and finding.excerpt is None:
+                wanted.setdefault(finding.path, []).append(finding.offset)
+        found = {one.path: one.excerpts(wanted[one.path], _EXCERPT) for one in self._inputs if one.path in wanted}
+        quotes = {(path, at): quoted(text) for path, texts in found.items() for at, text in texts.items()}
+        return [
+            finding
+            if finding.excerpt is not None or finding.path is None or finding.offset is None
+            else replace(finding, excerpt=quotes.get((finding.path, finding.offset)))
+            for finding in findings
+        ]
 
 
 def dotted(at: At) -> str:
@@ -78,3 +109,13 @@ def dotted(at: At) -> str:
 def behind(at: At) -> At:
     """Return the position behind a line, in its epoch; index 65,535 is the last that a seal can name."""
     return at[0], at[1], min(at[2] + 1, 65_535)
+
+
+def quoted(text: bytes) -> str:
+    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything.
+
+    >>> quoted(b"user=7\\x1b[2J\\xff")
+    'user=7\\\\x1b[2J\\\\xff'
+    """
+    decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)

@@ -29,13 +29,13 @@ def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[Where]:
     """
     ends: dict[tuple[int, Known | None, Known | None], list[_core.Event]] = {}
     for event in source.summary.events():
-        if event.kind in ("unsealed", "foreign", "altered"):
+        if event.kind in ("unsealed", "foreign", "altered") and event.texts and event.why != "anew":
             ends.setdefault((event.place.file, *_neighbours(source, event)), []).append(event)
     torn: set[Where] = set()
     for (file, before, after), events in ends.items():
         if sum(event.count for event in events) > _MOST or any(e.kind == "altered" and e.count > 1 for e in events):
             continue
-        texts = [text for event in events for text in source.texts(event.place, event.count)]
+        texts = [text for event in events for text in event.texts]
         if _are_torn(judges, before, after, texts, source.ends_in_lf(file)):
             for event in events:
                 torn.add((file, event.place.offset))

@@ -43,6 +43,8 @@ pub(super) struct Entry<'a> {
     tag: [u8; 16],
     text: Text<'a>,
     pub(super) with_v: bool,
+    /// A carrier put something before it.
+    pub(super) prefixed: bool,
     /// It has a lane of its own.
     pub(super) ordinary: bool,
     /// Steps of the key schedule that its key took.
@@ -56,6 +58,7 @@ impl Entry<'_> {
         tag: [0; 16],
         text: Text::Whole(&[]),
         with_v: false,
+        prefixed: false,
         ordinary: false,
         cost: 0,
     };
@@ -71,8 +74,11 @@ impl Scanner<'_> {
         let (id, text) = ((number, seal.at.chain, seal.at.epoch), text(line, sealed.m));
         let with_v = self.keys.log(number).secret.is_some();
         let rewritten = !with_v && matches!((text, self.mode), (Text::Open(_), Mode::Canonical(_)));
-        let plain = sealed.m.start() == 0 && self.wanted(id) && control(text).is_none() && !rewritten;
-        plain.then_some(Entry { id, index: seal.at.index, tag, text, with_v, ordinary: false, cost: 0 })
+        let start = sealed.m.start();
+        let plain =
+            self.is_prefix(&line[..start]) && self.wanted(id) && control(text).is_none() && !rewritten;
+        let (index, prefixed) = (seal.at.index, start > 0);
+        plain.then_some(Entry { id, index, tag, text, with_v, prefixed, ordinary: false, cost: 0 })
     }
 
     /// The leaves of two entries, hashed side by side; the leaf is missing where the tag does not match.
@@ -180,7 +186,6 @@ impl Scanner<'_> {
             }
             KeyAt::Narrowed => {
                 self.out.log(number).counts.narrowed += 1;
-                self.bad(Kind::Narrowed, Some(number), Some(at));
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
@@ -288,7 +293,6 @@ impl Scanner<'_> {
                 }
                 KeyAt::Narrowed => {
                     self.out.log(id.0).counts.narrowed += 1;
-                    self.bad(Kind::Narrowed, log, Some(seal.at));
                     return;
                 }
                 KeyAt::OutOfReach | KeyAt::Spent => holds = false,
@@ -344,9 +348,9 @@ impl Scanner<'_> {
         }
         let as_it_was = matches!(line::read(line), Read::Sealed(sealed) if sealed.m.start() == 0
             && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
-        if !as_it_was {
-            self.out.log(id.0).counts.reserialized += 1;
-            self.bad(Kind::Reserialized, Some(id.0), Some(seal.at));
+        if !as_it_was && !matches!(self.mode, Mode::Detail(_)) {
+            let place = self.place;
+            self.epoch(id).note_reserialized(place);
         }
         true
     }

@@ -124,7 +124,15 @@ fn lines_judged_side_by_side_give_what_they_give_one_by_one() {
     let publics = [1, 2].map(|log| setup(log).key.public.clone());
     for round in 0..20 {
         let data = corpus(if round % 2 == 0 { &LIVELY } else { &CALM }, &mut noise);
-        let input = Input { data: &data, file: 3, chunk: 5, offset: 70, cut: round % 4 == 0 };
+        let input = Input {
+            data: &data,
+            file: 3,
+            chunk: 5,
+            offset: 70,
+            cut: round % 4 == 0,
+            origins: None,
+            envelope: None,
+        };
         for with_v in 0..4 {
             for mode in [Mode::All, Mode::Canonical(some.clone()), Mode::Detail(some.clone())] {
                 let [one, two, three] = [(); 3].map(|()| keys(&publics, with_v));

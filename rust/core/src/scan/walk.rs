@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memmem;
+
 use super::entry_keys::Kept;
 use super::judge::Entry;
 use super::{Input, Keys, Mode};
+use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
-use crate::hash::{Digest, Many};
+use crate::hash::{Digest, Many, sha256};
 use crate::lanes::wide::{LANES, Wide};
 use crate::line::{self, Position, Read};
 use crate::statement::CertCache;
 use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Seen, Summary, Why, note_seen,
+    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why, earlier,
+    note_seen,
 };
-
-/// Groups of lines of one kind that a chunk tells one by one; the others are counted.
-fn most_told(kind: Kind) -> usize {
-    if matches!(kind, Kind::Reserialized | Kind::Narrowed) { 1 } else { 1000 }
-}
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
 const BATCH: usize = 2 * LANES;
@@ -67,6 +66,13 @@ pub(super) struct Scanner<'k> {
     pub(super) place: Place,
     pub(super) kept: Kept,
     pub(super) certs: CertCache,
+    /// The line that is judged.
+    line: &'k [u8],
+    /// It was wrapped in something by a carrier.
+    wrapped: bool,
+    origins: &'k [Origin],
+    envelope: Option<&'k Envelope>,
+    begin: u64,
     chunk: Chunk,
     /// Group of bad lines that goes on as long as such lines follow.
     group: Option<Event>,
@@ -86,6 +92,11 @@ impl<'k> Scanner<'k> {
             place: Place { file: 0, chunk: 0, line: 0, offset: 0 },
             kept: Kept::default(),
             certs: CertCache::default(),
+            line: &[],
+            wrapped: false,
+            origins: &[],
+            envelope: None,
+            begin: 0,
             chunk: Chunk::default(),
             group: None,
             told: BTreeMap::new(),
@@ -95,7 +106,7 @@ impl<'k> Scanner<'k> {
         }
     }
 
-    pub(super) fn run(self, input: &Input<'_>) -> Summary {
+    pub(super) fn run(self, input: &Input<'k>) -> Summary {
         match Wide::here() {
             Some(wide) => self.run_many(wide, input),
             None => self.run_in_pairs(input),
@@ -103,7 +114,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes ordinary entries by sixteen.
-    fn run_many(mut self, wide: Wide, input: &Input<'_>) -> Summary {
+    fn run_many(mut self, wide: Wide, input: &Input<'k>) -> Summary {
         let (mut lines, mut many, mut with_v) = (self.begin(input), Many::new(), false);
         let mut batch = [const { Line::NONE }; BATCH];
         let mut entries = [const { Entry::NONE }; BATCH];
@@ -130,7 +141,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Hashes the ordinary entries of a batch side by side, then takes in one line after the other.
-    fn batch(&mut self, wide: Wide, many: &Many<'_>, lines: &[Line<'_>], entries: &[Entry<'_>]) {
+    fn batch(&mut self, wide: Wide, many: &Many<'_>, lines: &[Line<'k>], entries: &[Entry<'_>]) {
         let mut ordinary = entries.iter().filter(|entry| entry.ordinary);
         let (taken, with_v) = (ordinary.clone().count(), ordinary.next().is_some_and(|entry| entry.with_v));
         if taken < FEWEST {
@@ -146,7 +157,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes in lines two by two where both are ordinary entries.
-    fn few(&mut self, mut lines: &[Line<'_>], mut entries: &[Entry<'_>]) {
+    fn few(&mut self, mut lines: &[Line<'k>], mut entries: &[Entry<'_>]) {
         while let ([one, rest @ ..], [a, others @ ..]) = (lines, entries) {
             (lines, entries) = (rest, others);
             if let ([two, rest @ ..], [b, others @ ..]) = (lines, entries)
@@ -162,7 +173,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes ordinary entries two by two.
-    pub(super) fn run_in_pairs(mut self, input: &Input<'_>) -> Summary {
+    pub(super) fn run_in_pairs(mut self, input: &Input<'k>) -> Summary {
         let (mut lines, mut one, mut two) = (self.begin(input), Line::NONE, Line::NONE);
         let mut more = lines.next(&mut one);
         while more {
@@ -179,7 +190,7 @@ impl<'k> Scanner<'k> {
 
     /// The same without pairs: what the tests compare with.
     #[cfg(test)]
-    pub(super) fn run_one_by_one(mut self, input: &Input<'_>) -> Summary {
+    pub(super) fn run_one_by_one(mut self, input: &Input<'k>) -> Summary {
         let (mut lines, mut line) = (self.begin(input), Line::NONE);
         while lines.next(&mut line) {
             self.alone(&line);
@@ -187,16 +198,22 @@ impl<'k> Scanner<'k> {
         self.finish(input)
     }
 
-    fn begin<'a>(&mut self, input: &Input<'a>) -> Lines<'a> {
+    fn begin(&mut self, input: &Input<'k>) -> Lines<'k> {
         self.place = Place { file: input.file, chunk: input.chunk, line: 0, offset: input.offset };
+        self.begin = input.offset;
+        self.envelope = input.envelope;
+        if let Some(origins) = input.origins {
+            self.origins = origins.of;
+            self.go_to_origin();
+        }
         Lines { rest: input.data, cut: input.cut }
     }
 
-    fn finish(mut self, input: &Input<'_>) -> Summary {
+    fn finish(mut self, input: &Input<'k>) -> Summary {
         self.end_group(None);
         self.store_epoch();
-        self.chunk.lines = u64::from(self.place.line);
-        self.chunk.bytes = input.data.len() as u64;
+        self.chunk.lines = u64::from(input.origins.map_or(self.place.line, |origins| origins.lines));
+        self.chunk.bytes = input.origins.map_or(input.data.len() as u64, |origins| origins.bytes);
         match self.mode {
             Mode::All => {
                 self.out.chunks.insert((input.file, input.chunk), self.chunk);
@@ -210,7 +227,7 @@ impl<'k> Scanner<'k> {
 
     /// Hashes two ordinary entries side by side, then takes in one after the other; `false` if they are not.
     #[inline]
-    fn pair(&mut self, one: &Line<'_>, two: &Line<'_>) -> bool {
+    fn pair(&mut self, one: &Line<'k>, two: &Line<'k>) -> bool {
         let Some(mut a) = self.entry(one.bytes, &one.read) else { return false };
         let Some(mut b) = self.entry(two.bytes, &two.read) else { return false };
         self.both([one, two], [&mut a, &mut b])
@@ -218,7 +235,7 @@ impl<'k> Scanner<'k> {
 
     /// The same for two that are.
     #[inline]
-    fn both(&mut self, lines: [&Line<'_>; 2], [a, b]: [&mut Entry<'_>; 2]) -> bool {
+    fn both(&mut self, lines: [&Line<'k>; 2], [a, b]: [&mut Entry<'_>; 2]) -> bool {
         let Some(leaves) = self.leaves([a, b]) else { return false };
         for (i, entry) in [a, b].into_iter().enumerate() {
             self.take_in(lines[i], entry, leaves[i]);
@@ -228,10 +245,12 @@ impl<'k> Scanner<'k> {
 
     /// Takes in an entry whose leaf was hashed; without one, the line is judged alone.
     #[inline]
-    fn take_in(&mut self, line: &Line<'_>, entry: &Entry<'_>, leaf: Option<Digest>) {
+    fn take_in(&mut self, line: &Line<'k>, entry: &Entry<'_>, leaf: Option<Digest>) {
         self.kept.spend(entry.cost);
         if let Some(leaf) = leaf {
             self.chunk.counted += 1;
+            self.line = line.bytes;
+            self.wrapped = self.out_of_envelope() || entry.prefixed;
             self.take_entry(entry, leaf);
             self.step(line);
         } else {
@@ -239,15 +258,42 @@ impl<'k> Scanner<'k> {
         }
     }
 
-    fn alone(&mut self, line: &Line<'_>) {
+    fn alone(&mut self, line: &Line<'k>) {
+        self.line = line.bytes;
+        self.wrapped = self.out_of_envelope();
         self.line(line.bytes, line.read);
         self.step(line);
     }
 
+    /// Was the line taken out of an envelope?
+    #[inline]
+    fn out_of_envelope(&self) -> bool {
+        self.origins.first().is_some_and(|origin| origin.wrapped)
+    }
+
+    /// Is what stands before a line nothing, or what the caller said that a carrier puts there?
+    #[inline]
+    pub(super) fn is_prefix(&self, bytes: &[u8]) -> bool {
+        bytes.is_empty() || self.envelope.is_some_and(|envelope| envelope.is_prefix(bytes))
+    }
+
     #[inline]
     fn step(&mut self, line: &Line<'_>) {
-        self.place.line = self.place.line.saturating_add(1);
-        self.place.offset += (line.bytes.len() + 1) as u64;
+        if self.origins.is_empty() {
+            self.place.line = self.place.line.saturating_add(1);
+            self.place.offset += (line.bytes.len() + 1) as u64;
+        } else {
+            self.origins = &self.origins[1..];
+            self.go_to_origin();
+        }
+    }
+
+    /// Notes where the next line stood before it was taken out of its envelope.
+    fn go_to_origin(&mut self) {
+        if let Some(origin) = self.origins.first() {
+            self.place.line = origin.line;
+            self.place.offset = self.begin + origin.offset;
+        }
     }
 
     fn line(&mut self, line: &[u8], read: Read) {
@@ -263,12 +309,12 @@ impl<'k> Scanner<'k> {
         let Some(seal) = seal else {
             // A seal may still be written with escapes that only a JSON parser sees.
             if !self.rewritten(line, None) {
-                self.bad(Kind::Unsealed, None, None);
+                self.unsealed(Kind::Unsealed);
             }
             return;
         };
         let Some(number) = self.keys.find(seal.log) else {
-            self.bad(Kind::Foreign(seal.log), None, None);
+            self.unsealed(Kind::Foreign(seal.log));
             return;
         };
         let id = (number, seal.at.chain, seal.at.epoch);
@@ -276,8 +322,16 @@ impl<'k> Scanner<'k> {
             return;
         }
         let done = match read {
-            Read::Sealed(sealed) if sealed.m.start() == 0 => self.sealed(line, number, &seal, sealed.m),
+            Read::Sealed(sealed) if self.is_prefix(&line[..sealed.m.start()]) => {
+                self.wrapped |= sealed.m.start() > 0;
+                self.sealed(line, number, &seal, sealed.m)
+            }
             Read::Sealed(_) => Err(Why::Prefix),
+            Read::Misfit(_) if self.is_redacted_behind_prefix(line) => {
+                self.wrapped = true;
+                self.redacted(number, &seal);
+                Ok(())
+            }
             Read::Redacted(_) => {
                 self.redacted(number, &seal);
                 Ok(())
@@ -286,11 +340,53 @@ impl<'k> Scanner<'k> {
         };
         if let Err(why) = done
             && !self.rewritten(line, Some(seal))
+            && !self.unescaped(line, number)
         {
-            self.bad(Kind::Altered(why), Some(number), Some(seal.at));
+            let json = line::trim(line).ends_with(b"}");
+            if json && self.keys.log(number).secret.is_none() && matches!(self.mode, Mode::All) {
+                // There may be many, all of them good: a second look at their epoch will tell.
+                let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
+                event.quote(line);
+                event.length = line.len() as u64;
+                self.end_group(None);
+                self.epoch(id).leave_unread(Box::new(event));
+            } else {
+                self.bad(Kind::Altered(why), Some(number), Some(seal.at));
+            }
             let epoch = self.epoch(id);
             epoch.claim(seal.at.index);
-            epoch.json |= line::trim(line).ends_with(b"}");
+            epoch.json |= json;
+        }
+    }
+
+    /// Is this a redacted line behind a carrier's prefix?
+    fn is_redacted_behind_prefix(&self, line: &[u8]) -> bool {
+        let line = line::trim(line);
+        ["[redacted] tally=", "{\"redacted\":true,"].iter().any(|begin| {
+            memmem::rfind(line, begin.as_bytes()).is_some_and(|at| {
+                self.is_prefix(&line[..at]) && matches!(line::read(&line[at..]), Read::Redacted(_))
+            })
+        })
+    }
+
+    /// A line in which a carrier wrote control characters as escapes: tried once more with them undone.
+    fn unescaped(&mut self, line: &[u8], number: LogNumber) -> bool {
+        let Some(text) = self.envelope.and_then(|envelope| envelope.unescaped(line)) else { return false };
+        let Read::Sealed(sealed) = line::read(&text) else { return false };
+        self.wrapped = true;
+        sealed.m.start() == 0 && self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
+    }
+
+    /// A line without a seal of a known log.
+    fn unsealed(&mut self, kind: Kind) {
+        if !matches!(self.mode, Mode::All) {
+            return;
+        }
+        if let Some(number) = self.keys.excepted(self.line) {
+            *self.out.excepted.entry(number).or_default() += 1;
+        } else {
+            self.out.unsealed += 1;
+            self.bad(kind, None, None);
         }
     }
 
@@ -345,7 +441,13 @@ impl<'k> Scanner<'k> {
             self.waiting = self.out.events.len();
         }
         if let Mode::All = self.mode {
-            self.out.log(number).counts.sealed += 1;
+            let (wrapped, place) = (self.wrapped, self.place);
+            let counts = &mut self.out.log(number).counts;
+            counts.sealed += 1;
+            if wrapped {
+                counts.prefixed += 1;
+                counts.first_prefixed = earlier(counts.first_prefixed, Some(place));
+            }
         }
         self.chunk.first = self.chunk.first.or(here);
         self.chunk.last = here;
@@ -358,33 +460,38 @@ impl<'k> Scanner<'k> {
     }
 
     fn event(&self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) -> Event {
-        let place = self.place;
-        Event { kind, log, place, count: 1, first: at, last: at, before: self.chunk.last, after: None }
+        Event { before: self.chunk.last, ..Event::new(kind, log, self.place, at) }
     }
 
     /// Notes a line that is not as it should be, together with like ones right before it.
     pub(super) fn bad(&mut self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) {
         let told = match self.mode {
             Mode::All => true,
-            Mode::Canonical(_) => matches!(kind, Kind::Altered(_) | Kind::Reserialized),
+            Mode::Canonical(_) => matches!(kind, Kind::Altered(_)),
             Mode::Detail(_) => false,
         };
         if !told {
             return;
         }
-        // A group stays within one epoch, so that it can be judged with it.
-        let epoch = |at: Option<Position>| at.map(|p| (p.chain, p.epoch));
         if let Some(group) = &mut self.group
-            && (group.kind, group.log, epoch(group.last)) == (kind, log, epoch(at))
-            && kind != Kind::Redacted
+            && group.goes_on(kind, log, at)
             && u64::from(group.place.line) + group.count == u64::from(self.place.line)
         {
             group.count += 1;
             group.last = at;
+            group.quote(self.line);
             return;
         }
         self.end_group(None);
-        self.group = Some(self.event(kind, log, at));
+        let mut group = self.event(kind, log, at);
+        // What is only counted need not be looked at closer.
+        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
+            group.quote(self.line);
+            group.length = self.line.len() as u64;
+            group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
+            group.sha256 = matches!(kind, Kind::Unsealed | Kind::Foreign(_)).then(|| sha256(&[self.line]));
+        }
+        self.group = Some(group);
     }
 
     fn end_group(&mut self, after: Option<(LogNumber, Position)>) {
@@ -394,12 +501,13 @@ impl<'k> Scanner<'k> {
     }
 
     fn tell(&mut self, event: Event) {
-        let told = self.told.entry(event.kind).or_default();
-        if *told < most_told(event.kind) {
+        let class = event.kind.class();
+        let told = self.told.entry(class).or_default();
+        if *told < MOST_TOLD {
             *told += 1;
             self.out.events.push(event);
         } else {
-            *self.out.untold.entry(event.kind).or_default() += event.count;
+            *self.out.untold.entry((class, event.log)).or_default() += event.count;
         }
     }
 }

@@ -1,0 +1,62 @@
+"""`tallystick check`: checks evidence of one line and says what it proves."""
+
+import json
+
+import click
+
+from tallystick.cli.options import option
+from tallystick.cli.output import is_watched, safe, when
+from tallystick.evidence import Checked, check
+from tallystick.verify.report import Verdict
+
+_EPILOG = """Exit status: 0 it holds, 3 that cannot be told, 5 it does not hold, 2 usage, 4 input or output. Example:
+
+\b
+  tallystick check login.evidence --public payments.pub
+"""
+
+
+_COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
+
+
+@click.command("check", epilog=_EPILOG)
+@click.argument("file", type=click.Path(), metavar="FILE")
+@option("--public", type=click.Path(), metavar="FILE", help="Public file of the log: enough to check evidence.")
+@option("--key", type=click.Path(), metavar="FILE", help="Verification key of the log; it checks the tag as well.")
+@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(file: str, public: str | None, key: str | None, form: str) -> None:
+    """Check the evidence in FILE, made by `tallystick prove`, and say what it proves.
+
+    Take the public file from the log's owner, not from whoever handed the evidence over.
+    """
+    if public is None and key is None:
+        raise click.UsageError("give the public file with --public, or the verification key with --key")
+    checked = check(file, public=public, key=key)
+    if form == "json":
+        click.echo(json.dumps(checked.to_dict(), indent=1))
+    else:
+        click.echo(_text(checked))
+    raise SystemExit(checked.verdict.exit_status)
+
+
+def _text(checked: Checked) -> str:
+    verdict = checked.verdict.value
+    if is_watched():
+        verdict = click.style(verdict, fg=_COLOURS[verdict], bold=True)
+    if checked.verdict is Verdict.FAILED:
+        return f"{verdict}: the evidence does not hold: {checked.detail}"
+    if checked.position is None or checked.line is None or checked.time is None:
+        return f"{verdict}: whether the evidence holds cannot be told: {checked.detail}"
+    what = "the opening of a chain" if checked.control else "this line"
+    lines = [f"{verdict}: {what} was sealed in log {checked.log} ({checked.log_id}) at position {checked.position}"]
+    if checked.text is None:
+        lines.append("  text        redacted: something stood here that was sealed, and was taken out later")
+        if not checked.tag:
+            lines.append("              only the verification key can tell whether its holder did that")
+    else:
+        lines.append(f"  text        {safe(checked.text.decode('utf-8', 'backslashreplace'))}")
+    lines.append(f"  claimed     {when(checked.time)}: the time of the checkpoint that ended its epoch")
+    lines.append(f"  signed by   the key of checkpoint {checked.checkpoint}, which the log's public key vouches for")
+    if checked.tag:
+        lines.append("  tag         matches the verification key as well")
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""`tallystick selftest`: doctors copies of your own log and shows which attacks are found."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from tallystick.cli import output as look
+from tallystick.cli.options import option, store_option
+from tallystick.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tallystick.selftest import Played, SelftestReport
+
+_EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log itself is failed. Example:
+
+\b
+  tallystick selftest audit.log* --key payments.key --head payments.head
+"""
+
+
+@click.command("selftest", epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@option(
+    "--key",
+    "keys",
+    multiple=True,
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Verification key; the first one's log is doctored.",
+)
+@store_option
+@option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
+@option(
+    "--from",
+    "start",
+    type=click.IntRange(1),
+    metavar="CHAIN",
+    help="First chain here; older ones were deleted.",
+)
+@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    paths: Sequence[str],
+    keys: Sequence[str],
+    store: str | None,
+    head: str | None,
+    start: int | None,
+    form: str,
+) -> None:
+    """Do to copies of your own log what an intruder could do, and show that verify finds it each time.
+
+    The files PATH are only read; copies are doctored in a private temporary directory. Of a log of more than 64 MB
+    the newest whole chains are taken.
+    """
+    from tallystick.selftest import run
+
+    with _progress() as progress:
+        report = run(paths, keys=keys, head=head, store=store, start=start, progress=progress)
+    if form == "json":
+        text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
+        click.echo(text.encode("utf-8", "backslashreplace").decode())
+    else:
+        _show(report)
+    raise SystemExit(report.exit_status)
+
+
+def _show(report: "SelftestReport") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False, width=None if look.is_watched() else 110)
+    files = look.plural(len(report.files), "file")
+    console.print(
+        f"log {report.log} ({report.log_id}): {look.plural(report.lines, 'line')}, {look.size(report.size)}, {files}"
+    )
+    if report.part:
+        console.print(f"taken were {report.part}")
+    if not report.with_head:
+        console.print("there is no head: what is cut off at the end ends in `incomplete` in any case")
+    verdict = report.untouched.verdict.value
+    console.print(f"untouched copy: [{_COLOURS[verdict]}]{verdict}[/]")
+    if not report.played:
+        for finding in report.untouched.findings[:5]:
+            console.print(escape(f"  {_said(finding.kind, finding.line, finding.position, finding.to)}"))
+        say("the log itself is failed, so there is nothing to test; run tallystick verify on it")
+        return
+    for finding in report.untouched.findings:
+        if finding.weight.value == "incomplete":
+            console.print(escape(f"  {finding.kind}: {look.safe(finding.detail)}"))
+    console.print(_table(report))
+    played = report.found + report.missed
+    console.print(
+        f"[bold]{report.found} of {played} attacks found[/], {report.impossible} not possible here; "
+        "the originals were only read"
+    )
+    if report.missed:
+        say(f"{report.missed} missed: look at the rows marked MISSED, and please report them")
+
+
+_COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
+
+
+def _table(report: "SelftestReport") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("what was done to a copy", "verdict", "what verify said"):
+        table.add_column(heading)
+    table.add_column("ms", justify="right")
+    group = None
+    for one in report.played:
+        if one.group != group:
+            group = one.group
+            table.add_section()
+            table.add_row(f"[bold]{group}[/]")
+        verdict = one.verdict.value if one.verdict else ""
+        colour = "bold magenta" if one.outcome == "missed" else _COLOURS.get(verdict, "default")
+        time = f"{one.seconds * 1000:.0f}" if one.verdict else ""
+        table.add_row(escape(one.attack), f"[{colour}]{verdict}[/]", escape(look.safe(_outcome(one))), time)
+    return table
+
+
+def _outcome(one: "Played") -> str:
+    remark = f" ({one.remark})" if one.remark else ""
+    if one.outcome == "not possible":
+        return f"not possible here: {one.remark}"
+    if one.outcome == "missed" or one.finding is None:
+        return f"MISSED{remark}"
+    finding = one.finding
+    return _said(finding.kind, finding.line, finding.position, finding.to) + remark
+
+
+def _said(kind: str, line: int | None, position: str | None, to: str | None) -> str:
+    at = f"{position}{f' to {to}' if to else ''}" if position else ""
+    return ", ".join(part for part in (kind, f"line {look.number(line)}" if line else "", at) if part)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Give what shows progress: a bar on a terminal."""
+    if not look.is_terminal():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=1000, label="playing the intruder", file=sys.stderr) as bar:
+        shown = 0
+
+        def told(done: int, total: int) -> None:
+            nonlocal shown
+            bar.update(done * 1000 // total - shown)
+            shown = done * 1000 // total
+
+        yield told

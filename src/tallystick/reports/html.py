@@ -1,0 +1,92 @@
+"""The report as one HTML file for the record: no script, no outside reference, nothing that a line can inject.
+
+What is printed into the page passes `safe` and is escaped, whatever it is. The page says what it shows only a part of.
+"""
+
+from collections import Counter
+from importlib import resources
+from importlib.metadata import version
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from tallystick.reports import words
+from tallystick.reports.meanings import advice, headline, kind_of
+from tallystick.reports.timeline import ROWS, WIDTH, Timeline, timeline
+from tallystick.verify.report import Finding, Report, Weight
+
+__all__ = ["html_report"]
+
+_FINDINGS = 1000  # rows of the table of findings
+_FILES = 100
+_CHAINS = 12  # chains that are shown at once; more are folded away
+_SIGNS = {"ok": "✓", "note": "i", "incomplete": "!", "failed": "✕"}
+_ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
+
+
+def html_report(report: Report) -> str:
+    """Return the report as one HTML file, in ASCII: what is not becomes a character reference."""
+    page = (
+        _environment()
+        .from_string(_part("report.html.j2"))
+        .render(
+            report=report,
+            headline=headline(report),
+            advice=advice(report),
+            css=Markup(_part("report.css")),
+            version=version("tallystick"),
+            kinds=_kinds(report),
+            findings=report.findings[:_FINDINGS],
+            files=report.files[:_FILES],
+            uses=Counter(one.use for one in report.exceptions),
+            timelines=_timelines(report),
+            width=WIDTH,
+            chains_shown=_CHAINS,
+        )
+    )
+    return page.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _part(name: str) -> str:
+    return resources.files("tallystick.reports").joinpath(name).read_text("utf-8")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    environment.filters |= {"number": words.number, "plural": words.plural, "size": words.size, "when": words.when}
+    environment.globals |= {"kind_of": kind_of, "rate": words.rate, "signs": _SIGNS}
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    return words.safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _kinds(report: Report) -> list[tuple[Weight, str, int, str]]:
+    """Return weight, kind, number of findings and of lines, the gravest first."""
+    found: dict[tuple[Weight, str], list[int]] = {}
+    for finding in report.findings:
+        found.setdefault((finding.weight, finding.kind), []).append(finding.count)
+    rows = sorted(found.items(), key=lambda row: (_ORDER.index(row[0][0]), -sum(row[1]), row[0][1]))
+    return [(weight, kind, len(counts), _lines(counts)) for (weight, kind), counts in rows]
+
+
+def _lines(counts: list[int]) -> str:
+    """Return how many lines findings are about together; some may not know."""
+    if not sum(counts):
+        return "unknown"
+    return words.number(sum(counts)) if all(counts) else f"at least {words.number(sum(counts))}"
+
+
+def _timelines(report: Report) -> list[Timeline | None]:
+    """Return the time line of each log, none for those beyond what can be drawn."""
+    by_log: dict[str, list[tuple[int, Finding]]] = {}
+    for number, finding in enumerate(report.findings, 1):
+        if finding.log is not None:
+            by_log.setdefault(finding.log, []).append((number, finding))
+    share = max(ROWS // max(len(report.logs), 1), 1)
+    drawn = [timeline(log, by_log.get(log.name, []), share) for log in report.logs[:ROWS]]
+    return [*drawn, *[None] * (len(report.logs) - len(drawn))]

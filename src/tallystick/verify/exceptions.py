@@ -1,0 +1,265 @@
+r"""The exceptions file: findings that somebody looked into and takes as they are, with reasons (spec section 7).
+
+One a line, exactly one finding each; blank lines and lines that begin with `#` say nothing:
+
+    KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON
+    unsealed sha256:HEX [until YYYY-MM-DD]: REASON
+
+`until` names the last day. LOG may be left out where one log is verified. HEX is the SHA-256 of the line without its
+line end.
+
+>>> import tempfile
+>>> with tempfile.NamedTemporaryFile("w") as file:
+...     _ = file.write("missing payments 7.0.12 to 7.0.19 until 2027-01-31: disk full on 3 May, ticket 812\n")
+...     file.flush()
+...     exceptions = read_exceptions(file.name)
+>>> gap = Finding("missing", Weight.FAILED, "8 lines", log="payments", position="7.0.12", to="7.0.19", count=8)
+>>> findings, uses = exceptions.apply([gap], {"payments": True}, datetime.date(2026, 5, 9), {})
+>>> findings[0].kind, findings[0].weight, findings[0].detail, uses[0].use, uses[0].count
+('excepted', <Weight.NOTE: 'note'>, 'missing: 8 lines; excepted: disk full on 3 May, ticket 812', 'used', 8)
+"""
+
+import datetime
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tallystick.errors import FormatError, ReportError, reason
+from tallystick.verify.report import ExceptionUse, Finding, Weight
+
+__all__ = ["KINDS", "Exceptions", "read_exceptions"]
+
+KINDS = (
+    "altered",
+    "bad head",
+    "bad statement",
+    "duplicate",
+    "fork",
+    "late start",
+    "missing",
+    "open end",
+    "redacted",
+    "reordered",
+    "truncated",
+    "unclean end",
+    "uncovered",
+)
+"""Kinds of findings that have positions, and so can be excepted; `unsealed` goes by its SHA-256."""
+
+_MOST_BYTES = 2**24
+_AT = r"(?:0|[1-9][0-9]{0,9})\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,4})"
+_UNTIL = r"(?:[ \t]+until[ \t]+(?P<until>[0-9]{4}-[0-9]{2}-[0-9]{2}))?[ \t]*:[ \t]*(?P<reason>.*)"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_PLACED = re.compile(
+    rf"(?P<kind>{'|'.join(KINDS)})(?:[ \t]+(?P<log>{_NAME}))?"
+    rf"[ \t]+(?P<at>{_AT})(?:[ \t]+to[ \t]+(?P<to>{_AT}))?{_UNTIL}"
+)
+_UNSEALED = re.compile(rf"unsealed[ \t]+sha256:(?P<hash>[0-9A-Fa-f]{{64}}){_UNTIL}")
+_FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
+_FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
+_NEVER = ("narrowed", "nothing verified", "subset", "torn line", "unreadable", "reserialized", "prefixed", "excepted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An exception of a finding at a position: kind, log if it was named, first and last position as in a finding."""
+
+    kind: str
+    log: str | None
+    at: str
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsealed:
+    """An exception of a line without a seal: its SHA-256."""
+
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Exception:
+    line: int
+    text: str
+    what: _Placed | _Unsealed
+    until: datetime.date | None
+    reason: str
+
+    def expired(self, today: datetime.date) -> bool:
+        return self.until is not None and self.until < today
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """What an exceptions file allows; made by `read_exceptions`."""
+
+    path: str
+    _all: tuple[_Exception, ...]
+
+    def hashes(self, today: datetime.date) -> tuple[bytes, ...]:
+        """Return the SHA-256, 32 bytes each, of the unsealed lines that are allowed on a day, in file order."""
+        return tuple(one.what.hash for one in self._all if isinstance(one.what, _Unsealed) and not one.expired(today))
+
+    def apply(
+        self,
+        findings: Iterable[Finding],
+        with_v: Mapping[str, bool],
+        today: datetime.date,
+        line_counts: Mapping[bytes, int],
+    ) -> tuple[list[Finding], tuple[ExceptionUse, ...]]:
+        """Make notes of the findings that are excepted.
+
+        A redacted line whose position is listed is a note that stays `redacted`, if its r holds: only V can tell.
+
+        Args:
+            findings: What was found.
+            with_v: Name of each log that was verified, and whether with its verification key.
+            today: The day on which exceptions must not have expired.
+            line_counts: How often each of `hashes(today)` occurred; such lines are among no other findings.
+
+        Returns:
+            The findings in their order, behind them the unsealed lines that were excepted; and what became of each
+            exception, in file order.
+
+        Raises:
+            FormatError: Several logs were verified, and an exception does not say which one it means.
+        """
+        placed = self._placed(with_v, today)
+        counts: dict[int, int] = {}
+        told = [self._judged(finding, placed, with_v, counts) for finding in findings]
+        for one in self._all:
+            if isinstance(one.what, _Unsealed) and not one.expired(today) and (n := line_counts.get(one.what.hash, 0)):
+                counts[one.line] = n
+                detail = f"unsealed: a line without a seal that is known; excepted: {one.reason}"
+                told.append(Finding("excepted", Weight.NOTE, detail, count=n, sha256=one.what.hash.hex()))
+        return told, tuple(self._use(one, counts.get(one.line, 0), today) for one in self._all)
+
+    def _placed(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[_Placed, _Exception]:
+        """Return the exceptions that hold today by what they allow, the log being named in each."""
+        placed: dict[_Placed, _Exception] = {}
+        for one in self._all:
+            if not isinstance(one.what, _Placed):
+                continue
+            if one.what.log is None and len(with_v) > 1:
+                what = f"several logs are verified; name the one that is meant: {one.what.kind} LOG {one.what.at}"
+                raise FormatError(what, path=self.path, line=one.line)
+            if not one.expired(today):
+                for log in [one.what.log] if one.what.log is not None else with_v:
+                    placed.setdefault(replace(one.what, log=log), one)
+        return placed
+
+    def _judged(
+        self,
+        finding: Finding,
+        placed: Mapping[_Placed, _Exception],
+        with_v: Mapping[str, bool],
+        counts: dict[int, int],
+    ) -> Finding:
+        if finding.weight is Weight.NOTE or finding.log is None or finding.position is None:
+            return finding
+        one = placed.get(_Placed(finding.kind, finding.log, finding.position, finding.to))
+        if one is None:
+            return finding
+        if finding.kind == "redacted":
+            if finding.weight is Weight.FAILED:
+                return finding  # r does not hold: whoever blanked the line had no right to, listed or not
+            if not with_v.get(finding.log, False):
+                return replace(
+                    finding, detail=f"{finding.detail}; it is listed, but only the verification key can tell"
+                )
+            detail = f"blanked by right, and listed: {one.reason}"
+            changed = replace(finding, weight=Weight.NOTE, detail=detail)
+        else:
+            detail = f"{finding.kind}: {finding.detail}; excepted: {one.reason}"
+            changed = replace(finding, kind="excepted", weight=Weight.NOTE, detail=detail)
+        counts[one.line] = counts.get(one.line, 0) + max(finding.count, 1)
+        return changed
+
+    @staticmethod
+    def _use(one: _Exception, count: int, today: datetime.date) -> ExceptionUse:
+        use = "expired" if one.expired(today) else "used" if count else "unused"
+        return ExceptionUse(one.line, one.text, use, count)
+
+
+def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
+    """Read an exceptions file.
+
+    Raises:
+        FormatError: A line is no exception, cannot be one, or says the same as one before.
+        ReportError: The file cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ReportError(f"{name}: {reason(error)}; check the name of the exceptions file") from error
+    if len(data) > _MOST_BYTES:
+        raise FormatError(f"more than {_MOST_BYTES} bytes are too many for an exceptions file", path=name)
+    found: dict[_Placed | _Unsealed, _Exception] = {}
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        try:
+            one = _parsed(number, raw)
+            if one is None:
+                continue
+            if one.what in found:
+                raise FormatError(f"line {found[one.what].line} says the same; keep one of them")
+        except FormatError as error:
+            raise FormatError(error.args[0], path=name, line=number) from None
+        found[one.what] = one
+    return Exceptions(name, tuple(found.values()))
+
+
+def _parsed(number: int, raw: bytes) -> _Exception | None:
+    try:
+        text = raw.decode().strip(" \t\r")
+    except UnicodeDecodeError:
+        raise FormatError("this is no UTF-8 text; write it anew") from None
+    if not text or text.startswith("#"):
+        return None
+    if not all(letter.isprintable() or letter == "\t" for letter in text):
+        raise FormatError("there are letters here that nobody can see; write the line anew")
+    if match := _UNSEALED.fullmatch(text):
+        what: _Placed | _Unsealed = _Unsealed(bytes.fromhex(match["hash"]))
+    elif match := _PLACED.fullmatch(text):
+        what = _placed(match)
+    else:
+        raise FormatError(_complaint(text))
+    if not match["reason"]:
+        raise FormatError("a reason is missing; write behind the colon why this is allowed")
+    return _Exception(number, text, what, _day(match["until"]), match["reason"])
+
+
+def _placed(match: re.Match[str]) -> _Placed:
+    at, to = _position(match["at"]), _position(match["to"]) if match["to"] else None
+    if to is not None and to <= at:
+        raise FormatError("the position behind `to` must be behind the first one; for a single one leave `to` out")
+    return _Placed(match["kind"], match["log"], match["at"], match["to"])
+
+
+def _position(text: str) -> tuple[int, int, int]:
+    chain, epoch, index = map(int, text.split("."))
+    if not 1 <= chain < 2**32 or epoch > 255 or index > 65_535:
+        raise FormatError(f"{text} is no position; copy it from the report, as chain.epoch.index")
+    return chain, epoch, index
+
+
+def _day(text: str | None) -> datetime.date | None:
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise FormatError(f"{text} is no day; write it as YYYY-MM-DD") from None
+
+
+def _complaint(text: str) -> str:
+    """Say what is wrong with a line that has neither form."""
+    if re.match(r"unsealed\b", text):
+        return f"an unsealed line is excepted by its SHA-256, which the report shows: {_FORM_UNSEALED}"
+    if not (kind := re.match(rf"(?:{'|'.join(KINDS)})(?=[ \t])", text)):
+        if never := re.match("|".join(_NEVER), text):
+            return f"{never[0]!r} cannot be excepted; only {', '.join(KINDS)} and unsealed can"
+        return f"this begins with no kind of finding that can be excepted: {', '.join(KINDS)}, unsealed"
+    return f"this is not what an exception of kind {kind[0]!r} looks like: {_FORM}"

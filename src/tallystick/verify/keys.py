@@ -1,0 +1,51 @@
+"""The keys that a verification is given, from their files straight into the core."""
+
+import os
+from collections.abc import Callable, Iterable
+
+from tallystick import _core
+from tallystick.errors import FormatError, ReportError, reason
+
+__all__ = ["add_file", "read_keys"]
+
+
+def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]) -> _core.Keys:
+    """Return the logs of some verification keys and public files.
+
+    Raises:
+        FormatError: One is none.
+        ReportError: One cannot be read, or there is none.
+    """
+    logs = _core.Keys()
+    for path in keys:
+        add_file(os.fspath(path), logs.add_key)
+    for path in public:
+        add_file(os.fspath(path), logs.add_public)
+    if not logs.logs():
+        raise ReportError("no key was given; give the verification key with --key or the public file with --public")
+    return logs
+
+
+def add_file(path: str, read: Callable[[int], int]) -> None:
+    """Let the core read a key file by itself, so that no secret comes to Python.
+
+    Args:
+        path: The file.
+        read: `add_key` or `add_public` of the keys that it is added to.
+
+    Raises:
+        FormatError: It holds no such key.
+        ReportError: It cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ReportError(f"{path}: {reason(error)}; check the name of the key") from error
+    try:
+        read(fd)
+    except FormatError as error:
+        raise FormatError(str(error), path=path) from None
+    except OSError as error:
+        raise ReportError(f"{path}: {reason(error)}; name a key file") from error
+    finally:
+        os.close(fd)

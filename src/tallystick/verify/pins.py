@@ -1,0 +1,186 @@
+"""The memory of a verifier: a directory of pins, each a statement that an earlier run saw (spec sections 1 and 7).
+
+The next run must meet them, so the log cannot end before them, nor hold something else there. A pin is public: what
+matters is only that nobody else changes or removes it.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as place:
+...     directory = os.path.join(place, "pins")
+...     remember(directory, [b"tallypin aaaaaaaa 1.0.9." + 43 * b"A"])
+...     remember(directory, [b"tallypin aaaaaaaa 1.0.4." + 43 * b"A"])  # older: never back
+...     os.listdir(directory), [pin[:23] for pin in read_pins(directory, ["aaaaaaaa"])]
+(['aaaaaaaa.pin'], [b'tallypin aaaaaaaa 1.0.9'])
+"""
+
+import fcntl
+import os
+import shlex
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from tallystick import _core, _private
+from tallystick.errors import FormatError, ReportError
+from tallystick.keystore import state_directory
+from tallystick.verify.source import dotted
+
+__all__ = ["default_directory", "read_pins", "remember"]
+
+_MOST_BYTES = 2**20  # of one file
+_MOST_FILES = 10_000
+
+
+def default_directory() -> str:
+    """Return where this user's pins are kept: `.pins` beside the logs, whose names never begin with a dot."""
+    return os.path.join(state_directory(), ".pins")
+
+
+def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[bytes, ...]:
+    """Return the pins of some logs from all files `*.pin` of a directory.
+
+    Such a file holds one pin a line; blank lines and lines that begin with `#` say nothing. An auditor may put
+    one there with a pin that he got elsewhere.
+
+    Args:
+        directory: The directory; there are no pins if it is not there.
+        log_ids: Log ids of the logs.
+
+    Returns:
+        The pin texts, each once.
+
+    Raises:
+        FormatError: A line is no pin.
+        ReportError: The directory or a file cannot be read, is too big, or can be changed by other users.
+    """
+    path = os.fspath(directory)
+    with _private.telling(ReportError, path):
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return ()  # not for a link that leads nowhere, nor for what may not be seen
+    pins: dict[bytes, None] = {}
+    with _opened(path) as fd:
+        names = sorted(name for name in os.listdir(fd) if name.endswith(".pin") and not name.startswith("."))
+        if len(names) > _MOST_FILES:
+            raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins; name another directory")
+        for name in names:
+            for pin, log_id in _pins_of(path, name, fd):
+                if log_id in log_ids:
+                    pins[pin] = None
+    return tuple(pins)
+
+
+def remember(directory: str | os.PathLike[str], pins: Iterable[bytes]) -> None:
+    """Keep the newest statement that a verification saw of each log: durable on return, and only ever forward.
+
+    Args:
+        directory: The directory; it is made if it is not there.
+        pins: Pin texts. Each log has a file of its own, named by its log id.
+
+    Raises:
+        FormatError: A text is no pin.
+        ReportError: The directory cannot be written, another statement was pinned at a position, or somebody put
+            something else where the pin of a log is kept.
+    """
+    newest: dict[str, bytes] = {}
+    for pin in pins:
+        log_id = _core.parse_pin(pin)[0]
+        newest[log_id] = _newer(newest.get(log_id), pin.strip())
+    if not newest:
+        return
+    path = os.path.abspath(directory)
+    with _private.telling(ReportError, path):
+        _private.make_directories(path)
+    with _opened(path) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)  # of two runs that end at once, the newer pin must stay
+        for log_id, pin in newest.items():
+            name = f"{log_id}.pin"
+            there = _ours(path, name, log_id, fd)
+            if _newer(there, pin) != there:
+                _replace(name, pin + b"\n", fd)
+
+
+def _newer(one: bytes | None, other: bytes) -> bytes:
+    """Return the newer of two pins of a log, the first if they are equal."""
+    if one is None:
+        return other
+    (log_id, at, digest), (_, other_at, other_digest) = _core.parse_pin(one), _core.parse_pin(other)
+    if at == other_at and digest != other_digest:
+        raise ReportError(
+            f"two different statements of log id {log_id} were seen at {dotted(at)}: the log has two histories; "
+            "keep everything, and compare where each file came from"
+        )
+    return other if other_at > at else one
+
+
+def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
+    """Return the pin that an earlier run kept. What somebody else put in its place is not ours to change."""
+    try:
+        data = _read(path, name, directory)
+    except FileNotFoundError:
+        return None
+    pin = data.removesuffix(b"\n")
+    with suppress(FormatError):
+        if _core.parse_pin(pin)[0] == log_id:
+            return pin
+    raise ReportError(
+        f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it; "
+        "give it another name that ends in .pin"
+    )
+
+
+def _replace(name: str, data: bytes, directory: int) -> None:
+    """Put a file in the place of another, durably. Readers take no lock: they see the old one or the new one."""
+    new = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=directory)  # a crashed run left it
+    _private.create_file(new, data, directory)
+    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
+
+
+def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[bytes, str]]:
+    for number, line in enumerate(_read(path, name, directory).split(b"\n"), 1):
+        pin = line.strip(b" \t\r")
+        if not pin or pin.startswith(b"#"):
+            continue
+        try:
+            yield pin, _core.parse_pin(pin)[0]
+        except FormatError as error:
+            raise FormatError(str(error), path=os.path.join(path, name), line=number) from None
+
+
+def _read(path: str, name: str, directory: int) -> bytes:
+    # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
+    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        where = os.path.join(path, name)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ReportError(f"{where} is no regular file; give it a name that does not end in .pin")
+        _check_ours_alone(where, fd)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ReportError(f"{where} has more than {_MOST_BYTES} bytes, too many for a file of pins")
+        return data
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """Give the directory as a descriptor; whatever goes wrong in it is told with its name."""
+    with _private.telling(ReportError, path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _check_ours_alone(path, fd)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _check_ours_alone(path: str, fd: int) -> None:
+    """Refuse what other users can change: they could make a verifier forget."""
+    if os.fstat(fd).st_mode & 0o022:
+        advice = f"run: chmod go-w {shlex.quote(path)}"
+        raise ReportError(f"{path} can be changed by other users, so pins in it prove nothing; {advice}")

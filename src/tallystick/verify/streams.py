@@ -1,0 +1,134 @@
+"""The bytes of a file, whatever it was compressed with: by its content, never by its name.
+
+>>> import gzip, io
+>>> data = gzip.compress(b"a line\\n")
+>>> list(blocks(io.BytesIO(data).read, len(data)))
+[b'a line\\n']
+"""
+
+import bz2
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["BROKEN", "SIGNATURE", "blocks", "compression"]
+
+SIGNATURE = 10  # bytes at the beginning of a file that say what it was compressed with
+BROKEN = (EOFError, lzma.LZMAError, zlib.error, zstd.ZstdError, ValueError, OSError)
+"""What decompressing raises for bytes that are not what they should be."""
+
+_READ = 2**16  # compressed bytes at a time
+_WRITE = 2**21  # bytes that they may become at a time
+_MEMORY = 2**28  # bytes that a decompressor may take
+
+
+class _Decompressor(Protocol):
+    """What bz2, lzma and zstd have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """The same for gzip."""
+
+    def __init__(self) -> None:
+        """Begin a member."""
+        self._one = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        """Is the member over?"""
+        return self._one.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Is there nothing left to decompress?"""
+        return not self._one.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        """What stands behind the member."""
+        return self._one.unused_data
+
+    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+        """Decompress what was left over, or new bytes."""
+        return self._one.decompress(self._one.unconsumed_tail or data, max_length)
+
+
+def _xz() -> _Decompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
+
+
+_KINDS: tuple[tuple[str, tuple[bytes, ...], Callable[[], _Decompressor]], ...] = (
+    ("gzip", (b"\x1f\x8b\x08",), _Gzip),
+    ("zstd", (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))), zstd.ZstdDecompressor),
+    ("xz", (b"\xfd7zXZ\x00",), _xz),
+    (
+        "bz2",
+        tuple(b"BZh%d" % i + magic for i in range(1, 10) for magic in (b"1AY&SY", b"\x17rE8P\x90")),
+        bz2.BZ2Decompressor,
+    ),
+)
+
+
+def compression(beginning: bytes) -> str | None:
+    """Return what a file was compressed with, by its first bytes.
+
+    >>> compression(b"\\x1f\\x8b\\x08\\x00"), compression(b"user=7 action=login")
+    ('gzip', None)
+    """
+    return next((name for name, signatures, _ in _KINDS if beginning.startswith(signatures)), None)
+
+
+def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
+    """Decompress a file, in blocks of at most 2 MiB.
+
+    Args:
+        read: Gives the next bytes of the file, at most so many; none at its end.
+        most: Bytes of the file; what it grows by meanwhile is left out.
+
+    Raises:
+        One of `BROKEN`: The file is damaged, or ends too early.
+    """
+    left = most
+
+    def more() -> bytes:
+        nonlocal left
+        data = read(min(_READ, left))
+        left -= len(data)
+        return data
+
+    data = more()
+    while data:
+        one = _begin(data)
+        while not one.eof:
+            out = one.decompress(data, _WRITE)
+            if out:
+                yield out
+            data = b""
+            if not one.eof and one.needs_input and len(out) < _WRITE and not (data := more()):
+                raise EOFError("it ends too early")
+        # Streams may stand one behind the other, and zeros behind the last.
+        data = one.unused_data.lstrip(b"\0")
+        while len(data) < SIGNATURE and (new := more()):
+            data = (data + new).lstrip(b"\0")
+
+
+def _begin(data: bytes) -> _Decompressor:
+    for _, signatures, begin in _KINDS:
+        if data.startswith(signatures):
+            return begin()
+    raise ValueError("what stands behind it is not compressed")

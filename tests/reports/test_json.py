@@ -1,0 +1,100 @@
+"""The JSON report and its schema say the same, and neither can change without the other."""
+
+import copy
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tallystick import ChainReport, EpochReport, ExceptionUse, Finding, LogReport, Report
+from tallystick.reports import render
+from tallystick.reports.meanings import KINDS
+from tallystick.reports.plain import schema
+from tests.reports import made
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+PARTS = {
+    "report": Report,
+    "finding": Finding,
+    "log": LogReport,
+    "chain": ChainReport,
+    "epoch": EpochReport,
+    "exception": ExceptionUse,
+}
+SPEC = Path(__file__).resolve().parents[2] / "spec" / "seal.md"
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_a_report_made_by_hand_follows_the_schema(report):
+    if report == made.hostile():
+        assert json.loads(render(report, "json"))["files"][0] == made.HOSTILE
+    VALIDATOR.validate(json.loads(render(report, "json")))
+
+
+def test_a_real_report_follows_the_schema(verified):
+    VALIDATOR.validate(json.loads(render(verified, "json")))
+
+
+def test_the_version_comes_first(report):
+    assert render(report, "json").startswith('{\n "tallystick_report": 1,\n "verdict": ')
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_schema_has_exactly_the_fields_of_each_part(part):
+    fields = {field.name for field in dataclasses.fields(PARTS[part])}
+    fields |= {"tallystick_report"} if part == "report" else set()
+    described = schema()["$defs"][part]
+    assert set(described["properties"]) == fields
+    assert set(described["required"]) == fields
+    assert described["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("findings", 0),
+        ("logs", 0),
+        ("logs", 0, "by_chain", 0),
+        ("logs", 0, "by_chain", 0, "epochs", 0),
+        ("exceptions", 0),
+    ],
+)
+def test_a_field_that_nobody_knows_and_one_that_is_absent_are_refused(path):
+    honest = json.loads(render(made.bad(), "json"))
+    for change in ("more", "less"):
+        value = copy.deepcopy(honest)
+        part = value
+        for step in path:
+            part = part[step]
+        if change == "more":
+            part["new"] = 1
+        else:
+            part.popitem()
+        with pytest.raises(jsonschema.ValidationError):
+            VALIDATOR.validate(value)
+
+
+def test_the_kinds_of_the_schema_are_those_that_are_explained():
+    assert schema()["$defs"]["finding"]["properties"]["kind"]["enum"] == list(KINDS)
+
+
+def test_each_kind_of_the_spec_is_explained_in_one_sentence():
+    text = SPEC.read_text()
+    table = re.findall(r"^\| ([a-z, ]+) \|.*\|$", text[text.index("## 7.") :], re.MULTILINE)
+    words = {word for row in table for word in row.split(", ")} - {"finding"}
+    assert len(words) == 20
+    assert words | {"unreadable", "nothing verified"} == set(KINDS)
+    for kind in KINDS.values():
+        assert re.fullmatch(r"[A-Z][^.]+\.", kind.meaning), kind
+        assert not kind.title.endswith("."), kind
+
+
+def test_nothing_but_ascii_is_printed():
+    assert render(made.hostile(), "json").isascii()
