@@ -103,6 +103,20 @@ def test_what_comes_out_verifies(fixture: str, kind: str, field: str | None, log
     assert report.verdict is Verdict.OK
 
 
+@pytest.mark.parametrize(
+    ("fixture", "kind", "field", "logs"), [*WRAPPED, *((f, kind, None, ["app", "bytes"]) for f, kind in PREFIXED)]
+)
+def test_a_carriers_file_verifies_and_an_injected_line_in_it_does_not(
+    fixture: str, kind: str, field: str | None, logs: list[str], tmp_path: Path
+):
+    keys = [HERE / f"{log}.key" for log in logs]
+    assert tallystick.verify([HERE / fixture], keys=keys, envelope=kind, field=field).verdict is Verdict.OK
+    (tmp_path / fixture).write_bytes((HERE / fixture).read_bytes() + b"user=7 injected\n")
+    report = tallystick.verify([tmp_path / fixture], keys=keys, envelope=kind, field=field)
+    assert report.verdict is Verdict.FAILED
+    assert {finding.kind for finding in report.findings} == {"prefixed", "unsealed"}
+
+
 @pytest.mark.parametrize(("fixture", "kind", "field", "logs"), WRAPPED)
 def test_an_injected_line_is_told_from_wrapped_ones(fixture: str, kind: str, field: str | None, logs: list[str]):
     unwrapper = _core.Unwrapper(_core.Envelope(kind, field))
