@@ -107,7 +107,7 @@ impl Export {
         if let Some(size) = usize::try_from(size).ok().filter(|_| size <= MAX_FIELD) {
             field.left = size;
             if field.name == b"MESSAGE" {
-                self.begin_message();
+                self.begin_message(out);
             }
             return;
         }
@@ -157,7 +157,7 @@ impl Export {
         };
         match name {
             b"MESSAGE" => {
-                self.begin_message();
+                self.begin_message(out);
                 self.more_message(value, out);
             }
             b"_STREAM_ID" => push_short(&mut self.stream, value),
@@ -166,11 +166,12 @@ impl Export {
         }
     }
 
-    fn begin_message(&mut self) {
-        match &mut self.message {
+    fn begin_message(&mut self, out: &mut Unwrapped) {
+        if self.message.is_none() {
+            self.message = Some(Vec::new());
+        } else {
             // Both are given: whichever a viewer shows, it is looked at.
-            Some(text) => text.push(b'\n'),
-            None => self.message = Some(Vec::new()),
+            self.more_message(b"\n", out);
         }
     }
 

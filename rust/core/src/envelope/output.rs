@@ -110,8 +110,9 @@ impl Parts {
 
     fn end(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
         if let Some(mut text) = self.find(stream).map(|at| self.remove(at)) {
-            // A line as long as journald's limit ends with a part: the empty rest is not logged.
-            if let Read::Sealed(_) | Read::Redacted(_) = line::read(&text) {
+            // A line as long as journald's limit ends with a part, because the empty rest is not logged.
+            let more = !matches!(out.data[from..], [] | [b'\n']);
+            if more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_)) {
                 text.push(b'\n');
             }
             out.data.splice(from..from, text);

@@ -43,7 +43,7 @@ pub(super) fn gap(rest: &[u8]) -> usize {
     run(rest, |b| *b == b' ')
 }
 
-/// Where a time of RFC 3339 at the begin of a text ends.
+/// Where a time of RFC 3339 at the begin of a text ends; older journalctl leaves the last colon out.
 #[inline]
 pub(super) fn time(text: &[u8]) -> Option<usize> {
     let shape = b"0000-00-00T00:00:00";
@@ -61,8 +61,11 @@ pub(super) fn time(text: &[u8]) -> Option<usize> {
     }
     match rest {
         [b'Z', rest @ ..] => Some(text.len() - rest.len()),
-        [b'+' | b'-', h, i, b':', m, n, rest @ ..] if [h, i, m, n].iter().all(|b| b.is_ascii_digit()) => {
-            Some(text.len() - rest.len())
+        [b'+' | b'-', rest @ ..] => {
+            let (hours, rest) = rest.split_at_checked(2)?;
+            let (minutes, rest) = rest.strip_prefix(b":").unwrap_or(rest).split_at_checked(2)?;
+            let digits = hours.iter().chain(minutes).all(u8::is_ascii_digit);
+            digits.then_some(text.len() - rest.len())
         }
         _ => None,
     }
@@ -187,6 +190,8 @@ pub(super) fn undo_escapes(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The control character that three octal digits stand for.
+///
+/// rsyslog 8 escapes those below 32, older ones DEL as well.
 fn control(text: &[u8]) -> Option<u8> {
     let digits = text.get(..3)?;
     let value = digits.iter().try_fold(0u32, |value, digit| {
