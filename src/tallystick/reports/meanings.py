@@ -96,10 +96,10 @@ _KINDS = (
         "The exceptions file allows exactly this finding, which would weigh more without it.",
     ),
     Kind("unreadable", _INCOMPLETE, "A file could not be read", "A file, or the rest of one, could not be read."),
+    Kind("nothing verified", _INCOMPLETE, "Nothing was verified", "No line here has a seal that these keys can check."),
     Kind(
         "pin not kept", _NOTE, "The pin was not kept", "The newest statement seen could not be kept for the next run."
     ),
-    Kind("nothing verified", _INCOMPLETE, "Nothing was verified", "No line here has a seal that these keys can check."),
 )
 
 KINDS: dict[str, Kind] = {kind.word: kind for kind in _KINDS}
