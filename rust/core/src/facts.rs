@@ -36,6 +36,25 @@ pub enum Clash {
     Fork,
 }
 
+/// Lines of one epoch that something is said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Position of the first.
+    pub first: Position,
+    /// Position of the last.
+    pub last: Position,
+    /// How many they are; between them may be others.
+    pub count: u64,
+    /// Where the first stands, as far as that is known.
+    pub place: Place,
+}
+
+impl Stretch {
+    fn one(at: Position, place: Place) -> Self {
+        Self { first: at, last: at, count: 1, place }
+    }
+}
+
 /// What is known of one chain.
 #[derive(Debug, Clone)]
 pub struct ChainFacts {
@@ -56,9 +75,9 @@ pub struct ChainFacts {
     /// Epochs whose R does not match their lines, with n.
     pub altered: Vec<(Record, u16)>,
     /// Lines in epochs that no R covers, by epoch.
-    pub uncovered: Vec<(u8, u64, Place)>,
+    pub uncovered: Vec<Stretch>,
     /// Contradictions.
-    pub clashes: Vec<(Clash, Position, Place)>,
+    pub clashes: Vec<(Clash, Stretch)>,
     /// Each epoch present.
     pub epochs: Vec<EpochFacts>,
 }
@@ -82,6 +101,16 @@ impl Epoch {
             present.chain(self.claimed.iter().map(|(start, end)| (*start, *end, None))).collect();
         all.sort_unstable_by_key(|span| (span.0, span.1));
         all
+    }
+
+    /// Positions of it that are here, with P only those within the checkpoint's n; each counts once.
+    fn count(&self) -> u64 {
+        let mut next = 0;
+        self.spans().into_iter().fold(0, |sum, (start, end, ..)| {
+            let new = u64::from(end.saturating_sub(start.max(next)));
+            next = next.max(end);
+            sum + new
+        })
     }
 
     /// What stands where: start, end, first and last place; sorted.
@@ -163,9 +192,8 @@ impl Chain {
         let (last_epoch, last) = self.present().next_back()?;
         let spans = first.spans();
         let (start, .., place) = spans.first().map(|s| (s.0, s.1, s.2, s.2))?;
-        let at = |e: u8, index: u32| Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX));
-        let first = (at(first_epoch, start), place);
-        let last = last.spans().iter().max_by_key(|s| s.1).map(|s| (at(last_epoch, s.1 - 1), s.3))?;
+        let first = (position(number, first_epoch, start), place);
+        let last = last.spans().iter().max_by_key(|s| s.1).map(|s| (position(number, last_epoch, s.1 - 1), s.3))?;
         let mut facts = ChainFacts {
             first,
             last,
@@ -186,7 +214,7 @@ impl Chain {
             previous = epoch.checkpoint().copied().map(|record| (e, record));
         }
         if self.roots.len() > 1 {
-            facts.clashes.push((Clash::Cert, facts.first.0, facts.first.1));
+            facts.clashes.push((Clash::Cert, Stretch::one(facts.first.0, facts.first.1)));
         }
         Some(facts)
     }
@@ -194,8 +222,7 @@ impl Chain {
 
 impl ChainFacts {
     fn add(&mut self, e: u8, epoch: &Epoch, previous: Option<(u8, Record)>, with_v: bool, number: u32) {
-        let position = |index: u32| Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX));
-        let lines = epoch.lines.count() + u64::from(!epoch.checkpoints.is_empty());
+        let lines = epoch.count();
         self.lines += lines;
         let checkpoint = epoch.checkpoint().and_then(|c| c.tree().map(|(n, _)| (n, c.time)));
         self.epochs.push((e, lines, checkpoint));
@@ -204,13 +231,12 @@ impl ChainFacts {
             let (low, high) = self.times.unwrap_or((record.time, record.time));
             self.times = Some((low.min(record.time), high.max(record.time)));
         }
-        if self.ending.is_some()
-            && let Some((index, _, place, _)) = epoch.spans().first()
-        {
-            self.clashes.push((Clash::AfterClosed, position(*index), *place));
+        if self.ending.is_some() {
+            let after = stretch(number, e, epoch.spans().into_iter().map(|(from, to, place, _)| (from, to, place)));
+            self.clashes.extend(after.map(|stretch| (Clash::AfterClosed, Stretch { count: lines, ..stretch })));
         }
         let Some(checkpoint) = epoch.checkpoint() else {
-            self.leave_uncovered(e, epoch);
+            self.leave_uncovered(number, e, epoch);
             return;
         };
         self.checkpoints += 1;
@@ -218,27 +244,51 @@ impl ChainFacts {
         let before =
             if e == 0 { self.open } else { previous.filter(|(b, _)| b + 1 == e).map(|(_, record)| record) };
         if before.is_some_and(|b| b.hash != prev) {
-            self.clashes.push((Clash::Prev, checkpoint.at, checkpoint.place));
+            self.clashes.push((Clash::Prev, Stretch::one(checkpoint.at, checkpoint.place)));
         }
         if kind != Ending::Continues && self.ending.is_none() {
             self.ending = Some((kind, *checkpoint));
         }
-        let beyond = epoch.lines.pieces().filter(|p| p.end > u32::from(n));
-        for piece in beyond.filter(|_| !epoch.picked) {
-            let clash = if piece.start <= u32::from(n) { Clash::Fork } else { Clash::AfterCheckpoint };
-            self.clashes.push((clash, position(piece.start.max(u32::from(n))), piece.last));
+        if !epoch.picked {
+            self.clash_beyond(number, e, epoch, u32::from(n));
         }
         match epoch.covered {
             Some(true) => {}
             Some(false) => self.altered.push((*checkpoint, n)),
             None if with_v => {}
-            None => self.leave_uncovered(e, epoch),
+            None => self.leave_uncovered(number, e, epoch),
         }
     }
 
-    fn leave_uncovered(&mut self, e: u8, epoch: &Epoch) {
-        if let Some(piece) = epoch.lines.pieces().next() {
-            self.uncovered.push((e, epoch.lines.count(), piece.first));
+    /// Lines in the place of an epoch's checkpoint, and behind it.
+    fn clash_beyond(&mut self, number: u32, e: u8, epoch: &Epoch, n: u32) {
+        for piece in epoch.lines.pieces().filter(|piece| piece.end > n) {
+            // Of lines that begin before the checkpoint's place, only the last one's place is known.
+            let place = if piece.start >= n { piece.first } else { piece.last };
+            if piece.start <= n {
+                self.clashes.push((Clash::Fork, Stretch::one(position(number, e, n), place)));
+            }
+            let behind = stretch(number, e, [(piece.start.max(n + 1), piece.end, place)]);
+            self.clashes.extend(behind.map(|stretch| (Clash::AfterCheckpoint, stretch)));
         }
     }
+
+    fn leave_uncovered(&mut self, number: u32, e: u8, epoch: &Epoch) {
+        let within = epoch.bound.unwrap_or(u32::MAX);
+        let pieces = epoch.lines.pieces().map(|piece| (piece.start, piece.end.min(within), piece.first));
+        self.uncovered.extend(stretch(number, e, pieces));
+    }
+}
+
+fn position(number: u32, e: u8, index: u32) -> Position {
+    Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+/// What lies in some ranges of indices, given with the index behind the last and the place of the first; sorted.
+fn stretch(number: u32, e: u8, ranges: impl IntoIterator<Item = (u32, u32, Place)>) -> Option<Stretch> {
+    ranges.into_iter().filter(|(start, end, _)| start < end).fold(None, |found, (start, end, place)| {
+        let (last, count) = (position(number, e, end - 1), u64::from(end - start));
+        let first = found.unwrap_or(Stretch { first: position(number, e, start), last, count: 0, place });
+        Some(Stretch { last, count: first.count + count, ..first })
+    })
 }

@@ -233,6 +233,9 @@ fn statement(py: Python<'_>, record: &Record) -> Statement {
     }
 }
 
+/// First and last position, how many lines, place of the first.
+type Stretch = (At, At, u64, Place);
+
 /// What is known of one chain.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
 pub struct ChainFacts {
@@ -247,10 +250,10 @@ pub struct ChainFacts {
     times: Option<(u64, u64)>,
     /// Epochs whose R does not match: epoch, n, place of the checkpoint.
     altered: Vec<(u8, u16, Place)>,
-    /// Epochs that no R covers: epoch, lines, place of the first.
-    uncovered: Vec<(u8, u64, Place)>,
-    /// Contradictions: kind, position, place.
-    clashes: Vec<(&'static str, At, Place)>,
+    /// Epochs that no R covers: first and last line, how many, place of the first.
+    uncovered: Vec<Stretch>,
+    /// Contradictions: kind, and the same of their lines.
+    clashes: Vec<(&'static str, Stretch)>,
     /// Epochs: number, lines, and of the checkpoint n and its claimed time.
     epochs: Vec<facts::EpochFacts>,
 }
@@ -496,6 +499,7 @@ fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts
         facts::Clash::Cert => "cert",
         facts::Clash::Fork => "fork",
     };
+    let stretch = |s: &facts::Stretch| (at(s.first), at(s.last), s.count, s.place.into());
     let ending =
         facts.ending.as_ref().filter(|(kind, _)| *kind != Ending::Continues).map(|(_, record)| record);
     Ok(ChainFacts {
@@ -509,8 +513,8 @@ fn chain_facts(py: Python<'_>, facts: &facts::ChainFacts) -> PyResult<ChainFacts
         ending: some(ending)?,
         times: facts.times,
         altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
-        uncovered: facts.uncovered.iter().map(|(e, n, p)| (*e, *n, (*p).into())).collect(),
-        clashes: facts.clashes.iter().map(|(c, p, place)| (clash(c), at(*p), (*place).into())).collect(),
+        uncovered: facts.uncovered.iter().map(stretch).collect(),
+        clashes: facts.clashes.iter().map(|(c, lines)| (clash(c), stretch(lines))).collect(),
         epochs: facts.epochs.clone(),
     })
 }

@@ -4,7 +4,7 @@ What can be said of one epoch or chain alone comes from the core as facts; here 
 chains, the anchors of both ends, and the words (spec section 7).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tallystick import _core
 from tallystick.verify.openings import Openings, Range
@@ -12,6 +12,9 @@ from tallystick.verify.report import ChainReport, EpochReport, Finding, LogRepor
 from tallystick.verify.source import At, Demand, Source, behind, dotted
 
 __all__ = ["LogJudge"]
+
+Stretch = tuple[At, At, int, _core.Place]
+"""First and last position, number of lines, place of the first."""
 
 _MOST_CHAINS = 1000  # chains that a report tells one by one
 
@@ -28,7 +31,8 @@ class LogJudge:
         self.start = demand.start or self.covers_from
         self.head = self._read_head()
         self.pins = [(at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id]
-        self.head_holds: bool | None = None
+        # What a head counts is asked for from the first look at torn lines on.
+        self.head_holds = self._head_holds()
         self.start_anchor = self.end_anchor = "nothing"
         self._told_missing: list[Range] = []
         opened = ((c, self.chains[c].open) for c in self.numbers)
@@ -43,6 +47,11 @@ class LogJudge:
             return None
         _, at, digest = _core.parse_head(text)
         return at, digest
+
+    def _head_holds(self) -> bool | None:
+        if self.head is None or not self.with_v:
+            return None
+        return self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
 
     def finding(
         self,
@@ -82,7 +91,7 @@ class LogJudge:
                 yield Finding("missing", Weight.FAILED, detail, log=self.name, count=0)
             if self.demanded_end:
                 detail = f"no line of the log is here, but {self._who_demands()}"
-                yield self.finding("truncated", Weight.FAILED, detail, (1, 0, 0), self.demanded_end, count=0)
+                yield self._cut(detail, (1, 0, 0))
             return
         yield from self._beginning()
         yield from self._absent_chains()
@@ -103,7 +112,6 @@ class LogJudge:
             yield self.finding("bad head", Weight.FAILED, self.demand.bad_heads[self.log_id])
         if self.head is None or not self.with_v:
             return
-        self.head_holds = self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
         if self.head_holds is None and self.narrowed:
             return
         if not self.head_holds:
@@ -221,7 +229,16 @@ class LogJudge:
             f"the log ends at {dotted(last.last)} here, but {self._who_demands()}; "
             "look for a newer file, else its end was cut off"
         )
-        return self.finding("truncated", Weight.FAILED, detail, start, self.demanded_end, last.last_place, count=0)
+        return self._cut(detail, start, last.last_place)
+
+    def _cut(self, detail: str, start: At, place: _core.Place | None = None) -> Finding:
+        """Tell what is cut off: up to the last position that head or pins speak of, if they name it."""
+        end = self.demanded_end
+        assert end is not None
+        # Before index 0 stands a checkpoint whose index nobody names.
+        to = (*end[:2], end[2] - 1) if end[2] else None
+        count = to[2] - start[2] + 1 if to and to[:2] == start[:2] else 0
+        return self.finding("truncated", Weight.FAILED, detail, start, to, place, count)
 
     def _missing(self, gap: _core.Gap) -> Finding:
         place = gap.before or gap.after
@@ -386,14 +403,14 @@ class LogJudge:
         }
         for chain in self.numbers:
             facts = self.chains[chain]
-            for clash, at, place in facts.clashes:
+            for clash, (at, to, count, place) in facts.clashes:
                 kind, detail = words[clash]
                 if not self.with_v and clash in ("after checkpoint", "fork"):
                     kind, detail = (
                         "altered",
                         "this line is not among those that its epoch's checkpoint covers",
                     )
-                yield self.finding(kind, Weight.FAILED, detail, at, place=place)
+                yield self.finding(kind, Weight.FAILED, detail, at, to, place, count)
             for epoch, n, place in facts.altered:
                 first, last = (chain, epoch, 0), (chain, epoch, max(n - 1, 0))
                 if self.with_v:
@@ -401,11 +418,9 @@ class LogJudge:
                 else:
                     detail = f"one or more of the {n} lines that this checkpoint signs were changed"
                 yield self.finding("altered", Weight.FAILED, detail, first, last, place, n)
-            if not self.with_v and facts.uncovered:
-                epoch, _, place = facts.uncovered[0]
+            for at, to, lines, place in _neighbouring(facts.uncovered) if not self.with_v else ():
                 detail = "no checkpoint covers these lines: the public key cannot judge them"
-                lines = sum(count for _, count, _ in facts.uncovered)
-                yield self.finding("uncovered", Weight.INCOMPLETE, detail, (chain, epoch, 0), facts.last, place, lines)
+                yield self.finding("uncovered", Weight.INCOMPLETE, detail, at, to, place, lines)
 
     def report(self) -> LogReport:
         """Return what was seen of the log."""
@@ -427,7 +442,7 @@ class LogJudge:
             counts.prefixed,
             counts.reserialized,
             counts.redacted,
-            0 if self.with_v else sum(n for f in self.chains.values() for _, n, _ in f.uncovered),
+            0 if self.with_v else sum(n for f in self.chains.values() for _, _, n, _ in f.uncovered),
             tuple(_chain_report(chain, self.chains[chain]) for chain in self.numbers[:_MOST_CHAINS]),
             self.pin(),
         )
@@ -469,3 +484,17 @@ def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
                 continue
         open_before = gap.to is None
         yield gap
+
+
+def _neighbouring(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    """Give those of epochs that follow each other as one."""
+    first: Stretch | None = None
+    for new in stretches:
+        if first is not None and new[0][1] == first[1][1] + 1:
+            first = (first[0], new[1], first[2] + new[2], first[3])
+            continue
+        if first is not None:
+            yield first
+        first = new
+    if first is not None:
+        yield first

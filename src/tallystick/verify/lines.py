@@ -53,9 +53,11 @@ class _Doubled:
 def _joined(doubles: Iterable[_core.Double]) -> Iterator[_Doubled]:
     """Give doubles of one kind that follow each other in one file as one."""
     last: _Doubled | None = None
-    order = sorted(doubles, key=lambda d: (d.log, d.one_file, d.fork, d.proven, d.place.file, d.start))
+    # Of copies it does not matter whether they are lines or statements.
+    order = sorted(doubles, key=lambda d: (d.log, d.one_file, d.fork, d.fork and d.proven, d.place.file, d.start))
     for double in order:
         new = _Doubled(*(getattr(double, name) for name in _Doubled.__slots__))
+        new = replace(new, proven=new.fork and new.proven)
         same = last is not None and all(
             getattr(last, name) == getattr(new, name) for name in ("log", "one_file", "fork", "proven")
         )

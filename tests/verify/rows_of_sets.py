@@ -1,0 +1,175 @@
+"""Rows of the table about a log as a set: missing, duplicate, fork, reordered, truncated, late start, subset, narrowed."""
+
+from tests.forging import Writer, closed, crashed, forged, narrowed_key, passed_over, whole
+from tests.verify.table import Case, spares, tells
+
+OTHER = Writer("app", (bytes(32), bytes(32)))
+BURNED = Writer().chain_of("one", "closed")
+BURNED.burn()
+BURNED.chain_of("two", "ended")
+SHORT = {"a.log": whole().between("1.0.0", "1.1.2").data, "b.log": whole().between("2.0.0", "3.0.2").data}
+COPY = {"app.log": whole().data, "copy": whole().between("1.0.2", "1.0.3").data}
+NO_HEAD = Writer().chain_of("one", "closed")
+
+MISSING = [
+    tells("missing", "positions absent between present ones", "one line", whole().without("1.0.2"),
+          "failed\nfailed missing ×1 app.log:2 1.0.2"),
+    tells("missing", "positions absent between present ones", "one line", whole().without("1.0.2"),
+          "failed\nfailed missing ×1 app.log:2 1.0.2\nincomplete uncovered ×3 app.log:1 1.0.0 to 1.0.3", key="P"),
+    tells("missing", "positions absent between present ones", "the first lines of an epoch",
+          whole().without("1.1.0", "1.1.1"), "failed\nfailed missing ×2 app.log:5 1.1.0 to 1.1.1"),
+    tells("missing", "before a checkpoint's n", "the last lines of an epoch", whole().without("1.0.2", "1.0.3"),
+          "failed\nfailed missing ×2 app.log:2 1.0.2 to 1.0.3"),
+    tells("missing", "a prev", "the last line of a chain that crashed", crashed().without("2.0.2"),
+          "failed\nfailed missing ×1 app.log:5 2.0.2"),
+    tells("missing", "a prev", "the opening of a chain that crashed", crashed().without("2.0.0"),
+          "failed\nfailed missing ×1 app.log:4 2.0.0\nnote unclean end ×0 app.log:5 2.0.2"),
+    tells("missing", "a head or a pin", "what an old head counts", passed_over().without("2.0.1"),
+          "failed\nfailed missing ×1 app.log:4 2.0.1\nnote unclean end ×0 app.log:4 2.0.0", head=passed_over().head("2.0.2")),
+    tells("missing", "a head or a pin", "what a pin vouches for", passed_over().without("2.0.0"),
+          "failed\nfailed missing ×1 app.log:4 2.0.0\nnote unclean end ×0 app.log:4 2.0.1",
+          pins=(passed_over().pin("2.0.0"),)),
+    tells("missing", "the checkpoint of an epoch after which its chain has lines", "that checkpoint alone",
+          whole().without("1.0.4"), "failed\nfailed missing ×0 app.log:4 1.0.4"),
+    tells("missing", "the checkpoint of an epoch after which its chain has lines", "a whole epoch of the middle",
+          Writer().chain_of("one", "continues", "two", "continues", "three", "ended").log().without("1.1.0", "1.1.1"),
+          "failed\nfailed missing ×0 app.log:3 1.1.0"),
+    tells("missing", "a whole chain", "a chain that the next opening names", whole().without("2.0.0", "2.0.1", "2.0.2", "2.0.3"),
+          "failed\nfailed missing ×0 - 2.0.0"),
+    tells("missing", "P only: incomplete", "a chain that an opening passes over",
+          passed_over().without("2.0.0", "2.0.1"), "incomplete\nincomplete missing ×0 - 2.0.0", key="P"),
+    tells("missing", "a pin in it overrides", "a chain that an opening passes over",
+          passed_over().without("2.0.0", "2.0.1"), "failed\nfailed missing ×0 - 2.0.0",
+          pins=(passed_over().pin("2.0.0"),)),
+    tells("missing", "a pin in it overrides", "a chain that an opening passes over",
+          passed_over().without("2.0.0", "2.0.1"), "failed\nfailed missing ×0 - 2.0.0", key="P",
+          pins=(passed_over().pin("2.0.0"),)),
+    tells("missing", "a log that the caller expects", "no line of it is here", {"app.log": b""},
+          "failed\nfailed missing ×0 - -\nincomplete nothing verified ×0 - -", expect=["app"]),
+    spares("missing", "every file of a log is here, in any order", dict(reversed(SHORT.items())), "ok", expect=["app"]),
+    spares("missing", "a log that nobody expects", {"app.log": b""}, "incomplete\nincomplete nothing verified ×0 - -"),
+    spares("missing", "a chain that an opening passes over", passed_over().without("2.0.0", "2.0.1"), "ok"),
+    spares("missing", "a chain of which no line left the host", BURNED.log(), "ok"),
+    spares("missing", "the end of a chain that no head counted", passed_over().without("2.0.1"),
+           "ok\nnote unclean end ×0 app.log:4 2.0.0"),
+    spares("missing", "a checkpoint behind which its chain has no line", closed().without("1.1.1"),
+           "failed\nfailed truncated ×1 app.log:5 1.1.1", head=closed().head("1.1.2")),
+    spares("missing", "a line that was changed, but is there", whole().changed("1.0.2", b"two", b"owt"),
+           "failed\nfailed altered ×1 app.log:3 1.0.2"),
+]  # fmt: skip
+
+DUPLICATE = [
+    tells("duplicate", "a position twice, equal t and l", "in one file", whole().behind("1.0.2", whole().line("1.0.2")),
+          "failed\nfailed duplicate ×1 app.log:4 1.0.2"),
+    tells("duplicate", "a position twice, equal t and l", "in one file", whole().behind("1.0.2", whole().line("1.0.2")),
+          "failed\nfailed duplicate ×1 app.log:4 1.0.2", key="P"),
+    tells("duplicate", "failed in one file", "a whole epoch, further on", whole()
+          .behind("2.0.3", *whole().between("1.0.0", "1.0.4").lines),
+          "failed\nfailed duplicate ×5 app.log:13 1.0.0 to 1.0.4"),
+    tells("duplicate", "note across files", "a copy of some lines", COPY,
+          "ok\nnote duplicate ×2 copy:1 1.0.2 to 1.0.3"),
+    tells("duplicate", "or if allowed", "in one file", whole().behind("1.0.2", whole().line("1.0.2")),
+          "ok\nnote duplicate ×1 app.log:4 1.0.2", allow=["duplicate"]),
+    tells("duplicate", "equal t and l", "a checkpoint", whole().behind("1.0.4", whole().line("1.0.4")),
+          "failed\nfailed duplicate ×1 app.log:6 1.0.4"),
+    spares("duplicate", "the same text at another position", Writer().chain_of("one", "one", "ended").log(), "ok"),
+    spares("duplicate", "the same position in another chain", whole(), "ok", key="P"),
+]  # fmt: skip
+
+FORK = [
+    tells("fork", "a position twice, both authentic, different", "made by a holder of V", whole()
+          .behind("1.0.2", forged("1.0.2", b"a owt")), "failed\nfailed fork ×1 app.log:4 1.0.2"),
+    tells("fork", "a position twice, both authentic, different", "in two files",
+          {"app.log": whole().data, "b.log": forged("1.0.2", b"a owt") + b"\n"},
+          "failed\nfailed fork ×1 b.log:1 1.0.2"),
+    tells("fork", "both authentic, different", "two histories from one backup: two checkpoints",
+          {"a.log": closed().data, "b.log": Writer().chain_of("one", "two", "closed").log().data},
+          "failed\nfailed fork ×1 b.log:4 1.0.3\nnote duplicate ×3 b.log:1 1.0.0 to 1.0.2", head=closed().head("1.1.2")),
+    tells("fork", "both authentic, different", "two histories from one backup: two checkpoints",
+          {"a.log": closed().data, "b.log": Writer().chain_of("one", "two", "closed").log().data},
+          "failed\nfailed fork ×1 b.log:4 1.0.3\nnote duplicate ×3 b.log:1 1.0.0 to 1.0.2", key="P",
+          pins=(closed().pin("1.1.1"),)),
+    spares("fork", "the second line's tag does not hold", whole()
+           .behind("1.0.2", forged("1.0.2", b"a owt").replace(b"owt", b"wot")),
+           "failed\nfailed altered ×1 app.log:4 1.0.2"),
+    spares("fork", "the very same line", whole().behind("1.0.2", whole().line("1.0.2")),
+           "failed\nfailed duplicate ×1 app.log:4 1.0.2"),
+]  # fmt: skip
+
+REORDERED = [
+    tells("reordered", "positions out of order in one file", "two lines swapped", whole().swapped("1.0.1", "1.0.2"),
+          "failed\nfailed reordered ×1 app.log:3 1.0.1"),
+    tells("reordered", "positions out of order in one file", "two lines swapped", whole().swapped("1.0.1", "1.0.2"),
+          "failed\nfailed reordered ×1 app.log:3 1.0.1", key="P"),
+    tells("reordered", "failed unless allowed", "two lines swapped", whole().swapped("1.0.1", "1.0.2"),
+          "ok\nnote reordered ×1 app.log:3 1.0.1", allow=["reordered"]),
+    tells("reordered", "positions out of order in one file", "chain 2 before chain 1",
+          {"app.log": b"".join([SHORT["b.log"], SHORT["a.log"]])}, "failed\nfailed reordered ×1 app.log:8 1.0.0"),
+    spares("reordered", "chain 2 in a file before that of chain 1", {"1.log": SHORT["b.log"], "2.log": SHORT["a.log"]}, "ok"),
+    spares("reordered", "a line that stands there twice", whole().behind("1.0.3", whole().line("1.0.2")),
+           "failed\nfailed duplicate ×1 app.log:5 1.0.2"),
+]  # fmt: skip
+
+TRUNCATED = [
+    tells("truncated", "the end lies before head or pin", "lines that the head counts", closed().between("1.0.0", "1.0.3"),
+          "failed\nfailed truncated ×2 app.log:4 1.1.0 to 1.1.1", head=closed().head("1.1.2")),
+    tells("truncated", "the end lies before head or pin", "a whole chain that the head counts",
+          closed(), "failed\nfailed truncated ×0 app.log:6 1.1.1 to 2.0.0",
+          head=Writer().chain_of("one", "two", "continues", "three", "closed").chain_of("x", "closed").log().head("2.0.1")),
+    tells("truncated", "the end lies before head or pin", "the last line, pinned", closed().without("1.1.1"),
+          "failed\nfailed truncated ×1 app.log:5 1.1.1\nincomplete uncovered ×1 app.log:5 1.1.0",
+          key="P", pins=(closed().pin("1.1.1"),)),
+    tells("truncated", "the end lies before head or pin", "all of it", {"app.log": b""},
+          "failed\nfailed truncated ×0 - 1.0.0 to 1.1.1\nincomplete nothing verified ×0 - -", head=closed().head("1.1.2")),
+    spares("truncated", "the log ends right where the head says", closed(), "ok", head=closed().head("1.1.2")),
+    spares("truncated", "the log went on since the head was read", closed(), "ok", head=closed().head("1.1.0")),
+    spares("truncated", "the last line was changed, but is there", closed().changed("1.1.1", b" closed ", b" ended "),
+           "failed\nfailed altered ×1 app.log:6 1.1.1", head=closed().head("1.1.2")),
+]  # fmt: skip
+
+LATE = [
+    tells("late start", "positions before the first present one are absent", "the first line", whole().without("1.0.0"),
+          "incomplete\nincomplete late start ×0 app.log:1 1.0.1"),
+    tells("late start", "they are then not `missing`, and prevs into them are not judged", "the first chain",
+          whole().between("2.0.0", "3.0.2"), "incomplete\nincomplete late start ×0 app.log:1 2.0.0"),
+    tells("late start", "positions before the first present one are absent", "a chain and a half",
+          whole().between("2.0.2", "3.0.2"),
+          "incomplete\nincomplete late start ×0 app.log:1 2.0.2\nincomplete uncovered ×1 app.log:1 2.0.2", key="P"),
+    spares("late start", "the caller names the start", whole().between("2.0.0", "3.0.2"), "ok", start=2),
+    spares("late start", "the caller names an earlier start", whole().between("2.0.0", "3.0.2"),
+           "failed\nfailed missing ×0 - 1.0.0", start=1),
+    spares("late start", "the first opening says that nothing was counted before", Writer()
+           .chain_of("lost", head=False).chain_of("two", "ended").log().between("2.0.0", "2.0.2"), "ok"),
+]  # fmt: skip
+
+SUBSET = [
+    tells("subset", "gaps are told, not judged", "lines were filtered out", whole().without("1.0.2", "2.0.1"),
+          "incomplete\nincomplete subset ×0 - -\nnote missing ×1 app.log:2 1.0.2\nnote missing ×1 app.log:8 2.0.1",
+          subset=True),
+    tells("subset", "the caller said that lines were filtered out (V only)", "not one line was", whole(),
+          "incomplete\nincomplete subset ×0 - -", subset=True),
+    tells("subset", "gaps are told, not judged", "a changed line is still altered", whole()
+          .without("1.0.2").changed("2.0.1", b"one", b"eno"),
+          "failed\nfailed altered ×1 app.log:9 2.0.1\nincomplete subset ×0 - -\n"
+          "note missing ×1 app.log:2 1.0.2", subset=True),
+    tells("subset", "gaps are told, not judged", "the end is cut off", closed().without("1.1.1"),
+          "incomplete\nincomplete subset ×0 - -\nnote truncated ×1 app.log:5 1.1.1",
+          head=closed().head("1.1.2"), subset=True),
+    spares("subset", "nobody said so", whole().without("1.0.2"), "failed\nfailed missing ×1 app.log:2 1.0.2"),
+]  # fmt: skip
+
+NARROWED = [
+    tells("narrowed", "the key covers some chains only: the others and proofs into them are not judged",
+          "the key of chain 2", whole().changed("1.0.2", b"two", b"owt"),
+          "incomplete\nincomplete narrowed ×11 - -\nincomplete open end ×0 app.log:12 2.0.3", keys=(narrowed_key(2, 2),)),
+    tells("narrowed", "incomplete unless the caller asked for just these", "the key of chain 2", whole(),
+          "ok\nnote narrowed ×11 - -", keys=(narrowed_key(2, 2),),
+          allow=["narrowed", "open end"]),
+    tells("narrowed", "the key covers some chains only", "a changed line of those", whole()
+          .changed("2.0.1", b"one", b"eno"),
+          "failed\nfailed altered ×1 app.log:10 2.0.1\nincomplete narrowed ×11 - -\n"
+          "incomplete open end ×0 app.log:12 2.0.3", keys=(narrowed_key(2, 2),)),
+    spares("narrowed", "the key of the whole log", whole(), "ok"),
+]  # fmt: skip
+
+CASES: list[Case] = [*MISSING, *DUPLICATE, *FORK, *REORDERED, *TRUNCATED, *LATE, *SUBSET, *NARROWED]

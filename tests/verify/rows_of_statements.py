@@ -1,0 +1,3 @@
+from tests.verify.table import Case
+
+CASES: list[Case] = []
