@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify import rows_of_ends, rows_of_lines, rows_of_sets, rows_of_statements
+from tests.verify import rows_of_doubles, rows_of_ends, rows_of_lines, rows_of_sets, rows_of_statements
 from tests.verify.table import Case, check_place, rows, told, verified
 
-CASES = [*rows_of_lines.CASES, *rows_of_sets.CASES, *rows_of_statements.CASES, *rows_of_ends.CASES]
+ROWS = (rows_of_lines, rows_of_doubles, rows_of_sets, rows_of_statements, rows_of_ends)
+CASES = [case for rows_ in ROWS for case in rows_.CASES]
 
 
 @pytest.fixture(autouse=True)
