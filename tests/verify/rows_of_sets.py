@@ -57,7 +57,7 @@ MISSING = [
         "a head or a pin",
         "what an old head counts",
         passed_over().without("2.0.1"),
-        "failed\nfailed missing ×1 app.log:4 2.0.1\nnote unclean end ×0 app.log:4 2.0.0",
+        "failed\nfailed missing ×1 app.log:4 2.0.1",
         head=passed_over().head("2.0.2"),
     ),
     tells(

@@ -10,15 +10,20 @@ import pytest
 
 import tallystick
 from tallystick.verify import Verdict
+from tests import forging
+from tests.forging import MAKE
 from tests.vectors import VECTORS
+from tests.verify.table import Case
+from tests.verify.test_table import CASES
 
-CHECK = VECTORS.parent / "check.py"
+SCRIPT = VECTORS.parent / "check.py"
+CHECK = MAKE.check  # the same as a module
 TEXT = b"".join(b"user=%d action=login\n" % i if i % 3 else b'{"user":%d,"z":[1,2]}\n' % i for i in range(500))
 
 
 def check(*arguments: object) -> tuple[int, dict[str, object]]:
     """Run spec/check.py as an auditor would; return its exit status and report."""
-    command = [sys.executable, str(CHECK), "--json", *map(str, arguments)]
+    command = [sys.executable, str(SCRIPT), "--json", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
@@ -94,3 +99,23 @@ def test_real_logs_go_through_both_implementations(tmp_path: Path) -> None:
         for given in (("--key", place / "app.key", "--head", place / "app.head"), ("--public", place / "app.pub")):
             status, _ = check(place / "app.log", *given)
             assert status == 0, log
+
+
+JUDGED_BY_BOTH = [case for case in CASES if set(case.settings) <= {"start"} and len(case.keys) < 2]
+
+
+def test_many_cases_of_the_table_are_judged_by_both() -> None:
+    assert len(JUDGED_BY_BOTH) > 120
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in JUDGED_BY_BOTH])
+def test_the_second_implementation_tells_what_the_table_says(case: Case) -> None:
+    key = case.keys[0] if case.keys else forging.key_text() if case.key == "V" else forging.public_text()
+    given = {"key_text": key} if case.key == "V" else {"public_text": key}
+    theirs = CHECK.verify(case.files, **given, head_text=case.head, pins=case.pins, **case.settings)
+    verdict, *findings = case.told.split("\n")
+    # The table has no word for an input in which nothing could be verified; the package tells it as a finding.
+    kinds = {" ".join(finding.split(" ×")[0].split()[1:]) for finding in findings} - {"nothing verified"}
+    if "certs that name different roots" in case.promise:
+        kinds |= {"open end"} | ({"uncovered"} if case.key == "P" else set())  # it distrusts the chain's ending, too
+    assert (theirs["verdict"], {finding["kind"] for finding in theirs["findings"]}) == (verdict, kinds)

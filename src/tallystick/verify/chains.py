@@ -308,7 +308,8 @@ class LogJudge:
                 yield from self._ended(chain, later)
                 continue
             anchored = self._is_anchored(chain)
-            named = self.openings.named.get(chain)
+            ends = [self.openings.named.get(chain), self.counted if self.counted and self.counted[0] == chain else None]
+            named = max((end for end in ends if end is not None), default=None)
             passed = self.openings.passes_over(chain)
             if chain == newest and self.is_cut():
                 continue  # told as truncated, or filled by lines that are told as bad
