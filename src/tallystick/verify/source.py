@@ -16,6 +16,7 @@ Where = tuple[int, int]
 """Number of a file, byte offset in it."""
 
 _EXCERPT = 160  # bytes
+_BEGINNING = 2048  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,14 @@ class Source:
             return finding
         path, line = self._inputs[place.file].path, self._line(place)
         return replace(finding, path=path, line=line, offset=place.offset)
+
+    def beginning(self, event: _core.Event) -> bytes:
+        """Return the beginning of an event's first line, longer than the core keeps it where that is cheap."""
+        kept = event.texts[0] if event.texts else b""
+        if not kept.startswith(b"{"):  # of other lines, what is kept is enough for all that is looked for
+            return kept
+        read = self._inputs[event.place.file].excerpt(event.place.offset, min(event.length, _BEGINNING))
+        return read if read.startswith(kept) else kept  # else it is compressed, or came out of an envelope
 
     def is_first(self, place: _core.Place) -> bool:
         """Is this the first line of its file?"""
