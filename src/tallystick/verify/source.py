@@ -16,7 +16,7 @@ Where = tuple[int, int]
 """Number of a file, byte offset in it."""
 
 _EXCERPT = 160  # bytes
-_BEGINNING = 2048  # bytes
+_BEGINNING = 512  # bytes
 
 
 @dataclass(frozen=True, slots=True)
