@@ -24,7 +24,7 @@ from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import read_heads
 from tallystick.verify.inputs import named_envelope, open_inputs
-from tallystick.verify.keys import read_keys
+from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.pins import read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
@@ -89,7 +89,7 @@ def verify(
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
             statements that it saw.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
-        expect: Names of logs of which lines must be there.
+        expect: Names of logs of which lines must be there; of one of several with the same name, NAME.LOGID.
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
         subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
         envelope: What a carrier wrapped the lines in: `docker`, `cri`, `rfc3164`, `rfc5424`, `journal-export`,
@@ -112,10 +112,8 @@ def verify(
     clock = time.perf_counter()
     _check_demands(allow := frozenset(allow), start, max_findings)
     logs = read_keys(keys, public)
-    names = {name: log_id for name, log_id, *_ in logs.logs()}
-    with_v = {name: secret for name, _, secret, *_ in logs.logs()}
-    if unknown := sorted(set(expect := frozenset(expect)) - set(names)):
-        raise ReportError(f"the log {unknown[0]} is expected, but no key of it was given")
+    with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
+    _check_expected(expect := frozenset(expect), logs)
     if subset and not all(with_v.values()):
         raise ReportError(
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
@@ -125,7 +123,7 @@ def verify(
     hashes = excepting.hashes(today) if excepting is not None else ()
     logs.except_lines(hashes)
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
-    pinned = _pins(pins, pins_directory, set(names.values()))
+    pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
     heads, bad_heads = read_heads(logs, store, head)
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
@@ -187,6 +185,14 @@ def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) 
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
     if max_findings < 1:
         raise ReportError("at least one finding of each kind must be told")
+
+
+def _check_expected(expect: frozenset[str], logs: _core.Keys) -> None:
+    known = labels(logs)
+    for name in sorted(expect - set(known)):
+        several = [label for label, (own, *_) in zip(known, logs.logs(), strict=True) if own == name]
+        what = f"several logs have that name: say {' or '.join(several)}" if several else "no key of it was given"
+        raise ReportError(f"the log {name} is expected, but {what}")
 
 
 def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:

@@ -26,6 +26,7 @@ class LogJudge:
         """Collect the facts of the log with a number."""
         self.source, self.number, self.demand = source, number, demand
         self.name, self.log_id, self.with_v, self.narrowed, self.covers_from, _ = source.keys.logs()[number]
+        self.label = source.labels[number]
         self.chains = dict(source.summary.chains(number, self.with_v))
         self.numbers = sorted(self.chains)
         self.start = demand.start or self.covers_from
@@ -72,7 +73,7 @@ class LogJudge:
             weight,
             detail,
             cause=cause,
-            log=self.name,
+            log=self.label,
             position=dotted(at) if at else None,
             to=dotted(to) if to and to != at else None,
             count=count,
@@ -86,9 +87,9 @@ class LogJudge:
             detail = "lines were filtered out, as the caller says: gaps are told, not judged"
             yield self.finding("subset", Weight.INCOMPLETE, detail, count=0)
         if not self.chains:
-            if self.name in self.demand.expect:
+            if self.label in self.demand.expect:
                 detail = "no line of the log is here, but it is expected"
-                yield Finding("missing", Weight.FAILED, detail, log=self.name, count=0)
+                yield Finding("missing", Weight.FAILED, detail, log=self.label, count=0)
             if self.demanded_end:
                 detail = f"no line of the log is here, but {self._who_demands()}"
                 yield self._cut(detail, (1, 0, 0))
@@ -429,7 +430,7 @@ class LogJudge:
         key = "verification key" if self.with_v else "public key"
         times = [facts.times for facts in self.chains.values() if facts.times]
         return LogReport(
-            self.name,
+            self.label,
             self.log_id,
             f"narrowed {key}" if self.narrowed else key,
             dotted(self.first) if self.chains else None,

@@ -50,7 +50,7 @@ KINDS = (
 _MOST_BYTES = 2**24
 _AT = r"(?:0|[1-9][0-9]{0,9})\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,4})"
 _UNTIL = r"(?:[ \t]+until[ \t]+(?P<until>[0-9]{4}-[0-9]{2}-[0-9]{2}))?[ \t]*:[ \t]*(?P<reason>.*)"
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,72}"  # with its log id, where several logs have one name
 _PLACED = re.compile(
     rf"(?P<kind>{'|'.join(KINDS)})(?:[ \t]+(?P<log>{_NAME}))?"
     rf"[ \t]+(?P<at>{_AT})(?:[ \t]+to[ \t]+(?P<to>{_AT}))?{_UNTIL}"

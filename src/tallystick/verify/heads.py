@@ -34,6 +34,7 @@ def read_heads(
             return {owner: text}, {}
         what = f"is of log id {owner}, whose verification key was not given" if owner else "is none"
         return {}, {log_id: f"the head in {os.fspath(head)} {what}" for log_id in known}
+    known_logs = {(name, log_id) for name, log_id, *_ in logs.logs()}
     for name, log_id, with_v, *_ in logs.logs():
         if not with_v:
             continue
@@ -45,7 +46,8 @@ def read_heads(
                 raise
             continue  # the default store need not have it
         if state.log_id != log_id:
-            if store is not None:
+            # A key store has one log of a name; another one of that name comes from elsewhere.
+            if store is not None and (name, state.log_id) not in known_logs:
                 raise KeyStoreError(f"the log {name} in {store} is another one than that of the key, {log_id}")
         elif stored.head is None:
             bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"

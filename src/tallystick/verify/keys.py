@@ -1,12 +1,13 @@
 """The keys that a verification is given, from their files straight into the core."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError, reason
 
-__all__ = ["add_file", "read_keys"]
+__all__ = ["add_file", "labels", "read_keys"]
 
 
 def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.PathLike[str]]) -> _core.Keys:
@@ -24,6 +25,12 @@ def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.
     if not logs.logs():
         raise ReportError("no key was given; give the verification key with --key or the public file with --public")
     return logs
+
+
+def labels(logs: _core.Keys) -> list[str]:
+    """Return what each log is called in one run: its name, and behind a dot its log id where others have that name."""
+    names = Counter(name for name, *_ in logs.logs())
+    return [name if names[name] == 1 else f"{name}.{log_id}" for name, log_id, *_ in logs.logs()]
 
 
 def add_file(path: str, read: Callable[[int], int]) -> None:

@@ -19,7 +19,7 @@ def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Dem
     """Positions that were seen more than once."""
     logs = source.keys.logs()
     for double in _joined(doubles):
-        name, _, with_v, *_ = logs[double.log]
+        with_v = logs[double.log][2]
         if double.fork and (double.proven or with_v):
             kind, weight = "fork", Weight.FAILED
             detail = "two different lines at this position, both authentic: two writers, or a restored backup"
@@ -32,7 +32,8 @@ def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Dem
             where = "in the same file" if double.one_file else "in another file, as copies are"
             detail = f"seen before {where}"
         to = dotted(double.to) if double.to != double.start else None
-        found = Finding(kind, weight, detail, log=name, position=dotted(double.start), to=to, count=double.count)
+        label = source.labels[double.log]
+        found = Finding(kind, weight, detail, log=label, position=dotted(double.start), to=to, count=double.count)
         yield source.at(found, double.place)
 
 
@@ -134,7 +135,7 @@ def line_findings(
             detail = "broken off when its writer was killed; nothing vouches for it"
         if kind == "reordered" and kind in demand.allow:
             weight = Weight.NOTE
-        name = judges[event.log].name if event.log is not None else None
+        name = judges[event.log].label if event.log is not None else None
         to = dotted(event.last) if event.last and event.last != event.first and kind != "reordered" else None
         found = Finding(
             kind,
@@ -167,7 +168,7 @@ def _between_chunks(
             if before is not None and first < before and not _is_double(log, chunk.file, first, intervals):
                 allowed = Weight.NOTE if kind in demand.allow else weight
                 said = detail.format(last=dotted(before))
-                found = Finding(kind, allowed, said, log=judges[log].name, position=dotted(first))
+                found = Finding(kind, allowed, said, log=judges[log].label, position=dotted(first))
                 yield source.at(found, place)
 
 
@@ -175,7 +176,7 @@ def _untold(source: Source, judges: Sequence[LogJudge], known: bool) -> Iterator
     for event, log, count in source.summary.untold():
         if event != "foreign" or known:
             kind, weight, _ = _SAID[event]
-            name = judges[log].name if log is not None else None
+            name = judges[log].label if log is not None else None
             yield Finding(kind, weight, "more such lines, not told one by one", log=name, count=count)
 
 
@@ -185,11 +186,11 @@ def _carried(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:
         counts = source.summary.counts(judge.number)
         if counts.prefixed:
             detail = "a carrier put something around these lines, which nothing covers"
-            found = Finding("prefixed", Weight.NOTE, detail, log=judge.name, count=counts.prefixed)
+            found = Finding("prefixed", Weight.NOTE, detail, log=judge.label, count=counts.prefixed)
             yield source.at(found, counts.first_prefixed)
         if counts.reserialized:
             detail = "a carrier wrote this JSON anew; what it says is what was sealed"
-            found = Finding("reserialized", Weight.NOTE, detail, log=judge.name, count=counts.reserialized)
+            found = Finding("reserialized", Weight.NOTE, detail, log=judge.label, count=counts.reserialized)
             yield source.at(found, counts.first_reserialized)
 
 
@@ -228,4 +229,4 @@ def nothing_verified(source: Source, judges: Sequence[LogJudge]) -> Iterator[Fin
         detail = f"no line of log {judge.name} ({judge.log_id}) is here"
         if foreign and not any(other.chains for other in judges):
             detail += f"; the lines belong to log id {', '.join(foreign[:5])}: is this its key?"
-        yield Finding("nothing verified", Weight.INCOMPLETE, detail, log=judge.name, count=0)
+        yield Finding("nothing verified", Weight.INCOMPLETE, detail, log=judge.label, count=0)

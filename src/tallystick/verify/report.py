@@ -62,7 +62,7 @@ class Finding:
         weight: How much it weighs.
         detail: What it means and what to look at.
         cause: What may have caused it without anybody's ill will, where there is a sign of that.
-        log: Name of the log, if it is about one.
+        log: Name of the log, if it is about one, as in the report on the log.
         path: File it was found in, if it is about lines of a file.
         line: First line in that file, from 1.
         offset: Where that line begins, in bytes from the beginning of the file, uncompressed.
@@ -136,7 +136,7 @@ class LogReport:
     """What was seen of one log.
 
     Args:
-        name: Its name.
+        name: Its name; where several logs of one run have that name, its name and log id, with a dot between them.
         log_id: Its log id.
         key: `verification key`, `narrowed verification key` or `public key`: what it was judged with.
         first: First position present, None if no line was.

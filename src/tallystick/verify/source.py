@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from tallystick import _core
 from tallystick.verify.inputs import Input
+from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
 
 __all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted"]
@@ -28,7 +29,7 @@ class Demand:
         bad_heads: Why there is no head to meet although there should be one, by log id.
         pins: Pin texts; a pin is the position and hash of a statement that was verified before, or got elsewhere.
         start: First chain that must be there, if the caller names one.
-        expect: Names of logs that must be there.
+        expect: Labels of logs that must be there.
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
     """
@@ -47,7 +48,7 @@ class Source:
 
     def __init__(self, summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input]) -> None:
         """Take what was scanned; the inputs must stay open."""
-        self.summary, self.keys = summary, keys
+        self.summary, self.keys, self.labels = summary, keys, labels(keys)
         self.chunks: list[_core.Chunk] = summary.chunks()
         self._inputs = inputs
         self._by_file: dict[int, list[_core.Chunk]] = {}
