@@ -1,10 +1,12 @@
 """Rows of the table about places in a log: duplicate, fork, reordered."""
 
-from tests.forging import Writer, closed, forged, whole
+from tests.forging import Writer, closed, forged, in_json, whole
 from tests.verify.table import Case, spares, tells
 
 SHORT = {"a.log": whole().between("1.0.0", "1.1.2").data, "b.log": whole().between("2.0.0", "3.0.2").data}
 COPY = {"app.log": whole().data, "copy": whole().between("1.0.2", "1.0.3").data}
+
+REWRITTEN = in_json().changed("1.0.1", b'{"a":1,', b'{"a": 1,').changed("1.0.3", b'{"c":[1,2],"', b'{"c":[1, 2],"')
 
 DUPLICATE = [
     tells(
@@ -127,6 +129,22 @@ REORDERED = [
         "chain 2 before chain 1",
         {"app.log": b"".join([SHORT["b.log"], SHORT["a.log"]])},
         "failed\nfailed reordered ×1 app.log:8 1.0.0",
+    ),
+    tells(
+        "reordered",
+        "positions out of order in one file",
+        "two lines of JSON that were written anew",
+        REWRITTEN.swapped("1.0.1", "1.0.3"),
+        "failed\nfailed reordered ×1 app.log:3 1.0.2\nfailed reordered ×1 app.log:4 1.0.1\n"
+        "note reserialized ×2 app.log:2 -",
+        key="P",
+    ),
+    spares(
+        "reordered",
+        "lines of JSON that were written anew, in order",
+        REWRITTEN,
+        "ok\nnote reserialized ×2 app.log:2 -",
+        key="P",
     ),
     spares(
         "reordered",

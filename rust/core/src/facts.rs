@@ -193,7 +193,8 @@ impl Chain {
         let spans = first.spans();
         let (start, .., place) = spans.first().map(|s| (s.0, s.1, s.2, s.2))?;
         let first = (position(number, first_epoch, start), place);
-        let last = last.spans().iter().max_by_key(|s| s.1).map(|s| (position(number, last_epoch, s.1 - 1), s.3))?;
+        let last =
+            last.spans().iter().max_by_key(|s| s.1).map(|s| (position(number, last_epoch, s.1 - 1), s.3))?;
         let mut facts = ChainFacts {
             first,
             last,
@@ -232,8 +233,10 @@ impl ChainFacts {
             self.times = Some((low.min(record.time), high.max(record.time)));
         }
         if self.ending.is_some() {
-            let after = stretch(number, e, epoch.spans().into_iter().map(|(from, to, place, _)| (from, to, place)));
-            self.clashes.extend(after.map(|stretch| (Clash::AfterClosed, Stretch { count: lines, ..stretch })));
+            let after =
+                stretch(number, e, epoch.spans().into_iter().map(|(from, to, place, _)| (from, to, place)));
+            self.clashes
+                .extend(after.map(|stretch| (Clash::AfterClosed, Stretch { count: lines, ..stretch })));
         }
         let Some(checkpoint) = epoch.checkpoint() else {
             self.leave_uncovered(number, e, epoch);

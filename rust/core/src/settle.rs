@@ -1,6 +1,6 @@
 //! Judging what had to wait for the whole input: late statements, trees, lines that a carrier wrote anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hash::Digest;
 use crate::scan::{Keys, LogKeys, judge_pending, record};
@@ -64,6 +64,11 @@ impl Summary {
     /// Takes over those epochs of a second scan whose R matches in it.
     pub fn adopt(&mut self, other: Summary) {
         let Summary { logs, events, .. } = other;
+        let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
+        let mut bad: BTreeMap<EpochId, u64> = BTreeMap::new();
+        for (id, count) in events.iter().filter_map(|event| Some((id(event)?, event.count))) {
+            *bad.entry(id).or_default() += count;
+        }
         let mut adopted = BTreeSet::new();
         for (number, log) in logs {
             let mine = self.log(number);
@@ -73,13 +78,16 @@ impl Summary {
                     if epoch.covered == Some(true) {
                         epoch.opens.truncate(1);
                         epoch.checkpoints.truncate(1);
-                        *mine.epoch(c, e) = epoch;
+                        let before = std::mem::replace(mine.epoch(c, e), epoch);
+                        // Lines that only this scan could read are sealed ones after all.
+                        let unread = before.unread.map_or(0, |event| event.count);
+                        let bad = bad.get(&(number, c, e)).copied().unwrap_or(0);
+                        mine.counts.sealed += unread.saturating_sub(bad);
                         adopted.insert((number, c, e));
                     }
                 }
             }
         }
-        let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
         let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
         self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
         self.events.extend(events.into_iter().filter(ours));

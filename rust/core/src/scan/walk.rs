@@ -349,6 +349,7 @@ impl<'k> Scanner<'k> {
                 event.quote(line);
                 event.length = line.len() as u64;
                 self.end_group(None);
+                self.in_order(number, seal.at);
                 self.epoch(id).leave_unread(Box::new(event));
             } else {
                 self.bad(Kind::Altered(why), Some(number), Some(seal.at));
@@ -451,6 +452,11 @@ impl<'k> Scanner<'k> {
         }
         self.chunk.first = self.chunk.first.or(here);
         self.chunk.last = here;
+        self.in_order(number, at);
+    }
+
+    /// Notes where a line of a known log stands in its file, and tells it if it is out of order.
+    fn in_order(&mut self, number: LogNumber, at: Position) {
         let edge = Edge { first: at, first_place: self.place, last: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
         let last = std::mem::replace(&mut edge.last, at);
