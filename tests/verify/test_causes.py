@@ -7,7 +7,7 @@ import pytest
 import tallystick
 from tallystick.verify import Finding, Report, Verdict
 from tests.carriers.test_carriers import HERE, PREFIXED, WRAPPED
-from tests.forging import Log, Writer, key_text, whole
+from tests.forging import Log, Writer, forged, key_text, public_text, redacted, whole
 
 LONG = Writer().chain_of("x" * 5000, "a\ttab", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "user=7 #011", "ended").log()
 
@@ -121,3 +121,37 @@ def test_lines_in_no_envelope_name_none(log: str, tmp_path: Path) -> None:
             report = tallystick.verify([tmp_path / "app.log"], keys=[HERE / f"{log}.key"])
             assert report.verdict is Verdict.FAILED
             assert not [f.cause for f in report.findings if f.cause and "verify with --envelope" in f.cause]
+
+
+# -- what is said with one key must not be said with the other one
+
+SAID = {
+    ("a line of an epoch", "V"): (whole().changed("1.0.2", b"two", b"owt"), "the seal does not match the line"),
+    ("a line of an epoch", "P"): (whole().changed("1.0.2", b"two", b"owt"), "one or more of the 4 lines that this"),
+    ("a second line", "P"): (whole().behind("1.0.2", forged("1.0.2", b"a owt")), "another line claims this position"),
+    ("an epoch of one line", "P"): (
+        Writer().chain_of("continues", "one", "ended").log().changed("1.1.0", b"one", b"eno"),
+        "the line that this checkpoint signs was changed",
+    ),
+    ("made by a holder of V", "V"): (
+        whole().put("1.0.2", forged("1.0.2", b"a owt")),
+        "every tag of this epoch holds, but its checkpoint signs other lines",
+    ),
+    ("blanked", "V"): (whole().put("1.0.2", redacted(whole().line("1.0.2"))), "blanked by right, but not listed"),
+    ("blanked", "P"): (
+        whole().put("1.0.2", redacted(whole().line("1.0.2"))),
+        "blanked; only the verification key can tell whether by right",
+    ),
+    ("one line gone", "V"): (whole().without("1.0.2"), "a line that stood right behind this one is not here"),
+    ("two lines gone", "V"): (whole().without("1.0.2", "1.0.3"), "2 lines that stood right behind this one are not"),
+}
+
+
+@pytest.mark.parametrize(("what", "key"), SAID)
+def test_a_finding_says_what_this_key_can_know(what: str, key: str, tmp_path: Path) -> None:
+    log, said = SAID[what, key]
+    (tmp_path / "app.log").write_bytes(log.data)
+    (tmp_path / "key").write_text(key_text() if key == "V" else public_text())
+    given = {"keys" if key == "V" else "public": [tmp_path / "key"]}
+    report = tallystick.verify([tmp_path / "app.log"], **given)  # type: ignore[arg-type]
+    assert report.findings[0].detail.startswith(said)

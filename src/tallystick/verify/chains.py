@@ -4,19 +4,16 @@ What can be said of one epoch or chain alone comes from the core as facts; here 
 chains, the anchors of both ends, and the words (spec section 7).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tallystick import _core
+from tallystick.verify.contents import chain_findings
 from tallystick.verify.openings import Openings, Range
-from tallystick.verify.report import ChainReport, EpochReport, Finding, LogReport, Weight
+from tallystick.verify.report import Finding, LogReport, Weight
+from tallystick.verify.seen import log_report
 from tallystick.verify.source import At, Demand, Source, behind, dotted
 
 __all__ = ["LogJudge"]
-
-Stretch = tuple[At, At, int, _core.Place]
-"""First and last position, number of lines, place of the first."""
-
-_MOST_CHAINS = 1000  # chains that a report tells one by one
 
 
 class LogJudge:
@@ -99,7 +96,7 @@ class LogJudge:
         yield from self._gaps()
         yield from self._prevs()
         yield from self._ends()
-        yield from self._chain_findings()
+        yield from chain_findings(self)
         if self.narrowed:
             narrowed = self.source.summary.counts(self.number).narrowed
             detail = "the key covers some chains only; lines of other chains were not judged"
@@ -248,7 +245,8 @@ class LogJudge:
             return self.finding("missing", Weight.FAILED, detail, gap.start, place=place, count=0)
         count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
         where = "behind" if gap.before else "before"
-        detail = f"removed {where} this line: {count if count else 'some'} line{'s' if count != 1 else ''}"
+        what = "a line that stood" if count == 1 else f"{count or 'some'} lines that stood"
+        detail = f"{what} right {where} this one {'is' if count == 1 else 'are'} not here"
         edge = (gap.before and self.source.is_last(gap.before)) or (gap.after and self.source.is_first(gap.after))
         cause = "the gap lies at the edge of a file: rotation by copytruncate loses lines there" if edge else None
         return self.finding("missing", Weight.FAILED, detail, gap.start, gap.to, place, count, cause)
@@ -390,64 +388,11 @@ class LogJudge:
             detail += "; only the verification key can check what a later opening says of it"
         return self.finding("unclean end", weight, detail, facts.last, place=facts.last_place, count=0)
 
-    # -- each chain
-
-    def _chain_findings(self) -> Iterator[Finding]:
-        words = {
-            "prev": (
-                "bad statement",
-                "this checkpoint names another statement before it than the one that is here",
-            ),
-            "after closed": ("bad statement", "a line stands behind the end of its chain"),
-            "after checkpoint": ("bad statement", "a line stands behind the checkpoint of its epoch"),
-            "cert": ("bad statement", "certificates of this chain disagree"),
-            "fork": ("fork", "two different lines claim this position"),
-        }
-        for chain in self.numbers:
-            facts = self.chains[chain]
-            for clash, (at, to, count, place) in facts.clashes:
-                kind, detail = words[clash]
-                if not self.with_v and clash in ("after checkpoint", "fork"):
-                    kind, detail = (
-                        "altered",
-                        "this line is not among those that its epoch's checkpoint covers",
-                    )
-                yield self.finding(kind, Weight.FAILED, detail, at, to, place, count)
-            for epoch, n, place in facts.altered:
-                first, last = (chain, epoch, 0), (chain, epoch, max(n - 1, 0))
-                if self.with_v:
-                    detail = "every tag of this epoch holds, but the signed tree does not: whoever has V made lines"
-                else:
-                    detail = f"one or more of the {n} lines that this checkpoint signs were changed"
-                yield self.finding("altered", Weight.FAILED, detail, first, last, place, n)
-            for at, to, lines, place in _neighbouring(facts.uncovered) if not self.with_v else ():
-                detail = "no checkpoint covers these lines: the public key cannot judge them"
-                yield self.finding("uncovered", Weight.INCOMPLETE, detail, at, to, place, lines)
+    # -- what was seen
 
     def report(self) -> LogReport:
         """Return what was seen of the log."""
-        counts = self.source.summary.counts(self.number)
-        key = "verification key" if self.with_v else "public key"
-        times = [facts.times for facts in self.chains.values() if facts.times]
-        return LogReport(
-            self.label,
-            self.log_id,
-            f"narrowed {key}" if self.narrowed else key,
-            dotted(self.first) if self.chains else None,
-            dotted(self.chains[self.numbers[-1]].last) if self.chains else None,
-            (min(t[0] for t in times), max(t[1] for t in times)) if times else None,
-            self.start_anchor,
-            self.end_anchor,
-            len(self.chains),
-            sum(facts.checkpoints for facts in self.chains.values()),
-            counts.sealed,
-            counts.prefixed,
-            counts.reserialized,
-            counts.redacted,
-            0 if self.with_v else sum(n for f in self.chains.values() for _, _, n, _ in f.uncovered),
-            tuple(_chain_report(chain, self.chains[chain]) for chain in self.numbers[:_MOST_CHAINS]),
-            self.pin(),
-        )
+        return log_report(self)
 
     def pin(self) -> str | None:
         """Return the newest statement that is here, as the text of a pin (spec section 6)."""
@@ -457,23 +402,6 @@ class LogJudge:
             if newest is not None:
                 return newest.pin(self.log_id)
         return None
-
-
-def _chain_report(chain: int, facts: _core.ChainFacts) -> ChainReport:
-    epochs = tuple(
-        EpochReport(epoch, lines, checkpoint[0] + 1 if checkpoint else None, checkpoint[1] if checkpoint else None)
-        for epoch, lines, checkpoint in facts.epochs
-    )
-    return ChainReport(
-        chain,
-        dotted(facts.first),
-        dotted(facts.last),
-        facts.lines,
-        facts.open.time if facts.open else None,
-        max((epoch.time for epoch in epochs if epoch.time is not None), default=None),
-        facts.ending.ending if facts.ending else None,
-        epochs,
-    )
 
 
 def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
@@ -486,17 +414,3 @@ def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
                 continue
         open_before = gap.to is None
         yield gap
-
-
-def _neighbouring(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Give those of epochs that follow each other as one."""
-    first: Stretch | None = None
-    for new in stretches:
-        if first is not None and new[0][1] == first[1][1] + 1:
-            first = (first[0], new[1], first[2] + new[2], first[3])
-            continue
-        if first is not None:
-            yield first
-        first = new
-    if first is not None:
-        yield first

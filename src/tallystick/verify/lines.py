@@ -85,6 +85,12 @@ _ALTERED = {
     "effort": "not looked at: forged lines before it took all the time that such lines may take",
     "reach": f"no log gets to this chain number; chains above {2**24} are not looked at",
 }
+_WITH_P = {
+    ("altered", "tag"): "another line claims this position, and is the one that the checkpoint covers",
+    ("redacted", ""): "blanked; only the verification key can tell whether by right",
+}
+"""What takes other words where only the public key is at hand."""
+
 _BAD_STATEMENT = {
     "stranger": "a control line by its tag, but its statement is none, or of another log, chain or position",
     "path": "the statement's keys are not those of this log",
@@ -105,7 +111,11 @@ _SAID: dict[str, tuple[str, Weight, str]] = {
         _INCOMPLETE,
         "an older generation's opening is needed to check this statement: give the public file",
     ),
-    "redacted": ("redacted", _INCOMPLETE, "blanked by right, but nobody listed it as expected"),
+    "redacted": (
+        "redacted",
+        _INCOMPLETE,
+        "blanked by right, but not listed: if you know of it, list it among the exceptions",
+    ),
     "redacted false": ("redacted", _FAILED, "blanked by someone who had no right to"),
     "reordered": ("reordered", _FAILED, "stands behind {last}, which was written later"),
 }
@@ -128,6 +138,8 @@ def line_findings(
         if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
             continue
         kind, weight, detail = _SAID[event.kind]
+        if event.log is not None and not judges[event.log].with_v:
+            detail = _WITH_P.get((event.kind, event.why), detail)
         detail = detail or _ALTERED.get(event.why) or _BAD_STATEMENT[event.why]
         detail = detail.format(why=event.why, last=dotted(event.last) if event.last else "")
         if (event.place.file, event.place.offset) in torn:
