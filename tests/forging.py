@@ -72,7 +72,8 @@ class Log:
         return self.lines[self._number(position)]
 
     def _number(self, position: str) -> int:
-        (number,) = [n for n, line in enumerate(self.lines) if f".{position}.".encode() in line[-100:]]
+        seal = f"{LOG_ID}.{position}.".encode()
+        (number,) = [n for n, line in enumerate(self.lines) if seal in line[-120:]]
         return number
 
     def _with(self, lines: list[bytes]) -> "Log":
