@@ -37,7 +37,7 @@ def cause(event: _core.Event) -> str | None:
         return None
     if event.replaced:
         return "it holds U+FFFD: a carrier may have replaced bytes that were no UTF-8"
-    if kind := carrier(event.texts[0]):
+    if event.why != "tag" and (kind := carrier(event.texts[0])):
         return f"it looks like a line in an envelope: if a carrier put it in one, verify with --envelope {kind}"
     if event.kind == "altered" and _ESCAPE.search(event.texts[0]):
         return "it holds escapes like #011: rsyslog may have written control characters so; see --envelope rfc3164"
