@@ -136,9 +136,9 @@ def compressed(volume: Volume, place: Path, rounds: int) -> list[str]:
     with volume.sealed.open("rb") as source, part.open("wb") as out:
         out.writelines(itertools.islice(source, lines))
     rows = []
-    for name, library in (("gzip", gzip), ("zstd", zstd)):
+    for name, library, level in (("gzip", gzip, {"compresslevel": 1}), ("zstd", zstd, {"level": 3})):
         path = place / f"part.{name}"
-        with part.open("rb") as source, library.open(path, "wb", 1 if name == "gzip" else 3) as out:
+        with part.open("rb") as source, library.open(path, "wb", **level) as out:
             while block := source.read(2**20):
                 out.write(block)
         ratios, speeds = [], []
