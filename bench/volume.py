@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backports import zstd
-from bench import Measure, json_line, plain_line, python_seal, python_verify, run, timed
+from measure import Measure, json_line, plain_line, python_seal, python_verify, run, timed
 
 MOST_MEMORY = 300_000_000  # bytes, whatever the size of the log and the order of its lines
 WINDOW = 10_000  # lines that are shuffled among each other
