@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/anchors.md", "docs/evidence.md", "docs/guide.md", "docs/reports.md"]
+PAGES = [
+    "README.md",
+    "docs/anchors.md",
+    "docs/evidence.md",
+    "docs/guide.md",
+    "docs/reports.md",
+    "docs/verify.md",
+]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::hash::{Digest, node, node_pair, nodes, sha256};
-use crate::lanes::wide::Wide;
+use crate::lanes::wide::{LANES, Wide};
 
 /// Leaf hash of a public key: `H(0x00 || pk)`.
 #[must_use]
@@ -68,9 +68,11 @@ impl Stretch {
     /// Adds [`GROUP`] leaves; `end` is a multiple of that.
     fn push_group(&mut self, mut leaves: [Digest; GROUP]) {
         let mut count = GROUP;
-        if let Some(wide) = Wide::here() {
-            let parents = nodes(wide, &leaves);
-            leaves[..GROUP / 2].copy_from_slice(&parents);
+        while let (Some(wide), true) = (Wide::here(), count >= 2 * LANES) {
+            for from in (0..count).step_by(2 * LANES) {
+                let children = std::array::from_fn(|i| leaves[from + i]);
+                leaves[from / 2..][..LANES].copy_from_slice(&nodes(wide, &children));
+            }
             count /= 2;
         }
         while count > 2 {
@@ -108,7 +110,7 @@ impl Stretch {
 }
 
 /// Level of the subtrees whose leaves are hashed together, and the number of those leaves.
-const LEVEL: u32 = 5;
+const LEVEL: u32 = 9;
 const GROUP: usize = 1 << LEVEL;
 
 /// A stretch under construction, leaf by leaf; the tree over them is hashed a group at a time.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.inputs import Input, Unread
-from tallystick.verify.lines import double_findings, line_findings, nothing_verified
+from tallystick.verify.lines import MORE, double_findings, line_findings, nothing_verified
 from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import Demand, Source
 from tallystick.verify.torn import torn_lines
@@ -45,7 +45,7 @@ def judge(
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
     found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
     findings = source.with_excerpts(list(_folded(except_(found), most)))
-    findings.sort(key=lambda f: (_ORDER.index(f.weight), f.log or "", f.path or "", f.line or 0))
+    findings.sort(key=lambda f: (_ORDER.index(f.weight), f.detail == MORE, f.log or "", f.path or "", f.line or 0))
     return findings, [one.report() for one in judges]
 
 
@@ -73,11 +73,11 @@ def _folded(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
     told: dict[tuple[str, Weight, str | None], list[int]] = {}
     for finding in findings:
         counts = told.setdefault((finding.kind, finding.weight, finding.log), [0, 0])
-        if counts[0] < most:
+        if counts[0] < most and finding.detail != MORE:
             counts[0] += 1
             yield finding
         else:
             counts[1] += max(finding.count, 1)
     for (kind, weight, log), (_, more) in told.items():
         if more:
-            yield Finding(kind, weight, "more of this kind, not told one by one", log=log, count=more)
+            yield Finding(kind, weight, MORE, log=log, count=more)

@@ -10,7 +10,10 @@ from tallystick.verify.chains import LogJudge
 from tallystick.verify.report import Finding, Weight
 from tallystick.verify.source import At, Demand, Source, Where, behind, dotted, quoted
 
-__all__ = ["double_findings", "line_findings", "nothing_verified"]
+__all__ = ["MORE", "double_findings", "line_findings", "nothing_verified"]
+
+MORE = "more of this kind, not told one by one"
+"""Detail of a finding that stands for those that were only counted."""
 
 Intervals = dict[tuple[int, int], list[tuple[At, At]]]
 
@@ -163,7 +166,7 @@ def line_findings(
         )
         yield source.at(found, event.place)
     yield from _between_chunks(source, judges, intervals, demand)
-    yield from _untold(source, judges, known)
+    yield from _untold(source, judges, demand, known)
     yield from _carried(source, judges)
 
 
@@ -184,12 +187,13 @@ def _between_chunks(
                 yield source.at(found, place)
 
 
-def _untold(source: Source, judges: Sequence[LogJudge], known: bool) -> Iterator[Finding]:
+def _untold(source: Source, judges: Sequence[LogJudge], demand: Demand, known: bool) -> Iterator[Finding]:
     for event, log, count in source.summary.untold():
         if event != "foreign" or known:
             kind, weight, _ = _SAID[event]
-            name = judges[log].label if log is not None else None
-            yield Finding(kind, weight, "more such lines, not told one by one", log=name, count=count)
+            if kind == "reordered" and kind in demand.allow:
+                weight = Weight.NOTE
+            yield Finding(kind, weight, MORE, log=judges[log].label if log is not None else None, count=count)
 
 
 def _carried(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:

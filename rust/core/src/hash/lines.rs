@@ -76,9 +76,10 @@ impl<'a> LineBlocks<'a> {
     pub(super) const EMPTY: Self =
         Self { first: [[0; 64]], first_count: 0, inside: &[], tail: [[0; 64]; 2], tail_count: 0 };
 
-    /// Lays out a line where nothing was yet.
+    /// Lays out a line in the place of another one.
     #[inline]
     pub(super) fn lay(&mut self, prefix: u8, text: Text<'a>) {
+        self.tail = [[0; 64]; 2];
         let (m, last) = match text {
             Text::Whole(m) => (m, None),
             Text::Open(m) => (m, Some(b'}')),
@@ -93,6 +94,8 @@ impl<'a> LineBlocks<'a> {
             self.inside = inside;
             (rest, 0)
         } else {
+            self.first_count = 0;
+            self.inside = &[];
             end[0] = prefix;
             (m, 1)
         };

@@ -59,7 +59,6 @@ impl<'a> Many<'a> {
     /// Lays out a line in its lane.
     #[inline]
     pub(crate) fn lay(&mut self, lane: usize, prefix: u8, text: Text<'a>, tag: &[u8; 16]) {
-        self.lines[lane] = LineBlocks::EMPTY;
         self.lines[lane].lay(prefix, text);
         for (row, word) in self.tags.iter_mut().zip(tag.as_chunks::<4>().0) {
             row[lane] = u32::from_be_bytes(*word);
