@@ -455,7 +455,7 @@ impl<'k> Scanner<'k> {
         self.in_order(number, at);
     }
 
-    /// Notes where a line of a known log stands in its file, and tells it if it is out of order.
+    /// Notes a position for the order in its file, told where it stands behind a higher one.
     fn in_order(&mut self, number: LogNumber, at: Position) {
         let edge = Edge { first: at, first_place: self.place, last: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
