@@ -56,13 +56,16 @@ impl Summary {
     pub fn rewritten(&self, keys: &Keys) -> BTreeSet<EpochId> {
         let with_p = |id: &EpochId| keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_none());
         self.epochs()
-            .filter(|(id, e)| with_p(id) && e.json && !e.checkpoints.is_empty() && e.covered != Some(true))
+            .filter(|(id, e)| with_p(id) && e.json && !e.checkpoints.is_empty())
+            .filter(|(_, e)| e.covered != Some(true) || e.unread.is_some())
             .map(|(id, _)| id)
             .collect()
     }
 
-    /// Takes over those epochs of a second scan whose R matches in it.
-    pub fn adopt(&mut self, other: Summary) {
+    /// Takes over those epochs of a second scan whose R matches in it, or would if each line stood there once.
+    ///
+    /// Gives those: a closer look at them must be one at the RFC 8785 forms, too, or lines would be lost.
+    pub fn adopt(&mut self, other: Summary) -> BTreeSet<EpochId> {
         let Summary { logs, events, .. } = other;
         let mut adopted = BTreeSet::new();
         for (number, log) in logs {
@@ -70,9 +73,7 @@ impl Summary {
             for (c, chain) in log.chains {
                 for (e, mut epoch) in chain.epochs {
                     epoch.settle(false);
-                    if epoch.covered == Some(true) {
-                        epoch.opens.truncate(1);
-                        epoch.checkpoints.truncate(1);
+                    if epoch.covered == Some(true) || epoch.is_complete_with_copies() {
                         *mine.epoch(c, e) = epoch;
                         adopted.insert((number, c, e));
                     }
@@ -83,6 +84,7 @@ impl Summary {
         let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
         self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
         self.events.extend(events.into_iter().filter(ours));
+        adopted
     }
 
     /// Every epoch of every log.

@@ -220,7 +220,7 @@ impl<'k> Scanner<'k> {
             }
             Mode::Canonical(_) => {}
             // All else was noted when these lines were first seen.
-            Mode::Detail(_) => self.out.logs.clear(),
+            Mode::Detail(..) => self.out.logs.clear(),
         }
         self.out
     }
@@ -319,6 +319,10 @@ impl<'k> Scanner<'k> {
         };
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
+            // What a JSON parser sees may be another seal than the last one among the bytes.
+            if matches!(read, Read::Misfit(_)) {
+                self.rewritten(line, None);
+            }
             return;
         }
         let done = match read {
@@ -349,6 +353,7 @@ impl<'k> Scanner<'k> {
                 event.quote(line);
                 event.length = line.len() as u64;
                 self.end_group(None);
+                self.in_order(number, seal.at);
                 self.epoch(id).leave_unread(Box::new(event));
             } else {
                 self.bad(Kind::Altered(why), Some(number), Some(seal.at));
@@ -393,14 +398,23 @@ impl<'k> Scanner<'k> {
     pub(super) fn wanted(&self, id: EpochId) -> bool {
         match self.mode {
             Mode::All => true,
-            Mode::Canonical(epochs) | Mode::Detail(epochs) => epochs.contains(&id),
+            Mode::Canonical(epochs) | Mode::Detail(epochs, _) => epochs.contains(&id),
+        }
+    }
+
+    /// Are lines of this epoch looked at in their RFC 8785 form?
+    pub(super) fn canonical(&self, id: EpochId) -> bool {
+        match self.mode {
+            Mode::All => false,
+            Mode::Canonical(_) => true,
+            Mode::Detail(_, rewritten) => rewritten.contains(&id),
         }
     }
 
     /// Adds a leaf, or in detail mode notes the line itself.
     pub(super) fn add(&mut self, id: EpochId, index: u16, leaf: Digest) {
         let place = self.place;
-        if matches!(self.mode, Mode::Detail(_)) {
+        if matches!(self.mode, Mode::Detail(..)) {
             let seen = self.out.details.entry(id).or_default();
             note_seen(
                 seen,
@@ -451,6 +465,11 @@ impl<'k> Scanner<'k> {
         }
         self.chunk.first = self.chunk.first.or(here);
         self.chunk.last = here;
+        self.in_order(number, at);
+    }
+
+    /// Notes a position for the order in its file, told where it stands behind a higher one.
+    fn in_order(&mut self, number: LogNumber, at: Position) {
         let edge = Edge { first: at, first_place: self.place, last: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
         let last = std::mem::replace(&mut edge.last, at);
@@ -468,7 +487,7 @@ impl<'k> Scanner<'k> {
         let told = match self.mode {
             Mode::All => true,
             Mode::Canonical(_) => matches!(kind, Kind::Altered(_)),
-            Mode::Detail(_) => false,
+            Mode::Detail(..) => false,
         };
         if !told {
             return;
