@@ -94,3 +94,14 @@ def test_copies_of_one_log_as_it_was_and_as_it_was_written_anew_are_ok(writer: W
     ):
         report = judge(writer, *(text(file) for file in files), with_p=True)
         assert (report.verdict, kinds(report)) == (Verdict.OK, {"duplicate", "reserialized"})
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 13), (2, 17), (2, 9), (11, 13)])
+def test_lines_that_no_checkpoint_covers_are_uncovered_in_either_form(writer: Writer, start: int, end: int) -> None:
+    # What was written anew at the end of a live log, or at the begin of the oldest file that is left, is not altered.
+    plain = told(writer, writer.lines[start:end])
+    rewritten = told(writer, [anew(line) for line in writer.lines[start:end]])
+    assert plain.verdict is rewritten.verdict is Verdict.INCOMPLETE
+    assert kinds(rewritten) - {"reserialized"} == kinds(plain)
+    forged = with_line(writer, EVIL, end - 1)[start : end + 1]
+    assert told(writer, forged).verdict is Verdict.FAILED

@@ -342,7 +342,7 @@ impl Summary {
         self.0.rewritten(&keys.inner).into_iter().collect()
     }
 
-    /// Takes over those epochs of a second scan whose R matches in it, or would without copies; gives them.
+    /// Takes over those epochs of a second scan that say more in it; gives them.
     fn adopt(&mut self, other: &mut Summary) -> Vec<Epoch> {
         self.0.adopt(std::mem::take(&mut other.0)).into_iter().collect()
     }
