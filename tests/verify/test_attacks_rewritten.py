@@ -105,3 +105,10 @@ def test_lines_that_no_checkpoint_covers_are_uncovered_in_either_form(writer: Wr
     assert kinds(rewritten) - {"reserialized"} == kinds(plain)
     forged = with_line(writer, EVIL, end - 1)[start : end + 1]
     assert told(writer, forged).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("with_p", [False, True])
+def test_white_space_before_a_line_is_told_as_written_anew(writer: Writer, with_p: bool) -> None:
+    lines = [*writer.lines[:3], b"\x0c\t" + writer.lines[3], *writer.lines[4:]]
+    report = judge(writer, text(lines), with_p=with_p)
+    assert (report.verdict, kinds(report)) == (Verdict.OK, {"reserialized"})

@@ -316,7 +316,8 @@ impl Scanner<'_> {
     ///
     /// `seal` is the one that a first look found in the line, if it found one.
     pub(super) fn rewritten(&mut self, line: &[u8], seal: Option<Seal>) -> bool {
-        let line = line::trim(line).trim_ascii_start();
+        let trimmed = line::trim(line);
+        let line = trimmed.trim_ascii_start();
         if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
             return false;
         }
@@ -343,7 +344,7 @@ impl Scanner<'_> {
         } else {
             return false;
         }
-        let as_it_was = matches!(line::read(line), Read::Sealed(sealed) if sealed.m.start() == 0
+        let as_it_was = matches!(line::read(trimmed), Read::Sealed(sealed) if sealed.m.start() == 0
             && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
         if !as_it_was && !matches!(self.mode, Mode::Detail(..)) {
             let place = self.place;
