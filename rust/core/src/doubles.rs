@@ -40,9 +40,7 @@ impl Summary {
             let n = e.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
             n.is_some_and(|n| e.lines.pieces().any(|piece| piece.start <= n && piece.end > n))
         };
-        // One copy that is like the first needs no closer look.
-        let again = |e: &Epoch| e.lines.many() || e.lines.again().any(|run| same_run(e, run).is_none());
-        let doubtful = |e: &Epoch| again(e) || beyond(e);
+        let doubtful = |e: &Epoch| e.has_odd_copies() || beyond(e);
         self.epochs().filter(|(_, e)| doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
     }
 
@@ -54,9 +52,10 @@ impl Summary {
         for (id, epoch) in self.epochs() {
             if !self.details.contains_key(&id) {
                 for run in epoch.lines.again() {
-                    if let Some(base) = same_run(epoch, run) {
-                        doubles.extend(double_run(id, base, run));
-                    }
+                    // Another run was looked at line by line, unless it is gone: never passed over in silence.
+                    let base = same_run(epoch, run);
+                    let told = double_run(id, base.unwrap_or(run), run);
+                    doubles.extend(told.into_iter().map(|d| Double { fork: base.is_none(), ..d }));
                 }
             }
             for records in [&epoch.opens, &epoch.checkpoints] {
@@ -129,6 +128,25 @@ impl Summary {
             self.events.push(Event { count, ..Event::new(kind, Some(id.0), place, at) });
         }
         losers
+    }
+}
+
+impl Epoch {
+    /// Was some position seen again, other than in one copy that is like the first, which needs no closer look?
+    fn has_odd_copies(&self) -> bool {
+        self.lines.many() || self.lines.again().any(|run| same_run(self, run).is_none())
+    }
+
+    /// Is each line there that the checkpoint covers, but not only once?
+    pub(crate) fn is_complete_with_copies(&self) -> bool {
+        let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+        let mut pieces = self.lines.pieces().map(|piece| (piece.start, piece.end));
+        let mut next = 0;
+        while let Some((start, end)) = pieces.next().filter(|(start, _)| *start == next) {
+            debug_assert!(start < end);
+            next = end;
+        }
+        self.has_odd_copies() && n.is_some_and(|n| next >= n)
     }
 }
 

@@ -148,8 +148,8 @@ pub enum Mode {
     All,
     /// These epochs, in the RFC 8785 form of every line that has one (P only).
     Canonical(BTreeSet<EpochId>),
-    /// Each line of these epochs, one by one.
-    Detail(BTreeSet<EpochId>),
+    /// Each line of these epochs, one by one; of the second ones in its RFC 8785 form.
+    Detail(BTreeSet<EpochId>, BTreeSet<EpochId>),
 }
 
 /// Bytes of a file, in whole lines.

@@ -56,13 +56,16 @@ impl Summary {
     pub fn rewritten(&self, keys: &Keys) -> BTreeSet<EpochId> {
         let with_p = |id: &EpochId| keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_none());
         self.epochs()
-            .filter(|(id, e)| with_p(id) && e.json && !e.checkpoints.is_empty() && e.covered != Some(true))
+            .filter(|(id, e)| with_p(id) && (e.unread.is_some() || e.is_json_outside_r()))
             .map(|(id, _)| id)
             .collect()
     }
 
-    /// Takes over those epochs of a second scan whose R matches in it.
-    pub fn adopt(&mut self, other: Summary) {
+    /// Takes over those epochs of a second scan that say more in it: whose R matches, or would if each line stood
+    /// there once, or that no R covers in either.
+    ///
+    /// Gives those: a closer look at them must be one at the RFC 8785 forms, too, or lines would be lost.
+    pub fn adopt(&mut self, other: Summary) -> BTreeSet<EpochId> {
         let Summary { logs, events, .. } = other;
         let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
         let mut bad: BTreeMap<EpochId, u64> = BTreeMap::new();
@@ -72,15 +75,19 @@ impl Summary {
         let mut adopted = BTreeSet::new();
         for (number, log) in logs {
             let mine = self.log(number);
+            let waits: BTreeSet<_> = log.pending.iter().map(|p| (p.at.chain, p.at.epoch)).collect();
             for (c, chain) in log.chains {
                 for (e, mut epoch) in chain.epochs {
                     epoch.settle(false);
-                    if epoch.covered == Some(true) {
-                        epoch.opens.truncate(1);
-                        epoch.checkpoints.truncate(1);
-                        let before = std::mem::replace(mine.epoch(c, e), epoch);
+                    let old = mine.epoch(c, e);
+                    // Where no R can tell, lines are taken at their word, in this form as in the other.
+                    let at_its_word = old.unread.is_some()
+                        && epoch.covered.is_none()
+                        && epoch.checkpoints.is_empty() == old.checkpoints.is_empty()
+                        && !waits.contains(&(c, e));
+                    if epoch.covered == Some(true) || epoch.is_complete_with_copies() || at_its_word {
                         // Lines that only this scan could read are sealed ones after all.
-                        let unread = before.unread.map_or(0, |event| event.count);
+                        let unread = std::mem::replace(old, epoch).unread.map_or(0, |event| event.count);
                         let bad = bad.get(&(number, c, e)).copied().unwrap_or(0);
                         mine.counts.sealed += unread.saturating_sub(bad);
                         adopted.insert((number, c, e));
@@ -91,6 +98,7 @@ impl Summary {
         let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
         self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
         self.events.extend(events.into_iter().filter(ours));
+        adopted
     }
 
     /// Every epoch of every log.
@@ -167,6 +175,11 @@ impl Epoch {
             let right = if n == 0 { tree::empty_root() } else { self.lines.below(u32::from(n))?.root()? };
             Some(right == root)
         });
+    }
+
+    /// Has it lines whose RFC 8785 form R may cover, if it does not cover them as they are?
+    fn is_json_outside_r(&self) -> bool {
+        self.json && !self.checkpoints.is_empty() && self.covered != Some(true)
     }
 
     /// The checkpoint, the first that was read.

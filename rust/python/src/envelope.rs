@@ -26,6 +26,12 @@ impl Envelope {
         core_envelope::Unwrapper::new(&self.0).is_some()
     }
 
+    /// Whether an `Unwrapper` takes pieces that end anywhere, not only whole lines.
+    #[getter]
+    fn takes_pieces(&self) -> bool {
+        self.0 == core_envelope::Envelope::JournalExport
+    }
+
     /// Is this what such a carrier puts before a line?
     fn is_prefix(&self, data: &[u8]) -> bool {
         self.0.is_prefix(data)

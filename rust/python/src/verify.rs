@@ -114,10 +114,10 @@ impl Mode {
         Self(core_scan::Mode::Canonical(epochs.into_iter().collect()))
     }
 
-    /// Each line of these epochs.
+    /// Each line of these epochs; of the second ones in its RFC 8785 form.
     #[staticmethod]
-    fn detail(epochs: Vec<Epoch>) -> Self {
-        Self(core_scan::Mode::Detail(epochs.into_iter().collect()))
+    fn detail(epochs: Vec<Epoch>, rewritten: Vec<Epoch>) -> Self {
+        Self(core_scan::Mode::Detail(epochs.into_iter().collect(), rewritten.into_iter().collect()))
     }
 }
 
@@ -345,9 +345,9 @@ impl Summary {
         self.0.rewritten(&keys.inner).into_iter().collect()
     }
 
-    /// Takes over those epochs of a second scan whose R matches in it.
-    fn adopt(&mut self, other: &mut Summary) {
-        self.0.adopt(std::mem::take(&mut other.0));
+    /// Takes over those epochs of a second scan that say more in it; gives them.
+    fn adopt(&mut self, other: &mut Summary) -> Vec<Epoch> {
+        self.0.adopt(std::mem::take(&mut other.0)).into_iter().collect()
     }
 
     /// Epochs that must be looked at line by line, with their number of lines.

@@ -206,12 +206,12 @@ class LogJudge:
         for chain in self.numbers:
             facts = self.chains[chain]
             gaps = [gap for gap in self._chain_gaps(chain, demanded.get(chain)) if not self._is_late(gap)]
-            for gap in _joined(gaps):
+            for gap, through in _joined(gaps):
                 if chain == newest and gap.start > facts.last:
                     if self.demanded_end:  # else only a bad line claims more than is here
                         yield self._truncated(gap.start)
                     break
-                yield self._missing(gap)
+                yield self._missing(gap, through)
         if self.demanded_end and self.demanded_end[0] > newest:
             yield self._truncated(self.chains[newest].last)
         elif self.counted and self.counted[0] not in self.chains and self.counted > self.first:
@@ -238,11 +238,13 @@ class LogJudge:
         count = to[2] - start[2] + 1 if to and to[:2] == start[:2] else 0
         return self.finding("truncated", Weight.FAILED, detail, start, to, place, count)
 
-    def _missing(self, gap: _core.Gap) -> Finding:
+    def _missing(self, gap: _core.Gap, through: At) -> Finding:
         place = gap.before or gap.after
         if gap.to is None:
             detail = "the checkpoint of this epoch is not here, and any lines before it"
-            return self.finding("missing", Weight.FAILED, detail, gap.start, place=place, count=0)
+            if through != gap.start:
+                detail = "the checkpoints of these epochs are not here, and any lines before them"
+            return self.finding("missing", Weight.FAILED, detail, gap.start, through, place, count=0)
         count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
         where = "behind" if gap.before else "before"
         what = "a line that stood" if count == 1 else f"{count or 'some'} lines that stood"
@@ -404,13 +406,16 @@ class LogJudge:
         return None
 
 
-def _joined(gaps: list[_core.Gap]) -> Iterator[_core.Gap]:
-    """Give gaps, but only the first of whole epochs that are absent one after the other."""
-    open_before = False
+def _joined(gaps: list[_core.Gap]) -> Iterator[tuple[_core.Gap, At]]:
+    """Give gaps, but only the first of whole epochs that are absent one after the other, and where the last begins."""
+    joined: list[tuple[_core.Gap, At]] = []
     for gap in gaps:
-        if open_before and gap.start[2] == 0:
-            open_before = gap.to is None
-            if gap.to is None:
-                continue
-        open_before = gap.to is None
-        yield gap
+        if joined and joined[-1][0].to is None and gap.to is None and gap.start == (*_epoch_behind(joined[-1][1]), 0):
+            joined[-1] = joined[-1][0], gap.start
+        else:
+            joined.append((gap, gap.start))
+    yield from joined
+
+
+def _epoch_behind(at: At) -> tuple[int, int]:
+    return at[0], at[1] + 1

@@ -45,9 +45,9 @@ def scan_all(
     summary = pass_over(_core.Mode.all(), progress)
     summary.settle(keys)
     if rewritten := summary.rewritten(keys):
-        summary.adopt(pass_over(_core.Mode.canonical(rewritten), _ignore))
+        rewritten = summary.adopt(pass_over(_core.Mode.canonical(rewritten), _ignore))
     for epochs in _batches(summary.doubtful()):
-        summary.merge(pass_over(_core.Mode.detail(epochs), _ignore))
+        summary.merge(pass_over(_core.Mode.detail(epochs, rewritten), _ignore))
     return summary
 
 

@@ -58,7 +58,7 @@ def _all(
     source: Source,
     judges: Sequence[LogJudge],
     doubles: Sequence[_core.Double],
-    torn: set[tuple[int, int]],
+    torn: set[int],
     demand: Demand,
 ) -> Iterator[Finding]:
     for one in judges:

@@ -96,7 +96,8 @@ class Input:
                 if not data:
                     break
                 self.ends_in_lf = data[end - 1] == 0x0A
-                lines = unwrapper.feed(data, end, False) if unwrapper else None
+                # The begin of a line that was not read whole is no record: what stands behind it would not be told.
+                lines = unwrapper.feed(data, end, False) if unwrapper and not cut else None
                 start, offset = offset, self._after_long_line(source, offset + end) if cut else offset + end
                 before, read = read, source.read_so_far if isinstance(source, _Unpacked) else offset
                 yield Chunk(self.number, number, start, data, end, cut, lines, read - before)
@@ -146,7 +147,9 @@ class Input:
             if end or len(data) < want:
                 return data, end or len(data), False
             if want > _LONGEST:
-                return data, 4096, True
+                # Fields of the journal may be as long as that; they are read piece by piece.
+                pieces = self._envelope is not None and self._envelope.takes_pieces
+                return (data, len(data), False) if pieces else (data, 4096, True)
             want *= 4
 
     def _after_long_line(self, source: _Bytes, offset: int) -> int:

@@ -8,7 +8,7 @@ from tallystick import _core
 from tallystick.verify.causes import cause
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.report import Finding, Weight
-from tallystick.verify.source import At, Demand, Source, Where, behind, dotted, quoted
+from tallystick.verify.source import At, Demand, Source, behind, dotted, quoted
 
 __all__ = ["MORE", "double_findings", "line_findings", "nothing_verified"]
 
@@ -129,13 +129,13 @@ def line_findings(
     source: Source,
     judges: Sequence[LogJudge],
     doubles: Sequence[_core.Double],
-    torn: Set[Where],
+    torn: Set[int],
     demand: Demand,
 ) -> Iterator[Finding]:
     """Lines that are not as they should be, one by one or in groups."""
     known = any(judge.chains for judge in judges)
     intervals = _doubled(doubles)
-    for event in source.summary.events():
+    for number, event in enumerate(source.summary.events()):
         if event.kind == "foreign" and not known:
             continue
         if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
@@ -145,7 +145,7 @@ def line_findings(
             detail = _WITH_P.get((event.kind, event.why), detail)
         detail = detail or _ALTERED.get(event.why) or _BAD_STATEMENT[event.why]
         detail = detail.format(why=event.why, last=dotted(event.last) if event.last else "")
-        if (event.place.file, event.place.offset) in torn:
+        if number in torn:
             kind, weight = "torn line", Weight.NOTE
             detail = "broken off when its writer was killed; nothing vouches for it"
         if kind == "reordered" and kind in demand.allow:

@@ -112,8 +112,9 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         return data
 
     data = more()
+    kind = compression(data)
     while data:
-        one = _begin(data)
+        one = _begin(data, kind)
         while not one.eof:
             out = one.decompress(data, _WRITE)
             if out:
@@ -127,8 +128,9 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
             data = (data + new).lstrip(b"\0")
 
 
-def _begin(data: bytes) -> _Decompressor:
-    for _, signatures, begin in _KINDS:
-        if data.startswith(signatures):
+def _begin(data: bytes, kind: str | None) -> _Decompressor:
+    for name, signatures, begin in _KINDS:
+        # Another kind behind the first is what no tool would show.
+        if name == kind and data.startswith(signatures):
             return begin()
-    raise ValueError("what stands behind it is not compressed")
+    raise ValueError("what stands behind it is not compressed in the same way")

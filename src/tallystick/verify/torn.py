@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
-from tallystick.verify.source import At, Source, Where
+from tallystick.verify.source import At, Source
 
 __all__ = ["torn_lines"]
 
@@ -17,7 +17,7 @@ _MOST = 8  # lines in a row; as many crashes one after the other within the firs
 Known = tuple[int, At]
 
 
-def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[Where]:
+def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[int]:
     """Find the torn lines, and take back what they claim.
 
     Args:
@@ -25,20 +25,21 @@ def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[Where]:
         judges: What is known of each log.
 
     Returns:
-        Where they stand: number of the file and byte offset.
+        Numbers of their events. Where they stand would say less: a carrier's record may hold several lines.
     """
-    ends: dict[tuple[int, Known | None, Known | None], list[_core.Event]] = {}
-    for event in source.summary.events():
+    ends: dict[tuple[int, Known | None, Known | None], list[tuple[int, _core.Event]]] = {}
+    for number, event in enumerate(source.summary.events()):
         if event.kind in ("unsealed", "foreign", "altered") and event.texts and event.why != "anew":
-            ends.setdefault((event.place.file, *_neighbours(source, event)), []).append(event)
-    torn: set[Where] = set()
-    for (file, before, after), events in ends.items():
+            ends.setdefault((event.place.file, *_neighbours(source, event)), []).append((number, event))
+    torn: set[int] = set()
+    for (file, before, after), numbered in ends.items():
+        events = [event for _, event in numbered]
         if sum(event.count for event in events) > _MOST or any(e.kind == "altered" and e.count > 1 for e in events):
             continue
         texts = [text for event in events for text in event.texts]
         if _are_torn(judges, before, after, texts, source.ends_in_lf(file)):
-            for event in events:
-                torn.add((file, event.place.offset))
+            for number, event in numbered:
+                torn.add(number)
                 if event.kind == "altered" and event.log is not None and event.first is not None:
                     source.summary.unclaim(event.log, event.first)
     return torn

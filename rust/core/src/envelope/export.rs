@@ -15,6 +15,9 @@ const MAX_FIELD: u64 = 768 << 20;
 /// Longest name of a field.
 const MAX_NAME: usize = 64;
 
+/// How much of the first field of an entry is told if it has no MESSAGE.
+const MAX_TOLD: usize = 1024;
+
 /// An entry that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Export {
@@ -26,6 +29,12 @@ pub(super) struct Export {
     field: Option<Field>,
     /// The begin of a text line whose end is still to come.
     held: Vec<u8>,
+    /// The rest of a text line that is too long to be held: does it belong to MESSAGE?
+    rest: Option<bool>,
+    /// The begin of the entry's first field, to tell it by if there is no MESSAGE.
+    first: Option<Vec<u8>>,
+    /// The last piece ended inside a physical line.
+    inside_line: bool,
 }
 
 /// A field with a size; its bytes may come in several pieces.
@@ -40,9 +49,10 @@ struct Field {
 
 impl Export {
     pub fn feed(&mut self, piece: &[u8], out: &mut Unwrapped, parts: &mut Parts) {
-        if !piece.is_empty() {
+        if !piece.is_empty() && !self.inside_line {
             out.begin_line(0);
         }
+        self.inside_line = piece.last().map_or(self.inside_line, |last| *last != b'\n');
         let mut at = 0;
         while at < piece.len() {
             let size = self.step(&piece[at..], out, parts);
@@ -62,6 +72,7 @@ impl Export {
             if field.size.len() < 8 {
                 self.lines_after_all(&field, out, parts);
             } else if field.left > 0 {
+                self.first = None;
                 out.push_raw(&field.name);
             }
         }
@@ -74,7 +85,12 @@ impl Export {
 
     /// Reads on; gives how many bytes it took, one at least unless a field has just ended.
     fn step(&mut self, bytes: &[u8], out: &mut Unwrapped, parts: &mut Parts) -> usize {
-        let Some(field) = &mut self.field else { return self.text(bytes, out, parts) };
+        let Some(field) = &mut self.field else {
+            return match self.rest {
+                Some(of_message) => self.rest_of_line(bytes, of_message, out),
+                None => self.text(bytes, out, parts),
+            };
+        };
         if field.size.len() < 8 {
             let taken = to_line_end(&bytes[..bytes.len().min(8 - field.size.len())]);
             field.size.extend_from_slice(&bytes[..taken]);
@@ -119,6 +135,7 @@ impl Export {
     /// Takes a name and what was read of its size for lines. They hold no other name with a whole size, so
     /// this goes no deeper.
     fn lines_after_all(&mut self, field: &Field, out: &mut Unwrapped, parts: &mut Parts) {
+        self.first = None;
         out.push_raw(&field.name);
         let mut rest = field.size.as_slice();
         while !rest.is_empty() {
@@ -130,6 +147,11 @@ impl Export {
     fn text(&mut self, bytes: &[u8], out: &mut Unwrapped, parts: &mut Parts) -> usize {
         let Some(end) = memchr(b'\n', bytes) else {
             self.held.extend_from_slice(bytes);
+            if self.held.len() > MAX_RECORD {
+                let line = std::mem::take(&mut self.held);
+                self.rest = Some(line.starts_with(b"MESSAGE="));
+                self.line(&line, out, parts);
+            }
             return bytes.len();
         };
         if self.held.is_empty() {
@@ -142,6 +164,19 @@ impl Export {
         end + 1
     }
 
+    /// Reads on in a text line that is too long to be held.
+    fn rest_of_line(&mut self, bytes: &[u8], of_message: bool, out: &mut Unwrapped) -> usize {
+        let taken = to_line_end(bytes);
+        let text = bytes[..taken].strip_suffix(b"\n");
+        if text.is_some() {
+            self.rest = None;
+        }
+        if of_message {
+            self.more_message(text.unwrap_or(bytes), out);
+        }
+        taken
+    }
+
     fn line(&mut self, line: &[u8], out: &mut Unwrapped, parts: &mut Parts) {
         if line.is_empty() {
             return self.end_entry(out, parts);
@@ -151,6 +186,7 @@ impl Export {
         if !is_name(name) {
             return out.push_raw(line);
         }
+        self.first.get_or_insert_with(|| line[..line.len().min(MAX_TOLD)].to_vec());
         let Some(value) = line.get(name.len() + 1..) else {
             self.field = Some(Field { name: name.to_vec(), size: Vec::new(), left: 0 });
             return;
@@ -194,7 +230,10 @@ impl Export {
             out.data.extend_from_slice(&text);
             let stream = (!self.stream.is_empty()).then_some(self.stream.as_slice());
             parts.take(&journal_record(stream, Some(&self.line_break)), from, out);
+        } else if let Some(first) = &self.first {
+            out.push_raw(first);
         }
+        self.first = None;
         self.stream.clear();
         self.line_break.clear();
     }

@@ -27,6 +27,18 @@ impl Text<'_> {
         self.append_to(&mut text).is_some() && text == bytes
     }
 
+    /// The same for those that do not mind whether letters are capital.
+    #[inline]
+    pub fn is_like(&self, bytes: &[u8]) -> bool {
+        if !self.escaped {
+            return self.raw.eq_ignore_ascii_case(bytes);
+        }
+        let mut text = Vec::new();
+        self.raw.len() <= 6 * bytes.len()
+            && self.append_to(&mut text).is_some()
+            && text.eq_ignore_ascii_case(bytes)
+    }
+
     /// Appends the unescaped string; `None` at a lone surrogate.
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) -> Option<()> {

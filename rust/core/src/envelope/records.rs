@@ -23,6 +23,8 @@ pub(super) fn docker<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Option<Record<'a
             once(&mut log, skim.string()?)?;
         } else if name.is(b"stream") {
             once(&mut stream, skim.string()?)?;
+        } else if name.is_like(b"log") || name.is_like(b"stream") {
+            return None; // the engine takes it for the same, and shows the last one
         } else {
             skim.value()?;
         }
@@ -113,12 +115,12 @@ pub(super) fn field<'a>(path: &[u8], line: &'a [u8], text: &mut Vec<u8>) -> Opti
     let mut skim = Skim::new(line);
     let found = member(path, &mut skim)?;
     skim.done()?;
-    found.text()?.append_to(text)?;
+    found?.text()?.append_to(text)?;
     Some(Record::Whole)
 }
 
-/// The string at `path` in the object that is next; `None` if a viewer could show another one.
-fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Found<'a>> {
+/// What stands at `path` in the object that is next, if anything does; `None` if a viewer could show another one.
+fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Option<Found<'a>>> {
     let dot = memchr(b'.', path);
     let (mut whole, mut inside) = (None, None);
     skim.enter()?;
@@ -128,14 +130,14 @@ fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Found<'a>> {
         } else if dot.is_some_and(|at| name.is(&path[..at])) {
             let below = &path[dot.map_or(0, |at| at + 1)..];
             let deeper = skim.peek()? == b'{';
-            let found = if deeper { member(below, skim)? } else { skim.value().map(|()| Found::Other)? };
+            let found = if deeper { member(below, skim)? } else { skim.value().map(|()| None)? };
             once(&mut inside, found)?;
         } else {
             skim.value()?;
         }
     }
-    match (whole.and_then(Found::text), inside.and_then(Found::text)) {
+    match (whole, inside.flatten()) {
         (Some(_), Some(_)) => None,
-        (whole, inside) => Some(whole.or(inside).map_or(Found::Other, Found::Text)),
+        (whole, inside) => Some(whole.or(inside)),
     }
 }

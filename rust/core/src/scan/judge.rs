@@ -73,7 +73,7 @@ impl Scanner<'_> {
         let number = self.keys.find(seal.log)?;
         let (id, text) = ((number, seal.at.chain, seal.at.epoch), text(line, sealed.m));
         let with_v = self.keys.log(number).secret.is_some();
-        let rewritten = !with_v && matches!((text, self.mode), (Text::Open(_), Mode::Canonical(_)));
+        let rewritten = !with_v && matches!(text, Text::Open(_)) && self.canonical(id);
         let start = sealed.m.start();
         let plain =
             self.is_prefix(&line[..start]) && self.wanted(id) && control(text).is_none() && !rewritten;
@@ -149,7 +149,7 @@ impl Scanner<'_> {
         if self.keys.log(number).secret.is_some() {
             self.with_v(number, seal.at, &tag, text)
         } else {
-            if json && matches!(self.mode, Mode::Canonical(_)) {
+            if json && self.canonical((number, seal.at.chain, seal.at.epoch)) {
                 return Err(Why::Misfit); // tried in its RFC 8785 form first, by the caller
             }
             self.with_p(number, seal.at, &tag, text);
@@ -316,39 +316,37 @@ impl Scanner<'_> {
     ///
     /// `seal` is the one that a first look found in the line, if it found one.
     pub(super) fn rewritten(&mut self, line: &[u8], seal: Option<Seal>) -> bool {
-        let line = line::trim(line).trim_ascii_start();
+        let trimmed = line::trim(line);
+        let line = trimmed.trim_ascii_start();
         if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
             return false;
         }
-        let canonical = matches!(self.mode, Mode::Canonical(_));
-        let Some((m, s)) = without_tally(line) else {
-            return canonical && self.as_it_is(line);
-        };
+        let Some((m, s)) = without_tally(line) else { return self.as_it_is(line) };
         let Some(seal) = parse_seal(s.as_bytes()).or(seal) else { return false };
         let (Some(number), Proof::Tag { tag, length }) = (self.keys.find(seal.log), seal.proof) else {
             return false;
         };
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
-            return true;
+            return false;
         }
         // A line that had another length, or another form, when it was written is no such line.
         if m.len() != length as usize || line::form_of(&m) != Form::Json {
-            return canonical && self.as_it_is(line);
+            return self.as_it_is(line);
         }
         let text = Text::Whole(&m);
         if self.keys.log(number).secret.is_some() {
             if self.with_v(number, seal.at, &tag, text).is_err() {
                 return false;
             }
-        } else if canonical || self.speaks(number, seal.at, &m) {
+        } else if self.canonical(id) || self.speaks(number, seal.at, &m) {
             self.with_p(number, seal.at, &tag, text);
         } else {
             return false;
         }
-        let as_it_was = matches!(line::read(line), Read::Sealed(sealed) if sealed.m.start() == 0
+        let as_it_was = matches!(line::read(trimmed), Read::Sealed(sealed) if sealed.m.start() == 0
             && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
-        if !as_it_was && !matches!(self.mode, Mode::Detail(_)) {
+        if !as_it_was && !matches!(self.mode, Mode::Detail(..)) {
             let place = self.place;
             self.epoch(id).note_reserialized(place);
         }
@@ -365,14 +363,18 @@ impl Scanner<'_> {
                 .is_none_or(|root| statement.check(&root, &mut self.certs).is_ok())
     }
 
-    /// A line without an RFC 8785 form, in a scan for those forms.
+    /// A line without an RFC 8785 form, where lines are looked at in those forms.
     fn as_it_is(&mut self, line: &[u8]) -> bool {
         let Read::Sealed(sealed) = line::read(line) else { return false };
         let (Some(number), Span::Json(0, to)) = (self.keys.find(sealed.seal.log), sealed.m) else {
             return false;
         };
-        let Proof::Tag { tag, .. } = sealed.seal.proof else { return false };
-        self.with_p(number, sealed.seal.at, &tag, Text::Open(&line[..to]));
+        let (Proof::Tag { tag, .. }, at) = (sealed.seal.proof, sealed.seal.at) else { return false };
+        let id = (number, at.chain, at.epoch);
+        if !self.wanted(id) || !self.canonical(id) {
+            return false;
+        }
+        self.with_p(number, at, &tag, Text::Open(&line[..to]));
         true
     }
 }

@@ -220,7 +220,7 @@ impl<'k> Scanner<'k> {
             }
             Mode::Canonical(_) => {}
             // All else was noted when these lines were first seen.
-            Mode::Detail(_) => self.out.logs.clear(),
+            Mode::Detail(..) => self.out.logs.clear(),
         }
         self.out
     }
@@ -319,6 +319,10 @@ impl<'k> Scanner<'k> {
         };
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
+            // What a JSON parser sees may be another seal than the last one among the bytes.
+            if matches!(read, Read::Misfit(_)) {
+                self.rewritten(line, None);
+            }
             return;
         }
         let done = match read {
@@ -394,14 +398,23 @@ impl<'k> Scanner<'k> {
     pub(super) fn wanted(&self, id: EpochId) -> bool {
         match self.mode {
             Mode::All => true,
-            Mode::Canonical(epochs) | Mode::Detail(epochs) => epochs.contains(&id),
+            Mode::Canonical(epochs) | Mode::Detail(epochs, _) => epochs.contains(&id),
+        }
+    }
+
+    /// Are lines of this epoch looked at in their RFC 8785 form?
+    pub(super) fn canonical(&self, id: EpochId) -> bool {
+        match self.mode {
+            Mode::All => false,
+            Mode::Canonical(_) => true,
+            Mode::Detail(_, rewritten) => rewritten.contains(&id),
         }
     }
 
     /// Adds a leaf, or in detail mode notes the line itself.
     pub(super) fn add(&mut self, id: EpochId, index: u16, leaf: Digest) {
         let place = self.place;
-        if matches!(self.mode, Mode::Detail(_)) {
+        if matches!(self.mode, Mode::Detail(..)) {
             let seen = self.out.details.entry(id).or_default();
             note_seen(
                 seen,
@@ -474,7 +487,7 @@ impl<'k> Scanner<'k> {
         let told = match self.mode {
             Mode::All => true,
             Mode::Canonical(_) => matches!(kind, Kind::Altered(_)),
-            Mode::Detail(_) => false,
+            Mode::Detail(..) => false,
         };
         if !told {
             return;
