@@ -51,6 +51,22 @@ DUPLICATE = [
     ),
     spares("duplicate", "the same text at another position", Writer().chain_of("one", "one", "ended").log(), "ok"),
     spares("duplicate", "the same position in another chain", whole(), "ok", key="P"),
+    tells(
+        "duplicate",
+        "failed in one file",
+        "a checkpoint of JSON lines that were written anew",
+        REWRITTEN.behind("1.0.4", REWRITTEN.line("1.0.4")),
+        "failed\nfailed duplicate ×1 app.log:6 1.0.4\nnote reserialized ×2 app.log:2 -",
+        key="P",
+    ),
+    tells(
+        "duplicate",
+        "note across files",
+        "an earlier copy of JSON lines that were written anew, cut in the middle of an epoch",
+        {"app.log": REWRITTEN.between("1.0.0", "1.0.1").data, "b.log": REWRITTEN.data},
+        "ok\nnote duplicate ×2 b.log:1 1.0.0 to 1.0.1\nnote reserialized ×3 app.log:2 -",
+        key="P",
+    ),
 ]
 
 FORK = [
