@@ -227,9 +227,9 @@ def test_more_findings_of_a_kind_than_asked_for_are_counted(log):
     write(log, [*kept[:2], b"a", kept[2], b"b", kept[3], b"c", *kept[4:6], kept[6].replace(b"four", b"ruof"), kept[7]])
     report = run(log, *KEY, "--max-findings", "1")
     assert [(f["kind"], f["count"], f["line"]) for f in report["findings"]] == [
-        ("unsealed", 2, None),
         ("unsealed", 1, 3),
         ("altered", 1, 10),
+        ("unsealed", 2, None),
     ]
     assert log("verify", "audit.log", *KEY, "--max-findings", "0").status == 2
 
