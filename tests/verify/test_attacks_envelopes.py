@@ -1,4 +1,4 @@
-"""Attacks by whoever may write the files that carriers left: what a viewer shows must have been verified, or be told."""
+"""Attacks by whoever may write the files that carriers left: what a viewer shows was verified, or is told."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_a_torn_line_excuses_no_other_line_of_its_record() -> None:
     writer = Writer().open().write(3).open().write(3).close()
     cut = next(number for number, line in enumerate(writer.lines) if b" 2 " in line and b"/v1 open " in line)
     before, opening, behind = writer.lines[:cut], writer.lines[cut], writer.lines[cut + 1 :]
-    torn = [*map(lambda line: docker([line]), before), docker([b"line 3 tal", opening])]
+    torn = [*(docker([line]) for line in before), docker([b"line 3 tal", opening])]
     torn += [docker([line]) for line in behind]
     report = judge(writer, text(torn), envelope="docker")
     assert (report.verdict, kinds(report) >= {"torn line"}) == (Verdict.OK, True)

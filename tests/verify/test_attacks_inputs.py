@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import tallystick
+from tallystick import _core
 from tallystick.verify import Verdict
 from tests.sealed import position
-from tests.verify.test_constructed import Writer, judge, kinds, text
+from tests.verify.test_constructed import FAKE, Writer, judge, kinds, text
 
 
 @pytest.mark.parametrize("kept", [0, 2])
@@ -43,3 +45,23 @@ def test_what_stands_behind_a_stream_is_of_the_same_kind() -> None:
         assert (report.verdict, "unreadable" in kinds(report)) == (Verdict.FAILED, True)
         report = judge(writer, first(one + two) + second(two))
         assert (report.verdict, kinds(report)) == (Verdict.INCOMPLETE, {"unreadable"})
+
+
+def test_lines_that_a_narrowed_key_leaves_out_do_not_stand_among_the_others(tmp_path: Path) -> None:
+    writer = Writer()
+    for _ in range(4):
+        writer.open(epoch_lines=3).write(5).close()
+    key = tmp_path / "narrowed.key"
+    with writer.key(tmp_path).open("rb") as whole, key.open("wb") as narrowed:
+        _core.NarrowedKey.read(whole.fileno(), 2, 3).write(narrowed.fileno())
+    (tmp_path / "log").write_bytes(text(writer.lines))
+    options = {"keys": [key], "head": tmp_path / "none", "allow": ["narrowed", "open end"]}
+    (tmp_path / "none").write_bytes(writer.head)
+    report = tallystick.verify([tmp_path / "log"], **options)
+    assert (report.verdict, "narrowed" in kinds(report)) == (Verdict.OK, True)
+    for chain in (1, 4, 99):
+        evil = f"user=7 action=pay tally={writer.id}.{chain}.0.1.17.{FAKE}".encode()
+        at = next(n for n, line in enumerate(writer.lines) if position(line) == (2, 0, 2))
+        (tmp_path / "log").write_bytes(text([*writer.lines[:at], evil, *writer.lines[at:]]))
+        report = tallystick.verify([tmp_path / "log"], **options)
+        assert (report.verdict, "reordered" in kinds(report)) == (Verdict.FAILED, True)

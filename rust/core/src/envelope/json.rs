@@ -74,13 +74,15 @@ pub(super) enum Found<'a> {
     Text(Text<'a>),
     /// Another value, or the end.
     Other,
+    /// Nothing.
+    Nothing,
 }
 
 impl<'a> Found<'a> {
     pub fn text(self) -> Option<Text<'a>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Other => None,
+            Self::Other | Self::Nothing => None,
         }
     }
 }

@@ -115,12 +115,12 @@ pub(super) fn field<'a>(path: &[u8], line: &'a [u8], text: &mut Vec<u8>) -> Opti
     let mut skim = Skim::new(line);
     let found = member(path, &mut skim)?;
     skim.done()?;
-    found?.text()?.append_to(text)?;
+    found.text()?.append_to(text)?;
     Some(Record::Whole)
 }
 
 /// What stands at `path` in the object that is next, if anything does; `None` if a viewer could show another one.
-fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Option<Found<'a>>> {
+fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Found<'a>> {
     let dot = memchr(b'.', path);
     let (mut whole, mut inside) = (None, None);
     skim.enter()?;
@@ -130,14 +130,14 @@ fn member<'a>(path: &[u8], skim: &mut Skim<'a>) -> Option<Option<Found<'a>>> {
         } else if dot.is_some_and(|at| name.is(&path[..at])) {
             let below = &path[dot.map_or(0, |at| at + 1)..];
             let deeper = skim.peek()? == b'{';
-            let found = if deeper { member(below, skim)? } else { skim.value().map(|()| None)? };
+            let found = if deeper { member(below, skim)? } else { skim.value().map(|()| Found::Nothing)? };
             once(&mut inside, found)?;
         } else {
             skim.value()?;
         }
     }
-    match (whole, inside.flatten()) {
+    match (whole, inside.filter(|found| !matches!(found, Found::Nothing))) {
         (Some(_), Some(_)) => None,
-        (whole, inside) => Some(whole.or(inside)),
+        (whole, inside) => Some(whole.or(inside).unwrap_or(Found::Nothing)),
     }
 }

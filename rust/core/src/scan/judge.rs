@@ -185,12 +185,18 @@ impl Scanner<'_> {
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
-                self.out.log(number).counts.narrowed += 1;
+                self.narrowed(number, at);
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
             KeyAt::Spent => Err(Why::Effort),
         }
+    }
+
+    /// A line that the key does not cover. It stands where its chain stands, not among lines that are covered.
+    fn narrowed(&mut self, number: LogNumber, at: Position) {
+        self.out.log(number).counts.narrowed += 1;
+        self.in_order(number, at);
     }
 
     /// With P only, signature and paths say what is control; the tree says the rest.
@@ -292,7 +298,7 @@ impl Scanner<'_> {
                     redact.zeroize();
                 }
                 KeyAt::Narrowed => {
-                    self.out.log(id.0).counts.narrowed += 1;
+                    self.narrowed(number, seal.at);
                     return;
                 }
                 KeyAt::OutOfReach | KeyAt::Spent => holds = false,

@@ -469,7 +469,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Notes a position for the order in its file, told where it stands behind a higher one.
-    fn in_order(&mut self, number: LogNumber, at: Position) {
+    pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
         let edge = Edge { first: at, first_place: self.place, last: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
         let last = std::mem::replace(&mut edge.last, at);
