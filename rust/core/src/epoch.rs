@@ -91,6 +91,9 @@ pub struct Lines {
     layers: Vec<Layer>,
     /// Some position was seen more often than there are layers.
     crowded: bool,
+    /// What other scans saw. Which of two copies counts as the first must not depend on who merged what when, so
+    /// these are put together at the end, in the order of the input.
+    apart: Vec<Lines>,
 }
 
 impl Lines {
@@ -203,8 +206,35 @@ impl Lines {
 
     /// Takes in what another scan saw of the same epoch.
     pub fn merge(&mut self, mut other: Lines) {
+        if self.is_empty() {
+            *self = other;
+        } else if !other.is_empty() {
+            self.apart.append(&mut other.apart);
+            self.apart.push(other);
+        }
+    }
+
+    /// Puts together what was merged; nothing can be asked before.
+    pub fn gather(&mut self) {
         self.flush();
-        other.flush();
+        if self.apart.is_empty() {
+            return;
+        }
+        let mut parts = std::mem::take(&mut self.apart);
+        parts.push(std::mem::take(self));
+        parts.iter_mut().for_each(Lines::flush);
+        parts.sort_by_key(Lines::beginning);
+        for part in parts {
+            self.take_in(part);
+        }
+    }
+
+    /// Where the first of these lines was read.
+    fn beginning(&self) -> Option<Place> {
+        self.seen.values().map(|piece| piece.first.min(piece.last)).min()
+    }
+
+    fn take_in(&mut self, other: Lines) {
         self.crowded |= other.crowded;
         for piece in other.seen.into_values() {
             self.see(piece);
@@ -260,7 +290,7 @@ impl Lines {
     /// No line was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.current.is_none() && self.seen.is_empty()
+        self.current.is_none() && self.seen.is_empty() && self.apart.is_empty()
     }
 }
 
@@ -306,6 +336,7 @@ mod tests {
                 (from..to).for_each(|i| copy.add(i, leaf(i), place(file, u32::from(i))));
                 lines.merge(copy);
             }
+            lines.gather();
             assert_eq!(lines.count(), 60, "turn {turn}");
             let mut next = 0;
             for piece in lines.pieces() {
@@ -342,6 +373,8 @@ mod tests {
         tail.merge(part(10, 20, 0));
         let mut right = part(0, 10, 0);
         right.merge(tail);
+        left.gather();
+        right.gather();
         assert_eq!(left.layers, right.layers);
         assert_eq!(left.runs().next().map(|r| r.pieces.len()), Some(2));
     }

@@ -13,8 +13,12 @@ impl Summary {
     pub fn settle(&mut self, keys: &Keys) {
         for (number, keys) in (0..).zip(keys.logs()) {
             let Some(log) = self.logs.get_mut(&number) else { continue };
+            for chain in log.chains.values_mut() {
+                chain.roots.sort_unstable();
+                chain.epochs.values_mut().for_each(|epoch| epoch.lines.gather());
+            }
             let mut waiting = std::mem::take(&mut log.pending);
-            waiting.sort_by_key(|p| p.at);
+            waiting.sort_by_key(|p| (p.at, p.place));
             let mut cache = CertCache::default();
             // Chains come in order, so each generation is learned before the next one is asked for.
             for pending in waiting {
@@ -73,7 +77,7 @@ impl Summary {
                     if epoch.covered == Some(true) {
                         epoch.opens.truncate(1);
                         epoch.checkpoints.truncate(1);
-                        *mine.epoch(c, e) = epoch;
+                        *mine.epoch(c, e) = *epoch;
                         adopted.insert((number, c, e));
                     }
                 }
@@ -89,7 +93,7 @@ impl Summary {
     pub(crate) fn epochs(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
         self.logs.iter().flat_map(|(number, log)| {
             log.chains.iter().flat_map(move |(c, chain)| {
-                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), epoch))
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), &**epoch))
             })
         })
     }
@@ -150,7 +154,7 @@ impl Log {
 impl Epoch {
     /// Sorts what came in any order, then holds R against the lines.
     fn settle(&mut self, with_v: bool) {
-        self.lines.flush();
+        self.lines.gather();
         self.opens.sort_by_key(|r| r.place);
         self.checkpoints.sort_by_key(|r| r.place);
         let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));

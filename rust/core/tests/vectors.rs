@@ -134,7 +134,8 @@ fn the_known_logs_verify_and_every_head_of_theirs_holds() {
         let data = std::fs::read(path(&format!("{form}.log"))).unwrap();
         let mut keys = Keys::default();
         keys.add(LogKeys::new(setup.key.public.clone(), Some(setup.key))).unwrap();
-        let input = Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false, origins: None, envelope: None };
+        let input =
+            Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false, origins: None, envelope: None };
         let mut summary = scan(&keys, &input, &Mode::All);
         summary.settle(&keys);
         assert_eq!(summary.events, []);

@@ -127,6 +127,7 @@ def verify(
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, set(names.values()))
     heads, bad_heads = read_heads(logs, store, head)
+    _expect_chains(logs, heads, pinned, start)
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
     try:
@@ -187,6 +188,14 @@ def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) 
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
     if max_findings < 1:
         raise ReportError("at least one finding of each kind must be told")
+
+
+def _expect_chains(logs: _core.Keys, heads: dict[str, bytes], pinned: tuple[bytes, ...], start: int | None) -> None:
+    """Let the chains that the caller knows of be looked at, however high their numbers are."""
+    named = [_core.parse_head(text)[:2] for text in heads.values()] + [_core.parse_pin(text)[:2] for text in pinned]
+    for number, (_, log_id, *_) in enumerate(logs.logs()):
+        for chain in [at[0] for owner, at in named if owner == log_id] + [start or 0]:
+            logs.expect_chain(number, chain)
 
 
 def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:

@@ -67,14 +67,14 @@ class Input:
         ends_in_lf: Its last line is whole, once it was read.
     """
 
-    def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int = CHUNK) -> None:
+    def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int | None = None) -> None:
         """Open a file.
 
         Raises:
             OSError: It is not there or cannot be read.
         """
         self.path, self.number, self.trouble, self.ends_in_lf = path, 0, "", False
-        self._envelope, self._chunk = envelope, chunk
+        self._envelope, self._chunk = envelope, chunk or CHUNK
         self._fd = _open(path)
         try:
             status = os.fstat(self._fd)
@@ -213,7 +213,7 @@ def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | Non
 
 
 def open_inputs(
-    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int = CHUNK
+    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
 ) -> tuple[list[Input], list[Unread]]:
     """Open files, each once even if it is named twice, in the order of their names.
 
@@ -221,7 +221,7 @@ def open_inputs(
         paths: Files, directories (all files in them, at any depth), patterns with `*`, `?` and `[…]`, or `-` for
             standard input.
         envelope: What carriers wrapped the lines in.
-        chunk: Bytes of a chunk.
+        chunk: Bytes of a chunk, if not `CHUNK`.
 
     Returns:
         The inputs, and what could not be opened.

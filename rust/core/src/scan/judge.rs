@@ -2,14 +2,14 @@
 
 use zeroize::Zeroize;
 
-use super::entry_keys::KeyAt;
+use super::entry_keys::{Kept, KeyAt};
 use super::walk::Scanner;
 use super::{Mode, record, why};
 use crate::canon::without_tally;
 use crate::hash::{self, Digest, LinePair, Mac, Many, Text, first16, hmac, leaf};
 use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
 use crate::statement::{Body, Statement, control_text, control_text_open};
-use crate::summary::{EpochId, Kind, LogNumber, Pending, Roots, Why};
+use crate::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
 
 /// What an authentic line adds to its epoch.
 #[derive(Clone, Copy)]
@@ -258,13 +258,13 @@ impl Scanner<'_> {
         self.seen_line(number, at);
         self.bad(Kind::BadStatement(why), Some(id.0), Some(at));
         self.add(id, at.index, leaf);
-        self.epoch(id).claim(at.index);
+        self.claim(id, at.index);
     }
 
     fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = record(self.keys.log(number), statement, self.place);
+        let record = self.record(number, statement);
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
@@ -276,6 +276,21 @@ impl Scanner<'_> {
         }
     }
 
+    /// The record of a statement that holds. A forged proof must not cost more than another forged line.
+    fn record(&mut self, number: LogNumber, statement: &Statement<'_>) -> Record {
+        let (at, place) = (statement.position(), self.place);
+        let known = self.epoch((number, at.chain, at.epoch)).opens.last().copied();
+        if let Some(known) = known.filter(|open| open.at == at && open.hash == statement.hash()) {
+            return Record { place, ..known };
+        }
+        let record = record(self.keys.log(number), statement, place);
+        if let (Body::Open { prev }, Some(false)) = (record.body, record.proof) {
+            self.kept.spend(Kept::steps_to(prev.mark.at));
+            self.kept.waste();
+        }
+        record
+    }
+
     /// A line that was redacted: its leaf stands for it; with V, r says whether that was done by right.
     pub(super) fn redacted(&mut self, number: LogNumber, seal: &Seal) {
         let Proof::Redacted { leaf, r } = seal.proof else { return };
@@ -284,18 +299,26 @@ impl Scanner<'_> {
         let mut holds = true;
         if self.keys.log(number).secret.is_some() {
             match self.kept.find(self.keys.log(number), id) {
-                KeyAt::Epoch(slot) => {
+                KeyAt::Epoch(slot) if self.kept.affords(slot, seal.at.index) => {
                     let k = self.kept.key(slot, seal.at.index);
                     let mut redact = [0; 32];
                     hash::derive_into(k, "redact", &mut redact);
                     holds = first16(&hmac(&redact, &[&leaf])) == r;
                     redact.zeroize();
+                    if holds {
+                        self.kept.earn();
+                    } else {
+                        self.kept.waste();
+                    }
                 }
                 KeyAt::Narrowed => {
                     self.out.log(id.0).counts.narrowed += 1;
                     return;
                 }
-                KeyAt::OutOfReach | KeyAt::Spent => holds = false,
+                KeyAt::OutOfReach => return self.bad_redacted(Kind::Altered(Why::Reach), id, seal),
+                KeyAt::Epoch(_) | KeyAt::Spent => {
+                    return self.bad_redacted(Kind::Altered(Why::Effort), id, seal);
+                }
             }
         }
         self.out.log(id.0).counts.redacted += 1;
@@ -307,9 +330,13 @@ impl Scanner<'_> {
             self.bad(Kind::Redacted, log, Some(seal.at));
             self.add(id, seal.at.index, leaf);
         } else {
-            self.bad(Kind::RedactedFalse, log, Some(seal.at));
-            self.epoch(id).claim(seal.at.index);
+            self.bad_redacted(Kind::RedactedFalse, id, seal);
         }
+    }
+
+    fn bad_redacted(&mut self, kind: Kind, id: EpochId, seal: &Seal) {
+        self.bad(kind, Some(id.0), Some(seal.at));
+        self.claim(id, seal.at.index);
     }
 
     /// JSON that a carrier wrote anew: tried once more with the RFC 8785 form of the rest (SPEC section 4).

@@ -14,8 +14,8 @@ use crate::lanes::wide::{LANES, Wide};
 use crate::line::{self, Position, Read};
 use crate::statement::CertCache;
 use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why, earlier,
-    note_seen,
+    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why,
+    earlier, note_seen,
 };
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
@@ -23,6 +23,9 @@ const BATCH: usize = 2 * LANES;
 
 /// With fewer ordinary entries in a batch, lanes without one would cost more than the others gain.
 const FEWEST: usize = 9;
+
+/// Epochs of a chunk that bad lines may claim before a good line of them comes.
+const MOST_CLAIMED: usize = 4096;
 
 /// A line that was read.
 struct Line<'a> {
@@ -81,16 +84,18 @@ pub(super) struct Scanner<'k> {
     waiting: usize,
     epoch_at: Option<EpochId>,
     epoch: Epoch,
+    /// Epochs that a bad line claimed first.
+    claimed: usize,
 }
 
 impl<'k> Scanner<'k> {
-    pub(super) fn new(keys: &'k Keys, mode: &'k Mode) -> Self {
+    pub(super) fn new(keys: &'k Keys, mode: &'k Mode, bytes: usize) -> Self {
         Self {
             keys,
             mode,
             out: Summary::default(),
             place: Place { file: 0, chunk: 0, line: 0, offset: 0 },
-            kept: Kept::default(),
+            kept: Kept::new(bytes),
             certs: CertCache::default(),
             line: &[],
             wrapped: false,
@@ -103,6 +108,7 @@ impl<'k> Scanner<'k> {
             waiting: 0,
             epoch_at: None,
             epoch: Epoch::default(),
+            claimed: 0,
         }
     }
 
@@ -353,9 +359,10 @@ impl<'k> Scanner<'k> {
             } else {
                 self.bad(Kind::Altered(why), Some(number), Some(seal.at));
             }
-            let epoch = self.epoch(id);
-            epoch.claim(seal.at.index);
-            epoch.json |= json;
+            self.claim(id, seal.at.index);
+            if json && self.keys.log(number).secret.is_none() {
+                self.epoch(id).json = true;
+            }
         }
     }
 
@@ -421,6 +428,17 @@ impl<'k> Scanner<'k> {
             self.epoch_at = Some(id);
         }
         &mut self.epoch
+    }
+
+    /// Notes the position that a bad line claims. Of a flood of them, those of other epochs are forgotten.
+    pub(super) fn claim(&mut self, id: EpochId, index: u16) {
+        let met = |log: &Log| log.chains.get(&id.1).is_some_and(|chain| chain.epochs.contains_key(&id.2));
+        if self.epoch_at == Some(id) || self.out.logs.get(&id.0).is_some_and(met) {
+            self.epoch(id).claim(index);
+        } else if self.claimed < MOST_CLAIMED {
+            self.claimed += 1;
+            self.epoch(id).claim(index);
+        }
     }
 
     fn store_epoch(&mut self) {
