@@ -11,7 +11,7 @@ use crate::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record,
 use crate::tree;
 
 /// A position that was seen more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Double {
     /// Whose.
     pub log: LogNumber,
@@ -35,24 +35,26 @@ impl Summary {
     /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
     #[must_use]
     pub fn doubtful(&self) -> Vec<(EpochId, u64)> {
-        // Lines that touch the checkpoint's place spoil the tree, too.
-        let beyond = |e: &Epoch| {
-            let n = e.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
-            n.is_some_and(|n| e.lines.pieces().any(|piece| piece.start <= n && piece.end > n))
-        };
-        // One copy that is like the first needs no closer look.
-        let again = |e: &Epoch| e.lines.many() || e.lines.again().any(|run| same_run(e, run).is_none());
-        let doubtful = |e: &Epoch| again(e) || beyond(e);
-        self.epochs().filter(|(_, e)| doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
+        self.epochs().filter(|(_, e)| is_doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
+    }
+
+    /// Judges the epochs of which the details are here, and forgets those: they take as much memory as lines.
+    ///
+    /// With P only, the lines that R covers are picked out here, and the others become events.
+    pub fn resolve(&mut self, keys: &Keys) {
+        for (id, seen) in std::mem::take(&mut self.details) {
+            let with_v = keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
+            let losers = self.pick(id, &seen, with_v);
+            self.resolved.extend(double_lines(id, &seen, &losers, with_v));
+        }
     }
 
     /// Positions that were seen more than once; a doubtful epoch's from its details.
-    ///
-    /// With P only, the lines that R covers are picked out here, and the others become events.
     pub fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
-        let mut doubles = Vec::new();
+        self.resolve(keys);
+        let mut doubles = std::mem::take(&mut self.resolved);
         for (id, epoch) in self.epochs() {
-            if !self.details.contains_key(&id) {
+            if !is_doubtful(epoch) {
                 for run in epoch.lines.again() {
                     if let Some(base) = same_run(epoch, run) {
                         doubles.extend(double_run(id, base, run));
@@ -62,11 +64,6 @@ impl Summary {
             for records in [&epoch.opens, &epoch.checkpoints] {
                 doubles.extend(double_records(id, records));
             }
-        }
-        for (id, seen) in std::mem::take(&mut self.details) {
-            let with_v = keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
-            let losers = self.pick(id, &seen, with_v);
-            doubles.extend(double_lines(id, &seen, &losers, with_v));
         }
         doubles
     }
@@ -130,6 +127,14 @@ impl Summary {
         }
         losers
     }
+}
+
+/// Was some position of an epoch seen twice, other than in a copy that is like the first?
+fn is_doubtful(epoch: &Epoch) -> bool {
+    // Lines that touch the checkpoint's place spoil the tree, too.
+    let n = epoch.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+    let beyond = n.is_some_and(|n| epoch.lines.pieces().any(|piece| piece.start <= n && piece.end > n));
+    beyond || epoch.lines.many() || epoch.lines.again().any(|run| same_run(epoch, run).is_none())
 }
 
 /// The run of the first layer that is the same as one that was seen again.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::doubles::Double;
 use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
@@ -434,6 +435,8 @@ pub struct Summary {
     pub excepted: BTreeMap<u32, u64>,
     /// Epochs looked at line by line.
     pub details: BTreeMap<EpochId, BTreeMap<Occurrence, Seen>>,
+    /// Positions that were seen more than once, of epochs that were judged by their details.
+    pub resolved: Vec<Double>,
 }
 
 impl Summary {
@@ -459,6 +462,7 @@ impl Summary {
         if self.events.len() > 4 * MOST_TOLD {
             self.leave_untold();
         }
+        self.resolved.extend(other.resolved);
         for (id, seen) in other.details {
             let mine = self.details.entry(id).or_default();
             for (occurrence, new) in seen {

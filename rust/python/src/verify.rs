@@ -359,6 +359,12 @@ impl Summary {
         self.0.doubtful()
     }
 
+    /// Judges the epochs that were looked at line by line, and forgets their lines.
+    fn resolve(&mut self, py: Python<'_>, keys: &Keys) {
+        let keys = keys.inner.clone();
+        py.detach(|| self.0.resolve(&keys));
+    }
+
     /// Positions that were seen more than once.
     fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
         let double = |d: doubles::Double| Double {

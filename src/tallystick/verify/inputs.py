@@ -4,6 +4,7 @@ A chunk is read, not mapped: a file that is cut while it is read must not end th
 once, such as a pipe, is copied to a file without a name first, because a second look may be needed.
 """
 
+import contextlib
 import errno
 import glob
 import os
@@ -117,21 +118,24 @@ class Input:
         return _Plain(self._fd, self.size).read(offset, size)
 
     def excerpts(self, offsets: Iterable[int], size: int) -> dict[int, bytes]:
-        """Read the beginnings of the lines at some offsets."""
+        """Read the beginnings of the lines at some offsets, as far as they can be read once more."""
         found: dict[int, bytes] = {}
-        wanted = sorted(set(offsets))
+        with contextlib.suppress(*streams.BROKEN):
+            self._excerpts(sorted(set(offsets)), size, found)
+        return found
+
+    def _excerpts(self, wanted: list[int], size: int, found: dict[int, bytes]) -> None:
         if not self._compression:
             source = _Plain(self._fd, self.size)
             for offset in wanted:
                 found[offset] = source.read(offset, size).split(b"\n", 1)[0]
-            return found
+            return
         for chunk in self.chunks():
             while wanted and wanted[0] < chunk.offset + chunk.end:
                 at = wanted.pop(0)
                 found[at] = chunk.data[max(0, at - chunk.offset) :][:size].split(b"\n", 1)[0]
             if not wanted:
                 break
-        return found
 
     def _trouble(self, error: Exception, offset: int) -> str:
         if isinstance(error, OSError) and error.strerror:

@@ -80,7 +80,7 @@ _ALTERED = {
     "misfit": "something stands behind the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time that such lines may take",
-    "reach": "not looked at: its chain lies far beyond those that start, head and pins name; name it with --from if it is right",
+    "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if right, name it as the start",
 }
 _BAD_STATEMENT = {
     "stranger": "a control line by its tag, but its statement is none, or of another log, chain or position",
@@ -148,7 +148,7 @@ def line_findings(
         )
         yield source.at(found, event.place)
     yield from _between_chunks(source, judges, intervals, demand)
-    yield from _untold(source, judges, known)
+    yield from _untold(source, judges, known, demand)
     yield from _carried(source, judges)
 
 
@@ -169,10 +169,12 @@ def _between_chunks(
                 yield source.at(found, place)
 
 
-def _untold(source: Source, judges: Sequence[LogJudge], known: bool) -> Iterator[Finding]:
+def _untold(source: Source, judges: Sequence[LogJudge], known: bool, demand: Demand) -> Iterator[Finding]:
     for event, log, count in source.summary.untold():
         if event != "foreign" or known:
             kind, weight, _ = _SAID[event]
+            if kind == "reordered" and kind in demand.allow:
+                weight = Weight.NOTE
             name = judges[log].name if log is not None else None
             yield Finding(kind, weight, "more such lines, not told one by one", log=name, count=count)
 
