@@ -24,7 +24,7 @@ from tests import doctoring
 
 CARRIERS = Path(__file__).resolve().parent.parent / "carriers"
 CHUNKS = [64, 300, 4096, verify_inputs.CHUNK]
-FEW = settings(max_examples=600, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def xz(data: bytes) -> bytes:

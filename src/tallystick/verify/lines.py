@@ -79,7 +79,7 @@ _ALTERED = {
     "prefix": "something stands before what was sealed; if a carrier put it there, name it with --envelope",
     "misfit": "something stands behind the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
-    "effort": "not looked at: forged lines before it took all the time that such lines may take",
+    "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
     "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if right, name it as the start",
 }
 _BAD_STATEMENT = {

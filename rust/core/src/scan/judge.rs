@@ -73,6 +73,9 @@ impl Scanner<'_> {
         let number = self.keys.find(seal.log)?;
         let (id, text) = ((number, seal.at.chain, seal.at.epoch), text(line, sealed.m));
         let with_v = self.keys.log(number).secret.is_some();
+        if !with_v && !self.affords(id) {
+            return None;
+        }
         let rewritten = !with_v && matches!((text, self.mode), (Text::Open(_), Mode::Canonical(_)));
         let start = sealed.m.start();
         let plain =
@@ -152,7 +155,7 @@ impl Scanner<'_> {
             if json && matches!(self.mode, Mode::Canonical(_)) {
                 return Err(Why::Misfit); // tried in its RFC 8785 form first, by the caller
             }
-            self.with_p(number, seal.at, &tag, text);
+            self.with_p(number, seal.at, &tag, text)?;
             if json {
                 self.epoch((number, seal.at.chain, seal.at.epoch)).json = true;
             }
@@ -194,7 +197,7 @@ impl Scanner<'_> {
     }
 
     /// With P only, signature and paths say what is control; the tree says the rest.
-    fn with_p(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) {
+    fn with_p(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) -> Result<(), Why> {
         let log = self.keys.log(number);
         if let Some(spoken) = control(text)
             && let Some(statement) = Statement::parse(spoken)
@@ -205,7 +208,7 @@ impl Scanner<'_> {
                 Some(root) if statement.check(&root, &mut self.certs).is_ok() => {
                     log.learn(&statement);
                     self.control(number, &statement, leaves[0]);
-                    return;
+                    return Ok(());
                 }
                 Some(_) => {}
                 None => {
@@ -216,11 +219,15 @@ impl Scanner<'_> {
                         place: self.place,
                         leaves,
                     });
-                    return;
+                    return Ok(());
                 }
             }
         }
+        if !self.affords((number, at.chain, at.epoch)) {
+            return Err(Why::Effort);
+        }
         self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry);
+        Ok(())
     }
 
     /// Takes in a line that is authentic (with V) or taken at its word (with P only).
@@ -320,6 +327,8 @@ impl Scanner<'_> {
                     return self.bad_redacted(Kind::Altered(Why::Effort), id, seal);
                 }
             }
+        } else if !self.affords(id) {
+            return self.bad_redacted(Kind::Altered(Why::Effort), id, seal);
         }
         self.out.log(id.0).counts.redacted += 1;
         if holds {
@@ -369,7 +378,9 @@ impl Scanner<'_> {
                 return false;
             }
         } else if canonical || self.speaks(number, seal.at, &m) {
-            self.with_p(number, seal.at, &tag, text);
+            if self.with_p(number, seal.at, &tag, text).is_err() {
+                return false;
+            }
         } else {
             return false;
         }
@@ -399,7 +410,6 @@ impl Scanner<'_> {
             return false;
         };
         let Proof::Tag { tag, .. } = sealed.seal.proof else { return false };
-        self.with_p(number, sealed.seal.at, &tag, Text::Open(&line[..to]));
-        true
+        self.with_p(number, sealed.seal.at, &tag, Text::Open(&line[..to])).is_ok()
     }
 }

@@ -27,6 +27,12 @@ const FEWEST: usize = 9;
 /// Epochs of a chunk that bad lines may claim before a good line of them comes.
 const MOST_CLAIMED: usize = 4096;
 
+/// Epochs whose lines are taken at their word, with P only; and one more for so many bytes.
+///
+/// No writer makes more in its chunk: each epoch ends with a checkpoint, which is longer.
+const MOST_MET: usize = 256;
+const BYTES_FOR_ONE: usize = 512;
+
 /// A line that was read.
 struct Line<'a> {
     bytes: &'a [u8],
@@ -86,6 +92,9 @@ pub(super) struct Scanner<'k> {
     epoch: Epoch,
     /// Epochs that a bad line claimed first.
     claimed: usize,
+    /// Epochs that were met, and how many may be.
+    met: usize,
+    most_met: usize,
 }
 
 impl<'k> Scanner<'k> {
@@ -109,6 +118,8 @@ impl<'k> Scanner<'k> {
             epoch_at: None,
             epoch: Epoch::default(),
             claimed: 0,
+            met: 0,
+            most_met: MOST_MET + bytes / BYTES_FOR_ONE,
         }
     }
 
@@ -349,7 +360,8 @@ impl<'k> Scanner<'k> {
             && !self.unescaped(line, number)
         {
             let json = line::trim(line).ends_with(b"}");
-            if json && self.keys.log(number).secret.is_none() && matches!(self.mode, Mode::All) {
+            let anew = json && self.keys.log(number).secret.is_none() && self.affords(id);
+            if anew && matches!(self.mode, Mode::All) {
                 // There may be many, all of them good: a second look at their epoch will tell.
                 let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
                 event.quote(line);
@@ -360,7 +372,7 @@ impl<'k> Scanner<'k> {
                 self.bad(Kind::Altered(why), Some(number), Some(seal.at));
             }
             self.claim(id, seal.at.index);
-            if json && self.keys.log(number).secret.is_none() {
+            if anew {
                 self.epoch(id).json = true;
             }
         }
@@ -424,6 +436,7 @@ impl<'k> Scanner<'k> {
     pub(super) fn epoch(&mut self, id: EpochId) -> &mut Epoch {
         if self.epoch_at != Some(id) {
             self.store_epoch();
+            self.met += usize::from(!self.has_met(id));
             self.epoch = std::mem::take(self.out.log(id.0).epoch(id.1, id.2));
             self.epoch_at = Some(id);
         }
@@ -432,13 +445,23 @@ impl<'k> Scanner<'k> {
 
     /// Notes the position that a bad line claims. Of a flood of them, those of other epochs are forgotten.
     pub(super) fn claim(&mut self, id: EpochId, index: u16) {
-        let met = |log: &Log| log.chains.get(&id.1).is_some_and(|chain| chain.epochs.contains_key(&id.2));
-        if self.epoch_at == Some(id) || self.out.logs.get(&id.0).is_some_and(met) {
+        if self.has_met(id) {
             self.epoch(id).claim(index);
         } else if self.claimed < MOST_CLAIMED {
             self.claimed += 1;
             self.epoch(id).claim(index);
         }
+    }
+
+    fn has_met(&self, id: EpochId) -> bool {
+        let met = |log: &Log| log.chains.get(&id.1).is_some_and(|chain| chain.epochs.contains_key(&id.2));
+        self.epoch_at == Some(id) || self.out.logs.get(&id.0).is_some_and(met)
+    }
+
+    /// May a line be taken at its word, with P only?
+    #[inline]
+    pub(super) fn affords(&self, id: EpochId) -> bool {
+        self.met < self.most_met || !matches!(self.mode, Mode::All) || self.has_met(id)
     }
 
     fn store_epoch(&mut self) {
