@@ -13,8 +13,10 @@ import argparse
 import base64
 import hashlib
 import hmac
+import itertools
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from pathlib import Path
 import tallystick
 
 MOST_MEMORY = 150_000_000  # bytes, whatever the size of the log
+MOST_SHUFFLED = 300_000_000  # bytes, if its lines came in disorder
 COMMAND = Path(sys.executable).with_name("tallystick")
 
 
@@ -236,7 +239,23 @@ def large(place: Path, lines: int) -> list[str]:
         raise SystemExit(f"memory: {max(seal[0], verify[0]) / 1e6:.0f} MB for a large log, it must stay flat")
     size = measure.sealed.stat().st_size / 1e9
     peaks = f"peak memory {seal[0] / 1e6:.0f} MB to seal, {verify[0] / 1e6:.0f} MB to verify with a thread a processor"
-    return ["## Memory with a large log", "", f"{lines:,} lines, {size:.1f} GB sealed: {peaks}.", ""]
+    shuffled: list[int] = []
+    shuffle(measure.sealed, place / "shuffled.log")
+    known = ("--key", measure.key, "--store", measure.store, "--allow", "reordered")
+    run("verify", place / "shuffled.log", *known, memory=shuffled)
+    if shuffled[0] > MOST_SHUFFLED:
+        raise SystemExit(f"memory: {shuffled[0] / 1e6:.0f} MB for a shuffled log, it must stay flat")
+    also = f"With its lines shuffled in windows of 10,000: {shuffled[0] / 1e6:.0f} MB to verify."
+    return ["## Memory with a large log", "", f"{lines:,} lines, {size:.1f} GB sealed: {peaks}.", also, ""]
+
+
+def shuffle(source: Path, target: Path) -> None:
+    """Write the lines of a file in disorder, as what comes over several connections arrives."""
+    rng = random.Random(1)
+    with open(source, "rb") as lines, open(target, "wb") as out:
+        while window := list(itertools.islice(lines, 10_000)):
+            rng.shuffle(window)
+            out.writelines(window)
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ fn words(text: &[u8]) -> Vec<&[u8]> {
 
 /// The RFC 8785 form of an object is its own RFC 8785 form.
 pub fn canon(data: &[u8]) {
-    let Some((form, tally)) = without_tally(data) else { return };
+    let Some((form, _)) = without_tally(data) else { return };
     assert!(serde_json::from_slice::<serde_json::Value>(data).is_ok(), "what is no JSON was read");
     assert!(serde_json::from_slice::<serde_json::Value>(&form).is_ok(), "the form is no JSON");
     let comma = if form.len() > 2 { "," } else { "" };
@@ -225,13 +225,17 @@ fn part(keys: &Keys, data: &[u8], chunk: u32, offset: u64) -> Summary {
 }
 
 type Bad = (Kind, u64, u64, Option<Position>, Option<Position>);
+type Doubles = Vec<(Position, Position, bool, bool)>;
+type Found = (Vec<Bad>, Doubles, Chains, u64);
 type Chains = Vec<(u32, Position, Position, u64, u64, usize, usize)>;
 
 /// What a summary says that does not name a chunk. Disorder across a cut is told by the caller of the core.
-fn found(keys: &Keys, parts: Vec<Summary>) -> (Vec<Bad>, Vec<(Position, Position, bool, bool)>, Chains, u64) {
+fn found(keys: &Keys, parts: Vec<Summary>) -> Found {
     let with_v = keys.logs()[0].secret.is_some();
     let mut summary = Summary::default();
-    parts.into_iter().for_each(|part| summary.merge(part));
+    for part in parts {
+        summary.merge(part);
+    }
     summary.settle(keys);
     let doubles = summary.doubles(keys);
     let doubles = doubles.into_iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();

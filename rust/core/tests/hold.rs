@@ -50,7 +50,9 @@ fn sealed_lines() -> Vec<Vec<u8>> {
 fn mutate(seed: u64, rounds: usize, samples: &[Vec<u8>], body: fn(&[u8])) {
     assert!(samples.len() > 2, "there is nothing to mutate");
     let mut random = Random(seed);
-    samples.iter().for_each(|sample| body(sample));
+    for sample in samples {
+        body(sample);
+    }
     let likely = b"\n\r\t \"\\{}[],:.~-_=019aA\0\xff";
     for _ in 0..rounds {
         let mut data = samples[random.below(samples.len())].clone();
@@ -91,7 +93,7 @@ fn statements() {
     let said = |line: &[u8]| {
         let text = String::from_utf8_lossy(line).replace("{\"tallystick\":\"", "");
         let end = text.find(" tally=").or(text.find("\",\"tally")).unwrap_or(text.len());
-        text.starts_with("tallystick/v1").then(|| text[..end].as_bytes().to_vec())
+        text.starts_with("tallystick/v1").then(|| text.as_bytes()[..end].to_vec())
     };
     let samples: Vec<_> = samples.iter().filter_map(|line| said(line)).collect();
     mutate(2, 60_000, &samples, bodies::statement);

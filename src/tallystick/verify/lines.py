@@ -80,7 +80,7 @@ _ALTERED = {
     "misfit": "something stands behind the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
-    "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if right, name it as the start",
+    "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if it is right, name it",
 }
 _BAD_STATEMENT = {
     "stranger": "a control line by its tag, but its statement is none, or of another log, chain or position",
