@@ -94,6 +94,8 @@ pub struct Lines {
     /// What other scans saw. Which of two copies counts as the first must not depend on who merged what when, so
     /// these are put together at the end, in the order of the input.
     apart: Vec<Lines>,
+    /// Which chunks they stood in: file, first chunk, last chunk.
+    chunks: (u32, u32, u32),
 }
 
 impl Lines {
@@ -108,6 +110,9 @@ impl Lines {
             piece.end += 1;
             piece.last = place;
             return;
+        }
+        if self.is_empty() {
+            self.chunks = (place.file, place.chunk, place.chunk);
         }
         self.flush();
         let start = u32::from(index);
@@ -208,10 +213,40 @@ impl Lines {
     pub fn merge(&mut self, mut other: Lines) {
         if self.is_empty() {
             *self = other;
-        } else if !other.is_empty() {
-            self.apart.append(&mut other.apart);
-            self.apart.push(other);
+            return;
         }
+        let mut parts = std::mem::take(&mut self.apart);
+        parts.append(&mut other.apart);
+        parts.extend([std::mem::take(self), other]);
+        parts.retain(|part| !part.is_empty());
+        parts.iter_mut().for_each(Lines::flush);
+        parts.sort_by_key(|part| part.chunks);
+        let mut joined: Vec<Lines> = Vec::with_capacity(2);
+        for part in parts {
+            match joined.last_mut() {
+                // Nobody can tell later which came first, and it does not matter.
+                Some(last) if last.is_right_before(&part) && last.is_apart_from(&part) => last.take_in(part),
+                _ => joined.push(part),
+            }
+        }
+        let mut joined = joined.into_iter();
+        if let Some(first) = joined.next() {
+            *self = Self { apart: joined.collect(), ..first };
+        }
+    }
+
+    fn is_right_before(&self, next: &Lines) -> bool {
+        let ((file, _, last), (other, first, _)) = (self.chunks, next.chunks);
+        file == other && last + 1 == first
+    }
+
+    /// Do they have no position in common?
+    fn is_apart_from(&self, other: &Lines) -> bool {
+        let (few, many) = if self.seen.len() < other.seen.len() { (self, other) } else { (other, self) };
+        let meets = |piece: &Piece| {
+            many.seen.range(..piece.end).next_back().is_some_and(|(_, before)| before.end > piece.start)
+        };
+        !few.seen.values().any(meets)
     }
 
     /// Puts together what was merged; nothing can be asked before.
@@ -223,18 +258,18 @@ impl Lines {
         let mut parts = std::mem::take(&mut self.apart);
         parts.push(std::mem::take(self));
         parts.iter_mut().for_each(Lines::flush);
-        parts.sort_by_key(Lines::beginning);
+        parts.sort_by_key(|part| part.chunks);
         for part in parts {
             self.take_in(part);
         }
     }
 
-    /// Where the first of these lines was read.
-    fn beginning(&self) -> Option<Place> {
-        self.seen.values().map(|piece| piece.first.min(piece.last)).min()
-    }
-
     fn take_in(&mut self, other: Lines) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        self.chunks.2 = other.chunks.2;
         self.crowded |= other.crowded;
         for piece in other.seen.into_values() {
             self.see(piece);
