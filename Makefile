@@ -14,7 +14,7 @@ SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml 
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs wheel clean have-python have-cargo
+.PHONY: help demo test lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -42,10 +42,22 @@ bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_EACH = $(shell expr $(FUZZ_SECONDS) / $(words $(FUZZ_TARGETS) python) + 1)
+
+fuzz: $(VENV)/.wheel $(VENV)/.group-test | have-fuzzer ## look for bytes that break something, FUZZ_SECONDS long
+	$(BIN)/python fuzz/seed.py
+	cd fuzz && cargo +nightly fuzz build
+	cd fuzz && set -e; for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_EACH) -max_len=8000 -timeout=20 -verbosity=0; \
+	done
+	FUZZ_SECONDS=$(FUZZ_EACH) $(BIN)/pytest tests/verify/test_any_bytes.py
+
 wheel: $(VENV)/.wheel ## build the wheel into dist/
 
 clean: ## remove everything that was built
-	rm -rf $(VENV) dist site target .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist site target fuzz/target fuzz/corpus fuzz/artifacts .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench spec -name __pycache__ -prune -exec rm -rf {} +
 
 have-python:
@@ -55,6 +67,11 @@ have-python:
 have-cargo:
 	@cargo --version >/dev/null 2>&1 && rustc --version >/dev/null 2>&1 || \
 		{ echo "cargo and rustc are needed; get them from https://rustup.rs" >&2; exit 1; }
+
+# libFuzzer needs a nightly compiler; nothing else here does.
+have-fuzzer: | have-cargo
+	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
 $(VENV)/.made: | have-python
 	$(PYTHON) -m venv --clear $(VENV)

@@ -176,7 +176,7 @@ def read_keys(key_text, public_text):
         if not (whole or scope == 1 and 1 <= first <= last) or 32 * count > len(data):
             raise Usage("the key text holds no valid scope")
         keys, name = [data[41 + 32 * i:73 + 32 * i] for i in range(count)], data[41 + 32 * count:].decode("latin-1")
-        key = Key(data[1:33], name, first, last if scope else 2**24, keys, scope == 1)  # no log has 2^24 chains
+        key = Key(data[1:33], name, first, last if scope else 2**24, keys, scope == 1)  # section 9
     if public and key and (public.P, public.name) != (key.P, key.name) or not (public or key):
         raise Usage("key and public file are of different logs, or there is none")
     key = key or public
@@ -355,7 +355,7 @@ def take_lines(log):
     """Rows `altered`, `redacted`, `duplicate`, `fork`: what each line says alone, and beside those of its position."""
     lines = [line for lines in log.files.values() for line in lines if line.kind == "sealed"]
     for line in sorted(lines, key=lambda line: line.pos):
-        if log.key.first <= line.pos[0] <= log.key.last:
+        if log.key.first <= line.pos[0] <= log.reach:
             take_line(log, line)
         else:
             line.kind, line.detail = "unjudged" if log.key.narrowed else "altered", "its chain number is out of reach"
@@ -614,6 +614,9 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     log, pins = Log(key, roots, torn), [parts_of(PIN, " ".join(text.split())) for text in pins]
     if not all(pin and pin.log_id == key.log_id for pin in pins) or start is not None and not 0 < start < 2**32:
         raise Usage("this is no pin of this log, or no chain number")
+    head = parts_of(HEAD, " ".join((head_text or "").split()))
+    named = [pin.chain for pin in pins] + ([head.named[0]] if head and head.log_id == key.log_id else [])
+    log.reach = key.last if key.narrowed or not log.V else min(key.last, max([0, start or 0, *named]) + 2**17)
     for path, content in files.items():
         lines = [read_line(path, i, raw, key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
         log.files[path] = [line for line in lines if line]

@@ -468,8 +468,9 @@ def line_defects(add, lines):
             add(name, "section 2", "b64 has no padding", altered, lost, [sub, 2, old, new])
         else:
             add(name, "section 2", "not a seal: no second spelling of anything", unsealed, gap, [sub, 2, old, new])
-    add("chain out of reach", "section 3", "no log has 2^24 chains: with V such a line is altered", altered,
-        "failed missing, open end, uncovered", ["insert", 27, "x tally=oedhcsck.16777217.0.1.1." + "A" * 22])
+    for name, chain in ("chain out of reach", 16777217), ("chain far beyond those that are known", 131074):
+        add(name, "section 9", "with V, a line 2^17 chains beyond those that are named is altered", altered,
+            "failed missing, open end, uncovered", ["insert", 27, f"x tally=oedhcsck.{chain}.0.1.1." + "A" * 22])
     redacted = redacted_line(V, lines[1]).decode()
     add("redacted, not listed", "section 4", "a redacted line counts only where the caller lists it",
         "incomplete redacted", "incomplete redacted", ["delete", 2, 2], ["insert", 2, redacted])

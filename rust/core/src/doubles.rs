@@ -11,7 +11,7 @@ use crate::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record,
 use crate::tree;
 
 /// A position that was seen more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Double {
     /// Whose.
     pub log: LogNumber,
@@ -35,22 +35,27 @@ impl Summary {
     /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
     #[must_use]
     pub fn doubtful(&self) -> Vec<(EpochId, u64)> {
-        // Lines that touch the checkpoint's place spoil the tree, too.
-        let beyond = |e: &Epoch| {
-            let n = e.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
-            n.is_some_and(|n| e.lines.pieces().any(|piece| piece.start <= n && piece.end > n))
-        };
-        let doubtful = |e: &Epoch| e.has_odd_copies() || beyond(e);
-        self.epochs().filter(|(_, e)| doubtful(e)).map(|(id, e)| (id, e.lines.count())).collect()
+        self.epochs().filter(|(_, e)| e.is_doubtful()).map(|(id, e)| (id, e.lines.count())).collect()
+    }
+
+    /// Judges the epochs of which the details are here, and forgets those: they take as much memory as lines.
+    ///
+    /// With P only, the lines that R covers are picked out here, and the others become events.
+    pub fn resolve(&mut self, keys: &Keys) {
+        for (id, seen) in std::mem::take(&mut self.details) {
+            let with_v = keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
+            let losers = self.pick(id, &seen, with_v);
+            self.resolved.extend(double_lines(id, &seen, &losers, with_v));
+            self.looked_at.insert(id);
+        }
     }
 
     /// Positions that were seen more than once; a doubtful epoch's from its details.
-    ///
-    /// With P only, the lines that R covers are picked out here, and the others become events.
     pub fn doubles(&mut self, keys: &Keys) -> Vec<Double> {
-        let mut doubles = Vec::new();
+        self.resolve(keys);
+        let mut doubles = std::mem::take(&mut self.resolved);
         for (id, epoch) in self.epochs() {
-            if !self.details.contains_key(&id) {
+            if !self.looked_at.contains(&id) {
                 for run in epoch.lines.again() {
                     // Another run was looked at line by line, unless it is gone: never passed over in silence.
                     let base = same_run(epoch, run);
@@ -61,11 +66,6 @@ impl Summary {
             for records in [&epoch.opens, &epoch.checkpoints] {
                 doubles.extend(double_records(id, records));
             }
-        }
-        for (id, seen) in std::mem::take(&mut self.details) {
-            let with_v = keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
-            let losers = self.pick(id, &seen, with_v);
-            doubles.extend(double_lines(id, &seen, &losers, with_v));
         }
         doubles
     }
@@ -135,6 +135,13 @@ impl Epoch {
     /// Was some position seen again, other than in one copy that is like the first, which needs no closer look?
     fn has_odd_copies(&self) -> bool {
         self.lines.many() || self.lines.again().any(|run| same_run(self, run).is_none())
+    }
+
+    fn is_doubtful(&self) -> bool {
+        // Lines that touch the checkpoint's place spoil the tree, too.
+        let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+        let beyond = n.is_some_and(|n| self.lines.pieces().any(|piece| piece.start <= n && piece.end > n));
+        beyond || self.has_odd_copies()
     }
 
     /// Is each line there that the checkpoint covers, but not only once?

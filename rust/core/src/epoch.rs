@@ -91,6 +91,11 @@ pub struct Lines {
     layers: Vec<Layer>,
     /// Some position was seen more often than there are layers.
     crowded: bool,
+    /// What other scans saw. Which of two copies counts as the first must not depend on who merged what when, so
+    /// these are put together at the end, in the order of the input.
+    apart: Vec<Lines>,
+    /// Which chunks they stood in: file, first chunk, last chunk.
+    chunks: (u32, u32, u32),
 }
 
 impl Lines {
@@ -105,6 +110,9 @@ impl Lines {
             piece.end += 1;
             piece.last = place;
             return;
+        }
+        if self.is_empty() {
+            self.chunks = (place.file, place.chunk, place.chunk);
         }
         self.flush();
         let start = u32::from(index);
@@ -203,8 +211,65 @@ impl Lines {
 
     /// Takes in what another scan saw of the same epoch.
     pub fn merge(&mut self, mut other: Lines) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let mut parts = std::mem::take(&mut self.apart);
+        parts.append(&mut other.apart);
+        parts.extend([std::mem::take(self), other]);
+        parts.retain(|part| !part.is_empty());
+        parts.iter_mut().for_each(Lines::flush);
+        parts.sort_by_key(|part| part.chunks);
+        let mut joined: Vec<Lines> = Vec::with_capacity(2);
+        for part in parts {
+            match joined.last_mut() {
+                // Nobody can tell later which came first, and it does not matter.
+                Some(last) if last.is_right_before(&part) && last.is_apart_from(&part) => last.take_in(part),
+                _ => joined.push(part),
+            }
+        }
+        let mut joined = joined.into_iter();
+        if let Some(first) = joined.next() {
+            *self = Self { apart: joined.collect(), ..first };
+        }
+    }
+
+    fn is_right_before(&self, next: &Lines) -> bool {
+        let ((file, _, last), (other, first, _)) = (self.chunks, next.chunks);
+        file == other && last + 1 == first
+    }
+
+    /// Do they have no position in common?
+    fn is_apart_from(&self, other: &Lines) -> bool {
+        let (few, many) = if self.seen.len() < other.seen.len() { (self, other) } else { (other, self) };
+        let meets = |piece: &Piece| {
+            many.seen.range(..piece.end).next_back().is_some_and(|(_, before)| before.end > piece.start)
+        };
+        !few.seen.values().any(meets)
+    }
+
+    /// Puts together what was merged; nothing can be asked before.
+    pub fn gather(&mut self) {
         self.flush();
-        other.flush();
+        if self.apart.is_empty() {
+            return;
+        }
+        let mut parts = std::mem::take(&mut self.apart);
+        parts.push(std::mem::take(self));
+        parts.iter_mut().for_each(Lines::flush);
+        parts.sort_by_key(|part| part.chunks);
+        for part in parts {
+            self.take_in(part);
+        }
+    }
+
+    fn take_in(&mut self, other: Lines) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        self.chunks.2 = other.chunks.2;
         self.crowded |= other.crowded;
         for piece in other.seen.into_values() {
             self.see(piece);
@@ -260,7 +325,7 @@ impl Lines {
     /// No line was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.current.is_none() && self.seen.is_empty()
+        self.current.is_none() && self.seen.is_empty() && self.apart.is_empty()
     }
 }
 
@@ -306,6 +371,7 @@ mod tests {
                 (from..to).for_each(|i| copy.add(i, leaf(i), place(file, u32::from(i))));
                 lines.merge(copy);
             }
+            lines.gather();
             assert_eq!(lines.count(), 60, "turn {turn}");
             let mut next = 0;
             for piece in lines.pieces() {
@@ -342,6 +408,8 @@ mod tests {
         tail.merge(part(10, 20, 0));
         let mut right = part(0, 10, 0);
         right.merge(tail);
+        left.gather();
+        right.gather();
         assert_eq!(left.layers, right.layers);
         assert_eq!(left.runs().next().map(|r| r.pieces.len()), Some(2));
     }

@@ -131,7 +131,7 @@ impl Epoch {
 impl Chain {
     /// Epochs of which a line was seen.
     fn present(&self) -> impl DoubleEndedIterator<Item = (u8, &Epoch)> {
-        self.epochs.iter().filter(|(_, e)| e.is_present()).map(|(number, e)| (*number, e))
+        self.epochs.iter().filter(|(_, e)| e.is_present()).map(|(number, e)| (*number, &**e))
     }
 
     /// The newest statement before a position; `None` if it is not here for certain.
@@ -162,7 +162,7 @@ impl Chain {
         let nothing = Epoch::default();
         let mut before = None;
         for e in start.epoch..=until {
-            let epoch = self.epochs.get(&e).unwrap_or(&nothing);
+            let epoch = self.epochs.get(&e).map_or(&nothing, |epoch| &**epoch);
             let at = |index: u32| Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX));
             let mut next = if e == start.epoch { u32::from(start.index) } else { 0 };
             let end = end.filter(|p| p.epoch == e).map(|p| u32::from(p.index)).map(|i| (i, i, None));

@@ -16,8 +16,11 @@ use crate::{Error, hash, tree};
 /// Chains in a generation, epochs in a chain.
 pub const FANOUT: u32 = 256;
 
-/// The farthest chain that a verifier with V walks to (spec/seal.md, "Limits of a verifier").
+/// The farthest chain that a holder of V walks to (SPEC section 9): some seconds, for a head or a narrowed key.
 pub const REACH: u32 = 1 << 24;
+
+/// How far a scan walks for a line, beyond the chains that its caller names: 30 ms, once for all lines.
+pub const AHEAD: u32 = 1 << 17;
 
 /// The most chains that go into one narrowed key: its text has 3.4 MB then.
 pub const MOST_NARROWED: u32 = 1 << 16;

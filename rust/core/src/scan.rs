@@ -18,7 +18,7 @@ use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
 use crate::hash::{Digest, sha256};
 use crate::head::Head;
-use crate::keys::{PublicKey, VerificationKey};
+use crate::keys::{AHEAD, PublicKey, REACH, VerificationKey};
 use crate::line::LogId;
 use crate::statement::{Body, CertCache, Fault, Statement};
 use crate::summary::{EpochId, LogNumber, Pending, Record, Roots, Summary, Why};
@@ -30,6 +30,8 @@ pub struct LogKeys {
     /// V or a part of it, if at hand.
     pub secret: Option<VerificationKey>,
     id: LogId,
+    /// The farthest chain that a line may make the scan walk to.
+    pub(crate) reach: u32,
     /// Chain root of each generation that is known so far; the first is P.
     roots: RwLock<Vec<Digest>>,
 }
@@ -39,7 +41,7 @@ impl LogKeys {
     #[must_use]
     pub fn new(public: PublicKey, secret: Option<VerificationKey>) -> Self {
         let (id, roots) = (public.log_id(), RwLock::new(vec![public.root]));
-        Self { public, secret, id, roots }
+        Self { public, secret, id, reach: AHEAD, roots }
     }
 
     /// Id of the log.
@@ -124,6 +126,13 @@ impl Keys {
         (0..).zip(&self.excepted).find(|(_, excepted)| **excepted == hash).map(|(number, _)| number)
     }
 
+    /// Names a chain that a log has got to, as the caller knows: chains not far beyond it are looked at, too.
+    pub fn expect_chain(&mut self, number: LogNumber, chain: u32) {
+        if let Some(log) = self.logs.get_mut(number as usize) {
+            log.reach = log.reach.max(chain.saturating_add(AHEAD)).min(REACH);
+        }
+    }
+
     /// The logs, by number.
     #[must_use]
     pub fn logs(&self) -> &[LogKeys] {
@@ -184,7 +193,7 @@ pub struct Origins<'a> {
 /// Scans some bytes.
 #[must_use]
 pub fn scan(keys: &Keys, input: &Input<'_>, mode: &Mode) -> Summary {
-    walk::Scanner::new(keys, mode).run(input)
+    walk::Scanner::new(keys, mode, input.data.len()).run(input)
 }
 
 fn why(fault: Fault) -> Why {
@@ -199,6 +208,8 @@ fn why(fault: Fault) -> Why {
 /// The record of a statement that holds; an open's prev is checked where the key allows it.
 pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place) -> Record {
     let proof = match (statement.body, &log.secret) {
+        // The chain before is not looked for behind this one: that could be a long way.
+        (Body::Open { prev }, Some(_)) if prev.mark.at.chain >= statement.chain => Some(false),
         (Body::Open { prev }, Some(key)) => {
             Head::at(log.id, prev.mark, key).map(|head| head.proof(statement.chain) == prev.proof)
         }

@@ -13,8 +13,12 @@ impl Summary {
     pub fn settle(&mut self, keys: &Keys) {
         for (number, keys) in (0..).zip(keys.logs()) {
             let Some(log) = self.logs.get_mut(&number) else { continue };
+            for chain in log.chains.values_mut() {
+                chain.roots.sort_unstable();
+                chain.epochs.values_mut().for_each(|epoch| epoch.lines.gather());
+            }
             let mut waiting = std::mem::take(&mut log.pending);
-            waiting.sort_by_key(|p| p.at);
+            waiting.sort_by_key(|p| (p.at, p.place));
             let mut cache = CertCache::default();
             // Chains come in order, so each generation is learned before the next one is asked for.
             for pending in waiting {
@@ -87,7 +91,7 @@ impl Summary {
                         && !waits.contains(&(c, e));
                     if epoch.covered == Some(true) || epoch.is_complete_with_copies() || at_its_word {
                         // Lines that only this scan could read are sealed ones after all.
-                        let unread = std::mem::replace(old, epoch).unread.map_or(0, |event| event.count);
+                        let unread = std::mem::replace(old, *epoch).unread.map_or(0, |event| event.count);
                         let bad = bad.get(&(number, c, e)).copied().unwrap_or(0);
                         mine.counts.sealed += unread.saturating_sub(bad);
                         adopted.insert((number, c, e));
@@ -105,7 +109,7 @@ impl Summary {
     pub(crate) fn epochs(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
         self.logs.iter().flat_map(|(number, log)| {
             log.chains.iter().flat_map(move |(c, chain)| {
-                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), epoch))
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), &**epoch))
             })
         })
     }
@@ -166,7 +170,7 @@ impl Log {
 impl Epoch {
     /// Sorts what came in any order, then holds R against the lines.
     fn settle(&mut self, with_v: bool) {
-        self.lines.flush();
+        self.lines.gather();
         self.opens.sort_by_key(|r| r.place);
         self.checkpoints.sort_by_key(|r| r.place);
         let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));

@@ -9,7 +9,7 @@
 
 use crate::hash::{Digest, sha256};
 use crate::head::Mark;
-use crate::keys::{PublicKey, SignKey, key_climb, signature_holds};
+use crate::keys::{PublicKey, SignKey, key_climb, name_is_valid, signature_holds};
 use crate::line::{LogId, Position};
 use crate::text::{b64, b64_fixed, num};
 
@@ -142,7 +142,7 @@ impl<'a> Statement<'a> {
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut words = text.strip_prefix(b"tallystick/v1 ")?.split(|b| *b == b' ');
         let kind = words.next()?;
-        let name = words.next()?;
+        let name = words.next().filter(|name| std::str::from_utf8(name).is_ok_and(name_is_valid))?;
         let log = LogId::parse(words.next()?)?;
         let chain = u32::try_from(num(words.next()?, u64::from(u32::MAX))?).ok().filter(|c| *c > 0)?;
         let (time, body, cert, epoch_key) = match kind {

@@ -3,10 +3,11 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::doubles::Double;
 use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
@@ -170,7 +171,7 @@ pub struct Record {
 }
 
 /// What a cert says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Roots {
     /// Root over the chain's epoch keys.
     pub epoch: Digest,
@@ -278,12 +279,23 @@ impl Epoch {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Chain {
     /// Its epochs.
-    pub epochs: BTreeMap<u8, Epoch>,
+    pub epochs: BTreeMap<u8, Box<Epoch>>,
     /// What its certs say; more than one means that they disagree.
     pub roots: Vec<Roots>,
 }
 
+/// With so many chains, those of which there is nothing but claims of bad lines are forgotten.
+const MOST_CLAIMED: usize = 1 << 16;
+
 impl Chain {
+    /// Is nothing known of it but what bad lines claim?
+    fn is_claimed_only(&self) -> bool {
+        let claimed = |e: &Epoch| {
+            e.lines.is_empty() && e.checkpoints.is_empty() && e.opens.is_empty() && e.unread.is_none()
+        };
+        self.roots.is_empty() && self.epochs.values().all(|epoch| claimed(epoch))
+    }
+
     pub(crate) fn note_roots(&mut self, roots: Roots) {
         if !self.roots.contains(&roots) {
             self.roots.push(roots);
@@ -334,10 +346,17 @@ impl Log {
 
     fn merge(&mut self, other: Log) {
         for (number, chain) in other.chains {
+            // Forged lines can claim any number of chains; beyond so many, a gap there is told as well.
+            if self.chains.len() >= MOST_CLAIMED
+                && !self.chains.contains_key(&number)
+                && chain.is_claimed_only()
+            {
+                continue;
+            }
             let mine = self.chains.entry(number).or_default();
             chain.roots.into_iter().for_each(|r| mine.note_roots(r));
             for (e, epoch) in chain.epochs {
-                mine.epochs.entry(e).or_default().merge(epoch);
+                mine.epochs.entry(e).or_default().merge(*epoch);
             }
         }
         self.pending.extend(other.pending);
@@ -416,6 +435,10 @@ pub struct Summary {
     pub excepted: BTreeMap<u32, u64>,
     /// Epochs looked at line by line.
     pub details: BTreeMap<EpochId, BTreeMap<Occurrence, Seen>>,
+    /// Positions that were seen more than once, of epochs that were judged by their details.
+    pub resolved: Vec<Double>,
+    /// Epochs that were looked at line by line.
+    pub looked_at: BTreeSet<EpochId>,
 }
 
 impl Summary {
@@ -441,6 +464,8 @@ impl Summary {
         if self.events.len() > 4 * MOST_TOLD {
             self.leave_untold();
         }
+        self.resolved.extend(other.resolved);
+        self.looked_at.extend(other.looked_at);
         for (id, seen) in other.details {
             let mine = self.details.entry(id).or_default();
             for (occurrence, new) in seen {
@@ -458,7 +483,7 @@ pub const MOST_TOLD: usize = 1000;
 impl Summary {
     /// Sorts the events, and counts those that are too many.
     fn leave_untold(&mut self) {
-        self.events.sort_by_key(|event| event.place);
+        self.events.sort_by_key(|event| (event.place, event.kind, event.log, event.first));
         let mut told: BTreeMap<Kind, usize> = BTreeMap::new();
         for event in std::mem::take(&mut self.events) {
             let told = told.entry(event.kind.class()).or_default();

@@ -66,6 +66,13 @@ impl Keys {
         Ok(())
     }
 
+    /// Names a chain that a log has got to; what lies far beyond all such chains is not looked at.
+    fn expect_chain(&mut self, py: Python<'_>, log: u32, chain: u32) -> PyResult<()> {
+        let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
+        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.expect_chain(log, chain);
+        Ok(())
+    }
+
     /// Name, log id, has a verification key, it is narrowed, first and last chain that it covers; by number.
     fn logs(&self) -> Vec<(String, String, bool, bool, u32, u32)> {
         let info = |log: &LogKeys| {
@@ -353,6 +360,12 @@ impl Summary {
     /// Epochs that must be looked at line by line, with their number of lines.
     fn doubtful(&self) -> Vec<(Epoch, u64)> {
         self.0.doubtful()
+    }
+
+    /// Judges the epochs that were looked at line by line, and forgets their lines.
+    fn resolve(&mut self, py: Python<'_>, keys: &Keys) {
+        let keys = keys.inner.clone();
+        py.detach(|| self.0.resolve(&keys));
     }
 
     /// Positions that were seen more than once.

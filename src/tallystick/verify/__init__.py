@@ -125,6 +125,7 @@ def verify(
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
     heads, bad_heads = read_heads(logs, store, head)
+    _expect_chains(logs, heads, pinned, start)
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
     try:
@@ -193,6 +194,14 @@ def _check_expected(expect: frozenset[str], logs: _core.Keys) -> None:
         several = [label for label, (own, *_) in zip(known, logs.logs(), strict=True) if own == name]
         what = f"several logs have that name: say {' or '.join(several)}" if several else "no key of it was given"
         raise ReportError(f"the log {name} is expected, but {what}")
+
+
+def _expect_chains(logs: _core.Keys, heads: dict[str, bytes], pinned: tuple[bytes, ...], start: int | None) -> None:
+    """Let the chains that the caller knows of be looked at, however high their numbers are."""
+    named = [_core.parse_head(text)[:2] for text in heads.values()] + [_core.parse_pin(text)[:2] for text in pinned]
+    for number, (_, log_id, *_) in enumerate(logs.logs()):
+        for chain in [at[0] for owner, at in named if owner == log_id] + [start or 0]:
+            logs.expect_chain(number, chain)
 
 
 def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:

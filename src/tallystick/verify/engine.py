@@ -48,6 +48,7 @@ def scan_all(
         rewritten = summary.adopt(pass_over(_core.Mode.canonical(rewritten), _ignore))
     for epochs in _batches(summary.doubtful()):
         summary.merge(pass_over(_core.Mode.detail(epochs, rewritten), _ignore))
+        summary.resolve(keys)
     return summary
 
 

@@ -4,6 +4,7 @@ A chunk is read, not mapped: a file that is cut while it is read must not end th
 once, such as a pipe, is copied to a file without a name first, because a second look may be needed.
 """
 
+import contextlib
 import errno
 import glob
 import os
@@ -67,14 +68,14 @@ class Input:
         ends_in_lf: Its last line is whole, once it was read.
     """
 
-    def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int = CHUNK) -> None:
+    def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int | None = None) -> None:
         """Open a file.
 
         Raises:
             OSError: It is not there or cannot be read.
         """
         self.path, self.number, self.trouble, self.ends_in_lf = path, 0, "", False
-        self._envelope, self._chunk = envelope, chunk
+        self._envelope, self._chunk = envelope, chunk or CHUNK
         self._fd = _open(path)
         try:
             status = os.fstat(self._fd)
@@ -118,21 +119,24 @@ class Input:
         return _Plain(self._fd, self.size).read(offset, size)
 
     def excerpts(self, offsets: Iterable[int], size: int) -> dict[int, bytes]:
-        """Read the beginnings of the lines at some offsets."""
+        """Read the beginnings of the lines at some offsets, as far as they can be read once more."""
         found: dict[int, bytes] = {}
-        wanted = sorted(set(offsets))
+        with contextlib.suppress(*streams.BROKEN):
+            self._excerpts(sorted(set(offsets)), size, found)
+        return found
+
+    def _excerpts(self, wanted: list[int], size: int, found: dict[int, bytes]) -> None:
         if not self._compression:
             source = _Plain(self._fd, self.size)
             for offset in wanted:
                 found[offset] = source.read(offset, size).split(b"\n", 1)[0]
-            return found
+            return
         for chunk in self.chunks():
             while wanted and wanted[0] < chunk.offset + chunk.end:
                 at = wanted.pop(0)
                 found[at] = chunk.data[max(0, at - chunk.offset) :][:size].split(b"\n", 1)[0]
             if not wanted:
                 break
-        return found
 
     def _trouble(self, error: Exception, offset: int) -> str:
         if isinstance(error, OSError) and error.strerror:
@@ -216,7 +220,7 @@ def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | Non
 
 
 def open_inputs(
-    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int = CHUNK
+    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
 ) -> tuple[list[Input], list[Unread]]:
     """Open files, each once even if it is named twice, in the order of their names.
 
@@ -224,7 +228,7 @@ def open_inputs(
         paths: Files, directories (all files in them, at any depth), patterns with `*`, `?` and `[…]`, or `-` for
             standard input.
         envelope: What carriers wrapped the lines in.
-        chunk: Bytes of a chunk.
+        chunk: Bytes of a chunk, if not `CHUNK`.
 
     Returns:
         The inputs, and what could not be opened.

@@ -85,8 +85,8 @@ _ALTERED = {
     "prefix": "something stands before what was sealed; if a carrier put it there, name it with --envelope",
     "misfit": "something stands behind the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
-    "effort": "not looked at: forged lines before it took all the time that such lines may take",
-    "reach": f"no log gets to this chain number; chains above {2**24} are not looked at",
+    "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
+    "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if it is right, name it",
 }
 _WITH_P = {
     ("altered", "tag"): "another line claims this position, and is the one that the checkpoint covers",

@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 use super::LogKeys;
 use crate::hash::{self, Digest};
+use crate::line::Position;
 use crate::secret::Secret;
 use crate::summary::EpochId;
 
@@ -78,13 +79,14 @@ pub(super) enum KeyAt {
     Spent,
 }
 
-/// Steps of the key schedule that lines may cost which then do not verify, in one chunk: about a second.
+/// Steps of the key schedule that lines may cost which then do not verify, in one chunk, and for each byte of it.
 ///
-/// Without a bound, one forged line of 60 bytes costs as much as 65,000 honest ones.
-const MOST_WASTED: u64 = 1 << 24;
+/// Without a bound, one forged line of 60 bytes costs as much as 65,000 honest ones. 50 ms are enough for what
+/// accidents do to a file; 8 MiB of forged lines take a second.
+const MOST_WASTED: u64 = 1 << 20;
+const MOST_WASTED_PER_BYTE: u64 = 2;
 
 /// Entry keys of some epochs.
-#[derive(Default)]
 pub(super) struct Kept {
     epochs: Vec<EntryKeys>,
     oldest: usize,
@@ -92,15 +94,22 @@ pub(super) struct Kept {
     /// Steps taken since a line was judged, and those that lines cost which did not verify.
     spent: u64,
     wasted: u64,
+    most_wasted: u64,
 }
 
 impl Kept {
+    /// None yet, for a scan of so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let most_wasted = MOST_WASTED + MOST_WASTED_PER_BYTE * bytes as u64;
+        Self { epochs: Vec::new(), oldest: 0, cursor: None, spent: 0, wasted: 0, most_wasted }
+    }
+
     /// The place of an epoch's keys; it holds until another epoch is asked for.
     #[inline]
     pub(super) fn find(&mut self, log: &LogKeys, id: EpochId) -> KeyAt {
         match self.epochs.iter().position(|kept| kept.id == id) {
             Some(slot) => KeyAt::Epoch(slot),
-            None if self.wasted > MOST_WASTED => KeyAt::Spent,
+            None if self.wasted > self.most_wasted => KeyAt::Spent,
             None => match self.first(log, id) {
                 Ok(key) => KeyAt::Epoch(self.keep(id, &key)),
                 Err(why) => why,
@@ -123,7 +132,7 @@ impl Kept {
     /// May K[index] be derived, after what was wasted so far?
     #[inline]
     pub(super) fn affords(&self, slot: usize, index: u16) -> bool {
-        self.wasted <= MOST_WASTED || usize::from(index) < self.epochs[slot].keys.len() + 4096
+        self.wasted <= self.most_wasted || usize::from(index) < self.epochs[slot].keys.len() + 4096
     }
 
     /// A line verified: its keys were worth their steps.
@@ -136,6 +145,11 @@ impl Kept {
     #[inline]
     pub(super) fn take_spent(&mut self) -> u64 {
         std::mem::take(&mut self.spent)
+    }
+
+    /// Steps that a key at a position takes at most, all in all.
+    pub(super) fn steps_to(at: Position) -> u64 {
+        4 * (1024 + u64::from(at.epoch)) + u64::from(at.index)
     }
 
     /// The steps that the line took which is judged next.
@@ -199,8 +213,11 @@ impl Kept {
         if !secret.covers(id.1) {
             return Err(KeyAt::Narrowed);
         }
+        if !secret.is_narrowed() && id.1 > log.reach {
+            return Err(KeyAt::OutOfReach);
+        }
         // Up to 1,024 chains, then the epochs before; each takes an HMAC.
-        self.spent += 4 * (1024 + u64::from(id.2));
+        self.spent += Self::steps_to(Position::new(id.1, id.2, 0));
         let mut e = secret.chain(id.1).ok_or(KeyAt::OutOfReach)?.derive("epochs");
         for _ in 0..id.2 {
             e.advance("next");

@@ -2,14 +2,14 @@
 
 use zeroize::Zeroize;
 
-use super::entry_keys::KeyAt;
+use super::entry_keys::{Kept, KeyAt};
 use super::walk::Scanner;
 use super::{Mode, record, why};
 use crate::canon::without_tally;
 use crate::hash::{self, Digest, LinePair, Mac, Many, Text, first16, hmac, leaf};
 use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
 use crate::statement::{Body, Statement, control_text, control_text_open};
-use crate::summary::{EpochId, Kind, LogNumber, Pending, Roots, Why};
+use crate::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
 
 /// What an authentic line adds to its epoch.
 #[derive(Clone, Copy)]
@@ -73,6 +73,9 @@ impl Scanner<'_> {
         let number = self.keys.find(seal.log)?;
         let (id, text) = ((number, seal.at.chain, seal.at.epoch), text(line, sealed.m));
         let with_v = self.keys.log(number).secret.is_some();
+        if !with_v && !self.affords(id) {
+            return None;
+        }
         let rewritten = !with_v && matches!(text, Text::Open(_)) && self.canonical(id);
         let start = sealed.m.start();
         let plain =
@@ -152,7 +155,7 @@ impl Scanner<'_> {
             if json && self.canonical((number, seal.at.chain, seal.at.epoch)) {
                 return Err(Why::Misfit); // tried in its RFC 8785 form first, by the caller
             }
-            self.with_p(number, seal.at, &tag, text);
+            self.with_p(number, seal.at, &tag, text)?;
             if json {
                 self.epoch((number, seal.at.chain, seal.at.epoch)).json = true;
             }
@@ -200,7 +203,7 @@ impl Scanner<'_> {
     }
 
     /// With P only, signature and paths say what is control; the tree says the rest.
-    fn with_p(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) {
+    fn with_p(&mut self, number: LogNumber, at: Position, tag: &[u8; 16], text: Text<'_>) -> Result<(), Why> {
         let log = self.keys.log(number);
         if let Some(spoken) = control(text)
             && let Some(statement) = Statement::parse(spoken)
@@ -211,7 +214,7 @@ impl Scanner<'_> {
                 Some(root) if statement.check(&root, &mut self.certs).is_ok() => {
                     log.learn(&statement);
                     self.control(number, &statement, leaves[0]);
-                    return;
+                    return Ok(());
                 }
                 Some(_) => {}
                 None => {
@@ -222,11 +225,15 @@ impl Scanner<'_> {
                         place: self.place,
                         leaves,
                     });
-                    return;
+                    return Ok(());
                 }
             }
         }
+        if !self.affords((number, at.chain, at.epoch)) {
+            return Err(Why::Effort);
+        }
         self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry);
+        Ok(())
     }
 
     /// Takes in a line that is authentic (with V) or taken at its word (with P only).
@@ -264,13 +271,13 @@ impl Scanner<'_> {
         self.seen_line(number, at);
         self.bad(Kind::BadStatement(why), Some(id.0), Some(at));
         self.add(id, at.index, leaf);
-        self.epoch(id).claim(at.index);
+        self.claim(id, at.index);
     }
 
     fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = record(self.keys.log(number), statement, self.place);
+        let record = self.record(number, statement);
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
@@ -282,6 +289,21 @@ impl Scanner<'_> {
         }
     }
 
+    /// The record of a statement that holds. A forged proof must not cost more than another forged line.
+    fn record(&mut self, number: LogNumber, statement: &Statement<'_>) -> Record {
+        let (at, place) = (statement.position(), self.place);
+        let known = self.epoch((number, at.chain, at.epoch)).opens.last().copied();
+        if let Some(known) = known.filter(|open| open.at == at && open.hash == statement.hash()) {
+            return Record { place, ..known };
+        }
+        let record = record(self.keys.log(number), statement, place);
+        if let (Body::Open { prev }, Some(false)) = (record.body, record.proof) {
+            self.kept.spend(Kept::steps_to(prev.mark.at));
+            self.kept.waste();
+        }
+        record
+    }
+
     /// A line that was redacted: its leaf stands for it; with V, r says whether that was done by right.
     pub(super) fn redacted(&mut self, number: LogNumber, seal: &Seal) {
         let Proof::Redacted { leaf, r } = seal.proof else { return };
@@ -290,19 +312,29 @@ impl Scanner<'_> {
         let mut holds = true;
         if self.keys.log(number).secret.is_some() {
             match self.kept.find(self.keys.log(number), id) {
-                KeyAt::Epoch(slot) => {
+                KeyAt::Epoch(slot) if self.kept.affords(slot, seal.at.index) => {
                     let k = self.kept.key(slot, seal.at.index);
                     let mut redact = [0; 32];
                     hash::derive_into(k, "redact", &mut redact);
                     holds = first16(&hmac(&redact, &[&leaf])) == r;
                     redact.zeroize();
+                    if holds {
+                        self.kept.earn();
+                    } else {
+                        self.kept.waste();
+                    }
                 }
                 KeyAt::Narrowed => {
                     self.narrowed(number, seal.at);
                     return;
                 }
-                KeyAt::OutOfReach | KeyAt::Spent => holds = false,
+                KeyAt::OutOfReach => return self.bad_redacted(Kind::Altered(Why::Reach), id, seal),
+                KeyAt::Epoch(_) | KeyAt::Spent => {
+                    return self.bad_redacted(Kind::Altered(Why::Effort), id, seal);
+                }
             }
+        } else if !self.affords(id) {
+            return self.bad_redacted(Kind::Altered(Why::Effort), id, seal);
         }
         self.out.log(id.0).counts.redacted += 1;
         if holds {
@@ -313,9 +345,13 @@ impl Scanner<'_> {
             self.bad(Kind::Redacted, log, Some(seal.at));
             self.add(id, seal.at.index, leaf);
         } else {
-            self.bad(Kind::RedactedFalse, log, Some(seal.at));
-            self.epoch(id).claim(seal.at.index);
+            self.bad_redacted(Kind::RedactedFalse, id, seal);
         }
+    }
+
+    fn bad_redacted(&mut self, kind: Kind, id: EpochId, seal: &Seal) {
+        self.bad(kind, Some(id.0), Some(seal.at));
+        self.claim(id, seal.at.index);
     }
 
     /// JSON that a carrier wrote anew: tried once more with the RFC 8785 form of the rest (SPEC section 4).
@@ -346,7 +382,9 @@ impl Scanner<'_> {
                 return false;
             }
         } else if self.canonical(id) || self.speaks(number, seal.at, &m) {
-            self.with_p(number, seal.at, &tag, text);
+            if self.with_p(number, seal.at, &tag, text).is_err() {
+                return false;
+            }
         } else {
             return false;
         }
@@ -380,7 +418,6 @@ impl Scanner<'_> {
         if !self.wanted(id) || !self.canonical(id) {
             return false;
         }
-        self.with_p(number, at, &tag, Text::Open(&line[..to]));
-        true
+        self.with_p(number, at, &tag, Text::Open(&line[..to])).is_ok()
     }
 }

@@ -14,8 +14,8 @@ use crate::lanes::wide::{LANES, Wide};
 use crate::line::{self, Position, Read};
 use crate::statement::CertCache;
 use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why, earlier,
-    note_seen,
+    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why,
+    earlier, note_seen,
 };
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
@@ -23,6 +23,15 @@ const BATCH: usize = 2 * LANES;
 
 /// With fewer ordinary entries in a batch, lanes without one would cost more than the others gain.
 const FEWEST: usize = 9;
+
+/// Epochs of a chunk that bad lines may claim before a good line of them comes.
+const MOST_CLAIMED: usize = 4096;
+
+/// Epochs whose lines are taken at their word, with P only; and one more for so many bytes.
+///
+/// No writer makes more in its chunk: each epoch ends with a checkpoint, which is longer.
+const MOST_MET: usize = 256;
+const BYTES_FOR_ONE: usize = 512;
 
 /// A line that was read.
 struct Line<'a> {
@@ -81,16 +90,21 @@ pub(super) struct Scanner<'k> {
     waiting: usize,
     epoch_at: Option<EpochId>,
     epoch: Epoch,
+    /// Epochs that a bad line claimed first.
+    claimed: usize,
+    /// Epochs that were met, and how many may be.
+    met: usize,
+    most_met: usize,
 }
 
 impl<'k> Scanner<'k> {
-    pub(super) fn new(keys: &'k Keys, mode: &'k Mode) -> Self {
+    pub(super) fn new(keys: &'k Keys, mode: &'k Mode, bytes: usize) -> Self {
         Self {
             keys,
             mode,
             out: Summary::default(),
             place: Place { file: 0, chunk: 0, line: 0, offset: 0 },
-            kept: Kept::default(),
+            kept: Kept::new(bytes),
             certs: CertCache::default(),
             line: &[],
             wrapped: false,
@@ -103,6 +117,9 @@ impl<'k> Scanner<'k> {
             waiting: 0,
             epoch_at: None,
             epoch: Epoch::default(),
+            claimed: 0,
+            met: 0,
+            most_met: MOST_MET + bytes / BYTES_FOR_ONE,
         }
     }
 
@@ -347,7 +364,8 @@ impl<'k> Scanner<'k> {
             && !self.unescaped(line, number)
         {
             let json = line::trim(line).ends_with(b"}");
-            if json && self.keys.log(number).secret.is_none() && matches!(self.mode, Mode::All) {
+            let anew = json && self.keys.log(number).secret.is_none() && self.affords(id);
+            if anew && matches!(self.mode, Mode::All) {
                 // There may be many, all of them good: a second look at their epoch will tell.
                 let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
                 event.quote(line);
@@ -358,9 +376,10 @@ impl<'k> Scanner<'k> {
             } else {
                 self.bad(Kind::Altered(why), Some(number), Some(seal.at));
             }
-            let epoch = self.epoch(id);
-            epoch.claim(seal.at.index);
-            epoch.json |= json;
+            self.claim(id, seal.at.index);
+            if anew {
+                self.epoch(id).json = true;
+            }
         }
     }
 
@@ -431,10 +450,32 @@ impl<'k> Scanner<'k> {
     pub(super) fn epoch(&mut self, id: EpochId) -> &mut Epoch {
         if self.epoch_at != Some(id) {
             self.store_epoch();
+            self.met += usize::from(!self.has_met(id));
             self.epoch = std::mem::take(self.out.log(id.0).epoch(id.1, id.2));
             self.epoch_at = Some(id);
         }
         &mut self.epoch
+    }
+
+    /// Notes the position that a bad line claims. Of a flood of them, those of other epochs are forgotten.
+    pub(super) fn claim(&mut self, id: EpochId, index: u16) {
+        if self.has_met(id) {
+            self.epoch(id).claim(index);
+        } else if self.claimed < MOST_CLAIMED {
+            self.claimed += 1;
+            self.epoch(id).claim(index);
+        }
+    }
+
+    fn has_met(&self, id: EpochId) -> bool {
+        let met = |log: &Log| log.chains.get(&id.1).is_some_and(|chain| chain.epochs.contains_key(&id.2));
+        self.epoch_at == Some(id) || self.out.logs.get(&id.0).is_some_and(met)
+    }
+
+    /// May a line be taken at its word, with P only?
+    #[inline]
+    pub(super) fn affords(&self, id: EpochId) -> bool {
+        self.met < self.most_met || !matches!(self.mode, Mode::All) || self.has_met(id)
     }
 
     fn store_epoch(&mut self) {

@@ -1,0 +1,253 @@
+//! What must hold for any bytes: the bodies of the fuzz targets, which the tests on stable run as well.
+
+use std::sync::LazyLock;
+
+use tallystick_core::canon::without_tally;
+use tallystick_core::envelope::{Envelope, Unwrapper};
+use tallystick_core::evidence;
+use tallystick_core::head::{Head, Mark, Pin};
+use tallystick_core::keys::{PublicKey, VerificationKey};
+use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
+use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
+use tallystick_core::state::{DataKey, PublicState};
+use tallystick_core::statement::{CertCache, Statement, control_text, control_text_open};
+use tallystick_core::summary::{Kind, Summary};
+
+/// Keys of the log of spec/vectors, in their text forms.
+fn known(name: &str) -> String {
+    let keys: serde_json::Value =
+        serde_json::from_str(include_str!("../spec/vectors/keys.json")).expect("JSON");
+    keys["text"][name].as_str().expect("a key").to_owned()
+}
+
+fn public() -> PublicKey {
+    static KEY: LazyLock<PublicKey> =
+        LazyLock::new(|| PublicKey::parse(&known("public_key")).expect("a public key"));
+    KEY.clone()
+}
+
+fn log_keys(with_v: bool) -> LogKeys {
+    static KEY: LazyLock<String> = LazyLock::new(|| known("verification_key"));
+    LogKeys::new(public(), with_v.then(|| VerificationKey::parse(&KEY).expect("a verification key")))
+}
+
+/// A line that is read as sealed is what a writer makes of m and the seal; a seal has one spelling.
+pub fn line(data: &[u8]) {
+    let line = line::trim(data);
+    match line::read(data) {
+        Read::Sealed(sealed) => {
+            let (m, form) = match sealed.m {
+                Span::Plain(from, to) => (line[from..to].to_vec(), Form::Plain),
+                Span::Json(from, to) => ([&line[from..to], b"}"].concat(), Form::Json),
+            };
+            assert_eq!(line::form_of(&m), form);
+            let Proof::Tag { length, .. } = sealed.seal.proof else {
+                panic!("a redacted line was read as sealed")
+            };
+            assert_eq!(m.len(), length as usize);
+            assert_eq!(line::read(&line[sealed.m.start()..]).seal(), Some(sealed.seal));
+        }
+        Read::Nothing => assert!(data.iter().all(|byte| b"\0 \t\r".contains(byte))),
+        Read::Redacted(_) | Read::Misfit(_) | Read::Unsealed => {}
+    }
+    let _ = line::parse_seal(data);
+    if let Some(at) = Position::parse(data) {
+        assert_eq!(at.to_string().as_bytes(), data);
+    }
+    if let Some(log) = LogId::parse(data) {
+        assert_eq!(log.as_str().as_bytes(), data);
+    }
+}
+
+trait HasSeal {
+    fn seal(self) -> Option<line::Seal>;
+}
+
+impl HasSeal for Read {
+    fn seal(self) -> Option<line::Seal> {
+        match self {
+            Read::Sealed(sealed) => Some(sealed.seal),
+            Read::Redacted(seal) | Read::Misfit(seal) => Some(seal),
+            Read::Nothing | Read::Unsealed => None,
+        }
+    }
+}
+
+/// No bytes make a statement of a log but those that its keys signed.
+pub fn statement(data: &[u8]) {
+    for text in [Some(data), control_text(data), control_text_open(data)].into_iter().flatten() {
+        let Some(statement) = Statement::parse(text) else { continue };
+        assert!(text.is_ascii());
+        let public = public();
+        let agrees = statement.agrees(&public, public.log_id(), statement.position());
+        if statement.check(&public.root, &mut CertCache::default()).is_ok() && agrees {
+            let known = SIGNED.iter().any(|file| contains(file, text));
+            assert!(known, "a statement that nobody signed holds");
+        }
+        let _ = (statement.hash(), statement.next_root(), statement.epoch_root());
+    }
+}
+
+/// Files in which all statements stand that the keys of the vectors have signed, as far as the corpus goes.
+const SIGNED: [&[u8]; 6] = [
+    include_bytes!("../spec/vectors/plain.log"),
+    include_bytes!("../spec/vectors/json.log"),
+    include_bytes!("../spec/vectors/generation.log"),
+    include_bytes!("../spec/vectors/defects.json"),
+    include_bytes!("../spec/vectors/evidence.json"),
+    include_bytes!("../spec/vectors/inputs.json"),
+];
+
+fn contains(file: &[u8], text: &[u8]) -> bool {
+    file.windows(text.len()).any(|window| window == text)
+}
+
+/// A key, head or pin has one spelling (but for Bech32m's upper case), and bad ones are told by an error.
+pub fn text(data: &[u8]) {
+    if let Ok(pin) = Pin::parse(data) {
+        assert_eq!(words(pin.to_text().as_bytes()), words(data));
+    }
+    if let Ok(head) = Head::parse(data) {
+        assert_eq!(words(&head.to_text()), words(data));
+        // A forged head may not cost more than the walk to its chain; the walk itself has a test of its own.
+        let at = words(data)[2].rsplitn(2, |byte| *byte == b'.').nth(1).and_then(Position::parse);
+        if at.is_some_and(|at| at.chain < 1 << 12) {
+            let key = log_keys(true).secret.expect("V");
+            let _ = head.holds(&key);
+        }
+    }
+    if let Some(mark) = Mark::parse(data) {
+        assert_eq!(mark.to_text().as_bytes(), data);
+    }
+    let _ = (DataKey::parse(data).is_ok(), PublicState::parse(data).map(|state| state.public_file()).is_ok());
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(key) = PublicKey::parse(text) {
+        assert_eq!(key.to_text().expect("a valid key"), text.trim().to_ascii_lowercase());
+    }
+    if let Ok(key) = VerificationKey::parse(text) {
+        assert_eq!(*key.to_text().expect("a valid key"), text.trim().to_ascii_lowercase());
+    }
+}
+
+fn words(text: &[u8]) -> Vec<&[u8]> {
+    text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect()
+}
+
+/// The RFC 8785 form of an object is its own RFC 8785 form.
+pub fn canon(data: &[u8]) {
+    let Some((form, _)) = without_tally(data) else { return };
+    assert!(serde_json::from_slice::<serde_json::Value>(data).is_ok(), "what is no JSON was read");
+    assert!(serde_json::from_slice::<serde_json::Value>(&form).is_ok(), "the form is no JSON");
+    let comma = if form.len() > 2 { "," } else { "" };
+    let text = [b"{\"tally\":\"\"", comma.as_bytes(), &form[1..]].concat();
+    assert_eq!(without_tally(&text), Some((form, String::new())));
+}
+
+/// Lines come out of an envelope the same, however the file was cut; the first byte chooses the kind.
+pub fn envelope(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let kinds =
+        ["docker", "cri", "journal-export", "journal-json", "json", "rfc3164", "rfc5424", "prefix:any"];
+    let kind = kinds[usize::from(*first) % kinds.len()];
+    let field = (kind == "json").then_some("a.b");
+    let envelope = Envelope::parse(kind, field).expect("a kind that exists");
+    let _ = envelope.is_prefix(data);
+    if let Some(text) = envelope.unescaped(data) {
+        assert!(text.len() < data.len());
+    }
+    if Unwrapper::new(&envelope).is_some() {
+        assert_eq!(unwrapped(&envelope, data, |_| true), unwrapped(&envelope, data, |_| false));
+        assert_eq!(unwrapped(&envelope, data, |end| end % 3 == 0), unwrapped(&envelope, data, |_| false));
+    }
+}
+
+type Line = (u64, u64, bool);
+
+fn unwrapped(envelope: &Envelope, data: &[u8], cut: impl Fn(usize) -> bool) -> (Vec<u8>, Vec<Line>) {
+    let mut unwrapper = Unwrapper::new(envelope).expect("it unwraps");
+    let (mut text, mut origins, mut lines, mut start) = (Vec::new(), Vec::new(), 0, 0);
+    for end in ends(data).filter(|end| *end < data.len() && cut(*end)).chain([data.len()]) {
+        let got = unwrapper.feed(&data[start..end], end == data.len());
+        assert_eq!(ends(&got.data).count(), got.origins.len());
+        text.extend_from_slice(&got.data);
+        origins.extend(
+            got.origins.iter().map(|o| (lines + u64::from(o.line), start as u64 + o.offset, o.wrapped)),
+        );
+        lines += u64::from(got.lines);
+        start = end;
+    }
+    (text, origins)
+}
+
+fn ends(data: &[u8]) -> impl Iterator<Item = usize> {
+    data.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)
+}
+
+/// Evidence that holds says nothing but what was sealed, with P and with V.
+pub fn evidence(data: &[u8]) {
+    let _ = evidence::claimed_log(data);
+    for with_v in [false, true] {
+        if let Ok(shown) = evidence::check(data, &log_keys(with_v)) {
+            assert_eq!(shown.log, public().log_id());
+            assert!(data.ends_with(&[shown.line, b"\n"].concat()));
+        }
+    }
+}
+
+/// What is found in some lines does not depend on where they were cut and in which order they were merged.
+pub fn scan(data: &[u8]) {
+    // Made once, so that what a mutated chain number makes them walk is walked once.
+    static KEYS: LazyLock<[Keys; 2]> = LazyLock::new(|| {
+        [false, true].map(|with_v| {
+            let mut keys = Keys::default();
+            keys.add(log_keys(with_v)).expect("one key");
+            keys
+        })
+    });
+    for keys in &*KEYS {
+        let whole = found(keys, vec![part(keys, data, 0, 0)]);
+        let cuts: Vec<usize> = ends(data).collect();
+        let half = cuts.get(cuts.len() / 2).copied().unwrap_or(data.len());
+        assert_eq!(found(keys, both(keys, data, half)), whole);
+        let mut turned = both(keys, data, half);
+        turned.reverse();
+        assert_eq!(found(keys, turned), whole);
+    }
+}
+
+fn both(keys: &Keys, data: &[u8], half: usize) -> Vec<Summary> {
+    vec![part(keys, &data[..half], 0, 0), part(keys, &data[half..], 1, half as u64)]
+}
+
+fn part(keys: &Keys, data: &[u8], chunk: u32, offset: u64) -> Summary {
+    let input = Input { data, file: 0, chunk, offset, cut: false, origins: None, envelope: None };
+    core_scan(keys, &input, &Mode::All)
+}
+
+type Bad = (Kind, u64, u64, Option<Position>, Option<Position>);
+type Doubles = Vec<(Position, Position, bool, bool)>;
+type Found = (Vec<Bad>, Doubles, Chains, u64);
+type Chains = Vec<(u32, Position, Position, u64, u64, usize, usize)>;
+
+/// What a summary says that does not name a chunk. Disorder across a cut is told by the caller of the core.
+fn found(keys: &Keys, parts: Vec<Summary>) -> Found {
+    let with_v = keys.logs()[0].secret.is_some();
+    let mut summary = Summary::default();
+    for part in parts {
+        summary.merge(part);
+    }
+    summary.settle(keys);
+    let doubles = summary.doubles(keys);
+    let doubles = doubles.into_iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();
+    summary.finish();
+    let told = summary.events.iter().filter(|event| event.kind != Kind::Reordered);
+    let told = told.map(|e| (e.kind, e.place.offset, e.count, e.first, e.last)).collect();
+    let chains = summary.logs.get(&0).into_iter().flat_map(|log| &log.chains);
+    let facts = chains.filter_map(|(number, chain)| {
+        let gaps = chain.gaps(*number, Position::new(*number, 0, 0), None).len();
+        let facts = chain.facts(*number, with_v)?;
+        let bad = facts.altered.len() + facts.clashes.len();
+        Some((*number, facts.first.0, facts.last.0, facts.lines, facts.checkpoints, bad, gaps))
+    });
+    (told, doubles, facts.collect(), summary.unsealed)
+}

@@ -1,0 +1,57 @@
+"""Makes the corpora that the fuzz targets begin with, from spec/vectors and tests/carriers."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+VECTORS, CARRIERS = ROOT / "spec/vectors", ROOT / "tests/carriers"
+KINDS = ["docker.json", "cri.log", "journal.export", "journal.json", "loki.jsonl", "rsyslog-file.log"]
+SEAL = re.compile(rb'(?: tally=|",?"tally).*$')
+
+
+def strings(value: Any) -> Iterator[bytes]:
+    """Give the strings in a JSON value."""
+    if isinstance(value, str):
+        yield value.encode()
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
+def samples() -> Iterator[tuple[str, bytes]]:
+    """Give targets with bytes to begin with."""
+    texts = [text for path in VECTORS.glob("*.json") for text in strings(json.loads(path.read_text()))]
+    logs = [path.read_bytes() for path in VECTORS.glob("*.log")]
+    lines = [line for log in logs for line in log.split(b"\n")]
+    for text in {*texts, *lines}:
+        yield "line", text
+        if text.startswith((b"{", b'{"')):
+            yield "canon", text
+        if text.startswith(b"tally"):
+            yield "text", text
+        if b"tallystick/v1" in text[:40]:
+            yield "statement", SEAL.sub(b"", text.removeprefix(b'{"tallystick":"'))
+        if text.startswith(b"tallystick/v1 evidence\n"):
+            yield "evidence", text
+    for number, name in enumerate(KINDS):
+        yield "envelope", bytes([number]) + (CARRIERS / name).read_bytes()[:4000]
+    for log in logs:
+        at = log.split(b"\n")
+        for start in range(0, min(len(at), 60), 6):
+            yield "scan", b"\n".join(at[start : start + 12])
+
+
+def main() -> None:
+    """Write one file for each sample, named by its hash."""
+    for target, data in samples():
+        place = Path(__file__).resolve().parent / "corpus" / target
+        place.mkdir(parents=True, exist_ok=True)
+        (place / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+//! What must hold for any bytes, tried on mutations of what is known; `make fuzz` looks longer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::Value;
+use std::path::PathBuf;
+
+#[path = "../../../fuzz/bodies.rs"]
+mod bodies;
+
+/// A small generator, so that a failure can be had again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
+    }
+}
+
+fn read(name: &str) -> Vec<u8> {
+    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+fn lines(name: &str) -> Vec<Vec<u8>> {
+    read(name).split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// Strings anywhere in a JSON file.
+fn strings(value: &Value, found: &mut Vec<Vec<u8>>) {
+    match value {
+        Value::String(text) => found.push(text.clone().into_bytes()),
+        Value::Array(all) => all.iter().for_each(|one| strings(one, found)),
+        Value::Object(all) => all.values().for_each(|one| strings(one, found)),
+        _ => {}
+    }
+}
+
+fn strings_in(name: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    strings(&serde_json::from_slice(&read(name)).unwrap(), &mut found);
+    found
+}
+
+fn sealed_lines() -> Vec<Vec<u8>> {
+    ["plain", "json", "generation"].iter().flat_map(|log| lines(&format!("spec/vectors/{log}.log"))).collect()
+}
+
+/// Tries samples, then so many mutations of them with a few bytes changed, moved, or taken from another sample.
+fn mutate(seed: u64, rounds: usize, samples: &[Vec<u8>], body: fn(&[u8])) {
+    assert!(samples.len() > 2, "there is nothing to mutate");
+    let mut random = Random(seed);
+    for sample in samples {
+        body(sample);
+    }
+    let likely = b"\n\r\t \"\\{}[],:.~-_=019aA\0\xff";
+    for _ in 0..rounds {
+        let mut data = samples[random.below(samples.len())].clone();
+        for _ in 0..=random.below(4) {
+            let at = random.below(data.len());
+            match random.below(7) {
+                0 if !data.is_empty() => data[at] = likely[random.below(likely.len())],
+                1 if !data.is_empty() => data[at] ^= 1 << random.below(8),
+                2 if !data.is_empty() => drop(data.remove(at)),
+                3 => data.insert(at, likely[random.below(likely.len())]),
+                4 => data.truncate(at),
+                5 => {
+                    let copy = data[at..(at + random.below(40)).min(data.len())].to_vec();
+                    let to = random.below(data.len());
+                    data.splice(to..to, copy);
+                }
+                _ => {
+                    let other = &samples[random.below(samples.len())];
+                    let from = random.below(other.len());
+                    data.truncate(at);
+                    data.extend_from_slice(&other[from..]);
+                }
+            }
+        }
+        body(&data);
+    }
+}
+
+#[test]
+fn sealed() {
+    let samples = [sealed_lines(), strings_in("spec/vectors/defects.json")].concat();
+    mutate(1, 300_000, &samples, bodies::line);
+}
+
+#[test]
+fn statements() {
+    let samples = [sealed_lines(), strings_in("spec/vectors/evidence.json")].concat();
+    let said = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line).replace("{\"tallystick\":\"", "");
+        let end = text.find(" tally=").or(text.find("\",\"tally")).unwrap_or(text.len());
+        text.starts_with("tallystick/v1").then(|| text.as_bytes()[..end].to_vec())
+    };
+    let samples: Vec<_> = samples.iter().filter_map(|line| said(line)).collect();
+    mutate(2, 60_000, &samples, bodies::statement);
+}
+
+#[test]
+fn texts() {
+    let texts =
+        ["keys", "inputs", "defects"].map(|name| strings_in(&format!("spec/vectors/{name}.json"))).concat();
+    let begins = |text: &&Vec<u8>| text.starts_with(b"tally");
+    let samples: Vec<_> = texts.iter().filter(begins).cloned().collect();
+    mutate(3, 60_000, &samples, bodies::text);
+}
+
+#[test]
+fn canonical_json() {
+    let made = br#"{"b":1.50e1,"tally":"x","a":["\u00e9\ud83d\ude00",{"":-0.0}],"c":{"d":null,"e":true}}"#;
+    let samples =
+        [lines("spec/vectors/json.log"), vec![made.to_vec()], strings_in("spec/vectors/json.json")].concat();
+    mutate(4, 200_000, &samples, bodies::canon);
+}
+
+#[test]
+fn envelopes() {
+    let carriers =
+        ["docker.json", "cri.log", "journal.export", "journal.json", "loki.jsonl", "rsyslog-file.log"];
+    let samples = (0u8..).zip(carriers).map(|(kind, name)| {
+        let data = read(&format!("tests/carriers/{name}"));
+        [&[kind][..], &data[..data.len().min(3000)]].concat()
+    });
+    let samples: Vec<_> = samples.collect();
+    mutate(5, 6_000, &samples, bodies::envelope);
+}
+
+#[test]
+fn evidence() {
+    let samples: Vec<_> = strings_in("spec/vectors/evidence.json");
+    let samples: Vec<_> = samples.into_iter().filter(|text| text.contains(&b'\n')).collect();
+    mutate(6, 10_000, &samples, bodies::evidence);
+}
+
+#[test]
+fn scans() {
+    let log = lines("spec/vectors/plain.log");
+    let samples: Vec<_> = (0..log.len()).step_by(5).map(|at| log[at..].join(&b'\n')).collect();
+    let samples = [samples, vec![read("spec/vectors/json.log"), read("spec/vectors/plain.log")]].concat();
+    mutate(7, 3_000, &samples, bodies::scan);
+}
