@@ -1,5 +1,6 @@
 //! What must hold for any bytes: the bodies of the fuzz targets, which the tests on stable run as well.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use tallystick_core::canon::without_tally;
@@ -205,23 +206,18 @@ pub fn scan(data: &[u8]) {
         })
     });
     for keys in &*KEYS {
-        let whole = found(keys, vec![part(keys, data, 0, 0)]);
+        let whole = found(keys, &[part(data, 0, 0)]);
         let cuts: Vec<usize> = ends(data).collect();
         let half = cuts.get(cuts.len() / 2).copied().unwrap_or(data.len());
-        assert_eq!(found(keys, both(keys, data, half)), whole);
-        let mut turned = both(keys, data, half);
-        turned.reverse();
-        assert_eq!(found(keys, turned), whole);
+        let mut parts = [part(&data[..half], 0, 0), part(&data[half..], 1, half as u64)];
+        assert_eq!(found(keys, &parts), whole);
+        parts.reverse();
+        assert_eq!(found(keys, &parts), whole);
     }
 }
 
-fn both(keys: &Keys, data: &[u8], half: usize) -> Vec<Summary> {
-    vec![part(keys, &data[..half], 0, 0), part(keys, &data[half..], 1, half as u64)]
-}
-
-fn part(keys: &Keys, data: &[u8], chunk: u32, offset: u64) -> Summary {
-    let input = Input { data, file: 0, chunk, offset, cut: false, origins: None, envelope: None };
-    core_scan(keys, &input, &Mode::All)
+fn part(data: &[u8], chunk: u32, offset: u64) -> Input<'_> {
+    Input { data, file: 0, chunk, offset, cut: false, origins: None, envelope: None }
 }
 
 type Bad = (Kind, u64, u64, Option<Position>, Option<Position>);
@@ -230,13 +226,15 @@ type Found = (Vec<Bad>, Doubles, Chains, u64);
 type Chains = Vec<(u32, Position, Position, u64, u64, usize, usize)>;
 
 /// What a summary says that does not name a chunk. Disorder across a cut is told by the caller of the core.
-fn found(keys: &Keys, parts: Vec<Summary>) -> Found {
+fn found(keys: &Keys, parts: &[Input<'_>]) -> Found {
     let with_v = keys.logs()[0].secret.is_some();
     let mut summary = Summary::default();
-    for part in parts {
-        summary.merge(part);
-    }
+    parts.iter().for_each(|part| summary.merge(core_scan(keys, part, &Mode::All)));
     summary.settle(keys);
+    let doubtful = summary.doubtful().into_iter().map(|(id, _)| id).collect();
+    let closely = Mode::Detail(doubtful, BTreeSet::new());
+    parts.iter().for_each(|part| summary.merge(core_scan(keys, part, &closely)));
+    summary.resolve(keys);
     let doubles = summary.doubles(keys);
     let doubles = doubles.into_iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();
     summary.finish();
