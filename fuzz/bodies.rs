@@ -229,11 +229,15 @@ type Chains = Vec<(u32, Position, Position, u64, u64, usize, usize)>;
 fn found(keys: &Keys, parts: &[Input<'_>]) -> Found {
     let with_v = keys.logs()[0].secret.is_some();
     let mut summary = Summary::default();
-    parts.iter().for_each(|part| summary.merge(core_scan(keys, part, &Mode::All)));
+    for part in parts {
+        summary.merge(core_scan(keys, part, &Mode::All));
+    }
     summary.settle(keys);
     let doubtful = summary.doubtful().into_iter().map(|(id, _)| id).collect();
     let closely = Mode::Detail(doubtful, BTreeSet::new());
-    parts.iter().for_each(|part| summary.merge(core_scan(keys, part, &closely)));
+    for part in parts {
+        summary.merge(core_scan(keys, part, &closely));
+    }
     summary.resolve(keys);
     let doubles = summary.doubles(keys);
     let doubles = doubles.into_iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();
