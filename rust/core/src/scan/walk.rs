@@ -37,10 +37,12 @@ const BYTES_FOR_ONE: usize = 512;
 struct Line<'a> {
     bytes: &'a [u8],
     read: Read,
+    /// Only its beginning is here.
+    cut: bool,
 }
 
 impl Line<'_> {
-    const NONE: Self = Self { bytes: &[], read: Read::Nothing };
+    const NONE: Self = Self { bytes: &[], read: Read::Nothing, cut: false };
 }
 
 /// The lines of an input.
@@ -61,9 +63,9 @@ impl<'a> Lines<'a> {
             None => (self.rest, &self.rest[self.rest.len()..]),
         };
         self.rest = rest;
-        let cut = self.cut && rest.is_empty();
+        line.cut = self.cut && rest.is_empty();
         line.bytes = bytes;
-        line.read = if cut { Read::Unsealed } else { line::read(bytes) };
+        line.read = if line.cut { Read::Unsealed } else { line::read(bytes) };
         true
     }
 }
@@ -77,6 +79,8 @@ pub(super) struct Scanner<'k> {
     pub(super) certs: CertCache,
     /// The line that is judged.
     line: &'k [u8],
+    /// Only its beginning is here.
+    cut: bool,
     /// It was wrapped in something by a carrier.
     wrapped: bool,
     origins: &'k [Origin],
@@ -107,6 +111,7 @@ impl<'k> Scanner<'k> {
             kept: Kept::new(bytes),
             certs: CertCache::default(),
             line: &[],
+            cut: false,
             wrapped: false,
             origins: &[],
             envelope: None,
@@ -277,6 +282,7 @@ impl<'k> Scanner<'k> {
 
     fn alone(&mut self, line: &Line<'k>) {
         self.line = line.bytes;
+        self.cut = line.cut;
         self.wrapped = self.out_of_envelope();
         self.line(line.bytes, line.read);
         self.step(line);
@@ -406,7 +412,9 @@ impl<'k> Scanner<'k> {
         if !matches!(self.mode, Mode::All) {
             return;
         }
-        if let Some(number) = self.keys.excepted(self.line) {
+        // Nobody knows the hash of a line that is not all here.
+        let excepted = if self.cut { None } else { self.keys.excepted(self.line) };
+        if let Some(number) = excepted {
             *self.out.excepted.entry(number).or_default() += 1;
         } else {
             self.out.unsealed += 1;
@@ -547,9 +555,10 @@ impl<'k> Scanner<'k> {
         // What is only counted need not be looked at closer.
         if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
             group.quote(self.line);
-            group.length = self.line.len() as u64;
+            group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
-            group.sha256 = matches!(kind, Kind::Unsealed | Kind::Foreign(_)).then(|| sha256(&[self.line]));
+            let named_by_hash = matches!(kind, Kind::Unsealed | Kind::Foreign(_)) && !self.cut;
+            group.sha256 = named_by_hash.then(|| sha256(&[self.line]));
         }
         self.group = Some(group);
     }
