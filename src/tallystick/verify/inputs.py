@@ -186,23 +186,27 @@ class _Unpacked:
         self.read_so_far = 0
         self._fd = fd
         self._blocks = streams.blocks(self._next, size)
-        self._held, self._begin = bytearray(), 0
+        self._held, self._begin = b"", 0
         self._error: Exception | None = None
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read bytes at an offset that is not before the one of the last call; fewer only at the end."""
-        del self._held[: offset - self._begin]
-        self._begin = offset
-        while len(self._held) < size and self._error is None:
+        """Read at least so many bytes at an offset not before the one of the last call; fewer only at the end."""
+        parts = [self._held[offset - self._begin :]]
+        missing = size - len(parts[0])
+        while missing > 0 and self._error is None:
             try:
-                self._held += next(self._blocks)
+                parts.append(next(self._blocks))
             except StopIteration:
                 break
             except streams.BROKEN as error:
                 self._error = error
+                break
+            missing -= len(parts[-1])
+        # One copy of each byte: whoever decompresses is the slowest.
+        self._held, self._begin = b"".join(parts), offset
         if not self._held and self._error is not None:
             raise self._error
-        return bytes(memoryview(self._held)[:size])
+        return self._held
 
     def _next(self, size: int) -> bytes:
         data = os.pread(self._fd, size, self.read_so_far)
