@@ -208,27 +208,7 @@ impl Reader<'_> {
     /// A number in the form of RFC 8785 section 3.2.2.3, if that has the same exact value.
     fn number(&mut self) -> Option<String> {
         let from = self.at;
-        if self.peek()? == b'-' {
-            self.at += 1;
-        }
-        match self.next()? {
-            b'0' => {}
-            b'1'..=b'9' => self.digits(),
-            _ => return None,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.next().filter(u8::is_ascii_digit)?;
-            self.digits();
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.next().filter(u8::is_ascii_digit)?;
-            self.digits();
-        }
+        self.at += number_length(&self.text[from..])?;
         let literal = std::str::from_utf8(&self.text[from..self.at]).ok()?;
         let value: f64 = literal.parse().ok()?;
         if !value.is_finite() {
@@ -239,12 +219,26 @@ impl Reader<'_> {
         let same = shortest.digits == exact.digits && (exact.digits.is_empty() || shortest == exact);
         same.then(|| shortest.to_ecmascript())
     }
+}
 
-    fn digits(&mut self) {
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
+/// How many bytes the number takes that a text begins with (RFC 8259 section 6).
+pub(crate) fn number_length(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| from + text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    at = match text.get(at)? {
+        b'0' => at + 1,
+        b'1'..=b'9' => digits(at),
+        _ => return None,
+    };
+    if text.get(at) == Some(&b'.') {
+        let from = at + 1;
+        at = Some(digits(from)).filter(|end| *end > from)?;
     }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        let from = at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        at = Some(digits(from)).filter(|end| *end > from)?;
+    }
+    Some(at)
 }
 
 /// `0.digits * 10^point`, digits without zeros at either end; empty for zero.

@@ -5,7 +5,7 @@ import json
 import click
 
 from tallystick.cli.options import option
-from tallystick.cli.output import is_watched, safe, when
+from tallystick.cli.output import COLOURS, is_watched, safe, when
 from tallystick.evidence import Checked, check
 from tallystick.verify.report import Verdict
 
@@ -14,9 +14,6 @@ _EPILOG = """Exit status: 0 it holds, 3 that cannot be told, 5 it does not hold,
 \b
   tallystick check login.evidence --public payments.pub
 """
-
-
-_COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
 
 
 @click.command("check", epilog=_EPILOG)
@@ -42,7 +39,7 @@ def command(file: str, public: str | None, key: str | None, form: str) -> None:
 def _text(checked: Checked) -> str:
     verdict = checked.verdict.value
     if is_watched():
-        verdict = click.style(verdict, fg=_COLOURS[verdict], bold=True)
+        verdict = click.style(verdict, fg=COLOURS[verdict], bold=True)
     if checked.verdict is Verdict.FAILED:
         return f"{verdict}: the evidence does not hold: {checked.detail}"
     if checked.position is None or checked.line is None or checked.time is None:

@@ -13,7 +13,6 @@ from tallystick.cli.output import say
 
 if TYPE_CHECKING:
     from tallystick.attacks import Scene
-    from tallystick.verify import Finding
 
 _OWN_LOG = "/var/log/dpkg.log"
 _MOST = 200_000  # lines of a log that the demonstration takes
@@ -97,7 +96,7 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
         missed += not found
         colour = "red" if report.verdict is Verdict.FAILED else "yellow" if found else "bold magenta"
         said = next((f for f in report.findings if f.kind in attack.told), None)
-        where = "MISSED" if not found or said is None else _said(said)
+        where = "MISSED" if not found or said is None else look.said(said)
         table.add_row(
             attack.name, f"[{colour}]{report.verdict.value}[/]", escape(where), f"{report.seconds * 1000:.0f}"
         )
@@ -105,12 +104,6 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     caught = len(ATTACKS) - missed
     console.print(f"[bold]{caught} of {len(ATTACKS)} attacks found[/]; the originals were only read")
     return missed
-
-
-def _said(finding: "Finding") -> str:
-    where = f"line {look.number(finding.line)}" if finding.line else ""
-    at = f"{finding.position}{f' to {finding.to}' if finding.to else ''}" if finding.position else ""
-    return ", ".join(part for part in (finding.kind, where, at) if part)
 
 
 def _seal(text: list[bytes], store: str, log: Path) -> "Scene":

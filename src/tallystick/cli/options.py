@@ -17,9 +17,11 @@ __all__ = [
     "custody_option",
     "envelope_option",
     "field_option",
+    "head_option",
     "name_argument",
     "option",
     "sealing_options",
+    "start_option",
     "store_option",
 ]
 
@@ -88,6 +90,10 @@ store_option = option("--store", metavar="URL", callback=_store, help="Key store
 custody_option = option("--custody", metavar="URL", help="What encrypts the sealing state, such as master-key:FILE.")
 
 
+head_option = option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
+start_option = option(
+    "--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted."
+)
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, cri, …")
 field_option = option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")
 

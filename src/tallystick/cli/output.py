@@ -4,13 +4,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tallystick.reports.words import number, plural, safe, size, when
 
+if TYPE_CHECKING:
+    from tallystick.verify.report import Finding
+
 __all__ = [
+    "COLOURS",
     "columns",
     "complain",
     "is_terminal",
@@ -19,12 +23,24 @@ __all__ = [
     "plural",
     "progress",
     "safe",
+    "said",
     "say",
     "size",
     "when",
 ]
 
 _LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
+
+
+COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
+"""Of each verdict."""
+
+
+def said(finding: "Finding") -> str:
+    """Return a finding in a few words: its kind, line and positions."""
+    where = f"line {number(finding.line)}" if finding.line else ""
+    at = f"{finding.position}{f' to {finding.to}' if finding.to else ''}" if finding.position else ""
+    return ", ".join(part for part in (finding.kind, where, at) if part)
 
 
 def say(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import option, store_option
+from tallystick.cli.options import head_option, option, start_option, store_option
 from tallystick.cli.output import say
 
 if TYPE_CHECKING:
@@ -36,14 +36,8 @@ _EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log 
     help="Verification key; the first one's log is doctored.",
 )
 @store_option
-@option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
-@option(
-    "--from",
-    "start",
-    type=click.IntRange(1),
-    metavar="CHAIN",
-    help="First chain here; older ones were deleted.",
-)
+@head_option
+@start_option
 @option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     paths: Sequence[str],
@@ -84,10 +78,10 @@ def _show(report: "SelftestReport") -> None:
     if not report.with_head:
         console.print("there is no head: what is cut off at the end ends in `incomplete` in any case")
     verdict = report.untouched.verdict.value
-    console.print(f"untouched copy: [{_COLOURS[verdict]}]{verdict}[/]")
+    console.print(f"untouched copy: [{look.COLOURS[verdict]}]{verdict}[/]")
     if not report.played:
         for finding in report.untouched.findings[:5]:
-            console.print(escape(f"  {_said(finding.kind, finding.line, finding.position, finding.to)}"))
+            console.print(escape(f"  {look.said(finding)}"))
         say("the log itself is failed, so there is nothing to test; run tallystick verify on it")
         return
     for finding in report.untouched.findings:
@@ -101,9 +95,6 @@ def _show(report: "SelftestReport") -> None:
     )
     if report.missed:
         say(f"{report.missed} missed: look at the rows marked MISSED, and please report them")
-
-
-_COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
 
 
 def _table(report: "SelftestReport") -> "Table":
@@ -121,7 +112,7 @@ def _table(report: "SelftestReport") -> "Table":
             table.add_section()
             table.add_row(f"[bold]{group}[/]")
         verdict = one.verdict.value if one.verdict else ""
-        colour = "bold magenta" if one.outcome == "missed" else _COLOURS.get(verdict, "default")
+        colour = "bold magenta" if one.outcome == "missed" else look.COLOURS.get(verdict, "default")
         time = f"{one.seconds * 1000:.0f}" if one.verdict else ""
         table.add_row(escape(one.attack), f"[{colour}]{verdict}[/]", escape(look.safe(_outcome(one))), time)
     return table
@@ -133,13 +124,7 @@ def _outcome(one: "Played") -> str:
         return f"not possible here: {one.remark}"
     if one.outcome == "missed" or one.finding is None:
         return f"MISSED{remark}"
-    finding = one.finding
-    return _said(finding.kind, finding.line, finding.position, finding.to) + remark
-
-
-def _said(kind: str, line: int | None, position: str | None, to: str | None) -> str:
-    at = f"{position}{f' to {to}' if to else ''}" if position else ""
-    return ", ".join(part for part in (kind, f"line {look.number(line)}" if line else "", at) if part)
+    return look.said(one.finding) + remark
 
 
 @contextmanager

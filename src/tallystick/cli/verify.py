@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import envelope_option, field_option, option, store_option
+from tallystick.cli.options import envelope_option, field_option, head_option, option, start_option, store_option
 from tallystick.reports import FORMS, render
+from tallystick.verify import ALLOWED
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -34,14 +35,14 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
     help="Public file, to check without a secret.",
 )
 @store_option
-@option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
+@head_option
 @option("--pins", type=click.Path(), metavar="DIR", help="Where pins are kept and met, or `none`.")
-@option("--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted.")
+@start_option
 @option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
 @option(
     "--allow",
     multiple=True,
-    type=click.Choice(["duplicate", "narrowed", "open end", "reordered"]),
+    type=click.Choice(ALLOWED),
     metavar="WHAT",
     help="Allow duplicate, narrowed, 'open end' or reordered.",
 )

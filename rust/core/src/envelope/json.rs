@@ -4,6 +4,7 @@
 //! what carriers let through in strings: invalid UTF-8 and raw control characters.
 
 use super::MAX_DEPTH;
+use crate::canon::number_length;
 
 /// A string as it stands between its quotes.
 #[derive(Debug, Clone, Copy)]
@@ -264,38 +265,8 @@ impl<'a> Skim<'a> {
                 return Some(());
             }
         }
-        self.number()
-    }
-
-    fn number(&mut self) -> Option<()> {
-        if self.peek()? == b'-' {
-            self.at += 1;
-        }
-        match self.next()? {
-            b'0' => {}
-            b'1'..=b'9' => self.digits(),
-            _ => return None,
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.next().filter(u8::is_ascii_digit)?;
-            self.digits();
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.next().filter(u8::is_ascii_digit)?;
-            self.digits();
-        }
+        self.at += number_length(rest)?;
         Some(())
-    }
-
-    fn digits(&mut self) {
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
     }
 
     fn nested(&mut self) -> Option<()> {
@@ -354,6 +325,12 @@ impl<'a> Skim<'a> {
             self.blanks();
         }
         Some(())
+    }
+
+    fn digits(&mut self) {
+        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
     }
 
     /// Appends an array of byte values, as the journal writes what is not UTF-8.
