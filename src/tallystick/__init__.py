@@ -15,6 +15,7 @@ from tallystick.ceremony import Created, create
 from tallystick.errors import TallystickError
 from tallystick.log import Log
 from tallystick.log import open_log as open
+from tallystick.rotation import Rotation
 from tallystick.verify import (
     ChainReport,
     EpochReport,
@@ -36,6 +37,7 @@ __all__ = [
     "Log",
     "LogReport",
     "Report",
+    "Rotation",
     "TallystickError",
     "Verdict",
     "Weight",

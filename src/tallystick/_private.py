@@ -30,6 +30,7 @@ __all__ = [
     "make_directory",
     "open_directory",
     "open_file",
+    "put_file",
     "read_file",
     "replace_file",
     "sweep",
@@ -193,6 +194,19 @@ def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
     finally:
         if old_fd is not None:
             os.close(old_fd)
+
+
+def put_file(name: str, data: bytes, directory: int) -> None:
+    """Put a file in the place of the one there, whole, but neither durably nor erasing what was there."""
+    new = f"{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=directory)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        _write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def sweep(name: str, directory: int) -> None:

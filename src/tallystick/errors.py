@@ -9,6 +9,7 @@ __all__ = [
     "FormatError",
     "KeyStoreError",
     "LostRightError",
+    "OutputError",
     "ReportError",
     "SealError",
     "TallystickError",
@@ -63,6 +64,10 @@ class CustodyError(TallystickError):
 
 class SealError(TallystickError):
     """A line cannot be sealed, or the log must not be written any more (spec sections 4 to 6)."""
+
+
+class OutputError(SealError):
+    """The output takes no lines for the time being. What was sealed is kept and goes first (spec section 6)."""
 
 
 class ReportError(TallystickError):

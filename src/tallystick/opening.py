@@ -5,20 +5,14 @@ sealed. So a number is never used twice, and a stolen store says nothing about c
 """
 
 import re
-import time
 
 from tallystick import _core, custody
 from tallystick.ceremony import CONTEXT
 from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import Lease
-from tallystick.sinks import Sink
+from tallystick.sinks import Sink, now
 
-__all__ = ["end_state", "now", "open_chain", "public_state", "refuse_older_store"]
-
-
-def now() -> int:
-    """Return the time as statements claim it: ms since 1970."""
-    return time.time_ns() // 1_000_000
+__all__ = ["end_state", "open_chain", "public_state", "refuse_older_store"]
 
 
 def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines: int) -> _core.Sealer:
@@ -98,13 +92,14 @@ def refuse_older_store(lease: Lease, sink: Sink) -> None:
         rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
         % {b"id": info.log_id.encode()}
     )
+    chain = sink.newest_chain()
     for line in sink.tail():
         if found := seal.search(line[-200:]):
-            chain = int(found[1] or found[2])
-            if info.next_chain is not None and chain >= info.next_chain:
-                raise KeyStoreError(
-                    f"the key store is older than {sink.name}: its state would open chain {info.next_chain} of log "
-                    f"{info.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
-                    "with: start a new log"
-                )
-            return
+            chain = max(chain, int(found[1] or found[2]))
+            break
+    if info.next_chain is not None and chain >= info.next_chain:
+        raise KeyStoreError(
+            f"the key store is older than {sink.name}: its state would open chain {info.next_chain} of log "
+            f"{info.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
+            "with: start a new log"
+        )

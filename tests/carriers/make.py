@@ -61,8 +61,13 @@ def make_sealed() -> None:
             setup.write_key(file.fileno())
         sealer = setup.state().open_chain(bytes(setup.head()), TIME)
         sealer.configure(control, 4096)
-        lines = [sealer.start(), *(sealer.seal(entry, TIME) for entry in entries), sealer.end(TIME)]
-        (HERE / f"{name}.log").write_bytes(b"".join(lines))
+        with (HERE / f"{name}.log").open("wb") as file:
+            out = _core.Output(file.fileno())
+            sealer.start(out)
+            for entry in entries:
+                out.looked_at(TIME)
+                sealer.write(entry, out, TIME)
+            sealer.end(out, TIME)
 
 
 def feed(path: Path, pieces: list[tuple[float, bytes]]) -> None:

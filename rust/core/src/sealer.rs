@@ -50,6 +50,8 @@ pub struct Sealer {
     epoch_lines: u32,
     epoch: u8,
     index: u32,
+    /// Lines of the epochs before this one.
+    before: u64,
     closed: bool,
     tree: Growing,
     newest: Digest,
@@ -106,6 +108,7 @@ impl Sealer {
             epoch_lines: EPOCH_LINES,
             epoch: 0,
             index: 0,
+            before: 0,
             closed: false,
             tree: Growing::at(0),
             entry_key,
@@ -156,6 +159,12 @@ impl Sealer {
     pub fn position(&self) -> Position {
         // An epoch has at most 65,534 lines and a checkpoint, so the index fits.
         Position::new(self.speaker.chain, self.epoch, u16::try_from(self.index).unwrap_or(u16::MAX))
+    }
+
+    /// How many lines the chain has so far, control lines included.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.before + u64::from(self.index)
     }
 
     /// Seals one entry: appends its line, with `open` before it and a checkpoint behind it where due.
@@ -336,6 +345,7 @@ impl Sealer {
             self.epoch_key = Some(Box::new(SignKey::derive(&self.next_d, "epoch key")));
             self.next_e.advance("next");
             self.next_d.advance("next");
+            self.before += u64::from(self.index) + 1;
             self.epoch += 1;
             self.index = 0;
             line::write(&m, self.speaker.log, at, &t, out);

@@ -15,7 +15,7 @@ use crate::{OrRaise as _, py_bytes};
 
 /// The caller's file, through a duplicate of its descriptor.
 #[allow(unsafe_code)]
-fn file(fd: i32) -> std::io::Result<File> {
+pub fn file(fd: i32) -> std::io::Result<File> {
     if fd < 0 {
         return Err(std::io::Error::from_raw_os_error(9)); // EBADF
     }
@@ -27,7 +27,7 @@ fn file(fd: i32) -> std::io::Result<File> {
 
 /// An error of the operating system as Python makes it, with its number.
 #[allow(clippy::needless_pass_by_value)] // for map_err
-fn os_error(error: std::io::Error) -> PyErr {
+pub fn os_error(error: std::io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(number) => {
             // The library puts the number behind the words, Python before them.

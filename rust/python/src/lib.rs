@@ -5,6 +5,7 @@
 mod envelope;
 mod evidence;
 mod keys;
+mod output;
 mod seal;
 mod verify;
 
@@ -50,9 +51,19 @@ mod _core {
     #[pymodule_export]
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]
+    use crate::output::Output;
+    #[pymodule_export]
     use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
     use crate::verify::{
         ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,
     };
+    use crate::seal::todo;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("FIRST", todo::FIRST)?;
+        module.add("THEN", todo::THEN)
+    }
 }

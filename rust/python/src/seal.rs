@@ -1,12 +1,17 @@
 //! Set-up, sealing state and sealer.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes};
+use pyo3::types::{PyByteArray, PyBytes, PyString};
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tallystick_core::head::Head;
 use tallystick_core::keys::VerificationKey;
+use tallystick_core::line::MAX_ENTRY;
 use tallystick_core::secret::Secret;
+use tallystick_core::statement::MAX_TIME;
 use tallystick_core::{Error, sealer, state};
 
+use crate::output::Output;
 use crate::keys::{At, DataKey, head_text, random, write_secret};
 use crate::{OrRaise as _, py_bytes};
 
@@ -127,7 +132,7 @@ impl SealingState {
         let state = self.0.take().ok_or_else(used_up).or_raise(py)?;
         let opened = state.open_chain(&head, time).or_raise(py)?;
         self.0 = Some(opened.next);
-        Ok(Sealer(opened.sealer))
+        Ok(Sealer { sealer: opened.sealer, process: std::process::id() })
     }
 
     /// The state of a log that has ended; nothing secret is left.
@@ -142,19 +147,79 @@ impl SealingState {
     }
 }
 
-/// Seals one chain.
+/// Seals one chain, in the process that opened it and in no other.
 #[pyclass(module = "tallystick._core")]
-pub struct Sealer(sealer::Sealer);
+pub struct Sealer {
+    sealer: sealer::Sealer,
+    process: u32,
+}
+
+/// What a call that seals asks its caller to do; nothing: 0.
+pub mod todo {
+    /// Nothing was sealed: something has to be done first.
+    pub const FIRST: u8 = 1;
+    /// It was sealed, and something is to be done then: a statement was made, or bytes are kept.
+    pub const THEN: u8 = 2;
+}
+
+/// Milliseconds since 1970; a clock before that says 0.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(MAX_TIME)
+}
+
+/// One line: without the line end behind it, and with those inside it written as `\n` and `\r`.
+fn one_line(record: &[u8]) -> Cow<'_, [u8]> {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    let record = record.strip_suffix(b"\r").unwrap_or(record);
+    if memchr::memchr2(b'\n', b'\r', record).is_none() {
+        return Cow::Borrowed(record);
+    }
+    let mut line = Vec::with_capacity(record.len() + 16);
+    for byte in record {
+        match byte {
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            _ => line.push(*byte),
+        }
+    }
+    Cow::Owned(line)
+}
 
 impl Sealer {
-    fn emit<'py>(
+    /// A forked child has a copy of the keys: used there, positions would be taken twice.
+    fn own(&mut self) -> Result<(), Error> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        self.sealer.erase();
+        Err(Error::Seal(format!(
+            "this log belongs to process {}; a forked child cannot write it: \
+             open one log for each process, or let `tallystick run` seal the output of all",
+            self.process
+        )))
+    }
+
+    /// Seals into an output and hands it over to the operating system.
+    ///
+    /// Both in one call: nothing that a signal handler raises can come between them.
+    fn emit(
         &mut self,
-        py: Python<'py>,
+        py: Python<'_>,
+        output: &mut Output,
         f: impl FnOnce(&mut sealer::Sealer, &mut Vec<u8>) -> Result<(), Error>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let mut out = Vec::with_capacity(512);
-        f(&mut self.0, &mut out).or_raise(py)?;
-        Ok(py_bytes(py, &out))
+    ) -> PyResult<u8> {
+        self.own().or_raise(py)?;
+        if self.sealer.is_closed() || output.kept() > 0 {
+            return Ok(todo::FIRST);
+        }
+        let before = self.sealer.position();
+        let sealed = f(&mut self.sealer, &mut output.bytes);
+        output.push(py);
+        sealed.or_raise(py)?;
+        let after = self.sealer.position();
+        let statement = before.index == 0 || before.epoch != after.epoch || self.sealer.is_closed();
+        Ok(if statement || output.kept() > 0 { todo::THEN } else { 0 })
     }
 }
 
@@ -168,83 +233,118 @@ impl Sealer {
             "json" => Ok(sealer::Format::Json),
             _ => Err(Error::Seal("control lines are auto, plain or json".into())),
         };
-        self.0.set_format(format.or_raise(py)?);
-        self.0.set_epoch_lines(epoch_lines).or_raise(py)
+        self.sealer.set_format(format.or_raise(py)?);
+        self.sealer.set_epoch_lines(epoch_lines).or_raise(py)
+    }
+
+    /// Seals one record as one line; `FIRST` if nothing was sealed because the chain is closed, bytes are kept, the
+    /// output has to be looked at, or the record is neither bytes nor text that UTF-8 can write.
+    #[pyo3(signature = (record, output, time = None))]
+    fn write(
+        &mut self,
+        py: Python<'_>,
+        record: &Bound<'_, PyAny>,
+        output: &mut Output,
+        time: Option<u64>,
+    ) -> PyResult<u8> {
+        let time = time.unwrap_or_else(now);
+        let record = if let Ok(text) = record.cast::<PyString>() {
+            text.to_str().ok().map(str::as_bytes)
+        } else {
+            record.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes())
+        };
+        let Some(record) = record.filter(|_| !output.is_due(time)) else { return Ok(todo::FIRST) };
+        let line = one_line(record);
+        if line.len() > MAX_ENTRY {
+            let said =
+                format!("an entry has {MAX_ENTRY} bytes at most, this one has {}; split it", line.len());
+            return Err(Error::Seal(said)).or_raise(py);
+        }
+        self.emit(py, output, |sealer, out| sealer.seal(&line, time, out))
+    }
+
+    /// Seals the complete lines of `data` from `start` on, until the chain is full; gives where it stopped.
+    #[pyo3(signature = (data, start, output, time = None))]
+    fn write_lines(
+        &mut self,
+        py: Python<'_>,
+        data: &[u8],
+        start: usize,
+        output: &mut Output,
+        time: Option<u64>,
+    ) -> PyResult<(usize, u8)> {
+        let input = data.get(start..).unwrap_or_default();
+        let (time, mut used) = (time.unwrap_or_else(now), 0);
+        let todo = self.emit(py, output, |sealer, out| {
+            out.reserve(input.len() + input.len() / 2);
+            used = py.detach(|| sealer.seal_lines(input, time, out))?;
+            Ok(())
+        })?;
+        Ok((start + used, todo))
     }
 
     /// Emits `open` now and not right before the first line.
-    fn start<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let mut out = Vec::with_capacity(1024);
-        self.0.start_now(&mut out);
-        py_bytes(py, &out)
-    }
-
-    /// Seals one entry; gives its line with those that are due before and behind it.
-    fn seal<'py>(&mut self, py: Python<'py>, m: &[u8], time: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let mut out = Vec::with_capacity(m.len() + 96);
-        self.0.seal(m, time, &mut out).or_raise(py)?;
-        Ok(py_bytes(py, &out))
-    }
-
-    /// Seals the complete lines of `data` from `start` on, until the chain is full; gives them and where it stopped.
-    fn seal_lines<'py>(
-        &mut self,
-        py: Python<'py>,
-        data: &[u8],
-        start: usize,
-        time: u64,
-    ) -> PyResult<(Bound<'py, PyBytes>, usize)> {
-        let input = data.get(start..).unwrap_or_default();
-        let mut out = Vec::with_capacity(input.len() + input.len() / 2);
-        let used = py.detach(|| self.0.seal_lines(input, time, &mut out)).or_raise(py)?;
-        Ok((py_bytes(py, &out), start + used))
+    fn start(&mut self, py: Python<'_>, output: &mut Output) -> PyResult<u8> {
+        self.emit(py, output, |sealer, out| {
+            sealer.start_now(out);
+            Ok(())
+        })
     }
 
     /// Ends the epoch with a checkpoint.
-    fn checkpoint<'py>(&mut self, py: Python<'py>, time: u64) -> PyResult<Bound<'py, PyBytes>> {
-        self.emit(py, |sealer, out| sealer.checkpoint(time, out))
+    #[pyo3(signature = (output, time = None))]
+    fn checkpoint(&mut self, py: Python<'_>, output: &mut Output, time: Option<u64>) -> PyResult<u8> {
+        self.emit(py, output, |sealer, out| sealer.checkpoint(time.unwrap_or_else(now), out))
     }
 
     /// Ends the chain.
-    fn close<'py>(&mut self, py: Python<'py>, time: u64) -> PyResult<Bound<'py, PyBytes>> {
-        self.emit(py, |sealer, out| sealer.close(time, out))
+    #[pyo3(signature = (output, time = None))]
+    fn close(&mut self, py: Python<'_>, output: &mut Output, time: Option<u64>) -> PyResult<u8> {
+        self.emit(py, output, |sealer, out| sealer.close(time.unwrap_or_else(now), out))
     }
 
     /// Ends the chain and the log.
-    fn end<'py>(&mut self, py: Python<'py>, time: u64) -> PyResult<Bound<'py, PyBytes>> {
-        self.emit(py, |sealer, out| sealer.end(time, out))
+    #[pyo3(signature = (output, time = None))]
+    fn end(&mut self, py: Python<'_>, output: &mut Output, time: Option<u64>) -> PyResult<u8> {
+        self.emit(py, output, |sealer, out| sealer.end(time.unwrap_or_else(now), out))
     }
 
     /// The head that counts every line emitted so far, to be wiped by its holder; `None` before `open` is emitted.
     fn head<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyByteArray>> {
-        self.0.head().map(|head| head_text(py, &head))
+        self.sealer.head().map(|head| head_text(py, &head))
     }
 
     /// Wipes every secret at once.
     fn erase(&mut self) {
-        self.0.erase();
+        self.sealer.erase();
     }
 
     /// Number of the chain.
     #[getter]
     fn chain(&self) -> u32 {
-        self.0.chain()
+        self.sealer.chain()
     }
 
     /// Position of the next line.
     #[getter]
     fn position(&self) -> At {
-        let at = self.0.position();
+        let at = self.sealer.position();
         (at.chain, at.epoch, at.index)
+    }
+
+    /// How many lines the chain has so far, control lines included.
+    #[getter]
+    fn lines(&self) -> u64 {
+        self.sealer.lines()
     }
 
     /// Is the chain closed?
     #[getter]
     fn closed(&self) -> bool {
-        self.0.is_closed()
+        self.sealer.is_closed()
     }
 
     fn __repr__(&self) -> String {
-        format!("Sealer(position={})", self.0.position())
+        format!("Sealer(position={})", self.sealer.position())
     }
 }

@@ -20,6 +20,7 @@ __all__ = [
     "head_option",
     "name_argument",
     "option",
+    "rotation",
     "sealing_options",
     "start_option",
     "store_option",
@@ -43,6 +44,36 @@ class _Duration(click.ParamType[float]):
 
 
 DURATION = _Duration()
+
+
+_SIZES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+
+
+class _Size(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmg]?i?)b?", value.lower())
+        unit = _SIZES.get(match[2]) if match else None
+        if match is None or unit is None or not (size := int(float(match[1]) * unit)):
+            self.fail(f"{value!r} is no size; write it like 100MB or 1GiB", param, ctx)
+        return size
+
+
+class _Keep(click.ParamType[int | float]):
+    name = "keep"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        if isinstance(value, int | float):
+            return value
+        if value.isdigit() and value.isascii() and int(value):
+            return int(value)
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d)", value)
+        if match is None or not (seconds := float(match[1]) * _UNITS[match[2]]):
+            self.fail(f"{value!r} is neither a number of files nor a time; write it like 30 or 90d", param, ctx)
+        return seconds
 
 
 class _Name(click.ParamType[str]):
@@ -100,38 +131,42 @@ field_option = option("--field", metavar="NAME", help="The JSON field that holds
 
 def sealing_options(command: F) -> F:
     """Add what `seal` and `run` share."""
-    for add in (
-        option(
-            "--epoch-age",
-            type=DURATION,
-            default="60s",
-            show_default=True,
-            help="An epoch ends after this time.",
-        ),
-        option(
-            "--epoch-lines",
-            type=click.IntRange(1, 65534),
-            default=4096,
-            show_default=True,
-            metavar="N",
-            help="An epoch ends after N lines.",
-        ),
-        option(
-            "--control",
-            type=click.Choice(["auto", "plain", "json"]),
-            default="auto",
-            show_default=True,
-            help="Form of control lines; auto takes that of the first line.",
-        ),
-        custody_option,
-        store_option,
-        option(
-            "--output",
-            "-o",
-            type=click.Path(),
-            metavar="FILE",
-            help="Append to FILE instead of standard output.",
-        ),
-    ):
+    for add in reversed(_SEALING):
         command = add(command)
     return command
+
+
+_SEALING = (
+    option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output."),
+    store_option,
+    custody_option,
+    option("--control", type=click.Choice(["auto", "plain", "json"]), default="auto", show_default=True,
+           help="Form of control lines; auto takes that of the first line."),
+    option("--epoch-lines", type=click.IntRange(1, 65534), default=4096, show_default=True, metavar="N",
+           help="An epoch ends after N lines."),
+    option("--epoch-age", type=DURATION, default="60s", show_default=True, help="An epoch ends after this time."),
+    option("--heartbeat", type=DURATION, help="A checkpoint at least so often, even without lines."),
+    option("--durability", type=click.Choice(["flush", "sync", "sync-each"]), default="flush", show_default=True,
+           help="What is on the disk at once: nothing, checkpoints, each line."),
+    option("--on-full", type=click.Choice(["block", "drop", "stop"]), default="block", show_default=True,
+           help="While no line can be written: wait, count what is dropped, or stop."),
+    option("--rotate-size", type=_Size(), metavar="SIZE", help="Begin a new FILE above this size, such as 100MB."),
+    option("--rotate-age", type=DURATION, help="Begin a new FILE after this time, such as 1d."),
+    option("--keep", type=_Keep(), metavar="N|TIME", help="Rotated files that stay: a number, or a time like 90d."),
+    option("--compress", type=click.Choice(["gz", "zst"]), help="Compress rotated files in the background."),
+)  # fmt: skip
+
+
+def rotation(options: dict[str, Any]) -> dict[str, Any]:
+    """Put the options of rotation together, as `tallystick.open` takes them."""
+    size, age, keep, compress = (options.pop(name) for name in ("rotate_size", "rotate_age", "keep", "compress"))
+    if size is None and age is None:
+        if keep is not None or compress is not None:
+            raise click.UsageError("--keep and --compress go with --rotate-size or --rotate-age")
+        return options
+    if options.get("output") is None:
+        raise click.UsageError("only a file can be rotated: name it with -o FILE")
+    from tallystick.rotation import Rotation
+
+    kept = {"keep" if isinstance(keep, int) else "keep_for": keep} if keep is not None else {}
+    return {**options, "rotation": Rotation(size=size, age=age, compress=compress, **kept)}

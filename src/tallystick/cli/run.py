@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tallystick.cli.options import name_argument, sealing_options
+from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain
 from tallystick.errors import reason
 
@@ -36,7 +36,7 @@ def command(name: str, output: str | None, arguments: Sequence[str], **options: 
     from tallystick.log import open_log
 
     signals = _Signals()
-    with open_log(name, output=1 if output is None else output, on_trouble=complain, **options) as log:
+    with open_log(name, **rotation({**options, "output": output}) | {"output": 1 if output is None else output}, on_trouble=complain) as log:
         try:
             child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:

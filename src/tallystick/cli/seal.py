@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tallystick.cli.options import name_argument, sealing_options
+from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain
 from tallystick.errors import SealError, reason
 
@@ -37,7 +37,7 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     target = 1 if output is None else output
     _refuse_own_output(inputs, target)
     leaving = _Leaving()
-    with open_log(name, output=target, on_trouble=complain, **options) as log:
+    with open_log(name, **rotation({**options, "output": output}) | {"output": target}, on_trouble=complain) as log:
         splitter = Splitter(log)
         for path in inputs:
             for data in _read(path, leaving):

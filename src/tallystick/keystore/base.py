@@ -62,6 +62,22 @@ class Lease(Protocol):
         """
         ...
 
+    def note(self) -> bytes | None:
+        """Return what a writer last said of itself, or None.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        ...
+
+    def replace_note(self, note: bytes) -> None:
+        """Say something of the writer, for people: at most 4,096 bytes, not secret, and it need not outlast a crash.
+
+        Raises:
+            KeyStoreError: It cannot be written, or the right is gone.
+        """
+        ...
+
     def release(self) -> None:
         """Give the right back. Once is enough, more does no harm."""
         ...
@@ -108,6 +124,14 @@ class KeyStore(Protocol):
 
     def load(self, name: str) -> Stored:
         """Return what the store holds for a log, without the right to write it.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        ...
+
+    def note(self, name: str) -> bytes | None:
+        """Return what the writer of a log last said of itself, or None.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.

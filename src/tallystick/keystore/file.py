@@ -33,6 +33,7 @@ __all__ = ["FileKeyStore"]
 
 _STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished generation
 _HEAD_LIMIT = 4096  # bytes
+_NOTE_LIMIT = 4096  # bytes
 _LOCK_LIMIT = 400  # bytes
 _PATIENCE = (0.02, 0.05, 0.1)  # seconds: `holder` takes the lock for a moment
 
@@ -102,6 +103,16 @@ class FileKeyStore:
         with ExitStack() as stack:
             _, log = self._open_log(name, stack)
             return _load(log, path)
+
+    def note(self, name: str) -> bytes | None:
+        """Return what the writer of a log last said of itself, or None.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        with ExitStack() as stack:
+            _, log = self._open_log(name, stack)
+            return _note(log, self._path_of(name))
 
     def holder(self, name: str) -> str | None:
         """Return who has the right to write a log now, in words for people, or None.
@@ -220,6 +231,25 @@ class FileLease:
         """
         _check_sizes(self.name, b"", head)
         self._replace("head", head)
+
+    def note(self) -> bytes | None:
+        """Return what a writer last said of itself, or None.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        self._check()
+        return _note(self._log, self._path)
+
+    def replace_note(self, note: bytes) -> None:
+        """Say something of the writer, for people: at most 4,096 bytes, not secret, and it need not outlast a crash.
+
+        Raises:
+            KeyStoreError: It cannot be written, or the right is gone.
+        """
+        self._check()
+        with _private.telling(KeyStoreError, self._path):
+            _private.put_file("note", note[:_NOTE_LIMIT], self._log)
 
     def release(self) -> None:
         """Give the right back. In a forked child this does nothing: the right is its parent's."""
@@ -345,6 +375,14 @@ def _load(log: int, path: str) -> Stored:
         except FileNotFoundError:
             head = None
         return Stored(state, head)
+
+
+def _note(log: int, path: str) -> bytes | None:
+    with _private.telling(KeyStoreError, path):
+        try:
+            return _private.read_file("note", log, limit=_NOTE_LIMIT)
+        except FileNotFoundError:
+            return None
 
 
 def _take(lock: int) -> bool:

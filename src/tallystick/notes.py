@@ -1,0 +1,122 @@
+"""What a writer says of itself, for people: `tallystick status` shows it. Nothing in it is secret, nothing is proven by it.
+
+>>> dropped = Dropped()
+>>> dropped.add(3, "no room")
+>>> dropped.told().split(" from ")[0]
+'3 lines were dropped'
+"""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from tallystick.errors import KeyStoreError
+from tallystick.keystore import Lease
+from tallystick.sinks import FileSink, Sink
+
+__all__ = ["Dropped", "WriterNote", "read_note"]
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Lines that came while none could be written, until the log has told of them."""
+
+    count: int = 0
+    total: int = 0
+    since: float = 0.0
+    why: str = ""
+
+    def add(self, count: int, why: str) -> None:
+        """Count so many more."""
+        if count and not self.count:
+            self.since, self.why = time.time(), why
+        self.count += count
+        self.total += count
+
+    def told(self) -> str:
+        """Return what the log says of them."""
+        lines = "1 line was" if self.count == 1 else f"{self.count} lines were"
+        why = self.why.replace("\n", " ").replace("\r", " ")
+        return f"{lines} dropped from {_when(self.since)} to {_when(time.time())}: {why}"
+
+    def clear(self) -> None:
+        """They have been told of."""
+        self.count = 0
+
+
+@dataclass(slots=True)
+class WriterNote:
+    """What there is to say, as a writer goes on. Times are seconds since 1970, by the clock of its host."""
+
+    output: str
+    recovered: list[str]
+    began: float = field(default_factory=time.time)
+    checkpoint: tuple[str, float] | None = None
+    head: tuple[str, float] | None = None
+    lines: int = 0
+    ended: str = "no"
+
+    @classmethod
+    def begin(cls, lease: Lease, sink: Sink) -> Self:
+        """Begin a note; what the last writer left says what was recovered."""
+        recovered = []
+        try:
+            last = read_note(lease.note())
+        except KeyStoreError:
+            last = None
+        if last and last.get("closed") != "well":
+            at = (last.get("head") or {}).get("position", "its beginning")
+            recovered.append(f"the writer before (pid {last.get('pid')}) did not close its chain; a head counts up to {at}")
+        if isinstance(sink, FileSink) and sink.repaired:
+            recovered.append("the file ended within a line, which got its line end")
+        return cls(sink.name if not isinstance(sink, FileSink) else os.path.abspath(sink.name), recovered)
+
+    def stated(self, position: tuple[int, int, int]) -> None:
+        """Note a statement: what stands before this position is covered."""
+        self.checkpoint = (".".join(map(str, position)), time.time())
+
+    def counted(self, position: tuple[int, int, int], lines: int) -> None:
+        """Note a head, and how many lines the chain has before it."""
+        self.head, self.lines = (".".join(map(str, position)), time.time()), lines
+
+    def closed(self, *, well: bool) -> None:
+        """Note that the writer leaves, and whether its chain is closed."""
+        self.ended = "well" if well else "badly"
+
+    def text(self, *, trouble: str | None, dropped: int) -> bytes:
+        """Return the note as JSON."""
+
+        def at(mark: tuple[str, float] | None) -> dict[str, Any] | None:
+            return mark and {"position": mark[0], "time": round(mark[1], 3)}
+
+        said = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "began": round(self.began, 3),
+            "output": self.output,
+            "lines": self.lines,
+            "checkpoint": at(self.checkpoint),
+            "head": at(self.head),
+            "trouble": trouble and trouble[:500],
+            "dropped": dropped,
+            "recovered": self.recovered,
+            "closed": self.ended,
+        }
+        return json.dumps(said).encode()
+
+
+def read_note(text: bytes | None) -> dict[str, Any] | None:
+    """Return what a writer said of itself, None if it said nothing that can be read; anyone may have written it."""
+    try:
+        said = json.loads(text or b"null")
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None

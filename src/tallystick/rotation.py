@@ -1,0 +1,228 @@
+"""Files that the writer itself rotates: when, what they are called then, and what becomes of them.
+
+`audit.log` becomes `audit.log.0000000042`, by the number of the first chain in it: unique for ever and in order, whatever
+the clock says. A rotated file holds whole chains, so what is left after older ones were removed is verified by
+`tallystick verify 'audit.log*' --from 42`.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as directory:
+...     archive = Archive(f"{directory}/audit.log", Rotation(keep=2))
+...     for chain in (1, 9, 42):
+...         open(archive.name_for(chain), "w").close()
+...     [os.path.basename(path) for path in archive.prune()], [os.path.basename(path) for path in archive.files()]
+(['audit.log.0000000001'], ['audit.log.0000000009', 'audit.log.0000000042'])
+"""
+
+import gzip
+import hashlib
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Literal
+
+from tallystick import _private
+from tallystick.errors import reason
+
+__all__ = ["Archive", "Rotation"]
+
+_BLOCK = 2**20  # bytes
+_PATIENCE = 10.0  # seconds that a writer waits for compression when it leaves; the next one goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When the writer begins a new file, and what becomes of the old ones.
+
+    Args:
+        size: Bytes above which a new file is begun, or None.
+        age: Seconds after which a file with lines is followed by a new one, or None.
+        keep: How many rotated files stay, or None for all.
+        keep_for: How many seconds after its last line a rotated file stays, or None for ever.
+        compress: `gz` or `zst`, or None.
+
+    Raises:
+        ValueError: A number is not above 0, or the compression is neither.
+    """
+
+    size: int | None = None
+    age: float | None = None
+    keep: int | None = None
+    keep_for: float | None = None
+    compress: Literal["gz", "zst"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would rotate or remove without end."""
+        for name in ("size", "age", "keep", "keep_for"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} of a rotation is above 0, not {value}")
+        if self.compress not in (None, "gz", "zst"):
+            raise ValueError(f"rotated files are compressed as gz or zst, not {self.compress}")
+
+
+class Archive:
+    """The rotated files beside a log's file."""
+
+    def __init__(self, path: str, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
+        """Take the path of the file that is written, and who is told when a file cannot be compressed."""
+        self._directory, self._base = os.path.split(os.path.abspath(path))
+        self._rotation, self._on_trouble = rotation, on_trouble
+        self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
+        self._lock = threading.Lock()
+        self._worker: threading.Thread | None = None
+        self._leaving = False
+
+    def name_for(self, chain: int) -> str:
+        """Return the path that a file gets whose first chain is this one; nothing is there yet."""
+        taken = {os.path.splitext(path)[0] if path.endswith((".gz", ".zst")) else path for path in self.files()}
+        name = path = os.path.join(self._directory, f"{self._base}.{chain:010}")
+        number = 2
+        while path in taken:
+            path, number = f"{name}-{number}", number + 1
+        return path
+
+    def files(self) -> list[str]:
+        """Return the paths of all rotated files, the oldest first."""
+        found = [match for name in os.listdir(self._directory) if (match := self._pattern.fullmatch(name))]
+        found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
+        return [os.path.join(self._directory, match[0]) for match in found]
+
+    def newest_chain(self) -> int:
+        """Return the highest number that a rotated file is named by, 0 if there is none."""
+        return max((int(os.path.basename(path)[len(self._base) + 1 :][:10]) for path in self.files()), default=0)
+
+    def prune(self) -> list[str]:
+        """Remove rotated files beyond what is kept; return their paths."""
+        files, gone = self.files(), []
+        if self._rotation.keep is not None:
+            gone = files[: max(0, len(files) - self._rotation.keep)]
+        if self._rotation.keep_for is not None:
+            oldest = time.time() - self._rotation.keep_for
+            gone += [path for path in files if path not in gone and _changed(path) < oldest]
+        removed = []
+        for path in gone:
+            with suppress(OSError):
+                os.unlink(path)
+                removed.append(path)
+        if removed:
+            with suppress(OSError):
+                _private.sync_directory(self._directory)
+        return removed
+
+    def compress(self) -> None:
+        """Compress in the background what is to be compressed, and finish what a crash left half done."""
+        if self._rotation.compress is None:
+            return
+        with self._lock:
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(target=self._work, name=f"compress {self._base}", daemon=True)
+                self._worker.start()
+
+    def finish(self) -> None:
+        """Wait for compression for a while; the next writer does what is left."""
+        worker = self._worker
+        if worker is not None:
+            worker.join(_PATIENCE)
+            self._leaving = True
+            worker.join()
+
+    def _work(self) -> None:
+        with suppress(OSError):  # it only makes way for others
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        self._sweep()
+        failed: set[str] = set()
+        while not self._leaving:
+            with self._lock:
+                left = [path for path in self._plain() if path not in failed]
+                if not left:
+                    self._worker = None
+                    return
+            try:
+                self._compress(left[0])
+            except OSError as error:
+                failed.add(left[0])
+                if self._on_trouble:
+                    self._on_trouble(f"{left[0]} could not be compressed: {reason(error)}; it stays as it is")
+
+    def _plain(self) -> list[str]:
+        return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
+
+    def _temporary(self, path: str) -> str:
+        # With a dot in front, so that no pattern such as audit.log* takes half a file for a log.
+        return os.path.join(self._directory, f".{os.path.basename(path)}.new")
+
+    def _sweep(self) -> None:
+        for name in os.listdir(self._directory):
+            if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
+                with suppress(OSError):
+                    os.unlink(os.path.join(self._directory, name))
+
+    def _compress(self, path: str) -> None:
+        target = f"{path}.{self._rotation.compress}"
+        temporary = self._temporary(target)
+        try:
+            with open(path, "rb") as source:
+                found = os.fstat(source.fileno())
+                if not self._fill(temporary, source, found):
+                    return
+            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
+            os.rename(temporary, target)
+            _private.sync_directory(self._directory)
+            with suppress(FileNotFoundError):  # removed meanwhile, as one too many
+                os.unlink(path)
+            _private.sync_directory(self._directory)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result) -> bool:
+        """Write the compressed copy and read it back: only then may the original go."""
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "w+b") as file:
+            with self._packed(file, "wb") as packed:
+                there = self._copy(source, packed)
+            file.flush()
+            with suppress(OSError):  # whose file it is stays, where we may say so
+                os.fchown(fd, found.st_uid, found.st_gid)
+            os.fchmod(fd, found.st_mode & 0o777)
+            os.fsync(fd)
+            file.seek(0)
+            with self._packed(file, "rb") as packed:
+                back = self._copy(packed, None)
+        if there is None or back is None:
+            return False
+        if there != back:
+            raise OSError(5, "the compressed copy reads differently")
+        return True
+
+    def _packed(self, file: IO[bytes], mode: Literal["rb", "wb"]) -> IO[bytes]:
+        if self._rotation.compress == "gz":
+            return gzip.GzipFile("", mode, 6, file, mtime=0)  # type: ignore[return-value]
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+        return zstd.ZstdFile(file, mode)
+
+    def _copy(self, source: IO[bytes], target: IO[bytes] | None) -> bytes | None:
+        """Copy to the end; return the SHA-256 of what was copied, or None if there was no time for it."""
+        digest = hashlib.sha256()
+        while block := source.read(_BLOCK):
+            if self._leaving:
+                return None
+            digest.update(block)
+            if target is not None:
+                target.write(block)
+        return digest.digest()
+
+
+def _changed(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return time.time()
