@@ -56,8 +56,15 @@ class _Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    # A reader that has gone is left to `main`: click would leave with the status of a bug.
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except BrokenPipeError as error:
+            raise _HungUpError from error
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a reader that has gone is left to `main`, for click would say that all is as with a bug."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -105,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError as error:
         status = _hung_up(error)
     except SystemExit as left:
-        # Where click and rich meet a reader that has gone, they leave with the status of a bug.
-        status = 4 if left.code == 1 and _reader_is_gone() else left.code
+        # So would rich.
+        status = 4 if isinstance(left.__context__, BrokenPipeError) else left.code
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
         complain(f"{where}{reason(error)}")
@@ -114,6 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status == 4:
         # What is left in the buffer cannot be written either; do not try again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        # Nobody listens; that is no reason for another exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -85,7 +85,7 @@ def command(name: str, output: str | None, linger: float, arguments: Sequence[st
 
     writing, wake = Writing(), woken()
     signals = _signals(writing, reopens=output is not None)
-    with open_log(name, output=1 if output is None else output, on_trouble=complain, **options) as log:
+    with writing, open_log(name, output=1 if output is None else output, on_trouble=complain, **options) as log:
         writing.log = log
         try:
             child = Child(arguments)
@@ -203,8 +203,9 @@ class _Copy:
             SealError: In any case, with how much was not sealed.
         """
         lost = self._lost
-        if self._child.status is None:
-            complain(f"{error}; COMMAND is ended, for its output is not sealed any more")
+        # Said at once: to end the command may take a while.
+        ending = "" if self._child.status is not None else "; COMMAND is ended, for its output is not sealed any more"
+        complain(f"{error}{ending}")
         self._child.send(signal.SIGTERM)
         until = time.monotonic() + _LONG_ENOUGH
         while self._child.status is None:
@@ -216,7 +217,7 @@ class _Copy:
             lost += sum(self._drop(fd) for fd in self._ready(seconds))
             self._child.look()
         lost += sum(self._drop(fd) for fd in list(self._splitters) if _standing(fd))
-        raise SealError(f"{error}; up to {plural(lost, 'line')} of COMMAND were not sealed") from error
+        raise SealError(f"of the output of COMMAND up to {plural(lost, 'line')} are not sealed") from error
 
     def _drop(self, fd: int) -> int:
         data = os.read(fd, _BLOCK)

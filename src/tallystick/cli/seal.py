@@ -45,7 +45,7 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     _refuse_own_output(inputs, target)
     writing = Writing()
     leaving = _Leaving(writing)
-    with open_log(name, output=target, on_trouble=complain, **options) as log:
+    with writing, open_log(name, output=target, on_trouble=complain, **options) as log:
         writing.log = log
         leaving.reopens = output is not None and os.path.isfile(output)
         splitter = Splitter(writing)

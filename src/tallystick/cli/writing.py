@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import Self
 
 from tallystick.errors import TallystickError
 from tallystick.log import Log
@@ -47,6 +48,14 @@ class Writing:
         self._asked: list[float] = []
         self._since: float | None = None
         signal.signal(signal.SIGALRM, self._tick)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the clock: when Python leaves it takes our handlers away, and the alarm would kill us."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def write_lines(self, data: bytes) -> int:
         """Seal whole lines.
