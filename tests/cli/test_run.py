@@ -61,7 +61,7 @@ def test_without_a_command_it_is_a_usage_error_and_uses_no_number_up(site):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2],
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGABRT],
     ids=lambda n: n.name,
 )
 def test_signals_are_passed_on(site, running, number):

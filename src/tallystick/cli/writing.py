@@ -68,12 +68,12 @@ class Writing:
             raise self.failure
         self._since = time.monotonic()
         try:
-            return self.log.write_lines(data)
+            count = self.log.write_lines(data)
         except TallystickError as error:
-            self.failure = error
+            self.failure = error  # the clock runs on: to close the log must not take any longer
             raise
-        finally:
-            self._since = None
+        self._since = None
+        return count
 
     def say(self, what: str) -> None:
         """Seal an entry of our own."""
