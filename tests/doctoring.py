@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick import _core
+from tests.sealed import Taking
 
 TIME = 1_795_401_650_000
 SEAL = re.compile(rb'( ?tally=|,?"tally":")([a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22})("\})?$')
@@ -59,7 +60,7 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False) -
     control = rng.choice(["auto", "plain", "json"])
     count = rng.randrange(1, 5)
     for number in range(count):
-        sealer = state.open_chain(head, TIME + len(lines))
+        sealer = Taking(state.open_chain(head, TIME + len(lines)))
         sealer.configure(control, rng.randrange(1, 12))
         out = [sealer.seal(text(rng), TIME + len(lines)) for _ in range(rng.randrange(0, 25))]
         if rng.random() < 0.2 and not sealer.closed:

@@ -2,6 +2,8 @@
 
 import re
 
+from tallystick import _core
+
 LOG_ID = rb"[a-z2-7]{8}"
 _SEAL = LOG_ID + rb"\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}"
 _PLAIN = re.compile(rb"(?: |^)tally=" + _SEAL + rb"$")
@@ -44,3 +46,38 @@ def controls(data: bytes) -> list[str]:
             words = stripped(line).split()
             found.append("open" if words[1] == b"open" else words[10].decode())
     return found
+
+
+class Taking:
+    """A sealer of the core whose calls give the bytes that they seal, at a time that is given."""
+
+    def __init__(self, sealer) -> None:
+        self._sealer = sealer
+
+    def __getattr__(self, name):
+        return getattr(self._sealer, name)
+
+    def _given(self, call, *arguments) -> bytes:
+        output = _core.Output()
+        call(*arguments[:-1], output, arguments[-1]) if arguments else call(output)
+        return output.peek()
+
+    def start(self) -> bytes:
+        return self._given(self._sealer.start)
+
+    def seal(self, m: bytes, time: int) -> bytes:
+        return self.seal_lines(m + b"\n", 0, time)[0]
+
+    def seal_lines(self, data: bytes, start: int, time: int) -> tuple[bytes, int]:
+        output = _core.Output()
+        used, _ = self._sealer.write_lines(data, start, output, time)
+        return output.peek(), used
+
+    def checkpoint(self, time: int) -> bytes:
+        return self._given(self._sealer.checkpoint, time)
+
+    def close(self, time: int) -> bytes:
+        return self._given(self._sealer.close, time)
+
+    def end(self, time: int) -> bytes:
+        return self._given(self._sealer.end, time)

@@ -15,6 +15,7 @@ PAGES = [
     "docs/evidence.md",
     "docs/guide.md",
     "docs/reports.md",
+    "docs/services.md",
     "docs/verify.md",
 ]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -13,6 +13,7 @@ import tallystick
 from tallystick import _core
 from tallystick.verify import Verdict, Weight
 from tests import vectors
+from tests.sealed import Taking
 
 INPUTS: dict[str, Any] = json.loads((vectors.VECTORS / "inputs.json").read_text())
 
@@ -27,10 +28,10 @@ def replay(log: dict[str, Any]) -> tuple[bytes, list[str]]:
     setup = _core.setup(INPUTS["name"], seeds)
     state, head = setup.state(), bytes(setup.head())
     out, listed = b"", []
-    sealer: _core.Sealer | None = None
+    sealer: Taking | None = None
     for step in log["steps"]:
         if step["do"] in ("open", "burn"):
-            opened = state.open_chain(head, step.get("time", 0))
+            opened = Taking(state.open_chain(head, step.get("time", 0)))
             if step["do"] == "open":
                 sealer = opened
                 sealer.configure(log["control"], 4096)

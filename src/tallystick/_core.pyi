@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import final
 
 __all__ = [
+    "FIRST",
+    "THEN",
     "ChainFacts",
     "Checked",
     "Chunk",
     "Counts",
-    "FIRST",
-    "THEN",
     "DataKey",
     "Double",
     "Envelope",

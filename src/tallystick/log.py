@@ -81,7 +81,7 @@ class Log:
         self._storing = threading.Lock()
         self._syncing = threading.RLock()
         self._writes = self._synced = 0
-        self._epoch: tuple[int, int] | None = None
+        self._epoch = (0, 0)
         self._epoch_began: float | None = None
         self._stated = time.monotonic()
         self._steps: deque[Callable[[], None]] = deque()
@@ -395,17 +395,14 @@ class Log:
         return self._note_epoch()
 
     def _note_epoch(self) -> bool:
-        """Note when an epoch began; was there a statement since?"""
+        """Note when an epoch began; was there a checkpoint since the last note?"""
         chain, epoch, index = self._sealer.position
-        before = self._epoch
-        if index == 0 or self._sealer.closed:
-            self._epoch = self._epoch_began = None
-        elif self._epoch != (chain, epoch):
-            self._epoch, self._epoch_began = (chain, epoch), time.monotonic()
-        stated = self._epoch is None or before != self._epoch
+        stated = self._sealer.closed or self._epoch != (chain, epoch)
         if stated:
-            self._stated = time.monotonic()
+            self._epoch, self._epoch_began, self._stated = (chain, epoch), None, time.monotonic()
             self._note.stated(self._sealer.position)
+        if index and not self._sealer.closed and self._epoch_began is None:
+            self._epoch_began = time.monotonic()
         return stated
 
     def _stop(self, why: str) -> None:
@@ -436,7 +433,9 @@ class Log:
             raise OutputError(f"{self._trouble or self._sink.name}; the line is sealed, and goes out first when it can")
 
     def _open_chain(self) -> _core.Sealer:
-        return open_chain(self._lease, self._asked.custody, self._asked.control, self._asked.epoch_lines)
+        sealer = open_chain(self._lease, self._asked.custody, self._asked.control, self._asked.epoch_lines)
+        self._epoch, self._epoch_began = (sealer.chain, 0), None
+        return sealer
 
     def _store_head(self, settle: Callable[[], None]) -> None:
         """Let a head count every line so far, once they are as safe as the sink can make them."""
@@ -469,7 +468,9 @@ class Log:
         """Say how the writer is, for `tallystick status`."""
         with suppress(TallystickError):
             self._lease.replace_note(
-                self._note.text(trouble=self._broken or self._trouble or self._head_trouble, dropped=self._dropped.total)
+                self._note.text(
+                    trouble=self._broken or self._trouble or self._head_trouble, dropped=self._dropped.total
+                )
             )
 
     def _keep(self) -> None:
@@ -533,7 +534,10 @@ class Log:
 
     def _is_over(self) -> bool:
         """Is the epoch over, or a sign of life due?"""
-        return 0.0 in (self._left(self._epoch_began, self._asked.epoch_age), self._left(self._stated, self._asked.heartbeat))
+        return 0.0 in (
+            self._left(self._epoch_began, self._asked.epoch_age),
+            self._left(self._stated, self._asked.heartbeat),
+        )
 
     def _due_in(self) -> float | None:
         """Return the seconds until something has to be done even if no line comes."""
@@ -589,8 +593,8 @@ class Log:
 
     def _left_behind(self) -> str:
         return (
-            f"{self._trouble or self._sink.name}; log {self.name} is closed with {self._output.kept} bytes of sealed lines that "
-            f"were not written, and {self._dropped.count} lines that were dropped and not told"
+            f"{self._trouble or self._sink.name}; log {self.name} is closed with {self._output.kept} bytes of sealed "
+            f"lines that were not written, and {self._dropped.count} lines that were dropped and not told"
         )
 
     def _let_go(self) -> None:
@@ -662,9 +666,7 @@ def open_log(
         CustodyError: The sealing state cannot be opened.
         SealError: The output cannot be written, or the log has ended.
     """
-    settings = _Settings(
-        custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn
-    )
+    settings = _Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     lease = keystore.connect(store).lease(name)
     try:
         sink = open_sink(output, rotation, settings.on_trouble)

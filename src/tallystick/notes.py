@@ -1,4 +1,4 @@
-"""What a writer says of itself, for people: `tallystick status` shows it. Nothing in it is secret, nothing is proven by it.
+"""What a writer says of itself, for people: `tallystick status` shows it. It holds no secret, and proves nothing.
 
 >>> dropped = Dropped()
 >>> dropped.add(3, "no room")
@@ -74,7 +74,9 @@ class WriterNote:
             last = None
         if last and last.get("closed") != "well":
             at = (last.get("head") or {}).get("position", "its beginning")
-            recovered.append(f"the writer before (pid {last.get('pid')}) did not close its chain; a head counts up to {at}")
+            recovered.append(
+                f"the writer before (pid {last.get('pid')}) did not close its chain; a head counts up to {at}"
+            )
         if isinstance(sink, FileSink) and sink.repaired:
             recovered.append("the file ended within a line, which got its line end")
         return cls(sink.name if not isinstance(sink, FileSink) else os.path.abspath(sink.name), recovered)

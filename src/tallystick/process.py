@@ -1,7 +1,7 @@
 """What becomes of open logs when their process forks or ends.
 
-A forked child's copies are dead at once (spec section 3). SIGTERM and the end of the interpreter close chains; a program
-that handles SIGTERM itself is left alone.
+A forked child's copies are dead at once (spec section 3). SIGTERM and the end of the interpreter close chains; a
+program that handles SIGTERM itself is left alone.
 """
 
 import atexit

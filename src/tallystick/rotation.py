@@ -1,7 +1,7 @@
 """Files that the writer itself rotates: when, what they are called then, and what becomes of them.
 
-`audit.log` becomes `audit.log.0000000042`, by the number of the first chain in it: unique for ever and in order, whatever
-the clock says. A rotated file holds whole chains, so what is left after older ones were removed is verified by
+`audit.log` becomes `audit.log.0000000042`, by the number of the first chain in it: unique for ever and in order,
+whatever the clock says. A rotated file holds whole chains, so what is left after older ones were removed is verified by
 `tallystick verify 'audit.log*' --from 42`.
 
 >>> import tempfile
@@ -207,7 +207,7 @@ class Archive:
             from compression import zstd
         else:
             from backports import zstd
-        return zstd.ZstdFile(file, mode)
+        return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
     def _copy(self, source: IO[bytes], target: IO[bytes] | None) -> bytes | None:
         """Copy to the end; return the SHA-256 of what was copied, or None if there was no time for it."""

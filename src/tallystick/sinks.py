@@ -1,7 +1,7 @@
 """Where sealed lines go: a file, a stream such as a pipe, or whoever calls for them.
 
-A sink never loses the place of a line: what the operating system did not take stays in its `output` and goes first, so an
-index is bound to its bytes (spec section 6).
+A sink never loses the place of a line: what the operating system did not take stays in its `output` and goes first, so
+an index is bound to its bytes (spec section 6).
 
 >>> import pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
@@ -189,6 +189,7 @@ class FileSink(_Descriptor):
         self._rotation = rotation if path is not None else None
         self._archive = Archive(path or name, self._rotation, on_trouble) if self._rotation else None
         self._not_before = 0.0
+        self._before = 0
         self._begin(fd)
         if self._archive:
             self._archive.compress()
@@ -205,13 +206,13 @@ class FileSink(_Descriptor):
         expected = self._before + self.output.written
         if found.st_size < expected:
             told.append(
-                f"{self.name} was cut from {expected} to {found.st_size} bytes while it was written: lines that no copy has "
-                "are lost; let it be renamed instead (logrotate: create, not copytruncate)"
+                f"{self.name} was cut from {expected} to {found.st_size} bytes while it was written: lines that no "
+                "copy has are lost; let it be renamed instead (logrotate: create, not copytruncate)"
             )
             self._before = found.st_size - self.output.written
         if self._path is not None and (anew or not _is_at(self._path, found)):
             if not found.st_nlink:
-                told.append(f"{self.name} was removed while it was written: the lines in it are lost unless a copy has them")
+                told.append(f"{self.name} was removed while it was written: lines that no copy has are lost")
             with self._switching:
                 self._sync()
                 self._turn(_open(self._path, regular=True))
@@ -287,7 +288,9 @@ class FileSink(_Descriptor):
         found = []
         with suppress(OSError), os.scandir(directory) as entries:
             for entry in entries:
-                named = entry.name.startswith((f"{base}.", f"{base}-")) and not entry.name.endswith((".gz", ".zst", ".xz", ".bz2"))
+                named = entry.name.startswith((f"{base}.", f"{base}-")) and not entry.name.endswith(
+                    (".gz", ".zst", ".xz", ".bz2")
+                )
                 if named and entry.is_file(follow_symlinks=False):
                     found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
         return [path for _, path in sorted(found, reverse=True)[:_BESIDE]]

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sysconfig
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,3 +112,23 @@ def site(bare):
     """A place with a log, payments."""
     bare.init()
     return bare
+
+
+@pytest.fixture
+def running(site):
+    """Start a command that says `ready` first; wait for that."""
+    started = []
+
+    def start(*command, options=(), **more):
+        process = site.start("run", "payments", "-o", "audit.log", *options, "--", *command, **more)
+        started.append(process)
+        deadline = time.monotonic() + 20
+        while not ((site.path / "audit.log").exists() and b"ready" in site.read()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -19,26 +18,6 @@ def sealed(site, *command, **how):
 
 def shell(site, script, **how):
     return sealed(site, "sh", "-c", script, **how)
-
-
-@pytest.fixture
-def running(site):
-    """Start a command that says `ready` first; wait for that."""
-    started = []
-
-    def start(*command, **more):
-        process = site.start("run", "payments", "-o", "audit.log", "--", *command, **more)
-        started.append(process)
-        deadline = time.monotonic() + 20
-        while not ((site.path / "audit.log").exists() and b"ready" in site.read()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def test_both_streams_are_sealed_from_the_first_byte(site):
@@ -82,7 +61,7 @@ def test_without_a_command_it_is_a_usage_error_and_uses_no_number_up(site):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2],
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGABRT],
     ids=lambda n: n.name,
 )
 def test_signals_are_passed_on(site, running, number):

@@ -235,27 +235,6 @@ def test_what_a_signal_handler_raises_never_makes_a_hole(place, alarms):
     assert (verdict, set(kinds) <= {"unclean end", "torn line"}) == ("ok", True), kinds
 
 
-def test_an_exception_between_sealing_and_writing_stops_the_log(place, monkeypatch):
-    with place.open() as log:
-        log.write("one")
-
-        def interrupted(data):
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(log._sink, "write", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                log.write("lost")
-        with pytest.raises(SealError, match="log payments was stopped at"):
-            log.write("more")
-        with pytest.raises(SealError, match="log payments was stopped at"):
-            log.close()
-    assert place.entries() == [b"one"]
-    with place.open() as log:
-        log.write("two")
-    assert place.verify() == ("ok", ["unclean end"])
-
-
 # Forks
 
 
@@ -294,7 +273,7 @@ def test_a_forked_child_cannot_write_and_its_parent_goes_on(place):
 def test_a_forked_child_holds_no_live_key(place):
     def child():
         try:
-            log._sealer.seal(b"forged", 1)
+            log._sealer.write(b"forged", _core.Output())
         except SealError:
             return 0 if log._sealer.head() is None and log._sealer.closed else 2
         return 1
@@ -583,30 +562,6 @@ def test_a_head_never_counts_a_line_that_is_not_in_the_file(place):
 
 
 # Trouble
-
-
-def test_after_the_output_failed_nothing_is_sealed_and_no_place_taken_again(place, monkeypatch):
-    log = place.open()
-    log.write("one")
-
-    def fail(data):
-        raise SealError("disk: no space left on device; make room there")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(log._sink, "write", fail)
-        with pytest.raises(SealError, match=r"no space left .* was stopped at 1\.0\.3"):
-            log.write("two")
-    before = place.read()
-    for call in (lambda: log.write("three"), lambda: log.write_lines(b"x\n"), log.checkpoint, log.close):
-        with pytest.raises(SealError, match="no space left on device"):
-            call()
-    log.close()
-    assert place.read() == before
-    assert place.head() <= (1, 0, 2)
-    with place.open() as log:
-        log.write("four")
-    assert place.entries() == [b"one", b"four"]
-    assert place.verify() == ("ok", ["unclean end"])
 
 
 def test_a_close_that_fails_gives_the_right_back_all_the_same(place):

@@ -6,6 +6,7 @@ import pytest
 
 from tallystick.verify import Report, Verdict
 from tests.doctoring import TIME
+from tests.sealed import Taking
 from tests.verify.test_constructed import FAKE, Writer, judge, kinds, text
 
 EVIL = b'{"action":"pay","user":7}'
@@ -19,7 +20,7 @@ def anew(line: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def writer() -> Writer:
     writer = Writer()
-    writer.sealer = writer.state.open_chain(writer.head, TIME)
+    writer.sealer = Taking(writer.state.open_chain(writer.head, TIME))
     writer.sealer.configure("json", 4)
     for number in range(12):
         writer._take(writer.sealer.seal(b'{"action":"login","user":%d}' % number, TIME))

@@ -10,6 +10,7 @@ from tallystick import _core
 from tallystick.verify import Report, Verdict
 from tallystick.verify import inputs as verify_inputs
 from tests.doctoring import TIME, b64
+from tests.sealed import Taking
 
 
 class Writer:
@@ -26,7 +27,7 @@ class Writer:
         self.lines += out.split(b"\n")[:-1]
 
     def open(self, epoch_lines: int = 4096) -> "Writer":
-        self.sealer = self.state.open_chain(self.head, TIME)
+        self.sealer = Taking(self.state.open_chain(self.head, TIME))
         self.sealer.configure("plain", epoch_lines)
         return self
 
@@ -55,7 +56,7 @@ class Writer:
 
     def burn(self) -> bytes:
         """Use up a chain number: the writer is killed before its opening leaves. Returns that opening."""
-        return self.state.open_chain(self.head, TIME).start()
+        return Taking(self.state.open_chain(self.head, TIME)).start()
 
     @property
     def pin(self) -> str:
@@ -128,7 +129,7 @@ def test_a_broken_line_behind_a_live_log_cannot_claim_what_was_removed(
 
 def test_a_copy_of_the_beginning_does_not_hide_lines_behind_a_checkpoint() -> None:
     setup = Writer()
-    forger = setup.state.open_chain(setup.head, TIME)
+    forger = Taking(setup.state.open_chain(setup.head, TIME))
     forger.configure("plain", 4096)
     lines = [forger.start().rstrip(b"\n")]
     lines += [forger.seal(b"line %d" % n, TIME).rstrip(b"\n") for n in range(12)]

@@ -15,6 +15,7 @@ import tallystick
 from tallystick import _core
 from tallystick.verify import Report, Verdict
 from tests.doctoring import TIME
+from tests.sealed import Taking
 from tests.verify.test_constructed import FAKE, Writer, text
 
 SEALED = 1_000_000
@@ -45,7 +46,7 @@ def big(place: Path) -> list[bytes]:
     log, lines = Writer("big"), []
     entries = b"".join(b"2026-11-23T08:15:45 app user=%d action=login ok=true\n" % n for n in range(4095))
     while len(lines) < SEALED:
-        sealer = log.state.open_chain(log.head, TIME)
+        sealer = Taking(log.state.open_chain(log.head, TIME))
         for _ in range(60):
             lines += sealer.seal_lines(entries, 0, TIME)[0].split(b"\n")[:-1]
         lines += sealer.close(TIME).split(b"\n")[:-1]

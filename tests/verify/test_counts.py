@@ -12,6 +12,7 @@ from tallystick.verify import EpochReport, Report, Verdict
 from tests import forging
 from tests.doctoring import TIME
 from tests.forging import Log, Writer, forged, whole
+from tests.sealed import Taking
 
 EPOCHS = 1100
 
@@ -96,7 +97,7 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]
     state, head, sealed = setup.state(), bytes(setup.head()), []
     epochs = 0
     while epochs < EPOCHS:
-        sealer = state.open_chain(head, TIME)
+        sealer = Taking(state.open_chain(head, TIME))
         sealer.configure("json", 3)
         for number in range(3 * 200):
             sealed.append(sealer.seal(b'{"number":%d,"user":"x"}' % number, TIME))

@@ -10,6 +10,7 @@ import tallystick
 from tallystick import _core
 from tallystick.verify import Verdict
 from tests.doctoring import TIME
+from tests.sealed import Taking
 from tests.vectors import VECTORS
 
 CHAINS = 515  # generations 0 and 1 whole, and some of 2
@@ -24,7 +25,7 @@ def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = _core.DataKey.generate()
     lines = []
     for chain in range(1, CHAINS + 1):
-        sealer = state.open_chain(head, TIME + chain)
+        sealer = Taking(state.open_chain(head, TIME + chain))
         # As between two runs of a service: the state goes through its stored form.
         stored = state.lock(key, "none", b"")
         state = _core.SealingState.unlock(stored, key)
@@ -69,7 +70,7 @@ def test_a_broken_line_behind_statements_that_cannot_be_proved_is_told(tmp_path:
     setup = _core.setup("app", (bytes(range(32)), bytes(range(32, 64))))
     state, head, sealed = setup.state(), bytes(setup.head()), b""
     for _ in range(257):
-        sealer = state.open_chain(head, TIME)
+        sealer = Taking(state.open_chain(head, TIME))
         sealed = sealer.close(TIME)
         head = bytes(sealer.head() or b"")
     (tmp_path / "tail.log").write_bytes(sealed + b"junk")

@@ -168,10 +168,12 @@ def _anew(scene: Scene) -> tuple[bytes, list[bytes]]:
     texts = b"".join(text_of(scene.lines[i]) + b"\n" for i in scene.entries())
     sealed, at = bytearray(), 0
     while at < len(texts) and not sealer.closed:
-        part, at = sealer.seal_lines(texts, at, 0)
-        sealed += part
+        out = _core.Output()
+        at, _ = sealer.write_lines(texts, at, out, 0)
+        sealed += out.peek()
     if not sealer.closed:
-        sealed += sealer.close(0)
+        sealer.close(out := _core.Output(), 0)
+        sealed += out.peek()
     return setup.log_id.encode(), bytes(sealed).split(b"\n")[:-1]
 
 

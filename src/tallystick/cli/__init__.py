@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -37,6 +39,10 @@ _EPILOG = """Example:
 """
 
 
+class _HungUpError(Exception):
+    """Somebody hung up on us."""
+
+
 class _Commands(click.Group):
     """Loads a command when it is called, so that none pays for the others."""
 
@@ -49,6 +55,20 @@ class _Commands(click.Group):
         module = importlib.import_module(f"tallystick.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    # A reader that has gone is left to `main`: click would leave with the status of a bug.
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except BrokenPipeError as error:
+            raise _HungUpError from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _HungUpError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -87,6 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TallystickError as error:
         complain(str(error))
         status = 4
+    except _HungUpError as error:
+        status = _hung_up(error.__cause__)
+    except BrokenPipeError as error:
+        status = _hung_up(error)
+    except SystemExit as left:
+        # So would rich.
+        status = 4 if isinstance(left.__context__, BrokenPipeError) else left.code
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
         complain(f"{where}{reason(error)}")
@@ -94,7 +121,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status == 4:
         # What is left in the buffer cannot be written either; do not try again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        # Nobody listens; that is no reason for another exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _hung_up(error: BaseException | None) -> int:
+    """Return the status for a result that was not delivered; whoever hung up on us need not be told."""
+    if not _reader_is_gone():
+        complain(f"{error}")
+    return 4
+
+
+def _reader_is_gone() -> bool:
+    """Has the reader of standard output gone, as in `tallystick verify … | head`?"""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _hold_places() -> None:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,8 +49,9 @@ def say(message: str) -> None:
 
 
 def complain(message: str) -> None:
-    """Say what went wrong."""
-    click.echo(f"tallystick: {safe(message)}", err=True)
+    """Say what went wrong. Where nobody listens any more, sealing and verifying go on all the same."""
+    with suppress(OSError):
+        click.echo(f"tallystick: {safe(message)}", err=True)
 
 
 def is_terminal() -> bool:

@@ -1,19 +1,23 @@
 """`tallystick run`: runs a command and seals its output from the first byte."""
 
 import os
-import selectors
+import select
+import shlex
 import signal
-import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.options import name_argument, rotation, sealing_options
-from tallystick.cli.output import complain
-from tallystick.errors import reason
+from tallystick.cli.options import DURATION, name_argument, option, rotation, sealing_options
+from tallystick.cli.output import complain, plural, safe
+from tallystick.errors import SealError, TallystickError, reason
+
+if TYPE_CHECKING:
+    from tallystick.cli.child import Child
+    from tallystick.cli.writing import Writing
 
 _EPILOG = """Example:
 
@@ -21,79 +25,204 @@ _EPILOG = """Example:
   tallystick run payments -o audit.log -- /usr/bin/my-service --config /etc/my-service.conf
 """
 
-_PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
+_LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose output cannot be sealed any more
+_BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
 
 
-@click.command("run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False})
+class _Run(click.Command):
+    """Tells whose an option is: ours before the command, the command's behind it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = self._start_of_command(args)
+        if at is not None and any(word.startswith("-") for word in args[at + 1 :]):
+            meant = f"{shlex.join(args[:at])} -- {shlex.join(args[at:])}"
+            raise click.UsageError(
+                "options stand behind the command; put -- before it, and our own options before that: "
+                f"{ctx.command_path} {safe(meant)}",
+                ctx,
+            )
+        return super().parse_args(ctx, args)
+
+    def _start_of_command(self, args: Sequence[str]) -> int | None:
+        """Return where the command begins if no -- says so: it is the second word that is no option's."""
+        flags = {word: one.is_flag for one in self.params if isinstance(one, click.Option) for word in one.opts}
+        words = value = 0
+        for at, word in enumerate(args):
+            if value:
+                value = 0
+            elif word == "--" or word in ("-h", "--help"):
+                return None
+            elif word.startswith("-") and len(word) > 1:
+                value = word in flags and not flags[word]
+            elif words:
+                return at
+            else:
+                words = 1
+        return None
+
+
+@click.command("run", cls=_Run, epilog=_EPILOG)
 @name_argument
+@option(
+    "--linger",
+    type=DURATION,
+    default="5s",
+    show_default=True,
+    help="Seal what processes left behind by COMMAND write, this long.",
+)
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def command(name: str, output: str | None, arguments: Sequence[str], **options: Any) -> None:
+def command(name: str, output: str | None, linger: float, arguments: Sequence[str], **options: Any) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
-    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it.
+    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also opens
+    FILE anew. If sealing comes to an end, so does COMMAND, with exit status 4.
     """
+    from tallystick.cli.child import Child
+    from tallystick.cli.notify import tell_manager
+    from tallystick.cli.writing import Writing, woken
     from tallystick.log import open_log
 
-    signals = _Signals()
-    with open_log(name, **rotation({**options, "output": output}) | {"output": 1 if output is None else output}, on_trouble=complain) as log:
+    writing, wake = Writing(), woken()
+    signals = _signals(writing, reopens=output is not None)
+    settings = rotation({**options, "output": output})
+    settings["output"] = 1 if output is None else output
+    with writing, open_log(name, on_trouble=complain, **settings) as log:
+        writing.log = log
         try:
-            child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            child = Child(arguments)
         except OSError as error:
             complain(f"{arguments[0]}: {reason(error)}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
         signals.pass_on(child)
-        _copy(child, log)
-        status = child.wait()
-    raise SystemExit(128 - status if status < 0 else status)
+        tell_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
+        try:
+            _Copy(child, writing, wake).seal(linger)
+        except TallystickError as error:
+            tell_manager("STOPPING=1", f"STATUS={safe(str(error))}")
+            raise
+        tell_manager("STOPPING=1", f"STATUS=closing log {name}")
+        writing.last()
+    raise SystemExit(child.status)
 
 
-class _Signals:
-    """Signals for the child; those that come before there is one wait for it."""
+def _signals(writing: "Writing", *, reopens: bool) -> Any:
+    from tallystick.cli.child import Signals
 
-    def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        # A terminal sends these to the whole group, so the child has them already.
-        self._from_terminal = ("SIGINT", "SIGQUIT", "SIGWINCH") if os.isatty(0) else ()
-        for number in (getattr(signal, word) for word in _PASSED_ON):
-            # What is ignored stays ignored, here and in the child, as under nohup.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._hear)
+    class Heard(Signals):
+        def heard(self, number: int) -> None:
+            if number == signal.SIGHUP and reopens:
+                writing.reopen()
+            elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                writing.leave()
 
-    def pass_on(self, child: subprocess.Popen[bytes]) -> None:
-        """Name the child; it gets what came before."""
-        self._child = child
-        for number in self._early:
-            self._send(child, number)
+    return Heard()
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
-        if signal.Signals(number).name in self._from_terminal:
-            return
-        if self._child is None:
-            self._early.append(number)
+
+def _standing(fd: int) -> int:
+    """Return how many bytes stand in a pipe."""
+    from tallystick.cli.writing import standing
+
+    return standing(fd)
+
+
+class _Copy:
+    """The two streams of a command on their way into the log."""
+
+    def __init__(self, child: "Child", writing: "Writing", wake: int) -> None:
+        from tallystick.lines import Splitter
+
+        self._child, self._writing, self._wake = child, writing, wake
+        self._splitters = {fd: Splitter(writing) for fd in child.streams}
+        self._lost = 0  # lines that were read and not sealed
+        self._poll = select.poll()
+        for fd in (wake, *child.streams):
+            self._poll.register(fd, select.POLLIN)
+        # Whoever blocked this signal for us keeps it from waking us: then look now and then.
+        self._blocked = signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def seal(self, linger: float) -> None:
+        """Seal both streams until both and the command have ended, and for a while what it left behind."""
+        until = None
+        try:
+            while self._splitters or self._child.status is None:
+                self._step(None if until is None else until - time.monotonic())
+                if self._child.status is not None:
+                    until = until or time.monotonic() + linger
+                    asked = self._writing.asked_after(until - linger)
+                    if self._splitters and (asked or time.monotonic() >= until):
+                        self._leave_behind()
+        except TallystickError as error:
+            self._end(error)
+
+    def _step(self, seconds: float | None) -> None:
+        for fd in self._ready(seconds):
+            self._take(fd, _BLOCK)
+        self._child.look()
+
+    def _ready(self, seconds: float | None) -> list[int]:
+        """Wait until there is something to do; return streams that can be read, standard output first."""
+        if self._blocked:
+            seconds = min(1.0, 1.0 if seconds is None else seconds)
+        found = self._poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
+        with suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+        return [fd for fd, _ in found if fd != self._wake]
+
+    def _take(self, fd: int, most: int) -> int:
+        """Seal what stands in a stream; return how many bytes that was, 0 at its end."""
+        data = os.read(fd, most)
+        self._lost = data.count(b"\n")
+        if data:
+            self._splitters[fd].feed(data)
         else:
-            self._send(self._child, number)
+            self._splitters[fd].finish()
+            self._forget(fd)
+        self._lost = 0
+        return len(data)
 
-    def _send(self, child: subprocess.Popen[bytes], number: int) -> None:
-        with suppress(PermissionError):  # a child that runs as somebody else
-            child.send_signal(number)
+    def _forget(self, fd: int) -> None:
+        del self._splitters[fd]
+        self._poll.unregister(fd)
 
+    def _leave_behind(self) -> None:
+        """Seal what stands in the pipes now, and no more: what the command left behind holds them still."""
+        for fd in list(self._splitters):
+            left = _standing(fd)
+            while left > 0 and (got := self._take(fd, left)):
+                left -= got
+            if fd in self._splitters:
+                self._splitters[fd].finish()
+                self._forget(fd)
+        told = "processes that COMMAND left behind hold its output still; what they write from now on is not sealed"
+        complain(told)
+        self._writing.say(told)
 
-def _copy(child: subprocess.Popen[bytes], log: Any) -> None:
-    """Seal both streams until both have ended."""
-    from tallystick.lines import Splitter
+    def _end(self, error: TallystickError) -> None:
+        """Nothing can be sealed any more: end the command, for it must not go on unsealed.
 
-    assert child.stdout is not None
-    assert child.stderr is not None
-    with selectors.DefaultSelector() as selector:
-        for stream in (child.stdout, child.stderr):
-            selector.register(stream, selectors.EVENT_READ, Splitter(log))
-        while selector.get_map():
-            for key, _ in selector.select():
-                data = os.read(key.fd, 2**20)
-                if data:
-                    key.data.feed(data)
-                else:
-                    key.data.finish()
-                    selector.unregister(key.fileobj)
+        Raises:
+            SealError: In any case, with how much was not sealed.
+        """
+        lost = self._lost
+        # Said at once: to end the command may take a while.
+        ending = "" if self._child.status is not None else "; COMMAND is ended, for its output is not sealed any more"
+        complain(f"{error}{ending}")
+        self._child.send(signal.SIGTERM)
+        until = time.monotonic() + _LONG_ENOUGH
+        while self._child.status is None:
+            if time.monotonic() >= until:
+                self._child.send(signal.SIGKILL)
+                until = float("inf")
+            # Its pipes are emptied meanwhile, or it could not write its last words and would not end.
+            seconds = None if until == float("inf") else until - time.monotonic()
+            lost += sum(self._drop(fd) for fd in self._ready(seconds))
+            self._child.look()
+        lost += sum(self._drop(fd) for fd in list(self._splitters) if _standing(fd))
+        raise SealError(f"of the output of COMMAND up to {plural(lost, 'line')} are not sealed") from error
+
+    def _drop(self, fd: int) -> int:
+        data = os.read(fd, _BLOCK)
+        if not data:
+            self._forget(fd)
+        return data.count(b"\n")

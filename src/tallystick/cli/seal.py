@@ -5,14 +5,19 @@ import select
 import signal
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tallystick.cli.options import name_argument, rotation, sealing_options
-from tallystick.cli.output import complain
-from tallystick.errors import SealError, reason
+from tallystick.cli.output import complain, plural
+from tallystick.errors import SealError, TallystickError, reason
+
+if TYPE_CHECKING:
+    from tallystick.cli.writing import Writing
+    from tallystick.lines import Splitter
 
 _EPILOG = """Example:
 
@@ -26,25 +31,33 @@ _EPILOG = """Example:
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
 @sealing_options
 def command(name: str, files: Sequence[str], output: str | None, **options: Any) -> None:
-    """Seal lines of FILEs, or of standard input, for the log NAME.
+    """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 
-    Bytes pass through unchanged but for the seal. SIGTERM, SIGINT and SIGHUP close the chain.
+    Bytes pass through unchanged but for the seal. SIGTERM and SIGINT close the chain. SIGHUP opens the file of -o
+    anew; without one, or when the terminal has hung up, it closes the chain, too.
     """
+    from tallystick.cli.writing import Writing
     from tallystick.lines import Splitter
     from tallystick.log import open_log
 
-    inputs: Sequence[str | int] = files or [0]
+    inputs: Sequence[str | int] = [0 if path == "-" else path for path in files] or [0]
     target = 1 if output is None else output
     _refuse_own_output(inputs, target)
-    leaving = _Leaving()
-    with open_log(name, **rotation({**options, "output": output}) | {"output": target}, on_trouble=complain) as log:
-        splitter = Splitter(log)
+    writing = Writing()
+    leaving = _Leaving(writing)
+    settings = rotation({**options, "output": output})
+    settings["output"] = 1 if output is None else output
+    with writing, open_log(name, on_trouble=complain, **settings) as log:
+        writing.log = log
+        leaving.reopens = output is not None and os.path.isfile(output)
+        splitter = Splitter(writing)
         for path in inputs:
             for data in _read(path, leaving):
-                splitter.feed(data)
+                _feed(splitter, data, path, leaving)
             splitter.finish()  # no line goes on in the next file
             if leaving.signal:
                 break
+        writing.last()
     if leaving.signal:
         raise SystemExit(128 + leaving.signal)
 
@@ -55,18 +68,54 @@ _BLOCK = 2**18  # bytes: as much as stays in the processor's cache on the way th
 class _Leaving:
     """Signals that ask the writer to leave: heard while it waits for input, when no line is half done."""
 
-    def __init__(self) -> None:
+    def __init__(self, writing: "Writing") -> None:
+        from tallystick.cli.writing import hear, woken
+
         self.signal = 0
-        self.fd, told = os.pipe()
-        os.set_blocking(told, False)
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # What is ignored stays ignored, as under nohup.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._hear)
+        self.reopens = False
+        self._writing = writing
+        self._had_terminal = _has_terminal()
+        self.fd = woken()
+        hear((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._hear)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGHUP and self.reopens and not (self._had_terminal and not _has_terminal()):
+            self._writing.reopen()
+            return
         self.signal = self.signal or number
+        self._writing.leave()
+
+    def settle(self) -> None:
+        """Take note that signals have woken us."""
+        with suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+
+
+def _has_terminal() -> bool:
+    """Is there a terminal that would hang up on us, and has it not?"""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def _feed(splitter: "Splitter", data: bytes, path: str | int, leaving: _Leaving) -> None:
+    try:
+        splitter.feed(data)
+    except TallystickError as error:
+        if not leaving.signal:
+            raise
+        # Somebody asked to leave while there was no room: what is in our hands is lost, and that is told.
+        lost = data.count(b"\n") + _lines_standing(path)
+        raise SealError(f"{error}; up to {plural(lost, 'line')} that came are not sealed") from error
+
+
+def _lines_standing(path: str | int) -> int:
+    from tallystick.cli.writing import standing
+
+    left = standing(path) if isinstance(path, int) else 0
+    return os.read(0, left).count(b"\n") if left else 0
 
 
 def _read(path: str | int, leaving: _Leaving) -> Iterator[bytes]:
@@ -82,15 +131,23 @@ def _read(path: str | int, leaving: _Leaving) -> Iterator[bytes]:
 
 
 def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
+    from tallystick.cli.writing import standing
+
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     waiting.register(leaving.fd, select.POLLIN)
-    last = False
-    while not last:
-        last = bool(leaving.signal)  # what stands there when the signal comes is sealed first
-        if fd not in dict(waiting.poll()) or not (data := os.read(fd, _BLOCK)):
-            return
+    while not leaving.signal:
+        found = dict(waiting.poll())
+        if leaving.fd in found:
+            leaving.settle()
+        elif fd in found:
+            if not (data := os.read(fd, _BLOCK)):
+                return
+            yield data
+    left = standing(fd)  # what stands there when the signal comes is sealed first
+    while left > 0 and fd in dict(waiting.poll(0)) and (data := os.read(fd, min(left, _BLOCK))):
         yield data
+        left -= len(data)
 
 
 def _refuse_own_output(inputs: Sequence[str | int], output: str | int) -> None:

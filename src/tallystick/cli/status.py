@@ -1,6 +1,7 @@
 """`tallystick status`: shows logs, their writers and heads."""
 
 import json
+import time
 from typing import Any
 
 import click
@@ -46,31 +47,79 @@ def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
         click.echo(f"no logs in {safe(empty)}; set one up with: tallystick init NAME")
     for log in logs:
         click.echo(f"{log['name']} ({log['log_id']})")
-        for field in ("state", "next_chain", "head", "writer", "store", "custody", "public_key"):
-            if log[field] is not None:
-                click.echo(f"  {field.replace('_', ' '):<12}{safe(str(log[field]))}")
+        for field in _SHOWN:
+            age = log.get(f"{field}_age")
+            for value in log[field] if isinstance(log[field], list) else [log[field]]:
+                if value is not None:
+                    said = f"{value}, {_ago(age)} ago" if age is not None else str(value)
+                    click.echo(f"  {field.replace('_', ' '):<12}{safe(said)}")
+
+
+_SHOWN = (
+    "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "recovered",
+    "store", "custody", "public_key",
+)  # fmt: skip
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick import _core
     from tallystick.errors import FormatError
+    from tallystick.notes import read_note
     from tallystick.opening import public_state
 
     stored = place.load(name)
     state = public_state(name, stored.state)
     writer = place.holder(name)
+    note = read_note(place.note(name)) or {}
     try:
         head = ".".join(map(str, _core.parse_head(stored.head)[1])) if stored.head else "missing"
     except FormatError:
         head = "damaged"
+    broken = f"the head is {head}: a verifier takes that for a bad head" if head in ("missing", "damaged") else None
+    phase = "ended" if state.next_chain is None else "being written" if writer else "at rest"
+    left_open = note.get("closed") not in (None, "well") and not writer
+    unclean = "the last writer did not close its chain; the next one goes on after it" if left_open else None
+    trouble = note.get("trouble") if writer or left_open else None
+    counted, counted_age = _mark(note.get("head"))
+    checkpoint, checkpoint_age = _mark(note.get("checkpoint"))
     return {
         "name": name,
         "log_id": state.log_id,
-        "state": "ended" if state.next_chain is None else "being written" if writer else "at rest",
+        "state": phase,
+        "health": broken or trouble or unclean or "good",
         "next_chain": state.next_chain,
+        "chain": None if broken else int(head.split(".")[0]),
+        "epoch": None if broken else int(head.split(".")[1]),
+        "lines": _count(note.get("lines")),
+        "checkpoint": checkpoint,
+        "checkpoint_age": checkpoint_age,
         "head": head,
+        "head_age": counted_age if counted == head else None,
         "writer": writer,
+        "pid": _count(note.get("pid")) if writer else None,
+        "output": note.get("output"),
+        "dropped": _count(note.get("dropped")) or None,
+        "recovered": [str(each) for each in note.get("recovered") or []] if writer else [],
         "store": place.url,
         "custody": state.custody,
         "public_key": state.public_key,
     }
+
+
+def _count(said: Any) -> int | None:
+    return said if isinstance(said, int) else None
+
+
+def _mark(said: Any) -> tuple[str | None, float | None]:
+    """Return what a note says of a statement or a head: its position, and its age in seconds."""
+    try:
+        return str(said["position"]), round(max(0.0, time.time() - float(said["time"])), 1)
+    except (KeyError, TypeError, ValueError):
+        return None, None

@@ -1,0 +1,134 @@
+"""The command that `run` runs: started, sent signals, and its end noticed without waiting for it.
+
+As process 1 of a container this is also where processes that lost their parents are buried, or they would stay as
+zombies until the container ends.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+
+from tallystick.cli.writing import hear
+
+__all__ = ["Child", "Signals"]
+
+
+class Child:
+    """A process that was started with pipes for standard output and standard error."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Start it.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        environment, bring_up = dict(os.environ), None
+        # These name the process that they are for, and that was us. A watchdog's may be left out, sockets' may not.
+        environment.pop("WATCHDOG_PID", None)
+        if environment.get("LISTEN_PID") == str(os.getpid()):
+            bring_up = _take_sockets
+        self._process = subprocess.Popen(
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=_given(),
+            env=None if bring_up else environment,
+            preexec_fn=bring_up,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.pid = self._process.pid
+        self.streams = [self._process.stdout.fileno(), self._process.stderr.fileno()]
+        self.status: int | None = None
+
+    def look(self) -> None:
+        """Note whether it has ended, as `status`: 128 + n if signal n ended it."""
+        everybody = os.getpid() == 1
+        while (dead := _dead(None if everybody else self.pid)) is not None:
+            if dead.si_pid == self.pid:
+                # Known before it is buried: from then on its number may be somebody else's.
+                self.status = dead.si_status if dead.si_code == os.CLD_EXITED else 128 + dead.si_status
+                self._process.returncode = self.status
+            with suppress(ChildProcessError):
+                os.waitpid(dead.si_pid, 0)
+
+    def send(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        # Somebody else's process, if it runs as another user, cannot be helped.
+        with suppress(PermissionError, ProcessLookupError):
+            if self.status is None:
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it; it cannot refuse."""
+        self.send(signal.SIGKILL)
+
+
+def _given() -> list[int]:
+    """Return the descriptors that we were given, such as a manager's sockets: they are meant for the command."""
+    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    given = []
+    for fd in numbers:
+        with suppress(OSError):  # the one that listed the directory
+            if fd > 2 and os.get_inheritable(fd):
+                given.append(fd)
+    return given
+
+
+def _dead(pid: int | None) -> os.waitid_result | None:
+    """Return a child that has ended, any one or the one named, and leave it unburied."""
+    try:
+        kind, number = (os.P_ALL, 0) if pid is None else (os.P_PID, pid)
+        return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+
+
+def _take_sockets() -> None:
+    """In the child: say that the sockets of a manager are for it."""
+    os.unsetenv("WATCHDOG_PID")
+    os.putenv("LISTEN_PID", str(os.getpid()))
+
+
+# Faults are our own; job control acts on the whole group; SIGALRM is the timer of `Writing`.
+_OURS = {
+    "SIGKILL", "SIGSTOP", "SIGCHLD", "SIGALRM", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS",
+    "SIGPIPE", "SIGXFSZ", "SIGXCPU", "SIGTSTP", "SIGTTIN", "SIGTTOU",
+}  # fmt: skip
+
+
+class Signals:
+    """Signals for the child; those that come before there is one wait for it."""
+
+    def __init__(self) -> None:
+        """Hear them from now on."""
+        self.child: Child | None = None
+        self.early: list[int] = []
+        # A terminal sends these to the whole group, so the child has them already.
+        self._from_terminal = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH) if os.isatty(0) else ()
+        ours = {getattr(signal, word) for word in _OURS if hasattr(signal, word)}
+        hear(signal.valid_signals() - ours, self._hear)
+        # Ignored, it would let the kernel bury the child, and its status with it.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def heard(self, number: int) -> None:
+        """What else a signal does; for subclasses."""
+
+    def pass_on(self, child: Child) -> None:
+        """Name the child; it gets what came before."""
+        self.child = child
+        for number in self.early:
+            child.send(number)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self.heard(number)
+        if number in self._from_terminal:
+            return
+        if self.child is None:
+            self.early.append(number)
+        else:
+            self.child.send(number)

@@ -1,0 +1,120 @@
+"""What `seal` and `run` share: signals that are heard at once, and a log that somebody may ask to come to an end.
+
+While a disk is full the writer waits for room. Whoever asks it to leave then gets it out in bounded time: after some
+seconds, or at once if asked again.
+"""
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Self
+
+from tallystick.errors import TallystickError
+from tallystick.log import Log
+
+__all__ = ["Writing", "hear", "standing", "woken"]
+
+_PATIENCE = 5.0  # seconds for which a writer that shall leave may wait for room: less than docker's 10 until SIGKILL
+
+
+def hear(numbers: Iterable[int], heard: Callable[[int, FrameType | None], None]) -> None:
+    """Have signals heard; those that are ignored stay ignored, as under nohup."""
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, heard)
+
+
+def woken() -> int:
+    """Return a descriptor that becomes readable when a signal is heard, for whoever waits for several things."""
+    fd, told = os.pipe()
+    os.set_blocking(fd, False)
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    return fd
+
+
+class Writing:
+    """A log that lines go to, as a splitter wants it, until it is asked to leave."""
+
+    def __init__(self) -> None:
+        """Make it before the log is opened: signals may come meanwhile."""
+        self.log: Log | None = None
+        self.failure: TallystickError | None = None
+        self._asked: list[float] = []
+        self._since: float | None = None
+        signal.signal(signal.SIGALRM, self._tick)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the clock: when Python leaves it takes our handlers away, and the alarm would kill us."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def write_lines(self, data: bytes) -> int:
+        """Seal whole lines.
+
+        Raises:
+            SealError: They could not be sealed, or lines before them could not: it is over.
+        """
+        assert self.log is not None
+        if self.failure is not None:
+            raise self.failure
+        self._since = time.monotonic()
+        try:
+            count = self.log.write_lines(data)
+        except TallystickError as error:
+            self.failure = error  # the clock runs on: to close the log must not take any longer
+            raise
+        self._since = None
+        return count
+
+    def say(self, what: str) -> None:
+        """Seal an entry of our own."""
+        self.write_lines(f"tallystick: {what}\n".encode("utf-8", "surrogateescape"))
+
+    def reopen(self) -> None:
+        """Have the output file opened anew by its name; for signal handlers."""
+        if self.log is not None:
+            self.log.reopen()
+
+    def leave(self) -> None:
+        """Somebody asks to leave; for signal handlers."""
+        self._asked.append(time.monotonic())
+        if len(self._asked) > 1:
+            self._give_up()
+        else:
+            # Again and again: what is written later must not wait any longer either.
+            signal.setitimer(signal.ITIMER_REAL, 1, 1)
+
+    def asked_after(self, moment: float) -> bool:
+        """Was it asked to leave after a moment of the monotonic clock?"""
+        return bool(self._asked) and self._asked[-1] > moment
+
+    def last(self) -> None:
+        """From now on the log is closed: that must not wait any longer than a line."""
+        self._since = time.monotonic()
+
+    def _tick(self, _: int, __: FrameType | None) -> None:
+        # Only who waits is made to give up: a service that takes its time to end may go on writing.
+        if self._since is not None and time.monotonic() - self._since >= _PATIENCE:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self.log is not None:
+            self.log.give_up()
+
+
+def standing(fd: int) -> int:
+    """Return how many bytes stand in a pipe, a socket or a terminal; 0 where that cannot be told."""
+    try:
+        count: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
+    except OSError:
+        return 0
+    return count

@@ -1,0 +1,56 @@
+"""Readers that hang up, as in `tallystick verify … | head`: no talk, and never the status of a verdict."""
+
+import os
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "audit.log", "--key", "payments.key"),
+        ("verify", "audit.log", "--key", "payments.key", "--format", "json"),
+        ("status",),
+        ("head", "payments"),
+        ("key", "show", "payments.key"),
+        ("--help",),
+        ("--version",),
+        ("demo",),
+        ("selftest", "audit.log", "--key", "payments.key"),
+    ],
+    ids=" ".join,
+)
+def test_a_result_that_nobody_reads_is_exit_status_4_and_nothing_is_said(site, arguments):
+    site.seal(b"one\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = site(*arguments, stdout=writing)
+    os.close(writing)
+    assert done.status == 4
+    assert "roken" not in done.err
+
+
+def test_where_nobody_hears_complaints_sealing_goes_on(site):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with site.start("run", "payments", "-o", "audit.log", "--", "sh", "-c", "echo one; sleep 30 & exit 3",
+                    stderr=writing) as process:  # fmt: skip
+        os.close(writing)
+        assert process.wait(20) == 3
+    assert site.verdict() == ("ok", [])
+
+
+@pytest.mark.parametrize("words", [("ls", "-l"), ("my-service", "-o", "x"), ("git", "log", "--", "path", "-x")])
+def test_options_behind_a_command_without_dashes_are_refused_with_what_to_write(site, words):
+    done = site("run", "payments", "-o", "audit.log", *words)
+    assert done.status == 2
+    assert f"run payments -o audit.log -- {' '.join(words)}" in done.err
+    assert not (site.path / "audit.log").exists()
+
+
+def test_a_dash_is_standard_input(site):
+    (site.path / "a").write_bytes(b"1\n")
+    assert site("seal", "payments", "a", "-", "a", "-o", "audit.log", stdin=b"2\n").status == 0
+    from tests.sealed import entries
+
+    assert entries(site.read()) == [b"1", b"2", b"1"]
