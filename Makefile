@@ -14,12 +14,12 @@ SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml 
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test torture lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
@@ -27,6 +27,11 @@ demo: $(VENV)/.wheel ## show the main job on this machine's own log
 test: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
 	$(BIN)/pytest
+
+KILLS ?= 5000
+
+torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log
+	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest tests/survival/test_crashes.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
 	cargo fmt --all --check

@@ -15,6 +15,7 @@ PAGES = [
     "docs/evidence.md",
     "docs/guide.md",
     "docs/reports.md",
+    "docs/rotation.md",
     "docs/services.md",
     "docs/verify.md",
 ]

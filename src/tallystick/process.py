@@ -5,11 +5,13 @@ program that handles SIGTERM itself is left alone.
 """
 
 import atexit
+import importlib
 import os
 import signal
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -48,6 +50,21 @@ def _close_all() -> None:
             print(f"tallystick: {error}", file=sys.stderr)
 
 
+def _refuse_sub_interpreters() -> None:
+    # What wipes keys, at a fork and at the end, is one for a process; the core is bound to one interpreter.
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        with suppress(ImportError):
+            interpreters = importlib.import_module(name)
+            if interpreters.get_current() != interpreters.get_main():
+                raise _SubInterpreterError
+            return
+
+
+class _SubInterpreterError(RuntimeError):
+    def __init__(self) -> None:
+        super().__init__("tallystick cannot be used in a sub-interpreter; import it in the main one, or use processes")
+
+
 def _before_fork() -> None:
     # With every lock held no thread is in the middle of a line, so a child can wipe its copies.
     _HELD[:] = list(LOGS)
@@ -69,5 +86,6 @@ def _after_fork_in_child() -> None:
     LOGS.clear()
 
 
+_refuse_sub_interpreters()
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_close_all)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -69,7 +70,10 @@ def test_status_shows_a_log_at_rest(site):
     shown = dict(line.strip().split("  ", 1) for line in done.out.decode().splitlines()[1:])
     assert shown["state"].strip() == "at rest"
     assert shown["next chain"].strip() == "2"
-    assert shown["head"].strip() == "1.0.3"
+    assert shown["health"].strip() == "good"
+    assert shown["lines"].strip() == "3"
+    assert re.fullmatch(r"1\.0\.3, [0-9]+ s ago", shown["checkpoint"].strip())
+    assert re.fullmatch(r"1\.0\.3, [0-9]+ s ago", shown["head"].strip())
     assert shown["public key"].strip() == site.read("payments.pub").decode().strip()
 
 
@@ -84,8 +88,33 @@ def test_status_in_json_has_the_same(site):
         "writer": None,
     }.items() <= shown.items()
     assert set(shown) == {
-        "name", "log_id", "state", "next_chain", "head", "writer", "store", "custody", "public_key",
+        "name", "log_id", "state", "health", "next_chain", "chain", "epoch", "lines", "checkpoint", "checkpoint_age",
+        "head", "head_age", "writer", "pid", "output", "dropped", "recovered", "store", "custody", "public_key",
     }  # fmt: skip
+
+
+def test_status_tells_of_a_writer_that_was_killed_and_of_what_the_next_one_recovered(site):
+    with site.start("seal", "payments", "-o", "audit.log") as writer:
+        writer.stdin.write(b"one\n")
+        while not (site.path / "audit.log").exists() or b"one" not in site.read():
+            pass
+        writer.kill()
+    (shown,) = json.loads(site("status", "payments", "--format", "json").out)
+    assert (shown["state"], shown["pid"]) == ("at rest", None)
+    assert shown["health"].startswith("the last writer did not close its chain")
+    with (site.path / "audit.log").open("ab") as file:
+        file.write(b"half a line")
+    with site.start("seal", "payments", "-o", "audit.log") as writer:
+        writer.stdin.write(b"two\n")
+        while b"two" not in site.read():
+            pass
+        (shown,) = json.loads(site("status", "payments", "--format", "json").out)
+        writer.stdin.close()
+        assert writer.wait(20) == 0
+    assert shown["health"] == "good"
+    assert ["did not close its chain" in shown["recovered"][0], "ended within a line" in shown["recovered"][1]] == [
+        True
+    ] * 2
 
 
 def test_status_shows_who_writes(site):

@@ -34,9 +34,10 @@ def size(path):
 
 
 @pytest.fixture(autouse=True)
-def stopping(monkeypatch):
+def stopping(request):
     """Here a full output stops the writer; that it waits for room by default is tested elsewhere."""
-    monkeypatch.setenv("TALLYSTICK_ON_FULL", "stop")
+    for name in {"site", "bare"} & set(request.fixturenames):
+        request.getfixturevalue(name).env["TALLYSTICK_ON_FULL"] = "stop"
 
 
 def assert_told(done, what):

@@ -52,13 +52,13 @@ mod _core {
     use crate::keys::{DataKey, KeyInfo, key_info, parse_head, parse_pin};
     #[pymodule_export]
     use crate::output::Output;
+    use crate::seal::todo;
     #[pymodule_export]
     use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
     use crate::verify::{
         ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,
     };
-    use crate::seal::todo;
     use pyo3::prelude::*;
 
     #[pymodule_init]

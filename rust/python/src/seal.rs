@@ -11,8 +11,8 @@ use tallystick_core::secret::Secret;
 use tallystick_core::statement::MAX_TIME;
 use tallystick_core::{Error, sealer, state};
 
-use crate::output::Output;
 use crate::keys::{At, DataKey, head_text, random, write_secret};
+use crate::output::Output;
 use crate::{OrRaise as _, py_bytes};
 
 /// A log that was just set up.
@@ -251,7 +251,7 @@ impl Sealer {
         let record = if let Ok(text) = record.cast::<PyString>() {
             text.to_str().ok().map(str::as_bytes)
         } else {
-            record.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes())
+            record.cast::<PyBytes>().ok().map(PyBytesMethods::as_bytes)
         };
         let Some(record) = record.filter(|_| !output.is_due(time)) else { return Ok(todo::FIRST) };
         let line = one_line(record);

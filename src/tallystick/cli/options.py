@@ -150,8 +150,8 @@ _SEALING = (
            help="What is on the disk at once: nothing, checkpoints, each line."),
     option("--on-full", type=click.Choice(["block", "drop", "stop"]), default="block", show_default=True,
            help="While no line can be written: wait, count what is dropped, or stop."),
-    option("--rotate-size", type=_Size(), metavar="SIZE", help="Begin a new FILE above this size, such as 100MB."),
-    option("--rotate-age", type=DURATION, help="Begin a new FILE after this time, such as 1d."),
+    option("--rotate-size", type=_Size(), metavar="SIZE", help="Begin a new FILE at this size: 100MB."),
+    option("--rotate-age", type=DURATION, help="Begin a new FILE at this age: 1d."),
     option("--keep", type=_Keep(), metavar="N|TIME", help="Rotated files that stay: a number, or a time like 90d."),
     option("--compress", type=click.Choice(["gz", "zst"]), help="Compress rotated files in the background."),
 )  # fmt: skip

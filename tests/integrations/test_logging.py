@@ -1,0 +1,275 @@
+"""Handlers of `logging`: what they promise to a service that logs through them."""
+
+import asyncio
+import io
+import json
+import logging
+import logging.config
+import logging.handlers
+import math
+import os
+import queue
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import rfc8785
+
+from tallystick.errors import SealError
+from tallystick.integrations.logging import JSONFormatter, PlainFormatter, SealedFileHandler, SealingHandler
+from tests.log.test_full import begun, full
+from tests.log.test_log import Place, in_a_child
+from tests.sealed import entries
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def logger():
+    made = logging.getLogger("audit.test")
+    made.propagate, made.handlers = False, []
+    made.setLevel(logging.INFO)
+    yield made
+    for handler in list(made.handlers):
+        made.removeHandler(handler)
+        handler.close()
+
+
+def sealing(place, logger, formatter=None, **options):
+    handler = SealedFileHandler("payments", place.output, store=place.store, **options)
+    if formatter:
+        handler.setFormatter(formatter)
+    logger.addHandler(handler)
+    return handler
+
+
+def finished(logger):
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+BARE = logging.Formatter("%(message)s")
+
+
+def test_a_record_becomes_one_sealed_line(place, logger):
+    sealing(place, logger)
+    logger.info("user=%d", 7)
+    logger.debug("below the level")
+    finished(logger)
+    (entry,) = place.entries()
+    assert entry[24:] == b" INFO audit.test user=7"
+    assert place.verify() == ("ok", [])
+
+
+@pytest.mark.parametrize("formatter", [BARE, PlainFormatter(), JSONFormatter()])
+def test_nobody_injects_a_line(place, logger, formatter):
+    sealing(place, logger, formatter)
+    for text in ("a\nb", "a\r\nb", "\n", "a\nb tally=aaaaaaaa.1.0.1.1.A", "a\u2028b", "a\udc80\ud800b", "\0"):
+        logger.info("%s", text)
+    try:
+        raise ValueError("one\ntwo")
+    except ValueError:
+        logger.exception("failed")
+    finished(logger)
+    assert len(place.entries()) == 8
+    assert place.verify() == ("ok", [])
+
+
+FIELDS = {
+    "big": 2**60, "nan": math.nan, "bytes": b"a\xff", "deep": [[{"a": {1: None}}]], "object": object, "tally": "x",
+    "tallystick": 1, "level": "mine", "lone": "\ud800", "flag": True, "number": 1.5, "text": "tally",
+}  # fmt: skip
+
+
+def test_json_is_canonical_and_holds_what_json_cannot(place, logger):
+    sealing(place, logger, JSONFormatter())
+    logger.warning("hello %s", "ü", extra=FIELDS)
+    finished(logger)
+    (entry,) = place.entries()
+    said = json.loads(entry)
+    assert rfc8785.dumps(said) == entry
+    assert said | {"time": ""} == {
+        "time": "", "level": "WARNING", "logger": "audit.test", "message": "hello ü", "big": str(2**60), "nan": "nan",
+        "bytes": "a\\xff",
+        "deep": [[{"a": {"1": None}}]], "object": "<class 'object'>", "tally_": "x", "tallystick_": 1,
+        "level_": "mine", "lone": "\\ud800", "flag": True, "number": 1.5, "text": "tally",
+    }  # fmt: skip
+    assert place.verify() == ("ok", [])
+
+
+def test_arguments_that_do_not_fit_keep_no_record_out(place, logger):
+    handler = sealing(place, logger, BARE)
+    handler.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 1, "%d users", ("many",), None))
+    finished(logger)
+    assert place.entries()[0].startswith(b"INFO audit.test '%d users' ('many',) (not formatted: TypeError(")
+
+
+def test_a_dictionary_configures_it(place):
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": {"()": "tallystick.integrations.logging.JSONFormatter"}},
+            "handlers": {
+                "audit": {
+                    "class": "tallystick.integrations.logging.SealedFileHandler",
+                    "name": "payments", "filename": str(place.output), "store": place.store, "formatter": "json",
+                    "level": "WARNING", "rotate_size": 1_000_000, "keep": 5, "compress": "gz",
+                }
+            },
+            "loggers": {"audit.test": {"handlers": ["audit"], "propagate": False}},
+        }
+    )  # fmt: skip
+    logging.getLogger("audit.test").info("not this")
+    logging.getLogger("audit.test").warning("this")
+    finished(logging.getLogger("audit.test"))
+    assert [json.loads(entry)["message"] for entry in place.entries()] == ["this"]
+
+
+def test_a_stream_takes_sealed_lines(place, logger):
+    stream = io.StringIO()
+    handler = SealingHandler("payments", stream, store=place.store)
+    logger.addHandler(handler)
+    logger.info("one\xff\udc80")
+    finished(logger)
+    place.output.write_bytes(stream.getvalue().encode("utf-8", "surrogateescape"))
+    assert len(place.entries()) == 1
+    assert place.verify() == ("ok", [])
+
+
+def test_eight_threads_keep_their_order(place, logger):
+    sealing(place, logger, BARE)
+    threads = [threading.Thread(target=lambda n=n: [logger.info("%d %d", n, i) for i in range(2000)]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    finished(logger)
+    found = [tuple(map(int, entry.split())) for entry in place.entries()]
+    assert [[i for n, i in found if n == number] for number in range(8)] == [list(range(2000))] * 8
+    assert place.verify() == ("ok", [])
+
+
+def test_tasks_and_a_queue_keep_all_records(place, logger):
+    handler = sealing(place, logger, BARE)
+    logger.removeHandler(handler)
+    records = queue.SimpleQueue()
+    logger.addHandler(logging.handlers.QueueHandler(records))
+    listener = logging.handlers.QueueListener(records, handler)
+    listener.start()
+
+    async def task(number):
+        for i in range(20):
+            logger.info("%d %d", number, i)
+            await asyncio.sleep(0)
+
+    async def everything():
+        await asyncio.gather(*(task(number) for number in range(100)))
+
+    asyncio.run(everything())
+    listener.stop()
+    handler.close()
+    assert len(set(place.entries())) == 2000
+    assert place.verify() == ("ok", [])
+
+
+def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logger):
+    handler = sealing(place, logger, BARE)
+    write = handler._log.write
+
+    def chatty(record):
+        write(record)
+        logger.info("the store was asked")
+
+    handler._log.write = chatty
+    logger.info("one")
+    del handler._log.write
+    finished(logger)
+    said = b"tallystick: 1 records were dropped that sealing itself had caused"
+    assert place.entries() == [b"one", b"the store was asked", said]
+
+
+def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):
+    handler = sealing(place, logger, BARE)
+    begun(handler._log)
+    with full(place):
+        for _ in range(50):
+            logger.info("y" * 200)
+    logger.info("after")
+    finished(logger)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert all("file too large" in line for line in said[:2])
+    assert said[2] == "tallystick: 50 records were not sealed in all"
+    assert b"49 lines were dropped" in place.entries()[-2]
+    assert place.verify() == ("ok", [])
+
+
+def test_trouble_is_raised_where_that_is_asked_for(place, logger):
+    handler = sealing(place, logger, BARE, on_error="raise")
+    handler._log.close()
+    with pytest.raises(SealError, match="is closed"):
+        logger.info("two")
+
+
+def test_a_forked_child_is_told_and_its_parent_goes_on(place, logger, capfd):
+    sealing(place, logger, BARE)
+    logger.info("before")
+    assert in_a_child(lambda: logger.info("in the child") or 0) == 0
+    logger.info("after")
+    finished(logger)
+    assert "a forked child cannot write it" in capfd.readouterr().err
+    assert place.entries() == [b"before", b"after"]
+    assert place.verify() == ("ok", [])
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "os.kill(os.getpid(), 15); time.sleep(9)"])
+def test_records_in_a_buffer_are_sealed_before_the_process_ends(place, end):
+    if "kill" in end:
+        pytest.skip("a buffer dies with its process; that of the handler is none")
+    code = (
+        "import logging, logging.handlers, os, sys, time\n"
+        "from tallystick.integrations.logging import SealedFileHandler\n"
+        f"handler = SealedFileHandler('payments', {str(place.output)!r}, store={place.store!r})\n"
+        "logging.getLogger().addHandler(logging.handlers.MemoryHandler(100, target=handler))\n"
+        f"logging.warning('late')\n{end}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert len(place.entries()) == 1
+    assert place.verify() == ("ok", [])
+
+
+def test_sub_interpreters_are_refused():
+    interpreters = pytest.importorskip("_xxsubinterpreters")
+    one = interpreters.create()
+    try:
+        with pytest.raises(interpreters.RunFailedError, match="cannot be used in a sub-interpreter"):
+            interpreters.run_string(one, "import tallystick")
+    finally:
+        interpreters.destroy(one)
+
+
+def test_a_handler_costs_little_more_than_one_that_does_not_seal(place, logger, tmp_path):
+    plain = logging.FileHandler(tmp_path / "plain.log")
+    sealed = SealedFileHandler("payments", place.output, store=place.store)
+    plain.setFormatter(PlainFormatter())
+
+    def seconds(handler):
+        logger.handlers = [handler]
+        began = time.thread_time()
+        for i in range(3000):
+            logger.info("user=%d action=transfer amount=%d from=%s", i, 100, "x" * 120)
+        return time.thread_time() - began
+
+    ratios = [seconds(sealed) / seconds(plain) for _ in range(9)]
+    logger.handlers = [plain, sealed]
+    assert statistics.median(ratios) < 1.35, ratios
+    assert len(entries(place.read())) == 27_000
+    assert os.path.getsize(place.output) > 0
