@@ -503,11 +503,9 @@ class Log:
         with self._lock:
             if self._closed:
                 return
-            told = self._broken is not None
-            if not told:
+            if self._broken is None:
                 self._stop(str(error))
-        if not told:
-            self._asked.on_trouble(f"{error}; log {self.name} was stopped")
+        self._asked.on_trouble(f"{error}; log {self.name} was stopped")
 
     def _tend(self) -> None:
         """Do what time demands."""

@@ -92,7 +92,7 @@ def refuse_older_store(lease: Lease, sink: Sink) -> None:
         rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
         % {b"id": info.log_id.encode()}
     )
-    chain = sink.newest_chain()
+    chain = sink.newest_chain(info.log_id)
     for line in sink.tail():
         if found := seal.search(line[-200:]):
             chain = max(chain, int(found[1] or found[2]))

@@ -20,7 +20,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
@@ -31,6 +31,7 @@ from tallystick.errors import reason
 __all__ = ["Archive", "Rotation"]
 
 _BLOCK = 2**20  # bytes
+_BESIDE = 5  # rotated files whose beginnings are looked at when a log is opened
 _PATIENCE = 10.0  # seconds that a writer waits for compression when it leaves; the next one goes on
 
 
@@ -92,9 +93,13 @@ class Archive:
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
-    def newest_chain(self) -> int:
-        """Return the highest number that a rotated file is named by, 0 if there is none."""
-        return max((int(os.path.basename(path)[len(self._base) + 1 :][:10]) for path in self.files()), default=0)
+    def beginnings(self) -> Iterator[bytes]:
+        """Give what the newest rotated files begin with, the newest first."""
+        for path in reversed(self.files()[-_BESIDE:]):
+            with suppress(Exception), open(path, "rb") as file:  # whatever stands there now, it is no obstacle
+                form = os.path.splitext(path)[1]
+                with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
+                    yield source.read(65_536)
 
     def prune(self) -> list[str]:
         """Remove rotated files beyond what is kept; return their paths."""
@@ -144,10 +149,11 @@ class Archive:
                     return
             try:
                 self._compress(left[0])
-            except OSError as error:
+            except Exception as error:
                 failed.add(left[0])
                 if self._on_trouble:
-                    self._on_trouble(f"{left[0]} could not be compressed: {reason(error)}; it stays as it is")
+                    said = reason(error) if isinstance(error, OSError) else str(error)
+                    self._on_trouble(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
         return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
@@ -184,7 +190,7 @@ class Archive:
         """Write the compressed copy and read it back: only then may the original go."""
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "w+b") as file:
-            with self._packed(file, "wb") as packed:
+            with _packed(file, "wb", self._rotation.compress) as packed:
                 there = self._copy(source, packed)
             file.flush()
             with suppress(OSError):  # whose file it is stays, where we may say so
@@ -192,22 +198,13 @@ class Archive:
             os.fchmod(fd, found.st_mode & 0o777)
             os.fsync(fd)
             file.seek(0)
-            with self._packed(file, "rb") as packed:
+            with _packed(file, "rb", self._rotation.compress) as packed:
                 back = self._copy(packed, None)
         if there is None or back is None:
             return False
         if there != back:
             raise OSError(5, "the compressed copy reads differently")
         return True
-
-    def _packed(self, file: IO[bytes], mode: Literal["rb", "wb"]) -> IO[bytes]:
-        if self._rotation.compress == "gz":
-            return gzip.GzipFile("", mode, 6, file, mtime=0)  # type: ignore[return-value]
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-        return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
     def _copy(self, source: IO[bytes], target: IO[bytes] | None) -> bytes | None:
         """Copy to the end; return the SHA-256 of what was copied, or None if there was no time for it."""
@@ -219,6 +216,16 @@ class Archive:
             if target is not None:
                 target.write(block)
         return digest.digest()
+
+
+def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[bytes]:
+    if form == "gz":
+        return gzip.GzipFile("", mode, 6, file, mtime=0)  # type: ignore[return-value]
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
 
 def _changed(path: str) -> float:

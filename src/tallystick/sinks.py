@@ -35,7 +35,7 @@ __all__ = ["CallSink", "FileSink", "Sink", "StreamSink", "now", "open_sink"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
-_CLAIM = re.compile(rb"tallystick/v1 open [A-Za-z0-9._-]+ [a-z2-7]{8} ([0-9]{1,10}) ([0-9]{1,16}) ")
+_CLAIM = re.compile(rb"tallystick/v1 open [A-Za-z0-9._-]+ ([a-z2-7]{8}) ([0-9]{1,10}) ([0-9]{1,16}) ")
 
 
 def now() -> int:
@@ -106,8 +106,8 @@ class Sink(Protocol):
         """Give the lines that are there already, the last one first; lines at ends of files may not be whole."""
         ...
 
-    def newest_chain(self) -> int:
-        """Return the highest chain number that names of older files tell, or 0."""
+    def newest_chain(self, log_id: str) -> int:
+        """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""
         ...
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class _Plain:
     def rotate(self, chain: int) -> list[str]:
         return []
 
-    def newest_chain(self) -> int:
+    def newest_chain(self, log_id: str) -> int:
         return 0
 
     def tail(self) -> Iterator[bytes]:
@@ -270,9 +270,13 @@ class FileSink(_Descriptor):
                 finally:
                     os.close(fd)
 
-    def newest_chain(self) -> int:
-        """Return the highest chain number that names of rotated files tell, or 0."""
-        return self._archive.newest_chain() if self._archive else 0
+    def newest_chain(self, log_id: str) -> int:
+        """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""
+        for beginning in self._archive.beginnings() if self._archive else ():
+            claim = _CLAIM.search(beginning)
+            if claim and claim[1] == log_id.encode():
+                return int(claim[2])
+        return 0
 
     def close(self) -> None:
         """Let go of the file; compression is waited for, for a while."""
@@ -470,7 +474,7 @@ def _is_at(path: str, found: os.stat_result) -> bool:
 def _first_claim(fd: int) -> tuple[int, float] | None:
     """Return number and claimed time, in seconds since 1970, of the first chain that begins in a file."""
     claim = _CLAIM.search(os.pread(fd, 65_536, 0))
-    return (int(claim[1]), int(claim[2]) / 1000) if claim else None
+    return (int(claim[2]), int(claim[3]) / 1000) if claim else None
 
 
 def _lines_backwards(fd: int) -> Iterator[bytes]:

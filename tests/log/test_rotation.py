@@ -95,6 +95,14 @@ def test_what_a_crash_left_of_compression_is_finished_by_the_next_writer(place):
     assert place.verify(*files(place)) == ("ok", [])
 
 
+def test_garbage_among_the_rotated_files_is_no_obstacle(place):
+    for form in ("gz", "zst"):
+        (place.output.parent / f"audit.log.0000000001.{form}").write_bytes(b"garbage")
+    with place.open(rotation=tallystick.Rotation(size=1000, compress="gz")) as log:
+        write(log, range(100))
+    assert place.verify(*files(place)[2:])[0] == "ok"
+
+
 def test_a_pipe_cannot_be_rotated(place):
     with pytest.raises(SealError, match="cannot be rotated"):
         place.open(output=lambda _: None, rotation=tallystick.Rotation(size=1))
@@ -163,6 +171,31 @@ def test_an_older_store_is_recognised_by_the_file_that_was_just_rotated(place):
     state.write_bytes(before)
     with pytest.raises(KeyStoreError, match="a restored backup must not be sealed with: start a new log"):
         place.open()
+
+
+def test_an_older_store_is_recognised_by_a_file_that_was_compressed(place):
+    state = place.state / "state"
+    before = state.read_bytes()
+    rotation = tallystick.Rotation(size=1000, compress="gz")
+    with place.open(rotation=rotation) as log:
+        write(log, range(100))
+    state.write_bytes(before)
+    place.output.unlink()
+    assert [path.suffix for path in files(place)] == [".gz"] * len(files(place))
+    with pytest.raises(KeyStoreError, match="a restored backup must not be sealed with: start a new log"):
+        place.open(rotation=rotation)
+
+
+def test_a_new_log_may_go_on_in_the_place_of_an_older_one(place, tmp_path):
+    rotation = tallystick.Rotation(size=1000, compress="zst")
+    with place.open(rotation=rotation) as log:
+        write(log, range(100))
+    tallystick.create(
+        "orders", store=place.store, custody=f"master-key:{tmp_path}/master.key", key_file=tmp_path / "orders.key"
+    )
+    with tallystick.open("orders", output=place.output, store=place.store, rotation=rotation) as log:
+        write(log, range(100))
+    assert len({path.name for path in files(place)}) == len(files(place)) >= 2
 
 
 # Signs of life, durability, the end of the process
