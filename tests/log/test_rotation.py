@@ -100,7 +100,7 @@ def test_garbage_among_the_rotated_files_is_no_obstacle(place):
         (place.output.parent / f"audit.log.0000000001.{form}").write_bytes(b"garbage")
     with place.open(rotation=tallystick.Rotation(size=1000, compress="gz")) as log:
         write(log, range(100))
-    assert place.verify(*files(place)[2:])[0] == "ok"
+    assert place.verify(*(path for path in files(place) if path.stat().st_size > 7)) == ("ok", [])
 
 
 def test_a_pipe_cannot_be_rotated(place):
