@@ -10,6 +10,8 @@
 <Verdict.OK: 'ok'>
 """
 
+from typing import TYPE_CHECKING
+
 from tallystick import errors
 from tallystick.ceremony import Created, create
 from tallystick.errors import TallystickError
@@ -28,6 +30,9 @@ from tallystick.verify import (
     verify,
 )
 
+if TYPE_CHECKING:
+    from tallystick.integrations.early import EarlyRecords
+
 __all__ = [
     "ChainReport",
     "Created",
@@ -41,8 +46,27 @@ __all__ = [
     "TallystickError",
     "Verdict",
     "Weight",
+    "bootstrap",
     "create",
     "errors",
     "open",
     "verify",
 ]
+
+
+def bootstrap(logger: str | None = None, *, capacity: int = 10_000) -> "EarlyRecords":
+    """Keep what is logged from now on, until the first sealing handler seals it: first, in order, and told as such.
+
+    For records that come before the key store can be reached. What no handler took goes to standard error when the
+    process ends.
+
+    Args:
+        logger: Name of the logger whose records are kept; the default is the root logger.
+        capacity: How many records are kept at most; more are counted, and the log says how many.
+
+    Returns:
+        What keeps them, a handler of `logging`.
+    """
+    from tallystick.integrations.early import keep_early
+
+    return keep_early(logger, capacity=capacity)

@@ -18,6 +18,7 @@ import time
 import pytest
 import rfc8785
 
+import tallystick
 from tallystick.errors import SealError
 from tallystick.integrations.logging import JSONFormatter, PlainFormatter, SealedFileHandler, SealingHandler
 from tests.log.test_full import begun, full
@@ -273,3 +274,45 @@ def test_a_handler_costs_little_more_than_one_that_does_not_seal(place, logger, 
     assert statistics.median(ratios) < 1.35, ratios
     assert len(entries(place.read())) == 27_000
     assert os.path.getsize(place.output) > 0
+
+
+# Early records
+
+
+@pytest.fixture
+def early(logger):
+    made = tallystick.bootstrap(logger.name, capacity=3)
+    yield made
+    made.hand_over()
+
+
+def test_early_records_are_sealed_first_in_order_and_told_as_such(place, logger, early):
+    logger.info("early 1")
+    logger.info("early 2")
+    sealing(place, logger, BARE)
+    logger.info("late 1")
+    logger.info("late 2")
+    finished(logger)
+    told, *entries = place.entries()
+    assert told.startswith(b"tallystick: 2 records follow that were kept in memory since ")
+    assert told.endswith(b", before sealing began")
+    assert entries == [b"early 1", b"early 2", b"late 1", b"late 2"]
+    assert place.verify() == ("ok", [])
+
+
+def test_early_records_beyond_what_is_kept_are_counted_and_a_close_seals_the_others(place, logger, early):
+    for i in range(5):
+        logger.info("early %d", i)
+    sealing(place, logger, BARE)
+    finished(logger)
+    assert place.entries()[0].endswith(b", before sealing began, and 2 more were dropped")
+    assert place.entries()[1:] == [b"early 0", b"early 1", b"early 2"]
+
+
+def test_early_records_that_nobody_took_go_to_standard_error():
+    code = "import logging, tallystick; tallystick.bootstrap(); logging.warning('one\\ntwo')"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr.splitlines() == [
+        "tallystick: 1 records were never sealed; they follow",
+        "WARNING root 'one\\ntwo'",
+    ]

@@ -24,6 +24,7 @@ from typing import Any, Literal, TextIO
 import rfc8785
 
 from tallystick.errors import TallystickError
+from tallystick.integrations.early import PENDING
 from tallystick.log import open_log
 from tallystick.rotation import Rotation
 
@@ -85,7 +86,7 @@ class _Sealing(logging.Handler):
         self._on_error = on_error
         self._told: str | None = None
         self._unsealed = 0
-        self._emitting = self._draining = False
+        self._emitting = self._draining = self._closed_once = False
         self._aside: list[logging.LogRecord] = []
         self._caused = 0
         self.formatter = PlainFormatter()
@@ -107,14 +108,27 @@ class _Sealing(logging.Handler):
             return
         self._emitting = True
         try:
+            if PENDING:
+                self._take_early(record)
             self._seal(record)
             if self._aside:
                 self._drain()
         finally:
             self._emitting = self._draining = False
 
+    def flush(self) -> None:
+        """Seal what was logged early and waits; lines themselves wait for nothing."""
+        self.acquire()
+        try:
+            if PENDING and not self._emitting and not self._closed_once:
+                self._take_early(None)
+        finally:
+            self.release()
+
     def close(self) -> None:
         """Close the chain."""
+        self.flush()
+        self._closed_once = True
         super().close()
         try:
             self._log.close()
@@ -139,6 +153,15 @@ class _Sealing(logging.Handler):
         except TallystickError as error:
             self._unsealed += 1
             self._failed(error)
+
+    def _take_early(self, current: logging.LogRecord | None) -> None:
+        """Seal, behind a line that says so, what was logged before there was a handler; once and in order."""
+        for early in list(PENDING):
+            records = [each for each in early.hand_over() if each is not current and each.levelno >= self.level]
+            if records or early.dropped:
+                self._write(f"tallystick: {early.told(len(records))}")
+            for record in records:
+                self._seal(record)
 
     def _drain(self) -> None:
         self._draining = True
