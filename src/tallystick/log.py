@@ -123,8 +123,9 @@ class Log:
         """
         with self._lock:
             todo = self._sealer.write(record, self._output) if self._at_ease else _core.FIRST
-            if todo:
-                self._take(partial(self._write_one, record) if todo == _core.FIRST else self._after)
+            if not todo:
+                return
+            self._take(partial(self._write_one, record) if todo == _core.FIRST else self._after)
         if self._asked.durability == "sync-each":
             self._sync_each()
 
