@@ -10,9 +10,9 @@
 (['payments'], Stored(state=b'state', head=b'next head'))
 """
 
+import importlib
 import os
 import re
-from collections.abc import Callable
 
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import KeyStore, Lease, Stored, check_name
@@ -20,7 +20,14 @@ from tallystick.keystore.file import FileKeyStore
 
 __all__ = ["FileKeyStore", "KeyStore", "Lease", "Stored", "check_name", "connect", "state_directory"]
 
-_SCHEMES: dict[str, Callable[[str], KeyStore]] = {"file": FileKeyStore}
+# Each is imported when it is first asked for: nobody pays for what others use.
+_REMOTE = {
+    "openbao": "openbao",
+    "vault": "openbao",
+    "postgresql": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
+}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):(.*)", re.DOTALL)
 
 
@@ -28,7 +35,8 @@ def connect(url: str | None = None) -> KeyStore:
     """Return the key store at a URL. Nothing is made or opened yet.
 
     Args:
-        url: `file:DIRECTORY`, or None for the default: what the environment variable TALLYSTICK_STORE holds
+        url: `file:DIRECTORY`, `openbao://...` or `vault://...`, `postgresql://...`, `redis://...` or `rediss://...`,
+            or None for the default: what the environment variable TALLYSTICK_STORE holds
             (a directory or a URL), else `/var/lib/tallystick` for root and `$XDG_STATE_HOME/tallystick` for
             everybody else.
 
@@ -41,12 +49,16 @@ def connect(url: str | None = None) -> KeyStore:
     if match is None:
         raise KeyStoreError(f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}")
     scheme, rest = match.groups()
-    if scheme not in _SCHEMES:
-        known = ", ".join(f"{known}:" for known in sorted(_SCHEMES))
+    if scheme in _REMOTE:
+        backend = importlib.import_module(f"tallystick.keystore.{_REMOTE[scheme]}")
+        store: KeyStore = backend.open_store(url)
+        return store
+    if scheme != "file":
+        known = ", ".join(["file:", *(f"{known}:" for known in sorted(_REMOTE))])
         raise KeyStoreError(f"there is no kind of key store called {scheme!r}; known are {known}")
     if not rest:
         raise KeyStoreError(f"the key store {url!r} names no place; for a directory write file:DIRECTORY")
-    return _SCHEMES[scheme](rest)
+    return FileKeyStore(rest)
 
 
 def state_directory() -> str:

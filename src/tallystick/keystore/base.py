@@ -4,14 +4,33 @@ A key store keeps two things of each log: its sealing state and its head (spec s
 neither. It gives the right to write a log to one writer at a time.
 """
 
+import os
 import re
+import socket
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
 from tallystick.errors import KeyStoreError
 
-__all__ = ["KeyStore", "Lease", "Stored", "check_name"]
+__all__ = [
+    "HEAD_LIMIT",
+    "NOTE_LIMIT",
+    "STATE_LIMIT",
+    "KeyStore",
+    "Lease",
+    "Stored",
+    "check_name",
+    "check_sizes",
+    "ourselves",
+    "shown",
+]
+
+STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished generation
+HEAD_LIMIT = 4096  # bytes
+NOTE_LIMIT = 4096  # bytes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -162,3 +181,28 @@ def check_name(name: str) -> None:
             f"{name[:100]!r} cannot be the name of a log; "
             "take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit"
         )
+
+
+def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
+    """Raise KeyStoreError if a state or a head is too large to be read again."""
+    for what, data, limit in (("state", state, STATE_LIMIT), ("head", head, HEAD_LIMIT)):
+        if len(data) > limit:
+            raise KeyStoreError(
+                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored; start a new log"
+            )
+
+
+def ourselves() -> str:
+    """Return who has a right that this process takes now, in words for people, in ASCII."""
+    command = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv  # not what is run after --
+    words = " ".join([os.path.basename(command[0]), *command[1:]]) if command else "python"
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
+    return said.encode("ascii", "replace").decode()
+
+
+def shown(said: bytes) -> str:
+    """Return who wrote that he has a right, fit to be shown. Anyone may have written anything there."""
+    text = said.decode("ascii", "replace")
+    text = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text).strip()
+    return text or "another process"

@@ -14,26 +14,29 @@ log is a lock on its `lock`, which ends with the process. What `lock` holds is f
 
 import fcntl
 import os
-import socket
 import stat
-import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from tallystick import _private
 from tallystick.errors import KeyStoreError, LostRightError
-from tallystick.keystore.base import Stored, check_name
+from tallystick.keystore.base import (
+    HEAD_LIMIT,
+    NOTE_LIMIT,
+    STATE_LIMIT,
+    Stored,
+    check_name,
+    check_sizes,
+    ourselves,
+    shown,
+)
 
 __all__ = ["FileKeyStore"]
 
-_STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished generation
-_HEAD_LIMIT = 4096  # bytes
-_NOTE_LIMIT = 4096  # bytes
 _LOCK_LIMIT = 400  # bytes
 _PATIENCE = (0.02, 0.05, 0.1)  # seconds: `holder` takes the lock for a moment
 
@@ -56,7 +59,7 @@ class FileKeyStore:
             KeyStoreError: There is a log of this name, the name is none, or the store cannot be written.
         """
         check_name(name)
-        _check_sizes(name, state, head)
+        check_sizes(name, state, head)
         with _private.telling(KeyStoreError, self._path):
             _private.make_directories(self._path)
         with self._changing() as store:
@@ -220,7 +223,7 @@ class FileLease:
         Raises:
             KeyStoreError: It cannot be written, or the right is gone. The old or the new state is there.
         """
-        _check_sizes(self.name, state, b"")
+        check_sizes(self.name, state, b"")
         self._replace("state", state)
 
     def replace_head(self, head: bytes | bytearray) -> None:
@@ -229,7 +232,7 @@ class FileLease:
         Raises:
             KeyStoreError: It cannot be written, or the right is gone. The old or the new head is there.
         """
-        _check_sizes(self.name, b"", head)
+        check_sizes(self.name, b"", head)
         self._replace("head", head)
 
     def note(self) -> bytes | None:
@@ -249,7 +252,7 @@ class FileLease:
         """
         self._check()
         with _private.telling(KeyStoreError, self._path):
-            _private.put_file("note", note[:_NOTE_LIMIT], self._log)
+            _private.put_file("note", note[:NOTE_LIMIT], self._log)
 
     def release(self) -> None:
         """Give the right back. In a forked child this does nothing: the right is its parent's."""
@@ -274,7 +277,7 @@ class FileLease:
         """Begin to write: say who we are, and erase what a crashed writer left behind."""
         self._check()
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, _ourselves(), 0)
+        os.pwrite(self._lock, ourselves().encode(), 0)
         _private.sweep("state", self._log)
         _private.sweep("head", self._log)
         _LEASES.add(self)
@@ -323,14 +326,6 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
-    for what, data, limit in (("state", state, _STATE_LIMIT), ("head", head, _HEAD_LIMIT)):
-        if len(data) > limit:
-            raise KeyStoreError(
-                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored; start a new log"
-            )
-
-
 def _fill(name: str, store: int, files: Mapping[str, bytes | bytearray]) -> None:
     """Make the directory of a log that is none yet."""
     _private.make_directory(name, store)
@@ -369,9 +364,9 @@ def _is_log(name: str, store: int) -> bool:
 
 def _load(log: int, path: str) -> Stored:
     with _private.telling(KeyStoreError, path):
-        state = _private.read_file("state", log, limit=_STATE_LIMIT)
+        state = _private.read_file("state", log, limit=STATE_LIMIT)
         try:
-            head = _private.read_file("head", log, limit=_HEAD_LIMIT)
+            head = _private.read_file("head", log, limit=HEAD_LIMIT)
         except FileNotFoundError:
             head = None
         return Stored(state, head)
@@ -380,7 +375,7 @@ def _load(log: int, path: str) -> Stored:
 def _note(log: int, path: str) -> bytes | None:
     with _private.telling(KeyStoreError, path):
         try:
-            return _private.read_file("note", log, limit=_NOTE_LIMIT)
+            return _private.read_file("note", log, limit=NOTE_LIMIT)
         except FileNotFoundError:
             return None
 
@@ -397,16 +392,6 @@ def _take(lock: int) -> bool:
     return False
 
 
-def _ourselves() -> bytes:
-    command = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv  # not what is run after --
-    words = " ".join([os.path.basename(command[0]), *command[1:]]) if command else "python"
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
-    return said.encode("ascii", "replace")
-
-
 def _writer(lock: int) -> str:
     """Return who wrote into a lock that he has it. Anyone may have written anything there."""
-    said = os.pread(lock, _LOCK_LIMIT, 0).decode("ascii", "replace")
-    said = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in said).strip()
-    return said or "another process"
+    return shown(os.pread(lock, _LOCK_LIMIT, 0))

@@ -1,0 +1,299 @@
+"""OpenBao or HashiCorp Vault as key store: `openbao://HOST[:PORT]/MOUNT[/PREFIX]`, or `vault://...`, in KV version 2.
+
+Behind the mount and the prefix (`tallystick` if there is none) lie `state/NAME`, `head/NAME`, `lease/NAME` and
+`note/NAME`. Each replacement names the version it replaces. Of each only the newest version is kept: old states and
+heads are secrets of the past. The right is a record with the name of its holder that expires by the server's clock.
+The token comes from the environment variables BAO_TOKEN or VAULT_TOKEN, or from ~/.vault-token.
+"""
+
+import base64
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from tallystick.errors import KeyStoreError
+from tallystick.keystore.base import Stored
+from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+
+__all__ = ["open_store"]
+
+_ROUNDS = 5  # attempts to put our token where the last writer may be about to write
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Found:
+    """What lies at a path, its version in the server's count, and when it was put there."""
+
+    content: dict[str, Any]
+    version: int
+    since: str
+
+
+def open_store(url: str) -> RemoteStore:
+    """Return the key store at a URL; nothing is opened yet.
+
+    Raises:
+        KeyStoreError: It is malformed, or the package hvac is not installed.
+    """
+    hvac = library("hvac", "openbao")
+    place = Place.parse(url, {"namespace": "", "cacert": "", "tls": "on"})
+    if not urlsplit(url).path.strip("/"):
+        raise KeyStoreError(f"{place.shown} names no mount; write {place.shown.rstrip('/')}/MOUNT or .../MOUNT/PREFIX")
+    if "@" in urlsplit(url).netloc:
+        raise KeyStoreError("the URL of an OpenBao server holds no token; give it by the variable BAO_TOKEN")
+    return RemoteStore(place, lambda place: OpenBaoSession(place, hvac))
+
+
+class OpenBaoSession(Session):
+    """A connection to OpenBao or Vault."""
+
+    provider = "OpenBao"
+    remedy = "see that the server runs and is unsealed, and that address and TLS are right"
+
+    def __init__(self, place: Place, hvac: Any) -> None:
+        self._place, self._hvac = place, hvac
+        self._exceptions = library("requests", "openbao").exceptions
+        self._open: Any = None
+        self._mount, _, prefix = urlsplit(place.url).path.strip("/").partition("/")
+        self._prefix = prefix or "tallystick"
+
+    def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
+        """Store a new log at once; False if there is one that was not made with this token."""
+        with self._telling():
+            if (found := self._read("state", name)) is not None:
+                return bool(found.content["token"] == token)
+            # Two who make the same log must not mix their heads and states, so this needs the right as well.
+            if self._take_lease(name, token, b"another one who makes it") is not None:
+                raise AwayError("is making this log for another one just now")
+            for kind, data in (("head", head), ("state", state)):  # the state last: with it the log is there
+                self._keep_one(kind, name)
+                old = self._read(kind, name)
+                content = {"data": base64.b64encode(data).decode(), "version": 1, "token": token}
+                if not self._put(kind, name, content, old.version if old else 0):
+                    raise AwayError("is making this log for another one just now")
+            self._drop_lease(name, token)
+            return True
+
+    def names(self) -> list[str]:
+        """Return the names of all logs, in any order."""
+        with self._telling():
+            try:
+                listed = self._kv.list_secrets(path=f"{self._prefix}/state", mount_point=self._mount)
+            except self._hvac.exceptions.InvalidPath as error:
+                if "no handler" in str(error):
+                    raise self._no_mount() from None
+                return []
+            return [str(name) for name in listed["data"]["keys"]]
+
+    def load(self, name: str) -> Record | None:
+        """Return what there is of a log, or None."""
+        with self._telling():
+            state, head = self._read("state", name), self._read("head", name)
+            if state is None:
+                return None
+            stored = Stored(_data(state), None if head is None else _data(head))
+            versions: dict[Field, int] = {
+                "state": int(state.content["version"]),
+                "head": 0 if head is None else int(head.content["version"]),
+            }
+            return Record(stored, versions, str(state.content["token"]), self._holder(self._read("lease", name)))
+
+    def take(self, name: str, token: str, who: bytes) -> bytes | None:
+        """Give the right over an existing log to a token, or return who has it."""
+        with self._telling():
+            holder = self._take_lease(name, token, who)
+            if holder is not None:
+                return holder
+            # From here on nothing that the last writer still sends finds the version that it expects.
+            for kind in ("state", "head"):
+                self._keep_one(kind, name)
+                self._mark(kind, name, token)
+            return None
+
+    def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
+        """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
+        with self._telling():
+            found = self._read(field, name)
+            version = 0 if found is None else int(found.content["version"])
+            guard = found or self._read("state", name)
+            if guard is None or guard.content["token"] != token:
+                return False
+            if version == high + 1:
+                return True
+            content = {"data": base64.b64encode(data).decode(), "version": high + 1, "token": token}
+            return low <= version <= high and self._put(field, name, content, found.version if found else 0)
+
+    def renew(self, name: str, token: str) -> bool:
+        """Keep the right from passing to others; False if it did already."""
+        with self._telling():
+            found = self._read("lease", name)
+            if found is None or found.content["token"] != token:
+                return False
+            return self._put("lease", name, found.content, found.version)
+
+    def release(self, name: str, token: str) -> None:
+        """Give the right back, if the token has it."""
+        with self._telling():
+            self._drop_lease(name, token)
+
+    def remove(self, name: str, token: str) -> None:
+        """Erase a log that the token has the right to."""
+        with self._telling():
+            found = self._read("state", name)
+            if found is not None and found.content["token"] != token:
+                return
+            for kind in ("state", "head", "note", "lease"):
+                path = f"{self._prefix}/{kind}/{name}"
+                self._kv.delete_metadata_and_all_versions(path=path, mount_point=self._mount)
+
+    def note(self, name: str) -> bytes | None:
+        """Return the note, or None."""
+        with self._telling():
+            found = self._read("note", name)
+            return None if found is None else _data(found)
+
+    def replace_note(self, name: str, note: bytes, token: str) -> None:
+        """Replace the note."""
+        with self._telling():
+            self._put("note", name, {"data": base64.b64encode(note).decode()}, None)
+
+    def close(self) -> None:
+        """Close the connection; the next call makes another."""
+        client, self._open = self._open, None
+        if client is not None:
+            with suppress(Exception):
+                client.adapter.close()
+
+    def forget(self) -> None:
+        """In a forked child: close our copy of the connection; HTTP has no goodbye."""
+        self.close()
+
+    @property
+    def _kv(self) -> Any:
+        return self._open.secrets.kv.v2
+
+    def _read(self, kind: str, name: str) -> _Found | None:
+        path = f"{self._prefix}/{kind}/{name}"
+        try:
+            answer = self._kv.read_secret_version(path=path, mount_point=self._mount, raise_on_deleted_version=True)
+        except self._hvac.exceptions.InvalidPath as error:
+            if "no handler" in str(error):
+                raise self._no_mount() from None
+            return None
+        data = answer["data"]
+        return _Found(data["data"], int(data["metadata"]["version"]), str(data["metadata"]["created_time"]))
+
+    def _put(self, kind: str, name: str, content: dict[str, Any], version: int | None) -> bool:
+        """Replace one version; False if another one is there."""
+        path = f"{self._prefix}/{kind}/{name}"
+        try:
+            self._kv.create_or_update_secret(path=path, secret=content, cas=version, mount_point=self._mount)
+        except self._hvac.exceptions.InvalidRequest as error:
+            if "check-and-set" in str(error):
+                return False
+            raise
+        return True
+
+    def _keep_one(self, kind: str, name: str) -> None:
+        """See to it that a version is destroyed as soon as there is a newer one."""
+        path = f"{self._prefix}/{kind}/{name}"
+        try:
+            known = self._kv.read_secret_metadata(path=path, mount_point=self._mount)["data"]
+        except self._hvac.exceptions.InvalidPath:
+            known = {"max_versions": 0, "versions": {}, "current_version": 0}
+        if known["max_versions"] != 1:
+            self._kv.update_metadata(path=path, max_versions=1, cas_required=True, mount_point=self._mount)
+        old = [int(version) for version in known["versions"] if int(version) != known["current_version"]]
+        if old:
+            self._kv.destroy_secret_versions(path=path, versions=old, mount_point=self._mount)
+
+    def _mark(self, kind: str, name: str, token: str) -> None:
+        for _ in range(_ROUNDS):
+            found = self._read(kind, name)
+            if found is None or self._put(kind, name, {**found.content, "token": token}, found.version):
+                return
+        raise AwayError("lets another writer go on although its right has expired")
+
+    def _take_lease(self, name: str, token: str, who: bytes) -> bytes | None:
+        found = self._read("lease", name)
+        if found is None:
+            self._keep_one("lease", name)
+        elif found.content["token"] != token and (holder := self._holder(found)) is not None:
+            return holder
+        content = {"token": token, "who": who.decode("ascii", "replace"), "expiry": self._place.expiry}
+        if not self._put("lease", name, content, found.version if found else 0):
+            raise AwayError("gives the right to another writer just now")
+        return None
+
+    def _drop_lease(self, name: str, token: str) -> None:
+        found = self._read("lease", name)
+        if found is not None and found.content["token"] == token:
+            self._put("lease", name, {"token": "", "who": "", "expiry": 0}, found.version)
+
+    def _holder(self, lease: _Found | None) -> bytes | None:
+        if lease is None or not lease.content["token"]:
+            return None
+        now = int(self._open.sys.read_health_status(method="GET")["server_time_utc"])
+        since = datetime.fromisoformat(lease.since[:19]).replace(tzinfo=UTC).timestamp()
+        return str(lease.content["who"]).encode() if now - since <= float(lease.content["expiry"]) else None
+
+    def _connect(self) -> Any:
+        options = self._place.options
+        return self._hvac.Client(
+            url=f"{'http' if options['tls'] == 'off' else 'https'}://{urlsplit(self._place.url).netloc}",
+            token=os.environ.get("BAO_TOKEN"),  # if there is none, the client looks at VAULT_TOKEN and ~/.vault-token
+            namespace=options["namespace"] or None,
+            verify=options["cacert"] or True,
+            timeout=self._place.timeout / 2,
+        )
+
+    def _no_mount(self) -> KeyStoreError:
+        return KeyStoreError(
+            f"OpenBao at {self._place.shown} has no KV mount {self._mount!r}; make it with "
+            f"`bao secrets enable -path={self._mount} -version=2 kv`"
+        )
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        errors, web = self._hvac.exceptions, self._exceptions
+        try:
+            if self._open is None:
+                self._open = self._connect()
+            yield
+        except (errors.Forbidden, errors.Unauthorized):
+            raise KeyStoreError(
+                f"OpenBao at {self._place.shown} refuses the token, or its policy lacks a right; give a token that is "
+                "valid by the variable BAO_TOKEN, with the policy that the documentation lists"
+            ) from None
+        except errors.VaultDown:
+            raise AwayError("is sealed, or is just starting") from None
+        except errors.RateLimitExceeded:
+            raise AwayError("is asked too often") from None
+        except errors.InvalidPath:
+            raise self._no_mount() from None
+        except errors.InvalidRequest:
+            raise KeyStoreError(
+                f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is a KV mount of version 2 "
+                "and that the state is not larger than the server's storage takes"
+            ) from None
+        except errors.VaultError as error:
+            raise AwayError(f"fails ({type(error).__name__})") from None
+        except web.Timeout:
+            raise AwayError("does not answer in time") from None
+        except web.SSLError:
+            raise KeyStoreError(
+                f"OpenBao at {self._place.shown} has no certificate that this host trusts; "
+                "name its authority by ?cacert=FILE"
+            ) from None
+        except (KeyError, ValueError, TypeError, AttributeError, LookupError):
+            raise AwayError("answers what OpenBao would not") from None
+        except (web.RequestException, OSError):
+            raise AwayError("cannot be reached, or the connection broke") from None
+
+
+def _data(found: _Found) -> bytes:
+    return base64.b64decode(found.content["data"], validate=True)

@@ -1,0 +1,268 @@
+"""PostgreSQL as key store: `postgresql://[USER@]HOST[:PORT]/DATABASE[?OPTION=VALUE...]`, options as for libpq.
+
+A row of the table `tallystick_logs` holds all of a log. The right to write is an advisory lock, which ends with the
+connection, and a token in the row, without which nothing is replaced. The password comes best from ~/.pgpass or from
+the environment variable PGPASSWORD.
+"""
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, LiteralString
+from urllib.parse import urlencode
+
+from tallystick.errors import KeyStoreError
+from tallystick.keystore.base import Stored
+from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+
+__all__ = ["open_store"]
+
+_TABLE: LiteralString = """
+CREATE TABLE IF NOT EXISTS tallystick_logs (
+    name text PRIMARY KEY, state bytea NOT NULL, head bytea, note bytea,
+    state_version bigint NOT NULL DEFAULT 1, head_version bigint NOT NULL DEFAULT 1, token text NOT NULL, who bytea
+)
+"""
+_LOAD: LiteralString = """
+SELECT state, head, state_version, head_version, token,
+    CASE WHEN EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid::bigint << 32) + objid::bigint = %s
+    ) THEN coalesce(who, '') END
+FROM tallystick_logs WHERE name = %s
+"""
+_REPLACE: dict[Field, tuple[LiteralString, LiteralString]] = {
+    "state": (
+        """UPDATE tallystick_logs SET state = %s, state_version = %s
+        WHERE name = %s AND token = %s AND state_version BETWEEN %s AND %s""",
+        "SELECT FROM tallystick_logs WHERE name = %s AND token = %s AND state_version = %s",
+    ),
+    "head": (
+        """UPDATE tallystick_logs SET head = %s, head_version = %s
+        WHERE name = %s AND token = %s AND head_version BETWEEN %s AND %s""",
+        "SELECT FROM tallystick_logs WHERE name = %s AND token = %s AND head_version = %s",
+    ),
+}
+# A writer whose host died must not keep its lock for the two hours that are the rule.
+_SETTINGS = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4"
+
+
+def open_store(url: str) -> RemoteStore:
+    """Return the key store at a URL; nothing is opened yet.
+
+    Raises:
+        KeyStoreError: It is malformed, or the package psycopg is not installed.
+    """
+    psycopg = library("psycopg", "postgresql")
+    return RemoteStore(Place.parse(url, None), lambda place: PostgresSession(place, psycopg))
+
+
+class PostgresSession(Session):
+    """A connection to PostgreSQL; the lock of a lease lives as long as it does."""
+
+    provider = "PostgreSQL"
+    remedy = "see that the server runs, and that address, TLS and password are right"
+
+    def __init__(self, place: Place, psycopg: Any) -> None:
+        self._place, self._psycopg = place, psycopg
+        self._open: Any = None
+        self._name: str | None = None  # the log whose lock we want to have
+        self._locked = False
+
+    def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
+        """Store a new log at once; False if there is one that was not made with this token."""
+        with self._telling() as connection:
+            if connection.execute("SELECT to_regclass('tallystick_logs')").fetchone()[0] is None:
+                try:
+                    connection.execute(_TABLE)
+                except self._psycopg.errors.UniqueViolation:  # another one makes it just now
+                    raise AwayError("makes its table just now") from None
+            insert = (
+                "INSERT INTO tallystick_logs (name, state, head, token) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+            )
+            connection.execute(insert, (name, state, head, token))
+            mine = connection.execute("SELECT FROM tallystick_logs WHERE name = %s AND token = %s", (name, token))
+            return mine.fetchone() is not None
+
+    def names(self) -> list[str]:
+        """Return the names of all logs, in any order."""
+        with self._telling() as connection:
+            try:
+                return [name for (name,) in connection.execute("SELECT name FROM tallystick_logs").fetchall()]
+            except self._psycopg.errors.UndefinedTable:
+                return []
+
+    def load(self, name: str) -> Record | None:
+        """Return what there is of a log, or None."""
+        with self._telling() as connection:
+            try:
+                row = connection.execute(_LOAD, (_key(name), name), binary=True).fetchone()
+            except self._psycopg.errors.UndefinedTable:
+                return None
+            if row is None:
+                return None
+            state, head, state_version, head_version, token, who = row
+            return Record(Stored(state, head), {"state": state_version, "head": head_version}, token, who)
+
+    def take(self, name: str, token: str, who: bytes) -> bytes | None:
+        """Give the right over an existing log to a token, or return who has it."""
+        with self._telling() as connection:
+            if not self._lock(connection, name):
+                row = connection.execute("SELECT who FROM tallystick_logs WHERE name = %s", (name,)).fetchone()
+                return (row and row[0]) or b""
+            self._name = name
+            connection.execute("UPDATE tallystick_logs SET token = %s, who = %s WHERE name = %s", (token, who, name))
+            return None
+
+    def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
+        """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
+        update, look = _REPLACE[field]
+        with self._telling() as connection:
+            done = connection.execute(update, (data, high + 1, name, token, low, high))
+            return done.rowcount == 1 or connection.execute(look, (name, token, high + 1)).fetchone() is not None
+
+    def renew(self, name: str, token: str) -> bool:
+        """Keep the right from passing to others; False if it did already."""
+        with self._telling() as connection:
+            if not self._locked:  # the server may not have noticed yet that our last connection ended
+                self._lock(connection, name)
+            query = "SELECT FROM tallystick_logs WHERE name = %s AND token = %s"
+            return connection.execute(query, (name, token)).fetchone() is not None
+
+    def release(self, name: str, token: str) -> None:
+        """Give the right back, if the token has it."""
+        self._name = None
+        with self._telling() as connection:
+            connection.execute("UPDATE tallystick_logs SET who = NULL WHERE name = %s AND token = %s", (name, token))
+            if self._locked:
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_key(name),))
+                self._locked = False
+
+    def remove(self, name: str, token: str) -> None:
+        """Erase a log that the token has the right to."""
+        with self._telling() as connection:
+            connection.execute("DELETE FROM tallystick_logs WHERE name = %s AND token = %s", (name, token))
+
+    def note(self, name: str) -> bytes | None:
+        """Return the note, or None."""
+        with self._telling() as connection:
+            query = "SELECT note FROM tallystick_logs WHERE name = %s"
+            row = connection.execute(query, (name,), binary=True).fetchone()
+            return row[0] if row else None
+
+    def replace_note(self, name: str, note: bytes, token: str) -> None:
+        """Replace the note."""
+        with self._telling() as connection:
+            update = "UPDATE tallystick_logs SET note = %s WHERE name = %s AND token = %s"
+            connection.execute(update, (note, name, token))
+
+    def close(self) -> None:
+        """Close the connection, and with it give up the lock; the next call makes another."""
+        connection, self._open, self._locked = self._open, None, False
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def forget(self) -> None:
+        """In a forked child: make our copy of the connection lead nowhere, as closing it says goodbye for both."""
+        connection, self._open = self._open, None
+        if connection is None or connection.closed:
+            return
+        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nowhere, connection.fileno(), inheritable=False)
+        os.close(nowhere)
+
+    def _lock(self, connection: Any, name: str) -> bool:
+        # A second attempt may come on the same connection, and locks are counted.
+        if not self._locked:
+            self._locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (_key(name),)).fetchone()[0]
+        return self._locked
+
+    def _connect(self) -> Any:
+        options = {**self._place.options}
+        options["options"] = f"{_SETTINGS} {options.get('options', '')}".strip()
+        address = self._place.url.partition("?")[0]
+        query = urlencode(options).replace("+", "%20")
+        connection = self._psycopg.connect(
+            f"{address}?{query}",
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=max(2, round(self._place.timeout / 2)),
+        )
+        connection.execute(f"SET statement_timeout = {round(self._place.timeout * 500)}")
+        if connection.execute("SHOW synchronous_commit").fetchone()[0] == "off":
+            connection.execute("SET synchronous_commit = on")
+        return connection
+
+    @contextmanager
+    def _telling(self) -> Iterator[Any]:
+        errors = self._psycopg.errors
+        try:
+            if self._open is None:
+                self._open = self._connect()
+                if self._name is not None:
+                    self._lock(self._open, self._name)
+            with _cut_after(self._open, self._place.timeout / 2):
+                yield self._open
+        except (errors.QueryCanceled, self._psycopg.errors.ConnectionTimeout):
+            raise AwayError("does not answer in time") from None
+        except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification, errors.InvalidPassword):
+            raise self._refused() from None
+        except errors.DiskFull:
+            raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left; make room there") from None
+        except self._psycopg.OperationalError as error:
+            # A connection that could not be made has no code, only text, which may quote what it was made with.
+            text = str(error)
+            if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
+                raise self._refused() from None
+            if "does not exist" in text and "FATAL" in text:
+                raise KeyStoreError(
+                    f"PostgreSQL at {self._place.shown} has no such database or user; make it there"
+                ) from None
+            if "certificate" in text or "SSL" in text:
+                raise KeyStoreError(
+                    f"PostgreSQL at {self._place.shown} and this host do not agree on TLS; "
+                    "look at sslmode and sslrootcert"
+                ) from None
+            raise AwayError("cannot be reached, or the connection broke") from None
+        except self._psycopg.ProgrammingError as error:
+            code = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "an option of its URL is not known"
+            raise KeyStoreError(
+                f"PostgreSQL at {self._place.shown} refuses a command ({code}); look at its log"
+            ) from None
+        except (self._psycopg.Error, ValueError, TypeError, UnicodeError) as error:
+            raise AwayError(f"answers what PostgreSQL would not ({type(error).__name__})") from None
+
+    def _refused(self) -> KeyStoreError:
+        return KeyStoreError(
+            f"PostgreSQL at {self._place.shown} refuses user or password; give the password by ~/.pgpass or by the "
+            "environment variable PGPASSWORD, and the user the right to the table tallystick_logs"
+        )
+
+
+def _key(name: str) -> int:
+    """Return the number of a log's advisory lock: 63 bits, as the server's list of locks shows them."""
+    return int.from_bytes(hashlib.sha256(b"tallystick " + name.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def _cut_after(connection: Any, seconds: float) -> Iterator[None]:
+    """Cut a connection that does not answer; the client library itself would wait for ever."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+
+        def cut() -> None:
+            with suppress(OSError):
+                copy.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()

