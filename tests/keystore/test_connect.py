@@ -1,6 +1,8 @@
 """Which key store a URL means."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,59 @@ def test_a_plain_path_is_told_how_to_write_it(path):
 def test_a_url_without_a_place_is_refused(url):
     with pytest.raises(KeyStoreError, match="write file:DIRECTORY"):
         keystore.connect(url)
+
+
+def test_no_server_is_asked_and_no_client_imported_before_there_is_need():
+    script = (
+        "import sys\nfrom tallystick import keystore\nkeystore.connect('file:/x')\n"
+        "print(sorted({'redis', 'psycopg', 'hvac', 'requests'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("redis://host", "redis", "redis"),
+        ("postgresql://host/db", "psycopg", "postgresql"),
+        ("vault://host/secret", "hvac", "openbao"),
+    ],
+)
+def test_a_missing_package_is_told_with_how_to_install_it(monkeypatch, url, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(KeyStoreError, match=rf"pip install 'tallystick\[{extra}\]'$"):
+        keystore.connect(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis:hunter2",
+        "redis://:hunter2@host:port",
+        "redis://:hunter2@[host",
+        "redis://:hunter2@host?timeout=x",
+        "redis://:hunter2@host?timeout=0",
+        "redis://:hunter2@host?expiry=1e9",
+        "redis://:hunter2@host?colour=red",
+        "openbao://hunter2@host/secret",
+        "openbao://host",
+    ],
+)
+def test_a_malformed_url_is_refused_without_being_shown(url):
+    with pytest.raises(KeyStoreError) as problem:
+        keystore.connect(url)
+    assert "hunter2" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:hunter2@host:1/0", "redis://host:1/0"),
+        ("rediss://app:hunter2@host/0?timeout=9", "rediss://app@host/0?timeout=9"),
+        ("postgresql://app:hunter2@host/db?sslmode=require", "postgresql://app@host/db?sslmode=require"),
+        ("postgresql://host/db?user=app&password=hunter2", "postgresql://host/db?user=app"),
+        ("openbao://host:8200/secret/team/a", "openbao://host:8200/secret/team/a"),
+    ],
+)
+def test_a_password_is_not_in_the_url_that_is_shown(url, shown):
+    assert keystore.connect(url).url == shown

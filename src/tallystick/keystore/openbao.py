@@ -1,8 +1,9 @@
 """OpenBao or HashiCorp Vault as key store: `openbao://HOST[:PORT]/MOUNT[/PREFIX]`, or `vault://...`, in KV version 2.
 
 Behind the mount and the prefix (`tallystick` if there is none) lie `state/NAME`, `head/NAME`, `lease/NAME` and
-`note/NAME`. Each replacement names the version it replaces. Of each only the newest version is kept: old states and
-heads are secrets of the past. The right is a record with the name of its holder that expires by the server's clock.
+`note/NAME`, and `piece/NAME/...` of a state that is larger than a server takes at once. Each replacement names the
+version it replaces. Of each only the newest version is kept: old states and heads are secrets of the past. The right
+is a record with the name of its holder that expires by the server's clock.
 The token comes from the environment variables BAO_TOKEN or VAULT_TOKEN, or from ~/.vault-token.
 """
 
@@ -21,6 +22,7 @@ from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteSt
 
 __all__ = ["open_store"]
 
+_PIECE = 512 * 1024  # bytes: Raft storage takes a MiB at once, in base64
 _ROUNDS = 5  # attempts to put our token where the last writer may be about to write
 
 
@@ -72,7 +74,7 @@ class OpenBaoSession(Session):
             for kind, data in (("head", head), ("state", state)):  # the state last: with it the log is there
                 self._keep_one(kind, name)
                 old = self._read(kind, name)
-                content = {"data": base64.b64encode(data).decode(), "version": 1, "token": token}
+                content = self._content(name, data, 1, token)
                 if not self._put(kind, name, content, old.version if old else 0):
                     raise AwayError("is making this log for another one just now")
             self._drop_lease(name, token)
@@ -95,7 +97,7 @@ class OpenBaoSession(Session):
             state, head = self._read("state", name), self._read("head", name)
             if state is None:
                 return None
-            stored = Stored(_data(state), None if head is None else _data(head))
+            stored = Stored(self._whole(name, state), None if head is None else _data(head))
             versions: dict[Field, int] = {
                 "state": int(state.content["version"]),
                 "head": 0 if head is None else int(head.content["version"]),
@@ -112,6 +114,8 @@ class OpenBaoSession(Session):
             for kind in ("state", "head"):
                 self._keep_one(kind, name)
                 self._mark(kind, name, token)
+            if (state := self._read("state", name)) is not None:
+                self._sweep(name, state.content.get("pieces", []))  # what a crash left
             return None
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
@@ -124,8 +128,13 @@ class OpenBaoSession(Session):
                 return False
             if version == high + 1:
                 return True
-            content = {"data": base64.b64encode(data).decode(), "version": high + 1, "token": token}
-            return low <= version <= high and self._put(field, name, content, found.version if found else 0)
+            if not low <= version <= high:
+                return False
+            content = self._content(name, data, high + 1, token)
+            done = self._put(field, name, content, found.version if found else 0)
+            if done and field == "state":
+                self._sweep(name, content.get("pieces", []))
+            return done
 
     def renew(self, name: str, token: str) -> bool:
         """Keep the right from passing to others; False if it did already."""
@@ -146,9 +155,10 @@ class OpenBaoSession(Session):
             found = self._read("state", name)
             if found is not None and found.content["token"] != token:
                 return
-            for kind in ("state", "head", "note", "lease"):
-                path = f"{self._prefix}/{kind}/{name}"
-                self._kv.delete_metadata_and_all_versions(path=path, mount_point=self._mount)
+            for kind in ("state", "head", "note"):
+                self._erase(kind, name)
+            self._sweep(name, [])
+            self._erase("lease", name)
 
     def note(self, name: str) -> bytes | None:
         """Return the note, or None."""
@@ -159,7 +169,7 @@ class OpenBaoSession(Session):
     def replace_note(self, name: str, note: bytes, token: str) -> None:
         """Replace the note."""
         with self._telling():
-            self._put("note", name, {"data": base64.b64encode(note).decode()}, None)
+            self._put("note", name, {"data": _text(note)}, None)
 
     def close(self) -> None:
         """Close the connection; the next call makes another."""
@@ -211,6 +221,39 @@ class OpenBaoSession(Session):
         if old:
             self._kv.destroy_secret_versions(path=path, versions=old, mount_point=self._mount)
 
+    def _content(self, name: str, data: bytes, version: int, token: str) -> dict[str, Any]:
+        """Return what to store for some data, with the pieces stored before it if it is too large."""
+        about: dict[str, Any] = {"version": version, "token": token}
+        if len(data) <= _PIECE:
+            return {"data": _text(data), **about}
+        pieces = []
+        for start in range(0, len(data), _PIECE):
+            pieces.append(f"{token}-{version}-{start}")
+            self._put(f"piece/{name}", pieces[-1], {"data": _text(data[start : start + _PIECE])}, None)
+        return {"pieces": pieces, **about}
+
+    def _whole(self, name: str, found: _Found) -> bytes:
+        if "pieces" not in found.content:
+            return _data(found)
+        pieces = [self._read(f"piece/{name}", str(piece)) for piece in found.content["pieces"]]
+        there = [piece for piece in pieces if piece is not None]
+        if len(there) < len(pieces):
+            raise AwayError("replaces this state just now, or has lost a piece of it")
+        return b"".join(map(_data, there))
+
+    def _sweep(self, name: str, keep: list[str]) -> None:
+        """Erase the pieces of a state that is none any more."""
+        try:
+            listed = self._kv.list_secrets(path=f"{self._prefix}/piece/{name}", mount_point=self._mount)
+        except self._hvac.exceptions.InvalidPath:
+            return
+        for piece in set(listed["data"]["keys"]) - set(keep):
+            self._erase(f"piece/{name}", piece)
+
+    def _erase(self, kind: str, name: str) -> None:
+        path = f"{self._prefix}/{kind}/{name}"
+        self._kv.delete_metadata_and_all_versions(path=path, mount_point=self._mount)
+
     def _mark(self, kind: str, name: str, token: str) -> None:
         for _ in range(_ROUNDS):
             found = self._read(kind, name)
@@ -237,7 +280,8 @@ class OpenBaoSession(Session):
     def _holder(self, lease: _Found | None) -> bytes | None:
         if lease is None or not lease.content["token"]:
             return None
-        now = int(self._open.sys.read_health_status(method="GET")["server_time_utc"])
+        health = self._open.sys.read_health_status(method="GET")
+        now = int((health if isinstance(health, dict) else health.json())["server_time_utc"])  # a standby's is raw
         since = datetime.fromisoformat(lease.since[:19]).replace(tzinfo=UTC).timestamp()
         return str(lease.content["who"]).encode() if now - since <= float(lease.content["expiry"]) else None
 
@@ -277,7 +321,7 @@ class OpenBaoSession(Session):
             raise self._no_mount() from None
         except errors.InvalidRequest:
             raise KeyStoreError(
-                f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is a KV mount of version 2 "
+                f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is KV of version 2 "
                 "and that the state is not larger than the server's storage takes"
             ) from None
         except errors.VaultError as error:
@@ -297,3 +341,7 @@ class OpenBaoSession(Session):
 
 def _data(found: _Found) -> bytes:
     return base64.b64decode(found.content["data"], validate=True)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

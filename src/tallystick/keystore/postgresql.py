@@ -122,8 +122,12 @@ class PostgresSession(Session):
         """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
         update, look = _REPLACE[field]
         with self._telling() as connection:
-            done = connection.execute(update, (data, high + 1, name, token, low, high))
-            return done.rowcount == 1 or connection.execute(look, (name, token, high + 1)).fetchone() is not None
+            try:
+                if connection.execute(update, (data, high + 1, name, token, low, high)).rowcount == 1:
+                    return True
+            except self._psycopg.errors.UndefinedTable:
+                return False
+            return connection.execute(look, (name, token, high + 1)).fetchone() is not None
 
     def renew(self, name: str, token: str) -> bool:
         """Keep the right from passing to others; False if it did already."""
