@@ -1,0 +1,126 @@
+"""A log whose state and head live on a server that is away for a while; real servers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tallystick
+from tallystick import keystore
+from tallystick.errors import KeyStoreError, SealError
+from tests import servers
+from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
+from tests.servers import openbao_server, postgresql_server, redis_server  # noqa: F401  # fixtures
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def server(kind, request, monkeypatch):
+    server = request.getfixturevalue(f"{kind}_server")
+    credentials(kind, server, monkeypatch)
+    emptied(kind, server)
+    return server
+
+
+@pytest.fixture
+def proxy(server):
+    proxy = servers.Proxy(server.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def place(server, proxy, tmp_path):
+    """A log was made; this is where."""
+    url = with_options(server.url(), expiry=2, timeout=2)
+    custody, key = f"master-key:{tmp_path}/master.key", f"{tmp_path}/payments.key"
+    tallystick.create("payments", store=url, custody=custody, key_file=key)
+    return with_options(server.url(proxy.port), expiry=2, timeout=1)
+
+
+def verdict(place, tmp_path):
+    report = tallystick.verify([f"{tmp_path}/audit.log"], keys=[f"{tmp_path}/payments.key"], store=place)
+    return report.verdict.value, [finding.kind for finding in report.findings]
+
+
+def lines(tmp_path):
+    return (tmp_path / "audit.log").read_text().splitlines()
+
+
+def fill(log, number):
+    """Write lines until the chain is full; return the number of the line that was refused."""
+    while number < 1100:
+        try:
+            log.write(f"number={number}")
+        except KeyStoreError as error:
+            assert "see that the server runs" in str(error)
+            return number
+        number += 1
+    pytest.fail("the chain was never full")
+
+
+def test_a_writer_survives_an_outage_until_its_chain_is_full_and_goes_on_later(place, proxy, tmp_path):
+    told = []
+    with tallystick.open(
+        "payments", output=f"{tmp_path}/audit.log", store=place, epoch_lines=4, on_trouble=told.append
+    ) as log:
+        log.write("before")
+        target, proxy.target = proxy.target, servers.free_port()
+        proxy.drop()
+        for number in range(900):
+            log.write(f"number={number}")
+        servers.until(lambda: told, "a word of the trouble", 10)
+        assert "see that the server runs" in told[0]
+        number = fill(log, 900)
+        proxy.target = target
+        for later in range(number, 1200):
+            log.write(f"number={later}")
+    found = lines(tmp_path)
+    assert [line.split()[0] for line in found if line.startswith("number=")] == [f"number={n}" for n in range(1200)]
+    assert verdict(place, tmp_path) == ("ok", [])
+
+
+def test_what_was_sealed_before_a_crash_verifies_and_the_next_writer_goes_on(place, server, tmp_path):
+    store = keystore.connect(place)
+    program = os.path.join(os.path.dirname(sys.executable), "tallystick")
+    command = [program, "seal", "payments", "-o", f"{tmp_path}/audit.log", "--store", place]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        process.stdin.write(b"one\ntwo\n")
+        process.stdin.flush()
+        servers.until(lambda: (tmp_path / "audit.log").exists() and len(lines(tmp_path)) >= 3, "two lines")
+        time.sleep(1.5)  # a head counts them
+        process.send_signal(signal.SIGKILL)
+    servers.until(lambda: store.holder("payments") is None, "the end of the right", 10)
+    subprocess.run(command, input=b"three\n", check=True)
+    assert [line.split()[0] for line in lines(tmp_path) if "tallystick/" not in line] == ["one", "two", "three"]
+    assert verdict(place, tmp_path)[0] in ("ok", "incomplete")
+    assert "missing" not in verdict(place, tmp_path)[1]
+
+
+def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(place, server, kind, tmp_path):
+    told = []
+    log = tallystick.open("payments", output=f"{tmp_path}/audit.log", store=place, on_trouble=told.append)
+    log.write("mine")
+    log._lease._over.set()  # as if the process had stood still for long
+    log._closed, closed = True, log._closed  # and its keeper, too
+    time.sleep(0.5)
+    if kind == "postgresql":
+        import psycopg
+
+        with psycopg.connect(server.url(), password=servers.PASSWORD) as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    store = keystore.connect(place)
+    servers.until(lambda: store.holder("payments") is None, "the end of the right", 10)
+    with store.lease("payments"):
+        log._closed = closed
+        with pytest.raises((KeyStoreError, SealError), match=f"passed to pid {os.getpid()} "):
+            log._store_head(log._sink.sync)
+    with pytest.raises((KeyStoreError, SealError)):
+        log.close()
