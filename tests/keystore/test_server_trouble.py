@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -347,3 +348,41 @@ def test_openbao_keeps_no_old_head_and_no_old_state(openbao_server, monkeypatch)
         assert list(known["versions"]) == [str(known["current_version"])]
     listed = kv.list_secrets(path="tallystick/piece/payments", mount_point="secret")["data"]["keys"]
     assert len(listed) == 2
+
+
+def documented(start, end):
+    text = (Path(__file__).parents[2] / "docs" / "stores.md").read_text()
+    return text.split(start)[1].split(end)[0]
+
+
+def work_through(store):
+    store.create("payments", b"state", b"head")
+    with store.lease("payments") as lease:
+        lease.replace_head(b"head 1")
+        lease.replace_state(bytes(1 << 20))
+        lease.replace_note(b"note")
+    assert store.names() == ["payments"]
+    assert store.note("payments") == b"note"
+    assert store.holder("payments") is None
+    store.remove("payments")
+    assert store.names() == []
+
+
+def test_the_rights_that_the_guide_lists_are_enough_on_redis(redis_server, monkeypatch):  # noqa: F811
+    import redis
+
+    credentials("redis", redis_server, monkeypatch)
+    emptied("redis", redis_server)
+    rights = documented("(`+eval", "` on").split()
+    with redis.Redis(port=redis_server.port, password=servers.PASSWORD) as client:
+        client.execute_command("ACL", "SETUSER", "app", "on", f">{servers.PASSWORD}", "~tallystick:*", "+eval", *rights)
+    work_through(keystore.connect(redis_server.url().replace("//", "//app@")))
+
+
+def test_the_policy_that_the_guide_lists_is_enough_on_openbao(openbao_server, monkeypatch):  # noqa: F811
+    credentials("openbao", openbao_server, monkeypatch)
+    emptied("openbao", openbao_server)
+    client = openbao_server.client()
+    client.sys.create_or_update_policy("app", documented("```hcl\n", "```"))
+    monkeypatch.setenv("BAO_TOKEN", client.auth.token.create(policies=["app"])["auth"]["client_token"])
+    work_through(keystore.connect(openbao_server.url()))
