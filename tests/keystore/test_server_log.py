@@ -13,7 +13,6 @@ from tallystick import keystore
 from tallystick.errors import KeyStoreError, SealError
 from tests import servers
 from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
-from tests.servers import openbao_server, postgresql_server, redis_server  # noqa: F401  # fixtures
 
 
 @pytest.fixture(params=KINDS)

@@ -17,7 +17,6 @@ from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
 from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
-from tests.servers import openbao_server, postgresql_server, redis_server  # noqa: F401  # fixtures
 
 FIRST = Stored(b"state 1", b"head 0")
 
@@ -333,7 +332,7 @@ def test_a_redis_that_could_forget_is_refused(tmp_path, monkeypatch):
         server.stop()
 
 
-def test_openbao_keeps_no_old_head_and_no_old_state(openbao_server, monkeypatch):  # noqa: F811
+def test_openbao_keeps_no_old_head_and_no_old_state(openbao_server, monkeypatch):
     credentials("openbao", openbao_server, monkeypatch)
     emptied("openbao", openbao_server)
     store = keystore.connect(openbao_server.url())
@@ -368,7 +367,7 @@ def work_through(store):
     assert store.names() == []
 
 
-def test_the_rights_that_the_guide_lists_are_enough_on_redis(redis_server, monkeypatch):  # noqa: F811
+def test_the_rights_that_the_guide_lists_are_enough_on_redis(redis_server, monkeypatch):
     import redis
 
     credentials("redis", redis_server, monkeypatch)
@@ -379,7 +378,7 @@ def test_the_rights_that_the_guide_lists_are_enough_on_redis(redis_server, monke
     work_through(keystore.connect(redis_server.url().replace("//", "//app@")))
 
 
-def test_the_policy_that_the_guide_lists_is_enough_on_openbao(openbao_server, monkeypatch):  # noqa: F811
+def test_the_policy_that_the_guide_lists_is_enough_on_openbao(openbao_server, monkeypatch):
     credentials("openbao", openbao_server, monkeypatch)
     emptied("openbao", openbao_server)
     client = openbao_server.client()

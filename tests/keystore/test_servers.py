@@ -5,7 +5,6 @@ import pytest
 from tallystick import keystore
 from tests import servers
 from tests.keystore.suite import KeyStoreSuite
-from tests.servers import openbao_server, postgresql_server, redis_server  # noqa: F401  # fixtures
 
 KINDS = ["redis", "postgresql", "openbao"]
 
