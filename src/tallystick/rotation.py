@@ -169,12 +169,14 @@ class Archive:
                     os.unlink(os.path.join(self._directory, name))
 
     def _compress(self, path: str) -> None:
-        target = f"{path}.{self._rotation.compress}"
+        # A copy that a crash left beside its original is made anew, in its own form: there must not be a second one.
+        form = next((each for each in ("gz", "zst") if os.path.exists(f"{path}.{each}")), self._rotation.compress)
+        target = f"{path}.{form}"
         temporary = self._temporary(target)
         try:
             with open(path, "rb") as source:
                 found = os.fstat(source.fileno())
-                if not self._fill(temporary, source, found):
+                if not self._fill(temporary, source, found, form):
                     return
             os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
             os.rename(temporary, target)
@@ -186,11 +188,11 @@ class Archive:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result) -> bool:
+    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result, form: str | None) -> bool:
         """Write the compressed copy and read it back: only then may the original go."""
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "w+b") as file:
-            with _packed(file, "wb", self._rotation.compress) as packed:
+            with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
             file.flush()
             with suppress(OSError):  # whose file it is stays, where we may say so
@@ -198,7 +200,7 @@ class Archive:
             os.fchmod(fd, found.st_mode & 0o777)
             os.fsync(fd)
             file.seek(0)
-            with _packed(file, "rb", self._rotation.compress) as packed:
+            with _packed(file, "rb", form) as packed:
                 back = self._copy(packed, None)
         if there is None or back is None:
             return False
