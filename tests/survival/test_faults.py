@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tests.cli.conftest import COMMAND
 from tests.survival.remains import Remains
 from tests.survival.writing import account, assert_verifies, files, until, writer
 
@@ -162,6 +163,23 @@ def test_a_sync_that_fails_stops_the_writer_and_no_head_counts_what_came_after(s
         assert "audit.log: input/output error; the lines may not be on the disk; log payments was stopped" in one.said
         assert site("head", "payments").out == before
         assert_stopped(one)
+
+
+@pytest.mark.parametrize("how", ["run", "seal"])
+def test_who_waits_for_lines_is_woken_when_the_log_stops(site, preload, how):
+    control = site.path / "faults"
+    control.write_text(f"sync {errno.EIO} 0 -1 /audit.log\n")
+    command = ("--", "sh", "-c", "echo one; exec sleep 60") if how == "run" else ()
+    with subprocess.Popen(
+        [COMMAND, how, "payments", "-o", "audit.log", *command], cwd=site.path,
+        env=site.env | preload("faults", FAULTS=control), stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        running.stdin.write(b"one\n")
+        running.stdin.flush()
+        assert running.wait(20) == 4  # it waits for more, which never comes
+        assert b"the lines may not be on the disk" in running.stderr.read()
+    site.seal(b"after\n")
+    assert site.verdict()[0] == "ok"
 
 
 def test_a_full_disk_under_a_writer_that_rotates_compresses_and_removes_loses_nothing(site, small_disk):
