@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import tallystick
 from tallystick.errors import KeyStoreError, SealError
+from tallystick.rotation import Archive, Rotation
 from tests.log.test_log import Place, until
 from tests.sealed import entries, lines
 
@@ -51,6 +53,37 @@ def test_files_are_rotated_by_size_and_each_begins_with_a_chain(place):
     assert [int(path.name[-10:]) for path in files(place)] == list(range(1, len(files(place)) + 1))
     assert [int(entry.split()[0]) for entry in everything(place)] == list(range(1000))
     assert place.verify(*files(place)) == ("ok", [])
+
+
+def test_a_file_that_is_removed_while_it_is_compressed_does_not_come_back(tmp_path, monkeypatch):
+    told, filled, removed = [], threading.Event(), threading.Event()
+    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2, compress="gz"), told.append)
+    for chain in (1, 2, 3):
+        Path(archive.name_for(chain)).write_bytes(b"x" * 1000)
+    fill = archive._fill
+
+    def slow(*arguments):
+        done = fill(*arguments)
+        filled.set()
+        return removed.wait(10) and done
+
+    monkeypatch.setattr(archive, "_fill", slow)
+    archive.compress()
+    assert filled.wait(10)
+    assert [os.path.basename(path) for path in archive.prune()] == ["audit.log.0000000001"]
+    removed.set()
+    archive.finish()
+    assert (told, [path.name for path in sorted(tmp_path.iterdir())]) == (
+        [], ["audit.log.0000000002.gz", "audit.log.0000000003.gz"],
+    )  # fmt: skip
+
+
+def test_a_file_that_stands_plain_and_compressed_counts_once(tmp_path):
+    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2))
+    for name in ("0000000001.gz", "0000000001", "0000000002", "0000000003", "0000000003.gz"):
+        (tmp_path / f"audit.log.{name}").touch()
+    assert [os.path.basename(path)[10:] for path in archive.prune()] == ["0000000001", "0000000001.gz"]
+    assert archive.prune() == []
 
 
 @pytest.mark.parametrize("form", ["gz", "zst"])

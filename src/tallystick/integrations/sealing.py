@@ -20,6 +20,7 @@ __all__ = ["OnError", "Sealing"]
 
 OnError = Literal["report", "raise"]
 
+_TEXT = (str, bytes)
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
@@ -47,6 +48,7 @@ class Sealing(logging.Handler):
         self.formatter = PlainFormatter()
         self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
         self._keeper = self._log._keeper
+        self._keeper_ident = self._keeper.ident
         _OPEN.add(self)
         _register()
 
@@ -63,7 +65,7 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if get_ident() == self._keeper.ident and self._keeper.is_alive():
+        if get_ident() == self._keeper_ident and self._keeper.is_alive():
             self._put_aside(item)
             return
         self.acquire()
@@ -154,7 +156,7 @@ class Sealing(logging.Handler):
 
     def _seal(self, item: Any) -> None:
         try:
-            text: Any = item if isinstance(item, str | bytes) else self.format(item)
+            text: Any = item if isinstance(item, _TEXT) else self.format(item)
         except Exception as error:
             # Arguments that do not fit must not keep a record out of the log.
             text = _as_it_came(item, error)
@@ -193,7 +195,7 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper.ident):
+        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper_ident):
             self._aside.append(item)
         else:
             self._caused += 1
