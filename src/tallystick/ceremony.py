@@ -52,6 +52,7 @@ def create(
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | None = None,
+    entry: str | None = None,
 ) -> Created:
     """Set a log up and hand its verification key over.
 
@@ -62,6 +63,7 @@ def create(
             master key.
         key_file: Where the verification key goes: a path that must not exist yet, or an open file descriptor.
         public_file: Where the public key goes, if anywhere.
+        entry: Its name in the key store until it gets its own; for `rotate`.
 
     Returns:
         What was made.
@@ -71,6 +73,7 @@ def create(
         CustodyError: The custody is not at hand.
     """
     keystore.check_name(name)
+    entry = entry or name
     target = keystore.connect(store)
     keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
     with KEYS_ON_THEIR_WAY:
@@ -78,7 +81,7 @@ def create(
         key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
         state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
         head = setup.head()
-        target.create(name, state, head)
+        target.create(entry, state, head)
         head[:] = bytes(len(head))
         try:
             with ExitStack() as files:
@@ -87,7 +90,7 @@ def create(
                 setup.write_key(files.enter_context(_key_file(key_file)))
         except BaseException as error:
             # A log whose key nobody got can never be verified: it must not stay.
-            target.remove(name)
+            target.remove(entry)
             if isinstance(error, OSError):
                 raise KeyStoreError(
                     f"the verification key could not be written: {reason(error)}; log {name} was not set up"
