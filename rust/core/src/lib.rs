@@ -18,6 +18,7 @@ pub mod head;
 pub mod keys;
 mod lanes;
 pub mod line;
+pub mod recipient;
 pub mod scan;
 pub mod sealer;
 pub mod secret;
