@@ -91,12 +91,13 @@ class Remains:
         return (begun - self.closed) | passed
 
     def uncounted(self) -> int:
-        """Return for how many ms at most lines were written before an end that no head counted."""
+        """Return for how many ms at most lines of one chain were written that no head counted."""
         longest, at = 0, sorted(self.times)
         for chain, head in self.opened:
-            times = [self.times[position] for position in _between(at, head, (chain, 0, 0))]
-            if times:
-                longest = max(longest, max(times) - min(times))
+            times: dict[int, list[int]] = {}  # chains that were killed before their first head are passed over, too
+            for position in _between(at, head, (chain, 0, 0)):
+                times.setdefault(position[0], []).append(self.times[position])
+            longest = max([longest, *(max(each) - min(each) for each in times.values())])
         return longest
 
     def assert_verifies(self, key: str | Path, store: str) -> None:
