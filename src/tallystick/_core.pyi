@@ -6,6 +6,8 @@ from typing import final
 __all__ = [
     "FIRST",
     "THEN",
+    "AcraJudge",
+    "AcraKey",
     "ChainFacts",
     "Checked",
     "Chunk",
@@ -33,6 +35,7 @@ __all__ = [
     "Trouble",
     "Unwrapped",
     "Unwrapper",
+    "acra_time",
     "check_evidence",
     "key_info",
     "parse_head",
@@ -56,6 +59,26 @@ class DataKey:
     def write(self, fd: int) -> None: ...
     def wrap(self, inner: DataKey, context: bytes) -> bytes: ...
     def unwrap(self, wrapped: bytes, context: bytes) -> DataKey: ...
+
+@final
+class AcraKey:
+    @staticmethod
+    def read(fd: int) -> AcraKey: ...
+
+@final
+class AcraJudge:
+    def __new__(cls, key: AcraKey, json: bool) -> AcraJudge: ...
+    def feed(self, data: bytes, end: int, file: int, line: int, offset: int, threads: int) -> int: ...
+    def finish(
+        self,
+    ) -> tuple[
+        list[tuple[str, int, int, int, int]],
+        list[tuple[int, int, int, int, bool, bytes, tuple[int, int] | None, bool]],
+        int,
+        int,
+    ]: ...
+
+def acra_time(line: bytes, json: bool) -> int | None: ...
 
 @final
 class KeyInfo:

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+pub mod acra;
 pub mod canon;
 pub mod doubles;
 pub mod envelope;

@@ -28,6 +28,7 @@ _COMMANDS = {
     "close": "End a log for ever.",
     "status": "Show logs, their writers and heads.",
     "key": "Look at keys; narrow one; print the public file.",
+    "acra": "Check audit logs of Acra, and say what they prove.",
     "selftest": "Doctor copies of your own log and show that it is found.",
     "demo": "Seal a real log, play the intruder, and see him caught.",
 }

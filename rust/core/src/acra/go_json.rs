@@ -1,0 +1,135 @@
+//! JSON as Go's encoding/json writes it: what the integrity of a JSON line covers.
+
+use serde_json::{Map, Value};
+
+/// Stands around each key and value.
+const DELIMITER: &[u8] = b"delimiter";
+
+/// A line of JSON, taken apart.
+pub struct Parsed {
+    /// What the integrity covers.
+    pub data: Vec<u8>,
+    /// The text of the member `integrity`.
+    pub integrity: Option<String>,
+    /// The line begins a chain.
+    pub new: bool,
+    /// The line ends one.
+    pub end: bool,
+    /// The text of the member `unixTime`, else of `timestamp`.
+    pub time: Option<String>,
+}
+
+/// Takes a line apart; `None` if it is no JSON object.
+pub fn parse(line: &[u8]) -> Option<Parsed> {
+    let mut members: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
+    let six = contains(line, br"\u0008") || contains(line, br"\u000c");
+    let text = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_string);
+    let integrity = text(members.remove("integrity"));
+    let chain = members.get("chain").and_then(Value::as_str);
+    let (new, end) = (chain == Some("new"), chain == Some("end"));
+    if new {
+        members.remove("chain");
+    }
+    let end = end
+        && members.get("msg").and_then(Value::as_str).is_some_and(|m| m.contains(super::line::LAST_WORDS));
+    let time = members
+        .get("unixTime")
+        .or_else(|| members.get("timestamp"))
+        .and_then(Value::as_str)
+        .map(str::to_string);
+    let mut data = Vec::with_capacity(line.len() + 30 * members.len());
+    for (name, value) in &members {
+        data.extend_from_slice(DELIMITER);
+        data.extend_from_slice(name.as_bytes());
+        data.extend_from_slice(DELIMITER);
+        write(value, six, &mut data);
+        data.extend_from_slice(DELIMITER);
+    }
+    Some(Parsed { data, integrity, new, end, time })
+}
+
+fn contains(line: &[u8], what: &[u8]) -> bool {
+    memchr::memmem::find(line, what).is_some()
+}
+
+fn write(value: &Value, six: bool, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => write_number(number.as_f64().unwrap_or_default(), out),
+        Value::String(text) => write_string(text, six, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(item, six, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            out.push(b'{');
+            for (index, (name, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(name, six, out);
+                out.push(b':');
+                write(member, six, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+/// A float64: the shortest digits that read as the same number; with an exponent below 1e-6 and from 1e21 on.
+fn write_number(number: f64, out: &mut Vec<u8>) {
+    let size = number.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        out.extend_from_slice(number.to_string().as_bytes());
+        return;
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    out.extend_from_slice(digits.as_bytes());
+    out.push(b'e');
+    if !exponent.starts_with('-') {
+        out.push(b'+');
+    }
+    out.extend_from_slice(exponent.as_bytes());
+}
+
+fn write_string(text: &str, six: bool, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for letter in text.chars() {
+        let short = match letter {
+            '"' => b'"',
+            '\\' => b'\\',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\u{8}' if !six => b'b',
+            '\u{c}' if !six => b'f',
+            '\0'..='\x1f' | '<' | '>' | '&' => {
+                let byte = letter as u8;
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                continue;
+            }
+            '\u{2028}' | '\u{2029}' => {
+                out.extend_from_slice(if letter == '\u{2028}' { b"\\u2028" } else { b"\\u2029" });
+                continue;
+            }
+            _ => {
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out.push(b'"');
+}
