@@ -39,6 +39,7 @@ _EVENTS = {
     "stripped": ("unsealed", _FAILED, "its integrity was taken away; the line itself is as it was written"),
     "marker added": ("altered", _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
     "marker gone": ("altered", _FAILED, "it begins a chain, but `chain=new` was taken out of it"),
+    "rewritten": ("altered", _FAILED, "what its integrity covers fits, but its JSON is not as Acra writes it"),
     "unjudged": ("uncovered", _INCOMPLETE, "behind what does not match nothing can be told up to the end of the chain"),
     "late start": ("late start", _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
 }

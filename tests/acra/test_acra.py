@@ -35,6 +35,11 @@ def escaped(text):
     return json.dumps(text, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def written(members):
+    """A line of JSON as Go writes it."""
+    return b"{%s}" % ",".join(f"{escaped(name)}:{escaped(value)}" for name, value in sorted(members.items())).encode()
+
+
 def json_data(members):
     """What the integrity covers, of members that are strings and small whole numbers."""
     d = b"delimiter"
@@ -62,7 +67,7 @@ def made(form):
             key, integrity = hashlib.sha256(key).digest(), hashlib.sha256(tag).hexdigest()
             if form == "json":
                 first = {"chain": "new"} if not number else {}
-                lines.append(json.dumps(members | first | {"integrity": integrity}, ensure_ascii=False).encode())
+                lines.append(written(members | first | {"integrity": integrity}))
             else:
                 lines.append(data + f" integrity={integrity}".encode() + b" chain=new" * (not number))
     return lines
@@ -148,7 +153,7 @@ def stripped(line):
     if line.startswith(b"{"):
         members = json.loads(line)
         del members["integrity"]
-        return json.dumps(members, ensure_ascii=False).encode()
+        return written(members)
     return line[: line.index(b" integrity=")]
 
 
@@ -237,6 +242,22 @@ def test_messages_that_look_like_something_else_are_verified(logs, message):
 def test_line_ends_of_windows_blanks_behind_and_blank_lines_do_no_harm(logs):
     lines = Writer().chain(b"first", b"second").lines
     assert logs.told([lines[0] + b"\r", b"", lines[1] + b" ", b"\r", lines[2]]) == []
+
+
+@pytest.mark.parametrize(
+    "doctor",
+    [
+        lambda line: line.replace(b"{", b'{"code":7,', 1), lambda line: line.replace(b":500", b":500.0"),
+        lambda line: line.replace(b":500", b":5e2"), lambda line: line.replace(b",", b", ", 1),
+        lambda line: line.replace(b"info", b"\\u0069nfo"),
+        lambda line: line.replace(b":500", b":500.00000000000000000001"),
+    ],
+)  # fmt: skip
+def test_json_that_says_the_same_in_other_bytes_is_told(logs, doctor):
+    """Names twice above all: people and programs differ in which one they read."""
+    lines = made("json")
+    assert doctor(lines[0]) != lines[0]
+    assert logs.told([doctor(lines[0]), *lines[1:]]) == [("altered", 1)]
 
 
 def test_markers_are_not_covered_and_are_told_when_they_lie(logs):

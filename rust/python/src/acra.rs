@@ -116,6 +116,7 @@ fn word(what: What) -> &'static str {
         What::Stripped => "stripped",
         What::MarkerAdded => "marker added",
         What::MarkerGone => "marker gone",
+        What::Rewritten => "rewritten",
         What::Unjudged => "unjudged",
         What::LateStart => "late start",
     }

@@ -11,6 +11,8 @@ pub struct Parsed {
     pub data: Vec<u8>,
     /// The text of the member `integrity`.
     pub integrity: Option<String>,
+    /// These are not the bytes that Go writes for these members.
+    pub rewritten: bool,
     /// The line begins a chain.
     pub new: bool,
     /// The line ends one.
@@ -21,32 +23,38 @@ pub struct Parsed {
 
 /// Takes a line apart; `None` if it is no JSON object.
 pub fn parse(line: &[u8]) -> Option<Parsed> {
-    let mut members: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
     // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
     let six = contains(line, br"\u0008") || contains(line, br"\u000c");
-    let text = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_string);
-    let integrity = text(members.remove("integrity"));
-    let chain = members.get("chain").and_then(Value::as_str);
-    let (new, end) = (chain == Some("new"), chain == Some("end"));
-    if new {
-        members.remove("chain");
-    }
-    let end = end
-        && members.get("msg").and_then(Value::as_str).is_some_and(|m| m.contains(super::line::LAST_WORDS));
-    let time = members
-        .get("unixTime")
-        .or_else(|| members.get("timestamp"))
-        .and_then(Value::as_str)
-        .map(str::to_string);
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let integrity = text("integrity").map(str::to_string);
+    let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
+    let end = end && text("msg").is_some_and(|message| message.contains(super::line::LAST_WORDS));
+    let time = text("unixTime").or_else(|| text("timestamp")).map(str::to_string);
     let mut data = Vec::with_capacity(line.len() + 30 * members.len());
+    let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
     for (name, value) in &members {
+        scratch.clear();
+        scratch.push(separator);
+        write_string(name, six, &mut scratch);
+        scratch.push(b':');
+        rest = rest.and_then(|rest| rest.strip_prefix(&scratch[..]));
+        separator = b',';
+        if name == "integrity" || (new && name == "chain") {
+            scratch.clear();
+            write(value, six, &mut scratch);
+            rest = rest.and_then(|rest| rest.strip_prefix(&scratch[..]));
+            continue;
+        }
         data.extend_from_slice(DELIMITER);
         data.extend_from_slice(name.as_bytes());
         data.extend_from_slice(DELIMITER);
+        let at = data.len();
         write(value, six, &mut data);
+        rest = rest.and_then(|rest| rest.strip_prefix(&data[at..]));
         data.extend_from_slice(DELIMITER);
     }
-    Some(Parsed { data, integrity, new, end, time })
+    Some(Parsed { data, integrity, rewritten: rest != Some(b"}"), new, end, time })
 }
 
 fn contains(line: &[u8], what: &[u8]) -> bool {

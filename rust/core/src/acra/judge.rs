@@ -36,6 +36,8 @@ pub enum What {
     MarkerAdded,
     /// It begins a chain and does not say so.
     MarkerGone,
+    /// It fits, but these are not the bytes that were written: blanks, the order or the digits of JSON, a name twice.
+    Rewritten,
     /// Behind a line that was altered, up to the end of its chain: nobody can say.
     Unjudged,
     /// Before the first chain begins: nobody can say.
@@ -235,7 +237,11 @@ impl Judge {
     fn line(&mut self, raw: &[u8], at: Place) {
         self.found.lines += 1;
         let line = parse(raw, self.form);
+        let good = self.found.good;
         let fits = self.one(raw, &line, at);
+        if line.rewritten && self.found.good > good {
+            self.tell(What::Rewritten, at);
+        }
         self.first_fits.get_or_insert(fits);
     }
 
@@ -245,9 +251,8 @@ impl Judge {
             self.misfit(What::Unsealed, raw, line, at);
             return false;
         }
-        let fresh = fit(&self.begin, line);
         if line.new
-            && let Some(next) = fresh
+            && let Some(next) = fit(&self.begin, line)
         {
             self.settle();
             self.open(at);
@@ -262,7 +267,9 @@ impl Judge {
             return !line.new;
         }
         // Not where it claims to be; a marker that nothing covers may have been taken away.
-        if let Some(next) = fresh {
+        if !line.new
+            && let Some(next) = fit(&self.begin, line)
+        {
             self.settle();
             self.open(at);
             self.tell(What::MarkerGone, at);

@@ -18,6 +18,8 @@ pub struct Line<'a> {
     pub integrity: Option<[u8; 32]>,
     /// It says that it begins a chain; nothing covers that.
     pub new: bool,
+    /// Its JSON is not written as Acra writes it; the integrity does not cover that.
+    pub rewritten: bool,
     /// It says that it ends one.
     pub end: bool,
     /// The time that it claims, ms since 1970, and whether it is finer than a second.
@@ -35,12 +37,20 @@ pub fn parse(line: &[u8], form: Form) -> Line<'_> {
 
 fn json(line: &[u8]) -> Line<'_> {
     let Some(parsed) = go_json::parse(line) else {
-        return Line { data: Cow::Borrowed(line), integrity: None, new: false, end: false, time: None };
+        return Line {
+            data: Cow::Borrowed(line),
+            integrity: None,
+            new: false,
+            rewritten: false,
+            end: false,
+            time: None,
+        };
     };
     Line {
         data: Cow::Owned(parsed.data),
         integrity: parsed.integrity.as_deref().and_then(|text| hex32(text.as_bytes())),
         new: parsed.new,
+        rewritten: parsed.rewritten,
         end: parsed.end,
         time: parsed.time.as_deref().and_then(|text| moment(text.as_bytes())),
     }
@@ -57,7 +67,14 @@ fn text(line: &[u8]) -> Line<'_> {
     };
     let finder = memchr::memmem::find(data, LAST_WORDS.as_bytes());
     let end = finder.is_some() && memchr::memmem::find(data, b"chain=end").is_some();
-    Line { data: Cow::Borrowed(data), integrity, new: new && integrity.is_some(), end, time: text_time(data) }
+    Line {
+        data: Cow::Borrowed(data),
+        integrity,
+        new: new && integrity.is_some(),
+        rewritten: false,
+        end,
+        time: text_time(data),
+    }
 }
 
 fn text_time(data: &[u8]) -> Option<(i64, bool)> {
