@@ -66,7 +66,10 @@ fn write(value: &Value, six: bool, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => write_number(number.as_f64().unwrap_or_default(), out),
+        Value::Number(number) => match number.as_u64() {
+            Some(small) if small < 1 << 53 => write_digits(small, out),
+            _ => write_number(number.as_f64().unwrap_or_default(), out),
+        },
         Value::String(text) => write_string(text, six, out),
         Value::Array(items) => {
             out.push(b'[');
@@ -93,6 +96,14 @@ fn write(value: &Value, six: bool, out: &mut Vec<u8>) {
     }
 }
 
+/// A whole number that a float64 holds exactly, without the detour over one.
+fn write_digits(number: u64, out: &mut Vec<u8>) {
+    if number >= 10 {
+        write_digits(number / 10, out);
+    }
+    out.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+}
+
 /// A float64: the shortest digits that read as the same number; with an exponent below 1e-6 and from 1e21 on.
 fn write_number(number: f64, out: &mut Vec<u8>) {
     let size = number.abs();
@@ -112,32 +123,36 @@ fn write_number(number: f64, out: &mut Vec<u8>) {
 
 fn write_string(text: &str, six: bool, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    let mut done = 0;
     out.push(b'"');
-    for letter in text.chars() {
-        let short = match letter {
-            '"' => b'"',
-            '\\' => b'\\',
-            '\n' => b'n',
-            '\r' => b'r',
-            '\t' => b't',
-            '\u{8}' if !six => b'b',
-            '\u{c}' if !six => b'f',
-            '\0'..='\x1f' | '<' | '>' | '&' => {
-                let byte = letter as u8;
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    for (at, &byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 if !six => b'b',
+            0x0c if !six => b'f',
+            0..=0x1f | b'<' | b'>' | b'&' => 0,
+            // U+2028 and U+2029, which are line ends for JavaScript.
+            0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => {
+                out.extend_from_slice(&bytes[done..at]);
+                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+                done = at + 3;
                 continue;
             }
-            '\u{2028}' | '\u{2029}' => {
-                out.extend_from_slice(if letter == '\u{2028}' { b"\\u2028" } else { b"\\u2029" });
-                continue;
-            }
-            _ => {
-                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-                continue;
-            }
+            _ => continue,
         };
-        out.extend_from_slice(&[b'\\', short]);
+        out.extend_from_slice(&bytes[done..at]);
+        done = at + 1;
+        if short == 0 {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
     }
+    out.extend_from_slice(&bytes[done..]);
     out.push(b'"');
 }
