@@ -1,4 +1,4 @@
-use super::go_json::parse;
+use super::go_json::{any, parse, plain};
 use super::*;
 
 fn key() -> Key {
@@ -192,6 +192,41 @@ fn members_of_json_are_covered_in_the_order_of_their_bytes_and_the_last_of_a_nam
     assert!(
         end.is_some_and(|parsed| parsed.end && parsed.data.starts_with(b"delimiterchaindelimiter\"end\""))
     );
+}
+
+#[test]
+fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
+    let integrity = "ab".repeat(32);
+    let lines = [
+        format!(
+            r#"{{"chain":"end","code":500,"integrity":"{integrity}","msg":"End of current audit log chain"}}"#
+        ),
+        format!(
+            r#"{{"chain":"new","integrity":"{integrity}","n":null,"ok":true,"unixTime":"1.5","x":"äö"}}"#
+        ),
+        r#"{"a":0,"b":123456789012345,"chain":1,"integrity":7,"timestamp":"2026-01-01","unixTime":null}"#
+            .into(),
+    ];
+    let mut compared = 0;
+    for line in &lines {
+        assert_eq!(plain(line.as_bytes()), any(line.as_bytes()));
+        assert!(plain(line.as_bytes()).is_some());
+        for at in 0..line.len() {
+            for byte in *b"\0\n \"\\,:{}[]-+.e0129azn<>&\x7f\xe2\xff" {
+                let mut changed = line.clone().into_bytes();
+                changed[at] = byte;
+                let mut longer = line.clone().into_bytes();
+                longer.insert(at, byte);
+                for other in [changed, longer] {
+                    if let Some(found) = plain(&other) {
+                        assert_eq!(Some(found), any(&other), "{}", String::from_utf8_lossy(&other));
+                        compared += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared > 1000, "{compared}");
 }
 
 #[test]
