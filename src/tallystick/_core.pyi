@@ -6,6 +6,7 @@ from typing import final
 __all__ = [
     "FIRST",
     "THEN",
+    "AcraFound",
     "AcraJudge",
     "AcraKey",
     "ChainFacts",
@@ -69,14 +70,18 @@ class AcraKey:
 class AcraJudge:
     def __new__(cls, key: AcraKey, json: bool) -> AcraJudge: ...
     def feed(self, data: bytes, end: int, file: int, line: int, offset: int, threads: int) -> int: ...
-    def finish(
-        self,
-    ) -> tuple[
-        list[tuple[str, int, int, int, int]],
-        list[tuple[int, int, int, int, bool, bytes, tuple[int, int] | None, bool]],
-        int,
-        int,
-    ]: ...
+    def finish(self) -> AcraFound: ...
+
+@final
+class AcraFound:
+    @property
+    def lines(self) -> int: ...
+    @property
+    def good(self) -> int: ...
+    @property
+    def unsealed(self) -> int: ...
+    def event(self, number: int) -> tuple[str, int, int, int, int] | None: ...
+    def chain(self, number: int) -> tuple[int, int, int, int, bool, bytes, tuple[int, int] | None, bool] | None: ...
 
 def acra_time(line: bytes, json: bool) -> int | None: ...
 

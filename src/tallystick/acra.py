@@ -11,7 +11,9 @@ The arithmetic stands in rust/core/src/acra.rs. Where the scheme proves nothing,
 (<Verdict.INCOMPLETE: 'incomplete'>, 'nothing verified')
 """
 
+import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ __all__ = ["FORMS", "verify"]
 
 FORMS = ("auto", "plaintext", "json", "cef")
 
+_ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbers files: the oldest has the highest
 _BLOCK = 2**25  # bytes: enough that chains in it are judged side by side
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
@@ -104,17 +107,11 @@ def verify(
         judge, size = _core.AcraJudge(secret, json), 0
         for one in _in_order(inputs, json=json):
             size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
-        events, chains, lines, good = judge.finish()
+        judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
         found = [Finding("unreadable", _INCOMPLETE, each.what, path=each.path, count=0) for each in unread]
-        if good:
-            found += _findings(events, [_Chain(*each) for each in chains], inputs)
-            found += _limits(_NOTE if accept_scheme_limits else _INCOMPLETE)
-        else:
-            found.append(_nothing(lines))
-        if accept_scheme_limits:
-            found = [_accepted(each) for each in found]
-        findings = with_excerpts(list(folded(found, max_findings)), inputs)
+        told = _told(judged, inputs, accept_scheme_limits=accept_scheme_limits)
+        findings = with_excerpts(list(folded(itertools.chain(found, told), max_findings)), inputs)
     finally:
         for one in inputs:
             one.close()
@@ -126,8 +123,8 @@ def verify(
         (),
         (),
         tuple(one.path for one in inputs),
-        lines=lines,
-        unsealed=sum(count for what, _, _, _, count in events if what in ("unsealed", "stripped")),
+        lines=judged.lines,
+        unsealed=judged.unsealed,
         size=size,
         time=began,
         seconds=time.perf_counter() - clock,
@@ -170,42 +167,65 @@ def _is_json(inputs: Sequence[Input]) -> bool:
 
 
 def _in_order(inputs: Sequence[Input], *, json: bool) -> list[Input]:
-    """Return files in the order in which they were written, as far as their first lines tell."""
+    """Return files in the order in which they were written, as far as their first lines and their numbers tell."""
     if len(inputs) == 1:
         return list(inputs)
     times = {one.number: _core.acra_time(_first_line(one), json) for one in inputs}
-    return sorted(inputs, key=lambda one: (times[one.number] is None, times[one.number] or 0, one.path))
+
+    def age(one: Input) -> tuple[bool, int, int, str]:
+        at, rotated = times[one.number], _ROTATED.search(one.path)
+        return (at is None, at or 0, -int(rotated[1]) if rotated else 0, one.path)
+
+    return sorted(inputs, key=age)
 
 
-def _findings(
-    events: Iterable[tuple[str, int, int, int, int]], chains: Sequence[_Chain], inputs: Sequence[Input]
-) -> Iterator[Finding]:
-    for what, file, line, offset, count in events:
+def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_limits: bool) -> Iterator[Finding]:
+    if not judged.good:
+        what = "no line fits: the key is another one, or the form" if judged.lines else "there is no line"
+        yield Finding("nothing verified", _INCOMPLETE, what, count=judged.lines)
+        return
+    number = 0
+    while (event := judged.event(number)) is not None:
+        what, file, line, offset, count = event
         kind, weight, detail = _EVENTS[what]
         yield Finding(kind, weight, detail, path=inputs[file].path, line=line + 1, offset=offset, count=count)
-    for chain in chains:
+        number += 1
+    beyond_proof = _NOTE if accept_scheme_limits else _INCOMPLETE
+    for chain in _chains(judged):
         if not chain.ended:
             yield _at(
                 chain, inputs, "open end", _INCOMPLETE, "this chain has no end: lines may have been cut off there"
             )
-    yield from _repeated(chains, inputs)
-    yield from _backwards(chains, inputs)
+    yield from _repeated(_chains(judged), inputs, beyond_proof)
+    yield from _backwards(_chains(judged), inputs)
+    for limit in _LIMITS:
+        yield Finding("scheme limit", beyond_proof, limit, count=0)
 
 
-def _repeated(chains: Sequence[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
+def _chains(judged: _core.AcraFound) -> Iterator[_Chain]:
+    number = 0
+    while (chain := judged.chain(number)) is not None:
+        yield _Chain(*chain)
+        number += 1
+
+
+def _repeated(chains: Iterable[_Chain], inputs: Sequence[Input], beyond_proof: Weight) -> Iterator[Finding]:
+    """Tell of chains that are there twice; that one without fine times was not copied, no log can prove."""
     seen: dict[bytes, _Chain] = {}
     for chain in chains:
         first = seen.setdefault(chain.identity, chain)
-        if first is chain or not chain.lines:
+        if first is chain:
             continue
         where = f"this chain is the one of {inputs[first.file].path} line {first.line + 1} once more, byte for byte"
         if chain.fine:
             yield _at(chain, inputs, "duplicate", _FAILED, f"{where}, with its times in ms: it is a copy")
         else:
-            yield _at(chain, inputs, "duplicate", _INCOMPLETE, f"{where}; within a second that may be, or it is a copy")
+            yield _at(
+                chain, inputs, "duplicate", beyond_proof, f"{where}; within a second that may be, or it is a copy"
+            )
 
 
-def _backwards(chains: Sequence[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
+def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
     latest: int | None = None
     for chain in chains:
         if chain.times is None:
@@ -220,23 +240,3 @@ def _backwards(chains: Sequence[_Chain], inputs: Sequence[Input]) -> Iterator[Fi
 def _at(chain: _Chain, inputs: Sequence[Input], kind: str, weight: Weight, detail: str) -> Finding:
     path = inputs[chain.file].path
     return Finding(kind, weight, detail, path=path, line=chain.line + 1, offset=chain.offset, count=chain.lines)
-
-
-def _limits(weight: Weight) -> Iterator[Finding]:
-    for limit in _LIMITS:
-        yield Finding("scheme limit", weight, limit, count=0)
-
-
-def _accepted(finding: Finding) -> Finding:
-    """Make a note of what no log of this scheme could prove: that a chain that is here twice was not copied."""
-    if finding.kind == "duplicate" and finding.weight is _INCOMPLETE:
-        return Finding(
-            "duplicate", _NOTE, finding.detail, path=finding.path, line=finding.line, offset=finding.offset,
-            count=finding.count,
-        )  # fmt: skip
-    return finding
-
-
-def _nothing(lines: int) -> Finding:
-    what = "no line fits: the key is another one, or the form" if lines else "there is no line"
-    return Finding("nothing verified", _INCOMPLETE, what, count=lines)

@@ -55,10 +55,8 @@ fn decode(text: &[u8], out: &mut [u8; 32]) -> bool {
         && base64::engine::general_purpose::STANDARD.decode_slice(text, out).is_ok_and(|n| n == 32)
 }
 
-/// What is wrong with some lines: word, file, line, offset, count.
 type EventFacts = (&'static str, u32, u64, u64, u64);
 
-/// A chain: file, line, offset, lines, whether it is ended, its identity, times, whether these are fine.
 type ChainFacts = (u32, u64, u64, u64, bool, [u8; 32], Option<(i64, i64)>, bool);
 
 /// Judges one log.
@@ -93,16 +91,47 @@ impl AcraJudge {
         Ok(py.detach(|| judge.feed(data, file, line, offset, threads)))
     }
 
-    /// Returns events, chains, lines, and lines that fit.
-    fn finish(&mut self, py: Python<'_>) -> PyResult<(Vec<EventFacts>, Vec<ChainFacts>, u64, u64)> {
-        let found = self.0.take().ok_or_else(finished).or_raise(py)?.finish();
-        let events = found.events.iter().map(|e| (word(e.what), e.file, e.line, e.offset, e.count)).collect();
-        let chains = found
-            .chains
-            .iter()
-            .map(|c| (c.file, c.line, c.offset, c.lines, c.ended, c.identity, c.times, c.fine))
-            .collect();
-        Ok((events, chains, found.lines, found.good))
+    /// Returns what was found in all.
+    fn finish(&mut self, py: Python<'_>) -> PyResult<AcraFound> {
+        Ok(AcraFound(self.0.take().ok_or_else(finished).or_raise(py)?.finish()))
+    }
+}
+
+/// What was found. Its parts are handed out one by one: of a hostile log there may be as many as lines.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct AcraFound(acra::Judged);
+
+#[pymethods]
+impl AcraFound {
+    /// Lines, blank ones not counted.
+    #[getter]
+    fn lines(&self) -> u64 {
+        self.0.lines
+    }
+
+    /// Of these, lines that fit.
+    #[getter]
+    fn good(&self) -> u64 {
+        self.0.good
+    }
+
+    /// Of these, lines without integrity.
+    #[getter]
+    fn unsealed(&self) -> u64 {
+        let bare = |event: &&acra::Event| matches!(event.what, What::Unsealed | What::Stripped);
+        self.0.events.iter().filter(bare).map(|event| event.count).sum()
+    }
+
+    /// What is wrong with some lines: word, file, line, offset, count; or None.
+    fn event(&self, number: usize) -> Option<EventFacts> {
+        let e = self.0.events.get(number)?;
+        Some((word(e.what), e.file, e.line, e.offset, e.count))
+    }
+
+    /// A chain: file, line, offset, lines, whether it is ended, its identity, times, whether these are fine; or None.
+    fn chain(&self, number: usize) -> Option<ChainFacts> {
+        let c = self.0.chains.get(number)?;
+        Some((c.file, c.line, c.offset, c.lines, c.ended, c.identity, c.times, c.fine))
     }
 }
 

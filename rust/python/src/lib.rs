@@ -46,7 +46,7 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::acra::{AcraJudge, AcraKey, acra_time};
+    use crate::acra::{AcraFound, AcraJudge, AcraKey, acra_time};
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper};
     #[pymodule_export]

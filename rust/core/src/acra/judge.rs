@@ -68,7 +68,7 @@ pub struct Chain {
     pub line: u64,
     /// Where it begins, in bytes.
     pub offset: u64,
-    /// Lines that fit.
+    /// Lines that fit, at least one.
     pub lines: u64,
     /// Its last line that fits ends it.
     pub ended: bool,
@@ -124,6 +124,8 @@ pub struct Judge {
     aside: Vec<(usize, Vec<u8>)>,
     found: Judged,
     first_fits: Option<bool>,
+    /// Where a chain begins of which no line has fit yet.
+    opened: Option<Place>,
 }
 
 /// Begins to judge a log.
@@ -142,6 +144,7 @@ impl Judge {
             aside: Vec::new(),
             found: Judged::default(),
             first_fits: None,
+            opened: None,
         }
     }
 
@@ -209,6 +212,10 @@ impl Judge {
         self.found.lines += found.lines;
         self.found.good += found.good;
         self.step = other.step;
+        self.opened = other.opened.map(|mut opened| {
+            moved(&mut opened.file, &mut opened.line, &mut opened.offset);
+            opened
+        });
         self.aside = other.aside.into_iter().map(|(event, line)| (event + events, line)).collect();
         self.lost = other.lost.map(|mut lost| {
             lost.event += events;
@@ -240,7 +247,7 @@ impl Judge {
         let good = self.found.good;
         let fits = self.one(raw, &line, at);
         if line.rewritten && self.found.good > good {
-            self.tell(What::Rewritten, at);
+            self.tell_run(What::Rewritten, at);
         }
         self.first_fits.get_or_insert(fits);
     }
@@ -332,6 +339,18 @@ impl Judge {
 
     fn fits(&mut self, line: &Line<'_>, next: Step) {
         self.found.good += 1;
+        if let Some(at) = self.opened.take() {
+            self.found.chains.push(Chain {
+                file: at.file,
+                line: at.line,
+                offset: at.offset,
+                lines: 0,
+                ended: false,
+                identity: [0; 32],
+                times: None,
+                fine: false,
+            });
+        }
         if let Some(chain) = self.found.chains.last_mut() {
             chain.lines += 1;
             chain.ended = line.end;
@@ -359,14 +378,17 @@ impl Judge {
             }
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
-            match self.found.events.last_mut() {
-                Some(last)
-                    if last.what == what && last.file == at.file && last.line + last.count == at.line =>
-                {
-                    last.count += 1;
-                }
-                _ => _ = self.tell(what, at),
+            self.tell_run(what, at);
+        }
+    }
+
+    /// Tells of a line, together with the same of the line before it.
+    fn tell_run(&mut self, what: What, at: Place) {
+        match self.found.events.last_mut() {
+            Some(last) if last.what == what && last.file == at.file && last.line + last.count == at.line => {
+                last.count += 1;
             }
+            _ => _ = self.tell(what, at),
         }
     }
 
@@ -376,16 +398,7 @@ impl Judge {
     }
 
     fn open(&mut self, at: Place) {
-        self.found.chains.push(Chain {
-            file: at.file,
-            line: at.line,
-            offset: at.offset,
-            lines: 0,
-            ended: false,
-            identity: [0; 32],
-            times: None,
-            fine: false,
-        });
+        self.opened = Some(at);
         self.aside.clear();
     }
 
@@ -397,10 +410,13 @@ impl Judge {
         {
             let event = self.tell(What::Unjudged, rest);
             self.found.events[event].count = lost.count - 1;
-            if let Some(chain) = self.found.chains.last_mut() {
+            if self.opened.is_none()
+                && let Some(chain) = self.found.chains.last_mut()
+            {
                 chain.ended = false;
             }
         }
+        self.opened = None;
     }
 }
 
