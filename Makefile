@@ -14,7 +14,7 @@ SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml 
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test torture soak lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -27,6 +27,11 @@ demo: $(VENV)/.wheel ## show the main job on this machine's own log
 test: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
 	$(BIN)/pytest
+
+LINES ?= 10000000
+
+soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with rotation, compression and retention
+	TALLYSTICK_LINES=$(LINES) $(BIN)/pytest -s tests/survival/test_soak.py
 
 KILLS ?= 5000
 

@@ -17,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from acra import acra_section
+from calls import calls_section
 from measure import Measure, json_line, plain_line
 from volume import volume_section
 
@@ -109,6 +111,8 @@ def main() -> None:
         text += targets(forms)
         for form in forms:
             text += table(form)
+        text += calls_section(place)
+        text += acra_section(place, options.rounds)
         if options.large:
             text += volume_section(place, options.large, max(1, options.rounds // 2 + 1))
     print("\n".join(text))

@@ -14,6 +14,8 @@ PAGES = [
     "docs/anchors.md",
     "docs/evidence.md",
     "docs/guide.md",
+    "docs/moving.md",
+    "docs/python.md",
     "docs/reports.md",
     "docs/rotation.md",
     "docs/services.md",

@@ -52,6 +52,9 @@ def create(
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | None = None,
+    recipient: str | None = None,
+    qr: bool = False,
+    entry: str | None = None,
 ) -> Created:
     """Set a log up and hand its verification key over.
 
@@ -62,15 +65,23 @@ def create(
             master key.
         key_file: Where the verification key goes: a path that must not exist yet, or an open file descriptor.
         public_file: Where the public key goes, if anywhere.
+        recipient: For whom the verification key is encrypted, so that it never lies in the clear: `age1…`, a
+            public key of age.
+        qr: Show the verification key as a QR code, too, where its text goes.
+        entry: Its name in the key store until it gets its own; for `rotate`.
 
     Returns:
         What was made.
 
     Raises:
         KeyStoreError: The log exists already, its name is none, or a file cannot be written; nothing is left.
+        FormatError: The recipient is none.
         CustodyError: The custody is not at hand.
     """
     keystore.check_name(name)
+    if qr and (recipient is not None or not isinstance(key_file, int)):
+        raise ValueError("a QR code is shown, so it goes with neither a file nor a recipient")
+    entry = entry or name
     target = keystore.connect(store)
     keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
     with KEYS_ON_THEIR_WAY:
@@ -78,22 +89,31 @@ def create(
         key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
         state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
         head = setup.head()
-        target.create(name, state, head)
+        target.create(entry, state, head)
         head[:] = bytes(len(head))
         try:
             with ExitStack() as files:
                 if public_file is not None:
                     files.enter_context(_public_file(os.path.abspath(public_file), f"{setup.public_key}\n".encode()))
-                setup.write_key(files.enter_context(_key_file(key_file)))
+                _hand_over(setup, files.enter_context(_key_file(key_file)), recipient, qr=qr)
         except BaseException as error:
             # A log whose key nobody got can never be verified: it must not stay.
-            target.remove(name)
+            target.remove(entry)
             if isinstance(error, OSError):
                 raise KeyStoreError(
                     f"the verification key could not be written: {reason(error)}; log {name} was not set up"
                 ) from error
             raise
     return Created(name, setup.log_id, setup.public_key, target.url, keeper.url)
+
+
+def _hand_over(setup: _core.Setup, fd: int, recipient: str | None, *, qr: bool) -> None:
+    if recipient is not None:
+        setup.write_encrypted(fd, recipient)
+        return
+    setup.write_key(fd)
+    if qr:
+        setup.write_qr(fd)
 
 
 @contextmanager

@@ -109,6 +109,11 @@ class Log:
         with self._lock:
             return ".".join(map(str, self._sealer.position))
 
+    @property
+    def stopped(self) -> str | None:
+        """Why the writer stopped for good, or None: `on_trouble` tells it, every write raises it."""
+        return self._broken
+
     def write(self, record: str | bytes) -> None:
         """Seal one record and write its line.
 

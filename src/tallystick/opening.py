@@ -12,7 +12,7 @@ from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import Lease
 from tallystick.sinks import Sink, now
 
-__all__ = ["end_state", "open_chain", "public_state", "refuse_older_store"]
+__all__ = ["end_state", "open_chain", "public_state", "refuse_older_store", "unlock"]
 
 
 def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines: int) -> _core.Sealer:
@@ -32,7 +32,7 @@ def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines:
     stored = lease.load()
     if stored.head is None:
         raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
-    state, keeper, context = _unlock(lease.name, stored.state, custody_url)
+    state, keeper, context = unlock(lease.name, stored.state, custody_url)
     try:
         sealer = state.open_chain(stored.head, now())
     except FormatError as error:
@@ -52,13 +52,24 @@ def end_state(lease: Lease, custody_url: str | None) -> None:
         KeyStoreError: The state cannot be read or replaced.
         CustodyError: It cannot be opened.
     """
-    state, *_ = _unlock(lease.name, lease.load().state, custody_url)
+    state, *_ = unlock(lease.name, lease.load().state, custody_url)
     lease.replace_state(state.ended())
 
 
-def _unlock(name: str, text: bytes, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
-    """Open the state; also give its custody, and what a data key is bound to there."""
+def unlock(name: str, text: bytes, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
+    """Open the state; also give its custody, and what a data key is bound to there.
+
+    Raises:
+        KeyStoreError: The state is damaged, or that of a log that is on its way from or to somewhere.
+        CustodyError: It cannot be opened.
+        SealError: The log has ended.
+    """
     info = public_state(name, text)
+    if info.name != name:
+        raise KeyStoreError(
+            f"{name} is log {info.name} on its way; what was interrupted is to be done once more: "
+            f"tallystick rotate {info.name}, or tallystick migrate {info.name}"
+        )
     keeper = custody.connect(custody_url or info.custody)
     context = CONTEXT + info.public_key.encode()
     return _core.SealingState.unlock(text, keeper.unwrap(info.wrapped, context)), keeper, context

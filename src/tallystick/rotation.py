@@ -75,6 +75,7 @@ class Archive:
         self._rotation, self._on_trouble = rotation, on_trouble
         self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
         self._lock = threading.Lock()
+        self._placing = threading.Lock()  # what is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
         self._leaving = False
 
@@ -103,17 +104,19 @@ class Archive:
 
     def prune(self) -> list[str]:
         """Remove rotated files beyond what is kept; return their paths."""
-        files, gone = self.files(), []
-        if self._rotation.keep is not None:
-            gone = files[: max(0, len(files) - self._rotation.keep)]
-        if self._rotation.keep_for is not None:
-            oldest = time.time() - self._rotation.keep_for
-            gone += [path for path in files if path not in gone and _changed(path) < oldest]
         removed = []
-        for path in gone:
-            with suppress(OSError):
-                os.unlink(path)
-                removed.append(path)
+        with self._placing:
+            files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
+            for path in self.files():
+                files.setdefault(path.removesuffix(".gz").removesuffix(".zst"), []).append(path)
+            gone = [] if self._rotation.keep is None else list(files)[: max(0, len(files) - self._rotation.keep)]
+            if self._rotation.keep_for is not None:
+                oldest = time.time() - self._rotation.keep_for
+                gone += [each for each in files if each not in gone and _changed(files[each][0]) < oldest]
+            for path in (path for each in gone for path in files[each]):
+                with suppress(OSError):
+                    os.unlink(path)
+                    removed.append(path)
         if removed:
             with suppress(OSError):
                 _private.sync_directory(self._directory)
@@ -151,7 +154,7 @@ class Archive:
                 self._compress(left[0])
             except Exception as error:
                 failed.add(left[0])
-                if self._on_trouble:
+                if self._on_trouble and os.path.exists(left[0]):  # it may be one too many, removed meanwhile
                     said = reason(error) if isinstance(error, OSError) else str(error)
                     self._on_trouble(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
@@ -169,28 +172,32 @@ class Archive:
                     os.unlink(os.path.join(self._directory, name))
 
     def _compress(self, path: str) -> None:
-        target = f"{path}.{self._rotation.compress}"
+        # A copy that a crash left beside its original is made anew, in its own form: there must not be a second one.
+        form = next((each for each in ("gz", "zst") if os.path.exists(f"{path}.{each}")), self._rotation.compress)
+        target = f"{path}.{form}"
         temporary = self._temporary(target)
         try:
             with open(path, "rb") as source:
                 found = os.fstat(source.fileno())
-                if not self._fill(temporary, source, found):
+                if not self._fill(temporary, source, found, form):
                     return
             os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
-            os.rename(temporary, target)
-            _private.sync_directory(self._directory)
-            with suppress(FileNotFoundError):  # removed meanwhile, as one too many
+            with self._placing:
+                if not os.path.exists(path):
+                    return
+                os.rename(temporary, target)
+                _private.sync_directory(self._directory)
                 os.unlink(path)
             _private.sync_directory(self._directory)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result) -> bool:
+    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result, form: str | None) -> bool:
         """Write the compressed copy and read it back: only then may the original go."""
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "w+b") as file:
-            with _packed(file, "wb", self._rotation.compress) as packed:
+            with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
             file.flush()
             with suppress(OSError):  # whose file it is stays, where we may say so
@@ -198,7 +205,7 @@ class Archive:
             os.fchmod(fd, found.st_mode & 0o777)
             os.fsync(fd)
             file.seek(0)
-            with _packed(file, "rb", self._rotation.compress) as packed:
+            with _packed(file, "rb", form) as packed:
                 back = self._copy(packed, None)
         if there is None or back is None:
             return False

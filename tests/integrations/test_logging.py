@@ -193,7 +193,7 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
     logger.info("one")
     del handler._log.write
     finished(logger)
-    said = b"tallystick: 1 records were dropped that sealing itself had caused"
+    said = b"tallystick: 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
 
 
@@ -311,6 +311,6 @@ def test_early_records_that_nobody_took_go_to_standard_error():
     code = "import logging, tallystick; tallystick.bootstrap(); logging.warning('one\\ntwo')"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stderr.splitlines() == [
-        "tallystick: 1 records were never sealed; they follow",
+        "tallystick: 1 record was NOT sealed; what is left of them follows",
         "WARNING root 'one\\ntwo'",
     ]

@@ -3,9 +3,11 @@
 import itertools
 import os
 import signal
+import statistics
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -142,19 +144,38 @@ def test_the_position_is_that_of_the_next_line(place):
 
 def test_lines_of_eight_threads_are_all_there_and_verify(place):
     def write(number):
-        for i in range(2000):
+        for i in range(100_000):
             log.write(f"{number} {i}")
 
-    with place.open(epoch_lines=300) as log:
+    with place.open() as log:
         threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    found = [tuple(map(int, entry.split())) for entry in place.entries()]
-    for number in range(8):
-        assert [i for n, i in found if n == number] == list(range(2000))
+    found = [[] for _ in range(8)]
+    for entry in place.entries():
+        number, i = map(int, entry.split())
+        found[number].append(i)
+    assert found == [list(range(100_000))] * 8
     assert place.verify() == ("ok", [])
+
+
+def test_a_line_costs_a_few_times_what_the_system_call_alone_costs(place, tmp_path):
+    # Measured: 2 µs to 0.67 µs, so 3; the rest is for machines with other work.
+    line, sealed = "x" * 200, b"x" * 260 + b"\n"
+    fd = os.open(tmp_path / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def seconds(call, what):
+        began = time.thread_time()
+        for _ in range(10_000):
+            call(what)
+        return time.thread_time() - began
+
+    with place.open() as log:
+        ratios = [seconds(log.write, line) / seconds(partial(os.write, fd), sealed) for _ in range(9)]
+    os.close(fd)
+    assert statistics.median(ratios) < 5, ratios
 
 
 def test_lines_and_checkpoints_and_bulk_mix(place):

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import tallystick
 from tallystick.errors import KeyStoreError, SealError
+from tallystick.rotation import Archive, Rotation
 from tests.log.test_log import Place, until
 from tests.sealed import entries, lines
 
@@ -51,6 +53,37 @@ def test_files_are_rotated_by_size_and_each_begins_with_a_chain(place):
     assert [int(path.name[-10:]) for path in files(place)] == list(range(1, len(files(place)) + 1))
     assert [int(entry.split()[0]) for entry in everything(place)] == list(range(1000))
     assert place.verify(*files(place)) == ("ok", [])
+
+
+def test_a_file_that_is_removed_while_it_is_compressed_does_not_come_back(tmp_path, monkeypatch):
+    told, filled, removed = [], threading.Event(), threading.Event()
+    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2, compress="gz"), told.append)
+    for chain in (1, 2, 3):
+        Path(archive.name_for(chain)).write_bytes(b"x" * 1000)
+    fill = archive._fill
+
+    def slow(*arguments):
+        done = fill(*arguments)
+        filled.set()
+        return removed.wait(10) and done
+
+    monkeypatch.setattr(archive, "_fill", slow)
+    archive.compress()
+    assert filled.wait(10)
+    assert [os.path.basename(path) for path in archive.prune()] == ["audit.log.0000000001"]
+    removed.set()
+    archive.finish()
+    assert (told, [path.name for path in sorted(tmp_path.iterdir())]) == (
+        [], ["audit.log.0000000002.gz", "audit.log.0000000003.gz"],
+    )  # fmt: skip
+
+
+def test_a_file_that_stands_plain_and_compressed_counts_once(tmp_path):
+    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2))
+    for name in ("0000000001.gz", "0000000001", "0000000002", "0000000003", "0000000003.gz"):
+        (tmp_path / f"audit.log.{name}").touch()
+    assert [os.path.basename(path)[10:] for path in archive.prune()] == ["0000000001", "0000000001.gz"]
+    assert archive.prune() == []
 
 
 @pytest.mark.parametrize("form", ["gz", "zst"])
@@ -207,6 +240,20 @@ def test_a_silent_log_gives_signs_of_life(place):
     assert place.verify() == ("ok", [])
 
 
+def test_signs_of_life_alone_fill_a_chain_and_go_on_in_the_next(place, monkeypatch):
+    monkeypatch.setattr("tallystick.log._HEAD_AFTER", 0.001)
+    with place.open(heartbeat=0.001) as log:
+        until(lambda: log.position.startswith("2."), seconds=60)
+    statements = place.read().decode().splitlines()
+    assert [line.split()[2:5:2] for line in statements if line.startswith("tallystick/v1 open ")] == [
+        ["payments", "1"], ["payments", "2"],
+    ]  # fmt: skip
+    first = [line for line in statements if line.startswith("tallystick/v1 checkpoint ") and line.split()[4] == "1"]
+    assert len(first) == 256
+    assert {line.split()[6] for line in first[1:]} == {"0"}
+    assert place.verify() == ("ok", [])
+
+
 def synced(monkeypatch):
     calls, real = [], os.fdatasync
 
@@ -266,7 +313,7 @@ def test_a_sync_that_fails_stops_the_log_and_no_head_counts_what_came_after_the_
     until(lambda: place.head()[2] == 2)
     monkeypatch.setattr(os, "fdatasync", fails)
     log.write("two")
-    until(lambda: told)
+    until(lambda: log.stopped and told)  # the key store, which syncs too, may have been hit before
     for call in (lambda: log.write("three"), log.close):
         with pytest.raises(SealError, match="the lines may not be on the disk"):
             call()

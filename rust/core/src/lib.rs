@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+pub mod acra;
 pub mod canon;
 pub mod doubles;
 pub mod envelope;
@@ -18,6 +19,7 @@ pub mod head;
 pub mod keys;
 mod lanes;
 pub mod line;
+pub mod recipient;
 pub mod scan;
 pub mod sealer;
 pub mod secret;

@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod acra;
 mod envelope;
 mod evidence;
 mod keys;
@@ -44,6 +45,8 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::acra::{AcraFound, AcraJudge, AcraKey, acra_time};
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper};
     #[pymodule_export]

@@ -23,9 +23,12 @@ _COMMANDS = {
     "prove": "Make evidence of one line, for a holder of the public key.",
     "check": "Check evidence and say what it proves.",
     "redact": "Take the text out of a line; the log still verifies.",
+    "rotate": "End a log and begin its successor with new keys.",
+    "migrate": "Move a log to another key store or custody.",
     "close": "End a log for ever.",
     "status": "Show logs, their writers and heads.",
     "key": "Look at keys; narrow one; print the public file.",
+    "acra": "Check audit logs of Acra, and say what they prove.",
     "selftest": "Doctor copies of your own log and show that it is found.",
     "demo": "Seal a real log, play the intruder, and see him caught.",
 }

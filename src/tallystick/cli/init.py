@@ -23,8 +23,16 @@ _EPILOG = """Example:
     help="Write the key to FILE, not to the terminal.",
 )
 @option("--public-file", type=click.Path(), metavar="FILE", help="Write the public key to FILE, for auditors.")
+@click.option("--recipient", metavar="age1...", help="Encrypt the key for this public key of age.")
+@click.option("--qr", is_flag=True, help="Show the key on the terminal as a QR code, too.")
 def command(
-    name: str, store: str | None, custody: str | None, verification_key: str | None, public_file: str | None
+    name: str,
+    store: str | None,
+    custody: str | None,
+    verification_key: str | None,
+    public_file: str | None,
+    recipient: str | None,
+    qr: bool,
 ) -> None:
     """Set the log NAME up: its key store entry, its custody, its keys.
 
@@ -33,13 +41,20 @@ def command(
     """
     from tallystick.ceremony import create
 
+    if qr and (verification_key is not None or recipient is not None):
+        raise click.UsageError("--qr shows the key on the terminal; it goes with neither a file nor a recipient")
     target: str | int = 1 if verification_key is None else verification_key
-    made = create(name, store=store, custody=custody, key_file=target, public_file=public_file)
+    made = create(
+        name, store=store, custody=custody, key_file=target, public_file=public_file, recipient=recipient, qr=qr
+    )
     say(f"log {made.name} is set up (log id {made.log_id})")
     say(f"  key store         {made.store}")
     say(f"  custody           {made.custody}")
     say(f"  public key        {made.public_key}")
-    if verification_key is None:
+    if recipient is not None:
+        where = "printed above" if verification_key is None else verification_key
+        say(f"  verification key  {where}, encrypted: age --decrypt -i IDENTITY opens it, on another machine")
+    elif verification_key is None:
         say("  verification key  printed above, this once: keep it on another machine, it is kept nowhere here")
     else:
         say(f"  verification key  {verification_key}: move it to another machine and delete it here")

@@ -45,6 +45,9 @@ def show(file: str) -> None:
     click.echo(f"public key  {info.public_key}")
 
 
+command.add_command(show, "check")
+
+
 _PUBLIC = """Example:
 
 \b

@@ -6,7 +6,6 @@ import shlex
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,14 +79,14 @@ def command(name: str, output: str | None, linger: float, arguments: Sequence[st
     """
     from tallystick.cli.child import Child
     from tallystick.cli.notify import tell_manager
-    from tallystick.cli.writing import Writing, woken
+    from tallystick.cli.writing import Writing
     from tallystick.log import open_log
 
-    writing, wake = Writing(), woken()
+    writing = Writing()
     signals = _signals(writing, reopens=output is not None)
     settings = rotation({**options, "output": output})
     settings["output"] = 1 if output is None else output
-    with writing, open_log(name, on_trouble=complain, **settings) as log:
+    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         try:
             child = Child(arguments)
@@ -97,7 +96,7 @@ def command(name: str, output: str | None, linger: float, arguments: Sequence[st
         signals.pass_on(child)
         tell_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
         try:
-            _Copy(child, writing, wake).seal(linger)
+            _Copy(child, writing).seal(linger)
         except TallystickError as error:
             tell_manager("STOPPING=1", f"STATUS={safe(str(error))}")
             raise
@@ -129,14 +128,15 @@ def _standing(fd: int) -> int:
 class _Copy:
     """The two streams of a command on their way into the log."""
 
-    def __init__(self, child: "Child", writing: "Writing", wake: int) -> None:
+    def __init__(self, child: "Child", writing: "Writing") -> None:
         from tallystick.lines import Splitter
 
-        self._child, self._writing, self._wake = child, writing, wake
+        self._child, self._writing = child, writing
         self._splitters = {fd: Splitter(writing) for fd in child.streams}
         self._lost = 0  # lines that were read and not sealed
+        self._ending = False
         self._poll = select.poll()
-        for fd in (wake, *child.streams):
+        for fd in (writing.woken, *child.streams):
             self._poll.register(fd, select.POLLIN)
         # Whoever blocked this signal for us keeps it from waking us: then look now and then.
         self._blocked = signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -165,9 +165,12 @@ class _Copy:
         if self._blocked:
             seconds = min(1.0, 1.0 if seconds is None else seconds)
         found = self._poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
-        with suppress(BlockingIOError):
-            os.read(self._wake, 4096)
-        return [fd for fd, _ in found if fd != self._wake]
+        try:
+            self._writing.settle()
+        except SealError:
+            if not self._ending:
+                raise
+        return [fd for fd, _ in found if fd != self._writing.woken]
 
     def _take(self, fd: int, most: int) -> int:
         """Seal what stands in a stream; return how many bytes that was, 0 at its end."""
@@ -204,7 +207,7 @@ class _Copy:
         Raises:
             SealError: In any case, with how much was not sealed.
         """
-        lost = self._lost
+        lost, self._ending = self._lost, True
         # Said at once: to end the command may take a while.
         ending = "" if self._child.status is not None else "; COMMAND is ended, for its output is not sealed any more"
         complain(f"{error}{ending}")

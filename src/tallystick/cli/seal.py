@@ -5,14 +5,13 @@ import select
 import signal
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tallystick.cli.options import name_argument, rotation, sealing_options
-from tallystick.cli.output import complain, plural
+from tallystick.cli.output import plural
 from tallystick.errors import SealError, TallystickError, reason
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     leaving = _Leaving(writing)
     settings = rotation({**options, "output": output})
     settings["output"] = 1 if output is None else output
-    with writing, open_log(name, on_trouble=complain, **settings) as log:
+    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         leaving.reopens = output is not None and os.path.isfile(output)
         splitter = Splitter(writing)
@@ -69,26 +68,20 @@ class _Leaving:
     """Signals that ask the writer to leave: heard while it waits for input, when no line is half done."""
 
     def __init__(self, writing: "Writing") -> None:
-        from tallystick.cli.writing import hear, woken
+        from tallystick.cli.writing import hear
 
         self.signal = 0
         self.reopens = False
-        self._writing = writing
+        self.writing = writing
         self._had_terminal = _has_terminal()
-        self.fd = woken()
         hear((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._hear)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGHUP and self.reopens and not (self._had_terminal and not _has_terminal()):
-            self._writing.reopen()
+            self.writing.reopen()
             return
         self.signal = self.signal or number
-        self._writing.leave()
-
-    def settle(self) -> None:
-        """Take note that signals have woken us."""
-        with suppress(BlockingIOError):
-            os.read(self.fd, 4096)
+        self.writing.leave()
 
 
 def _has_terminal() -> bool:
@@ -135,11 +128,11 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
 
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
-    waiting.register(leaving.fd, select.POLLIN)
+    waiting.register(leaving.writing.woken, select.POLLIN)
     while not leaving.signal:
         found = dict(waiting.poll())
-        if leaving.fd in found:
-            leaving.settle()
+        if leaving.writing.woken in found:
+            leaving.writing.settle()
         elif fd in found:
             if not (data := os.read(fd, _BLOCK)):
                 return

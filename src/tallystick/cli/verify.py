@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -9,6 +10,9 @@ from tallystick.cli import output as look
 from tallystick.cli.options import envelope_option, field_option, head_option, option, start_option, store_option
 from tallystick.reports import FORMS, render
 from tallystick.verify import ALLOWED
+
+if TYPE_CHECKING:
+    from tallystick.verify import Report
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -102,21 +106,19 @@ def command(
             jobs=jobs,
             progress=progress,
         )
+    deliver(report, form, output, [*paths, *keys, *public, *(named for named in (head, exceptions) if named)])
+
+
+def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[str]) -> NoReturn:
+    """Write a report, to standard output or a file, but never over what it is about; leave with its exit status."""
+    from tallystick.errors import ReportError
+
     if output is None:
         click.echo(render(report, form, look.columns()), nl=False)
     else:
-        _write(
-            output, render(report, form), [*paths, *keys, *public, *(named for named in (head, exceptions) if named)]
-        )
+        for path in inputs:
+            if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+                raise ReportError(f"{output} is what was verified, or its key; name another file for the report")
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(render(report, form))
     raise SystemExit(report.verdict.exit_status)
-
-
-def _write(output: str, text: str, inputs: Sequence[str]) -> None:
-    """Write a report, but never over what it is about."""
-    from tallystick.errors import ReportError
-
-    for path in inputs:
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise ReportError(f"{output} is what was verified, or its key; name another file for the report")
-    with open(output, "w", encoding="utf-8") as file:
-        file.write(text)

@@ -11,13 +11,15 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
-from tallystick.errors import TallystickError
+from tallystick.cli.output import complain
+from tallystick.errors import SealError, TallystickError
 from tallystick.log import Log
 
-__all__ = ["Writing", "hear", "standing", "woken"]
+__all__ = ["Writing", "hear", "standing"]
 
 _PATIENCE = 5.0  # seconds for which a writer that shall leave may wait for room: less than docker's 10 until SIGKILL
 
@@ -29,22 +31,21 @@ def hear(numbers: Iterable[int], heard: Callable[[int, FrameType | None], None])
             signal.signal(number, heard)
 
 
-def woken() -> int:
-    """Return a descriptor that becomes readable when a signal is heard, for whoever waits for several things."""
-    fd, told = os.pipe()
-    os.set_blocking(fd, False)
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    return fd
-
-
 class Writing:
-    """A log that lines go to, as a splitter wants it, until it is asked to leave."""
+    """A log that lines go to, as a splitter wants it, until it is asked to leave.
+
+    `woken` is a descriptor that becomes readable when a signal is heard or the log has trouble, for whoever waits for
+    several things.
+    """
 
     def __init__(self) -> None:
         """Make it before the log is opened: signals may come meanwhile."""
         self.log: Log | None = None
         self.failure: TallystickError | None = None
+        self.woken, self._waking = os.pipe()
+        os.set_blocking(self.woken, False)
+        os.set_blocking(self._waking, False)
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         self._asked: list[float] = []
         self._since: float | None = None
         signal.signal(signal.SIGALRM, self._tick)
@@ -74,6 +75,24 @@ class Writing:
             raise
         self._since = None
         return count
+
+    def trouble(self, message: str) -> None:
+        """Tell what the log has to say, and wake whoever waits for lines: it may have stopped."""
+        complain(message)
+        with suppress(BlockingIOError):
+            os.write(self._waking, b"\0")
+
+    def settle(self) -> None:
+        """Take note of having been woken.
+
+        Raises:
+            SealError: The log has stopped.
+        """
+        with suppress(BlockingIOError):
+            os.read(self.woken, 4096)
+        if self.log is not None and self.log.stopped:
+            self.failure = self.failure or SealError(self.log.stopped)
+            raise self.failure
 
     def say(self, what: str) -> None:
         """Seal an entry of our own."""

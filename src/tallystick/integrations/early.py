@@ -2,15 +2,23 @@
 
 >>> keeping = keep_early("example.early", capacity=100)
 >>> logging.getLogger("example.early").warning("started")
+>>> keeping.keep("read the configuration")
 >>> [record.getMessage() for record in keeping.hand_over()]
-['started']
+['started', 'read the configuration']
 """
 
 import atexit
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 from datetime import UTC, datetime
+from types import FrameType
+
+from tallystick import process
+from tallystick.integrations.formatters import shown
 
 __all__ = ["PENDING", "EarlyRecords", "keep_early"]
 
@@ -36,6 +44,10 @@ class EarlyRecords(logging.Handler):
         else:
             self.dropped += 1
 
+    def keep(self, text: str, *, level: int = logging.INFO, name: str = "early") -> None:
+        """Keep a text that does not come through `logging`, as a record of this level and logger's name."""
+        self.handle(logging.LogRecord(name, level, "", 0, text, None, None))
+
     def hand_over(self) -> list[logging.LogRecord]:
         """Return the records, the oldest first, and keep no more."""
         self.acquire()
@@ -46,38 +58,80 @@ class EarlyRecords(logging.Handler):
                 PENDING.remove(self)
             return records
         finally:
-            super().release()
+            self.release()
+
+    def take_back(self, records: list[logging.LogRecord]) -> None:
+        """Keep records that were handed over and could not be sealed; the next handler that can seals them."""
+        self.acquire()
+        try:
+            self._records[:0] = records
+            self._over = False
+            if self not in PENDING:
+                PENDING.append(self)
+        finally:
+            self.release()
 
     def told(self, count: int) -> str:
         """Return what the log says of so many records."""
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        follow = "1 record follows that was" if count == 1 else f"{count} records follow that were"
         dropped = f", and {self.dropped} more were dropped" if self.dropped else ""
-        return f"{count} records follow that were kept in memory since {since}, before sealing began{dropped}"
+        return f"{follow} kept in memory since {since}, before sealing began{dropped}"
+
+    def _begin_in_child(self) -> None:
+        # What came before the fork is its parent's to seal.
+        self._records, self.dropped, self.since = [], 0, time.time()
 
 
 PENDING: list[EarlyRecords] = []
 """Those that wait for a sealing handler."""
 
 
+_ENDS_AT_ONCE = (signal.SIG_DFL, process._terminated)
+
+
 def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
     """See `tallystick.bootstrap`."""
     early = EarlyRecords(capacity)
     logging.getLogger(logger).addHandler(early)
-    if not PENDING:
-        atexit.unregister(_give_away)
-        atexit.register(_give_away)
+    # What ends first was registered last: handlers take what is theirs, then the rest is given away.
+    atexit.unregister(_give_away)
+    atexit.register(_give_away)
+    atexit.register(logging.shutdown)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) in _ENDS_AT_ONCE:
+        signal.signal(signal.SIGTERM, _terminated)
     PENDING.append(early)
     return early
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """Before SIGTERM ends the process: seal what waits where there is a handler, and give the rest away."""
+    for log in list(process.LOGS):
+        log.give_up()
+    if PENDING:
+        logging.shutdown()
+    _give_away()
+    process._terminated(number, frame)
 
 
 def _give_away() -> None:
     for early in list(PENDING):
         records = early.hand_over()
         if (records or early.dropped) and sys.stderr is not None:
-            print(f"tallystick: {len(records) + early.dropped} records were never sealed; they follow", file=sys.stderr)
+            were = "1 record was" if len(records) == 1 else f"{len(records)} records were"
+            more = f", and {early.dropped} more were dropped" if early.dropped else ""
+            print(f"tallystick: {were} NOT sealed{more}; what is left of them follows", file=sys.stderr)
             for record in records:
                 try:
                     text = record.getMessage()
                 except Exception:
-                    text = f"{record.msg!r} {record.args!r}"
+                    text = f"{shown(record.msg)} {shown(record.args)}"
                 print(f"{record.levelname} {record.name} {text!r}", file=sys.stderr)
+
+
+def _after_fork_in_child() -> None:
+    for early in PENDING:
+        early._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -96,6 +96,12 @@ _KINDS = (
         "The exceptions file allows exactly this finding, which would weigh more without it.",
     ),
     Kind("unreadable", _INCOMPLETE, "A file could not be read", "A file, or the rest of one, could not be read."),
+    Kind(
+        "scheme limit",
+        _INCOMPLETE,
+        "The scheme cannot tell",
+        "The way in which these logs are protected proves less than their readers may think.",
+    ),
     Kind("nothing verified", _INCOMPLETE, "Nothing was verified", "No line here has a seal that these keys can check."),
     Kind(
         "pin not kept", _NOTE, "The pin was not kept", "The newest statement seen could not be kept for the next run."
@@ -121,6 +127,8 @@ def headline(report: Report) -> str:
             return "nothing could be verified"
         return "what is here holds, but something could not be told"
     sentence = "every line is as it was sealed, and none is missing"
+    if "scheme limit" in kinds:
+        return "every line fits in its chain, as far as the scheme of these logs can tell"
     if "excepted" in kinds:
         return f"{sentence}, but for what the exceptions file allows"
     if "unclean end" in kinds:

@@ -8,10 +8,10 @@ from tallystick.verify.chains import LogJudge
 from tallystick.verify.inputs import Input, Unread
 from tallystick.verify.lines import MORE, double_findings, line_findings, nothing_verified
 from tallystick.verify.report import Finding, LogReport, Weight
-from tallystick.verify.source import Demand, Source
+from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines
 
-__all__ = ["judge"]
+__all__ = ["folded", "judge"]
 
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 
@@ -44,7 +44,7 @@ def judge(
     torn = torn_lines(source, judges)
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
     found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
-    findings = source.with_excerpts(list(_folded(except_(found), most)))
+    findings = with_excerpts(list(folded(except_(found), most)), inputs)
     findings.sort(key=lambda f: (_ORDER.index(f.weight), f.detail == MORE, f.log or "", f.path or "", f.line or 0))
     return findings, [one.report() for one in judges]
 
@@ -68,7 +68,7 @@ def _all(
     yield from nothing_verified(source, judges)
 
 
-def _folded(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
+def folded(findings: Iterable[Finding], most: int) -> Iterator[Finding]:
     """Give findings, those of a kind beyond the first so many as one: a flood must not fill the memory."""
     told: dict[tuple[str, Weight, str | None], list[int]] = {}
     for finding in findings:

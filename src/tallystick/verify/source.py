@@ -8,7 +8,7 @@ from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
 
-__all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted"]
+__all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
 
 At = tuple[int, int, int]
 """Chain, epoch, index."""
@@ -95,20 +95,21 @@ class Source:
         """Is the last line of a file whole?"""
         return self._inputs[file].ends_in_lf
 
-    def with_excerpts(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Return findings with the beginnings of the lines that they were made at."""
-        wanted: dict[str, list[int]] = {}
-        for finding in findings:
-            if finding.path is not None and finding.offset is not None and finding.excerpt is None:
-                wanted.setdefault(finding.path, []).append(finding.offset)
-        found = {one.path: one.excerpts(wanted[one.path], _EXCERPT) for one in self._inputs if one.path in wanted}
-        quotes = {(path, at): quoted(text) for path, texts in found.items() for at, text in texts.items()}
-        return [
-            finding
-            if finding.excerpt is not None or finding.path is None or finding.offset is None
-            else replace(finding, excerpt=quotes.get((finding.path, finding.offset)))
-            for finding in findings
-        ]
+
+def with_excerpts(findings: Sequence[Finding], inputs: Sequence[Input]) -> list[Finding]:
+    """Return findings with the beginnings of the lines that they were made at; the inputs must still be open."""
+    wanted: dict[str, list[int]] = {}
+    for finding in findings:
+        if finding.path is not None and finding.offset is not None and finding.excerpt is None:
+            wanted.setdefault(finding.path, []).append(finding.offset)
+    found = {one.path: one.excerpts(wanted[one.path], _EXCERPT) for one in inputs if one.path in wanted}
+    quotes = {(path, at): quoted(text) for path, texts in found.items() for at, text in texts.items()}
+    return [
+        finding
+        if finding.excerpt is not None or finding.path is None or finding.offset is None
+        else replace(finding, excerpt=quotes.get((finding.path, finding.offset)))
+        for finding in findings
+    ]
 
 
 def dotted(at: At) -> str:

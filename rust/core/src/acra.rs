@@ -1,0 +1,61 @@
+//! Audit logs of Acra: their arithmetic, and nothing of Tallystick's own protocol.
+//!
+//! K1 = SHA-256(k) at the beginning of every chain, K[i+1] = SHA-256(K[i]), T[i] = HMAC-SHA-256(K[i], data[i] || T[i-1])
+//! with T[0] empty; a line carries SHA-256(T[i]) in hexadecimal as `integrity`.
+
+mod go_json;
+mod judge;
+mod line;
+
+pub use judge::{Chain, Event, Form, Judge, Judged, What, judge};
+
+use crate::hash::{hmac, ratchet, sha256};
+use crate::secret::Secret;
+
+/// The secret of an installation, from which every chain begins: whoever reads it can write any log anew.
+pub struct Key(Secret);
+
+impl Key {
+    /// Takes 32 bytes over and wipes where they came from.
+    #[must_use]
+    pub fn take(bytes: &mut [u8; 32]) -> Self {
+        Self(Secret::take(bytes))
+    }
+
+    /// Where a chain begins.
+    pub(crate) fn beginning(&self) -> Step {
+        Step { key: ratchet(self.0.expose()), tag: None }
+    }
+}
+
+/// Where in a chain the next line stands: its key, and the tag of the line before it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Step {
+    key: [u8; 32],
+    tag: Option<[u8; 32]>,
+}
+
+impl Step {
+    /// The integrity of a line here, and where the next line stands.
+    pub(crate) fn take(&self, data: &[u8]) -> ([u8; 32], Self) {
+        let tag = match &self.tag {
+            Some(before) => hmac(&self.key, &[data, before]),
+            None => hmac(&self.key, &[data]),
+        };
+        (sha256(&[&tag]), Self { key: ratchet(&self.key), tag: Some(tag) })
+    }
+
+    /// What tells one chain from another: the tag of its last line, which covers all of them.
+    pub(crate) fn tag(&self) -> [u8; 32] {
+        self.tag.unwrap_or_default()
+    }
+}
+
+/// The time that a line claims, ms since 1970.
+#[must_use]
+pub fn time(line: &[u8], form: Form) -> Option<i64> {
+    line::parse(line, form).time.map(|(time, _)| time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! JSON as Go's encoding/json writes it: what the integrity of a JSON line covers.
+
+use serde_json::{Map, Value};
+
+/// Stands around each key and value.
+const DELIMITER: &[u8] = b"delimiter";
+
+/// A line of JSON, taken apart.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Parsed {
+    /// What the integrity covers.
+    pub data: Vec<u8>,
+    /// The text of the member `integrity`.
+    pub integrity: Option<String>,
+    /// These are not the bytes that Go writes for these members.
+    pub rewritten: bool,
+    /// The line begins a chain.
+    pub new: bool,
+    /// The line ends one.
+    pub end: bool,
+    /// The text of the member `unixTime`, else of `timestamp`.
+    pub time: Option<String>,
+}
+
+/// Takes a line apart; `None` if it is no JSON object.
+pub fn parse(line: &[u8]) -> Option<Parsed> {
+    plain(line).or_else(|| any(line))
+}
+
+/// A line as nearly all are: already the bytes that Go writes, flat, and without escapes. `None` says nothing.
+pub fn plain(line: &[u8]) -> Option<Parsed> {
+    std::str::from_utf8(line).ok()?;
+    let mut rest = line.strip_prefix(b"{\"")?;
+    let mut data = Vec::with_capacity(line.len() * 2);
+    let (mut last, mut integrity, mut chain, mut message) = (None, None, None, None);
+    let (mut time, mut stamp) = (None, None);
+    loop {
+        let name = &rest[..plain_length(rest)?];
+        let value = rest[name.len()..].strip_prefix(b"\":")?;
+        if last.is_some_and(|last| name <= last) {
+            return None;
+        }
+        last = Some(name);
+        let length = match value.first()? {
+            b'"' => plain_length(&value[1..])? + 2,
+            b't' if value.starts_with(b"true") => 4,
+            b'f' if value.starts_with(b"false") => 5,
+            b'n' if value.starts_with(b"null") => 4,
+            b'0' => 1,
+            // Fewer digits than a float64 holds exactly; what follows them is looked at below.
+            b'1'..=b'9' => value.iter().take(16).position(|byte| !byte.is_ascii_digit())?,
+            _ => return None,
+        };
+        let (value, behind) = value.split_at_checked(length)?;
+        let text = value.strip_prefix(b"\"").map(|text| &text[..text.len() - 1]);
+        let mut covered = true;
+        match name {
+            b"integrity" => (integrity, covered) = (text, false),
+            b"chain" => (chain, covered) = (text, text != Some(b"new")),
+            b"msg" => message = text,
+            b"unixTime" => time = text,
+            b"timestamp" => stamp = text,
+            _ => {}
+        }
+        if covered {
+            for part in [DELIMITER, name, DELIMITER, value, DELIMITER] {
+                data.extend_from_slice(part);
+            }
+        }
+        match behind.split_first()? {
+            (b'}', []) => break,
+            (b',', behind) => rest = behind.strip_prefix(b"\"")?,
+            _ => return None,
+        }
+    }
+    let owned = |text: &[u8]| String::from_utf8(text.to_vec()).ok();
+    let last_words = message.is_some_and(|message| contains(message, super::line::LAST_WORDS.as_bytes()));
+    Some(Parsed {
+        data,
+        integrity: integrity.and_then(owned),
+        rewritten: false,
+        new: chain == Some(b"new"),
+        end: chain == Some(b"end") && last_words,
+        time: time.or(stamp).and_then(owned),
+    })
+}
+
+/// How long a text is up to its quotation mark, if Go writes it as it is.
+fn plain_length(text: &[u8]) -> Option<usize> {
+    let stop = |byte: u8| matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2 | 0..=0x1f);
+    let length = text.iter().position(|&byte| stop(byte))?;
+    (text[length] == b'"').then_some(length)
+}
+
+/// A line of any JSON.
+pub fn any(line: &[u8]) -> Option<Parsed> {
+    let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
+    let six = contains(line, br"\u0008") || contains(line, br"\u000c");
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let integrity = text("integrity").map(str::to_string);
+    let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
+    let end = end && text("msg").is_some_and(|message| message.contains(super::line::LAST_WORDS));
+    let time = text("unixTime").or_else(|| text("timestamp")).map(str::to_string);
+    let mut data = Vec::with_capacity(line.len() + 30 * members.len());
+    let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
+    for (name, value) in &members {
+        scratch.clear();
+        scratch.push(separator);
+        write_string(name, six, &mut scratch);
+        scratch.push(b':');
+        rest = rest.and_then(|rest| rest.strip_prefix(&scratch[..]));
+        separator = b',';
+        if name == "integrity" || (new && name == "chain") {
+            scratch.clear();
+            write(value, six, &mut scratch);
+            rest = rest.and_then(|rest| rest.strip_prefix(&scratch[..]));
+            continue;
+        }
+        data.extend_from_slice(DELIMITER);
+        data.extend_from_slice(name.as_bytes());
+        data.extend_from_slice(DELIMITER);
+        let at = data.len();
+        write(value, six, &mut data);
+        rest = rest.and_then(|rest| rest.strip_prefix(&data[at..]));
+        data.extend_from_slice(DELIMITER);
+    }
+    Some(Parsed { data, integrity, rewritten: rest != Some(b"}"), new, end, time })
+}
+
+fn contains(line: &[u8], what: &[u8]) -> bool {
+    memchr::memmem::find(line, what).is_some()
+}
+
+fn write(value: &Value, six: bool, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => match number.as_u64() {
+            Some(small) if small < 1 << 53 => write_digits(small, out),
+            _ => write_number(number.as_f64().unwrap_or_default(), out),
+        },
+        Value::String(text) => write_string(text, six, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write(item, six, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            out.push(b'{');
+            for (index, (name, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(name, six, out);
+                out.push(b':');
+                write(member, six, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
+
+/// A whole number that a float64 holds exactly, without the detour over one.
+fn write_digits(number: u64, out: &mut Vec<u8>) {
+    if number >= 10 {
+        write_digits(number / 10, out);
+    }
+    out.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+}
+
+/// A float64: the shortest digits that read as the same number; with an exponent below 1e-6 and from 1e21 on.
+fn write_number(number: f64, out: &mut Vec<u8>) {
+    let size = number.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        out.extend_from_slice(number.to_string().as_bytes());
+        return;
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    out.extend_from_slice(digits.as_bytes());
+    out.push(b'e');
+    if !exponent.starts_with('-') {
+        out.push(b'+');
+    }
+    out.extend_from_slice(exponent.as_bytes());
+}
+
+fn write_string(text: &str, six: bool, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    let mut done = 0;
+    out.push(b'"');
+    for (at, &byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 if !six => b'b',
+            0x0c if !six => b'f',
+            0..=0x1f | b'<' | b'>' | b'&' => 0,
+            // U+2028 and U+2029, which are line ends for JavaScript.
+            0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => {
+                out.extend_from_slice(&bytes[done..at]);
+                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+                done = at + 3;
+                continue;
+            }
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[done..at]);
+        done = at + 1;
+        if short == 0 {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
+    }
+    out.extend_from_slice(&bytes[done..]);
+    out.push(b'"');
+}

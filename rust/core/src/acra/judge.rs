@@ -1,0 +1,449 @@
+//! Goes through an audit log and says what does not fit, and goes on where the scheme lets it.
+//!
+//! A line that was altered takes the tag away that all lines behind it in its chain are judged with. Two guesses are kept
+//! while nothing fits: that the lines since then do not belong here, and that only what they carry as integrity is wrong.
+
+use std::ops::Range;
+
+use super::line::{Line, parse};
+use super::{Key, Step};
+
+/// How lines are written: plain text and CEF alike, or JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// Plain text and CEF: the fields stand at the end of the line.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is wrong with a line, or with several in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// It is not what was written here, or a line before it is missing.
+    Altered,
+    /// Only its integrity was changed: the lines behind it fit.
+    Field,
+    /// It does not belong here: without it the lines behind fit.
+    Inserted,
+    /// It stands before a line that it was written behind.
+    Reordered,
+    /// It has no integrity.
+    Unsealed,
+    /// It has no integrity, and was written without doubt: the lines behind it fit.
+    Stripped,
+    /// It says that it begins a chain, and does not.
+    MarkerAdded,
+    /// It begins a chain and does not say so.
+    MarkerGone,
+    /// It fits, but these are not the bytes that were written: blanks, the order or the digits of JSON, a name twice.
+    Rewritten,
+    /// Behind a line that was altered, up to the end of its chain: nobody can say.
+    Unjudged,
+    /// Before the first chain begins: nobody can say.
+    LateStart,
+}
+
+/// Something that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// What it is.
+    pub what: What,
+    /// Number of the file.
+    pub file: u32,
+    /// Line in the file, from 0.
+    pub line: u64,
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    /// How many lines in a row.
+    pub count: u64,
+}
+
+/// A chain that was seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// Number of the file that its first line stands in.
+    pub file: u32,
+    /// That line, from 0.
+    pub line: u64,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Lines that fit, at least one.
+    pub lines: u64,
+    /// Its last line that fits ends it.
+    pub ended: bool,
+    /// Tag of its last line that fits: two chains with the same are the same.
+    pub identity: [u8; 32],
+    /// First and last time that its lines claim, ms since 1970.
+    pub times: Option<(i64, i64)>,
+    /// These times are finer than a second.
+    pub fine: bool,
+}
+
+/// What was found.
+#[derive(Clone, Default, Debug)]
+pub struct Judged {
+    /// In the order of the lines.
+    pub events: Vec<Event>,
+    /// In the order of the lines.
+    pub chains: Vec<Chain>,
+    /// Lines, blank ones not counted.
+    pub lines: u64,
+    /// Of these, lines that fit.
+    pub good: u64,
+}
+
+/// Lines that do not fit, as long as none does.
+struct Lost {
+    event: usize,
+    skip: Step,
+    go: Step,
+    aside: Vec<Vec<u8>>,
+    rest: Option<Place>,
+    count: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    file: u32,
+    line: u64,
+    offset: u64,
+}
+
+/// Lines that are tried once more behind one that fits again: more would be work for an attacker to order.
+const MOST_ASIDE: usize = 16;
+/// Less than this is not worth a thread.
+const LEAST: usize = 1 << 16;
+
+/// Goes through the lines of one log, block by block.
+pub struct Judge {
+    begin: Step,
+    form: Form,
+    step: Option<Step>,
+    lost: Option<Lost>,
+    aside: Vec<(usize, Vec<u8>)>,
+    found: Judged,
+    first_fits: Option<bool>,
+    /// Where a chain begins of which no line has fit yet.
+    opened: Option<Place>,
+}
+
+/// Begins to judge a log.
+#[must_use]
+pub fn judge(key: &Key, form: Form) -> Judge {
+    Judge::new(key.beginning(), form)
+}
+
+impl Judge {
+    fn new(begin: Step, form: Form) -> Self {
+        Self {
+            begin,
+            form,
+            step: None,
+            lost: None,
+            aside: Vec::new(),
+            found: Judged::default(),
+            first_fits: None,
+            opened: None,
+        }
+    }
+
+    /// Takes whole lines of a file; chains that begin in them are judged side by side. Returns how many lines that were,
+    /// blank ones counted.
+    ///
+    /// # Panics
+    /// If a thread panics, which is a bug.
+    pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
+        let parts = split(data, self.form, threads);
+        let (begin, form) = (self.begin.clone(), self.form);
+        let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
+        let mut count = 0;
+        std::thread::scope(|scope| {
+            for (part, judged) in parts.iter().skip(1).zip(&mut others) {
+                let data = &data[part.clone()];
+                let begin = begin.clone();
+                scope.spawn(move || {
+                    let mut other = Judge::new(begin, form);
+                    let lines = other.walk(data, Place { file, line: 0, offset: 0 });
+                    *judged = Some((other, lines));
+                });
+            }
+            if let Some(first) = parts.first() {
+                let at = Place { file, line, offset: offset + first.start as u64 };
+                count = self.walk(&data[first.clone()], at);
+            }
+        });
+        for (part, judged) in parts.iter().skip(1).zip(others) {
+            let at = Place { file, line: line + count, offset: offset + part.start as u64 };
+            match judged {
+                Some((other, lines)) if other.first_fits == Some(true) => {
+                    self.append(other, at);
+                    count += lines;
+                }
+                // It only says that it begins a chain: what stands before it has to be known.
+                _ => count += self.walk(&data[part.clone()], at),
+            }
+        }
+        count
+    }
+
+    /// Returns what was found in all.
+    #[must_use]
+    pub fn finish(mut self) -> Judged {
+        self.settle();
+        self.found
+    }
+
+    fn append(&mut self, other: Judge, at: Place) {
+        self.settle();
+        let events = self.found.events.len();
+        let moved = |file: &mut u32, line: &mut u64, offset: &mut u64| {
+            (*file, *line, *offset) = (at.file, *line + at.line, *offset + at.offset);
+        };
+        let mut found = other.found;
+        for event in &mut found.events {
+            moved(&mut event.file, &mut event.line, &mut event.offset);
+        }
+        for chain in &mut found.chains {
+            moved(&mut chain.file, &mut chain.line, &mut chain.offset);
+        }
+        self.found.events.append(&mut found.events);
+        self.found.chains.append(&mut found.chains);
+        self.found.lines += found.lines;
+        self.found.good += found.good;
+        self.step = other.step;
+        self.opened = other.opened.map(|mut opened| {
+            moved(&mut opened.file, &mut opened.line, &mut opened.offset);
+            opened
+        });
+        self.aside = other.aside.into_iter().map(|(event, line)| (event + events, line)).collect();
+        self.lost = other.lost.map(|mut lost| {
+            lost.event += events;
+            if let Some(rest) = &mut lost.rest {
+                moved(&mut rest.file, &mut rest.line, &mut rest.offset);
+            }
+            lost
+        });
+    }
+
+    fn walk(&mut self, data: &[u8], from: Place) -> u64 {
+        let (mut start, mut count) = (0, 0);
+        while start < data.len() {
+            let end = memchr::memchr(b'\n', &data[start..]).map_or(data.len(), |at| start + at);
+            let line = &data[start..end];
+            if !line.trim_ascii().is_empty() {
+                let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
+                self.line(line, at);
+            }
+            count += 1;
+            start = end + 1;
+        }
+        count
+    }
+
+    fn line(&mut self, raw: &[u8], at: Place) {
+        self.found.lines += 1;
+        let line = parse(raw, self.form);
+        let good = self.found.good;
+        let fits = self.one(raw, &line, at);
+        if line.rewritten && self.found.good > good {
+            self.tell_run(What::Rewritten, at);
+        }
+        self.first_fits.get_or_insert(fits);
+    }
+
+    /// Judges a line; says whether it fits as what it says it is.
+    fn one(&mut self, raw: &[u8], line: &Line<'_>, at: Place) -> bool {
+        if line.integrity.is_none() {
+            self.misfit(What::Unsealed, raw, line, at);
+            return false;
+        }
+        if line.new
+            && let Some(next) = fit(&self.begin, line)
+        {
+            self.settle();
+            self.open(at);
+            self.fits(line, next);
+            return true;
+        }
+        if let Some(next) = self.here(line) {
+            if line.new {
+                self.tell(What::MarkerAdded, at);
+            }
+            self.fits(line, next);
+            return !line.new;
+        }
+        // Not where it claims to be; a marker that nothing covers may have been taken away.
+        if !line.new
+            && let Some(next) = fit(&self.begin, line)
+        {
+            self.settle();
+            self.open(at);
+            self.tell(What::MarkerGone, at);
+            self.fits(line, next);
+            return false;
+        }
+        if line.new {
+            self.settle();
+            self.open(at);
+            self.step = Some(self.begin.clone());
+        }
+        self.misfit(What::Altered, raw, line, at);
+        false
+    }
+
+    /// Where the line fits in the chain that is open: where it should, behind lines that do not belong here, or behind
+    /// lines that were put aside.
+    fn here(&mut self, line: &Line<'_>) -> Option<Step> {
+        if let Some(step) = self.step.clone() {
+            return fit(&step, line).or_else(|| self.behind_aside(&step, line));
+        }
+        let lost = self.lost.as_ref()?;
+        let (what, next) = match (fit(&lost.skip, line), fit(&lost.go, line)) {
+            (Some(next), _) => (What::Inserted, next),
+            (_, Some(next)) => (What::Field, next),
+            _ => return None,
+        };
+        let lost = self.lost.take()?;
+        let event = &mut self.found.events[lost.event];
+        event.count = lost.count;
+        event.what = match (event.what, what) {
+            (What::Unsealed, What::Field) => What::Stripped,
+            (What::Unsealed, _) => What::Unsealed,
+            (_, what) => what,
+        };
+        if what == What::Inserted {
+            self.aside = lost.aside.into_iter().map(|raw| (lost.event, raw)).collect();
+        }
+        Some(next)
+    }
+
+    fn behind_aside(&mut self, step: &Step, line: &Line<'_>) -> Option<Step> {
+        let mut step = step.clone();
+        let mut left = std::mem::take(&mut self.aside);
+        let mut moved = Vec::new();
+        loop {
+            let at = left.iter().position(|(_, raw)| fit(&step, &parse(raw, self.form)).is_some())?;
+            let (event, raw) = left.remove(at);
+            step = fit(&step, &parse(&raw, self.form))?;
+            moved.push(event);
+            if let Some(next) = fit(&step, line) {
+                for event in moved {
+                    self.found.events[event].what = What::Reordered;
+                }
+                self.aside = left;
+                return Some(next);
+            }
+        }
+    }
+
+    fn fits(&mut self, line: &Line<'_>, next: Step) {
+        self.found.good += 1;
+        if let Some(at) = self.opened.take() {
+            self.found.chains.push(Chain {
+                file: at.file,
+                line: at.line,
+                offset: at.offset,
+                lines: 0,
+                ended: false,
+                identity: [0; 32],
+                times: None,
+                fine: false,
+            });
+        }
+        if let Some(chain) = self.found.chains.last_mut() {
+            chain.lines += 1;
+            chain.ended = line.end;
+            chain.identity = next.tag();
+            if let Some((time, fine)) = line.time {
+                let (first, last) = chain.times.unwrap_or((time, time));
+                chain.times = Some((first.min(time), last.max(time)));
+                chain.fine |= fine;
+            }
+        }
+        self.step = Some(next);
+    }
+
+    fn misfit(&mut self, what: What, raw: &[u8], line: &Line<'_>, at: Place) {
+        if let Some(step) = self.step.take() {
+            let (_, go) = step.take(&line.data);
+            let event = self.tell(what, at);
+            self.lost = Some(Lost { event, skip: step, go, aside: vec![raw.to_vec()], rest: None, count: 1 });
+        } else if let Some(lost) = &mut self.lost {
+            (_, lost.go) = lost.go.take(&line.data);
+            lost.rest.get_or_insert(at);
+            lost.count += 1;
+            if lost.aside.len() < MOST_ASIDE {
+                lost.aside.push(raw.to_vec());
+            }
+        } else {
+            let what = if what == What::Unsealed { what } else { What::LateStart };
+            self.tell_run(what, at);
+        }
+    }
+
+    /// Tells of a line, together with the same of the line before it.
+    fn tell_run(&mut self, what: What, at: Place) {
+        match self.found.events.last_mut() {
+            Some(last) if last.what == what && last.file == at.file && last.line + last.count == at.line => {
+                last.count += 1;
+            }
+            _ => _ = self.tell(what, at),
+        }
+    }
+
+    fn tell(&mut self, what: What, at: Place) -> usize {
+        self.found.events.push(Event { what, file: at.file, line: at.line, offset: at.offset, count: 1 });
+        self.found.events.len() - 1
+    }
+
+    fn open(&mut self, at: Place) {
+        self.opened = Some(at);
+        self.aside.clear();
+    }
+
+    /// The chain that is open is over: what did not fit stays as it was told, and the rest of it nobody can judge.
+    fn settle(&mut self) {
+        self.step = None;
+        if let Some(lost) = self.lost.take()
+            && let Some(rest) = lost.rest
+        {
+            let event = self.tell(What::Unjudged, rest);
+            self.found.events[event].count = lost.count - 1;
+            if self.opened.is_none()
+                && let Some(chain) = self.found.chains.last_mut()
+            {
+                chain.ended = false;
+            }
+        }
+        self.opened = None;
+    }
+}
+
+fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
+    let (integrity, next) = step.take(&line.data);
+    (line.integrity == Some(integrity)).then_some(next)
+}
+
+/// Where the block is split: before lines that say that they begin a chain.
+fn split(data: &[u8], form: Form, threads: usize) -> Vec<Range<usize>> {
+    let marker: &[u8] = match form {
+        Form::Text => b" chain=new",
+        Form::Json => br#""chain":"new""#,
+    };
+    let size = (data.len() / (threads.max(1) * 2)).max(LEAST);
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let mut target = size;
+    while threads > 1 && target < data.len() {
+        let Some(found) = memchr::memmem::find(&data[target..], marker) else { break };
+        let at = target + found;
+        let begin = memchr::memrchr(b'\n', &data[..at]).map_or(0, |lf| lf + 1);
+        if begin > start {
+            parts.push(start..begin);
+            start = begin;
+        }
+        target = (begin + size).max(at + marker.len());
+    }
+    parts.push(start..data.len());
+    parts
+}

@@ -1,0 +1,135 @@
+//! A line of an audit log: what its integrity covers, and what it says of its chain.
+
+use std::borrow::Cow;
+
+use super::{Form, go_json};
+
+/// The message of the line that ends a chain.
+pub const LAST_WORDS: &str = "End of current audit log chain";
+
+const FIELD: &[u8] = b" integrity=";
+const NEW: &[u8] = b" chain=new";
+
+/// One line, taken apart.
+pub struct Line<'a> {
+    /// What the integrity covers.
+    pub data: Cow<'a, [u8]>,
+    /// None if the line has no well-formed one.
+    pub integrity: Option<[u8; 32]>,
+    /// It says that it begins a chain; nothing covers that.
+    pub new: bool,
+    /// Its JSON is not written as Acra writes it; the integrity does not cover that.
+    pub rewritten: bool,
+    /// It says that it ends one.
+    pub end: bool,
+    /// The time that it claims, ms since 1970, and whether it is finer than a second.
+    pub time: Option<(i64, bool)>,
+}
+
+/// Takes a line apart. CR and blanks at its end were put there by others.
+pub fn parse(line: &[u8], form: Form) -> Line<'_> {
+    let line = line.trim_ascii_end();
+    match form {
+        Form::Json => json(line),
+        Form::Text => text(line),
+    }
+}
+
+fn json(line: &[u8]) -> Line<'_> {
+    let Some(parsed) = go_json::parse(line) else {
+        return Line {
+            data: Cow::Borrowed(line),
+            integrity: None,
+            new: false,
+            rewritten: false,
+            end: false,
+            time: None,
+        };
+    };
+    Line {
+        data: Cow::Owned(parsed.data),
+        integrity: parsed.integrity.as_deref().and_then(|text| hex32(text.as_bytes())),
+        new: parsed.new,
+        rewritten: parsed.rewritten,
+        end: parsed.end,
+        time: parsed.time.as_deref().and_then(|text| moment(text.as_bytes())),
+    }
+}
+
+/// Plain text and CEF. The last field of that name counts: a message may hold another one.
+fn text(line: &[u8]) -> Line<'_> {
+    let (rest, new) = line.strip_suffix(NEW).map_or((line, false), |rest| (rest, true));
+    let at = rest.len().checked_sub(FIELD.len() + 64);
+    let split = at.map(|at| rest.split_at(at)).filter(|(_, field)| field.starts_with(FIELD));
+    let (data, integrity) = match split {
+        Some((data, field)) => (data, hex32(&field[FIELD.len()..])),
+        None => (line, None),
+    };
+    let finder = memchr::memmem::find(data, LAST_WORDS.as_bytes());
+    let end = finder.is_some() && memchr::memmem::find(data, b"chain=end").is_some();
+    Line {
+        data: Cow::Borrowed(data),
+        integrity,
+        new: new && integrity.is_some(),
+        rewritten: false,
+        end,
+        time: text_time(data),
+    }
+}
+
+fn text_time(data: &[u8]) -> Option<(i64, bool)> {
+    if let Some(rest) = data.strip_prefix(b"time=\"") {
+        return moment(&rest[..memchr::memchr(b'"', rest)?]);
+    }
+    let at = memchr::memmem::rfind(data, b"unixTime=")? + b"unixTime=".len();
+    let rest = &data[at..];
+    moment(&rest[..memchr::memchr(b' ', rest).unwrap_or(rest.len())])
+}
+
+fn hex32(text: &[u8]) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+    }
+    Some(out)
+}
+
+/// Acra writes small letters; others are no integrity, for nobody wrote them so.
+fn digit(letter: u8) -> Option<u8> {
+    match letter {
+        b'0'..=b'9' => Some(letter - b'0'),
+        b'a'..=b'f' => Some(letter - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Seconds since 1970 with a fraction, or RFC 3339.
+fn moment(text: &[u8]) -> Option<(i64, bool)> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Some((seconds, fraction)) = text.split_once('.').filter(|(seconds, _)| !seconds.contains('-')) {
+        let fraction = fraction.get(..fraction.len().min(3))?;
+        let thousandths: i64 = format!("{fraction:0<3}").parse().ok()?;
+        return Some((seconds.parse::<i64>().ok()?.checked_mul(1000)? + thousandths, true));
+    }
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !(1..=12).contains(&month) || year < 1970 {
+        return None;
+    }
+    // Days since 1970 by the civil calendar, years beginning in March.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let zone = match text.as_bytes().get(19..)? {
+        [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), ..] => {
+            let minutes = number(20, 22)? * 60 + number(23, 25)?;
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    Some((((days * 24 + hour) * 60 + minute - zone) * 60_000 + second * 1000, false))
+}

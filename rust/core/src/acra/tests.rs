@@ -1,0 +1,253 @@
+use super::go_json::{any, parse, plain};
+use super::*;
+
+fn key() -> Key {
+    Key::take(&mut [7; 32])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    hex::encode(bytes)
+}
+
+fn chain(number: usize, lines: usize) -> Vec<String> {
+    let mut step = key().beginning();
+    (0..lines)
+        .map(|i| {
+            let last = i + 1 == lines;
+            let data = if last {
+                format!(
+                    "time=\"2026-01-01T00:00:0{number}Z\" msg=\"End of current audit log chain\" chain=end"
+                )
+            } else {
+                format!("time=\"2026-01-01T00:00:0{number}Z\" msg=\"line {i} of {number}\"")
+            };
+            let (integrity, next) = step.take(data.as_bytes());
+            step = next;
+            format!("{data} integrity={}{}", hex(&integrity), if i == 0 { " chain=new" } else { "" })
+        })
+        .collect()
+}
+
+fn log() -> Vec<String> {
+    (0..3).flat_map(|number| chain(number, 6)).collect()
+}
+
+fn judged(lines: &[String]) -> Judged {
+    let text = lines.join("\n") + "\n";
+    let mut judge = judge(&key(), Form::Text);
+    judge.feed(text.as_bytes(), 0, 0, 0, 1);
+    judge.finish()
+}
+
+fn told(lines: &[String]) -> Vec<(What, u64, u64)> {
+    judged(lines).events.iter().map(|event| (event.what, event.line, event.count)).collect()
+}
+
+// Made with Python's hmac and hashlib: k of 32 bytes 0x07, lines "one" and "two".
+#[test]
+fn the_arithmetic_has_known_answers() {
+    let (first, next) = key().beginning().take(b"one");
+    let (second, _) = next.take(b"two");
+    assert_eq!(hex(&first), "7010d22dfcea36d3a24a7f60e2defe485742be546225de0574237b3262a60d32");
+    assert_eq!(hex(&second), "954acd31f9516d9d381ec791e18e57e352d38ce163ebd1719f389aef857f815d");
+}
+
+#[test]
+fn a_log_as_it_was_written_has_no_event() {
+    let found = judged(&log());
+    assert_eq!((found.events, found.lines, found.good), (vec![], 18, 18));
+    assert_eq!(
+        found.chains.iter().map(|c| (c.line, c.lines, c.ended)).collect::<Vec<_>>(),
+        [(0, 6, true), (6, 6, true), (12, 6, true)]
+    );
+}
+
+#[test]
+fn each_doctoring_is_told_at_its_line() {
+    for at in 0..18 {
+        let rest = 5 - at % 6;
+        let mut lines = log();
+        lines[at] = lines[at].replace("msg=\"", "msg=\"X");
+        let expected = [(What::Altered, at as u64, 1), (What::Unjudged, at as u64 + 1, rest as u64)];
+        assert_eq!(told(&lines), expected[..if rest > 0 { 2 } else { 1 }], "altered at {at}");
+
+        let mut lines = log();
+        lines[at] = lines[at].replace("integrity=", "integrity=0").replacen("integrity=00", "integrity=1", 1);
+        let start = lines[at].find("integrity=").unwrap_or_default() + 10;
+        lines[at] = format!("{}{}{}", &log()[at][..start], "00", &log()[at][start + 2..]);
+        let what = if rest > 0 { What::Field } else { What::Altered };
+        assert_eq!(told(&lines), [(what, at as u64, 1)], "integrity at {at}");
+
+        let mut lines = log();
+        lines[at] = lines[at].split(" integrity=").next().unwrap_or_default().to_string();
+        let events = told(&lines);
+        let stripped = if rest > 0 && at % 6 != 0 { What::Stripped } else { What::Unsealed };
+        assert_eq!((events[0].0, events[0].1), (stripped, at as u64), "stripped at {at}: {events:?}");
+
+        let mut lines = log();
+        lines.insert(at, "time=\"\" msg=\"never\" integrity=".to_string() + &"0".repeat(64));
+        let events = told(&lines);
+        assert_eq!(events[0].1, at as u64, "inserted at {at}: {events:?}");
+        assert_eq!(events.len(), 1);
+
+        let mut lines = log();
+        lines.remove(at);
+        let events = told(&lines);
+        if rest > 0 {
+            assert_eq!(events[0].1, at as u64, "removed at {at}: {events:?}");
+        } else {
+            assert!(!judged(&lines).chains[at / 6].ended, "removed at {at}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_were_swapped_are_reordered() {
+    let mut lines = log();
+    lines.swap(2, 3);
+    assert_eq!(told(&lines), [(What::Reordered, 2, 1)]);
+}
+
+#[test]
+fn markers_that_nothing_covers_are_told_when_they_lie() {
+    let mut lines = log();
+    lines[6] = lines[6].replace(" chain=new", "");
+    lines[14].push_str(" chain=new");
+    assert_eq!(told(&lines), [(What::MarkerGone, 6, 1), (What::MarkerAdded, 14, 1)]);
+}
+
+#[test]
+fn several_threads_find_what_one_finds() {
+    let mut lines: Vec<String> = (0..4000).flat_map(|number| chain(number % 10, 6)).collect();
+    for at in (100..lines.len()).step_by(1777) {
+        lines[at] = lines[at].replace("msg=", "msg=X");
+    }
+    lines[13_000].push_str(" chain=new");
+    let text = lines.join("\n") + "\n";
+    let one = judged(&lines);
+    for (threads, block) in [(2, text.len()), (3, 70_000), (2, 1000)] {
+        let mut judge = judge(&key(), Form::Text);
+        let (mut line, mut start) = (0, 0);
+        while start < text.len() {
+            let end = text.len().min(start + block);
+            let end = text[..end].rfind('\n').filter(|lf| *lf >= start).map_or(text.len(), |lf| lf + 1);
+            line += judge.feed(&text.as_bytes()[start..end], 0, line, start as u64, threads);
+            start = end;
+        }
+        let found = judge.finish();
+        assert_eq!(
+            (&found.events, &found.chains),
+            (&one.events, &one.chains),
+            "{threads} threads, {block} bytes"
+        );
+    }
+}
+
+#[test]
+fn json_is_written_as_go_writes_it() {
+    for (given, written) in [
+        ("9007199254740993", "9007199254740992"),
+        ("18446744073709551615", "18446744073709552000"),
+        ("123456789012345678901234567890", "1.2345678901234568e+29"),
+        ("1e21", "1e+21"),
+        ("1e20", "100000000000000000000"),
+        ("1e-7", "1e-7"),
+        ("0.000001", "0.000001"),
+        ("1.5e-10", "1.5e-10"),
+        ("-0", "-0"),
+        ("-0.0", "-0"),
+        ("0", "0"),
+        ("1.0", "1"),
+        ("0.1", "0.1"),
+        ("3.141592653589793238", "3.141592653589793"),
+        ("5e-324", "5e-324"),
+        ("1.7976931348623157e308", "1.7976931348623157e+308"),
+        ("501", "501"),
+        ("null", "null"),
+        ("true", "true"),
+        (r#""<a>&amp;\u003c""#, r#""\u003ca\u003e\u0026amp;\u003c""#),
+        (r#""\"\\\/\n\r\t""#, r#""\"\\/\n\r\t""#),
+        (r#""\b\f""#, r#""\b\f""#),
+        (r#""\u0008\u000c""#, r#""\u0008\u000c""#),
+        (r#""\u0000\u001f\u007f""#, "\"\\u0000\\u001f\u{7f}\""),
+        (r#""\u2028\u2029é\ud83d\ude00""#, "\"\\u2028\\u2029é😀\""),
+        (r#"{ "b": [1, {"z":1,"y":2}], "a": {} }"#, r#"{"a":{},"b":[1,{"y":2,"z":1}]}"#),
+        ("[]", "[]"),
+    ] {
+        let line = format!("{{\"k\": {given}}}");
+        let data = parse(line.as_bytes()).map(|parsed| String::from_utf8_lossy(&parsed.data).into_owned());
+        assert_eq!(data, Some(format!("delimiterkdelimiter{written}delimiter")), "{given}");
+    }
+}
+
+#[test]
+fn members_of_json_are_covered_in_the_order_of_their_bytes_and_the_last_of_a_name_counts() {
+    let parsed = parse(br#"{"z":1,"a":2,"\u00e9":3,"A":4,"integrity":"x","chain":"new","z":5}"#);
+    let data =
+        parsed.map(|parsed| (String::from_utf8_lossy(&parsed.data).into_owned(), parsed.new, parsed.end));
+    let expected =
+        "Adelimiter4delimiterdelimiteradelimiter2delimiterdelimiterzdelimiter5delimiterdelimiterédelimiter3";
+    assert_eq!(data, Some((format!("delimiter{expected}delimiter"), true, false)));
+    let end = parse(br#"{"chain":"end","msg":"End of current audit log chain"}"#);
+    assert!(
+        end.is_some_and(|parsed| parsed.end && parsed.data.starts_with(b"delimiterchaindelimiter\"end\""))
+    );
+}
+
+#[test]
+fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
+    let integrity = "ab".repeat(32);
+    let lines = [
+        format!(
+            r#"{{"chain":"end","code":500,"integrity":"{integrity}","msg":"End of current audit log chain"}}"#
+        ),
+        format!(
+            r#"{{"chain":"new","integrity":"{integrity}","n":null,"ok":true,"unixTime":"1.5","x":"äö"}}"#
+        ),
+        r#"{"a":0,"b":123456789012345,"chain":1,"integrity":7,"timestamp":"2026-01-01","unixTime":null}"#
+            .into(),
+    ];
+    let mut compared = 0;
+    for line in &lines {
+        assert_eq!(plain(line.as_bytes()), any(line.as_bytes()));
+        assert!(plain(line.as_bytes()).is_some());
+        for at in 0..line.len() {
+            for byte in *b"\0\n \"\\,:{}[]-+.e0129azn<>&\x7f\xe2\xff" {
+                let mut changed = line.clone().into_bytes();
+                changed[at] = byte;
+                let mut longer = line.clone().into_bytes();
+                longer.insert(at, byte);
+                for other in [changed, longer] {
+                    if let Some(found) = plain(&other) {
+                        assert_eq!(Some(found), any(&other), "{}", String::from_utf8_lossy(&other));
+                        compared += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(compared > 1000, "{compared}");
+}
+
+#[test]
+fn any_bytes_are_judged_without_harm() {
+    let mut state = 1_u64;
+    let mut random = |most: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % most
+    };
+    let text = log().join("\n").into_bytes();
+    for form in [Form::Text, Form::Json] {
+        for _ in 0..300 {
+            let mut bytes = text.clone();
+            for _ in 0..random(20) {
+                let at = usize::try_from(random(bytes.len() as u64)).unwrap_or_default();
+                bytes[at] = u8::try_from(random(256)).unwrap_or_default();
+            }
+            let mut judge = judge(&key(), form);
+            judge.feed(&bytes, 0, 0, 0, 2);
+            let found = judge.finish();
+            assert!(found.good <= found.lines);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+"""Audit logs of Acra, a suite that protects databases: verified, and judged by what their scheme can prove.
+
+The arithmetic stands in rust/core/src/acra.rs. Where the scheme proves nothing, the report says so instead of ok.
+
+>>> import pathlib, tempfile
+>>> with tempfile.TemporaryDirectory() as d:
+...     _ = pathlib.Path(d, "key").write_text("00" * 32)
+...     _ = pathlib.Path(d, "audit.log").write_text("a line without integrity\\n")
+...     report = verify([f"{d}/audit.log"], key=f"{d}/key")
+>>> report.verdict, report.findings[0].kind
+(<Verdict.INCOMPLETE: 'incomplete'>, 'nothing verified')
+"""
+
+import itertools
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tallystick import _core
+from tallystick.errors import FormatError, ReportError
+from tallystick.verify.findings import folded
+from tallystick.verify.inputs import Input, Unread, open_inputs
+from tallystick.verify.report import Finding, Report, Verdict, Weight
+from tallystick.verify.source import with_excerpts
+
+__all__ = ["FORMS", "verify"]
+
+FORMS = ("auto", "plaintext", "json", "cef")
+
+_ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbers files: the oldest has the highest
+_BLOCK = 2**25  # bytes: enough that chains in it are judged side by side
+_FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
+
+_EVENTS = {
+    "altered": ("altered", _FAILED, "its integrity does not match: it was changed, or a line before it was removed"),
+    "field": ("altered", _FAILED, "its integrity was changed; the line itself is as it was written"),
+    "inserted": ("altered", _FAILED, "it does not belong here: without it the lines behind it fit"),
+    "reordered": ("reordered", _FAILED, "it was written behind a line that stands behind it here"),
+    "unsealed": ("unsealed", _FAILED, "it has no integrity, so nothing covers it"),
+    "stripped": ("unsealed", _FAILED, "its integrity was taken away; the line itself is as it was written"),
+    "marker added": ("altered", _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
+    "marker gone": ("altered", _FAILED, "it begins a chain, but `chain=new` was taken out of it"),
+    "rewritten": ("altered", _FAILED, "what its integrity covers fits, but its JSON is not as Acra writes it"),
+    "unjudged": ("uncovered", _INCOMPLETE, "behind what does not match nothing can be told up to the end of the chain"),
+    "late start": ("late start", _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
+}
+
+_LIMITS = (
+    "chains are not linked to each other: whole ones can be removed, moved or repeated without a trace in the others",
+    "what says that a line begins a chain is not covered, and a line without integrity belongs to no chain",
+    "every chain starts from the same key: whoever can read it, as the service can, can write any line anew",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A chain that was seen, as the core tells it."""
+
+    file: int
+    line: int
+    offset: int
+    lines: int
+    ended: bool
+    identity: bytes
+    times: tuple[int, int] | None
+    fine: bool
+
+
+def verify(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    key: str | os.PathLike[str],
+    form: str = "auto",
+    accept_scheme_limits: bool = False,
+    max_findings: int = 100,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Verify audit logs of Acra.
+
+    Args:
+        paths: Files, plain or compressed, directories, patterns, or `-`; files of one log, which are put in the order
+            of the times that their first lines claim.
+        key: File with the key of the audit log: 32 bytes as they are, in hexadecimal or in base64.
+        form: `plaintext`, `json` or `cef`; `auto` looks at the first line.
+        accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
+        max_findings: Findings of one kind and weight that are told one by one; the others are counted.
+        jobs: Threads; the default is one for each processor.
+        progress: Called with the bytes read so far and those there are, on the disk.
+
+    Returns:
+        The report. Look at its verdict. It has no logs: nothing here has a log id.
+
+    Raises:
+        FormatError: The key file holds no key.
+        ReportError: Nothing can be read.
+    """
+    if form not in FORMS:
+        raise ReportError(f"{form!r} is no form of an audit log; known are {', '.join(FORMS)}")
+    began, clock = time.time_ns() // 1_000_000, time.perf_counter()
+    secret = _read_key(os.fspath(key))
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
+    try:
+        json = form == "json" or (form == "auto" and _is_json(inputs))
+        judge, size = _core.AcraJudge(secret, json), 0
+        for one in _in_order(inputs, json=json):
+            size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
+        judged = judge.finish()
+        unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
+        found = [Finding("unreadable", _INCOMPLETE, each.what, path=each.path, count=0) for each in unread]
+        told = _told(judged, inputs, accept_scheme_limits=accept_scheme_limits)
+        findings = with_excerpts(list(folded(itertools.chain(found, told), max_findings)), inputs)
+    finally:
+        for one in inputs:
+            one.close()
+    order = [_FAILED, _INCOMPLETE, _NOTE]
+    findings.sort(key=lambda each: (order.index(each.weight), each.path is None))
+    return Report(
+        Verdict.of(each.weight for each in findings),
+        tuple(findings),
+        (),
+        (),
+        tuple(one.path for one in inputs),
+        lines=judged.lines,
+        unsealed=judged.unsealed,
+        size=size,
+        time=began,
+        seconds=time.perf_counter() - clock,
+    )
+
+
+def _read_key(path: str) -> _core.AcraKey:
+    with open(path, "rb", buffering=0) as file:
+        try:
+            return _core.AcraKey.read(file.fileno())
+        except FormatError as error:
+            raise FormatError(str(error), path=path) from None
+
+
+def _feed(
+    judge: _core.AcraJudge,
+    one: Input,
+    threads: int,
+    total: int,
+    before: int,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Judge a file; return how many bytes it holds, uncompressed."""
+    line = size = 0
+    for chunk in one.chunks():
+        line += judge.feed(chunk.data, chunk.end, one.number, line, chunk.offset, threads)
+        size = chunk.offset + chunk.end
+        if progress is not None:
+            progress(min(before + size, total), total)
+    return size
+
+
+def _first_line(one: Input) -> bytes:
+    found = next(iter(one.chunks()), None)
+    return b"" if found is None else found.data[: found.end].lstrip(b"\r\n").split(b"\n", 1)[0]
+
+
+def _is_json(inputs: Sequence[Input]) -> bool:
+    return any(_first_line(one).startswith(b"{") for one in inputs[:1])
+
+
+def _in_order(inputs: Sequence[Input], *, json: bool) -> list[Input]:
+    """Return files in the order in which they were written, as far as their first lines and their numbers tell."""
+    if len(inputs) == 1:
+        return list(inputs)
+    times = {one.number: _core.acra_time(_first_line(one), json) for one in inputs}
+
+    def age(one: Input) -> tuple[bool, int, int, str]:
+        at, rotated = times[one.number], _ROTATED.search(one.path)
+        return (at is None, at or 0, -int(rotated[1]) if rotated else 0, one.path)
+
+    return sorted(inputs, key=age)
+
+
+def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_limits: bool) -> Iterator[Finding]:
+    if not judged.good:
+        what = "no line fits: the key is another one, or the form" if judged.lines else "there is no line"
+        yield Finding("nothing verified", _INCOMPLETE, what, count=judged.lines)
+        return
+    number = 0
+    while (event := judged.event(number)) is not None:
+        what, file, line, offset, count = event
+        kind, weight, detail = _EVENTS[what]
+        yield Finding(kind, weight, detail, path=inputs[file].path, line=line + 1, offset=offset, count=count)
+        number += 1
+    beyond_proof = _NOTE if accept_scheme_limits else _INCOMPLETE
+    for chain in _chains(judged):
+        if not chain.ended:
+            yield _at(
+                chain, inputs, "open end", _INCOMPLETE, "this chain has no end: lines may have been cut off there"
+            )
+    yield from _repeated(_chains(judged), inputs, beyond_proof)
+    yield from _backwards(_chains(judged), inputs)
+    for limit in _LIMITS:
+        yield Finding("scheme limit", beyond_proof, limit, count=0)
+
+
+def _chains(judged: _core.AcraFound) -> Iterator[_Chain]:
+    number = 0
+    while (chain := judged.chain(number)) is not None:
+        yield _Chain(*chain)
+        number += 1
+
+
+def _repeated(chains: Iterable[_Chain], inputs: Sequence[Input], beyond_proof: Weight) -> Iterator[Finding]:
+    """Tell of chains that are there twice; that one without fine times was not copied, no log can prove."""
+    seen: dict[bytes, _Chain] = {}
+    for chain in chains:
+        first = seen.setdefault(chain.identity, chain)
+        if first is chain:
+            continue
+        where = f"this chain is the one of {inputs[first.file].path} line {first.line + 1} once more, byte for byte"
+        if chain.fine:
+            yield _at(chain, inputs, "duplicate", _FAILED, f"{where}, with its times in ms: it is a copy")
+        else:
+            yield _at(
+                chain, inputs, "duplicate", beyond_proof, f"{where}; within a second that may be, or it is a copy"
+            )
+
+
+def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
+    latest: int | None = None
+    for chain in chains:
+        if chain.times is None:
+            continue
+        if latest is not None and chain.times[0] < latest:
+            back = (latest - chain.times[0]) / 1000
+            detail = f"this chain begins {back:g} s before the one before it ends: moved, or a clock was set back"
+            yield _at(chain, inputs, "reordered", _FAILED, detail)
+        latest = max(latest or 0, chain.times[1])
+
+
+def _at(chain: _Chain, inputs: Sequence[Input], kind: str, weight: Weight, detail: str) -> Finding:
+    path = inputs[chain.file].path
+    return Finding(kind, weight, detail, path=path, line=chain.line + 1, offset=chain.offset, count=chain.lines)

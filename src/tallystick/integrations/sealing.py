@@ -1,0 +1,277 @@
+"""What all loggers share on their way into a log: one lock, trouble told once, and no loop."""
+
+import atexit
+import logging
+import os
+import sys
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from threading import get_ident
+from typing import Any, Literal
+
+from tallystick.errors import TallystickError
+from tallystick.integrations.early import PENDING
+from tallystick.integrations.formatters import PlainFormatter, shown
+from tallystick.log import open_log
+
+__all__ = ["OnError", "Sealing"]
+
+OnError = Literal["report", "raise"]
+
+_TEXT = (str, bytes)
+_MOST_ASIDE = 1000  # records that wait because sealing itself caused them
+_MOST_TOLD = 100  # troubles that are remembered
+_AGAIN = 3600.0  # seconds after which the same trouble is news again
+
+
+class Sealing(logging.Handler):
+    """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`.
+
+    Its lock is held while it seals. A key store's client may log meanwhile, and that may come in here again: from the
+    same thread, or from the one that keeps the head, which must not wait for the lock, because the thread that has
+    it may be waiting for the head. Both is put aside and sealed behind the next record, once around.
+    """
+
+    def __init__(self, name: str, output: Any, on_error: OnError, options: Mapping[str, Any]) -> None:
+        """Open the log; `options` are those of `tallystick.open`."""
+        if on_error not in ("report", "raise"):
+            raise ValueError(f"on_error is report or raise, not {on_error}")
+        super().__init__()
+        self._on_error = on_error
+        self._told: dict[str, float] = {}
+        self._unsealed = self._caused = 0
+        self._emitting = self._draining = False
+        self._aside: deque[Any] = deque()
+        self._taken: weakref.WeakSet[logging.LogRecord] | None = None
+        self.formatter = PlainFormatter()
+        self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
+        self._keeper = self._log._keeper
+        self._keeper_ident = self._keeper.ident
+        _OPEN.add(self)
+        _register()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Seal a record if no filter objects; as `logging.Handler.handle` does, but the head's thread never waits."""
+        passed: Any = self.filter(record)
+        if passed:
+            self.take(record if passed is True else passed)
+        return passed  # type: ignore[no-any-return]
+
+    def take(self, item: Any) -> None:
+        """Seal a thing, whichever thread it comes from.
+
+        Raises:
+            SealError: It could not be sealed, and errors are to be raised.
+        """
+        if get_ident() == self._keeper_ident and self._keeper.is_alive():
+            self._put_aside(item)
+            return
+        self.acquire()
+        try:
+            self.emit(item)
+        finally:
+            self.release()
+
+    def emit(self, record: Any) -> None:
+        """Seal a record as one line.
+
+        Raises:
+            SealError: It could not be sealed, and errors are to be raised.
+        """
+        if self._emitting:
+            self._put_aside(record)
+            return
+        self._emitting = True
+        try:
+            if PENDING:
+                self._take_early(record)
+            if self._taken is None or not self._was_taken(record):
+                try:
+                    self._seal(record)
+                except Exception as error:
+                    self._count(error)
+                    if self._on_error == "raise":
+                        raise
+            if self._aside or self._caused:
+                self._drain()
+        finally:
+            self._emitting = False
+
+    def flush(self) -> None:
+        """Seal what was logged early and waits; lines themselves wait for nothing."""
+        self.acquire()
+        try:
+            self._settle()
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """Close the chain; this waits for no room, whatever `on_full` says.
+
+        Raises:
+            TallystickError: It could not be closed, and errors are to be raised.
+        """
+        self._log.give_up()
+        self.acquire()
+        try:
+            self._settle()
+            closing = not self._emitting
+            self._emitting = True  # what the key store's client says from here on comes too late
+            try:
+                self._log.close()
+            except TallystickError as error:
+                self._tell(str(error))
+                if self._on_error == "raise":
+                    raise
+            finally:
+                if closing:
+                    self._emitting = False
+                super().close()
+                self._say_what_is_left()
+        finally:
+            self.release()
+
+    def _settle(self) -> None:
+        """Seal what waits, unless we are in the middle of something or the log is closed."""
+        if self._emitting or self._log._closed:
+            return
+        self._emitting = True
+        try:
+            if PENDING:
+                self._take_early(None)
+            if self._aside or self._caused:
+                self._drain()
+        finally:
+            self._emitting = False
+
+    def _say_what_is_left(self) -> None:
+        self._unsealed += len(self._aside) + self._caused
+        self._aside.clear()
+        self._caused = 0
+        if self._unsealed:
+            self._tell(f"{self._unsealed} record{'s were' * (self._unsealed > 1) or ' was'} not sealed in all")
+            self._unsealed = 0
+
+    def _seal(self, item: Any) -> None:
+        try:
+            text: Any = item if isinstance(item, _TEXT) else self.format(item)
+        except Exception as error:
+            # Arguments that do not fit must not keep a record out of the log.
+            text = _as_it_came(item, error)
+        self._log.write(text)
+
+    def _seal_quietly(self, item: Any) -> None:
+        """Seal what came before or besides the record that is sealed now; its trouble is not that one's."""
+        try:
+            self._seal(item)
+        except Exception as error:
+            self._count(error)
+
+    def _take_early(self, current: Any) -> None:
+        """Seal, behind a line that says so, what was logged before there was a handler; once and in order."""
+        for early in list(PENDING):
+            records = early.hand_over()
+            wanted = [each for each in records if each is not current and each.levelno >= self.level]
+            if wanted or early.dropped:
+                try:
+                    self._log.write(f"tallystick: {early.told(len(wanted))}")
+                except Exception as error:
+                    early.take_back(records)
+                    self._tell(shown(error, str))
+                    return
+            # Another thread may be on its way here with one of them.
+            if self._taken is None:
+                self._taken = weakref.WeakSet()
+            self._taken.update(each for each in records if each is not current)
+            for record in wanted:
+                self._seal_quietly(record)
+
+    def _was_taken(self, item: Any) -> bool:
+        if not self._taken:
+            self._taken = None
+            return False
+        return isinstance(item, logging.LogRecord) and item in self._taken
+
+    def _put_aside(self, item: Any) -> None:
+        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper_ident):
+            self._aside.append(item)
+        else:
+            self._caused += 1
+
+    def _drain(self) -> None:
+        """Seal what was put aside so far; what arises from that is only counted."""
+        self._draining = True
+        try:
+            for _ in range(len(self._aside)):
+                item = self._aside.popleft()
+                if self._taken is None or not self._was_taken(item):
+                    self._seal_quietly(item)
+            if self._caused:
+                which = "1 record was" if self._caused == 1 else f"{self._caused} records were"
+                try:
+                    self._log.write(f"tallystick: {which} dropped that sealing itself had caused")
+                except Exception as error:
+                    self._count(error)
+                self._caused = 0  # what this line has caused is not told by another one
+        finally:
+            self._draining = False
+
+    def _begin_in_child(self) -> None:
+        # Another thread of the parent may have been sealing; what it and its like put aside is the parent's.
+        self._emitting = self._draining = False
+        self._aside.clear()
+        self._caused = self._unsealed = 0
+
+    def _count(self, error: Exception) -> None:
+        self._unsealed += 1
+        if self._on_error == "report":
+            self._tell(shown(error, str))
+
+    def _tell(self, message: str) -> None:
+        """Say it on standard error, which may be gone; the same once an hour at most."""
+        now = time.monotonic()
+        if now - self._told.get(message, -_AGAIN) < _AGAIN or len(self._told) > _MOST_TOLD:
+            return
+        self._told[message] = now  # before it is said: standard error may be a logger, too
+        if sys.stderr is not None:
+            try:
+                sys.stderr.write(f"tallystick: {message}\n")
+            except (OSError, ValueError):
+                return
+
+
+def _as_it_came(item: Any, error: Exception) -> str:
+    if isinstance(item, logging.LogRecord):
+        what = f"{item.levelname} {item.name} {shown(item.msg)} {shown(item.args)}"
+    else:
+        what = shown(item)
+    return f"{what} (not formatted: {shown(error)})"
+
+
+_OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()
+_registered = False
+
+
+def _register() -> None:
+    """See to it that handlers are flushed and closed before logs are: what ends first was registered last."""
+    global _registered
+    if not _registered:
+        _registered = True
+        atexit.register(_leave)
+
+
+def _after_fork_in_child() -> None:
+    for each in list(_OPEN):
+        each._begin_in_child()
+
+
+def _leave() -> None:
+    # A thread that waits for room has its handler's lock, for which `logging.shutdown` would wait for ever.
+    for each in list(_OPEN):
+        each._log.give_up()
+    logging.shutdown()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

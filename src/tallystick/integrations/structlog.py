@@ -1,0 +1,83 @@
+"""structlog without `logging` in between: its last processor's text becomes a sealed line.
+
+>>> import structlog, tallystick, tempfile
+>>> with tempfile.TemporaryDirectory() as d:
+...     _ = tallystick.create("audit", store=f"file:{d}/s", custody=f"master-key:{d}/k", key_file=f"{d}/audit.key")
+...     factory = SealingLoggerFactory("audit", f"{d}/audit.log", store=f"file:{d}/s")
+...     log = structlog.wrap_logger(factory(), processors=[structlog.processors.add_log_level, render_canonical])
+...     log.info("login", user=7)
+...     factory.close()
+...     with open(f"{d}/audit.log") as lines:
+...         [line[:44] for line in lines][1]
+'{"event":"login","level":"info","user":7,"ta'
+
+With structlog's `logging` integration use the handlers of `tallystick.integrations.logging`.
+"""
+
+import os
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+from tallystick.integrations.formatters import canonical
+from tallystick.integrations.logging import file_or_stream
+from tallystick.integrations.sealing import OnError, Sealing
+
+__all__ = ["SealingLogger", "SealingLoggerFactory", "render_canonical"]
+
+
+class SealingLogger:
+    """What structlog writes to. Made by `SealingLoggerFactory`."""
+
+    def __init__(self, sealing: Sealing, name: str | None) -> None:
+        """Take where lines go, and the name that structlog's `add_logger_name` finds."""
+        self._sealing, self.name = sealing, name
+
+    def msg(self, message: str | bytes) -> None:
+        """Seal one record.
+
+        Raises:
+            SealError: It could not be sealed, and errors are to be raised.
+        """
+        self._sealing.take(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+class SealingLoggerFactory:
+    """A structlog logger factory that seals: `structlog.configure(logger_factory=SealingLoggerFactory(…))`.
+
+    Args:
+        name: The name of the log.
+        filename: Path of the file, which is appended to; None for a stream.
+        stream: A text stream; the default is standard error.
+        on_error: As for `tallystick.integrations.logging.SealedFileHandler`.
+        options: What else that handler takes for a file, or `tallystick.open` for a stream.
+
+    Raises:
+        TallystickError: The log cannot be opened; see `tallystick.open`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        filename: str | os.PathLike[str] | None = None,
+        *,
+        stream: TextIO | None = None,
+        on_error: OnError = "report",
+        **options: Any,
+    ) -> None:
+        self.handler = file_or_stream(name, filename, stream, on_error, options)
+
+    def __call__(self, *args: Any) -> SealingLogger:
+        """Return a logger; its name is the first argument of `structlog.get_logger`."""
+        return SealingLogger(self.handler, args[0] if args and isinstance(args[0], str) else None)
+
+    def close(self) -> None:
+        """Close the chain; the end of the interpreter does that, too."""
+        self.handler.close()
+
+
+def render_canonical(logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> str:
+    """Write an event as one JSON object in canonical form (RFC 8785); a processor, and the last one."""
+    return canonical(event_dict)

@@ -1,0 +1,354 @@
+"""Audit logs of Acra: what its scheme can prove is found, what it cannot is told."""
+
+import base64
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tallystick import acra
+from tallystick.errors import FormatError, ReportError
+from tests.cli.conftest import bare
+
+__all__ = ["bare"]
+
+FORMS = ["plaintext", "cef", "json"]
+KEY = bytes(range(32))
+LAST = "End of current audit log chain"
+
+
+def real(form):
+    """Lines that Acra itself wrote, three chains of 42."""
+    data = os.environ.get("TALLYSTICK_DATA")
+    if data is None:
+        pytest.skip("TALLYSTICK_DATA does not name a directory with real logs")
+    return (Path(data) / "acra" / f"{form}.log").read_bytes().splitlines()
+
+
+def escaped(text):
+    return json.dumps(text, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def written(members):
+    """A line of JSON as Go writes it."""
+    return b"{%s}" % ",".join(f"{escaped(name)}:{escaped(value)}" for name, value in sorted(members.items())).encode()
+
+
+def json_data(members):
+    """What the integrity covers, of members that are strings and small whole numbers."""
+    d = b"delimiter"
+    parts = ((name.encode(), escaped(value).encode()) for name, value in sorted(members.items()))
+    return b"".join(d + name + d + value + d for name, value in parts)
+
+
+def made(form):
+    """The like of them: in plain text all chains are the same, in the others times tell them apart."""
+    lines = []
+    for chain in range(3):
+        key, tag = hashlib.sha256(KEY).digest(), b""
+        for number in range(42):
+            message, at = (LAST, "end") if number == 41 else (f"<line> {number} & |сталося|", None)
+            if form == "json":
+                members = {"level": "info", "msg": message, "product": "acra-server", "code": 500 + number,
+                           "unixTime": f"179540490{chain}.6{number}"} | ({"chain": at} if at else {})  # fmt: skip
+                data = json_data(members)
+            elif form == "cef":
+                data = f"CEF:0|cossacklabs|acra-server|0.96.0|100|{message}|1|{'chain=end ' if at else ''}"
+                data = f"{data}unixTime=179540490{chain}.6{number}".encode()
+            else:
+                data = f'time="2026-11-23T03:35:07Z" level=info msg="{message}"{" chain=end" if at else ""}'.encode()
+            tag = hmac.new(key, data + tag, hashlib.sha256).digest()
+            key, integrity = hashlib.sha256(key).digest(), hashlib.sha256(tag).hexdigest()
+            if form == "json":
+                first = {"chain": "new"} if not number else {}
+                lines.append(written(members | first | {"integrity": integrity}))
+            else:
+                lines.append(data + f" integrity={integrity}".encode() + b" chain=new" * (not number))
+    return lines
+
+
+class Logs:
+    """A directory for logs, and their key."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        (directory / "key").write_text(KEY.hex())
+
+    def verify(self, lines, **options):
+        path = self.directory / "audit.log"
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        return acra.verify([path], key=self.directory / "key", **options)
+
+    def told(self, lines):
+        """What was found besides the limits of the scheme and chains that are there twice: kind, line."""
+        report = self.verify(lines, accept_scheme_limits=True)
+        return [(each.kind, each.line) for each in report.findings if each.weight.value != "note"]
+
+
+@pytest.fixture
+def logs(tmp_path):
+    return Logs(tmp_path)
+
+
+class Writer:
+    """Writes lines as Acra does, in plain text; a second implementation of the arithmetic."""
+
+    def __init__(self, key=KEY):
+        self.beginning, self.lines = hashlib.sha256(key).digest(), []
+
+    def chain(self, *messages, time="2026-01-01T00:00:00Z"):
+        key, tag = self.beginning, b""
+        datas = [b'time="%s" level=info msg="%s"' % (time.encode(), each) for each in messages]
+        datas.append(b'time="%s" msg="End of current audit log chain" chain=end' % time.encode())
+        for number, data in enumerate(datas):
+            tag = hmac.new(key, data + tag, hashlib.sha256).digest()
+            integrity = hashlib.sha256(tag).hexdigest().encode()
+            self.lines.append(data + b" integrity=" + integrity + b" chain=new" * (not number))
+            key = hashlib.sha256(key).digest()
+        return self
+
+
+# Whole logs
+
+
+def test_the_logs_here_are_of_the_form_that_acra_writes(logs):
+    """Those that it wrote itself verify, and each doctoring of them is found, as of those made here."""
+    for form in FORMS:
+        lines = real(form)
+        shutil.copy(Path(os.environ["TALLYSTICK_DATA"]) / "acra" / "key.hex", logs.directory / "key")
+        assert logs.verify(lines).verdict.value == "incomplete"
+        assert logs.verify(lines, accept_scheme_limits=True).verdict.value == "ok"
+        for number in range(126):
+            assert_each_doctoring_is_found(logs, form, lines, number)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_intact_log_is_incomplete_with_the_reasons_and_ok_if_these_are_accepted(logs, form):
+    report = logs.verify(made(form))
+    kinds = {each.kind for each in report.findings} - {"duplicate"}
+    assert (report.verdict.value, kinds, report.lines) == ("incomplete", {"scheme limit"}, 126)
+    accepted = logs.verify(made(form), accept_scheme_limits=True)
+    assert (accepted.verdict.value, {each.weight.value for each in accepted.findings}) == ("ok", {"note"})
+    assert logs.verify(made(form), form=form).findings == report.findings
+
+
+def changed(line):
+    """Change a letter of what the integrity covers."""
+    at = line.index(b"acra-server" if b"acra-server" in line else b"level=")
+    return line[:at] + b"X" + line[at + 1 :]
+
+
+def with_other_integrity(line):
+    at = line.index(b"integrity") + 14
+    return line[:at] + (b"0" if line[at : at + 1] != b"0" else b"1") + line[at + 1 :]
+
+
+def stripped(line):
+    if line.startswith(b"{"):
+        members = json.loads(line)
+        del members["integrity"]
+        return written(members)
+    return line[: line.index(b" integrity=")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_doctoring_of_any_line_is_found_at_that_line(logs, form):
+    lines = made(form)
+    for number in range(126):
+        assert_each_doctoring_is_found(logs, form, lines, number)
+
+
+def assert_each_doctoring_is_found(logs, form, lines, number):
+    for doctor, kind in ((changed, "altered"), (with_other_integrity, "altered"), (stripped, "unsealed")):
+        doctored = [*lines[:number], doctor(lines[number]), *lines[number + 1 :]]
+        assert (kind, number + 1) in logs.told(doctored), doctor.__name__
+    inserted = changed(lines[number])
+    assert ("altered", number + 1) in logs.told([*lines[:number], inserted, *lines[number:]])
+    bare_line = b'{"msg":"never"}' if form == "json" else b"never"
+    assert ("unsealed", number + 1) in logs.told([*lines[:number], bare_line, *lines[number:]])
+    removed = logs.told([*lines[:number], *lines[number + 1 :]])
+    expected = ("open end", number - 40) if number % 42 == 41 else ("altered", number + 1)
+    assert (expected if number else ("late start", 1)) in removed
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lines_that_were_swapped_are_told(logs, form):
+    lines = made(form)
+    lines[50], lines[51] = lines[51], lines[50]
+    assert logs.told(lines) == [("reordered", 51)]
+
+
+@pytest.mark.parametrize("form", ["cef", "json"])
+def test_chains_that_were_swapped_or_repeated_are_told(logs, form):
+    one, two, three = (made(form)[start : start + 42] for start in (0, 42, 84))
+    swapped = logs.told([*two, *one, *three])
+    assert ("reordered", 43) in swapped
+    repeated = logs.told([*one, *two, *one, *three])
+    assert ("duplicate", 85) in repeated
+
+
+def test_a_chain_that_is_there_twice_within_a_second_may_be_a_copy(logs):
+    report = logs.verify(made("plaintext"))
+    assert [each.line for each in report.findings if each.kind == "duplicate"] == [43, 85]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_chain_that_was_removed_leaves_no_trace_and_that_is_told(logs, form):
+    report = logs.verify(made(form)[42:])
+    assert report.verdict.value == "incomplete"
+    assert any("can be removed" in each.detail for each in report.findings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_tail_that_was_cut_is_told_whatever_is_accepted(logs, form, count):
+    assert logs.told(made(form)[:-count]) == [("open end", 85)]
+    assert logs.verify(made(form)[:-count], accept_scheme_limits=True).verdict.value == "incomplete"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lines_before_the_first_chain_cannot_be_judged(logs, form):
+    lines = made(form)[10:]
+    report = logs.verify(lines, accept_scheme_limits=True)
+    (late,) = (each for each in report.findings if each.kind == "late start")
+    assert (late.line, late.count, report.verdict.value) == (1, 32, "incomplete")
+
+
+# What Acra's own reader stumbles over
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"x" * 100_000, b"a integrity=b", b"integrity=" + b"0" * 64, b"", b" ", b"tab\\tquote\\\"",
+        b"End of current audit log chain", b"chain=end End of current audit log chain", b"chain=new", b"\xff\xfe",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_messages_that_look_like_something_else_are_verified(logs, message):
+    writer = Writer().chain(b"first", message, b"last").chain(b"next", time="2026-01-01T00:00:01Z")
+    assert logs.told(writer.lines) == []
+    lines = list(writer.lines)
+    lines[1] = changed(lines[1])
+    assert logs.told(lines)[0] == ("altered", 2)
+
+
+def test_line_ends_of_windows_blanks_behind_and_blank_lines_do_no_harm(logs):
+    lines = Writer().chain(b"first", b"second").lines
+    assert logs.told([lines[0] + b"\r", b"", lines[1] + b" ", b"\r", lines[2]]) == []
+
+
+@pytest.mark.parametrize(
+    "doctor",
+    [
+        lambda line: line.replace(b"{", b'{"code":7,', 1), lambda line: line.replace(b":500", b":500.0"),
+        lambda line: line.replace(b":500", b":5e2"), lambda line: line.replace(b",", b", ", 1),
+        lambda line: line.replace(b"info", b"\\u0069nfo"),
+        lambda line: line.replace(b":500", b":500.00000000000000000001"),
+    ],
+)  # fmt: skip
+def test_json_that_says_the_same_in_other_bytes_is_told(logs, doctor):
+    """Names twice above all: people and programs differ in which one they read."""
+    lines = made("json")
+    assert doctor(lines[0]) != lines[0]
+    assert logs.told([doctor(lines[0]), *lines[1:]]) == [("altered", 1)]
+
+
+def test_markers_are_not_covered_and_are_told_when_they_lie(logs):
+    lines = made("cef")
+    lines[42] = lines[42].removesuffix(b" chain=new")
+    lines[60] += b" chain=new"
+    assert logs.told(lines) == [("altered", 43), ("altered", 61)]
+
+
+# Files and keys
+
+
+def test_rotated_and_compressed_files_are_one_log_in_the_order_of_their_times(tmp_path, logs):
+    lines = [*Writer().chain(*[b"%d" % i for i in range(50)]).lines]
+    later = Writer().chain(b"x", time="2026-01-02T00:00:00Z").lines
+    for name, part in (("audit.log.2", lines[:20]), ("audit.log.1", lines[20:]), ("audit.log", later)):
+        (tmp_path / name).write_bytes(b"".join(line + b"\n" for line in part))
+    (tmp_path / "audit.log.2.gz").write_bytes(gzip.compress((tmp_path / "audit.log.2").read_bytes()))
+    (tmp_path / "audit.log.2").unlink()
+    report = acra.verify([tmp_path / "audit.log*"], key=tmp_path / "key", accept_scheme_limits=True)
+    assert (report.verdict.value, report.lines) == ("ok", 53)
+    assert {finding.kind for finding in report.findings} == {"scheme limit"}
+
+
+def test_a_log_that_was_formatted_anew_is_one_finding(logs):
+    lines = [line.replace(b",", b", ") for line in made("json")]
+    assert logs.told(lines) == [("altered", 1)]
+
+
+def test_lines_that_only_say_that_they_begin_chains_are_no_chains(logs):
+    forged = [b"x integrity=%s chain=new" % (b"0" * 64)] * 1000
+    report = logs.verify([*made("cef"), *forged], max_findings=10)
+    assert [finding.count for finding in report.findings if finding.kind == "altered"] == [1] * 10 + [990]
+    assert "open end" not in {finding.kind for finding in report.findings}
+
+
+@pytest.mark.parametrize("text", [KEY, KEY.hex().encode(), KEY.hex().upper().encode() + b"\n", base64.b64encode(KEY)])
+def test_a_key_is_taken_as_bytes_hexadecimal_or_base64(logs, text):
+    (logs.directory / "key").write_bytes(text)
+    assert logs.verify(made("cef"), accept_scheme_limits=True).verdict.value == "ok"
+
+
+@pytest.mark.parametrize("text", [b"", b"x" * 31, b"zz" * 32, b"tallysecret1abc"])
+def test_what_is_no_key_is_refused_and_not_shown(logs, text):
+    (logs.directory / "key").write_bytes(text)
+    with pytest.raises(FormatError, match="no key of an audit log") as caught:
+        logs.verify(made("cef"))
+    assert "tallysecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_with_another_key_nothing_is_verified(logs, form):
+    (logs.directory / "key").write_bytes(bytes(32))
+    report = logs.verify(made(form), accept_scheme_limits=True)
+    assert ([each.kind for each in report.findings], report.verdict.value) == (["nothing verified"], "incomplete")
+
+
+def test_an_unknown_form_is_refused(logs):
+    with pytest.raises(ReportError, match="is no form"):
+        logs.verify(made("cef"), form="xml")
+
+
+def test_any_bytes_end_in_a_report(logs):
+    rng = random.Random(7)
+    for form in FORMS:
+        data = b"\n".join(made(form))
+        for _ in range(60):
+            doctored = bytearray(data)
+            for _ in range(rng.randrange(1, 30)):
+                doctored[rng.randrange(len(data))] = rng.randrange(256)
+            report = logs.verify(bytes(doctored).split(b"\n"), accept_scheme_limits=True)
+            assert report.verdict.value != "ok" or doctored == data
+
+
+# The command line
+
+
+def test_the_command_reports_and_leaves_as_verify_does(bare):
+    for form in FORMS:
+        (bare.path / f"{form}.log").write_bytes(b"\n".join(made(form)) + b"\n")
+    (bare.path / "key").write_text(KEY.hex())
+    assert bare("acra", "json.log", "--key", "key").status == 3
+    done = bare("acra", "json.log", "--key", "key", "--accept-scheme-limits", "--report", "json")
+    assert (done.status, json.loads(done.out)["verdict"]) == (0, "ok")
+    assert b"as far as the scheme" in bare("acra", "cef.log", "--key", "key", "--accept-scheme-limits").out
+    lines = made("plaintext")
+    (bare.path / "doctored.log").write_bytes(b"\n".join([*lines[:9], changed(lines[9]), *lines[10:]]))
+    done = bare("acra", "doctored.log", "--key", "key")
+    assert (done.status, b"altered doctored.log:10" in done.out.replace(b"    ", b" ")) == (5, True)
+    for report in ("sarif", "html"):
+        assert bare("acra", "doctored.log", "--key", "key", "--report", report, "-o", f"r.{report}").status == 5
+    assert bare("acra", "nowhere.log", "--key", "key").status == 4
+    assert bare("acra", "json.log").status == 2
+    assert bare("acra", "json.log", "--key", "json.log").status in (2, 4)
