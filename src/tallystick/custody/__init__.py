@@ -12,6 +12,7 @@
 import os
 import re
 
+from tallystick.custody import outside
 from tallystick.custody.base import Custody
 from tallystick.custody.master_key import MasterKey
 from tallystick.errors import CustodyError
@@ -25,7 +26,8 @@ def connect(url: str, *, create: bool = False) -> Custody:
     """Return the custody at a URL.
 
     Args:
-        url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals.
+        url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals; or that of a provider
+            outside, as docs/custody.md lists them.
         create: Make the master key file if it is not there; for set-up only.
 
     Raises:
@@ -34,8 +36,11 @@ def connect(url: str, *, create: bool = False) -> Custody:
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
         raise CustodyError(f"{url!r} is no URL of a custody; for a file write master-key:{url or 'FILE'}")
+    if scheme in outside.PROVIDERS:
+        return outside.Outside(outside.connect(url))
     if scheme != "master-key":
-        raise CustodyError(f"there is no kind of custody called {scheme!r}; known are master-key:")
+        known = ", ".join(f"{kind}:" for kind in sorted(["master-key", *outside.PROVIDERS]))
+        raise CustodyError(f"there is no kind of custody called {scheme!r}; known are {known}")
     if not place:
         raise CustodyError("the custody 'master-key:' names no place; write master-key:FILE")
     if _VARIABLE.fullmatch(place):

@@ -1,0 +1,62 @@
+"""What providers outside share: their URLs, `KIND:PLACE[?OPTION=VALUE&...]`, and the words for a state that stays shut.
+
+>>> options = Options.parse("tpm2:?pcrs=7&timeout=3", {"pcrs": ""})
+>>> options.place, options["pcrs"], options.timeout
+('', '7', 3.0)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qsl, unquote
+
+from tallystick.errors import CustodyError
+
+__all__ = ["Options", "unopened"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A URL, taken apart.
+
+    Args:
+        place: What stands between the kind and `?`.
+        timeout: Seconds that a call may take.
+        given: Each option that is known, with its default where the URL does not name it.
+    """
+
+    place: str
+    timeout: float
+    given: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, url: str, known: Mapping[str, str]) -> Self:
+        """Take a URL apart.
+
+        Raises:
+            CustodyError: An option is not known or no option, or the timeout is none.
+        """
+        kind, _, rest = url.partition(":")
+        place, _, query = rest.partition("?")
+        try:
+            given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+            timeout = float(given.pop("timeout", 10))
+        except ValueError:
+            raise CustodyError(
+                f"what stands behind ? in the custody {kind}: are no options; write NAME=VALUE&…"
+            ) from None
+        if strange := sorted(set(given) - set(known)):
+            names = ", ".join(sorted([*known, "timeout"]))
+            raise CustodyError(f"the custody {kind}: knows no option {strange[0]!r}; known are {names}")
+        if not 0.1 <= timeout <= 600:
+            raise CustodyError(f"the timeout of the custody {kind}: is {timeout:g}; take 0.1 to 600 seconds")
+        return cls(unquote(place), timeout, {**known, **given})
+
+    def __getitem__(self, name: str) -> str:
+        """Return an option."""
+        return self.given[name]
+
+
+def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:
+    """Return the error for a key that was not encrypted by this provider, or not like this."""
+    return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed; {advice}")

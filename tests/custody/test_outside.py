@@ -1,0 +1,95 @@
+"""What becomes of custody if the process that speaks to a provider meets trouble."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tallystick import custody as custodies
+from tallystick._core import DataKey
+from tallystick.errors import CustodyError
+from tests.custody.suite import CONTEXT
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A directory for programs that take the place of systemd-creds."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def put(script):
+        (tmp_path / "systemd-creds").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "systemd-creds").chmod(0o755)
+
+    return put
+
+
+def wrap(url="systemd-creds:"):
+    return custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+
+
+def test_a_provider_that_does_not_answer_is_told_within_its_timeout(programs):
+    programs("sleep 60")
+    began = time.monotonic()
+    with pytest.raises(CustodyError, match=r"systemd-creds did not answer within 0\.5 seconds"):
+        wrap("systemd-creds:?timeout=0.5")
+    assert time.monotonic() - began < 5
+
+
+def test_one_that_hangs_together_with_its_process_is_ended(programs, tmp_path):
+    programs(f"kill -STOP $PPID; echo $$ > {tmp_path}/pid; exec sleep 60")
+    with pytest.raises(CustodyError, match=r"systemd-creds:\?timeout=0\.5 did not answer within 0\.5 seconds"):
+        wrap("systemd-creds:?timeout=0.5")
+    with open(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat") as stat:
+        assert stat.read().split(") ")[1][0] == "Z"
+
+
+def test_one_that_is_killed_is_told(programs):
+    programs("kill -KILL $PPID")
+    with pytest.raises(CustodyError, match="was ended before it had answered; try again"):
+        wrap()
+
+
+def test_one_that_answers_too_much_or_nothing_is_told(programs):
+    programs("head -c 20000 /dev/zero")
+    with pytest.raises(CustodyError, match="an answer of 16385 bytes"):
+        wrap()
+    programs("cat > /dev/null")
+    with pytest.raises(CustodyError, match="it says nothing"):
+        wrap()
+
+
+def test_garbage_for_a_key_opens_nothing(programs):
+    programs("cat")
+    wrapped = wrap()
+    programs("echo AAAA")
+    with pytest.raises(CustodyError, match="does not open the state of this log"):
+        custodies.connect("systemd-creds:").unwrap(wrapped, CONTEXT)
+
+
+def test_no_key_is_in_what_is_told(programs):
+    programs('tee -a "$0.seen" >&2; exit 1')
+    with pytest.raises(CustodyError) as caught:
+        wrap()
+    with open(os.environ["PATH"].split(":")[0] + "/systemd-creds.seen") as seen:
+        assert seen.read().strip() not in str(caught.value)
+
+
+def test_nothing_of_a_provider_is_loaded_before_it_is_asked_for():
+    said = subprocess.run(
+        [sys.executable, "-c", "import tallystick.cli, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "psycopg", "redis", "tallystick.custody.systemd_creds"}
+    assert heavy.isdisjoint(said)
+
+
+def test_of_a_place_that_anybody_may_write_to_nothing_is_loaded(programs, tmp_path, monkeypatch):
+    """What speaks to a provider runs where the writer does, and that may be anywhere."""
+    programs("cat")
+    (tmp_path / "resource.py").write_text("raise SystemExit('loaded')\n")
+    monkeypatch.chdir(tmp_path)
+    custodies.connect("systemd-creds:").unwrap(wrap(), CONTEXT)
