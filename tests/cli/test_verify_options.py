@@ -156,7 +156,7 @@ def test_what_the_caller_allows_weighs_nothing_and_allows_nothing_else(log, what
     for other in ("duplicate", "reordered", "open end", "narrowed"):
         report = run(log, *KEY, *more, "--allow", other, **how)
         assert (report["verdict"] == "ok") == (other == what), other
-    write(log, [line.replace(b"two", b"owt") for line in spoil(lines(log))])
+    write(log, [line.replace(b"two ", b"owt ") for line in spoil(lines(log))])
     assert run(log, *KEY, *more, "--allow", what, **how)["verdict"] == "failed"
 
 
@@ -178,7 +178,7 @@ def test_of_a_subset_gaps_are_told_and_changes_judged(log):
         "incomplete",
         [("subset", "incomplete"), ("missing", "note")],
     )
-    write(log, [line.replace(b"two", b"owt") for line in lines(log)])
+    write(log, [line.replace(b"two ", b"owt ") for line in lines(log)])
     report = run(log, *KEY, "--subset")
     assert (report["verdict"], kinds(report)) == ("failed", ["altered", "missing", "subset"])
     done = log("verify", "audit.log", "--public", "payments.pub", "--subset")
@@ -306,7 +306,7 @@ def test_several_logs_and_keys_are_judged_in_one_run(log):
 
 def test_sarif_and_html_of_a_failed_run_name_what_the_json_names(log):
     kept = lines(log)
-    write(log, [*kept[:1], kept[1].replace(b"one", b"eno"), b"junk <b>\x1b[31m", *kept[3:]])
+    write(log, [*kept[:1], kept[1].replace(b"one ", b"eno "), b"junk <b>\x1b[31m", *kept[3:]])
     report = run(log, *KEY)
     sarif = json.loads(log("verify", "audit.log", *KEY, "--format", "sarif").out)
     results = sarif["runs"][0]["results"]
