@@ -29,7 +29,7 @@ from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.ceremony import create
 from tallystick.errors import CustodyError, KeyStoreError, LostRightError, OutputError, SealError, TallystickError
 from tallystick.notes import Dropped, WriterNote
-from tallystick.opening import end_state, open_chain, refuse_older_store
+from tallystick.opening import end_state, fetch_early, open_chain, refuse_older_store
 from tallystick.rotation import Rotation
 from tallystick.sinks import Sink, open_sink
 
@@ -38,6 +38,8 @@ __all__ = ["Durability", "Log", "OnFull", "create", "open_log"]
 Durability = Literal["flush", "sync", "sync-each"]
 OnFull = Literal["raise", "block", "drop", "stop"]
 
+_HALF = 128  # epochs of a chain
+_EARLY_AGAIN = 30.0  # seconds
 _HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
 _LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
 _PASSING = (OutputError, KeyStoreError, CustodyError)  # what may be over the next time
@@ -79,6 +81,9 @@ class Log:
         self._uncounted = False
         self._heads_made = self._heads_stored = 0
         self._storing = threading.Lock()
+        self._early: bytes | None = None
+        self._early_for, self._early_again = 0, 0.0
+        self._early_trouble: str | None = None
         self._syncing = threading.RLock()
         self._writes = self._synced = 0
         self._epoch = (0, 0)
@@ -439,8 +444,14 @@ class Log:
             raise OutputError(f"{self._trouble or self._sink.name}; the line is sealed, and goes out first when it can")
 
     def _open_chain(self) -> _core.Sealer:
-        sealer = open_chain(self._lease, self._asked.custody, self._asked.control, self._asked.epoch_lines)
-        self._epoch, self._epoch_began = (sealer.chain, 0), None
+        with self._storing:
+            asked, early, self._early = self._asked, self._early, None
+            try:
+                sealer = open_chain(self._lease, asked.custody, asked.control, asked.epoch_lines, early=early)
+            except TallystickError:
+                self._early = early  # nothing was sealed with it
+                raise
+        self._epoch, self._epoch_began, self._early_trouble = (sealer.chain, 0), None, None
         return sealer
 
     def _store_head(self, settle: Callable[[], None]) -> None:
@@ -475,7 +486,8 @@ class Log:
         with suppress(TallystickError):
             self._lease.replace_note(
                 self._note.text(
-                    trouble=self._broken or self._trouble or self._head_trouble, dropped=self._dropped.total
+                    trouble=self._broken or self._trouble or self._head_trouble or self._early_trouble,
+                    dropped=self._dropped.total,
                 )
             )
 
@@ -490,6 +502,7 @@ class Log:
                     self._take(self._tend)
                 if self._uncounted:
                     self._store_head(self._sink.sync)
+                self._fetch_early()
                 if self._head_trouble:
                     self._head_trouble = None
                     self._write_note()
@@ -504,6 +517,27 @@ class Log:
             except SealError as error:
                 # A sync that failed once may seem to work later, with the lines gone: no head must count them.
                 self._stop_by(error)
+
+    def _fetch_early(self) -> None:
+        """Fetch the next chain when half of this one is used: time enough to mend what is in the way."""
+        chain, epoch = self._epoch
+        if epoch < _HALF or self._early_for == chain or time.monotonic() < self._early_again:
+            return
+        trouble = None
+        try:
+            with KEYS_ON_THEIR_WAY, self._storing:
+                if self._early is None and not self._closed:
+                    self._early = fetch_early(self._lease, self._asked.custody)
+            self._early_for = chain
+        except LostRightError:
+            raise
+        except (KeyStoreError, CustodyError) as error:
+            self._early_again = time.monotonic() + _EARLY_AGAIN
+            trouble = f"the next chain of log {self.name} cannot be fetched yet: {error}"
+        if trouble not in (None, self._early_trouble):
+            self._asked.on_trouble(trouble)
+        self._early_trouble = trouble
+        self._write_note()
 
     def _stop_by(self, error: TallystickError) -> None:
         with self._lock:

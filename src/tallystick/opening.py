@@ -12,10 +12,12 @@ from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import Lease
 from tallystick.sinks import Sink, now
 
-__all__ = ["end_state", "open_chain", "public_state", "refuse_older_store", "unlock"]
+__all__ = ["end_state", "fetch_early", "open_chain", "public_state", "refuse_older_store", "unlock"]
 
 
-def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines: int) -> _core.Sealer:
+def open_chain(
+    lease: Lease, custody_url: str | None, control: str, epoch_lines: int, *, early: bytes | None = None
+) -> _core.Sealer:
     """Open the next chain of a log.
 
     Args:
@@ -23,6 +25,7 @@ def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines:
         custody_url: URL of the custody, if it is not the one noted in the sealing state.
         control: Form of control lines: auto, plain or json.
         epoch_lines: Lines after which an epoch ends.
+        early: What `fetch_early` returned for this chain.
 
     Raises:
         KeyStoreError: State or head is gone, damaged, or older than the log.
@@ -32,7 +35,9 @@ def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines:
     stored = lease.load()
     if stored.head is None:
         raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
-    state, keeper, context = unlock(lease.name, stored.state, custody_url)
+    if early is not None:
+        _refuse_other(lease.name, early, stored.state)
+    state, keeper, context = unlock(lease.name, early or stored.state, custody_url)
     try:
         sealer = state.open_chain(stored.head, now())
     except FormatError as error:
@@ -40,9 +45,50 @@ def open_chain(lease: Lease, custody_url: str | None, control: str, epoch_lines:
             f"the head of log {lease.name} in the key store is damaged: {error}; start a new log"
         ) from error
     sealer.configure(control, epoch_lines)
+    if early is None:
+        _replace(lease, state, keeper, context)
+    return sealer
+
+
+def fetch_early(lease: Lease, custody_url: str | None) -> bytes | None:
+    """Fetch the next chain while the current one goes on: the store keeps only the state of the chain after it.
+
+    So trouble with store or custody is met long before a chain is full. What is kept is encrypted as it was in the
+    store: until it opens, no key of the next chain is in memory (spec section 3).
+
+    Args:
+        lease: The right to write the log.
+        custody_url: URL of the custody, if it is not the one noted in the sealing state.
+
+    Returns:
+        The state to open the next chain with; None at the end of a generation, whose state needs the chain's `open`.
+
+    Raises:
+        KeyStoreError: The state cannot be read or replaced. It may have been replaced; then a number is left out.
+        CustodyError: It cannot be opened or encrypted.
+        SealError: The log has ended.
+    """
+    text = lease.load().state
+    state, keeper, context = unlock(lease.name, text, custody_url)
+    if not state.skip():
+        return None
+    _replace(lease, state, keeper, context)
+    return text
+
+
+def _replace(lease: Lease, state: _core.SealingState, keeper: custody.Custody, context: bytes) -> None:
     key = _core.DataKey.generate()
     lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, context)))
-    return sealer
+
+
+def _refuse_other(name: str, early: bytes, stored: bytes) -> None:
+    """Refuse where the store does not hold what was left there when the chain was fetched early."""
+    here, there = public_state(name, early).next_chain, public_state(name, stored).next_chain
+    if here is None or there != here + 1:
+        raise KeyStoreError(
+            f"the state of log {name} in the key store is for chain {there}, but chain {here} was fetched from there "
+            "and not yet opened: a restored backup must not be sealed with; start a new log"
+        )
 
 
 def end_state(lease: Lease, custody_url: str | None) -> None:

@@ -212,7 +212,9 @@ def test_a_narrowed_key_judges_its_chains_alone_and_is_private(site):
     assert done.err == "narrow.key checks chains 2 to 3 only; like the key it comes from, it is secret\n"
     assert os.stat(site.path / "narrow.key").st_mode & 0o777 == 0o600
     assert b"chains      2 to 3\n" in site("key", "show", "narrow.key").out
-    (site.path / "changed.log").write_bytes(site.read().replace(b"one tally", b"ONE tally").replace(b"four tally", b"FOUR tally"))
+    (site.path / "changed.log").write_bytes(
+        site.read().replace(b"one tally", b"ONE tally").replace(b"four tally", b"FOUR tally")
+    )
     env = {"TALLYSTICK_STORE": str(site.path / "elsewhere")}
     report = json.loads(site("verify", "changed.log", "--key", "narrow.key", "--format", "json", env=env).out)
     assert report["verdict"] == "incomplete"

@@ -323,6 +323,28 @@ impl SealingState {
         &self.info
     }
 
+    /// Moves on to the chain after the next one, for a writer that keeps this state to open the next one with later.
+    ///
+    /// False, and nothing is done, where the chain's own `open` belongs into the state: at the end of a generation.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the log has ended or used all its chains.
+    pub fn skip(&mut self) -> Result<bool, Error> {
+        let name = &self.info.public.name;
+        let chain =
+            self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;
+        let after =
+            chain.checked_add(1).ok_or_else(|| Error::Seal(format!("log {name} has used all its chains")))?;
+        if chain % FANOUT == 0 {
+            return Ok(false);
+        }
+        self.a.advance("next");
+        self.b.advance("next");
+        self.info.next = Some(after);
+        self.info.version += 1;
+        Ok(true)
+    }
+
     /// Opens the next chain: gives its sealer and the state of the chain after it (SPEC section 6).
     ///
     /// # Errors

@@ -161,6 +161,11 @@ impl SealingState {
         Ok(Sealer { sealer: opened.sealer, process: std::process::id() })
     }
 
+    /// Moves on to the chain after the next one; false, and nothing is done, at the end of a generation.
+    fn skip(&mut self, py: Python<'_>) -> PyResult<bool> {
+        self.0.as_mut().ok_or_else(used_up).or_raise(py)?.skip().or_raise(py)
+    }
+
     /// The state of a log that has ended; nothing secret is left.
     fn ended<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let state = self.0.take().ok_or_else(used_up).or_raise(py)?;
