@@ -25,6 +25,7 @@ __all__ = [
     "Mode",
     "NarrowedKey",
     "Output",
+    "Passphrase",
     "Place",
     "PublicState",
     "Sealer",
@@ -84,6 +85,15 @@ class AcraFound:
     def chain(self, number: int) -> tuple[int, int, int, int, bool, bytes, tuple[int, int] | None, bool] | None: ...
 
 def acra_time(line: bytes, json: bool) -> int | None: ...
+
+@final
+class Passphrase:
+    @staticmethod
+    def read(fd: int) -> Passphrase: ...
+    @property
+    def length(self) -> int: ...
+    def same(self, other: Passphrase) -> bool: ...
+    def stretch(self, salt: bytes, memory: int, passes: int) -> DataKey: ...
 
 @final
 class KeyInfo:

@@ -19,6 +19,7 @@ pub mod head;
 pub mod keys;
 mod lanes;
 pub mod line;
+pub mod passphrase;
 pub mod recipient;
 pub mod scan;
 pub mod sealer;

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::BorrowedFd;
 use tallystick_core::head::{Head, Pin};
 use tallystick_core::keys::{PublicKey, VerificationKey};
-use tallystick_core::{Error, state};
+use tallystick_core::{Error, passphrase, state};
 use zeroize::Zeroizing;
 
 use crate::{OrRaise as _, py_bytes};
@@ -39,6 +39,9 @@ pub fn os_error(error: std::io::Error) -> PyErr {
     }
 }
 
+/// Longest line of a passphrase.
+const MAX_PASSPHRASE: usize = 1024;
+
 /// Longest key text: a key for 65,536 chains.
 const MAX_KEY_TEXT: u64 = 4_000_000;
 
@@ -64,6 +67,20 @@ fn read_text(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
         }
         text.extend_from_slice(&block[..count]);
     }
+}
+
+/// Reads one line, up to its end or that of the input, into memory that is wiped.
+fn read_line(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
+    let mut source = file(fd)?;
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < MAX_PASSPHRASE && source.read(&mut byte[..])? == 1 {
+        line.push(byte[0]);
+        if byte[0] == b'\n' {
+            break;
+        }
+    }
+    Ok(line)
 }
 
 /// Writes a secret text to a descriptor.
@@ -130,6 +147,41 @@ impl DataKey {
     #[allow(clippy::unused_self)] // a method, as Python wants it
     fn __repr__(&self) -> &'static str {
         "DataKey(redacted)"
+    }
+}
+
+/// What somebody typed; kept in memory that is wiped.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Passphrase(passphrase::Passphrase);
+
+#[pymethods]
+impl Passphrase {
+    /// Reads a line from a file descriptor.
+    #[staticmethod]
+    fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
+        py.detach(|| read_line(fd)).map(passphrase::Passphrase::take).map(Self).map_err(os_error)
+    }
+
+    /// How many bytes it has.
+    #[getter]
+    fn length(&self) -> usize {
+        self.0.length()
+    }
+
+    /// Whether both are the same.
+    fn same(&self, other: &Self) -> bool {
+        self.0.same(&other.0)
+    }
+
+    /// The key by Argon2id, over so many KiB of memory so many times; `ValueError` for costs out of bounds.
+    fn stretch(&self, py: Python<'_>, salt: &[u8], memory: u32, passes: u32) -> PyResult<DataKey> {
+        let key = py.detach(|| self.0.stretch(salt, memory, passes));
+        key.map(DataKey).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    #[allow(clippy::unused_self)] // a method, as Python wants it
+    fn __repr__(&self) -> &'static str {
+        "Passphrase(redacted)"
     }
 }
 

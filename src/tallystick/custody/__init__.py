@@ -15,9 +15,10 @@ import re
 from tallystick.custody import outside
 from tallystick.custody.base import Custody
 from tallystick.custody.master_key import MasterKey
+from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 
-__all__ = ["Custody", "MasterKey", "connect", "create_default"]
+__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default"]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -26,8 +27,8 @@ def connect(url: str, *, create: bool = False) -> Custody:
     """Return the custody at a URL.
 
     Args:
-        url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals; or that of a provider
-            outside, as docs/custody.md lists them.
+        url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals; `passphrase:`; or
+            that of a provider outside, as docs/custody.md lists them.
         create: Make the master key file if it is not there; for set-up only.
 
     Raises:
@@ -38,8 +39,10 @@ def connect(url: str, *, create: bool = False) -> Custody:
         raise CustodyError(f"{url!r} is no URL of a custody; for a file write master-key:{url or 'FILE'}")
     if scheme in outside.PROVIDERS:
         return outside.Outside(outside.connect(url))
+    if url == Passphrase.url:
+        return Passphrase()
     if scheme != "master-key":
-        known = ", ".join(f"{kind}:" for kind in sorted(["master-key", *outside.PROVIDERS]))
+        known = ", ".join(f"{kind}:" for kind in sorted(["master-key", "passphrase", *outside.PROVIDERS]))
         raise CustodyError(f"there is no kind of custody called {scheme!r}; known are {known}")
     if not place:
         raise CustodyError("the custody 'master-key:' names no place; write master-key:FILE")

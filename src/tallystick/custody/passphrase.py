@@ -1,0 +1,131 @@
+"""A passphrase as custody: `passphrase:`, stretched by Argon2id (RFC 9106).
+
+It is asked for at the terminal; where there is none, the program that the environment variable TALLYSTICK_ASKPASS
+names is run with the question as its argument, and prints it. It is asked for once in a process: the key that it gives
+stays in locked memory for the chains that follow, since nobody is there to type at night.
+"""
+
+import os
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tallystick._core import DataKey
+from tallystick._core import Passphrase as Typed
+from tallystick.custody.options import unopened
+from tallystick.errors import CustodyError, reason
+
+__all__ = ["Passphrase"]
+
+_TERMINAL = "/dev/tty"
+_MEMORY, _PASSES = 64 * 1024, 3  # KiB, times: the second recommendation of RFC 9106, with one lane
+_SALT, _COSTS = 16, 5  # bytes
+_LEAST = 12  # bytes
+_ATTEMPTS = 3
+
+_KEYS: dict[bytes, DataKey] = {}  # by salt and costs
+os.register_at_fork(after_in_child=_KEYS.clear)
+
+
+class Passphrase:
+    """Custody by a passphrase."""
+
+    url = "passphrase:"
+
+    def __init__(self) -> None:
+        self._lead: bytes | None = None  # salt and costs of the key in use
+
+    def wrap(self, key: DataKey, context: bytes) -> bytes:
+        """Encrypt a data key; `context` is authenticated with it. Asks for a new passphrase unless one was given.
+
+        Raises:
+            CustodyError: There is neither terminal nor program to ask, or what was typed is too short.
+        """
+        if self._lead is None:
+            self._lead = _MEMORY.to_bytes(4, "big") + _PASSES.to_bytes(1, "big") + os.urandom(_SALT)
+            _KEYS[self._lead] = _stretch(_ask_new(), self._lead)
+        return self._lead + _KEYS[self._lead].wrap(key, self._lead + context)
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> DataKey:
+        """Decrypt what `wrap` returned for the same context. Asks for the passphrase unless it was given before.
+
+        Raises:
+            CustodyError: There is neither terminal nor program to ask, or it is another passphrase, or a byte was
+                changed.
+        """
+        lead, inner = wrapped[: _COSTS + _SALT], wrapped[_COSTS + _SALT :]
+        known = _KEYS.get(lead)
+        for _ in range(_ATTEMPTS if known is None and _has_terminal() else 1):
+            with suppress(ValueError):
+                key = known or _stretch(_ask("Passphrase of the sealing state: "), lead)
+                opened = key.unwrap(inner, lead + context)
+                _KEYS[lead], self._lead = key, lead
+                return opened
+        raise unopened("the passphrase")
+
+
+def _stretch(typed: Typed, lead: bytes) -> DataKey:
+    memory, passes = int.from_bytes(lead[:4], "big"), int.from_bytes(lead[4:_COSTS], "big")
+    return typed.stretch(lead[_COSTS:], memory, passes)
+
+
+def _ask_new() -> Typed:
+    first = _ask("New passphrase for the sealing state: ")
+    if first.length < _LEAST:
+        raise CustodyError(f"the passphrase is too short; take {_LEAST} letters at least, better five random words")
+    if _has_terminal() and not first.same(_ask("The same once more: ")):
+        raise CustodyError("the two passphrases differ; try again")
+    return first
+
+
+def _has_terminal() -> bool:
+    with suppress(OSError):
+        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        return True
+    return False
+
+
+def _ask(question: str) -> Typed:
+    try:
+        terminal = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return _ask_program(question)
+    try:
+        with _silent(terminal):
+            os.write(terminal, question.encode())
+            typed = Typed.read(terminal)
+            os.write(terminal, b"\n")
+    finally:
+        os.close(terminal)
+    return typed
+
+
+@contextmanager
+def _silent(terminal: int) -> Iterator[None]:
+    """Have the terminal show nothing of what is typed."""
+    before = termios.tcgetattr(terminal)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+
+
+def _ask_program(question: str) -> Typed:
+    program = os.environ.get("TALLYSTICK_ASKPASS")
+    if not program:
+        raise CustodyError(
+            "there is no terminal to ask for the passphrase at; name a program that prints it by the environment "
+            "variable TALLYSTICK_ASKPASS, or take another custody for what starts without people"
+        )
+    try:
+        with subprocess.Popen([program, question], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+            assert child.stdout
+            typed = Typed.read(child.stdout.fileno())
+    except OSError as error:
+        raise CustodyError(f"{program}, which TALLYSTICK_ASKPASS names, cannot be run: {reason(error)}") from None
+    if child.returncode or not typed.length:
+        raise CustodyError(f"{program}, which TALLYSTICK_ASKPASS names, gave no passphrase")
+    return typed
