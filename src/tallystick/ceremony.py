@@ -86,8 +86,8 @@ def create(
     keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
     with KEYS_ON_THEIR_WAY:
         setup = _core.setup(name)
-        key, context = _core.DataKey.generate(), CONTEXT + setup.public_key.encode()
-        state = setup.state().lock(key, keeper.url, keeper.wrap(key, context))
+        key, wrapped = custodies.fresh_key(keeper, CONTEXT + setup.public_key.encode())
+        state = setup.state().lock(key, keeper.url, wrapped)
         head = setup.head()
         target.create(entry, state, head)
         head[:] = bytes(len(head))

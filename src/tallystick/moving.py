@@ -175,8 +175,8 @@ def _relocked(name: str, text: bytes, custody: str | None, to_custody: str | Non
     state, keeper, context = unlock(name, text, custody)
     if to_custody is not None:
         keeper = custodies.connect(to_custody, create=True)
-    key = _core.DataKey.generate()
-    return state, state.lock(key, keeper.url, keeper.wrap(key, context))
+    key, wrapped = custodies.fresh_key(keeper, context)
+    return state, state.lock(key, keeper.url, wrapped)
 
 
 def _is_made(store: KeyStore) -> bool:

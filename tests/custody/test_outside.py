@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import tallystick
 from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.errors import CustodyError
@@ -66,6 +67,15 @@ def test_garbage_for_a_key_opens_nothing(programs):
     programs("echo AAAA")
     with pytest.raises(CustodyError, match="does not open the state of this log"):
         custodies.connect("systemd-creds:").unwrap(wrapped, CONTEXT)
+
+
+def test_a_log_is_not_set_up_with_custody_that_encrypts_and_cannot_decrypt(programs, tmp_path):
+    programs('case "$*" in *encrypt*) cat;; *) echo "no right to" >&2; exit 1;; esac')
+    key, store = tmp_path / "payments.key", f"file:{tmp_path}/store"
+    with pytest.raises(CustodyError, match=r"\(no right to\) does not open the state of this log"):
+        tallystick.create("payments", store=store, custody="systemd-creds:", key_file=key)
+    assert not key.exists()
+    assert not list(tmp_path.glob("store/*"))
 
 
 def test_no_key_is_in_what_is_told(programs):

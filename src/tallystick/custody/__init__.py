@@ -12,13 +12,14 @@
 import os
 import re
 
+from tallystick._core import DataKey
 from tallystick.custody import outside
 from tallystick.custody.base import Custody
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 
-__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default"]
+__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default", "fresh_key"]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -51,6 +52,18 @@ def connect(url: str, *, create: bool = False) -> Custody:
     if create and not os.path.lexists(place):
         return MasterKey.create(place)
     return MasterKey.in_file(place)
+
+
+def fresh_key(keeper: Custody, context: bytes) -> tuple[DataKey, bytes]:
+    """Return a new data key, and what `wrap` makes of it; it was unwrapped once, for what cannot be opened is lost.
+
+    Raises:
+        CustodyError: The custody is not at hand, or encrypts but does not decrypt.
+    """
+    key = DataKey.generate()
+    wrapped = keeper.wrap(key, context)
+    keeper.unwrap(wrapped, context)
+    return key, wrapped
 
 
 def create_default() -> Custody:
