@@ -10,3 +10,4 @@ pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite")
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
