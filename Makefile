@@ -35,8 +35,8 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 
 KILLS ?= 5000
 
-torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log
-	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest tests/survival/test_crashes.py
+torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log; power failures too
+	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
 	cargo fmt --all --check

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,8 +43,10 @@ def test_one_that_hangs_together_with_its_process_is_ended(programs, tmp_path):
     programs(f"kill -STOP $PPID; echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(CustodyError, match=r"systemd-creds:\?timeout=0\.5 did not answer within 0\.5 seconds"):
         wrap("systemd-creds:?timeout=0.5")
-    with open(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat") as stat:
-        assert stat.read().split(") ")[1][0] == "Z"
+    stat, until = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat"), time.monotonic() + 10
+    while stat.read_text().split(") ")[1][0] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_one_that_is_killed_is_told(programs):
