@@ -24,9 +24,12 @@ help: ## list these targets
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
 
+JOBS ?= 2
+
 test: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -m alone
 
 LINES ?= 10000000
 
