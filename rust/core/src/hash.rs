@@ -12,9 +12,9 @@
 //! ```
 
 use sha2::block_api::compress256;
-use zeroize::Zeroize;
 
 use crate::lanes::{compress_pair, compress_pairs};
+use crate::secret::wipe;
 
 mod lines;
 mod many;
@@ -35,12 +35,6 @@ fn bytes(state: &[u32; 8]) -> Digest {
         place.copy_from_slice(&word.to_be_bytes());
     }
     out
-}
-
-/// Wipes what held key material; a slice is wiped in wide stores, an array byte by byte.
-#[inline]
-fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
-    held.zeroize();
 }
 
 /// A hash under way: whole blocks go to the compression function straight from the input.
@@ -328,6 +322,19 @@ pub fn tag(key: &[u8; 32], line_hash: &Digest) -> [u8; 16] {
     Mac::new(key).tag(line_hash)
 }
 
+/// The tag of a line; the key becomes the next one, whose hash is made side by side with the first half of HMAC.
+#[inline]
+pub(crate) fn tag_and_ratchet(key: &mut [u8; 32], line_hash: &Digest) -> [u8; 16] {
+    let mut mac = Mac::new(key);
+    let mut state = IV;
+    let mut block = block_of(key, const { padding(32) });
+    compress_pair(&mut mac.inner, &block_of(line_hash, const { padding(64 + 32) }), &mut state, &block);
+    *key = bytes(&state);
+    wipe(&mut state);
+    wipe(&mut block);
+    first16(&finish_half(mac.outer, &bytes(&mac.inner)))
+}
+
 /// The first 16 bytes of a digest.
 #[inline]
 #[must_use]
@@ -363,6 +370,8 @@ mod tests {
             Mac::tag_pair([&macs[0], &macs[1]], &[d[2], d[3]]),
             [tag(&d[0], &d[2]), tag(&next, &d[3])]
         );
+        key = d[0];
+        assert_eq!((tag_and_ratchet(&mut key, &d[2]), key), (tag(&d[0], &d[2]), next));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tallystick_core::keys::{PublicKey, VerificationKey};
 use tallystick_core::{Error, passphrase, state};
 use zeroize::Zeroizing;
 
-use crate::{OrRaise as _, py_bytes};
+use crate::{OrRaise as _, py_bytes, raise};
 
 /// The caller's file, through a duplicate of its descriptor.
 #[allow(unsafe_code)]
@@ -140,8 +140,11 @@ impl DataKey {
     }
 
     /// Decrypts a key; `ValueError` if this key, the text or the context is not the right one.
-    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> PyResult<Self> {
-        self.0.unwrap(wrapped, context).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    fn unwrap(&self, py: Python<'_>, wrapped: &[u8], context: &[u8]) -> PyResult<Self> {
+        self.0.unwrap(wrapped, context).map(Self).map_err(|error| match error {
+            Error::Custody(said) => PyValueError::new_err(said),
+            other => raise(py, &other),
+        })
     }
 
     #[allow(clippy::unused_self)] // a method, as Python wants it
@@ -231,10 +234,31 @@ pub fn key_info(py: Python<'_>, fd: i32) -> PyResult<KeyInfo> {
 /// A position as Python sees it: chain, epoch, index.
 pub type At = (u32, u8, u16);
 
+/// A head from its text, bytes or a bytearray.
+pub fn read_head(text: &Bound<'_, PyAny>) -> PyResult<Head> {
+    let read = match text.cast::<PyByteArray>() {
+        Ok(array) => array.to_vec(),
+        Err(_) => text.cast::<PyBytes>()?.as_bytes().to_vec(),
+    };
+    Head::parse(&Zeroizing::new(read)).or_raise(text.py())
+}
+
+/// Keeps other users' debuggers, and core dumps, away from this process's memory (prctl `PR_SET_DUMPABLE`).
+#[pyfunction]
+pub fn refuse_dumps() -> PyResult<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| os_error(error.into()))?;
+    Ok(())
+}
+
 /// Reads a head text: log id, position, hash of its statement. Its mac is not shown.
 #[pyfunction]
-pub fn parse_head<'py>(py: Python<'py>, text: &[u8]) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
-    let head = Head::parse(text).or_raise(py)?;
+pub fn parse_head<'py>(
+    py: Python<'py>,
+    text: &Bound<'py, PyAny>,
+) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
+    let head = read_head(text)?;
     let at = head.mark.at;
     Ok((head.log.to_string(), (at.chain, at.epoch, at.index), py_bytes(py, &head.mark.hash)))
 }

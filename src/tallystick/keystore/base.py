@@ -19,6 +19,7 @@ __all__ = [
     "HEAD_LIMIT",
     "NOTE_LIMIT",
     "STATE_LIMIT",
+    "HeadText",
     "KeyStore",
     "Lease",
     "Stored",
@@ -35,6 +36,14 @@ NOTE_LIMIT = 4096  # bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class HeadText(bytearray):
+    """A head as text, wiped as soon as nobody holds it: whoever finds an old one can go back to it."""
+
+    def __del__(self) -> None:
+        """Overwrite it with zeros."""
+        self[:] = bytes(len(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What a store holds for one log.
@@ -45,7 +54,7 @@ class Stored:
     """
 
     state: bytes
-    head: bytes | None
+    head: HeadText | None
 
 
 class Lease(Protocol):

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
+from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
 
 __all__ = ["open_store"]
@@ -97,7 +97,7 @@ class OpenBaoSession(Session):
             state, head = self._read("state", name), self._read("head", name)
             if state is None:
                 return None
-            stored = Stored(self._whole(name, state), None if head is None else _data(head))
+            stored = Stored(self._whole(name, state), None if head is None else HeadText(_data(head)))
             versions: dict[Field, int] = {
                 "state": int(state.content["version"]),
                 "head": 0 if head is None else int(head.content["version"]),

@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 from urllib.parse import urlencode
 
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
+from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
 
 __all__ = ["open_store"]
@@ -106,7 +106,8 @@ class PostgresSession(Session):
             if row is None:
                 return None
             state, head, state_version, head_version, token, who = row
-            return Record(Stored(state, head), {"state": state_version, "head": head_version}, token, who)
+            stored = Stored(state, head and HeadText(head))
+            return Record(stored, {"state": state_version, "head": head_version}, token, who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
         """Give the right over an existing log to a token, or return who has it."""

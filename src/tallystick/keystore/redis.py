@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
+from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
 
 __all__ = ["open_store"]
@@ -94,7 +94,7 @@ class RedisSession(Session):
             if state is None or token is None:
                 return None
             numbers: dict[Field, int] = {"state": int(versions[0]), "head": int(versions[1])}
-            return Record(Stored(state, head), numbers, token.decode(), who)
+            return Record(Stored(state, head and HeadText(head)), numbers, token.decode(), who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
         """Give the right over an existing log to a token, or return who has it."""
