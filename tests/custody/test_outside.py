@@ -102,7 +102,7 @@ def test_nothing_of_a_provider_is_loaded_before_it_is_asked_for():
         text=True,
         check=True,
     ).stdout.split()
-    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "psycopg", "redis"}
+    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "cryptography", "psycopg", "redis"}
     heavy |= {f"tallystick.custody.{module}" for module, _ in outside.PROVIDERS.values()}
     assert heavy.isdisjoint(said)
 

@@ -22,6 +22,7 @@ __all__ = ["DONE", "FAILED", "PROVIDERS", "Outside", "Provider", "connect"]
 
 # Each is imported when it is first asked for: nobody pays for what others use.
 PROVIDERS = {
+    "pkcs11": ("pkcs11", "Pkcs11"),
     "systemd-creds": ("systemd_creds", "SystemdCreds"),
 }
 
