@@ -4,15 +4,19 @@ Where one is not installed, its tests are skipped with a line that says what to 
 that is a failure.
 """
 
+import contextlib
 import glob
 import os
 import re
+import signal
+import socket
 import subprocess
 
 import pytest
 
-from tests.servers import PASSWORD, Server, missing, program
+from tests.servers import PASSWORD, Proxy, Server, free_port, missing, program
 from tests.servers import _own_directory as own_directory
+from tests.servers import _running as running
 
 HSM_PIN = "TALLYSTICK_PKCS11_PIN"
 FOLDERS = ["/usr/lib", "/usr/lib64", "/usr/lib/*-linux-gnu", "/usr/local/lib"]  # of libraries
@@ -21,6 +25,13 @@ FOLDERS = ["/usr/lib", "/usr/lib64", "/usr/lib/*-linux-gnu", "/usr/local/lib"]  
 def _library(name, remedy):
     found = [path for folder in FOLDERS for path in glob.glob(f"{folder}/{name}")]
     return found[0] if found else missing(name, remedy)
+
+
+def _is_free(port):
+    with contextlib.suppress(OSError, OverflowError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 class Hsm:
@@ -99,6 +110,52 @@ class RemoteHsm(Server):
         return f"pkcs11:token=audit;object=payments?module-path={library}{more}"
 
 
+class Tpm(Server):
+    """A TPM 2.0 in software. Stopped and started again it is the same chip, in a machine that was started again."""
+
+    def __init__(self, directory):
+        try:
+            import tpm2_pytss  # noqa: F401
+        except ImportError:
+            missing("tpm2-pytss", "apt install libtss2-dev, then make .venv/.group-tpm2")
+        super().__init__(directory)
+        while not _is_free(self.port + 1):  # where its clients look for the control channel
+            self.port = free_port()
+        self.env = {"TPM2TOOLS_TCTI": self.tcti()}
+
+    def tcti(self, port=None):
+        return f"swtpm:host=127.0.0.1,port={port or self.port}"
+
+    def command(self):
+        ports = [f"type=tcp,bindaddr=127.0.0.1,port={port}" for port in (self.port, self.port + 1)]
+        where = ["--tpmstate", f"dir={self.directory}", "--server", ports[0], "--ctrl", ports[1]]
+        return [program("swtpm", "apt install swtpm"), "socket", "--tpm2", *where, "--flags", "startup-clear"]
+
+    @contextlib.contextmanager
+    def wire(self):
+        """Give what stands between the chip and its users, who find its control channel one port further."""
+        while True:
+            near = Proxy(self.port)
+            try:
+                control = Proxy(self.port + 1, near.port + 1)
+                break
+            except OSError:
+                near.close()
+        yield near
+        near.close()
+        control.close()
+
+    def stop(self, number=signal.SIGTERM):
+        super().stop(number)
+
+    def call(self, what, *arguments):
+        """Ask the chip for something, as others on the machine may."""
+        import tpm2_pytss
+
+        with tpm2_pytss.ESAPI(self.tcti()) as esapi:
+            return what(tpm2_pytss, esapi, *arguments)
+
+
 @pytest.fixture(scope="session")
 def hsm():
     with own_directory("hsm") as directory:
@@ -106,6 +163,17 @@ def hsm():
 
 
 @pytest.fixture(scope="session")
+def tpm():
+    with own_directory("tpm") as directory, running(Tpm(directory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def pkcs11_custody(hsm):
     """A URL, and the environment that it wants."""
     return hsm.url(), hsm.env
+
+
+@pytest.fixture(scope="session")
+def tpm2_custody(tpm):
+    return "tpm2:?pcrs=sha256:7+11", tpm.env

@@ -22,7 +22,7 @@ PAGES = [
     "docs/services.md",
     "docs/verify.md",
 ]
-NEEDS = {"docs/custody.md": ["hsm"]}  # fixtures whose environment a page runs in
+NEEDS = {"docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -102,12 +102,12 @@ def test_nothing_of_a_provider_is_loaded_before_it_is_asked_for():
         text=True,
         check=True,
     ).stdout.split()
-    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "cryptography", "psycopg", "redis"}
+    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "tpm2_pytss", "cryptography", "psycopg", "redis"}
     heavy |= {f"tallystick.custody.{module}" for module, _ in outside.PROVIDERS.values()}
     assert heavy.isdisjoint(said)
 
 
-@pytest.mark.parametrize("url", ["systemd-creds:?with-key=host+tpm2"])
+@pytest.mark.parametrize("url", ["systemd-creds:?with-key=host+tpm2", "tpm2:?pcrs=7+11"])
 def test_a_plus_in_a_url_is_a_plus(url):
     """It was read as a blank, as in forms of the web, so that host+tpm2 was refused."""
     assert custodies.connect(url).url == url

@@ -24,6 +24,7 @@ __all__ = ["DONE", "FAILED", "PROVIDERS", "Outside", "Provider", "connect"]
 PROVIDERS = {
     "pkcs11": ("pkcs11", "Pkcs11"),
     "systemd-creds": ("systemd_creds", "SystemdCreds"),
+    "tpm2": ("tpm2", "Tpm2"),
 }
 
 # The first byte of an answer; the rest is what was asked for, or what to tell the user.
