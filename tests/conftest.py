@@ -7,6 +7,8 @@ import pytest
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
 pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite")
 
+pytest_plugins = ["tests.hardware"]
+
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)

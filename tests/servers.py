@@ -187,12 +187,12 @@ class OpenBao(Server):
 
 
 class Proxy:
-    """Stands before a server and does harm: it cuts, stalls, or answers garbage."""
+    """Stands before a server, hears all, and does harm: it cuts, stalls, or answers garbage."""
 
-    def __init__(self, port):
-        self.target, self.cut, self.stalled, self.garbage = port, None, False, None
+    def __init__(self, port, at=0):
+        self.target, self.cut, self.stalled, self.garbage, self.heard = port, None, False, None, []
         self._sockets, self._lock = [], threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", at))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -232,6 +232,7 @@ class Proxy:
     def _pass_on(self, side, here, there):
         with contextlib.suppress(OSError):
             while data := here.recv(65536):
+                self.heard.append(data)
                 while self.stalled:
                     time.sleep(0.02)
                 if side == "server" and self.garbage is not None:

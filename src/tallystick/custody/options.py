@@ -1,18 +1,19 @@
 """What providers outside share: their URLs, `KIND:PLACE[?OPTION=VALUE&...]`, and the words for a state that stays shut.
 
->>> options = Options.parse("tpm2:?pcrs=7&timeout=3", {"pcrs": ""})
+>>> options = Options.parse("tpm2:?pcrs=7+11&timeout=3", {"pcrs": ""})
 >>> options.place, options["pcrs"], options.timeout
-('', '7', 3.0)
+('', '7+11', 3.0)
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 from tallystick.errors import CustodyError
 
-__all__ = ["Options", "unopened"]
+__all__ = ["Options", "library", "unopened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class Options:
         kind, _, rest = url.partition(":")
         place, _, query = rest.partition("?")
         try:
-            given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+            # A plus is a plus here, as in host+tpm2 and in paths; only forms of the web mean a blank by it.
+            pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=bool(query))
+            given = dict(pairs)
             timeout = float(given.pop("timeout", 10))
         except ValueError:
             raise CustodyError(
@@ -60,3 +63,17 @@ class Options:
 def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:
     """Return the error for a key that was not encrypted by this provider, or not like this."""
     return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed; {advice}")
+
+
+def library(module: str, extra: str) -> Any:
+    """Import what a provider needs, now that it is needed.
+
+    Raises:
+        CustodyError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise CustodyError(
+            f"{extra} needs the package {module}; install it with: pip install 'tallystick[{extra}]'"
+        ) from None
