@@ -3,8 +3,9 @@
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::BorrowedFd;
 use tallystick_core::head::{Head, Pin};
 use tallystick_core::keys::{PublicKey, VerificationKey};
@@ -69,18 +70,42 @@ fn read_text(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// Reads one line, up to its end or that of the input, into memory that is wiped.
-fn read_line(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
+/// Reads one line, up to its end or that of the input, into memory that is wiped. Signals are heard meanwhile.
+fn read_line(py: Python<'_>, source: &mut File) -> PyResult<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
-    let mut source = file(fd)?;
     let mut byte = Zeroizing::new([0]);
-    while line.len() < MAX_PASSPHRASE && source.read(&mut byte[..])? == 1 {
-        line.push(byte[0]);
-        if byte[0] == b'\n' {
-            break;
+    while line.len() < MAX_PASSPHRASE && line.last() != Some(&b'\n') {
+        match py.detach(|| source.read(&mut byte[..])) {
+            Ok(0) => break,
+            Ok(_) => line.push(byte[0]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
+            Err(error) => return Err(os_error(error)),
         }
     }
     Ok(line)
+}
+
+/// A terminal that shows nothing of what is typed; no signal can come between its end and what it showed before.
+struct Silent<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Silent<'a> {
+    fn new(terminal: &'a File) -> rustix::io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        // Where the terminal has gone there is nothing to be shown any more.
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
 }
 
 /// Writes a secret text to a descriptor.
@@ -162,7 +187,21 @@ impl Passphrase {
     /// Reads a line from a file descriptor.
     #[staticmethod]
     fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
-        py.detach(|| read_line(fd)).map(passphrase::Passphrase::take).map(Self).map_err(os_error)
+        let mut source = file(fd).map_err(os_error)?;
+        Ok(Self(passphrase::Passphrase::take(read_line(py, &mut source)?)))
+    }
+
+    /// Asks for a line at a terminal, which shows nothing of it.
+    #[staticmethod]
+    fn ask(py: Python<'_>, terminal: i32, question: &str) -> PyResult<Self> {
+        let terminal = file(terminal).map_err(os_error)?;
+        let mut source = terminal.try_clone().map_err(os_error)?;
+        let silent = Silent::new(&terminal).map_err(|error| os_error(error.into()))?;
+        (&terminal).write_all(question.as_bytes()).map_err(os_error)?;
+        let line = read_line(py, &mut source);
+        drop(silent);
+        (&terminal).write_all(b"\n").map_err(os_error)?;
+        Ok(Self(passphrase::Passphrase::take(line?)))
     }
 
     /// How many bytes it has.
