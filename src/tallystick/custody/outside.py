@@ -22,7 +22,9 @@ __all__ = ["DONE", "FAILED", "PROVIDERS", "Outside", "Provider", "connect"]
 
 # Each is imported when it is first asked for: nobody pays for what others use.
 PROVIDERS = {
+    "aws-kms": ("aws_kms", "AwsKms"),
     "systemd-creds": ("systemd_creds", "SystemdCreds"),
+    "vault-transit": ("vault_transit", "VaultTransit"),
 }
 
 # The first byte of an answer; the rest is what was asked for, or what to tell the user.
