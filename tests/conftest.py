@@ -5,7 +5,7 @@ import signal
 import pytest
 
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
-pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite")
+pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite", "tests.custody.service")
 
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -82,7 +82,9 @@ class Server:
     def client(self) -> Any:
         """Return a client that is logged in; to be called within `telling`."""
         if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
-            raise self._error(f"the certificates in {cacert} cannot be read; see that ?cacert= names a file")
+            raise self._error(
+                f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
+            )
         token = self._credential() if self._login == "token" else ""
         client = self.hvac.Client(
             url=f"{'http' if self._options['tls'] == 'off' else 'https'}://{self._host}",
@@ -121,7 +123,9 @@ class Server:
             with open(path, encoding="ascii") as file:
                 return file.read(_LONGEST).strip()
         except UnicodeDecodeError:
-            raise self._error(f"the credential in {path} is none; write a token or a secret id into it") from None
+            raise self._error(
+                f"the credential for {self.name} in {path} is none; write a token or a secret id into it"
+            ) from None
         except OSError as error:
             raise self._error(
                 f"the credential for {self.name} cannot be read from {path}: {reason(error)}; name it by ?credential="

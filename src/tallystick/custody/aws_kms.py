@@ -62,7 +62,7 @@ class AwsKms:
 
         def work(kms: Any) -> bytes:
             given = kms.encrypt(KeyId=self._key, Plaintext=key, EncryptionContext=_CONTEXT)
-            return bytes(given["CiphertextBlob"])
+            return _some(given["CiphertextBlob"])
 
         return self._ask("Encrypt", work)
 
@@ -71,9 +71,7 @@ class AwsKms:
 
         def work(kms: Any) -> bytes:
             given = kms.decrypt(KeyId=self._key, CiphertextBlob=wrapped, EncryptionContext=_CONTEXT)
-            if "alias/" not in self._key and not str(given["KeyId"]).endswith(self._key):
-                raise unopened(self.url)
-            return bytes(given["Plaintext"])
+            return _some(given["Plaintext"])
 
         return self._ask("Decrypt", work)
 
@@ -100,7 +98,7 @@ class AwsKms:
         try:
             return work(self._client())
         except errors.ClientError as error:
-            code = re.sub(r"[^A-Za-z.]", "?", str(error.response["Error"].get("Code", "")))[:60]
+            code = re.sub(r"[^A-Za-z0-9.]", "?", str(error.response["Error"].get("Code", "")))[:60]
             if error.operation_name != what:  # on the way to credentials
                 raise CustodyError(f"{self.url}: {_nobody(f'{error.operation_name}: {code}')}") from None
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -128,15 +126,25 @@ class AwsKms:
                 f"{self.url}: these credentials have expired, or the clock is wrong ({code}); {_CREDENTIALS}"
             )
         if code in _RIGHTS:
-            return CustodyError(
-                f"{self.url}: AWS KMS refuses ({code}); allow kms:{what} with this key to who runs this, in the policy "
-                "that the documentation lists"
-            )
+            advice = f"allow kms:{what} with this key to who runs this, in the policy that the documentation lists"
+            if what == "Decrypt":  # it says the same of what another key encrypted
+                return unopened(self.url, f"if neither, {advice}")
+            return CustodyError(f"{self.url}: AWS KMS refuses ({code}); {advice}")
         if code in _STATES:
             return CustodyError(f"{self.url}: this key {_STATES[code]}")
+        if status in (401, 403):  # by something in between, which tells no more
+            return CustodyError(
+                f"{self.url}: these credentials are refused, or lack kms:{what} with this key; {_CREDENTIALS}"
+            )
         if code in _BUSY or status >= 500:
             return AwayError(f"is busy or in trouble ({code})")
         return CustodyError(f"{self.url}: AWS KMS refuses ({code}); look the code up in the documentation of AWS KMS")
+
+
+def _some(answer: bytes) -> bytes:
+    if not answer:
+        raise ValueError("an empty answer")
+    return answer
 
 
 def _nobody(why: str) -> str:
