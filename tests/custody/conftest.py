@@ -1,6 +1,5 @@
-"""The servers that custody is tested against, and a place for the command; each server is started once."""
+"""A place for the command."""
 
 from tests.cli.conftest import bare
-from tests.servers import moto_server, openbao_server
 
-__all__ = ["bare", "moto_server", "openbao_server"]
+__all__ = ["bare"]
