@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody import outside
 from tallystick.errors import CustodyError
+from tests import servers
 from tests.custody.suite import CONTEXT
 
 
@@ -53,8 +55,8 @@ def test_one_that_hangs_together_with_its_process_is_ended(programs, tmp_path):
     programs(f"kill -STOP $PPID; echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(CustodyError, match=r"systemd-creds:\?timeout=0\.5 did not answer within 0\.5 seconds"):
         wrap("systemd-creds:?timeout=0.5")
-    with open(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat") as stat:
-        assert stat.read().split(") ")[1][0] == "Z"
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    servers.until(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z", "its end", 5)
 
 
 def test_one_that_is_killed_is_told(programs):
