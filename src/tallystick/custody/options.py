@@ -5,15 +5,14 @@
 ('', '7+11', 3.0)
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qsl, unquote
 
 from tallystick.errors import CustodyError
 
-__all__ = ["Options", "library", "unopened"]
+__all__ = ["Options", "unopened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +62,3 @@ class Options:
 def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:
     """Return the error for a key that was not encrypted by this provider, or not like this."""
     return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed; {advice}")
-
-
-def library(module: str, extra: str) -> Any:
-    """Import what a provider needs, now that it is needed.
-
-    Raises:
-        CustodyError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise CustodyError(
-            f"{extra} needs the package {module}; install it with: pip install 'tallystick[{extra}]'"
-        ) from None

@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from tallystick import _private
-from tallystick.custody.options import Options, library, unopened
+from tallystick._services import library
+from tallystick.custody.options import Options, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["Pkcs11"]
@@ -67,7 +68,7 @@ class Pkcs11:
         return base64.urlsafe_b64encode(self._ask("decrypt", wrapped[_BLOCK:], wrapped[:_BLOCK])).rstrip(b"=")
 
     def _ask(self, what: str, given: bytes, nonce: bytes) -> bytes:
-        pkcs11 = library("pkcs11", "pkcs11")
+        pkcs11 = library("pkcs11", "pkcs11", CustodyError)
         try:
             token = self._token(pkcs11)
             protected = token.flags & pkcs11.TokenFlag.WRITE_PROTECTED

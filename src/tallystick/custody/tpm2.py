@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tallystick.custody.options import Options, library, unopened
+from tallystick._services import library
+from tallystick.custody.options import Options, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["Tpm2"]
@@ -70,7 +71,7 @@ class Tpm2:
 
     @contextmanager
     def _chip(self) -> Iterator["_Chip"]:
-        tss = library("tpm2_pytss", "tpm2")
+        tss = library("tpm2_pytss", "tpm2", CustodyError)
         where = os.environ.get(_CHIP) or "device:/dev/tpmrm0"
         try:
             esapi = tss.ESAPI(where)

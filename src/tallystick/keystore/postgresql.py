@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 from urllib.parse import urlencode
 
+from tallystick._services import AwayError, library
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
-from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
@@ -57,7 +58,7 @@ def open_store(url: str) -> RemoteStore:
     Raises:
         KeyStoreError: It is malformed, or the package psycopg is not installed.
     """
-    psycopg = library("psycopg", "postgresql")
+    psycopg = library("psycopg", "postgresql", KeyStoreError)
     return RemoteStore(Place.parse(url, None), lambda place: PostgresSession(place, psycopg))
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tallystick._services import AwayError, library
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
-from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
@@ -62,7 +63,7 @@ def open_store(url: str) -> RemoteStore:
     Raises:
         KeyStoreError: It is malformed, or the package redis is not installed.
     """
-    redis = library("redis", "redis")
+    redis = library("redis", "redis", KeyStoreError)
     return RemoteStore(Place.parse(url, {"cacert": ""}), lambda place: RedisSession(place, redis))
 
 
