@@ -115,7 +115,9 @@ def test_nothing_of_a_provider_is_loaded_into_a_writer_with_a_master_key(tmp_pat
     assert (HEAVY | LIGHT).isdisjoint(said)
 
 
-@pytest.mark.parametrize("url", ["vault-transit://bao.example/transit/log", "aws-kms://eu-central-1/alias/log", "tpm2:"])
+@pytest.mark.parametrize(
+    "url", ["vault-transit://bao.example/transit/log", "aws-kms://eu-central-1/alias/log", "tpm2:"]
+)
 def test_no_library_of_a_provider_is_loaded_into_its_writer(url):
     said = loaded(f"import tallystick.custody\ntallystick.custody.connect('{url}')")
     assert HEAVY.isdisjoint(said)
