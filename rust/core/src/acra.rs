@@ -53,8 +53,8 @@ impl Step {
 
 /// The time that a line claims, ms since 1970.
 #[must_use]
-pub fn time(line: &[u8], form: Form) -> Option<i64> {
-    line::parse(line, form).time.map(|(time, _)| time)
+pub fn time(line: &[u8]) -> Option<i64> {
+    line::parse(line, Form::Auto).time.map(|(time, _)| time)
 }
 
 #[cfg(test)]

@@ -121,6 +121,10 @@ def headline(report: Report) -> str:
     """Return the verdict as a sentence."""
     kinds = {finding.kind for finding in report.findings}
     if report.verdict is Verdict.FAILED:
+        if (
+            not report.logs and "nothing verified" in kinds
+        ):  # a log whose lines do not say which key they were sealed with
+            return "no line holds: the log is not as it was sealed, or this is not its key"
         return "the log is not as it was sealed"
     if report.verdict is Verdict.INCOMPLETE:
         if "nothing verified" in kinds:

@@ -15,6 +15,8 @@ pub enum Form {
     Text,
     /// One JSON object a line.
     Json,
+    /// JSON where a line begins with a brace, else text.
+    Auto,
 }
 
 /// What is wrong with a line, or with several in a row.
@@ -36,7 +38,8 @@ pub enum What {
     MarkerAdded,
     /// It begins a chain and does not say so.
     MarkerGone,
-    /// It fits, but these are not the bytes that were written: blanks, the order or the digits of JSON, a name twice.
+    /// It fits, but these are not the bytes that were written: blanks, the order or the digits of JSON, a name twice or
+    /// one that swallows others.
     Rewritten,
     /// Behind a line that was altered, up to the end of its chain: nobody can say.
     Unjudged,
@@ -72,6 +75,8 @@ pub struct Chain {
     pub lines: u64,
     /// Its last line that fits ends it.
     pub ended: bool,
+    /// Tag of its first line that fits: chains with the same are copies as far as they go.
+    pub beginning: [u8; 32],
     /// Tag of its last line that fits: two chains with the same are the same.
     pub identity: [u8; 32],
     /// First and last time that its lines claim, ms since 1970.
@@ -103,6 +108,14 @@ struct Lost {
     count: u64,
 }
 
+impl Lost {
+    fn set_aside(&mut self, raw: &[u8]) {
+        if self.aside.len() < MOST_ASIDE && raw.len() <= LONGEST_ASIDE {
+            self.aside.push(raw.to_vec());
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Place {
     file: u32,
@@ -112,6 +125,8 @@ struct Place {
 
 /// Lines that are tried once more behind one that fits again: more would be work for an attacker to order.
 const MOST_ASIDE: usize = 16;
+/// Bytes of a line that is tried once more, for the same reason.
+const LONGEST_ASIDE: usize = 1 << 16;
 /// Less than this is not worth a thread.
 const LEAST: usize = 1 << 16;
 
@@ -123,9 +138,13 @@ pub struct Judge {
     lost: Option<Lost>,
     aside: Vec<(usize, Vec<u8>)>,
     found: Judged,
+    /// The line behind the last event, blank ones skipped: the same there is no event of its own.
+    next: u64,
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
     opened: Option<Place>,
+    /// Bytes that are worth a thread.
+    pub least: usize,
 }
 
 /// Begins to judge a log.
@@ -143,8 +162,10 @@ impl Judge {
             lost: None,
             aside: Vec::new(),
             found: Judged::default(),
+            next: 0,
             first_fits: None,
             opened: None,
+            least: LEAST,
         }
     }
 
@@ -154,7 +175,7 @@ impl Judge {
     /// # Panics
     /// If a thread panics, which is a bug.
     pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
-        let parts = split(data, self.form, threads);
+        let parts = split(data, self.form, threads, self.least);
         let (begin, form) = (self.begin.clone(), self.form);
         let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
         let mut count = 0;
@@ -196,7 +217,6 @@ impl Judge {
 
     fn append(&mut self, other: Judge, at: Place) {
         self.settle();
-        let events = self.found.events.len();
         let moved = |file: &mut u32, line: &mut u64, offset: &mut u64| {
             (*file, *line, *offset) = (at.file, *line + at.line, *offset + at.offset);
         };
@@ -206,6 +226,16 @@ impl Judge {
         }
         for chain in &mut found.chains {
             moved(&mut chain.file, &mut chain.line, &mut chain.offset);
+        }
+        let mut events = self.found.events.len();
+        if !found.events.is_empty() {
+            if found.events[0].what == What::Rewritten
+                && self.goes_on(What::Rewritten, at.file, found.events[0].line)
+            {
+                self.found.events[events - 1].count += found.events.remove(0).count;
+                events -= 1;
+            }
+            self.next = other.next + at.line;
         }
         self.found.events.append(&mut found.events);
         self.found.chains.append(&mut found.chains);
@@ -234,6 +264,8 @@ impl Judge {
             if !line.trim_ascii().is_empty() {
                 let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
                 self.line(line, at);
+            } else if self.next == from.line + count {
+                self.next += 1;
             }
             count += 1;
             start = end + 1;
@@ -346,6 +378,7 @@ impl Judge {
                 offset: at.offset,
                 lines: 0,
                 ended: false,
+                beginning: next.tag(),
                 identity: [0; 32],
                 times: None,
                 fine: false,
@@ -368,14 +401,14 @@ impl Judge {
         if let Some(step) = self.step.take() {
             let (_, go) = step.take(&line.data);
             let event = self.tell(what, at);
-            self.lost = Some(Lost { event, skip: step, go, aside: vec![raw.to_vec()], rest: None, count: 1 });
+            let mut lost = Lost { event, skip: step, go, aside: Vec::new(), rest: None, count: 1 };
+            lost.set_aside(raw);
+            self.lost = Some(lost);
         } else if let Some(lost) = &mut self.lost {
             (_, lost.go) = lost.go.take(&line.data);
             lost.rest.get_or_insert(at);
             lost.count += 1;
-            if lost.aside.len() < MOST_ASIDE {
-                lost.aside.push(raw.to_vec());
-            }
+            lost.set_aside(raw);
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
             self.tell_run(what, at);
@@ -384,16 +417,25 @@ impl Judge {
 
     /// Tells of a line, together with the same of the line before it.
     fn tell_run(&mut self, what: What, at: Place) {
-        match self.found.events.last_mut() {
-            Some(last) if last.what == what && last.file == at.file && last.line + last.count == at.line => {
-                last.count += 1;
-            }
-            _ => _ = self.tell(what, at),
+        if !self.goes_on(what, at.file, at.line) {
+            self.tell(what, at);
+        } else if let Some(last) = self.found.events.last_mut() {
+            last.count += 1;
+            self.next = at.line + 1;
         }
+    }
+
+    /// Was the same told of the line before?
+    fn goes_on(&self, what: What, file: u32, line: u64) -> bool {
+        self.found
+            .events
+            .last()
+            .is_some_and(|last| last.what == what && last.file == file && self.next == line)
     }
 
     fn tell(&mut self, what: What, at: Place) -> usize {
         self.found.events.push(Event { what, file: at.file, line: at.line, offset: at.offset, count: 1 });
+        self.next = at.line + 1;
         self.found.events.len() - 1
     }
 
@@ -426,12 +468,10 @@ fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
 }
 
 /// Where the block is split: before lines that say that they begin a chain.
-fn split(data: &[u8], form: Form, threads: usize) -> Vec<Range<usize>> {
-    let marker: &[u8] = match form {
-        Form::Text => b" chain=new",
-        Form::Json => br#""chain":"new""#,
-    };
-    let size = (data.len() / (threads.max(1) * 2)).max(LEAST);
+fn split(data: &[u8], form: Form, threads: usize, least: usize) -> Vec<Range<usize>> {
+    let json = form == Form::Json || (form == Form::Auto && data.trim_ascii_start().starts_with(b"{"));
+    let marker: &[u8] = if json { br#""chain":"new""# } else { b" chain=new" };
+    let size = (data.len() / (threads.max(1) * 2)).max(least);
     let (mut parts, mut start) = (Vec::new(), 0);
     let mut target = size;
     while threads > 1 && target < data.len() {
