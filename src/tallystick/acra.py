@@ -190,9 +190,8 @@ def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_lim
     beyond_proof = _NOTE if accept_scheme_limits else _INCOMPLETE
     for chain in _chains(judged):
         if not chain.ended:
-            yield _at(
-                chain, inputs, "open end", _INCOMPLETE, "this chain has no end: lines may have been cut off there"
-            )
+            detail = "this chain has no end that holds: lines may have been cut off there"
+            yield _at(chain, inputs, "open end", _INCOMPLETE, detail)
     yield from _repeated(_chains(judged), inputs, beyond_proof)
     yield from _backwards(_chains(judged), inputs)
     for limit in _LIMITS:

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tallystick import acra
 from tallystick.errors import FormatError, ReportError
+from tallystick.reports.plain import schema
 from tests.acra import scheme
 from tests.acra.scheme import FORMS, KEY, LAST, Writer, changed, made, stripped, with_other_integrity
 
@@ -285,6 +287,8 @@ def test_the_command_reports_and_leaves_as_verify_does(bare):
     (bare.path / "doctored.log").write_bytes(b"\n".join([*lines[:9], changed(lines[9]), *lines[10:]]))
     done = bare("acra", "doctored.log", "--key", "key")
     assert (done.status, b"altered doctored.log:10" in done.out.replace(b"    ", b" ")) == (5, True)
+    done = bare("acra", "doctored.log", "--key", "key", "--report", "json")
+    jsonschema.Draft202012Validator(schema()).validate(json.loads(done.out))
     for report in ("sarif", "html"):
         assert bare("acra", "doctored.log", "--key", "key", "--report", report, "-o", f"r.{report}").status == 5
     assert bare("acra", "nowhere.log", "--key", "key").status == 4

@@ -150,6 +150,19 @@ fn a_log_of_json_that_was_written_anew_is_one_event_on_any_number_of_threads() {
 }
 
 #[test]
+fn chains_of_every_form_are_judged_side_by_side() {
+    for (log, form) in [
+        (include_bytes!("../../../../tests/acra/data/plaintext.log").as_slice(), Form::Text),
+        (include_bytes!("../../../../tests/acra/data/cef.log").as_slice(), Form::Auto),
+        (include_bytes!("../../../../tests/acra/data/json.log").as_slice(), Form::Auto),
+    ] {
+        let parts = judge::split(log, form, 2, 1000);
+        assert_eq!((parts.len(), parts[0].start, parts[1].end), (2, 0, log.len()));
+        assert_eq!(judge::split(log, form, 1, 1000).len(), 1);
+    }
+}
+
+#[test]
 fn several_threads_find_what_one_finds() {
     let mut lines: Vec<String> = (0..4000).flat_map(|number| chain(number % 10, 6)).collect();
     for at in (100..lines.len()).step_by(1777) {
