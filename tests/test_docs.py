@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     "README.md",
+    "docs/acra.md",
     "docs/anchors.md",
     "docs/custody.md",
     "docs/evidence.md",
