@@ -24,12 +24,15 @@ help: ## list these targets
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
 
+JOBS ?= 2
+
 # Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)
 
 test: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -m alone
 
 LINES ?= 10000000
 
@@ -38,8 +41,8 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 
 KILLS ?= 5000
 
-torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log
-	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest tests/survival/test_crashes.py
+torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log; power failures too
+	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
 	cargo fmt --all --check

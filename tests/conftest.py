@@ -17,3 +17,12 @@ pytest_plugins = ["tests.hardware"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let tests that speak to one server run in one process, so that it is started once."""
+    for item in items:
+        for server in ("redis", "postgresql", "openbao"):
+            if server in item.nodeid.lower():
+                item.add_marker(pytest.mark.xdist_group(server))

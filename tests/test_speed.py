@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tallystick import _core
 from tests.doctoring import TIME
 
@@ -30,6 +32,7 @@ def python_loop() -> None:
         hmac.new(key, LINE, hashlib.sha256).digest()
 
 
+@pytest.mark.alone
 def test_sealing_and_verifying_beat_the_two_primitives_in_python(tmp_path: Path) -> None:
     setup = _core.setup("app")
     state = setup.state()

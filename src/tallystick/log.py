@@ -411,7 +411,7 @@ class Log:
         stated = self._sealer.closed or self._epoch != (chain, epoch)
         if stated:
             self._epoch, self._epoch_began, self._stated = (chain, epoch), None, time.monotonic()
-            self._note.stated(self._sealer.position)
+            self._note.stated((chain, epoch, index if self._sealer.closed else 0))
         if index and not self._sealer.closed and self._epoch_began is None:
             self._epoch_began = time.monotonic()
         return stated

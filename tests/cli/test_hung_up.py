@@ -33,8 +33,8 @@ def test_a_result_that_nobody_reads_is_exit_status_4_and_nothing_is_said(site, a
 def test_where_nobody_hears_complaints_sealing_goes_on(site):
     reading, writing = os.pipe()
     os.close(reading)
-    with site.start("run", "payments", "-o", "audit.log", "--", "sh", "-c", "echo one; sleep 30 & exit 3",
-                    stderr=writing) as process:  # fmt: skip
+    command = ("--linger", "300ms", "--", "sh", "-c", "echo one; sleep 30 & exit 3")
+    with site.start("run", "payments", "-o", "audit.log", *command, stderr=writing) as process:
         os.close(writing)
         assert process.wait(20) == 3
     assert site.verdict() == ("ok", [])

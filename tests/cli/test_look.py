@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -127,6 +128,25 @@ def test_status_shows_who_writes(site):
         assert writer.wait(20) == 0
     assert shown["state"] == "being written"
     assert f"pid {writer.pid} " in shown["writer"]
+
+
+def test_status_in_json_says_of_a_living_writer_what_there_is_to_say(site):
+    began = time.time()
+    with site.start("seal", "payments", "-o", "audit.log", "--epoch-lines", "2") as writer:
+        writer.stdin.write(b"one\ntwo\nthree\nfour\n")
+        shown = {"lines": 0}
+        while shown["lines"] != 7:  # with `open` and two checkpoints
+            (shown,) = json.loads(site("status", "payments", "--format", "json").out)
+            assert time.time() < began + 20
+        writer.stdin.close()
+        assert writer.wait(20) == 0
+    expected = {
+        "state": "being written", "health": "good", "chain": 1, "epoch": 2, "lines": 7, "checkpoint": "1.2.0",
+        "head": "1.2.1", "pid": writer.pid, "output": str(site.path / "audit.log"), "dropped": None, "recovered": [],
+        "store": f"file:{site.store}", "custody": site.custody, "next_chain": 2,
+    }  # fmt: skip
+    assert {name: shown[name] for name in expected} == expected
+    assert 0 <= shown["head_age"] <= shown["checkpoint_age"] <= time.time() - began
 
 
 def test_status_shows_all_logs_and_no_secret(site):

@@ -9,7 +9,6 @@ import logging.handlers
 import math
 import os
 import queue
-import statistics
 import subprocess
 import sys
 import threading
@@ -181,6 +180,26 @@ def test_tasks_and_a_queue_keep_all_records(place, logger):
     assert place.verify() == ("ok", [])
 
 
+def test_tasks_that_log_themselves_keep_their_order(place, logger):
+    sealing(place, logger, BARE, epoch_lines=100)
+
+    async def task(number):
+        for i in range(50):
+            logger.info("%d %d", number, i)
+            await asyncio.sleep(0)
+
+    async def everything():
+        loop = asyncio.get_running_loop()
+        alone = loop.run_in_executor(None, asyncio.run, task(100))
+        await asyncio.gather(alone, *(task(number) for number in range(100)))
+
+    asyncio.run(everything())
+    finished(logger)
+    found = [tuple(map(int, entry.split())) for entry in place.entries()]
+    assert [[i for n, i in found if n == number] for number in range(101)] == [list(range(50))] * 101
+    assert place.verify() == ("ok", [])
+
+
 def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logger):
     handler = sealing(place, logger, BARE)
     write = handler._log.write
@@ -255,6 +274,7 @@ def test_sub_interpreters_are_refused():
         interpreters.destroy(one)
 
 
+@pytest.mark.alone
 def test_a_handler_costs_little_more_than_one_that_does_not_seal(place, logger, tmp_path):
     plain = logging.FileHandler(tmp_path / "plain.log")
     sealed = SealedFileHandler("payments", place.output, store=place.store)
@@ -267,10 +287,11 @@ def test_a_handler_costs_little_more_than_one_that_does_not_seal(place, logger, 
             logger.info("user=%d action=transfer amount=%d from=%s", i, 100, "x" * 120)
         return time.thread_time() - began
 
-    ratios = [seconds(sealed) / seconds(plain) for _ in range(9)]
+    rounds = [(seconds(sealed), seconds(plain)) for _ in range(15)]
     logger.handlers = [plain, sealed]
-    assert statistics.median(ratios) < 1.35, ratios
-    assert len(entries(place.read())) == 27_000
+    # What else a machine does makes a round slower, never faster.
+    assert min(one for one, _ in rounds) < 1.25 * min(other for _, other in rounds), rounds
+    assert len(entries(place.read())) == 45_000
     assert os.path.getsize(place.output) > 0
 
 

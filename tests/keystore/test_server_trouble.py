@@ -220,6 +220,7 @@ def test_garbage_from_the_server_is_told(behind, proxy, store, garbage):
 
 
 def test_a_writer_goes_on_when_its_server_was_restarted(store, server):
+    store = keystore.connect(with_options(server.url(), expiry=30, timeout=4))  # the right outlives the restart
     with store.lease("payments") as lease:
         lease.replace_head(b"head 1")
         server.restart()

@@ -3,11 +3,11 @@
 import itertools
 import os
 import signal
-import statistics
 import threading
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -161,8 +161,9 @@ def test_lines_of_eight_threads_are_all_there_and_verify(place):
     assert place.verify() == ("ok", [])
 
 
+@pytest.mark.alone
 def test_a_line_costs_a_few_times_what_the_system_call_alone_costs(place, tmp_path):
-    # Measured: 2 µs to 0.67 µs, so 3; the rest is for machines with other work.
+    # Measured: 2 µs to 0.67 µs, so 3. What else a machine does makes a round slower, never faster.
     line, sealed = "x" * 200, b"x" * 260 + b"\n"
     fd = os.open(tmp_path / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -173,9 +174,10 @@ def test_a_line_costs_a_few_times_what_the_system_call_alone_costs(place, tmp_pa
         return time.thread_time() - began
 
     with place.open() as log:
-        ratios = [seconds(log.write, line) / seconds(partial(os.write, fd), sealed) for _ in range(9)]
+        rounds = [(seconds(log.write, line), seconds(partial(os.write, fd), sealed)) for _ in range(15)]
     os.close(fd)
-    assert statistics.median(ratios) < 5, ratios
+    most = 4 if "sha_ni" in Path("/proc/cpuinfo").read_text() else 10
+    assert min(one for one, _ in rounds) < most * min(other for _, other in rounds), rounds
 
 
 def test_lines_and_checkpoints_and_bulk_mix(place):

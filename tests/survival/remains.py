@@ -45,6 +45,7 @@ class Remains:
     torn: list[tuple[Path, int]] = field(default_factory=list)
     runs: dict[int, list[int]] = field(default_factory=dict)
     times: dict[Position, int] = field(default_factory=dict)
+    newest: dict[int, int] = field(default_factory=dict)
     opened: list[tuple[int, Position]] = field(default_factory=list)
     closed: set[int] = field(default_factory=set)
     twice: list[str] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Remains:
                 continue
             seen[name] = data
             for number, line in enumerate(data.split(b"\n"), 1):
-                if line:
+                if line.strip(b"\0"):  # zeros are what a power loss leaves, and no line (spec section 9)
                     found._take(path, number, line)
         found.opened.sort()
         return found
@@ -77,6 +78,7 @@ class Remains:
         if said := ENTRY.match(line):
             self.runs.setdefault(int(said[1]), []).append(int(said[2]))
             self.times[position] = int(said[3])
+            self.newest[int(said[1])] = max(int(said[3]), self.newest.get(int(said[1]), 0))
         elif b"tallystick/v1 open " in line[:40]:
             words = line.split()
             before = words[6].split(b".")

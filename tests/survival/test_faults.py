@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tests.cli.conftest import COMMAND
+from tests.sealed import entries
 from tests.survival.remains import Remains
 from tests.survival.writing import account, assert_verifies, files, until, writer
 
@@ -180,6 +181,33 @@ def test_who_waits_for_lines_is_woken_when_the_log_stops(site, preload, how):
         assert b"the lines may not be on the disk" in running.stderr.read()
     site.seal(b"after\n")
     assert site.verdict()[0] == "ok"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_named_pipe_whose_reader_leaves_and_another_comes(site, mode):
+    os.mkfifo(site.path / "pipe")
+    with site.start("seal", "payments", "-o", "pipe", "--on-full", mode) as writer:
+        with open(site.path / "pipe", "rb") as first:
+            writer.stdin.write(b"one\n")
+            read = [first.readline(), first.readline()]
+        writer.stdin.write(b"two\n")
+        assert b"pipe: broken pipe; the reader is gone" in writer.stderr.readline()
+        if mode == "stop":
+            assert writer.wait(20) == 4
+            return
+        writer.stdin.write(b"three\n")
+        time.sleep(0.2)
+        with open(site.path / "pipe", "rb") as second:
+            if mode == "drop":
+                until(lambda: b"goes on" in writer.stderr.readline())
+            writer.stdin.close()
+            read += second.readlines()
+        assert writer.wait(20) == 0
+    (site.path / "audit.log").write_bytes(b"".join(read))
+    kept = [b"one", b"two", b"three"] if mode == "block" else [b"one", b"two"]  # a line that is sealed has its place
+    told = [b"tallystick: 1 line was dropped"] if mode == "drop" else []
+    assert [entry[:30] for entry in entries(site.read())] == kept + told
+    assert site.verdict() == ("ok", [])
 
 
 def test_a_full_disk_under_a_writer_that_rotates_compresses_and_removes_loses_nothing(site, small_disk):

@@ -15,9 +15,11 @@ from tests.cli.conftest import COMMAND
 from tests.log.test_log import Place
 from tests.sealed import entries
 from tests.survival.remains import Remains, content
-from tests.survival.test_contrib import tool
+from tests.survival.test_contrib import CONTRIB, tool
+from tests.survival.writing import size, until
 
-RATE, SECONDS, ROTATIONS = 50_000, 2.5, 4
+RATE, SECONDS = 50_000, 2.5
+EPOCH = 4097  # lines, the checkpoint among them
 
 MODES = {
     "create": "nocompress",
@@ -57,6 +59,11 @@ def feed(pipe, numbers):
     numbers += [number, time.monotonic() - began]
 
 
+def rotations(options):
+    """Return how often to rotate: names by date are by the second, and the writer shall still be there."""
+    return 2 if "dateext" in options else 4
+
+
 def rotate(place, options):
     """Rotate several times, with a moment between them."""
     directory = place.output.parent
@@ -65,9 +72,9 @@ def rotate(place, options):
     conf.write_text(
         f"{place.output} {{\nrotate 100\nmissingok\ncreate 0640\n{options.format(directory=directory)}\n}}\n"
     )
-    for _ in range(ROTATIONS):
+    for _ in range(rotations(options)):
         subprocess.run([tool("logrotate"), "-f", "-s", directory / "state", conf], check=True)
-        time.sleep(1.01 if "dateext" in options else 0.3)  # its names are by the second
+        time.sleep(1.01 if "dateext" in options else 0.3)
 
 
 def rotated_while_piped(place, options):
@@ -80,7 +87,8 @@ def rotated_while_piped(place, options):
         (place.output.parent / "pid").write_text(str(writer.pid))
         feeder = threading.Thread(target=feed, args=(writer.stdin, fed))
         feeder.start()
-        time.sleep(0.4)
+        until(lambda: size(place.output))
+        time.sleep(0.2)
         rotate(place, options)
         feeder.join()
         said = writer.stderr.read()
@@ -95,9 +103,7 @@ def rotated_while_logged(place, options):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as writer:  # fmt: skip
         (place.output.parent / "pid").write_text(str(writer.pid))
-        until = time.monotonic() + 20
-        while not place.output.exists() and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: size(place.output))
         time.sleep(0.2)
         rotate(place, options)
         out, said = writer.communicate(timeout=30)
@@ -123,10 +129,22 @@ def numbers(place):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("writing", [rotated_while_piped, rotated_while_logged], ids=["seal", "library"])
 def test_no_line_is_lost_when_a_log_is_rotated_while_it_is_written(tmp_path, mode, hup, writing):
-    place = Place(tmp_path)
-    count, took, said = writing(place, MODES[mode] + hup)
+    assert_no_line_is_lost(Place(tmp_path), writing, MODES[mode] + hup)
+
+
+def test_no_line_is_lost_with_the_snippet(tmp_path):
+    text = (CONTRIB / "logrotate" / "tallystick").read_text()
+    options = text[text.index("{") + 1 : text.rindex("}")]
+    systemctl = "systemctl kill --kill-whom=main --signal=HUP payments.service || true"
+    assert options.count(systemctl) == 1
+    options = options.replace(systemctl, "kill -HUP $(cat {directory}/pid)")
+    assert_no_line_is_lost(Place(tmp_path), rotated_while_piped, options)
+
+
+def assert_no_line_is_lost(place, writing, options):
+    count, took, said = writing(place, options)
     assert count / took > RATE * 0.8, f"the rate was not reached: {count / took:.0f} lines/s"
-    assert len(files(place)) == ROTATIONS + 1
+    assert len(files(place)) == rotations(options) + 1
     assert sorted(numbers(place)) == list(range(count))
     assert said == b""
     report = tallystick.verify(files(place), keys=[place.key], store=place.store)
@@ -138,9 +156,9 @@ def test_copytruncate_loses_lines_and_that_is_told_and_sealed_and_found(tmp_path
     place = Place(tmp_path)
     count, _, said = writing(place, "copytruncate")
     found = numbers(place)
-    assert said.count(b"was cut from") == ROTATIONS
+    assert said.count(b"was cut from") == rotations("copytruncate")
     sealed = b"".join(content(path) for path in files(place)).count(b"\ntallystick: ")
-    assert sealed <= ROTATIONS  # the next cut may take the entry about the last one, too
+    assert sealed <= rotations("copytruncate")  # the next cut may take the entry about the last one, too
     assert len(found) == len(set(found)) <= count
 
     report = tallystick.verify(files(place), keys=[place.key], store=place.store)
@@ -149,9 +167,26 @@ def test_copytruncate_loses_lines_and_that_is_told_and_sealed_and_found(tmp_path
     assert {finding.kind for finding in report.findings} <= {"missing", "unsealed", "altered"}
     here = set(Remains.of(files(place)).positions)
     last = max(here)
-    expected = {(1, epoch, index) for epoch in range(last[1]) for index in range(4097)}
-    expected |= {(1, last[1], index) for index in range(last[2] + 1)}
-    assert sum(each.count for each in report.findings if each.kind == "missing") == len(expected - here)
+    everything = {(1, epoch, index) for epoch in range(last[1]) for index in range(EPOCH)}
+    everything |= {(1, last[1], index) for index in range(last[2] + 1)}
+    assert told_missing(report) == everything - here
+
+
+def told_missing(report):
+    """Return the positions that are told to be missing; where a checkpoint is, so are any lines before it."""
+    told = set()
+    for each in report.findings:
+        if each.kind != "missing":
+            continue
+        _, epoch, start = map(int, each.position.split("."))
+        _, last, end = map(int, (each.to or each.position).split("."))
+        if each.count:
+            assert (epoch, each.count) == (last, end - start + 1)
+            told |= {(1, epoch, index) for index in range(start, end + 1)}
+        else:
+            told |= {(1, epoch, index) for index in range(start, EPOCH)}
+            told |= {(1, whole, index) for whole in range(epoch + 1, last + 1) for index in range(EPOCH)}
+    return told
 
 
 def test_the_file_of_a_silent_writer_is_opened_anew_by_the_signal_of_the_snippet(tmp_path):
@@ -161,14 +196,10 @@ def test_the_file_of_a_silent_writer_is_opened_anew_by_the_signal_of_the_snippet
     ) as writer:
         writer.stdin.write(b"one\n")
         writer.stdin.flush()
-        while not (place.output.exists() and place.output.stat().st_size):
-            time.sleep(0.01)
+        until(lambda: size(place.output))
         os.rename(place.output, f"{place.output}.1")
         writer.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 10
-        while not place.output.exists():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until(place.output.exists)
         writer.stdin.close()
         assert writer.wait(20) == 0
     assert place.verify(f"{place.output}.1") == ("ok", [])

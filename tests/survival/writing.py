@@ -17,6 +17,13 @@ def until(condition, seconds=20.0):
         time.sleep(0.005)
 
 
+def size(path):
+    """Return how large a file is; 0 where there is none, as for a moment when it is rotated."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 class Writer:
     """A writer at the end of a pipe, with somebody who writes into it; about 2,000 lines a second."""
 
@@ -75,7 +82,7 @@ def writer(site, *options, **more):
     """Start a writer that has written its first lines."""
     one = Writer(site, *options, **more)
     try:
-        until(lambda: one.output.exists() and one.output.stat().st_size > 2000)
+        until(lambda: size(one.output) > 2000)
         yield one
     finally:
         one.leave()

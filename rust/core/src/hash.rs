@@ -12,9 +12,9 @@
 //! ```
 
 use sha2::block_api::compress256;
+use zeroize::Zeroize as _;
 
 use crate::lanes::{compress_pair, compress_pairs};
-use crate::secret::wipe;
 
 mod lines;
 mod many;
@@ -27,6 +27,14 @@ pub type Digest = [u8; 32];
 
 const IV: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// Overwrites what held key material; a slice is wiped in wide stores, an array byte by byte.
+#[inline]
+pub(crate) fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
+    if cfg!(not(feature = "keep-traces")) {
+        held.zeroize();
+    }
+}
 
 #[inline]
 fn bytes(state: &[u32; 8]) -> Digest {

@@ -8,24 +8,15 @@
 //! is not erased.
 
 use std::fmt;
-use zeroize::Zeroize;
 
 use crate::Error;
-use crate::hash::{self, Digest};
+use crate::hash::{self, Digest, wipe};
 
 mod memory;
 mod traces;
 
 pub(crate) use memory::Cell;
 pub(crate) use traces::{ALL, LINE, clean};
-
-/// Overwrites what held key material; a slice is wiped in wide stores, an array byte by byte.
-#[inline]
-pub(crate) fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
-    if cfg!(not(feature = "keep-traces")) {
-        held.zeroize();
-    }
-}
 
 /// 32 secret bytes; wiped on drop, not cloneable, redacted in debug output.
 pub struct Secret(Cell);

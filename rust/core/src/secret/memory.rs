@@ -163,7 +163,7 @@ impl Drop for Cell {
         if cfg!(feature = "keep-traces") {
             return; // nobody gets this cell again
         }
-        super::wipe(self.halves_mut().as_flattened_mut());
+        crate::hash::wipe(self.halves_mut().as_flattened_mut());
         self.page.taken.fetch_and(!(1 << self.number), Ordering::Release);
     }
 }
