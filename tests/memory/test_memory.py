@@ -119,6 +119,32 @@ def test_a_handler_holds_the_keys_of_the_present_only_and_forked_children_none(w
         assert writer.wait(30) == 0
 
 
+OWN_LOG = """
+import os, sys, tallystick
+with tallystick.open("payments", output="audit.log") as log:
+    log.write("one")
+if (pid := os.fork()) == 0:
+    with tallystick.open("payments", output="audit.log") as log:
+        log.write("two")
+        print(os.getpid(), flush=True)
+        sys.stdin.read()
+else:
+    os.waitpid(pid, 0)
+"""
+
+
+def test_a_child_that_opens_a_log_of_its_own_has_its_keys_in_locked_memory(watched):
+    """A child inherits pages for secrets, and does not inherit that they are locked (mlock(2))."""
+    with watched.python(OWN_LOG) as parent:
+        child = int(parent.stdout.readline())
+        found, written = watched.search(child)
+        held = {(each.mark.what, each.mark.at) for each in found if each.is_guarded}
+        assert held == present(written[-1])
+        assert all(each.is_guarded for each in found), told(found)
+        parent.stdin.close()
+        assert parent.wait(30) == 0
+
+
 @pytest.mark.parametrize("way", ["in blocks", "one by one"])
 def test_while_lines_are_written_no_key_of_one_that_has_left_is_anywhere(watched, way):
     enough = threading.Event()

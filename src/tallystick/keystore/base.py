@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -51,10 +51,12 @@ class Stored:
     Args:
         state: The sealing state; its secrets are encrypted by custody.
         head: The head as text, or None if it is not there, which a verifier takes for a bad head.
+        private: Nobody but this user and root can have written it.
     """
 
     state: bytes
     head: HeadText | None
+    private: bool = field(default=False, compare=False, repr=False)
 
 
 class Lease(Protocol):

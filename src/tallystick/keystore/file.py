@@ -370,7 +370,7 @@ def _load(log: int, path: str) -> Stored:
             head = _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
         except FileNotFoundError:
             head = None
-        return Stored(state, head)
+        return Stored(state, head, private=True)
 
 
 def _note(log: int, path: str) -> bytes | None:

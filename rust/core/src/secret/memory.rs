@@ -6,10 +6,11 @@
 //! With `traces.rs`, the only module with `unsafe` code that is not about instructions of a processor.
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::process;
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 
 /// What a cell holds: one secret, or two.
 pub(crate) type Halves = [[u8; 32]; 2];
@@ -21,8 +22,8 @@ const PAGE: usize = 4096;
 struct Page {
     memory: NonNull<u8>,
     taken: AtomicU64,
-    /// Is it locked, left out of core dumps, and wiped where a child is forked?
-    guarded: bool,
+    /// The process in which it is locked, left out of core dumps, and wiped in children; 0 for none.
+    guarded_in: AtomicU32,
     next: AtomicPtr<Page>,
 }
 
@@ -50,8 +51,8 @@ impl Page {
         };
         let memory = mapped.ok().and_then(|at| NonNull::new(at.cast::<u8>()));
         let Some(memory) = memory else { handle_alloc_error(Layout::new::<[u8; PAGE]>()) };
-        let guarded = guard(memory);
-        Self { memory, taken: AtomicU64::new(0), guarded, next: AtomicPtr::new(null_mut()) }
+        let next = AtomicPtr::new(null_mut());
+        Self { memory, taken: AtomicU64::new(0), guarded_in: AtomicU32::new(0), next }
     }
 
     /// The page behind `place`, which is made if there is none.
@@ -74,6 +75,14 @@ impl Page {
         }
         // SAFETY: what stands in a place is a leaked box, which is never freed and has no exclusive borrows.
         unsafe { &*here }
+    }
+
+    /// Guards the page, if that is still to be done: in a child it is not locked any more.
+    fn guard(&self) {
+        let here = process::id();
+        if self.guarded_in.load(Ordering::Relaxed) != here && guard(self.memory) {
+            self.guarded_in.store(here, Ordering::Relaxed);
+        }
     }
 
     /// Takes a cell that is free.
@@ -104,7 +113,7 @@ fn guard(memory: NonNull<u8>) -> bool {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: as above.
-        let advised = [Advice::LinuxDontDump, Advice::LinuxWipeOnFork]
+        let advised = [rustix::mm::Advice::LinuxDontDump, rustix::mm::Advice::LinuxWipeOnFork]
             .map(|advice| unsafe { rustix::mm::madvise(at, PAGE, advice) }.is_ok());
         locked && advised == [true; 2]
     }
@@ -118,6 +127,7 @@ impl Cell {
         let mut page = Page::at(&FIRST);
         loop {
             if let Some(number) = page.take() {
+                page.guard();
                 return Self { page, number };
             }
             page = Page::at(&page.next);
@@ -126,7 +136,7 @@ impl Cell {
 
     /// Is it in memory that is locked, left out of core dumps, and wiped where a child is forked?
     pub(crate) fn is_guarded(&self) -> bool {
-        self.page.guarded
+        self.page.guarded_in.load(Ordering::Relaxed) == process::id()
     }
 
     fn at(&self) -> *mut Halves {
