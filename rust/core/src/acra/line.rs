@@ -31,9 +31,8 @@ pub fn parse(line: &[u8], form: Form) -> Line<'_> {
     let line = line.trim_ascii_end();
     match form {
         Form::Json => json(line),
-        Form::Text => text(line),
         Form::Auto if line.trim_ascii_start().starts_with(b"{") => json(line),
-        Form::Auto => text(line),
+        Form::Text | Form::Auto => text(line),
     }
 }
 
