@@ -32,7 +32,7 @@ pub fn parse(line: &[u8], form: Form) -> Line<'_> {
     match form {
         Form::Json => json(line),
         Form::Auto if line.trim_ascii_start().starts_with(b"{") => json(line),
-        Form::Auto | Form::Text => text(line),
+        Form::Text | Form::Auto => text(line),
     }
 }
 
