@@ -26,3 +26,19 @@ def pytest_collection_modifyitems(items):
         for server in ("redis", "postgresql", "openbao"):
             if server in item.nodeid.lower():
                 item.add_marker(pytest.mark.xdist_group(server))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """Report what a test wrote in a form in which it can be sent to another process: surrogates cannot."""
+    return _sendable((yield))
+
+
+def _sendable(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_sendable, value))
+    return value
