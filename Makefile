@@ -26,7 +26,10 @@ demo: $(VENV)/.wheel ## show the main job on this machine's own log
 
 JOBS ?= 2
 
-test: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## run all tests, those in Python against the installed wheel
+# Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
+TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)
+
+test: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m 'not alone'
 	$(BIN)/pytest -m alone

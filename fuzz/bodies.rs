@@ -1,8 +1,9 @@
 //! What must hold for any bytes: the bodies of the fuzz targets, which the tests on stable run as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use tallystick_core::acra;
 use tallystick_core::canon::without_tally;
 use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
@@ -252,4 +253,62 @@ fn found(keys: &Keys, parts: &[Input<'_>]) -> Found {
         Some((*number, facts.first.0, facts.last.0, facts.lines, facts.checkpoints, bad, gaps))
     });
     (told, doubles, facts.collect(), summary.unsealed)
+}
+
+/// Audit logs of Acra that its key wrote, in three forms.
+const ACRA: [&[u8]; 3] = [
+    include_bytes!("../tests/acra/data/plaintext.log"),
+    include_bytes!("../tests/acra/data/cef.log"),
+    include_bytes!("../tests/acra/data/json.log"),
+];
+
+/// What is found in an audit log of Acra does not depend on blocks and threads; each line fits or is told of; and only
+/// lines that the key wrote are found to be as they were.
+pub fn acra(data: &[u8]) {
+    static LINES: LazyLock<BTreeSet<&[u8]>> =
+        LazyLock::new(|| ACRA.iter().flat_map(|log| log.split(|byte| *byte == b'\n')).collect());
+    let found = judged(data, &[data.len()], 1);
+    let lines = data.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    assert_eq!(found.lines, lines.clone().count() as u64);
+    let mut told = BTreeMap::new();
+    for event in &found.events {
+        // Lines of these do fit.
+        let fits =
+            [acra::What::MarkerAdded, acra::What::MarkerGone, acra::What::Rewritten].contains(&event.what);
+        *told.entry(fits).or_insert(0) += event.count;
+    }
+    assert_eq!(found.good + told.get(&false).unwrap_or(&0), found.lines);
+    assert_eq!(found.good, found.chains.iter().map(|chain| chain.lines).sum::<u64>());
+    if found.events.is_empty() {
+        for line in lines {
+            assert!(LINES.contains(line.trim_ascii_end()), "a line that nobody wrote fits");
+        }
+    }
+    let cuts: Vec<usize> = ends(data).collect();
+    let half = cuts.get(cuts.len() / 2).copied().unwrap_or(data.len());
+    for (blocks, threads) in [(vec![half, data.len()], 1), (vec![data.len()], 3), (vec![half, data.len()], 2)]
+    {
+        let other = judged(data, &blocks, threads);
+        assert_eq!(
+            (&other.events, &other.chains),
+            (&found.events, &found.chains),
+            "{blocks:?}, {threads} threads"
+        );
+    }
+}
+
+fn judged(data: &[u8], blocks: &[usize], threads: usize) -> acra::Judged {
+    let text = include_str!("../tests/acra/data/key.hex").trim();
+    let mut key = [0; 32];
+    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).expect("digits");
+    }
+    let mut judge = acra::judge(&acra::Key::take(&mut key), acra::Form::Auto);
+    judge.least = 100; // so that there is more than one part
+    let (mut start, mut line) = (0, 0);
+    for end in blocks {
+        line += judge.feed(&data[start..*end], 0, line, start as u64, threads);
+        start = *end;
+    }
+    judge.finish()
 }

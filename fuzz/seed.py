@@ -1,4 +1,4 @@
-"""Makes the corpora that the fuzz targets begin with, from spec/vectors and tests/carriers."""
+"""Makes the corpora that the fuzz targets begin with, from spec/vectors and logs of others in tests."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS, CARRIERS = ROOT / "spec/vectors", ROOT / "tests/carriers"
+ACRA = [ROOT / f"tests/acra/data/{form}.log" for form in ("plaintext", "cef", "json")]
 KINDS = ["docker.json", "cri.log", "journal.export", "journal.json", "loki.jsonl", "rsyslog-file.log"]
 SEAL = re.compile(rb'(?: tally=|",?"tally).*$')
 
@@ -39,6 +40,11 @@ def samples() -> Iterator[tuple[str, bytes]]:
             yield "evidence", text
     for number, name in enumerate(KINDS):
         yield "envelope", bytes([number]) + (CARRIERS / name).read_bytes()[:4000]
+    for path in ACRA:
+        lines = path.read_bytes().split(b"\n")
+        begins = [number for number, line in enumerate(lines) if b"chain=new" in line[-10:] or b':"new"' in line[:20]]
+        for begin in begins:
+            yield "acra", b"\n".join(line for line in lines[begin : begin + 16] if len(line) < 1000)
     for log in logs:
         at = log.split(b"\n")
         for start in range(0, min(len(at), 60), 6):

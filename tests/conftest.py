@@ -4,8 +4,14 @@ import signal
 
 import pytest
 
+from tests.servers import moto_server, openbao_server, postgresql_server, redis_server
+
+__all__ = ["moto_server", "openbao_server", "postgresql_server", "redis_server"]  # each is started once
+
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
-pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite")
+pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite", "tests.custody.service")
+
+pytest_plugins = ["tests.hardware"]
 
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

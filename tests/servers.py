@@ -6,6 +6,8 @@ that is a failure.
 
 import contextlib
 import glob
+import http.server
+import json
 import os
 import pwd
 import shutil
@@ -16,7 +18,9 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -186,13 +190,86 @@ class OpenBao(Server):
         return f"openbao://127.0.0.1:{port or self.port}/secret?tls=off"
 
 
-class Proxy:
-    """Stands before a server and does harm: it cuts, stalls, or answers garbage."""
+class Moto(Server):
+    """AWS as moto's server plays it: KMS with its keys, IAM with its users and policies."""
 
-    def __init__(self, port):
-        self.target, self.cut, self.stalled, self.garbage = port, None, False, None
+    env: ClassVar = {
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": PASSWORD,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+    def command(self):
+        return [program("moto_server", "pip install moto flask flask-cors"), "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def client(self, service="kms"):
+        import boto3
+
+        url, keys = f"http://127.0.0.1:{self.port}", ("AKIAEXAMPLE", PASSWORD)
+        return boto3.client(
+            service, "eu-central-1", endpoint_url=url, aws_access_key_id=keys[0], aws_secret_access_key=keys[1]
+        )
+
+    @contextlib.contextmanager
+    def judging(self):
+        """Have it ask who calls, and what he may do; else everybody may do everything."""
+        self._judge("0")
+        try:
+            yield
+        finally:
+            self._judge("inf")
+
+    def _judge(self, after):
+        url = f"http://127.0.0.1:{self.port}/moto-api/reset-auth"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, after.encode(), {"Content-Type": "text/plain"})
+        ) as answer:
+            assert answer.status == 200
+
+
+class Answering(http.server.ThreadingHTTPServer):
+    """A server whose answers a test gives: `answer(headers, body)` returns a status and what becomes JSON."""
+
+    def __init__(self, answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, given = answer(self.headers, body)
+                text = given if isinstance(given, bytes) else json.dumps(given).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_PUT = do_POST  # noqa: N815
+
+            def log_message(self, *arguments):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, answer):
+        with cls(answer) as server:
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            try:
+                yield server
+            finally:
+                server.shutdown()
+
+
+class Proxy:
+    """Stands before a server, hears all, and does harm: it cuts, stalls, or answers garbage."""
+
+    def __init__(self, port, at=0):
+        self.target, self.cut, self.stalled, self.garbage, self.heard = port, None, False, None, []
         self._sockets, self._lock = [], threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", at))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -232,6 +309,7 @@ class Proxy:
     def _pass_on(self, side, here, there):
         with contextlib.suppress(OSError):
             while data := here.recv(65536):
+                self.heard.append(data)
                 while self.stalled:
                     time.sleep(0.02)
                 if side == "server" and self.garbage is not None:
@@ -283,4 +361,10 @@ def postgresql_server():
 @pytest.fixture(scope="session")
 def openbao_server():
     with _own_directory("openbao") as directory, _running(OpenBao(directory)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    with _own_directory("moto") as directory, _running(Moto(directory)) as server:
         yield server

@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     "README.md",
+    "docs/acra.md",
     "docs/anchors.md",
+    "docs/custody.md",
     "docs/evidence.md",
     "docs/guide.md",
     "docs/moving.md",
@@ -21,6 +23,7 @@ PAGES = [
     "docs/services.md",
     "docs/verify.md",
 ]
+NEEDS = {"docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -30,7 +33,7 @@ def pattern(expected: str) -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert len([kind for kind, _ in blocks if kind == "console"]) >= 1
     environment = os.environ | {
@@ -39,6 +42,8 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path) -> N
         "HOME": str(tmp_path),
         "TZ": "UTC",
     }
+    for name in NEEDS.get(page, []):
+        environment |= request.getfixturevalue(name).env
     # One shell for the page: variables and `$?` go from one command to the next.
     marker = "=== next ==="
     script, expected = ["exec 2>&1"], []

@@ -7,9 +7,9 @@ Everything is named relative to an open directory, so that nobody can put anothe
 ...     directory = open_directory(path)
 ...     replace_file("head", b"old", directory)
 ...     replace_file("head", b"new", directory)
-...     os.listdir(directory), read_file("head", directory, limit=100)
+...     os.listdir(directory), read_file("head", directory, bytearray, limit=100)
 ...     os.close(directory)
-(['head'], b'new')
+(['head'], bytearray(b'new'))
 """
 
 import errno
@@ -19,6 +19,7 @@ import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from tallystick.errors import TallystickError, reason
 
@@ -38,6 +39,8 @@ __all__ = [
     "telling",
     "wipe_file",
 ]
+
+B = TypeVar("B", bound=bytearray)
 
 _ADVICE = {
     errno.EACCES: "run this as the owner",
@@ -153,14 +156,16 @@ def create_file(name: str, data: bytes | bytearray, directory: int) -> None:
         _write(fd, data)
 
 
-def read_file(name: str, directory: int, *, limit: int) -> bytes:
-    """Return what a private file holds, at most `limit` bytes of it being allowed."""
+def read_file(name: str, directory: int, kind: type[B], *, limit: int) -> B:
+    """Return what a private file holds, in an array of a kind; at most `limit` bytes of it are allowed."""
     for _ in range(100):
         fd = open_file(name, directory, os.O_RDONLY)
         try:
-            if os.fstat(fd).st_size > limit:
+            size = os.fstat(fd).st_size
+            if size > limit:
                 raise _RefusedError(name, f"has more than {limit} bytes, which is none of ours", "restore it")
-            data = _read(fd, limit)
+            data = kind(size)  # filled where it is, for a head must not be copied
+            _fill(fd, data)
             # A file that has been replaced meanwhile may have been wiped while we read it.
             if is_at(fd, name, directory):
                 return data
@@ -278,12 +283,13 @@ def _write(fd: int, data: bytes | bytearray) -> None:
             at += os.write(fd, view[at:])
 
 
-def _read(fd: int, limit: int) -> bytes:
-    parts: list[bytes] = []
-    while limit > 0 and (part := os.read(fd, limit)):
-        parts.append(part)
-        limit -= len(part)
-    return b"".join(parts)
+def _fill(fd: int, data: bytearray) -> None:
+    at = 0
+    with memoryview(data) as view:
+        while at < len(view) and (count := os.readv(fd, [view[at:]])):
+            at += count
+    if at < len(data):
+        del data[at:]  # it was cut meanwhile
 
 
 def _is_there(name: str, directory: int) -> bool:

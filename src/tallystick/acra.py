@@ -7,8 +7,8 @@ The arithmetic stands in rust/core/src/acra.rs. Where the scheme proves nothing,
 ...     _ = pathlib.Path(d, "key").write_text("00" * 32)
 ...     _ = pathlib.Path(d, "audit.log").write_text("a line without integrity\\n")
 ...     report = verify([f"{d}/audit.log"], key=f"{d}/key")
->>> report.verdict, report.findings[0].kind
-(<Verdict.INCOMPLETE: 'incomplete'>, 'nothing verified')
+>>> report.verdict, [finding.kind for finding in report.findings]
+(<Verdict.FAILED: 'failed'>, ['nothing verified', 'unsealed'])
 """
 
 import itertools
@@ -42,7 +42,7 @@ _EVENTS = {
     "stripped": ("unsealed", _FAILED, "its integrity was taken away; the line itself is as it was written"),
     "marker added": ("altered", _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
     "marker gone": ("altered", _FAILED, "it begins a chain, but `chain=new` was taken out of it"),
-    "rewritten": ("altered", _FAILED, "what its integrity covers fits, but its JSON is not as Acra writes it"),
+    "rewritten": ("altered", _FAILED, "what its integrity covers fits, but these are not the bytes that Acra writes"),
     "unjudged": ("uncovered", _INCOMPLETE, "behind what does not match nothing can be told up to the end of the chain"),
     "late start": ("late start", _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
 }
@@ -63,6 +63,7 @@ class _Chain:
     offset: int
     lines: int
     ended: bool
+    beginning: bytes
     identity: bytes
     times: tuple[int, int] | None
     fine: bool
@@ -84,7 +85,7 @@ def verify(
         paths: Files, plain or compressed, directories, patterns, or `-`; files of one log, which are put in the order
             of the times that their first lines claim.
         key: File with the key of the audit log: 32 bytes as they are, in hexadecimal or in base64.
-        form: `plaintext`, `json` or `cef`; `auto` looks at the first line.
+        form: `plaintext`, `json` or `cef`; `auto` looks at each line.
         accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
         max_findings: Findings of one kind and weight that are told one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
@@ -103,9 +104,8 @@ def verify(
     secret = _read_key(os.fspath(key))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
     try:
-        json = form == "json" or (form == "auto" and _is_json(inputs))
-        judge, size = _core.AcraJudge(secret, json), 0
-        for one in _in_order(inputs, json=json):
+        judge, size = _core.AcraJudge(secret, form), 0
+        for one in _in_order(inputs):
             size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
         judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
@@ -116,7 +116,7 @@ def verify(
         for one in inputs:
             one.close()
     order = [_FAILED, _INCOMPLETE, _NOTE]
-    findings.sort(key=lambda each: (order.index(each.weight), each.path is None))
+    findings.sort(key=lambda each: (order.index(each.weight), each.kind != "nothing verified", each.path is None))
     return Report(
         Verdict.of(each.weight for each in findings),
         tuple(findings),
@@ -162,15 +162,11 @@ def _first_line(one: Input) -> bytes:
     return b"" if found is None else found.data[: found.end].lstrip(b"\r\n").split(b"\n", 1)[0]
 
 
-def _is_json(inputs: Sequence[Input]) -> bool:
-    return any(_first_line(one).startswith(b"{") for one in inputs[:1])
-
-
-def _in_order(inputs: Sequence[Input], *, json: bool) -> list[Input]:
+def _in_order(inputs: Sequence[Input]) -> list[Input]:
     """Return files in the order in which they were written, as far as their first lines and their numbers tell."""
     if len(inputs) == 1:
         return list(inputs)
-    times = {one.number: _core.acra_time(_first_line(one), json) for one in inputs}
+    times = {one.number: _core.acra_time(_first_line(one)) for one in inputs}
 
     def age(one: Input) -> tuple[bool, int, int, str]:
         at, rotated = times[one.number], _ROTATED.search(one.path)
@@ -180,26 +176,34 @@ def _in_order(inputs: Sequence[Input], *, json: bool) -> list[Input]:
 
 
 def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_limits: bool) -> Iterator[Finding]:
-    if not judged.good:
-        what = "no line fits: the key is another one, or the form" if judged.lines else "there is no line"
-        yield Finding("nothing verified", _INCOMPLETE, what, count=judged.lines)
-        return
-    number = 0
+    number, worst = 0, _INCOMPLETE
     while (event := judged.event(number)) is not None:
         what, file, line, offset, count = event
         kind, weight, detail = _EVENTS[what]
+        worst = _FAILED if weight is _FAILED else worst
         yield Finding(kind, weight, detail, path=inputs[file].path, line=line + 1, offset=offset, count=count)
         number += 1
+    if not judged.good:
+        # With another key all chains look as if their first lines were altered, and that may be what was done.
+        yield Finding("nothing verified", worst, _nothing(judged), count=judged.lines)
+        return
     beyond_proof = _NOTE if accept_scheme_limits else _INCOMPLETE
     for chain in _chains(judged):
         if not chain.ended:
-            yield _at(
-                chain, inputs, "open end", _INCOMPLETE, "this chain has no end: lines may have been cut off there"
-            )
+            detail = "this chain has no end that holds: lines may have been cut off there"
+            yield _at(chain, inputs, "open end", _INCOMPLETE, detail)
     yield from _repeated(_chains(judged), inputs, beyond_proof)
     yield from _backwards(_chains(judged), inputs)
     for limit in _LIMITS:
         yield Finding("scheme limit", beyond_proof, limit, count=0)
+
+
+def _nothing(judged: _core.AcraFound) -> str:
+    if not judged.lines:
+        return "there is no line"
+    if judged.unsealed == judged.lines:
+        return "no line has an integrity: this is another log, or has another form, or they were taken away"
+    return "no line fits: give the key of this log; if it is that, every chain here was altered from its first line on"
 
 
 def _chains(judged: _core.AcraFound) -> Iterator[_Chain]:
@@ -213,16 +217,18 @@ def _repeated(chains: Iterable[_Chain], inputs: Sequence[Input], beyond_proof: W
     """Tell of chains that are there twice; that one without fine times was not copied, no log can prove."""
     seen: dict[bytes, _Chain] = {}
     for chain in chains:
-        first = seen.setdefault(chain.identity, chain)
+        first = seen.setdefault(chain.beginning, chain)
         if first is chain:
             continue
-        where = f"this chain is the one of {inputs[first.file].path} line {first.line + 1} once more, byte for byte"
-        if chain.fine:
-            yield _at(chain, inputs, "duplicate", _FAILED, f"{where}, with its times in ms: it is a copy")
+        where = f"{inputs[first.file].path} line {first.line + 1}"
+        if chain.identity == first.identity:
+            what = f"this chain is the one of {where} once more, byte for byte"
         else:
-            yield _at(
-                chain, inputs, "duplicate", beyond_proof, f"{where}; within a second that may be, or it is a copy"
-            )
+            what = f"this chain begins as the one of {where} does, byte for byte"
+        weight, detail = beyond_proof, f"{what}; within a second that may be, or it is a copy"
+        if chain.fine:
+            weight, detail = _FAILED, f"{what}, with its times in ms: it is a copy"
+        yield _at(chain, inputs, "duplicate", weight, detail)
 
 
 def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
@@ -230,7 +236,8 @@ def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Fi
     for chain in chains:
         if chain.times is None:
             continue
-        if latest is not None and chain.times[0] < latest:
+        begin = chain.times[0] if chain.fine else chain.times[0] + 999  # at the latest
+        if latest is not None and begin < latest:
             back = (latest - chain.times[0]) / 1000
             detail = f"this chain begins {back:g} s before the one before it ends: moved, or a clock was set back"
             yield _at(chain, inputs, "reordered", _FAILED, detail)

@@ -23,7 +23,7 @@ from tallystick import custody as custodies
 from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.ceremony import Created
 from tallystick.errors import KeyStoreError
-from tallystick.keystore import KeyStore
+from tallystick.keystore import KeyStore, Stored
 from tallystick.log import open_log
 from tallystick.opening import public_state, unlock
 
@@ -123,7 +123,7 @@ def migrate(
     target = source if to_store is None else keystore.connect(to_store)
     if target.url == source.url:
         with source.lease(name) as lease, KEYS_ON_THEIR_WAY:
-            state, text = _relocked(name, lease.load().state, custody, to_custody)
+            state, text = _relocked(name, lease.load(), custody, to_custody)
             del state
             lease.replace_state(text)
         return
@@ -138,11 +138,11 @@ def migrate(
             stored = lease.load()
             if stored.head is None:
                 raise KeyStoreError(f"the head of log {name} is gone from {source.url}; start a new log")
-            state, text = _relocked(name, stored.state, custody, to_custody)
+            state, text = _relocked(name, stored, custody, to_custody)
             target.create(waiting, text, stored.head)
             lease.replace_state(state.ended())
     elif waiting not in there and name not in there:
-        unlock(name, source.load(name).state, custody)  # tells that it has ended, or is not there
+        unlock(name, source.load(name), custody)  # tells that it has ended, or is not there
     _arrive(source, target, name, waiting)
 
 
@@ -170,9 +170,9 @@ def _arrive(source: KeyStore, target: KeyStore, name: str, waiting: str) -> None
         source.remove(name)
 
 
-def _relocked(name: str, text: bytes, custody: str | None, to_custody: str | None) -> tuple[_core.SealingState, bytes]:
+def _relocked(name: str, stored: Stored, custody: str | None, to_custody: str | None) -> tuple[_core.SealingState, bytes]:
     """Return a state, unlocked, and its text for another custody."""
-    state, keeper, context = unlock(name, text, custody)
+    state, keeper, context = unlock(name, stored, custody)
     if to_custody is not None:
         keeper = custodies.connect(to_custody, create=True)
     key, wrapped = custodies.fresh_key(keeper, context)

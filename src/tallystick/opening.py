@@ -5,11 +5,12 @@ sealed. So a number is never used twice, and a stolen store says nothing about c
 """
 
 import re
+from dataclasses import replace
 
 from tallystick import _core, custody
 from tallystick.ceremony import CONTEXT
-from tallystick.errors import FormatError, KeyStoreError
-from tallystick.keystore import Lease
+from tallystick.errors import CustodyError, FormatError, KeyStoreError
+from tallystick.keystore import Lease, Stored
 from tallystick.sinks import Sink, now
 
 __all__ = ["end_state", "fetch_early", "open_chain", "public_state", "refuse_older_store", "unlock"]
@@ -37,7 +38,7 @@ def open_chain(
         raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
     if early is not None:
         _refuse_other(lease.name, early, stored.state)
-    state, keeper, context = unlock(lease.name, early or stored.state, custody_url)
+    state, keeper, context = unlock(lease.name, replace(stored, state=early or stored.state), custody_url)
     try:
         sealer = state.open_chain(stored.head, now())
     except FormatError as error:
@@ -68,12 +69,12 @@ def fetch_early(lease: Lease, custody_url: str | None) -> bytes | None:
         CustodyError: It cannot be opened or encrypted.
         SealError: The log has ended.
     """
-    text = lease.load().state
-    state, keeper, context = unlock(lease.name, text, custody_url)
+    stored = lease.load()
+    state, keeper, context = unlock(lease.name, stored, custody_url)
     if not state.skip():
         return None
     _replace(lease, state, keeper, context)
-    return text
+    return stored.state
 
 
 def _replace(lease: Lease, state: _core.SealingState, keeper: custody.Custody, context: bytes) -> None:
@@ -98,27 +99,33 @@ def end_state(lease: Lease, custody_url: str | None) -> None:
         KeyStoreError: The state cannot be read or replaced.
         CustodyError: It cannot be opened.
     """
-    state, *_ = unlock(lease.name, lease.load().state, custody_url)
+    state, *_ = unlock(lease.name, lease.load(), custody_url)
     lease.replace_state(state.ended())
 
 
-def unlock(name: str, text: bytes, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
+def unlock(name: str, stored: Stored, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
     """Open the state; also give its custody, and what a data key is bound to there.
 
     Raises:
         KeyStoreError: The state is damaged, or that of a log that is on its way from or to somewhere.
-        CustodyError: It cannot be opened.
+        CustodyError: It cannot be opened; or it names a provider outside, and others may have written it.
         SealError: The log has ended.
     """
-    info = public_state(name, text)
+    info = public_state(name, stored.state)
     if info.name != name:
         raise KeyStoreError(
             f"{name} is log {info.name} on its way; what was interrupted is to be done once more: "
             f"tallystick rotate {info.name}, or tallystick migrate {info.name}"
         )
+    if custody_url is None and not stored.private and custody.is_outside(info.custody):
+        # It would be shown what lets this writer in, wherever it is. What a file of this host names is ours.
+        raise CustodyError(
+            f"the state of log {name} names its custody, {info.custody}, but whoever may write the key store could have "
+            "put that there; if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY"
+        )
     keeper = custody.connect(custody_url or info.custody)
     context = CONTEXT + info.public_key.encode()
-    return _core.SealingState.unlock(text, keeper.unwrap(info.wrapped, context)), keeper, context
+    return _core.SealingState.unlock(stored.state, keeper.unwrap(info.wrapped, context)), keeper, context
 
 
 def public_state(name: str, state: bytes) -> _core.PublicState:

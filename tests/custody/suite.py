@@ -7,6 +7,9 @@ import pytest
 from tallystick import custody as custody_module
 from tallystick._core import DataKey
 from tallystick.errors import CustodyError
+from tests.cli.conftest import Site
+from tests.sealed import entries
+from tests.servers import until
 
 CONTEXT = b"tallystick/v1 state payments"
 
@@ -18,6 +21,23 @@ def text_of(key):
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         return pipe.read()
+
+
+def survives_a_crash(directory, custody, env):
+    """By the command: set a log up, seal, kill the writer, seal again, verify."""
+    site = Site(directory)
+    site.env |= env
+    site.custody = custody
+    site.init()
+    process = site.start("seal", "payments", "-o", "audit.log")
+    process.stdin.write(b"one\ntwo\n")
+    until((directory / "audit.log").exists, "the file")
+    until(lambda: entries(site.read()) == [b"one", b"two"], "the lines")
+    process.kill()
+    process.communicate()
+    site.seal(b"three\n")
+    assert entries(site.read()) == [b"one", b"two", b"three"]
+    assert site.verdict() == ("ok", ["unclean end"])
 
 
 class CustodySuite:

@@ -11,8 +11,10 @@ import pytest
 import tallystick
 from tallystick import custody as custodies
 from tallystick._core import DataKey
+from tallystick.custody import outside
 from tallystick.errors import CustodyError
 from tests.custody.suite import CONTEXT
+from tests.servers import until
 
 
 @pytest.fixture
@@ -25,6 +27,16 @@ def programs(tmp_path, monkeypatch):
         (tmp_path / "systemd-creds").chmod(0o755)
 
     return put
+
+
+HEAVY = {"hvac", "boto3", "botocore", "requests", "pkcs11", "tpm2_pytss", "cryptography", "psycopg", "redis"}
+LIGHT = {f"tallystick.custody.{module}" for module, _ in outside.PROVIDERS.values()} | {"tallystick._openbao"}
+
+
+def loaded(script):
+    """Return the modules that a program has loaded at its end."""
+    command = [sys.executable, "-c", f"{script}\nimport sys; print(*sys.modules)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def wrap(url="systemd-creds:"):
@@ -43,10 +55,8 @@ def test_one_that_hangs_together_with_its_process_is_ended(programs, tmp_path):
     programs(f"kill -STOP $PPID; echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(CustodyError, match=r"systemd-creds:\?timeout=0\.5 did not answer within 0\.5 seconds"):
         wrap("systemd-creds:?timeout=0.5")
-    stat, until = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat"), time.monotonic() + 10
-    while stat.read_text().split(") ")[1][0] != "Z":
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    until(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z", "its end", 5)
 
 
 def test_one_that_is_killed_is_told(programs):
@@ -90,14 +100,33 @@ def test_no_key_is_in_what_is_told(programs):
 
 
 def test_nothing_of_a_provider_is_loaded_before_it_is_asked_for():
-    said = subprocess.run(
-        [sys.executable, "-c", "import tallystick.cli, sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    heavy = {"hvac", "boto3", "botocore", "requests", "pkcs11", "psycopg", "redis", "tallystick.custody.systemd_creds"}
-    assert heavy.isdisjoint(said)
+    assert (HEAVY | LIGHT).isdisjoint(loaded("import tallystick.cli"))
+
+
+def test_nothing_of_a_provider_is_loaded_into_a_writer_with_a_master_key(tmp_path):
+    said = loaded(
+        "import tallystick\n"
+        f"place = {{'store': 'file:{tmp_path}/store', 'custody': 'master-key:{tmp_path}/master.key'}}\n"
+        f"tallystick.create('payments', key_file='{tmp_path}/payments.key', **place)\n"
+        f"with tallystick.open('payments', output='{tmp_path}/audit.log', **place) as log:\n"
+        "    log.write('one')"
+    )
+    assert (tmp_path / "audit.log").exists()
+    assert (HEAVY | LIGHT).isdisjoint(said)
+
+
+@pytest.mark.parametrize(
+    "url", ["vault-transit://bao.example/transit/log", "aws-kms://eu-central-1/alias/log", "tpm2:"]
+)
+def test_no_library_of_a_provider_is_loaded_into_its_writer(url):
+    said = loaded(f"import tallystick.custody\ntallystick.custody.connect('{url}')")
+    assert HEAVY.isdisjoint(said)
+
+
+@pytest.mark.parametrize("url", ["systemd-creds:?with-key=host+tpm2", "tpm2:?pcrs=7+11"])
+def test_a_plus_in_a_url_is_a_plus(url):
+    """It was read as a blank, as in forms of the web, so that host+tpm2 was refused."""
+    assert custodies.connect(url).url == url
 
 
 def test_of_a_place_that_anybody_may_write_to_nothing_is_loaded(programs, tmp_path, monkeypatch):

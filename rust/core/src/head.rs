@@ -5,13 +5,13 @@
 //! tallypin  oedhcsck 1.0.0.gtu2Z7EdLrb0TUic6BgyQ4uoOMnahMis6priiiFANsg
 //! ```
 
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::hash::{Digest, first16, hmac};
+use crate::hash::{Digest, first16};
 use crate::keys::VerificationKey;
 use crate::line::{LogId, Position};
-use crate::secret::Secret;
+use crate::secret::{LINE, Secret, clean};
 use crate::text::{b64, b64_fixed};
 
 /// A position and the hash of the newest statement before it.
@@ -52,23 +52,14 @@ pub struct Head {
     pub log: LogId,
     /// What it counts.
     pub mark: Mark,
-    mac: Digest,
+    mac: Secret,
 }
-
-impl Drop for Head {
-    fn drop(&mut self) {
-        self.mac.zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for Head {}
 
 impl Head {
     /// The head at a mark; `key` is K at that position, or V for the set-up head.
     #[must_use]
     pub(crate) fn make(log: LogId, mark: Mark, key: &Secret) -> Self {
-        let mac = hmac(key.derive("head").expose(), &[mark.to_text().as_bytes()]);
-        Self { log, mark, mac }
+        Self { log, mark, mac: key.derive("head").mac(mark.to_text().as_bytes()) }
     }
 
     /// Text form, in memory that is wiped: whoever finds an old head can go back to it.
@@ -77,7 +68,7 @@ impl Head {
         // Reserved once, so that no shorter copy is left behind.
         let mut text = Zeroizing::new(Vec::with_capacity(160));
         text.extend_from_slice(format!("tallyhead {} {} ", self.log, self.mark.to_text()).as_bytes());
-        text.extend_from_slice(Zeroizing::new(b64(&self.mac)).as_bytes());
+        text.extend_from_slice(Zeroizing::new(b64(self.mac.expose())).as_bytes());
         text
     }
 
@@ -90,23 +81,25 @@ impl Head {
             let mut words = text.trim_ascii_end().split(|b| *b == b' ');
             let label = words.next()?;
             let log = LogId::parse(words.next()?)?;
-            let (mark, mac) = (Mark::parse(words.next()?)?, b64_fixed(words.next()?)?);
+            let (mark, mut mac) = (Mark::parse(words.next()?)?, b64_fixed(words.next()?)?);
+            let mac = Secret::take(&mut mac);
             (label == b"tallyhead" && words.next().is_none()).then_some(Self { log, mark, mac })
         };
-        read().ok_or_else(|| Error::Format("no head: it is one line that begins with tallyhead".into()))
+        clean::<LINE, _>(read)
+            .ok_or_else(|| Error::Format("no head: it is one line that begins with tallyhead".into()))
     }
 
     /// The proof that an `open` of chain c carries: first 16 bytes of `HMAC(mac, "open " || c)`.
     #[must_use]
     pub fn proof(&self, chain: u32) -> [u8; 16] {
-        first16(&hmac(&self.mac, &[format!("open {chain}").as_bytes()]))
+        first16(self.mac.mac(format!("open {chain}").as_bytes()).expose())
     }
 
     /// Does the mac hold? `None` where the key cannot tell.
     #[must_use]
     pub fn holds(&self, key: &VerificationKey) -> Option<bool> {
         let right = Self::at(self.log, self.mark, key)?;
-        Some(subtle::ConstantTimeEq::ct_eq(&right.mac[..], &self.mac[..]).into())
+        Some(subtle::ConstantTimeEq::ct_eq(&right.mac.expose()[..], &self.mac.expose()[..]).into())
     }
 
     /// The head that the holder of a verification key computes for a mark; `None` where the key cannot.

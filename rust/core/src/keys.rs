@@ -5,11 +5,11 @@
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use std::sync::Mutex;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::hash::{Digest, derive_into};
+use crate::hash::Digest;
 use crate::line::{LogId, Position};
-use crate::secret::Secret;
+use crate::secret::{ALL, Secret, clean};
 use crate::text::{bech32m, bech32m_decode};
 use crate::{Error, hash, tree};
 
@@ -298,25 +298,30 @@ impl VerificationKey {
     }
 }
 
-/// An Ed25519 key that signs and is wiped when dropped.
-pub(crate) struct SignKey(SigningKey);
+/// The seed of an Ed25519 key that signs: what comes of it is made for each signature, and wiped.
+pub(crate) struct SignKey {
+    seed: Secret,
+    public: [u8; 32],
+}
 
 impl SignKey {
     /// The key whose seed is `derive(from, label)`.
     pub(crate) fn derive(from: &Secret, label: &str) -> Self {
-        let mut seed = [0; 32];
-        derive_into(from.expose(), label, &mut seed);
-        let key = SigningKey::from_bytes(&seed);
-        seed.zeroize();
-        Self(key)
+        let seed = from.derive(label);
+        let public = clean::<ALL, _>(|| SigningKey::from_bytes(seed.expose()).verifying_key().to_bytes());
+        Self { seed, public }
     }
 
     pub(crate) fn public(&self) -> [u8; 32] {
-        self.0.verifying_key().to_bytes()
+        self.public
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        clean::<ALL, _>(|| SigningKey::from_bytes(self.seed.expose()).sign(message).to_bytes())
+    }
+
+    pub(crate) fn seed(&self) -> &Secret {
+        &self.seed
     }
 }
 

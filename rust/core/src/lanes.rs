@@ -3,7 +3,7 @@
 //! With the SHA instructions of x86-64 a compression waits for itself at every step. Two that do not
 //! depend on each other, woven together, fill each other's waits. Elsewhere they go one after the other.
 //! With AVX-512 sixteen go side by side ([`wide`]).
-//! These are the only modules of the crate with `unsafe` code, all of it for those instructions.
+//! All `unsafe` code in these modules is for those instructions; the rest of it is in [`secret`](crate::secret).
 
 use sha2::block_api::compress256;
 

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Error;
+use crate::secret::{ALL, clean};
 use crate::state::DataKey;
 
 /// What somebody typed; wiped on drop.
@@ -44,16 +45,16 @@ impl Passphrase {
         }
         let params = Params::new(memory, passes, 1, Some(32)).map_err(|_| refused())?;
         let mut blocks = vec![Block::default(); params.block_count()];
-        let mut key = Zeroizing::new([0; 32]);
-        let done = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
-            &self.0,
-            salt,
-            &mut key[..],
-            &mut blocks,
-        );
-        blocks.iter_mut().for_each(|block| block.zeroize());
-        done.map_err(|_| refused())?;
-        Ok(DataKey::take(&mut key))
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        clean::<ALL, _>(|| {
+            let mut key = [0; 32];
+            let done = argon2.hash_password_into_with_memory(&self.0, salt, &mut key, &mut blocks);
+            for block in &mut blocks {
+                block.zeroize();
+            }
+            done.map_err(|_| refused())?;
+            Ok(DataKey::take(&mut key))
+        })
     }
 }
 

@@ -18,11 +18,11 @@
 use memchr::memchr;
 
 use crate::Error;
-use crate::hash::{Digest, LinePair, Mac, Text, leaf, leaf_pair, line_hash, sha256, tag};
+use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
 use crate::head::{Head, Mark};
 use crate::keys::{SignKey, key_path};
 use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
-use crate::secret::Secret;
+use crate::secret::{Secret, check_usable};
 use crate::statement::{Kind, MAX_TIME, Speaker, control_m};
 use crate::tree::Growing;
 
@@ -56,7 +56,7 @@ pub struct Sealer {
     tree: Growing,
     newest: Digest,
     entry_key: Secret,
-    epoch_key: Option<Box<SignKey>>,
+    epoch_key: Option<SignKey>,
     next_e: Secret,
     next_d: Secret,
     epoch_keys: Vec<[u8; 32]>,
@@ -97,7 +97,7 @@ impl Sealer {
     ) -> Self {
         let (mut next_e, mut next_d) = (e, d);
         let entry_key = next_e.derive("entry");
-        let epoch_key = Some(Box::new(SignKey::derive(&next_d, "epoch key")));
+        let epoch_key = Some(SignKey::derive(&next_d, "epoch key"));
         next_e.advance("next");
         next_d.advance("next");
         Self {
@@ -261,6 +261,12 @@ impl Sealer {
         self.start(Form::Plain, out);
     }
 
+    /// May something be sealed with the keys that this holds?
+    pub(crate) fn check_usable(&self) -> Result<(), Error> {
+        check_usable(&[&self.entry_key, &self.next_e, &self.next_d])?;
+        self.epoch_key.as_ref().map_or(Ok(()), |key| check_usable(&[key.seed()]))
+    }
+
     fn alive(&self, time: u64) -> Result<(), Error> {
         check_time(time)?;
         if self.closed {
@@ -290,11 +296,8 @@ impl Sealer {
 
     /// Two entries at a time: both keys are erased before the first line leaves.
     fn entry_pair(&mut self, entries: [&[u8]; 2], out: &mut Vec<u8>) {
-        let lines = LinePair::new(entries.map(Text::Whole), 2);
-        let [one, two] = self.entry_key.ratchet_twice();
-        let hashes = lines.hash();
-        let tags = Mac::tag_pair([&one, &two], &hashes);
-        drop((one, two));
+        let hashes = LinePair::new(entries.map(Text::Whole), 2).hash();
+        let tags = self.entry_key.tag_pair(&hashes);
         let leaves = leaf_pair([&tags[0], &tags[1]], &hashes);
         for ((m, t), leaf) in entries.into_iter().zip(&tags).zip(leaves) {
             line::write(m, self.speaker.log, self.position(), t, out);
@@ -313,8 +316,7 @@ impl Sealer {
     /// Tags a line, erases the key that made the tag, then lets the line out.
     fn line(&mut self, m: &[u8], l: &Digest, out: &mut Vec<u8>) -> [u8; 16] {
         let at = self.position();
-        let t = tag(self.entry_key.expose(), l);
-        self.entry_key.ratchet();
+        let t = self.entry_key.tag(l);
         self.index += 1;
         line::write(m, self.speaker.log, at, &t, out);
         out.push(b'\n');
@@ -340,9 +342,9 @@ impl Sealer {
         let l = line_hash(3, &m);
         if kind == Kind::Continues {
             // The next epoch's keys stand before the checkpoint leaves; E[e], D[e] are gone by then.
-            let t = tag(self.entry_key.expose(), &l);
+            let t = self.entry_key.tag(&l);
             self.entry_key = self.next_e.derive("entry");
-            self.epoch_key = Some(Box::new(SignKey::derive(&self.next_d, "epoch key")));
+            self.epoch_key = Some(SignKey::derive(&self.next_d, "epoch key"));
             self.next_e.advance("next");
             self.next_d.advance("next");
             self.before += u64::from(self.index) + 1;

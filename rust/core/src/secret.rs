@@ -1,86 +1,141 @@
 //! Secrets: 32 bytes that stay where they are, are wiped when they go, and are never shown.
 //!
-//! A secret lives in one heap cell from birth to end, so that moving its owner leaves no copy behind.
-//! Its successor is written over it in place (SPEC section 3, Erasure).
+//! A secret lives in one cell of locked memory from birth to end, so that moving its owner leaves no copy behind.
+//! Its successor is written over it in place (SPEC section 3, Erasure). What computing with it leaves on the stack and
+//! in registers is wiped by [`clean`].
+//!
+//! The feature `keep-traces` switches all erasure off: for the test that shows that a search through memory finds what
+//! is not erased.
 
 use std::fmt;
-use zeroize::Zeroize;
 
-use crate::hash;
+use crate::Error;
+use crate::hash::{self, Digest, wipe};
+
+mod memory;
+mod traces;
+
+pub(crate) use memory::Cell;
+pub(crate) use traces::{ALL, LINE, clean};
 
 /// 32 secret bytes; wiped on drop, not cloneable, redacted in debug output.
-pub struct Secret(Box<[u8; 32]>);
+pub struct Secret(Cell);
 
 impl Secret {
     /// Takes the bytes over and wipes where they came from.
     #[must_use]
     pub fn take(source: &mut [u8; 32]) -> Self {
-        let mut secret = Self(Box::new([0; 32]));
-        secret.0.copy_from_slice(source);
-        source.zeroize();
+        let secret = Self::copy(source);
+        wipe(source);
         secret
     }
 
     /// Takes bytes out of a longer buffer whose owner wipes it.
     pub(crate) fn copy_from(source: &[u8]) -> Option<Self> {
-        let mut secret = Self(Box::new([0; 32]));
-        if source.len() != 32 {
-            return None;
-        }
-        secret.0.copy_from_slice(source);
-        Some(secret)
+        source.try_into().ok().map(Self::copy)
+    }
+
+    fn copy(source: &[u8; 32]) -> Self {
+        let mut cell = Cell::new();
+        cell.halves_mut()[0] = *source;
+        Self(cell)
     }
 
     /// `derive(self, label)`, SPEC section 2.
     pub(crate) fn derive(&self, label: &str) -> Self {
-        let mut secret = Self(Box::new([0; 32]));
-        hash::derive_into(&self.0, label, &mut secret.0);
+        let mut secret = Self(Cell::new());
+        clean::<LINE, _>(|| hash::derive_into(self.expose(), label, secret.expose_mut()));
+        secret
+    }
+
+    /// `HMAC(self, message)`, where that is a secret itself.
+    pub(crate) fn mac(&self, message: &[u8]) -> Self {
+        let mut secret = Self(Cell::new());
+        clean::<LINE, _>(|| *secret.expose_mut() = hash::hmac(self.expose(), &[message]));
         secret
     }
 
     /// Becomes `derive(self, label)`; the old value is overwritten.
     pub(crate) fn advance(&mut self, label: &str) {
-        let mut next = [0; 32];
-        hash::derive_into(&self.0, label, &mut next);
-        self.0.copy_from_slice(&next);
-        next[..].zeroize();
+        self.replace(|key| {
+            let mut next = [0; 32];
+            hash::derive_into(key, label, &mut next);
+            *key = next;
+        });
     }
 
     /// Becomes `H(self)`; the old value is overwritten.
-    #[inline]
     pub(crate) fn ratchet(&mut self) {
-        let mut next = hash::ratchet(&self.0);
-        self.0.copy_from_slice(&next);
-        next[..].zeroize();
+        self.replace(|key| *key = hash::ratchet(key));
     }
 
-    /// The MACs under this secret and under `H(self)`; becomes `H(H(self))`, as two ratchets would do.
+    /// The tag of a line under this entry key, which becomes the next one before the tag is given.
+    pub(crate) fn tag(&mut self, l: &Digest) -> [u8; 16] {
+        self.replace(|key| hash::tag_and_ratchet(key, l))
+    }
+
+    /// The tags of two lines, as two calls of [`tag`](Self::tag) would give them.
+    pub(crate) fn tag_pair(&mut self, ls: &[Digest; 2]) -> [[u8; 16]; 2] {
+        self.replace(|key| {
+            let [one, two] = hash::Mac::new_pair(key);
+            hash::Mac::tag_pair([&one, &two], ls)
+        })
+    }
+
+    /// Has the secret replaced by another one, in place, and what that leaves elsewhere wiped.
     #[inline]
-    pub(crate) fn ratchet_twice(&mut self) -> [hash::Mac; 2] {
-        hash::Mac::new_pair(&mut self.0)
+    fn replace<R>(&mut self, work: impl FnOnce(&mut [u8; 32]) -> R) -> R {
+        self.keep_trace();
+        clean::<LINE, _>(|| work(self.expose_mut()))
     }
 
-    /// A second holder of the same secret, for the ladder of a verifier only.
+    /// Leaves a copy behind where erasure is switched off.
+    #[inline]
+    fn keep_trace(&self) {
+        if cfg!(feature = "keep-traces") {
+            std::mem::forget(self.duplicate());
+        }
+    }
+
+    /// A second holder of the same secret: for the ladder of a verifier, and where one walks ahead.
     pub(crate) fn duplicate(&self) -> Self {
-        Self(Box::new(*self.0))
+        Self::copy(self.expose())
     }
 
     /// The bytes, for a primitive that needs them.
     #[inline]
     pub(crate) fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.0.halves()[0]
+    }
+
+    #[inline]
+    fn expose_mut(&mut self) -> &mut [u8; 32] {
+        &mut self.0.halves_mut()[0]
     }
 
     /// Wipes the secret at once; what is left is 32 zero bytes.
     pub(crate) fn erase(&mut self) {
-        self.0.zeroize();
+        wipe(self.0.halves_mut().as_flattened_mut());
     }
 }
 
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
+/// May something be sealed or encrypted with these secrets?
+///
+/// # Errors
+/// [`Error::Seal`] if one is not in memory that is locked, left out of core dumps, and wiped where a child is forked, or
+/// if it was wiped there or erased.
+pub(crate) fn check_usable(secrets: &[&Secret]) -> Result<(), Error> {
+    if !secrets.iter().all(|secret| secret.0.is_guarded()) {
+        return Err(Error::Seal(
+            "keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a unit), \
+             and allow mlock and madvise where system calls are filtered"
+                .into(),
+        ));
     }
+    if secrets.iter().any(|secret| secret.expose() == &[0; 32]) {
+        return Err(Error::Seal("these keys were erased: they do not outlast a fork".into()));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Secret {

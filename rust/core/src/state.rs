@@ -14,7 +14,7 @@
 //! Associated data of the encryption is every byte before the line `secret`.
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -24,7 +24,7 @@ use crate::keys::{
     name_is_valid,
 };
 use crate::sealer::{Sealer, check_time};
-use crate::secret::Secret;
+use crate::secret::{ALL, Cell, LINE, Secret, check_usable, clean};
 use crate::statement::{Prev, Speaker};
 use crate::text::{b64, b64_decode, b64_fixed, num};
 
@@ -47,9 +47,8 @@ impl DataKey {
     /// [`Error::Format`] for anything else.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let mut bytes: [u8; 32] = b64_fixed(text)
-            .ok_or_else(|| Error::Format("a key is 43 characters of base64url in one line".into()))?;
-        Ok(Self::take(&mut bytes))
+        clean::<LINE, _>(|| b64_fixed(text).map(|mut bytes| Self::take(&mut bytes)))
+            .ok_or_else(|| Error::Format("a key is 43 characters of base64url in one line".into()))
     }
 
     /// Text form with an LF, in memory that is wiped.
@@ -65,7 +64,7 @@ impl DataKey {
     /// # Errors
     /// [`Error::Custody`] if the cipher refuses (never for these sizes).
     pub fn wrap(&self, inner: &DataKey, context: &[u8], nonce: &Nonce) -> Result<Vec<u8>, Error> {
-        self.encrypt(inner.0.expose(), context, nonce)
+        self.encrypt(&[&inner.0], context, nonce)
     }
 
     /// Decrypts a key that [`wrap`](Self::wrap) made.
@@ -73,31 +72,51 @@ impl DataKey {
     /// # Errors
     /// [`Error::Custody`] if the key is another, or context or text were changed.
     pub fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<DataKey, Error> {
-        let plain = self.decrypt(wrapped, context)?;
-        Secret::copy_from(&plain).map(Self).ok_or_else(sealed_by_another_key)
+        let [key] = self.decrypt(wrapped, context)?;
+        Ok(Self(key))
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(self.0.expose().into())
     }
 
-    fn encrypt(&self, plain: &[u8], aad: &[u8], nonce: &Nonce) -> Result<Vec<u8>, Error> {
-        // Room for the tag, so that no plaintext is left behind by a reallocation.
-        let mut buffer = Vec::with_capacity(plain.len() + 16);
-        buffer.extend_from_slice(plain);
-        self.cipher()
-            .encrypt_in_place(&XNonce::from(*nonce), aad, &mut buffer)
-            .map_err(|_| Error::Custody("the cipher refused".into()))?;
-        Ok([&nonce[..], &buffer].concat())
+    /// Encrypts one secret or two: nonce || ciphertext || tag.
+    fn encrypt(&self, plain: &[&Secret], aad: &[u8], nonce: &Nonce) -> Result<Vec<u8>, Error> {
+        check_usable(plain)?;
+        check_usable(&[&self.0])?;
+        clean::<ALL, _>(|| {
+            let mut cell = Cell::new();
+            for (half, secret) in cell.halves_mut().iter_mut().zip(plain) {
+                *half = *secret.expose();
+            }
+            let buffer = &mut cell.halves_mut().as_flattened_mut()[..32 * plain.len()];
+            let tag = self
+                .cipher()
+                .encrypt_inout_detached(&XNonce::from(*nonce), aad, (&mut *buffer).into())
+                .map_err(|_| Error::Custody("the cipher refused".into()))?;
+            Ok([&nonce[..], buffer, &tag[..]].concat())
+        })
     }
 
-    fn decrypt(&self, text: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let (nonce, cipher) = text.split_first_chunk::<24>().ok_or_else(sealed_by_another_key)?;
-        let mut buffer = Zeroizing::new(cipher.to_vec());
-        self.cipher()
-            .decrypt_in_place(&XNonce::from(*nonce), aad, &mut *buffer)
-            .map_err(|_| sealed_by_another_key())?;
-        Ok(buffer)
+    /// Decrypts as many secrets as [`encrypt`](Self::encrypt) was given, in memory that is locked.
+    fn decrypt<const N: usize>(&self, text: &[u8], aad: &[u8]) -> Result<[Secret; N], Error> {
+        check_usable(&[&self.0])?;
+        clean::<ALL, _>(|| {
+            let opened = || {
+                let (nonce, text) = text.split_first_chunk::<24>()?;
+                let (text, tag) = text.split_last_chunk::<16>()?;
+                let mut cell = Cell::new();
+                let buffer = &mut cell.halves_mut().as_flattened_mut()[..32 * N];
+                (text.len() == buffer.len()).then(|| buffer.copy_from_slice(text))?;
+                self.cipher()
+                    .decrypt_inout_detached(&XNonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
+                    .ok()?;
+                let mut halves = cell.halves_mut().iter_mut();
+                let secrets: Vec<Secret> = halves.by_ref().take(N).map(Secret::take).collect();
+                secrets.try_into().ok()
+            };
+            opened().ok_or_else(sealed_by_another_key)
+        })
     }
 }
 
@@ -252,6 +271,7 @@ impl SealingState {
         }
         let (a, b) = (v.derive("chains"), s.derive("chains"));
         drop(s);
+        check_usable(&[&v, &a, &b])?;
         let (chain_keys, _) = generation_keys(&b);
         let public = PublicKey { root: key_root(&chain_keys), name: name.into() };
         let head = Head::make(public.log_id(), Mark::setup(), &v);
@@ -277,12 +297,9 @@ impl SealingState {
         let Some(secret) = secret.filter(|_| info.next.is_some()) else {
             return Err(Error::Seal(format!("log {} has ended; start a new one", info.public.name)));
         };
-        let plain = key.decrypt(&secret, aad)?;
-        let (a, b) = plain.split_at_checked(32).ok_or_else(sealed_by_another_key)?;
-        match (Secret::copy_from(a), Secret::copy_from(b)) {
-            (Some(a), Some(b)) => Ok(Self { info, a, b }),
-            _ => Err(sealed_by_another_key()),
-        }
+        let [a, b] = key.decrypt(&secret, aad)?;
+        check_usable(&[&a, &b])?;
+        Ok(Self { info, a, b })
     }
 
     /// Encrypts the state under a data key that `custody` wrapped.
@@ -302,8 +319,7 @@ impl SealingState {
         custody.clone_into(&mut self.info.custody);
         self.info.wrapped = wrapped.to_vec();
         let head = self.info.head_text()?;
-        let plain = Zeroizing::new([self.a.expose().as_slice(), self.b.expose()].concat());
-        let secret = key.encrypt(&plain, head.as_bytes(), nonce)?;
+        let secret = key.encrypt(&[&self.a, &self.b], head.as_bytes(), nonce)?;
         Ok(format!("{head}secret {}\n", b64(&secret)).into_bytes())
     }
 
@@ -351,6 +367,7 @@ impl SealingState {
     /// [`Error::Seal`] if the head is ahead of the state, as after a restored backup, or belongs to another log.
     pub fn open_chain(mut self, head: &Head, time: u64) -> Result<Opened, Error> {
         check_time(time)?;
+        check_usable(&[&self.a, &self.b])?;
         let name = &self.info.public.name;
         let chain =
             self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;
@@ -396,6 +413,8 @@ impl SealingState {
         }
         self.info.next = Some(after);
         self.info.version += 1;
-        Ok(Opened { sealer: Sealer::new(speaker, open, c.derive("epochs"), d, epoch_keys), next: self })
+        let sealer = Sealer::new(speaker, open, c.derive("epochs"), d, epoch_keys);
+        sealer.check_usable()?;
+        Ok(Opened { sealer, next: self })
     }
 }

@@ -142,3 +142,15 @@ fn scans() {
     let samples = [samples, vec![read("spec/vectors/json.log"), read("spec/vectors/plain.log")]].concat();
     mutate(7, 3_000, &samples, bodies::scan);
 }
+
+#[test]
+fn audit_logs_of_acra() {
+    let logs = ["plaintext", "cef", "json"].map(|form| lines(&format!("tests/acra/data/{form}.log")));
+    let short = |lines: &[Vec<u8>]| {
+        lines.iter().filter(|line| line.len() < 1000).cloned().collect::<Vec<_>>().join(&b'\n')
+    };
+    // Whole logs, and single chains.
+    let samples: Vec<_> =
+        logs.iter().flat_map(|log| [short(log), short(&log[..15]), short(&log[15..31])]).collect();
+    mutate(8, 3_000, &samples, bodies::acra);
+}

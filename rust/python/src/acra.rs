@@ -57,7 +57,7 @@ fn decode(text: &[u8], out: &mut [u8; 32]) -> bool {
 
 type EventFacts = (&'static str, u32, u64, u64, u64);
 
-type ChainFacts = (u32, u64, u64, u64, bool, [u8; 32], Option<(i64, i64)>, bool);
+type ChainFacts = (u32, u64, u64, u64, bool, [u8; 32], [u8; 32], Option<(i64, i64)>, bool);
 
 /// Judges one log.
 #[pyclass(module = "tallystick._core")]
@@ -70,8 +70,13 @@ fn finished() -> Error {
 #[pymethods]
 impl AcraJudge {
     #[new]
-    fn new(key: &AcraKey, json: bool) -> Self {
-        Self(Some(acra::judge(&key.0, if json { Form::Json } else { Form::Text })))
+    fn new(key: &AcraKey, form: &str) -> Self {
+        let form = match form {
+            "json" => Form::Json,
+            "plaintext" | "cef" => Form::Text,
+            _ => Form::Auto,
+        };
+        Self(Some(acra::judge(&key.0, form)))
     }
 
     /// Takes the first `end` bytes, whole lines of a file; returns how many lines that were.
@@ -128,10 +133,11 @@ impl AcraFound {
         Some((word(e.what), e.file, e.line, e.offset, e.count))
     }
 
-    /// A chain: file, line, offset, lines, whether it is ended, its identity, times, whether these are fine; or None.
+    /// A chain: file, line, offset, lines, whether it is ended, its beginning, its identity, times, whether these are
+    /// fine; or None.
     fn chain(&self, number: usize) -> Option<ChainFacts> {
         let c = self.0.chains.get(number)?;
-        Some((c.file, c.line, c.offset, c.lines, c.ended, c.identity, c.times, c.fine))
+        Some((c.file, c.line, c.offset, c.lines, c.ended, c.beginning, c.identity, c.times, c.fine))
     }
 }
 
@@ -153,6 +159,6 @@ fn word(what: What) -> &'static str {
 
 /// The time that a line claims, ms since 1970.
 #[pyfunction]
-pub fn acra_time(line: &[u8], json: bool) -> Option<i64> {
-    acra::time(line, if json { Form::Json } else { Form::Text })
+pub fn acra_time(line: &[u8]) -> Option<i64> {
+    acra::time(line)
 }

@@ -3,15 +3,16 @@
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::BorrowedFd;
 use tallystick_core::head::{Head, Pin};
 use tallystick_core::keys::{PublicKey, VerificationKey};
 use tallystick_core::{Error, passphrase, state};
 use zeroize::Zeroizing;
 
-use crate::{OrRaise as _, py_bytes};
+use crate::{OrRaise as _, py_bytes, raise};
 
 /// The caller's file, through a duplicate of its descriptor.
 #[allow(unsafe_code)]
@@ -69,18 +70,42 @@ fn read_text(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// Reads one line, up to its end or that of the input, into memory that is wiped.
-fn read_line(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
+/// Reads one line, up to its end or that of the input, into memory that is wiped. Signals are heard meanwhile.
+fn read_line(py: Python<'_>, source: &mut File) -> PyResult<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
-    let mut source = file(fd)?;
     let mut byte = Zeroizing::new([0]);
-    while line.len() < MAX_PASSPHRASE && source.read(&mut byte[..])? == 1 {
-        line.push(byte[0]);
-        if byte[0] == b'\n' {
-            break;
+    while line.len() < MAX_PASSPHRASE && line.last() != Some(&b'\n') {
+        match py.detach(|| source.read(&mut byte[..])) {
+            Ok(0) => break,
+            Ok(_) => line.push(byte[0]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
+            Err(error) => return Err(os_error(error)),
         }
     }
     Ok(line)
+}
+
+/// A terminal that shows nothing of what is typed; no signal can come between its end and what it showed before.
+struct Silent<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Silent<'a> {
+    fn new(terminal: &'a File) -> rustix::io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        // Where the terminal has gone there is nothing to be shown any more.
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
 }
 
 /// Writes a secret text to a descriptor.
@@ -140,8 +165,11 @@ impl DataKey {
     }
 
     /// Decrypts a key; `ValueError` if this key, the text or the context is not the right one.
-    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> PyResult<Self> {
-        self.0.unwrap(wrapped, context).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    fn unwrap(&self, py: Python<'_>, wrapped: &[u8], context: &[u8]) -> PyResult<Self> {
+        self.0.unwrap(wrapped, context).map(Self).map_err(|error| match error {
+            Error::Custody(said) => PyValueError::new_err(said),
+            other => raise(py, &other),
+        })
     }
 
     #[allow(clippy::unused_self)] // a method, as Python wants it
@@ -159,7 +187,21 @@ impl Passphrase {
     /// Reads a line from a file descriptor.
     #[staticmethod]
     fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
-        py.detach(|| read_line(fd)).map(passphrase::Passphrase::take).map(Self).map_err(os_error)
+        let mut source = file(fd).map_err(os_error)?;
+        Ok(Self(passphrase::Passphrase::take(read_line(py, &mut source)?)))
+    }
+
+    /// Asks for a line at a terminal, which shows nothing of it.
+    #[staticmethod]
+    fn ask(py: Python<'_>, terminal: i32, question: &str) -> PyResult<Self> {
+        let terminal = file(terminal).map_err(os_error)?;
+        let mut source = terminal.try_clone().map_err(os_error)?;
+        let silent = Silent::new(&terminal).map_err(|error| os_error(error.into()))?;
+        (&terminal).write_all(question.as_bytes()).map_err(os_error)?;
+        let line = read_line(py, &mut source);
+        drop(silent);
+        (&terminal).write_all(b"\n").map_err(os_error)?;
+        Ok(Self(passphrase::Passphrase::take(line?)))
     }
 
     /// How many bytes it has.
@@ -231,10 +273,31 @@ pub fn key_info(py: Python<'_>, fd: i32) -> PyResult<KeyInfo> {
 /// A position as Python sees it: chain, epoch, index.
 pub type At = (u32, u8, u16);
 
+/// A head from its text, bytes or a bytearray.
+pub fn read_head(text: &Bound<'_, PyAny>) -> PyResult<Head> {
+    let read = match text.cast::<PyByteArray>() {
+        Ok(array) => array.to_vec(),
+        Err(_) => text.cast::<PyBytes>()?.as_bytes().to_vec(),
+    };
+    Head::parse(&Zeroizing::new(read)).or_raise(text.py())
+}
+
+/// Keeps other users' debuggers, and core dumps, away from this process's memory (prctl `PR_SET_DUMPABLE`).
+#[pyfunction]
+pub fn refuse_dumps() -> PyResult<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| os_error(error.into()))?;
+    Ok(())
+}
+
 /// Reads a head text: log id, position, hash of its statement. Its mac is not shown.
 #[pyfunction]
-pub fn parse_head<'py>(py: Python<'py>, text: &[u8]) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
-    let head = Head::parse(text).or_raise(py)?;
+pub fn parse_head<'py>(
+    py: Python<'py>,
+    text: &Bound<'py, PyAny>,
+) -> PyResult<(String, At, Bound<'py, PyBytes>)> {
+    let head = read_head(text)?;
     let at = head.mark.at;
     Ok((head.log.to_string(), (at.chain, at.epoch, at.index), py_bytes(py, &head.mark.hash)))
 }

@@ -52,7 +52,7 @@ mod _core {
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::keys::{DataKey, KeyInfo, Passphrase, key_info, parse_head, parse_pin};
+    use crate::keys::{DataKey, KeyInfo, Passphrase, key_info, parse_head, parse_pin, refuse_dumps};
     #[pymodule_export]
     use crate::output::Output;
     use crate::seal::todo;

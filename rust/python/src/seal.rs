@@ -12,7 +12,7 @@ use tallystick_core::secret::Secret;
 use tallystick_core::statement::MAX_TIME;
 use tallystick_core::{Error, sealer, state};
 
-use crate::keys::{At, DataKey, head_text, random, write_secret};
+use crate::keys::{At, DataKey, head_text, random, read_head, write_secret};
 use crate::output::Output;
 use crate::{OrRaise as _, py_bytes};
 
@@ -153,8 +153,8 @@ impl SealingState {
     }
 
     /// Opens the next chain; this becomes the state of the chain after it, to be stored before anything is emitted.
-    fn open_chain(&mut self, py: Python<'_>, head: &[u8], time: u64) -> PyResult<Sealer> {
-        let head = Head::parse(head).or_raise(py)?;
+    fn open_chain(&mut self, py: Python<'_>, head: &Bound<'_, PyAny>, time: u64) -> PyResult<Sealer> {
+        let head = read_head(head)?;
         let state = self.0.take().ok_or_else(used_up).or_raise(py)?;
         let opened = state.open_chain(&head, time).or_raise(py)?;
         self.0 = Some(opened.next);

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
-use tallystick_core::head::{Head, Pin};
+use tallystick_core::head::Pin;
 use tallystick_core::keys::PublicKey;
 use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{self as core_scan, LogKeys};
@@ -12,7 +12,7 @@ use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
 use tallystick_core::{doubles, facts};
 
 use crate::envelope::{Envelope, Unwrapped};
-use crate::keys::{At, read_secret, read_verification_key};
+use crate::keys::{At, read_head, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
 fn at(position: Position) -> At {
@@ -27,13 +27,14 @@ fn position(at: At) -> Position {
 #[pyclass(module = "tallystick._core")]
 pub struct Keys {
     pub inner: Arc<core_scan::Keys>,
+    process: u32,
 }
 
 #[pymethods]
 impl Keys {
     #[new]
     fn new() -> Self {
-        Self { inner: Arc::default() }
+        Self { inner: Arc::default(), process: std::process::id() }
     }
 
     /// Adds the log of the verification key behind a descriptor; gives its number.
@@ -85,13 +86,24 @@ impl Keys {
     }
 
     /// Does the head's mac hold? `None` where the key cannot tell.
-    fn head_holds(&self, py: Python<'_>, log: usize, head: &[u8]) -> PyResult<Option<bool>> {
-        let head = Head::parse(head).or_raise(py)?;
+    fn head_holds(&self, py: Python<'_>, log: usize, head: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+        self.own().or_raise(py)?;
+        let head = read_head(head)?;
         Ok(self.inner.logs().get(log).and_then(|log| head.holds(log.secret.as_ref()?)))
     }
 }
 
 impl Keys {
+    /// In a forked child secrets are zeros: no line would match its tag there.
+    fn own(&self) -> Result<(), tallystick_core::Error> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(tallystick_core::Error::Format(
+            "keys do not outlast a fork; read them in the process that verifies".into(),
+        ))
+    }
+
     fn add(&mut self, py: Python<'_>, log: LogKeys) -> PyResult<usize> {
         let busy = || tallystick_core::Error::Format("keys cannot be added while a scan runs".into());
         let keys = Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?;
@@ -548,7 +560,8 @@ pub fn scan(
     cut: bool,
     lines: Option<&Unwrapped>,
     envelope: Option<&Envelope>,
-) -> Summary {
+) -> PyResult<Summary> {
+    keys.own().or_raise(py)?;
     let keys = keys.inner.clone();
     let data = &data[..end.min(data.len())];
     let bytes = data.len() as u64;
@@ -556,5 +569,5 @@ pub fn scan(
     let data = lines.map_or(data, |l| &l.0.data);
     let envelope = envelope.map(|envelope| &envelope.0);
     let input = core_scan::Input { data, file, chunk, offset, cut, origins, envelope };
-    Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0)))
+    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
 }

@@ -117,6 +117,6 @@ def _seal(text: list[bytes], store: str, log: Path) -> "Scene":
     for run in range(3):
         with open_log("demo", output=log, store=store, epoch_lines=max(3, min(4096, third // 3))) as sealed:
             sealed.write_lines(b"".join(line + b"\n" for line in text[run * third : (run + 1) * third]))
-        heads.append(keystore.connect(store).load("demo").head or b"")
+        heads.append(bytes(keystore.connect(store).load("demo").head or b""))
     lines = log.read_bytes().removesuffix(b"\n").split(b"\n")
     return Scene(tuple(lines), heads[-1], heads[-2])

@@ -15,6 +15,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
+from tallystick import _core
 from tallystick.cli.output import complain
 from tallystick.errors import SealError, TallystickError
 from tallystick.log import Log
@@ -40,6 +41,7 @@ class Writing:
 
     def __init__(self) -> None:
         """Make it before the log is opened: signals may come meanwhile."""
+        _core.refuse_dumps()
         self.log: Log | None = None
         self.failure: TallystickError | None = None
         self.woken, self._waking = os.pipe()

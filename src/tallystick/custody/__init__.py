@@ -19,7 +19,7 @@ from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 
-__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default", "fresh_key"]
+__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default", "fresh_key", "is_outside"]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -52,6 +52,11 @@ def connect(url: str, *, create: bool = False) -> Custody:
     if create and not os.path.lexists(place):
         return MasterKey.create(place)
     return MasterKey.in_file(place)
+
+
+def is_outside(url: str) -> bool:
+    """Tell whether a custody is a provider outside, such as a service that is shown what lets one in."""
+    return url.partition(":")[0] in outside.PROVIDERS
 
 
 def fresh_key(keeper: Custody, context: bytes) -> tuple[DataKey, bytes]:

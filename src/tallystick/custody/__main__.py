@@ -1,9 +1,9 @@
 """The process that speaks to a provider: `python -m tallystick.custody encrypt|decrypt URL`, as `outside` runs it."""
 
 import base64
-import resource
 import sys
 
+from tallystick import _core
 from tallystick.custody.outside import DONE, FAILED, connect
 from tallystick.errors import CustodyError
 
@@ -29,5 +29,5 @@ def _without(secret: bytes, text: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _core.refuse_dumps()
     sys.stdout.buffer.write(main(*sys.argv[1:]))

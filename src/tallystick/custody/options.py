@@ -1,8 +1,8 @@
 """What providers outside share: their URLs, `KIND:PLACE[?OPTION=VALUE&...]`, and the words for a state that stays shut.
 
->>> options = Options.parse("tpm2:?pcrs=7&timeout=3", {"pcrs": ""})
+>>> options = Options.parse("tpm2:?pcrs=7+11&timeout=3", {"pcrs": ""})
 >>> options.place, options["pcrs"], options.timeout
-('', '7', 3.0)
+('', '7+11', 3.0)
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,9 @@ class Options:
         kind, _, rest = url.partition(":")
         place, _, query = rest.partition("?")
         try:
-            given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+            # A plus is a plus here, as in host+tpm2 and in paths; only forms of the web mean a blank by it.
+            pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=bool(query))
+            given = dict(pairs)
             timeout = float(given.pop("timeout", 10))
         except ValueError:
             raise CustodyError(

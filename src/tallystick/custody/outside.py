@@ -22,7 +22,11 @@ __all__ = ["DONE", "FAILED", "PROVIDERS", "Outside", "Provider", "connect"]
 
 # Each is imported when it is first asked for: nobody pays for what others use.
 PROVIDERS = {
+    "aws-kms": ("aws_kms", "AwsKms"),
+    "pkcs11": ("pkcs11", "Pkcs11"),
     "systemd-creds": ("systemd_creds", "SystemdCreds"),
+    "tpm2": ("tpm2", "Tpm2"),
+    "vault-transit": ("vault_transit", "VaultTransit"),
 }
 
 # The first byte of an answer; the rest is what was asked for, or what to tell the user.

@@ -7,9 +7,7 @@ stays in locked memory for the chains that follow, since nobody is there to type
 
 import os
 import subprocess
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from tallystick._core import DataKey
 from tallystick._core import Passphrase as Typed
@@ -92,25 +90,9 @@ def _ask(question: str) -> Typed:
     except OSError:
         return _ask_program(question)
     try:
-        with _silent(terminal):
-            os.write(terminal, question.encode())
-            typed = Typed.read(terminal)
-            os.write(terminal, b"\n")
+        return Typed.ask(terminal, question)
     finally:
         os.close(terminal)
-    return typed
-
-
-@contextmanager
-def _silent(terminal: int) -> Iterator[None]:
-    """Have the terminal show nothing of what is typed."""
-    before = termios.tcgetattr(terminal)
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(terminal, termios.TCSAFLUSH, silent)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
 
 
 def _ask_program(question: str) -> Typed:

@@ -7,7 +7,7 @@
 ...     with store.lease("payments") as lease:
 ...         lease.replace_head(b"next head")
 ...     store.names(), store.load("payments")
-(['payments'], Stored(state=b'state', head=b'next head'))
+(['payments'], Stored(state=b'state', head=HeadText(b'next head')))
 """
 
 import importlib

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +19,7 @@ __all__ = [
     "HEAD_LIMIT",
     "NOTE_LIMIT",
     "STATE_LIMIT",
+    "HeadText",
     "KeyStore",
     "Lease",
     "Stored",
@@ -35,6 +36,14 @@ NOTE_LIMIT = 4096  # bytes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+class HeadText(bytearray):
+    """A head as text, wiped as soon as nobody holds it: whoever finds an old one can go back to it."""
+
+    def __del__(self) -> None:
+        """Overwrite it with zeros."""
+        self[:] = bytes(len(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What a store holds for one log.
@@ -42,10 +51,12 @@ class Stored:
     Args:
         state: The sealing state; its secrets are encrypted by custody.
         head: The head as text, or None if it is not there, which a verifier takes for a bad head.
+        private: Nobody but this user and root can have written it.
     """
 
     state: bytes
-    head: bytes | None
+    head: HeadText | None
+    private: bool = field(default=False, compare=False, repr=False)
 
 
 class Lease(Protocol):

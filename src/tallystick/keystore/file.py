@@ -28,6 +28,7 @@ from tallystick.keystore.base import (
     HEAD_LIMIT,
     NOTE_LIMIT,
     STATE_LIMIT,
+    HeadText,
     Stored,
     check_name,
     check_sizes,
@@ -364,18 +365,18 @@ def _is_log(name: str, store: int) -> bool:
 
 def _load(log: int, path: str) -> Stored:
     with _private.telling(KeyStoreError, path):
-        state = _private.read_file("state", log, limit=STATE_LIMIT)
+        state = bytes(_private.read_file("state", log, bytearray, limit=STATE_LIMIT))
         try:
-            head = _private.read_file("head", log, limit=HEAD_LIMIT)
+            head = _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
         except FileNotFoundError:
             head = None
-        return Stored(state, head)
+        return Stored(state, head, private=True)
 
 
 def _note(log: int, path: str) -> bytes | None:
     with _private.telling(KeyStoreError, path):
         try:
-            return _private.read_file("note", log, limit=NOTE_LIMIT)
+            return bytes(_private.read_file("note", log, bytearray, limit=NOTE_LIMIT))
         except FileNotFoundError:
             return None
 

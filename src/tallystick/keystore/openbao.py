@@ -4,11 +4,10 @@ Behind the mount and the prefix (`tallystick` if there is none) lie `state/NAME`
 `note/NAME`, and `piece/NAME/...` of a state that is larger than a server takes at once. Each replacement names the
 version it replaces. Of each only the newest version is kept: old states and heads are secrets of the past. The right
 is a record with the name of its holder that expires by the server's clock.
-The token comes from the environment variables BAO_TOKEN or VAULT_TOKEN, or from ~/.vault-token.
+`tallystick._openbao` says how it is logged in to.
 """
 
 import base64
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from tallystick._openbao import OPTIONS, REMEDY, Server
+from tallystick._services import AwayError
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
-from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+from tallystick.keystore.base import HeadText, Stored
+from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
@@ -41,24 +42,25 @@ def open_store(url: str) -> RemoteStore:
     Raises:
         KeyStoreError: It is malformed, or the package hvac is not installed.
     """
-    hvac = library("hvac", "openbao")
-    place = Place.parse(url, {"namespace": "", "cacert": "", "tls": "on"})
+    place = Place.parse(url, OPTIONS)
     if not urlsplit(url).path.strip("/"):
         raise KeyStoreError(f"{place.shown} names no mount; write {place.shown.rstrip('/')}/MOUNT or .../MOUNT/PREFIX")
     if "@" in urlsplit(url).netloc:
         raise KeyStoreError("the URL of an OpenBao server holds no token; give it by the variable BAO_TOKEN")
-    return RemoteStore(place, lambda place: OpenBaoSession(place, hvac))
+    host = urlsplit(url).netloc
+    server = Server(place.shown, host, place.options, place.timeout / 2, "openbao", KeyStoreError)
+    hvac = server.hvac  # so that its absence is told at once
+    return RemoteStore(place, lambda place: OpenBaoSession(place, server, hvac))
 
 
 class OpenBaoSession(Session):
     """A connection to OpenBao or Vault."""
 
     provider = "OpenBao"
-    remedy = "see that the server runs and is unsealed, and that address and TLS are right"
+    remedy = REMEDY
 
-    def __init__(self, place: Place, hvac: Any) -> None:
-        self._place, self._hvac = place, hvac
-        self._exceptions = library("requests", "openbao").exceptions
+    def __init__(self, place: Place, server: Server, hvac: Any) -> None:
+        self._place, self._server, self._hvac = place, server, hvac
         self._open: Any = None
         self._mount, _, prefix = urlsplit(place.url).path.strip("/").partition("/")
         self._prefix = prefix or "tallystick"
@@ -97,7 +99,7 @@ class OpenBaoSession(Session):
             state, head = self._read("state", name), self._read("head", name)
             if state is None:
                 return None
-            stored = Stored(self._whole(name, state), None if head is None else _data(head))
+            stored = Stored(self._whole(name, state), None if head is None else HeadText(_data(head)))
             versions: dict[Field, int] = {
                 "state": int(state.content["version"]),
                 "head": 0 if head is None else int(head.content["version"]),
@@ -285,16 +287,6 @@ class OpenBaoSession(Session):
         since = datetime.fromisoformat(lease.since[:19]).replace(tzinfo=UTC).timestamp()
         return str(lease.content["who"]).encode() if now - since <= float(lease.content["expiry"]) else None
 
-    def _connect(self) -> Any:
-        options = self._place.options
-        return self._hvac.Client(
-            url=f"{'http' if options['tls'] == 'off' else 'https'}://{urlsplit(self._place.url).netloc}",
-            token=os.environ.get("BAO_TOKEN"),  # if there is none, the client looks at VAULT_TOKEN and ~/.vault-token
-            namespace=options["namespace"] or None,
-            verify=options["cacert"] or True,
-            timeout=self._place.timeout / 2,
-        )
-
     def _no_mount(self) -> KeyStoreError:
         return KeyStoreError(
             f"OpenBao at {self._place.shown} has no KV mount {self._mount!r}; make it with "
@@ -303,40 +295,23 @@ class OpenBaoSession(Session):
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        errors, web = self._hvac.exceptions, self._exceptions
-        try:
-            if self._open is None:
-                self._open = self._connect()
-            yield
-        except (errors.Forbidden, errors.Unauthorized):
-            raise KeyStoreError(
-                f"OpenBao at {self._place.shown} refuses the token, or its policy lacks a right; give a token that is "
-                "valid by the variable BAO_TOKEN, with the policy that the documentation lists"
-            ) from None
-        except errors.VaultDown:
-            raise AwayError("is sealed, or is just starting") from None
-        except errors.RateLimitExceeded:
-            raise AwayError("is asked too often") from None
-        except errors.InvalidPath:
-            raise self._no_mount() from None
-        except errors.InvalidRequest:
-            raise KeyStoreError(
-                f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is KV of version 2 "
-                "and that the state is not larger than the server's storage takes"
-            ) from None
-        except errors.VaultError as error:
-            raise AwayError(f"fails ({type(error).__name__})") from None
-        except web.Timeout:
-            raise AwayError("does not answer in time") from None
-        except web.SSLError:
-            raise KeyStoreError(
-                f"OpenBao at {self._place.shown} has no certificate that this host trusts; "
-                "name its authority by ?cacert=FILE"
-            ) from None
-        except (KeyError, ValueError, TypeError, AttributeError, LookupError):
-            raise AwayError("answers what OpenBao would not") from None
-        except (web.RequestException, OSError):
-            raise AwayError("cannot be reached, or the connection broke") from None
+        errors, old = self._hvac.exceptions, self._open is not None
+        with self._server.telling():
+            try:
+                if self._open is None:
+                    self._open = self._server.client()
+                yield
+            except (errors.Forbidden, errors.Unauthorized):
+                if old:  # what was given at a login expires: the next attempt logs in anew
+                    raise AwayError("does not take the login from before") from None
+                raise
+            except errors.InvalidPath:
+                raise self._no_mount() from None
+            except errors.InvalidRequest:
+                raise KeyStoreError(
+                    f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is KV of version 2 "
+                    "and that the state is not larger than the server's storage takes"
+                ) from None
 
 
 def _data(found: _Found) -> bytes:

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 from urllib.parse import urlencode
 
+from tallystick._services import AwayError, library
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
-from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+from tallystick.keystore.base import HeadText, Stored
+from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
@@ -57,7 +58,7 @@ def open_store(url: str) -> RemoteStore:
     Raises:
         KeyStoreError: It is malformed, or the package psycopg is not installed.
     """
-    psycopg = library("psycopg", "postgresql")
+    psycopg = library("psycopg", "postgresql", KeyStoreError)
     return RemoteStore(Place.parse(url, None), lambda place: PostgresSession(place, psycopg))
 
 
@@ -106,7 +107,8 @@ class PostgresSession(Session):
             if row is None:
                 return None
             state, head, state_version, head_version, token, who = row
-            return Record(Stored(state, head), {"state": state_version, "head": head_version}, token, who)
+            stored = Stored(state, head and HeadText(head))
+            return Record(stored, {"state": state_version, "head": head_version}, token, who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
         """Give the right over an existing log to a token, or return who has it."""

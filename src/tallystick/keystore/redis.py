@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tallystick._services import AwayError, library
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Stored
-from tallystick.keystore.remote import AwayError, Field, Place, Record, RemoteStore, Session, library
+from tallystick.keystore.base import HeadText, Stored
+from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
@@ -62,7 +63,7 @@ def open_store(url: str) -> RemoteStore:
     Raises:
         KeyStoreError: It is malformed, or the package redis is not installed.
     """
-    redis = library("redis", "redis")
+    redis = library("redis", "redis", KeyStoreError)
     return RemoteStore(Place.parse(url, {"cacert": ""}), lambda place: RedisSession(place, redis))
 
 
@@ -94,7 +95,7 @@ class RedisSession(Session):
             if state is None or token is None:
                 return None
             numbers: dict[Field, int] = {"state": int(versions[0]), "head": int(versions[1])}
-            return Record(Stored(state, head), numbers, token.decode(), who)
+            return Record(Stored(state, head and HeadText(head)), numbers, token.decode(), who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
         """Give the right over an existing log to a token, or return who has it."""

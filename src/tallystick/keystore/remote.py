@@ -6,35 +6,26 @@ only grows. A server puts something in the place of another only for the token t
 expected. So it does not matter how late a writer learns that its right has passed to another: it can write nothing.
 """
 
-import importlib
 import os
-import random
 import secrets
 import threading
-import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from tallystick._services import AwayError, insist
 from tallystick.errors import KeyStoreError, LostRightError
 from tallystick.keystore.base import NOTE_LIMIT, Stored, check_name, check_sizes, ourselves, shown
 
-__all__ = ["AwayError", "Field", "Place", "Record", "RemoteLease", "RemoteStore", "Session", "library"]
+__all__ = ["Field", "Place", "Record", "RemoteLease", "RemoteStore", "Session"]
 
 Field = Literal["state", "head"]
 T = TypeVar("T")
-
-_FIRST_PAUSE = 0.05  # seconds before the second attempt, at most; it doubles
-_LONGEST_PAUSE = 1.0
-
-
-class AwayError(Exception):
-    """The server did not answer, which may be over at the next attempt. Its text holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +84,6 @@ class Place:
 
 def _listed(known: dict[str, str]) -> str:
     return "known are " + ", ".join(sorted([*known, "timeout", "expiry"]))
-
-
-def library(module: str, extra: str) -> Any:
-    """Import what a backend needs, now that it is needed.
-
-    Raises:
-        KeyStoreError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise KeyStoreError(
-            f"this key store needs the package {module}; install it with: pip install 'tallystick[{extra}]'"
-        ) from None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -469,18 +446,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _insist(session: Session, place: Place, work: Callable[[], T]) -> T:
     """Do some work, again and again while the server is away, until the time is over."""
-    until = time.monotonic() + place.timeout
-    longest = _FIRST_PAUSE
-    while True:
-        try:
-            return work()
-        except AwayError as error:
-            session.close()
-            pause = random.uniform(longest / 2, longest)  # so that many writers do not come back all at once
-            if time.monotonic() + pause + place.timeout / 4 > until:
-                raise _unanswered(session, place, error) from None
-        time.sleep(pause)
-        longest = min(longest * 2, _LONGEST_PAUSE)
+    try:
+        return insist(work, place.timeout, session.close)
+    except AwayError as error:
+        raise _unanswered(session, place, error) from None
 
 
 def _unanswered(session: Session, place: Place, error: AwayError) -> KeyStoreError:

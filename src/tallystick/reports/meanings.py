@@ -59,13 +59,13 @@ _KINDS = (
         "open end",
         _INCOMPLETE,
         "Nothing vouches for the end",
-        "Lines after the last one could be missing without a sign of it; a head or a pin would tell.",
+        "Lines after the last one could be missing without a sign of it.",
     ),
     Kind(
         "uncovered",
         _INCOMPLETE,
-        "Lines that the public key does not reach",
-        "No checkpoint that matches covers these lines, so they cannot be checked with the public key alone.",
+        "Lines that cannot be checked",
+        "Nothing that holds covers these lines, no checkpoint or line, so they cannot be checked with what was given.",
     ),
     Kind("redacted", _NOTE, "A line was blanked", "The text of a line was taken out; its place in the log is kept."),
     Kind(
@@ -121,6 +121,10 @@ def headline(report: Report) -> str:
     """Return the verdict as a sentence."""
     kinds = {finding.kind for finding in report.findings}
     if report.verdict is Verdict.FAILED:
+        if (
+            not report.logs and "nothing verified" in kinds
+        ):  # a log whose lines do not say which key they were sealed with
+            return "no line holds: the log is not as it was sealed, or this is not its key"
         return "the log is not as it was sealed"
     if report.verdict is Verdict.INCOMPLETE:
         if "nothing verified" in kinds:
@@ -140,6 +144,8 @@ def advice(report: Report) -> str:
     """Return what to do now."""
     if report.verdict is Verdict.FAILED:
         return "Keep everything as it is, make a copy, and start with the first finding: it says where to look."
+    if report.verdict is Verdict.INCOMPLETE and not report.logs:
+        return "This is no proof that all is well. The findings say what these logs cannot prove by themselves."
     if report.verdict is Verdict.INCOMPLETE:
         return "This is no proof that all is well. Give what the findings ask for, such as the head or the older files."
     if report.findings:

@@ -54,11 +54,11 @@ def read_heads(
         elif _owner(stored.head) != log_id:
             bad[log_id] = "the head in the key store is none of this log: somebody changed it"
         else:
-            heads[log_id] = stored.head
+            heads[log_id] = bytes(stored.head)
     return heads, bad
 
 
-def _owner(head: bytes) -> str | None:
+def _owner(head: bytes | bytearray) -> str | None:
     """Return the log id in a head text, None if it is none."""
     try:
         return _core.parse_head(head)[0]

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 /// Stands around each key and value.
-const DELIMITER: &[u8] = b"delimiter";
+pub const DELIMITER: &[u8] = b"delimiter";
+/// Stands between a value and the next name. A name that holds it swallows members: the same data is theirs, too.
+const BETWEEN: &[u8] = b"delimiterdelimiter";
 
 /// A line of JSON, taken apart.
 #[derive(PartialEq, Eq, Debug)]
@@ -12,7 +14,7 @@ pub struct Parsed {
     pub data: Vec<u8>,
     /// The text of the member `integrity`.
     pub integrity: Option<String>,
-    /// These are not the bytes that Go writes for these members.
+    /// These are not the bytes that Go writes for these members, or a name swallows some.
     pub rewritten: bool,
     /// The line begins a chain.
     pub new: bool,
@@ -37,7 +39,7 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
     loop {
         let name = &rest[..plain_length(rest)?];
         let value = rest[name.len()..].strip_prefix(b"\":")?;
-        if last.is_some_and(|last| name <= last) {
+        if last.is_some_and(|last| name <= last) || swallows(name) {
             return None;
         }
         last = Some(name);
@@ -74,7 +76,7 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
         }
     }
     let owned = |text: &[u8]| String::from_utf8(text.to_vec()).ok();
-    let last_words = message.is_some_and(|message| contains(message, super::line::LAST_WORDS.as_bytes()));
+    let last_words = message == Some(super::line::LAST_WORDS.as_bytes());
     Some(Parsed {
         data,
         integrity: integrity.and_then(owned),
@@ -95,16 +97,23 @@ fn plain_length(text: &[u8]) -> Option<usize> {
 /// A line of any JSON.
 pub fn any(line: &[u8]) -> Option<Parsed> {
     let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let now = written(line, &members, false);
     // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
-    let six = contains(line, br"\u0008") || contains(line, br"\u000c");
+    let six = now.rewritten && (contains(line, br"\u0008") || contains(line, br"\u000c"));
+    Some(if six { written(line, &members, true) } else { now })
+}
+
+/// What Go writes for the members of a line.
+fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     let integrity = text("integrity").map(str::to_string);
     let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
-    let end = end && text("msg").is_some_and(|message| message.contains(super::line::LAST_WORDS));
+    let end = end && text("msg") == Some(super::line::LAST_WORDS);
     let time = text("unixTime").or_else(|| text("timestamp")).map(str::to_string);
     let mut data = Vec::with_capacity(line.len() + 30 * members.len());
     let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
-    for (name, value) in &members {
+    for (name, value) in members {
+        rest = rest.filter(|_| !swallows(name.as_bytes()));
         scratch.clear();
         scratch.push(separator);
         write_string(name, six, &mut scratch);
@@ -125,7 +134,11 @@ pub fn any(line: &[u8]) -> Option<Parsed> {
         rest = rest.and_then(|rest| rest.strip_prefix(&data[at..]));
         data.extend_from_slice(DELIMITER);
     }
-    Some(Parsed { data, integrity, rewritten: rest != Some(b"}"), new, end, time })
+    Parsed { data, integrity, rewritten: rest != Some(b"}"), new, end, time }
+}
+
+fn swallows(name: &[u8]) -> bool {
+    name.len() > BETWEEN.len() && contains(name, BETWEEN)
 }
 
 fn contains(line: &[u8], what: &[u8]) -> bool {

@@ -5,93 +5,9 @@
 
 use std::ops::Range;
 
+use super::found::{Chain, Event, Form, Judged, What};
 use super::line::{Line, parse};
 use super::{Key, Step};
-
-/// How lines are written: plain text and CEF alike, or JSON.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
-    /// Plain text and CEF: the fields stand at the end of the line.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// What is wrong with a line, or with several in a row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
-    /// It is not what was written here, or a line before it is missing.
-    Altered,
-    /// Only its integrity was changed: the lines behind it fit.
-    Field,
-    /// It does not belong here: without it the lines behind fit.
-    Inserted,
-    /// It stands before a line that it was written behind.
-    Reordered,
-    /// It has no integrity.
-    Unsealed,
-    /// It has no integrity, and was written without doubt: the lines behind it fit.
-    Stripped,
-    /// It says that it begins a chain, and does not.
-    MarkerAdded,
-    /// It begins a chain and does not say so.
-    MarkerGone,
-    /// It fits, but these are not the bytes that were written: blanks, the order or the digits of JSON, a name twice.
-    Rewritten,
-    /// Behind a line that was altered, up to the end of its chain: nobody can say.
-    Unjudged,
-    /// Before the first chain begins: nobody can say.
-    LateStart,
-}
-
-/// Something that is wrong.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Event {
-    /// What it is.
-    pub what: What,
-    /// Number of the file.
-    pub file: u32,
-    /// Line in the file, from 0.
-    pub line: u64,
-    /// Where it begins in the file, in bytes.
-    pub offset: u64,
-    /// How many lines in a row.
-    pub count: u64,
-}
-
-/// A chain that was seen.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Chain {
-    /// Number of the file that its first line stands in.
-    pub file: u32,
-    /// That line, from 0.
-    pub line: u64,
-    /// Where it begins, in bytes.
-    pub offset: u64,
-    /// Lines that fit, at least one.
-    pub lines: u64,
-    /// Its last line that fits ends it.
-    pub ended: bool,
-    /// Tag of its last line that fits: two chains with the same are the same.
-    pub identity: [u8; 32],
-    /// First and last time that its lines claim, ms since 1970.
-    pub times: Option<(i64, i64)>,
-    /// These times are finer than a second.
-    pub fine: bool,
-}
-
-/// What was found.
-#[derive(Clone, Default, Debug)]
-pub struct Judged {
-    /// In the order of the lines.
-    pub events: Vec<Event>,
-    /// In the order of the lines.
-    pub chains: Vec<Chain>,
-    /// Lines, blank ones not counted.
-    pub lines: u64,
-    /// Of these, lines that fit.
-    pub good: u64,
-}
 
 /// Lines that do not fit, as long as none does.
 struct Lost {
@@ -103,6 +19,14 @@ struct Lost {
     count: u64,
 }
 
+impl Lost {
+    fn set_aside(&mut self, raw: &[u8]) {
+        if self.aside.len() < MOST_ASIDE && raw.len() <= LONGEST_ASIDE {
+            self.aside.push(raw.to_vec());
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Place {
     file: u32,
@@ -112,6 +36,8 @@ struct Place {
 
 /// Lines that are tried once more behind one that fits again: more would be work for an attacker to order.
 const MOST_ASIDE: usize = 16;
+/// Bytes of a line that is tried once more, for the same reason.
+const LONGEST_ASIDE: usize = 1 << 16;
 /// Less than this is not worth a thread.
 const LEAST: usize = 1 << 16;
 
@@ -123,9 +49,13 @@ pub struct Judge {
     lost: Option<Lost>,
     aside: Vec<(usize, Vec<u8>)>,
     found: Judged,
+    /// The line behind the last event, blank ones skipped: the same there is no event of its own.
+    next: u64,
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
     opened: Option<Place>,
+    /// Bytes that are worth a thread.
+    pub least: usize,
 }
 
 /// Begins to judge a log.
@@ -143,8 +73,10 @@ impl Judge {
             lost: None,
             aside: Vec::new(),
             found: Judged::default(),
+            next: 0,
             first_fits: None,
             opened: None,
+            least: LEAST,
         }
     }
 
@@ -154,7 +86,7 @@ impl Judge {
     /// # Panics
     /// If a thread panics, which is a bug.
     pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
-        let parts = split(data, self.form, threads);
+        let parts = split(data, self.form, threads, self.least);
         let (begin, form) = (self.begin.clone(), self.form);
         let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
         let mut count = 0;
@@ -196,7 +128,6 @@ impl Judge {
 
     fn append(&mut self, other: Judge, at: Place) {
         self.settle();
-        let events = self.found.events.len();
         let moved = |file: &mut u32, line: &mut u64, offset: &mut u64| {
             (*file, *line, *offset) = (at.file, *line + at.line, *offset + at.offset);
         };
@@ -206,6 +137,16 @@ impl Judge {
         }
         for chain in &mut found.chains {
             moved(&mut chain.file, &mut chain.line, &mut chain.offset);
+        }
+        let mut events = self.found.events.len();
+        if !found.events.is_empty() {
+            if found.events[0].what == What::Rewritten
+                && self.goes_on(What::Rewritten, at.file, found.events[0].line)
+            {
+                self.found.events[events - 1].count += found.events.remove(0).count;
+                events -= 1;
+            }
+            self.next = other.next + at.line;
         }
         self.found.events.append(&mut found.events);
         self.found.chains.append(&mut found.chains);
@@ -234,6 +175,8 @@ impl Judge {
             if !line.trim_ascii().is_empty() {
                 let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
                 self.line(line, at);
+            } else if self.next == from.line + count {
+                self.next += 1;
             }
             count += 1;
             start = end + 1;
@@ -346,6 +289,7 @@ impl Judge {
                 offset: at.offset,
                 lines: 0,
                 ended: false,
+                beginning: next.tag(),
                 identity: [0; 32],
                 times: None,
                 fine: false,
@@ -368,14 +312,14 @@ impl Judge {
         if let Some(step) = self.step.take() {
             let (_, go) = step.take(&line.data);
             let event = self.tell(what, at);
-            self.lost = Some(Lost { event, skip: step, go, aside: vec![raw.to_vec()], rest: None, count: 1 });
+            let mut lost = Lost { event, skip: step, go, aside: Vec::new(), rest: None, count: 1 };
+            lost.set_aside(raw);
+            self.lost = Some(lost);
         } else if let Some(lost) = &mut self.lost {
             (_, lost.go) = lost.go.take(&line.data);
             lost.rest.get_or_insert(at);
             lost.count += 1;
-            if lost.aside.len() < MOST_ASIDE {
-                lost.aside.push(raw.to_vec());
-            }
+            lost.set_aside(raw);
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
             self.tell_run(what, at);
@@ -384,16 +328,25 @@ impl Judge {
 
     /// Tells of a line, together with the same of the line before it.
     fn tell_run(&mut self, what: What, at: Place) {
-        match self.found.events.last_mut() {
-            Some(last) if last.what == what && last.file == at.file && last.line + last.count == at.line => {
-                last.count += 1;
-            }
-            _ => _ = self.tell(what, at),
+        if !self.goes_on(what, at.file, at.line) {
+            self.tell(what, at);
+        } else if let Some(last) = self.found.events.last_mut() {
+            last.count += 1;
+            self.next = at.line + 1;
         }
+    }
+
+    /// Was the same told of the line before?
+    fn goes_on(&self, what: What, file: u32, line: u64) -> bool {
+        self.found
+            .events
+            .last()
+            .is_some_and(|last| last.what == what && last.file == file && self.next == line)
     }
 
     fn tell(&mut self, what: What, at: Place) -> usize {
         self.found.events.push(Event { what, file: at.file, line: at.line, offset: at.offset, count: 1 });
+        self.next = at.line + 1;
         self.found.events.len() - 1
     }
 
@@ -426,12 +379,10 @@ fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
 }
 
 /// Where the block is split: before lines that say that they begin a chain.
-fn split(data: &[u8], form: Form, threads: usize) -> Vec<Range<usize>> {
-    let marker: &[u8] = match form {
-        Form::Text => b" chain=new",
-        Form::Json => br#""chain":"new""#,
-    };
-    let size = (data.len() / (threads.max(1) * 2)).max(LEAST);
+pub(super) fn split(data: &[u8], form: Form, threads: usize, least: usize) -> Vec<Range<usize>> {
+    let json = form == Form::Json || (form == Form::Auto && data.trim_ascii_start().starts_with(b"{"));
+    let marker: &[u8] = if json { br#""chain":"new""# } else { b" chain=new" };
+    let size = (data.len() / (threads.max(1) * 2)).max(least);
     let (mut parts, mut start) = (Vec::new(), 0);
     let mut target = size;
     while threads > 1 && target < data.len() {

@@ -31,7 +31,8 @@ pub fn parse(line: &[u8], form: Form) -> Line<'_> {
     let line = line.trim_ascii_end();
     match form {
         Form::Json => json(line),
-        Form::Text => text(line),
+        Form::Auto if line.trim_ascii_start().starts_with(b"{") => json(line),
+        Form::Text | Form::Auto => text(line),
     }
 }
 
@@ -65,16 +66,37 @@ fn text(line: &[u8]) -> Line<'_> {
         Some((data, field)) => (data, hex32(&field[FIELD.len()..])),
         None => (line, None),
     };
-    let finder = memchr::memmem::find(data, LAST_WORDS.as_bytes());
-    let end = finder.is_some() && memchr::memmem::find(data, b"chain=end").is_some();
     Line {
         data: Cow::Borrowed(data),
         integrity,
         new: new && integrity.is_some(),
-        rewritten: false,
-        end,
+        // What the integrity of a line of JSON covers, with that integrity behind it, is no line of text.
+        rewritten: data.starts_with(go_json::DELIMITER),
+        end: is_last(data),
         time: text_time(data),
     }
+}
+
+/// Does this line end a chain? A message, which others may choose, can hold the same words: the fields tell.
+fn is_last(data: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(data, LAST_WORDS.as_bytes()) else { return false };
+    if data.starts_with(b"CEF:") {
+        // Inside of a field, `|` and `=` have a backslash before them.
+        let name = data[..at].ends_with(b"|") && data[at + LAST_WORDS.len()..].starts_with(b"|");
+        return name && data.split(|byte| b" |".contains(byte)).any(|field| field == b"chain=end");
+    }
+    let (mut quoted, mut escaped, mut words, mut end) = (false, false, false, false);
+    let fields = data.split(|&byte| {
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        byte == b' ' && !quoted
+    });
+    for field in fields {
+        let message = field.strip_prefix(b"msg=\"").and_then(|rest| rest.strip_suffix(b"\""));
+        words |= message == Some(LAST_WORDS.as_bytes());
+        end |= field == b"chain=end";
+    }
+    words && end
 }
 
 fn text_time(data: &[u8]) -> Option<(i64, bool)> {

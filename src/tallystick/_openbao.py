@@ -1,0 +1,166 @@
+"""OpenBao and HashiCorp Vault as key store and custody both meet them: the way there, logins, words for trouble.
+
+What logs in is never in a URL. The option `login` says how: by a `token` (the variables BAO_TOKEN or VAULT_TOKEN, or
+~/.vault-token), by `approle` (the secret id in BAO_SECRET_ID or VAULT_SECRET_ID) or by `kubernetes` (the token of the
+pod's service account). `credential` names a file that holds it instead.
+
+>>> from tallystick.errors import KeyStoreError
+>>> Server("openbao://bao.example/secret", "bao.example", OPTIONS | {"login": "magic"}, 5, "openbao", KeyStoreError)
+Traceback (most recent call last):
+    ...
+tallystick.errors.KeyStoreError: OpenBao knows no login 'magic'; known are approle, kubernetes, token
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tallystick._services import AwayError, library
+from tallystick.errors import TallystickError, reason
+
+__all__ = ["OPTIONS", "REMEDY", "Server"]
+
+# What may stand behind ? in a URL, with what it is if it does not.
+OPTIONS = {
+    "namespace": "",
+    "cacert": "",
+    "tls": "on",
+    "login": "token",
+    "login-mount": "",
+    "role": "",
+    "credential": "",
+}
+REMEDY = "see that the server runs and is unsealed, and that address and TLS are right"
+
+_LOGINS = ("approle", "kubernetes", "token")
+_VARIABLES = {"token": ("BAO_TOKEN",), "approle": ("BAO_SECRET_ID", "VAULT_SECRET_ID"), "kubernetes": ()}
+_POD = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+_LONGEST = 65_536  # characters of a credential
+
+
+class Server:
+    """A server, how to log in there, and what to raise where no other attempt will do.
+
+    Args:
+        shown: The URL that names it to people.
+        host: Its HOST[:PORT].
+        options: Those of OPTIONS, and others that are not looked at.
+        timeout: Seconds that one answer may take.
+        extra: The extra of this package that installs what is needed.
+        error: What is raised.
+
+    Raises:
+        TallystickError: An option is wrong; this is of the kind that was asked for.
+    """
+
+    def __init__(
+        self,
+        shown: str,
+        host: str,
+        options: Mapping[str, str],
+        timeout: float,
+        extra: str,
+        error: type[TallystickError],
+    ) -> None:
+        self.name = f"OpenBao at {shown}"
+        self._host, self._options, self._timeout = host, options, timeout
+        self._extra, self._error = extra, error
+        self._login = options["login"]
+        if self._login not in _LOGINS:
+            raise error(f"OpenBao knows no login {self._login!r}; known are {', '.join(_LOGINS)}")
+        if self._login != "token" and not options["role"]:
+            raise error(f"the login {self._login} at OpenBao needs a role; add role=ROLE to the URL")
+        if options["tls"] not in ("on", "off"):
+            raise error("the option tls of OpenBao is on or off")
+
+    @property
+    def hvac(self) -> Any:
+        """The library that speaks to it."""
+        return library("hvac", self._extra, self._error)
+
+    def client(self) -> Any:
+        """Return a client that is logged in; to be called within `telling`."""
+        if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
+            raise self._error(
+                f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
+            )
+        token = self._credential() if self._login == "token" else ""
+        client = self.hvac.Client(
+            url=f"{'http' if self._options['tls'] == 'off' else 'https'}://{self._host}",
+            token=token,  # for None the client looks at VAULT_TOKEN and ~/.vault-token
+            namespace=self._options["namespace"] or None,
+            verify=cacert or True,
+            timeout=self._timeout,
+        )
+        if self._login != "token":
+            self._log_in(client)
+        return client
+
+    def _log_in(self, client: Any) -> None:
+        errors, credential = self.hvac.exceptions, self._credential()
+        if not credential:
+            raise self._error(
+                f"there is no secret id to log in at {self.name} with; give it by the variable BAO_SECRET_ID, or "
+                "name a file that holds it by ?credential=FILE"
+            )
+        mount = self._options["login-mount"] or self._login
+        login = getattr(client.auth, self._login).login
+        try:
+            login(self._options["role"], credential, mount_point=mount)
+        except (errors.InvalidRequest, errors.Forbidden, errors.Unauthorized, errors.InvalidPath):
+            raise self._error(
+                f"{self.name} refuses the login by {self._login} at auth/{mount}; see that it is enabled there, that "
+                f"the role {self._options['role']!r} is right and that the credential is valid and has not expired"
+            ) from None
+
+    def _credential(self) -> str | None:
+        path = self._options["credential"] or (_POD if self._login == "kubernetes" else "")
+        if not path:
+            given = (os.environ.get(name) for name in _VARIABLES[self._login])
+            return next((text.strip() for text in given if text), None)
+        try:
+            with open(path, encoding="ascii") as file:
+                return file.read(_LONGEST).strip()
+        except UnicodeDecodeError:
+            raise self._error(
+                f"the credential for {self.name} in {path} is none; write a token or a secret id into it"
+            ) from None
+        except OSError as error:
+            raise self._error(
+                f"the credential for {self.name} cannot be read from {path}: {reason(error)}; name it by ?credential="
+            ) from None
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say what went wrong: AwayError if another attempt may succeed, else the error of this server."""
+        errors, web = self.hvac.exceptions, library("requests", self._extra, self._error).exceptions
+        try:
+            yield
+        except (errors.Forbidden, errors.Unauthorized):
+            raise self._error(f"{self.name} {self._refusal()}") from None
+        except errors.VaultDown:
+            raise AwayError("is sealed, or is just starting") from None
+        except errors.RateLimitExceeded:
+            raise AwayError("is asked too often") from None
+        except errors.VaultError as error:
+            raise AwayError(f"fails ({type(error).__name__})") from None
+        except web.Timeout:
+            raise AwayError("does not answer in time") from None
+        except web.SSLError:
+            raise self._error(
+                f"{self.name} has no certificate that this host trusts; name its authority by ?cacert=FILE"
+            ) from None
+        except (KeyError, ValueError, TypeError, AttributeError, LookupError):
+            raise AwayError("answers what OpenBao would not") from None
+        except (web.RequestException, OSError):
+            raise AwayError("cannot be reached, or the connection broke") from None
+
+    def _refusal(self) -> str:
+        if self._login == "token":
+            where = self._options["credential"] or "the variable BAO_TOKEN"
+            return (
+                f"refuses the token, or its policy lacks a right; give a token that is valid by {where}, with the "
+                "policy that the documentation lists"
+            )
+        return f"lets in the role {self._options['role']!r} but no further; give it the policy in the documentation"

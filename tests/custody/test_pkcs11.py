@@ -1,0 +1,319 @@
+"""Custody by a key in an HSM, which is SoftHSM."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tallystick
+from tallystick import custody as custodies
+from tallystick._core import DataKey
+from tallystick.custody.pkcs11 import Pkcs11
+from tallystick.errors import CustodyError
+from tests.custody.suite import CONTEXT, OutsideSuite, survives_a_crash
+from tests.hardware import HSM_PIN, Hsm, RemoteHsm, own_directory, running
+from tests.servers import PASSWORD
+
+
+@pytest.fixture(autouse=True)
+def _here(hsm, monkeypatch):
+    for name, value in hsm.env.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def mine(monkeypatch):
+    """An HSM that a test may spoil."""
+    with own_directory("hsm") as directory:
+        made = Hsm(directory).make_token().make_key()
+        for name, value in made.env.items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def another(hsm):
+    return hsm.make_key("another", number="02")
+
+
+def wrap(url):
+    return custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+
+
+def unwrap(wrapped, url):
+    return custodies.connect(url).unwrap(wrapped, CONTEXT)
+
+
+class TestPkcs11(OutsideSuite):
+    @pytest.fixture
+    def custody(self, hsm):
+        return custodies.connect(hsm.url())
+
+    @pytest.fixture
+    def stranger(self, another):
+        return custodies.connect(another.url("another"))
+
+
+def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):
+    survives_a_crash(tmp_path, *pkcs11_custody)
+
+
+# The URI
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("pkcs11:?module-path=/x.so", "names no key"),
+        ("pkcs11:token=a?module-path=/x.so", "names no key"),
+        ("pkcs11:object=a;object=b?module-path=/x.so", "cannot have 'object=b' in its path; it takes token"),
+        ("pkcs11:object=a;color=red?module-path=/x.so", "cannot have 'color=red' in its path"),
+        ("pkcs11:object=a;type=private?module-path=/x.so", "takes an AES key"),
+        ("pkcs11:object=a", "names no library of an HSM; write …?module-path="),
+        ("pkcs11:object=a?module-name=../x", "names no library of an HSM"),
+        ("pkcs11:object=a?module-path=x.so", "write the whole path, from /"),
+        (
+            "pkcs11:object=a?module-path=/x.so&pin-source=|cat",
+            "cannot take its PIN from '|cat'; write pin-source=file:",
+        ),
+        ("pkcs11:object=a?module-path=/x.so&pin-source=https://h/x", "cannot take its PIN from 'https://h/x'"),
+        ("pkcs11:object=a?module-path=/x.so&timeout=0", "the timeout of the custody pkcs11: is 0"),
+        ("pkcs11:object=a?module-path=/x.so&slot=1", "knows no option 'slot'"),
+    ],
+)
+def test_a_malformed_url_is_told_at_once(url, told):
+    with pytest.raises(CustodyError) as caught:
+        custodies.connect(url)
+    assert told in str(caught.value)
+
+
+def test_a_pin_in_the_url_is_refused_and_not_repeated():
+    with pytest.raises(CustodyError, match=r"takes no pin-value, for its URL is noted .+ pin-source=file:") as caught:
+        custodies.connect("pkcs11:token=a;object=b?module-path=/x.so&pin-value=4321")
+    assert "4321" not in str(caught.value)
+
+
+def test_each_attribute_finds_the_token_and_the_key(mine):
+    mine.make_token("other").make_key("other", number="02ff", token="other")
+    wrapped = wrap(mine.url())
+    there = mine.describe("audit")
+    where = f"?module-path={mine.library}"
+    for path in (
+        "object=payments",
+        "token=audit;id=%01",
+        "token=audit;object=payments;id=%01;type=secret-key",
+        f"serial={there['serial']};object=payments",
+        f"slot-id={there['slot']};object=payments",
+        "manufacturer=SoftHSM%20project;model=SoftHSM%20v2;token=%61udit;object=pay%6dents",
+    ):
+        if path == "object=payments":
+            with pytest.raises(CustodyError, match=r"2 tokens in .+ could be that of .+ \(there are .+\); add serial="):
+                unwrap(wrapped, f"pkcs11:{path}{where}")
+        else:
+            unwrap(wrapped, f"pkcs11:{path}{where}")
+    wrap(f"pkcs11:token=other;id=%02%ff{where}")
+    for path in ("token=none;object=payments", "token=audit;serial=1;object=payments", "slot-id=1;object=payments"):
+        with pytest.raises(CustodyError, match=r"no token in .+ is that of pkcs11:.+'audit'.+; plug it in, or mend"):
+            unwrap(wrapped, f"pkcs11:{path}{where}")
+    for path in ("token=audit;object=none", "token=audit;id=%02", "token=audit;object=payments;id=%02"):
+        with pytest.raises(CustodyError, match=r"token 'audit' holds no AES key pkcs11:.+; make it, or restore it"):
+            unwrap(wrapped, f"pkcs11:{path}{where}")
+
+
+def test_a_library_is_found_by_its_name_and_in_a_directory(hsm):
+    unwrap(wrap(hsm.url()), "pkcs11:token=audit;object=payments?module-name=softhsm2")
+    folder = os.path.dirname(hsm.library)
+    unwrap(wrap(hsm.url()), f"pkcs11:token=audit;object=payments?module-path={folder}&module-name=softhsm2")
+    with pytest.raises(CustodyError, match="no PKCS #11 library 'none'; install it, or name it by module-path"):
+        wrap("pkcs11:token=audit;object=payments?module-name=none")
+
+
+# The PIN
+
+
+def test_the_pin_comes_from_a_private_file(hsm, monkeypatch, tmp_path):
+    monkeypatch.delenv(HSM_PIN)
+    pin = tmp_path / "pin of the token"
+    pin.write_text(f"{PASSWORD}\n")
+    pin.chmod(0o600)
+    for source in (f"file:{pin}", f"file://{pin}", f"{pin}"):
+        url = hsm.url(more=f"&pin-source={source.replace(' ', '%20')}")
+        unwrap(wrap(url), url)
+    pin.chmod(0o644)
+    with pytest.raises(CustodyError, match=r"pin of the token is open to other users .+ chmod 0600"):
+        wrap(url)
+    pin.unlink()
+    with pytest.raises(CustodyError, match="pin of the token: no such file or directory; restore it"):
+        wrap(url)
+
+
+def test_no_pin_and_a_wrong_one_are_told_and_not_repeated(hsm, monkeypatch, tmp_path):
+    wrapped = wrap(hsm.url())
+    monkeypatch.setenv(HSM_PIN, "not-this-one")
+    for ask in (lambda: wrap(hsm.url()), lambda: unwrap(wrapped, hsm.url())):
+        with pytest.raises(
+            CustodyError, match=r"refuses the PIN; set it right, before too many wrong ones lock"
+        ) as told:
+            ask()
+        assert "not-this-one" not in str(told.value)
+    monkeypatch.delenv(HSM_PIN)
+    with pytest.raises(CustodyError, match=f"there is no PIN for token 'audit'; put it into .+ {HSM_PIN}, or a file"):
+        unwrap(wrapped, hsm.url())
+    with pytest.raises(CustodyError, match="there is no PIN"):
+        tallystick.create("payments", store=f"file:{tmp_path}/s", custody=hsm.url(), key_file=tmp_path / "k")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        (0x40000, "the PIN of token 'audit' is locked; have the security officer of the token set a new one"),
+        (0x20000, "one more wrong PIN would lock token 'audit', so none is tried; log in once with a tool of the HSM"),
+    ],
+)
+def test_a_token_that_is_locked_or_near_to_it_is_left_alone(mine, flag, told):
+    wrapped = wrap(mine.url())
+    mine.set_flag(flag)
+    with pytest.raises(CustodyError) as caught:
+        unwrap(wrapped, mine.url())
+    assert told in str(caught.value)
+
+
+# The key
+
+
+def test_a_key_that_is_gone_or_there_twice_is_told(mine):
+    wrapped = wrap(mine.url())
+    mine.make_key("payments", number="02")
+    with pytest.raises(CustodyError, match=r"holds 2 keys pkcs11:token=audit;object=payments; add id="):
+        unwrap(wrapped, mine.url())
+    unwrap(wrapped, mine.url().replace("?", ";id=%01?"))
+    for number in ("01", "02"):
+        mine.tool("--delete-object", "--type", "secrkey", "--id", number)
+    with pytest.raises(CustodyError, match=r"holds no AES key .+; make it, or restore it"):
+        unwrap(wrapped, mine.url())
+    mine.make_key()
+    with pytest.raises(CustodyError, match="wrong key, or the state was changed"):
+        unwrap(wrapped, mine.url())
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (("--sensitive", "--extractable"), "must have CKA_EXTRACTABLE false"),
+        (("--extractable",), "must have CKA_EXTRACTABLE false"),
+        (("--private",), "must have CKA_SENSITIVE true"),
+    ],
+)
+def test_a_key_that_could_leave_its_token_is_refused(mine, made, told):
+    mine.make_key("open", *made, number="02")
+    with pytest.raises(CustodyError, match=f"{told}, and has not; make one that never leaves its token"):
+        wrap(mine.url("open"))
+
+
+# In a process of its own, since it leaves the library loaded.
+MAKES_ONE_THAT_WRAPS = f"""
+import os, sys, pkcs11
+token = pkcs11.lib(sys.argv[1]).get_token(token_label="audit")
+with token.open(rw=True, user_pin=os.environ["{HSM_PIN}"]) as session:
+    use = {{pkcs11.Attribute.ENCRYPT: False, pkcs11.Attribute.DECRYPT: False}}
+    session.generate_key(pkcs11.KeyType.AES, 256, label="wrapper", store=True, template=use)
+"""
+
+
+def test_a_key_of_another_kind_or_use_is_refused(mine):
+    mine.tool("--keygen", "--key-type", "GENERIC:32", "--label", "generic", "--id", "02", "--sensitive")
+    with pytest.raises(CustodyError, match="holds no AES key"):
+        wrap(mine.url("generic"))
+    subprocess.run([sys.executable, "-c", MAKES_ONE_THAT_WRAPS, mine.library], check=True)
+    with pytest.raises(CustodyError, match="must have CKA_ENCRYPT true"):
+        wrap(mine.url("wrapper"))
+
+
+def test_a_token_without_the_mechanism_is_told(mine):
+    mine.configure("slots.mechanisms = CKM_AES_KEY_GEN,CKM_AES_GCM")
+    with pytest.raises(CustodyError, match="has no AES-CBC; take another HSM"):
+        wrap(mine.url())
+
+
+# The library
+
+
+def test_a_library_that_is_none_is_told(tmp_path):
+    (tmp_path / "text.so").write_text("no library\n")
+    for path, told in (
+        ("/nowhere/lib.so", "is not there; install it, or name another by module-path"),
+        (f"{tmp_path}/text.so", r"cannot be used as a PKCS #11 library \(.+\); name that of the HSM"),
+        (shutil.which("true"), r"cannot be used as a PKCS #11 library \(.+\); name that of the HSM"),
+        (libc(), r"cannot be used as a PKCS #11 library \(undefined symbol: C_GetFunctionList\)"),
+    ):
+        with pytest.raises(CustodyError, match=told):
+            wrap(f"pkcs11:token=audit;object=payments?module-path={path}")
+
+
+def libc():
+    """Return the path of a library that is loaded here already."""
+    with open("/proc/self/maps") as maps:
+        return next(line.split()[-1] for line in maps if "/libc.so" in line or "/libc-" in line)
+
+
+def test_a_library_that_others_may_have_put_there_is_not_loaded(hsm, tmp_path):
+    """Whoever may write the key store writes the URL; what he puts into /tmp must not run here."""
+    planted = tmp_path / "hsm.so"
+    shutil.copy(hsm.library, planted)
+    url = f"pkcs11:token=audit;object=payments?module-path={planted}"
+    unwrap(wrap(url), url)
+    for path, mode in ((planted, 0o666), (tmp_path, 0o777), (planted, 0o664)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        with pytest.raises(CustodyError, match=r"is not loaded, for others than root and this user can change /"):
+            wrap(url)
+        path.chmod(before)
+    (tmp_path / "link.so").symlink_to(planted)
+    wrap(url.replace("hsm.so", "link.so"))
+    if os.geteuid() == 0:
+        os.chown(planted, 65534, -1)
+        with pytest.raises(CustodyError, match="is not loaded, for others"):
+            wrap(url.replace("hsm.so", "link.so"))
+
+
+def test_python_pkcs11_is_not_installed(hsm, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    with pytest.raises(CustodyError, match=r"needs the package pkcs11; .+ pip install 'tallystick\[pkcs11\]'"):
+        Pkcs11(hsm.url()).encrypt(b"A" * 43)
+
+
+# The HSM in the network
+
+
+@pytest.fixture
+def remote(hsm, monkeypatch):
+    with own_directory("hsm") as directory, running(RemoteHsm(hsm, directory)) as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def test_an_hsm_that_does_not_answer_is_told_within_the_timeout(remote, hsm):
+    with pytest.raises(CustodyError, match="no AES key") as caught:
+        wrap(remote.url("&timeout=5").replace("payments", "none"))  # so it is there
+    assert "did not answer" not in str(caught.value)
+    remote.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        with pytest.raises(CustodyError, match=r"did not answer within 0\.5 seconds; see that it runs"):
+            wrap(remote.url("&timeout=0.5"))
+        assert time.monotonic() - began < 5
+    finally:
+        remote.process.send_signal(signal.SIGCONT)
+
+
+def test_an_hsm_that_is_away_is_told(remote):
+    remote.stop()
+    with pytest.raises(CustodyError, match=r"no token in .+ \(there is none\)|fails \(DeviceError\)|DeviceRemoved"):
+        wrap(remote.url("&timeout=5"))
+    remote.start()

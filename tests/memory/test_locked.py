@@ -1,0 +1,76 @@
+"""Where memory cannot be locked nothing is sealed, and who dumps a writer's memory needs the right to."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import COMMAND, bare, site
+from tests.servers import program
+
+__all__ = ["bare", "site"]
+
+
+def without_locked_memory(site, *arguments, stdin=b""):
+    """Run `tallystick` where it may lock no memory: root may by a capability, everybody by a limit."""
+    prlimit, setpriv = (program(name, "apt install util-linux") for name in ("prlimit", "setpriv"))
+    command = [prlimit, "--memlock=0:0", setpriv, "--bounding-set", "-ipc_lock", "--inh-caps", "-ipc_lock", COMMAND]
+    return subprocess.run(
+        [*command, *arguments], cwd=site.path, env=site.env, input=stdin, capture_output=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("what", ["init", "seal"])
+def test_without_locked_memory_no_key_is_made_and_nothing_is_sealed(site, what):
+    arguments = {
+        "init": ("init", "other", "--custody", site.custody, "--verification-key", "other.key"),
+        "seal": ("seal", "payments", "-o", "audit.log"),
+    }[what]
+    done = without_locked_memory(site, *arguments, stdin=b"user=7 action=login\n")
+    assert done.returncode == 4
+    assert done.stderr == (
+        b"tallystick: keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a "
+        b"unit), and allow mlock and madvise where system calls are filtered\n"
+    )
+    assert not (site.path / "other.key").exists()
+    assert not (site.path / "audit.log").exists() or site.read() == b""
+    site.seal(b"user=7 action=login\n")  # the next writer, with locked memory, goes on
+    assert site.verdict()[0] == "ok"
+
+
+def test_verifying_works_without_locked_memory(site):
+    site.seal(b"user=7 action=login\n")
+    done = without_locked_memory(site, "verify", "audit.log", "--key", "payments.key")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def crashed_with_a_core_dump(process):
+    process.send_signal(signal.SIGSEGV)
+    _, status = os.waitpid(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == -signal.SIGSEGV
+    return os.WCOREDUMP(status)
+
+
+def may_dump():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("command", [("seal", "payments"), ("run", "payments", "--", "sleep", "60")])
+def test_a_writer_that_crashes_leaves_no_core_dump(site, command):
+    other = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=site.path, preexec_fn=may_dump
+    )
+    with other:
+        if not crashed_with_a_core_dump(other):
+            pytest.fail("nothing leaves core dumps here, so this cannot be told; see core(5)")
+    with site.start(*command, preexec_fn=may_dump) as writer:
+        asked = time.monotonic()
+        while not (site.store / "payments" / "note").exists():  # it has its keys then
+            assert time.monotonic() < asked + 20
+            time.sleep(0.01)
+        assert not crashed_with_a_core_dump(writer)
