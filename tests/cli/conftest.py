@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+
+import tallystick
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
 
@@ -71,12 +74,11 @@ class Site:
         return subprocess.Popen([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **more)
 
     def init(self, name: str = "payments") -> None:
-        """Set a log up, with NAME.key and NAME.pub here."""
-        done = self(
-            "init", name, "--custody", self.custody, "--verification-key", f"{name}.key",
-            "--public-file", f"{name}.pub",
-        )  # fmt: skip
-        assert done.status == 0, done.err
+        """Set a log up, with NAME.key and NAME.pub here, as `tallystick init` does, which has tests of its own."""
+        with mock.patch.dict(os.environ, self.env):
+            tallystick.create(
+                name, custody=self.custody, key_file=self.path / f"{name}.key", public_file=self.path / f"{name}.pub"
+            )
 
     def seal(self, data: bytes, output: str = "audit.log", name: str = "payments") -> None:
         """Append sealed lines to a file."""

@@ -256,6 +256,13 @@ impl Sealer {
         self.closed = true;
     }
 
+    /// Was every secret wiped: by [`erase`](Self::erase), or by the kernel, as it does in each forked child?
+    #[must_use]
+    #[inline]
+    pub fn is_wiped(&self) -> bool {
+        self.entry_key.is_wiped()
+    }
+
     /// Emits `open` now, in the form that was set, and not right before the first line.
     pub fn start_now(&mut self, out: &mut Vec<u8>) {
         self.start(Form::Plain, out);

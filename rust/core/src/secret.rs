@@ -113,6 +113,12 @@ impl Secret {
         &mut self.0.halves_mut()[0]
     }
 
+    /// Are its bytes zero, as they are once it was wiped?
+    #[inline]
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.expose() == &[0; 32]
+    }
+
     /// Wipes the secret at once; what is left is 32 zero bytes.
     pub(crate) fn erase(&mut self) {
         wipe(self.0.halves_mut().as_flattened_mut());
@@ -132,7 +138,7 @@ pub(crate) fn check_usable(secrets: &[&Secret]) -> Result<(), Error> {
                 .into(),
         ));
     }
-    if secrets.iter().any(|secret| secret.expose() == &[0; 32]) {
+    if secrets.iter().any(|secret| secret.is_wiped()) {
         return Err(Error::Seal("these keys were erased: they do not outlast a fork".into()));
     }
     Ok(())
