@@ -170,7 +170,9 @@ def _arrive(source: KeyStore, target: KeyStore, name: str, waiting: str) -> None
         source.remove(name)
 
 
-def _relocked(name: str, stored: Stored, custody: str | None, to_custody: str | None) -> tuple[_core.SealingState, bytes]:
+def _relocked(
+    name: str, stored: Stored, custody: str | None, to_custody: str | None
+) -> tuple[_core.SealingState, bytes]:
     """Return a state, unlocked, and its text for another custody."""
     state, keeper, context = unlock(name, stored, custody)
     if to_custody is not None:

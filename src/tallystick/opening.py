@@ -120,8 +120,9 @@ def unlock(name: str, stored: Stored, custody_url: str | None) -> tuple[_core.Se
     if custody_url is None and not stored.private and custody.is_outside(info.custody):
         # It would be shown what lets this writer in, wherever it is. What a file of this host names is ours.
         raise CustodyError(
-            f"the state of log {name} names its custody, {info.custody}, but whoever may write the key store could have "
-            "put that there; if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY"
+            f"the state of log {name} names its custody, {info.custody}, but whoever may write the key store could "
+            "have put that there; if it is right, name it where the writer is started, by --custody or "
+            "TALLYSTICK_CUSTODY"
         )
     keeper = custody.connect(custody_url or info.custody)
     context = CONTEXT + info.public_key.encode()

@@ -5,6 +5,7 @@ that hashing, signing and heads make of it (spec section 3, Erasure).
 """
 
 import os
+import signal
 import threading
 import time
 
@@ -17,7 +18,7 @@ SMALL = ("--epoch-lines", "4")
 CHAIN = 256 * 5
 
 HANDLER = """
-import logging, os, sys
+import logging, os, sys, time
 from tallystick.integrations.logging import SealedFileHandler
 handler = SealedFileHandler("payments", "audit.log", epoch_lines=%d)
 logger = logging.getLogger("audit")
@@ -27,7 +28,7 @@ for line in sys.stdin:
         import ctypes
         fork = os.fork if line.strip() == "fork" else ctypes.CDLL(None).fork
         if (pid := fork()) == 0:
-            sys.stdin.read()
+            time.sleep(60)
             os._exit(0)
         print(pid, flush=True)
     else:
@@ -112,7 +113,10 @@ def test_a_handler_holds_the_keys_of_the_present_only_and_forked_children_none(w
         for fork in (b"fork\n", b"fork by C\n"):
             writer.stdin.write(fork)
             child = int(writer.stdout.readline())
-            found, _ = watched.search(child)
+            try:
+                found, _ = watched.search(child)
+            finally:
+                os.kill(child, signal.SIGKILL)
             assert not found, told(found)
         assert_holds_the_present_only(watched, writer.pid)
         writer.stdin.close()

@@ -44,11 +44,13 @@ impl DataKey {
     /// Reads the text form: 43 characters of `b64`, an LF may follow.
     ///
     /// # Errors
-    /// [`Error::Format`] for anything else.
+    /// [`Error::Format`] for anything else, and for zeros, which somebody forgot to fill.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        clean::<LINE, _>(|| b64_fixed(text).map(|mut bytes| Self::take(&mut bytes)))
-            .ok_or_else(|| Error::Format("a key is 43 characters of base64url in one line".into()))
+        clean::<LINE, _>(|| {
+            b64_fixed(text).filter(|bytes| bytes != &[0; 32]).map(|mut bytes| Self::take(&mut bytes))
+        })
+        .ok_or_else(|| Error::Format("a key is 43 characters of base64url in one line".into()))
     }
 
     /// Text form with an LF, in memory that is wiped.

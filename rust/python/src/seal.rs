@@ -220,9 +220,10 @@ fn one_line(record: &[u8]) -> Cow<'_, [u8]> {
 impl Sealer {
     /// A forked child has a copy of the keys: used there, positions would be taken twice.
     ///
-    /// The kernel wipes them there, so as long as they are whole no system call is needed to know whose process this is.
+    /// Linux wipes them there, so as long as they are whole no system call is needed to know whose process this is.
     fn own(&mut self) -> Result<(), Error> {
-        if !self.sealer.is_wiped() || self.process == std::process::id() {
+        let whole = cfg!(target_os = "linux") && !self.sealer.is_wiped();
+        if whole || self.process == std::process::id() {
             return Ok(());
         }
         self.sealer.erase();
