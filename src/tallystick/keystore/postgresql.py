@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
@@ -20,6 +21,8 @@ from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
+
+_PATIENCE = (0.02, 0.1, 0.3)  # seconds: who has just got the right may not have said who he is
 
 _TABLE: LiteralString = """
 CREATE TABLE IF NOT EXISTS tallystick_logs (
@@ -114,8 +117,12 @@ class PostgresSession(Session):
         """Give the right over an existing log to a token, or return who has it."""
         with self._telling() as connection:
             if not self._lock(connection, name):
-                row = connection.execute("SELECT who FROM tallystick_logs WHERE name = %s", (name,)).fetchone()
-                return (row and row[0]) or b""
+                for pause in _PATIENCE:
+                    row = connection.execute("SELECT who FROM tallystick_logs WHERE name = %s", (name,)).fetchone()
+                    if row and row[0]:
+                        return bytes(row[0])
+                    time.sleep(pause)
+                return b""
             self._name = name
             connection.execute("UPDATE tallystick_logs SET token = %s, who = %s WHERE name = %s", (token, who, name))
             return None
