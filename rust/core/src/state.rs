@@ -113,8 +113,7 @@ impl DataKey {
                 self.cipher()
                     .decrypt_inout_detached(&XNonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
                     .ok()?;
-                let mut halves = cell.halves_mut().iter_mut();
-                let secrets: Vec<Secret> = halves.by_ref().take(N).map(Secret::take).collect();
+                let secrets: Vec<Secret> = cell.halves_mut().iter_mut().take(N).map(Secret::take).collect();
                 secrets.try_into().ok()
             };
             opened().ok_or_else(sealed_by_another_key)

@@ -38,7 +38,7 @@ def connect(url: str, *, create: bool = False) -> Custody:
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
         raise CustodyError(f"{url!r} is no URL of a custody; for a file write master-key:{url or 'FILE'}")
-    if scheme in outside.PROVIDERS:
+    if is_outside(url):
         return outside.Outside(outside.connect(url))
     if url == Passphrase.url:
         return Passphrase()
