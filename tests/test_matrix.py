@@ -13,7 +13,7 @@ from tallystick import keystore
 from tallystick._core import DataKey
 from tests import servers
 from tests.cli.conftest import Site
-from tests.custody.suite import text_of
+from tests.custody.keys import text_of
 from tests.keystore.test_servers import emptied, with_options
 from tests.sealed import entries
 

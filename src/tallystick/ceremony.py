@@ -86,7 +86,8 @@ def create(
     keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
     with KEYS_ON_THEIR_WAY:
         setup = _core.setup(name)
-        key, wrapped = custodies.fresh_key(keeper, CONTEXT + setup.public_key.encode())
+        owner = custodies.Owner(setup.root, CONTEXT + setup.public_key.encode())
+        key, wrapped = custodies.fresh_key(keeper, owner)
         state = setup.state().lock(key, keeper.url, wrapped)
         head = setup.head()
         target.create(entry, state, head)

@@ -174,10 +174,10 @@ def _relocked(
     name: str, stored: Stored, custody: str | None, to_custody: str | None
 ) -> tuple[_core.SealingState, bytes]:
     """Return a state, unlocked, and its text for another custody."""
-    state, keeper, context = unlock(name, stored, custody)
+    state, keeper, owner = unlock(name, stored, custody)
     if to_custody is not None:
         keeper = custodies.connect(to_custody, create=True)
-    key, wrapped = custodies.fresh_key(keeper, context)
+    key, wrapped = custodies.fresh_key(keeper, owner)
     return state, state.lock(key, keeper.url, wrapped)
 
 

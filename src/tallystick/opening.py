@@ -38,7 +38,7 @@ def open_chain(
         raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
     if early is not None:
         _refuse_other(lease.name, early, stored.state)
-    state, keeper, context = unlock(lease.name, replace(stored, state=early or stored.state), custody_url)
+    state, keeper, owner = unlock(lease.name, replace(stored, state=early or stored.state), custody_url)
     try:
         sealer = state.open_chain(stored.head, now())
     except FormatError as error:
@@ -47,7 +47,7 @@ def open_chain(
         ) from error
     sealer.configure(control, epoch_lines)
     if early is None:
-        _replace(lease, state, keeper, context)
+        _replace(lease, state, keeper, owner)
     return sealer
 
 
@@ -70,16 +70,16 @@ def fetch_early(lease: Lease, custody_url: str | None) -> bytes | None:
         SealError: The log has ended.
     """
     stored = lease.load()
-    state, keeper, context = unlock(lease.name, stored, custody_url)
+    state, keeper, owner = unlock(lease.name, stored, custody_url)
     if not state.skip():
         return None
-    _replace(lease, state, keeper, context)
+    _replace(lease, state, keeper, owner)
     return stored.state
 
 
-def _replace(lease: Lease, state: _core.SealingState, keeper: custody.Custody, context: bytes) -> None:
+def _replace(lease: Lease, state: _core.SealingState, keeper: custody.Custody, owner: custody.Owner) -> None:
     key = _core.DataKey.generate()
-    lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, context)))
+    lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, owner)))
 
 
 def _refuse_other(name: str, early: bytes, stored: bytes) -> None:
@@ -103,7 +103,9 @@ def end_state(lease: Lease, custody_url: str | None) -> None:
     lease.replace_state(state.ended())
 
 
-def unlock(name: str, stored: Stored, custody_url: str | None) -> tuple[_core.SealingState, custody.Custody, bytes]:
+def unlock(
+    name: str, stored: Stored, custody_url: str | None
+) -> tuple[_core.SealingState, custody.Custody, custody.Owner]:
     """Open the state; also give its custody, and what a data key is bound to there.
 
     Raises:
@@ -125,8 +127,8 @@ def unlock(name: str, stored: Stored, custody_url: str | None) -> tuple[_core.Se
             "TALLYSTICK_CUSTODY"
         )
     keeper = custody.connect(custody_url or info.custody)
-    context = CONTEXT + info.public_key.encode()
-    return _core.SealingState.unlock(stored.state, keeper.unwrap(info.wrapped, context)), keeper, context
+    owner = custody.Owner(info.root, CONTEXT + info.public_key.encode(), info.version)
+    return _core.SealingState.unlock(stored.state, keeper.unwrap(info.wrapped, owner)), keeper, owner
 
 
 def public_state(name: str, state: bytes) -> _core.PublicState:

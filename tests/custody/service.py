@@ -14,7 +14,7 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.errors import CustodyError
 from tests import servers
-from tests.custody.suite import CONTEXT, OutsideSuite
+from tests.custody.suite import OWNER, OutsideSuite
 from tests.sealed import entries
 
 
@@ -135,9 +135,9 @@ class ServiceSuite(OutsideSuite):
         for name, text in service.env(proxy.port).items():
             monkeypatch.setenv(name, text)
         custody = custodies.connect(service.url(proxy.port, timeout=0.5))
-        wrapped = custody.wrap(DataKey.generate(), CONTEXT)
+        wrapped = custody.wrap(DataKey.generate(), OWNER)
         for proxy.garbage in GARBAGE.values():
-            for work in (lambda: custody.wrap(DataKey.generate(), CONTEXT), lambda: custody.unwrap(wrapped, CONTEXT)):
+            for work in (lambda: custody.wrap(DataKey.generate(), OWNER), lambda: custody.unwrap(wrapped, OWNER)):
                 with pytest.raises(CustodyError, match=f"{service.names}.*(see that|try again)"):
                     work()
 

@@ -1,26 +1,19 @@
 """What every custody promises. A backend subclasses CustodySuite and gives it `custody` and `stranger`."""
 
-import os
+from dataclasses import replace
 
 import pytest
 
 from tallystick import custody as custody_module
 from tallystick._core import DataKey
+from tallystick.custody import Owner
 from tallystick.errors import CustodyError
 from tests.cli.conftest import Site
+from tests.custody.keys import text_of
 from tests.sealed import entries
 from tests.servers import until
 
-CONTEXT = b"tallystick/v1 state payments"
-
-
-def text_of(key):
-    """Return the text form of a key, as it would be written to a file."""
-    read, write = os.pipe()
-    key.write(write)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        return pipe.read()
+OWNER = Owner(root=bytes(range(32)), context=b"tallystick/v1 state payments", version=1)
 
 
 def survives_a_crash(directory, custody, env):
@@ -58,44 +51,45 @@ class CustodySuite:
         return DataKey.generate()
 
     def test_what_was_wrapped_is_unwrapped(self, custody, key):
-        assert text_of(custody.unwrap(custody.wrap(key, CONTEXT), CONTEXT)) == text_of(key)
+        assert text_of(custody.unwrap(custody.wrap(key, OWNER), OWNER)) == text_of(key)
 
     def test_an_empty_context_will_do(self, custody, key):
-        assert text_of(custody.unwrap(custody.wrap(key, b""), b"")) == text_of(key)
+        owner = replace(OWNER, context=b"")
+        assert text_of(custody.unwrap(custody.wrap(key, owner), owner)) == text_of(key)
 
     def test_the_url_leads_to_the_same_custody(self, custody, key):
         again = custody_module.connect(custody.url)
         assert again.url == custody.url
-        assert text_of(again.unwrap(custody.wrap(key, CONTEXT), CONTEXT)) == text_of(key)
+        assert text_of(again.unwrap(custody.wrap(key, OWNER), OWNER)) == text_of(key)
 
     def test_each_wrapping_differs(self, custody, key):
-        assert custody.wrap(key, CONTEXT) != custody.wrap(key, CONTEXT)
+        assert custody.wrap(key, OWNER) != custody.wrap(key, OWNER)
 
     def test_another_context_does_not_open(self, custody, key):
         with pytest.raises(CustodyError, match="does not open the state of this log"):
-            custody.unwrap(custody.wrap(key, CONTEXT), CONTEXT + b"2")
+            custody.unwrap(custody.wrap(key, OWNER), replace(OWNER, context=OWNER.context + b"2"))
 
     def test_a_changed_byte_anywhere_does_not_open(self, custody, key):
-        wrapped = custody.wrap(key, CONTEXT)
+        wrapped = custody.wrap(key, OWNER)
         for at in self.places(wrapped):
             changed = bytearray(wrapped)
             changed[at] ^= 1
             with pytest.raises(CustodyError, match="does not open the state of this log"):
-                custody.unwrap(bytes(changed), CONTEXT)
+                custody.unwrap(bytes(changed), OWNER)
 
     def test_what_is_cut_off_anywhere_does_not_open(self, custody, key):
-        wrapped = custody.wrap(key, CONTEXT)
+        wrapped = custody.wrap(key, OWNER)
         for length in self.places(wrapped):
             with pytest.raises(CustodyError, match="does not open the state of this log"):
-                custody.unwrap(wrapped[:length], CONTEXT)
+                custody.unwrap(wrapped[:length], OWNER)
 
     def test_another_key_does_not_open(self, custody, stranger, key):
         with pytest.raises(CustodyError, match="wrong key, or the state was changed"):
-            stranger.unwrap(custody.wrap(key, CONTEXT), CONTEXT)
+            stranger.unwrap(custody.wrap(key, OWNER), OWNER)
 
 
 class OutsideSuite(CustodySuite):
-    """For a custody by a provider outside, which is asked in a process of its own."""
+    """For a custody by a provider outside."""
 
     def places(self, wrapped):
         outer = int.from_bytes(wrapped[:2], "big")

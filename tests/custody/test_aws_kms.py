@@ -11,7 +11,7 @@ from tallystick._core import DataKey
 from tallystick.errors import CustodyError
 from tests import servers
 from tests.custody.service import Service, ServiceSuite, init, nothing_is_sealed, nothing_is_set_up, seal
-from tests.custody.suite import CONTEXT
+from tests.custody.suite import OWNER
 from tests.keystore.test_servers import with_options
 
 WITH = "give valid ones by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of this machine"
@@ -75,11 +75,11 @@ def test_a_key_goes_by_its_id_its_arn_or_an_alias(kms, made, url):
     arn = made["Arn"].partition(":key/")[0]
     for place in (made["KeyId"], made["Arn"], name, f"{arn}:{name}"):
         custody = custodies.connect(f"aws-kms://eu-central-1/{place}")
-        custody.unwrap(custody.wrap(DataKey.generate(), CONTEXT), CONTEXT)
+        custody.unwrap(custody.wrap(DataKey.generate(), OWNER), OWNER)
 
 
 def test_each_request_bears_the_context_that_policies_and_trails_name(url, kms):
-    wrapped = custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+    wrapped = custodies.connect(url).wrap(DataKey.generate(), OWNER)
     outer = wrapped[2 : 2 + int.from_bytes(wrapped[:2], "big")]
     kms.decrypt(CiphertextBlob=outer, EncryptionContext={"application": "tallystick"})
     for other in ({}, {"application": "other"}):

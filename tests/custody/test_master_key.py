@@ -10,7 +10,8 @@ from tallystick import custody
 from tallystick._core import DataKey
 from tallystick.custody import MasterKey
 from tallystick.errors import CustodyError
-from tests.custody.suite import CONTEXT, CustodySuite, text_of
+from tests.custody.keys import text_of
+from tests.custody.suite import OWNER, CustodySuite
 
 
 class TestFile(CustodySuite):
@@ -65,9 +66,9 @@ def test_a_new_key_is_in_its_text_form(master, path):
 
 
 def test_a_line_end_after_the_key_may_be_lacking(master, path):
-    wrapped = master.wrap(DataKey.generate(), CONTEXT)
+    wrapped = master.wrap(DataKey.generate(), OWNER)
     path.write_bytes(path.read_bytes().strip())
-    MasterKey.in_file(path).unwrap(wrapped, CONTEXT)
+    MasterKey.in_file(path).unwrap(wrapped, OWNER)
 
 
 def test_two_new_keys_differ(tmp_path):
@@ -100,10 +101,10 @@ def test_a_key_that_is_not_there_is_told(path):
 
 
 def test_a_key_that_went_away_is_told_when_it_is_used(master, path):
-    wrapped = master.wrap(DataKey.generate(), CONTEXT)
+    wrapped = master.wrap(DataKey.generate(), OWNER)
     path.unlink()
     with pytest.raises(CustodyError, match="is not there; restore it"):
-        master.unwrap(wrapped, CONTEXT)
+        master.unwrap(wrapped, OWNER)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o610, 0o601])

@@ -13,7 +13,7 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody import outside
 from tallystick.errors import CustodyError
-from tests.custody.suite import CONTEXT
+from tests.custody.suite import OWNER
 from tests.servers import until
 
 
@@ -40,7 +40,7 @@ def loaded(script):
 
 
 def wrap(url="systemd-creds:"):
-    return custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+    return custodies.connect(url).wrap(DataKey.generate(), OWNER)
 
 
 def test_a_provider_that_does_not_answer_is_told_within_its_timeout(programs):
@@ -79,7 +79,7 @@ def test_garbage_for_a_key_opens_nothing(programs):
     wrapped = wrap()
     programs("echo AAAA")
     with pytest.raises(CustodyError, match="does not open the state of this log"):
-        custodies.connect("systemd-creds:").unwrap(wrapped, CONTEXT)
+        custodies.connect("systemd-creds:").unwrap(wrapped, OWNER)
 
 
 def test_a_log_is_not_set_up_with_custody_that_encrypts_and_cannot_decrypt(programs, tmp_path):
@@ -134,4 +134,4 @@ def test_of_a_place_that_anybody_may_write_to_nothing_is_loaded(programs, tmp_pa
     programs("cat")
     (tmp_path / "resource.py").write_text("raise SystemExit('loaded')\n")
     monkeypatch.chdir(tmp_path)
-    custodies.connect("systemd-creds:").unwrap(wrap(), CONTEXT)
+    custodies.connect("systemd-creds:").unwrap(wrap(), OWNER)

@@ -13,7 +13,8 @@ from tallystick._core import DataKey
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError
 from tests.cli.conftest import COMMAND
-from tests.custody.suite import CONTEXT, CustodySuite, text_of
+from tests.custody.keys import text_of
+from tests.custody.suite import OWNER, CustodySuite
 from tests.sealed import entries
 
 WORDS = "correct horse battery staple"
@@ -62,52 +63,52 @@ class TestPassphrase(CustodySuite):
 
 def test_it_is_asked_for_once_in_a_process(answers):
     key = DataKey.generate()
-    wrapped = custodies.connect("passphrase:").wrap(key, CONTEXT)
+    wrapped = custodies.connect("passphrase:").wrap(key, OWNER)
     passphrase._KEYS.clear()
     for _ in range(3):
         custody = custodies.connect("passphrase:")
-        assert text_of(custody.unwrap(wrapped, CONTEXT)) == text_of(key)
-        wrapped = custody.wrap(key, CONTEXT)
+        assert text_of(custody.unwrap(wrapped, OWNER)) == text_of(key)
+        wrapped = custody.wrap(key, OWNER)
     assert answers.asked() == ["New passphrase for the sealing state: ", "Passphrase of the sealing state: "]
 
 
 def test_a_forked_child_has_to_ask_again(answers):
-    wrapped = custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+    wrapped = custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
     if (child := os.fork()) == 0:
         os._exit(len(passphrase._KEYS))
     assert os.waitpid(child, 0)[1] == 0
-    custodies.connect("passphrase:").unwrap(wrapped, CONTEXT)
+    custodies.connect("passphrase:").unwrap(wrapped, OWNER)
     assert len(answers.asked()) == 1
 
 
 def test_costs_that_somebody_raised_beside_the_state_are_refused_before_they_are_paid(answers):
-    wrapped = custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+    wrapped = custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
     began = time.monotonic()
     with pytest.raises(CustodyError, match="does not open the state of this log"):
-        custodies.connect("passphrase:").unwrap(b"\xff" * 5 + wrapped[5:], CONTEXT)
+        custodies.connect("passphrase:").unwrap(b"\xff" * 5 + wrapped[5:], OWNER)
     assert time.monotonic() - began < 1
 
 
 def test_what_is_too_short_is_refused(answers):
     answers("short")
     with pytest.raises(CustodyError, match="too short; take 12 letters at least"):
-        custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 
 def test_without_terminal_and_program_it_is_told_what_to_do(answers, monkeypatch):
     monkeypatch.delenv("TALLYSTICK_ASKPASS")
     with pytest.raises(CustodyError, match=r"no terminal .+ TALLYSTICK_ASKPASS, or take another custody"):
-        custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 
 def test_a_program_that_fails_or_is_not_there_is_told(answers, monkeypatch):
     answers(WORDS, status=1)
     with pytest.raises(CustodyError, match="gave no passphrase") as caught:
-        custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
     assert WORDS not in str(caught.value)
     monkeypatch.setenv("TALLYSTICK_ASKPASS", "/nowhere/askpass")
     with pytest.raises(CustodyError, match=r"/nowhere/askpass, .+ cannot be run: no such file or directory"):
-        custodies.connect("passphrase:").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 
 # At a terminal

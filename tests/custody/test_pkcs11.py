@@ -14,7 +14,8 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody.pkcs11 import Pkcs11
 from tallystick.errors import CustodyError
-from tests.custody.suite import CONTEXT, OutsideSuite, survives_a_crash
+from tests.custody.apart import Apart
+from tests.custody.suite import OWNER, OutsideSuite, survives_a_crash
 from tests.hardware import HSM_PIN, Hsm, RemoteHsm, own_directory, running
 from tests.servers import PASSWORD
 
@@ -41,21 +42,21 @@ def another(hsm):
 
 
 def wrap(url):
-    return custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+    return Apart(url).wrap(DataKey.generate(), OWNER)
 
 
 def unwrap(wrapped, url):
-    return custodies.connect(url).unwrap(wrapped, CONTEXT)
+    return Apart(url).unwrap(wrapped, OWNER)
 
 
 class TestPkcs11(OutsideSuite):
     @pytest.fixture
     def custody(self, hsm):
-        return custodies.connect(hsm.url())
+        return Apart(hsm.url())
 
     @pytest.fixture
     def stranger(self, another):
-        return custodies.connect(another.url("another"))
+        return Apart(another.url("another"))
 
 
 def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.errors import CustodyError
-from tests.custody.suite import CONTEXT, OutsideSuite
+from tests.custody.suite import OWNER, OutsideSuite
 from tests.servers import program
 
 
@@ -52,10 +52,10 @@ def test_a_malformed_url_is_told_at_once(url):
 def test_where_it_is_not_installed_that_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CustodyError, match="no such file or directory; install systemd 250 or later"):
-        custodies.connect("systemd-creds:").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("systemd-creds:").wrap(DataKey.generate(), OWNER)
 
 
 def test_without_a_chip_the_kind_of_key_that_needs_one_is_told(monkeypatch):
     monkeypatch.setenv("TPM2TOOLS_TCTI", "none")
     with pytest.raises(CustodyError, match=r"systemd-creds cannot encrypt the key \(.+\); run this as root"):
-        custodies.connect("systemd-creds:?with-key=tpm2").wrap(DataKey.generate(), CONTEXT)
+        custodies.connect("systemd-creds:?with-key=tpm2").wrap(DataKey.generate(), OWNER)

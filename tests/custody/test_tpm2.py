@@ -11,7 +11,9 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody.tpm2 import Tpm2
 from tallystick.errors import CustodyError
-from tests.custody.suite import CONTEXT, OutsideSuite, survives_a_crash, text_of
+from tests.custody.apart import Apart
+from tests.custody.keys import text_of
+from tests.custody.suite import OWNER, OutsideSuite, survives_a_crash
 from tests.hardware import Tpm, own_directory, running
 
 SECRET = b"a secret of forty-three letters, all public"
@@ -54,11 +56,11 @@ def clear(tss, esapi):
 
 
 def wrap(url="tpm2:"):
-    return custodies.connect(url).wrap(DataKey.generate(), CONTEXT)
+    return Apart(url).wrap(DataKey.generate(), OWNER)
 
 
 def unwrap(wrapped, url="tpm2:"):
-    return custodies.connect(url).unwrap(wrapped, CONTEXT)
+    return Apart(url).unwrap(wrapped, OWNER)
 
 
 class Elsewhere:
@@ -76,7 +78,7 @@ class Elsewhere:
 class TestTpm2(OutsideSuite):
     @pytest.fixture(params=["tpm2:", "tpm2:?pcrs=sha256:7+11"])
     def custody(self, request):
-        return custodies.connect(request.param)
+        return Apart(request.param)
 
     @pytest.fixture
     def stranger(self, custody, other):

@@ -14,7 +14,7 @@ from tallystick._core import DataKey
 from tallystick.errors import CustodyError, KeyStoreError
 from tests import servers
 from tests.custody.service import Service, ServiceSuite, init, nothing_is_sealed, nothing_is_set_up, seal
-from tests.custody.suite import CONTEXT
+from tests.custody.suite import OWNER
 from tests.keystore.test_servers import emptied, with_options
 
 POLICY = 'path "transit/{}/log" {{ capabilities = ["update"] }}\n'
@@ -78,7 +78,7 @@ class TestVaultTransit(ServiceSuite):
 
 def test_what_something_else_encrypted_with_the_same_key_does_not_open(openbao_server, transit):
     custody = custodies.connect(place(openbao_server))
-    wrapped = custody.wrap(DataKey.generate(), CONTEXT)
+    wrapped = custody.wrap(DataKey.generate(), OWNER)
     text = base64.b64encode(b"A" * 43).decode()
     for about in (None, base64.b64encode(b"app").decode()):
         strange = transit.secrets.transit.encrypt_data("log", text, associated_data=about)["data"][
@@ -86,15 +86,15 @@ def test_what_something_else_encrypted_with_the_same_key_does_not_open(openbao_s
         ].encode()
         inner = wrapped[2 + int.from_bytes(wrapped[:2], "big") :]
         with pytest.raises(CustodyError, match="does not open the state of this log"):
-            custody.unwrap(len(strange).to_bytes(2, "big") + strange + inner, CONTEXT)
+            custody.unwrap(len(strange).to_bytes(2, "big") + strange + inner, OWNER)
 
 
 def test_a_rotated_key_opens_what_it_closed_before(openbao_server, transit):
     custody = custodies.connect(place(openbao_server))
-    wrapped = custody.wrap(DataKey.generate(), CONTEXT)
+    wrapped = custody.wrap(DataKey.generate(), OWNER)
     transit.secrets.transit.rotate_key("log")
-    custody.unwrap(wrapped, CONTEXT)
-    assert b"vault:v2:" in custody.wrap(DataKey.generate(), CONTEXT)
+    custody.unwrap(wrapped, OWNER)
+    assert b"vault:v2:" in custody.wrap(DataKey.generate(), OWNER)
 
 
 @pytest.mark.parametrize("change", ["deleted", "deleted softly", "too old"])
@@ -143,7 +143,7 @@ def test_an_engine_at_a_longer_path_is_found(openbao_server, transit):
     transit.secrets.transit.create_key("log", mount_point="team/crypto")
     try:
         custody = custodies.connect(place(openbao_server).replace("/transit/", "/team/crypto/"))
-        custody.unwrap(custody.wrap(DataKey.generate(), CONTEXT), CONTEXT)
+        custody.unwrap(custody.wrap(DataKey.generate(), OWNER), OWNER)
     finally:
         transit.sys.disable_secrets_engine("team/crypto")
 

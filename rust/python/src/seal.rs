@@ -92,6 +92,12 @@ impl Setup {
     fn public_key(&self, py: Python<'_>) -> PyResult<String> {
         self.key.public.to_text().or_raise(py)
     }
+
+    /// P (SPEC section 3).
+    #[getter]
+    fn root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.key.public.root)
+    }
 }
 
 /// The part of a sealing state that anybody may read.
@@ -100,6 +106,7 @@ pub struct PublicState {
     name: String,
     log_id: String,
     public_key: String,
+    root: Py<PyBytes>,
     public_file: String,
     next_chain: Option<u32>,
     version: u64,
@@ -114,6 +121,7 @@ pub fn read_state(py: Python<'_>, text: &[u8]) -> PyResult<PublicState> {
     Ok(PublicState {
         log_id: info.public.log_id().to_string(),
         public_key: info.public.to_text().or_raise(py)?,
+        root: py_bytes(py, &info.public.root).unbind(),
         public_file: info.public_file().or_raise(py)?,
         name: info.public.name,
         next_chain: info.next,

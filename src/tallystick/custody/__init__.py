@@ -4,8 +4,9 @@
 >>> from tallystick._core import DataKey
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     custody = connect(f"master-key:{directory}/master.key", create=True)
-...     wrapped = custody.wrap(DataKey.generate(), b"log payments")
-...     type(connect(custody.url).unwrap(wrapped, b"log payments")).__name__
+...     owner = Owner(root=bytes(32), context=b"log payments")
+...     wrapped = custody.wrap(DataKey.generate(), owner)
+...     type(connect(custody.url).unwrap(wrapped, owner)).__name__
 'DataKey'
 """
 
@@ -14,12 +15,22 @@ import re
 
 from tallystick._core import DataKey
 from tallystick.custody import outside
-from tallystick.custody.base import Custody
+from tallystick.custody.base import Custody, Forgets, Owner
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 
-__all__ = ["Custody", "MasterKey", "Passphrase", "connect", "create_default", "fresh_key", "is_outside"]
+__all__ = [
+    "Custody",
+    "Forgets",
+    "MasterKey",
+    "Owner",
+    "Passphrase",
+    "connect",
+    "create_default",
+    "fresh_key",
+    "is_outside",
+]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
@@ -59,15 +70,15 @@ def is_outside(url: str) -> bool:
     return url.partition(":")[0] in outside.PROVIDERS
 
 
-def fresh_key(keeper: Custody, context: bytes) -> tuple[DataKey, bytes]:
+def fresh_key(keeper: Custody, owner: Owner) -> tuple[DataKey, bytes]:
     """Return a new data key, and what `wrap` makes of it; it was unwrapped once, for what cannot be opened is lost.
 
     Raises:
         CustodyError: The custody is not at hand, or encrypts but does not decrypt.
     """
     key = DataKey.generate()
-    wrapped = keeper.wrap(key, context)
-    keeper.unwrap(wrapped, context)
+    wrapped = keeper.wrap(key, owner)
+    keeper.unwrap(wrapped, owner)
     return key, wrapped
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tallystick._services import AwayError, insist, library
-from tallystick.custody.options import Options, unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["AwsKms"]
@@ -43,7 +44,7 @@ _STATES = {
 }
 
 
-class AwsKms:
+class AwsKms(Remembers):
     """Custody by a key of AWS KMS."""
 
     def __init__(self, url: str) -> None:
@@ -57,7 +58,7 @@ class AwsKms:
         self.url, self.timeout = url, options.timeout
         self._region, self._key = place["region"], place["key"]
 
-    def encrypt(self, key: bytes) -> bytes:
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Encrypt some bytes, in the service."""
 
         def work(kms: Any) -> bytes:
@@ -66,7 +67,7 @@ class AwsKms:
 
         return self._ask("Encrypt", work)
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned, in the service."""
 
         def work(kms: Any) -> bytes:

@@ -15,12 +15,14 @@ from typing import Self
 
 from tallystick import _private
 from tallystick._core import DataKey
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Remembers
 from tallystick.errors import CustodyError
 
 __all__ = ["MasterKey"]
 
 
-class MasterKey:
+class MasterKey(Remembers):
     """Custody by a master key; made by `in_file`, `in_variable` or `create`."""
 
     def __init__(self, place: str, read: Callable[[], DataKey]) -> None:
@@ -64,23 +66,23 @@ class MasterKey:
             _private.sync_directory(above)
         return cls.in_file(path)
 
-    def wrap(self, key: DataKey, context: bytes) -> bytes:
-        """Encrypt a data key; `context` is authenticated with it.
+    def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
+        """Encrypt a data key; it is authenticated together with the log's context.
 
         Raises:
             CustodyError: The master key cannot be read.
         """
-        return self._read().wrap(key, context)
+        return self._read().wrap(key, owner.context)
 
-    def unwrap(self, wrapped: bytes, context: bytes) -> DataKey:
-        """Decrypt what `wrap` returned for the same context.
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        """Decrypt what `wrap` returned for the same log.
 
         Raises:
             CustodyError: The master key cannot be read, or is another one, or a byte was changed.
         """
         master = self._read()
         try:
-            return master.unwrap(wrapped, context)
+            return master.unwrap(wrapped, owner.context)
         except ValueError:
             raise CustodyError(
                 f"the master key in {self._place} does not open the state of this log: "

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl, unquote
 
+from tallystick.custody.base import Forgets, Owner
 from tallystick.errors import CustodyError
 
-__all__ = ["Options", "unopened"]
+__all__ = ["Options", "Remembers", "unopened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,26 @@ class Options:
     def __getitem__(self, name: str) -> str:
         """Return an option."""
         return self.given[name]
+
+
+class Remembers:
+    """The part of a custody that does not forget: one key opens all states that it ever encrypted.
+
+    >>> Remembers().forgets(None).yes
+    False
+    """
+
+    remembers = "one key opens every state that it ever encrypted"
+
+    def forget(self, wrapped: bytes, owner: Owner) -> None:
+        """Do nothing: the key that opened older states opens the present one, too."""
+
+    def destroy(self, wrapped: bytes, owner: Owner) -> None:
+        """Do nothing: other logs may have the same key."""
+
+    def forgets(self, wrapped: bytes | None = None) -> Forgets:
+        """Tell that this custody does not forget, and why."""
+        return Forgets(False, self.remembers)
 
 
 def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:

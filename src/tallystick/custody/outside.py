@@ -1,24 +1,21 @@
 """Custody by something outside of this host's files: a key management service, a token, a chip.
 
-What speaks to it runs in a process of its own, which ends with its answer: whatever copies of a key its libraries make
-in their memory go with it, and nothing of them is loaded into the writer. A provider encrypts a fresh key, which
-encrypts the data key together with its context here, in memory that is wiped.
+A provider encrypts a fresh key, which encrypts the data key together with its context here, in memory that is wiped.
+The copies of a key that the provider's libraries make in their memory end with their process: all work on sealing
+states is done in a short-lived one (`tallystick.courier`), and nothing of a provider is loaded into the writer.
 """
 
+import base64
 import importlib
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from tallystick._core import DataKey
+from tallystick.custody.base import Forgets, Owner
 from tallystick.custody.options import unopened
-from tallystick.errors import CustodyError, reason
+from tallystick.errors import CustodyError, TallystickError
 
-__all__ = ["DONE", "FAILED", "PROVIDERS", "Outside", "Provider", "connect"]
+__all__ = ["PROVIDERS", "Outside", "Provider", "connect"]
 
 # Each is imported when it is first asked for: nobody pays for what others use.
 PROVIDERS = {
@@ -29,38 +26,50 @@ PROVIDERS = {
     "vault-transit": ("vault_transit", "VaultTransit"),
 }
 
-# The first byte of an answer; the rest is what was asked for, or what to tell the user.
-DONE, FAILED = b"+", b"-"
-
-T = TypeVar("T")
-
-_LONGEST = 16_384  # bytes of an answer: more would not fit into a pipe that nobody empties yet
-_SURPLUS = 2.0  # seconds for the interpreter to start, beyond what the provider may take
+_LONGEST = 16_384  # bytes of an answer
 
 
 class Provider(Protocol):
-    """Speaks to what holds the key; works in a process of its own, where every error but CustodyError is a bug.
+    """Speaks to what holds the key. Making it loads no library and asks nobody: that is done in the writer, too.
 
-    It is made in the writer's process, too: making it loads no library and asks nobody.
+    What it does with `owner` and `replacing`, and what `forget`, `destroy` and `forgets` promise, is said in `Custody`.
     """
 
     url: str  # holds no secret
     timeout: float  # seconds that a call may take, with all its attempts
 
-    def encrypt(self, key: bytes) -> bytes:
-        """Encrypt some bytes, 100 at most.
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
+        """Encrypt the text form of a key, 100 bytes at most.
+
+        Args:
+            key: The key.
+            owner: The log.
+            replacing: What `encrypt` returned for the state that is going to be replaced; None where this provider gets
+                the log.
 
         Raises:
             CustodyError: The provider is not at hand or refuses; names it and says what to do.
         """
         ...
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned.
 
         Raises:
             CustodyError: The provider is not at hand or refuses, or this is nothing that it encrypted.
         """
+        ...
+
+    def forget(self, wrapped: bytes, owner: Owner) -> None:
+        """Destroy all keys of the log that are older than that of `wrapped`, which `encrypt` returned."""
+        ...
+
+    def destroy(self, wrapped: bytes, owner: Owner) -> None:
+        """Destroy all keys of the log up to that of `wrapped`."""
+        ...
+
+    def forgets(self, wrapped: bytes | None) -> Forgets:
+        """Tell whether `forget` destroys anything, for what `encrypt` returned or is going to return."""
         ...
 
 
@@ -69,71 +78,61 @@ class Outside:
 
     def __init__(self, provider: Provider) -> None:
         self.url = provider.url
-        self._timeout = provider.timeout
+        self.timeout = provider.timeout
+        self._provider = provider
 
-    def wrap(self, key: DataKey, context: bytes) -> bytes:
-        """Encrypt a data key; `context` is authenticated with it.
+    def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
+        """Encrypt a data key; it is authenticated together with the log's context.
 
         Raises:
             CustodyError: The provider is not at hand or refuses.
         """
         between = DataKey.generate()
-        wrapped = self._ask("encrypt", between.write, lambda fd: os.read(fd, _LONGEST + 1))
+        text = _text(between)
+        before = None if replacing is None else self._outer(replacing)[0]
+        with _asking(self.url, text):
+            wrapped = self._provider.encrypt(text, owner, before)
         if not 0 < len(wrapped) <= _LONGEST:
             raise CustodyError(f"{self.url} gave an answer of {len(wrapped)} bytes; look at what stands there")
-        return len(wrapped).to_bytes(2, "big") + wrapped + between.wrap(key, context)
+        return len(wrapped).to_bytes(2, "big") + wrapped + between.wrap(key, owner.context)
 
-    def unwrap(self, wrapped: bytes, context: bytes) -> DataKey:
-        """Decrypt what `wrap` returned for the same context.
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        """Decrypt what `wrap` returned for the same log.
 
         Raises:
             CustodyError: The provider is not at hand or refuses, or holds another key, or a byte was changed.
         """
+        outer, inner = self._outer(wrapped)
+        with _asking(self.url, outer):
+            text = self._provider.decrypt(outer, owner)
+        try:
+            return DataKey.parse(text.decode("ascii")).unwrap(inner, owner.context)
+        except ValueError:
+            raise unopened(self.url) from None
+
+    def forget(self, wrapped: bytes, owner: Owner) -> None:
+        """Destroy all keys of a log that are older than that of its present state, where the provider can."""
+        outer = self._outer(wrapped)[0]
+        with _asking(self.url, outer):
+            self._provider.forget(outer, owner)
+
+    def destroy(self, wrapped: bytes, owner: Owner) -> None:
+        """Destroy all keys of a log up to that of its last state, where the provider can."""
+        outer = self._outer(wrapped)[0]
+        with _asking(self.url, outer):
+            self._provider.destroy(outer, owner)
+
+    def forgets(self, wrapped: bytes | None = None) -> Forgets:
+        """Tell whether this custody forgets; nobody is asked."""
+        return self._provider.forgets(None if wrapped is None else self._outer(wrapped)[0])
+
+    def _outer(self, wrapped: bytes) -> tuple[bytes, bytes]:
+        """Return what the provider encrypted, and the data key under that."""
         length = int.from_bytes(wrapped[:2], "big")
         outer, inner = wrapped[2 : 2 + length], wrapped[2 + length :]
         if not (0 < length == len(outer) <= _LONGEST and inner):
             raise unopened(self.url)
-        try:
-            between = self._ask("decrypt", lambda fd: _write_all(fd, outer), DataKey.read)
-            return between.unwrap(inner, context)
-        except ValueError:
-            raise unopened(self.url) from None
-
-    def _ask(self, what: str, give: Callable[[int], None], take: Callable[[int], T]) -> T:
-        command = [_interpreter(), "-P", "-m", "tallystick.custody", what, self.url]
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        try:
-            # A session of its own: what is typed at a terminal ends this process, and this process ends that one.
-            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True)
-        except OSError as error:
-            raise CustodyError(f"what speaks to {self.url} cannot be run: {reason(error)}") from None
-        with child:
-            try:
-                return self._speak(child, give, take)
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-
-    def _speak(self, child: "subprocess.Popen[bytes]", give: Callable[[int], None], take: Callable[[int], T]) -> T:
-        assert child.stdin
-        assert child.stdout
-        answer = child.stdout.fileno()
-        with suppress(BrokenPipeError):  # then it says why
-            give(child.stdin.fileno())
-        with suppress(BrokenPipeError):
-            child.stdin.close()
-        try:
-            child.wait(self._timeout + _SURPLUS)
-        except subprocess.TimeoutExpired:
-            raise CustodyError(
-                f"{self.url} did not answer within {self._timeout:g} seconds; see that it runs and can be reached"
-            ) from None
-        mark = os.read(answer, 1)
-        if mark == DONE:
-            return take(answer)
-        if mark == FAILED:
-            raise CustodyError(os.read(answer, _LONGEST).decode("utf-8", "replace"))
-        raise CustodyError(f"what speaks to {self.url} was ended before it had answered; try again")
+        return outer, inner
 
 
 def connect(url: str) -> Provider:
@@ -147,13 +146,39 @@ def connect(url: str) -> Provider:
     return provider
 
 
-def _interpreter() -> str:
-    """Return the Python to run; a server that embeds it may name itself here."""
-    if os.path.basename(sys.executable or "").startswith("python"):
-        return sys.executable
-    return os.path.join(sys.exec_prefix, "bin", "python3")
+class _asking:  # noqa: N801  (used like a function)
+    """Report errors of a provider without what it was given, which its libraries may quote."""
+
+    def __init__(self, url: str, given: bytes) -> None:
+        self._url, self._given = url, given.strip()
+
+    def __enter__(self) -> None:
+        """Begin to ask."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Turn what went wrong into an error for people."""
+        if isinstance(error, CustodyError):
+            raise CustodyError(_without(self._given, str(error))) from None
+        if isinstance(error, Exception) and not isinstance(error, TallystickError):
+            # A library met something that its authors did not think of; its text may hold a secret.
+            name = type(error).__name__
+            raise CustodyError(
+                f"{self._url} failed in a way that is not known ({name}); look at what stands there"
+            ) from None
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+def _text(key: DataKey) -> bytes:
+    read, write = os.pipe()
+    with open(read, "rb") as pipe:
+        try:
+            key.write(write)
+        finally:
+            os.close(write)
+        return pipe.read()
+
+
+def _without(secret: bytes, text: str) -> str:
+    """Take out of a message what a provider may have quoted of its input."""
+    for form in (secret.decode("latin-1"), secret.hex(), base64.b64encode(secret).rstrip(b"=").decode()):
+        text = text.replace(form, "(...)") if form else text
+    return text

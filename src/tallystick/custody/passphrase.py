@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from tallystick._core import DataKey
 from tallystick._core import Passphrase as Typed
-from tallystick.custody.options import unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Remembers, unopened
 from tallystick.errors import CustodyError, reason
 
 __all__ = ["Passphrase"]
@@ -26,7 +27,7 @@ _KEYS: dict[bytes, DataKey] = {}  # by salt and costs
 os.register_at_fork(after_in_child=_KEYS.clear)
 
 
-class Passphrase:
+class Passphrase(Remembers):
     """Custody by a passphrase."""
 
     url = "passphrase:"
@@ -34,8 +35,8 @@ class Passphrase:
     def __init__(self) -> None:
         self._lead: bytes | None = None  # salt and costs of the key in use
 
-    def wrap(self, key: DataKey, context: bytes) -> bytes:
-        """Encrypt a data key; `context` is authenticated with it. Asks for a new passphrase unless one was given.
+    def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
+        """Encrypt a data key for a log. Asks for a new passphrase unless one was given.
 
         Raises:
             CustodyError: There is neither terminal nor program to ask, or what was typed is too short.
@@ -43,10 +44,10 @@ class Passphrase:
         if self._lead is None:
             self._lead = _MEMORY.to_bytes(4, "big") + _PASSES.to_bytes(1, "big") + os.urandom(_SALT)
             _KEYS[self._lead] = _stretch(_ask_new(), self._lead)
-        return self._lead + _KEYS[self._lead].wrap(key, self._lead + context)
+        return self._lead + _KEYS[self._lead].wrap(key, self._lead + owner.context)
 
-    def unwrap(self, wrapped: bytes, context: bytes) -> DataKey:
-        """Decrypt what `wrap` returned for the same context. Asks for the passphrase unless it was given before.
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        """Decrypt what `wrap` returned for the same log. Asks for the passphrase unless it was given before.
 
         Raises:
             CustodyError: There is neither terminal nor program to ask, or it is another passphrase, or a byte was
@@ -57,7 +58,7 @@ class Passphrase:
         for _ in range(_ATTEMPTS if known is None and _has_terminal() else 1):
             with suppress(ValueError):
                 key = known or _stretch(_ask("Passphrase of the sealing state: "), lead)
-                opened = key.unwrap(inner, lead + context)
+                opened = key.unwrap(inner, lead + owner.context)
                 _KEYS[lead], self._lead = key, lead
                 return opened
         raise unopened("the passphrase")

@@ -20,7 +20,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from tallystick import _private
 from tallystick._services import library
-from tallystick.custody.options import Options, unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["Pkcs11"]
@@ -33,7 +34,7 @@ _PLACES = ("/usr/lib/*-linux-*", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/o
 _KEY, _BLOCK = 32, 16  # bytes
 
 
-class Pkcs11:
+class Pkcs11(Remembers):
     """Custody by an AES key in an HSM."""
 
     def __init__(self, url: str) -> None:
@@ -56,12 +57,12 @@ class Pkcs11:
             )
         self._pin_file = _file(options["pin-source"]) if options["pin-source"] else None
 
-    def encrypt(self, key: bytes) -> bytes:
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Encrypt the text of a data key."""
         plain, nonce = base64.urlsafe_b64decode(key.strip() + b"="), os.urandom(_BLOCK)
         return nonce + self._ask("encrypt", plain, nonce)
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned."""
         if len(wrapped) != _BLOCK + _KEY:
             raise unopened(self._who())

@@ -6,7 +6,8 @@ Needs root and systemd 250.
 
 import subprocess
 
-from tallystick.custody.options import Options, unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError, reason
 
 __all__ = ["SystemdCreds"]
@@ -14,7 +15,7 @@ __all__ = ["SystemdCreds"]
 _KEYS = ("auto", "host", "tpm2", "host+tpm2")
 
 
-class SystemdCreds:
+class SystemdCreds(Remembers):
     """Custody by the credentials of systemd."""
 
     def __init__(self, url: str) -> None:
@@ -25,11 +26,11 @@ class SystemdCreds:
             )
         self.url, self.timeout, self._key = url, options.timeout, options["with-key"]
 
-    def encrypt(self, key: bytes) -> bytes:
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Encrypt some bytes, for this machine."""
         return self._run("encrypt", key, f"--with-key={self._key}")
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned on this machine."""
         return self._run("decrypt", wrapped)
 

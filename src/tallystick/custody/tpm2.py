@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tallystick._services import library
-from tallystick.custody.options import Options, unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["Tpm2"]
@@ -29,7 +30,7 @@ _CHIP = "TPM2TOOLS_TCTI"
 _PCRS = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9]{1,2}(?:[+,][0-9]{1,2})*)")
 
 
-class Tpm2:
+class Tpm2(Remembers):
     """Custody by the machine's TPM."""
 
     def __init__(self, url: str) -> None:
@@ -39,14 +40,14 @@ class Tpm2:
         if options.place:
             raise CustodyError(f"the custody {url!r} is malformed; write tpm2: or tpm2:?pcrs=sha256:7+11")
 
-    def encrypt(self, key: bytes) -> bytes:
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Seal some bytes to the chip as it is now."""
         with self._chip() as chip:
             values = chip.values(self.pcrs)
             public, private = chip.seal(key, self.pcrs, values)
             return _packed(chip.name, self.pcrs.encode(), b"".join(values), public, private)
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Unseal what `encrypt` returned on this chip."""
         parts = _unpacked(wrapped)
         if len(parts) != 5:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from tallystick._openbao import OPTIONS, REMEDY, Server
 from tallystick._services import AwayError, insist
-from tallystick.custody.options import Options, unopened
+from tallystick.custody.base import Owner
+from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["VaultTransit"]
@@ -24,7 +25,7 @@ _ABOUT = base64.b64encode(b"tallystick").decode()
 _CIPHERTEXT = re.compile(r"vault:v[0-9]+:[A-Za-z0-9+/=]{1,8000}")
 
 
-class VaultTransit:
+class VaultTransit(Remembers):
     """Custody by a key of the engine transit."""
 
     def __init__(self, url: str) -> None:
@@ -43,7 +44,7 @@ class VaultTransit:
         self.url, self.timeout = url, options.timeout
         self._server = Server(url, place.netloc, options.given, options.timeout / 2, "vault-transit", CustodyError)
 
-    def encrypt(self, key: bytes) -> bytes:
+    def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Encrypt some bytes, on the server."""
 
         def work(transit: Any) -> bytes:
@@ -59,7 +60,7 @@ class VaultTransit:
         )
         return self._ask(work, refusal)
 
-    def decrypt(self, wrapped: bytes) -> bytes:
+    def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned, on the server."""
 
         def work(transit: Any) -> bytes:

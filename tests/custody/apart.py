@@ -1,0 +1,88 @@
+"""A custody that is asked in a process of its own, as writers ask it: libraries of HSMs read their settings once."""
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+from tallystick import custody as custodies
+from tallystick import errors
+from tallystick._core import DataKey
+from tallystick.errors import KeyStoreError
+from tests.custody.keys import text_of
+
+PROGRAM = """
+import base64, json, sys
+from tallystick import custody as custodies, errors
+from tallystick._core import DataKey
+from tests.custody.apart import lost
+from tests.custody.keys import text_of
+asked = json.load(sys.stdin)
+def given(name):
+    return None if asked[name] is None else base64.b64decode(asked[name])
+confirm = lost if asked["lost"] else lambda: None
+owner = custodies.Owner(given("root"), given("context"), asked["version"], confirm)
+try:
+    custody = custodies.connect(asked["url"])
+    what = getattr(custody, asked["what"])
+    if asked["what"] == "wrap":
+        answer = what(DataKey.parse(asked["key"]), owner, given("replacing"))
+    else:
+        answer = what(given("wrapped"), owner)
+    answer = text_of(answer) if isinstance(answer, DataKey) else answer or b""
+    print(json.dumps({"answer": base64.b64encode(answer).decode()}))
+except errors.TallystickError as error:
+    print(json.dumps({"error": type(error).__name__, "said": str(error)}))
+"""
+
+
+def lost():
+    """Say what a lease says that has passed to another writer."""
+    raise KeyStoreError("the lease of log payments passed to another writer")
+
+
+class Apart:
+    """A custody, each of whose calls is made in another process."""
+
+    def __init__(self, url):
+        self.custody = custodies.connect(url)
+        self.url = url
+
+    def wrap(self, key, owner, replacing=None):
+        return self._ask("wrap", owner, key=text_of(key).decode(), replacing=_coded(replacing))
+
+    def unwrap(self, wrapped, owner):
+        return DataKey.parse(self._ask("unwrap", owner, wrapped=_coded(wrapped)).decode())
+
+    def forget(self, wrapped, owner):
+        self._ask("forget", owner, wrapped=_coded(wrapped))
+
+    def destroy(self, wrapped, owner):
+        self._ask("destroy", owner, wrapped=_coded(wrapped))
+
+    def forgets(self, wrapped=None):
+        return self.custody.forgets(wrapped)
+
+    def _ask(self, what, owner, **given):
+        asked = {
+            "url": self.url, "what": what, "root": _coded(owner.root), "context": _coded(owner.context),
+            "version": owner.version, "lost": owner.confirm is lost, **given,
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        if "error" in said:
+            raise getattr(errors, said["error"])(said["said"])
+        return base64.b64decode(said["answer"])
+
+
+def losing(owner):
+    """The same log, whose writer has lost its lease."""
+    return replace(owner, confirm=lost)
+
+
+def _coded(data):
+    return None if data is None else base64.b64encode(data).decode()
