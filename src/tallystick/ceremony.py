@@ -15,15 +15,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tallystick import _core, _private, keystore
-from tallystick import custody as custodies
+from tallystick import _core, _private, courier, keystore
 from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.errors import KeyStoreError, reason
 
-__all__ = ["CONTEXT", "Created", "create"]
-
-CONTEXT = b"tallystick state "
-"""What a data key is bound to when it is wrapped, together with the public key that follows."""
+__all__ = ["Created", "create"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,7 @@ class Created:
         public_key: Its public key as text, `tallypub1…`.
         store: URL of the key store that holds its state and head.
         custody: URL of the custody that encrypts its state.
+        forgets: `yes` or `no`: whether custody forgets what opened older states; then on what that depends, or why not.
     """
 
     name: str
@@ -43,6 +40,7 @@ class Created:
     public_key: str
     store: str
     custody: str
+    forgets: str
 
 
 def create(
@@ -68,7 +66,7 @@ def create(
         recipient: For whom the verification key is encrypted, so that it never lies in the clear: `age1…`, a
             public key of age.
         qr: Show the verification key as a QR code, too, where its text goes.
-        entry: Its name in the key store until it gets its own; for `rotate`.
+        entry: Its name in the key store until it gets its own; for `rekey`.
 
     Returns:
         What was made.
@@ -83,15 +81,13 @@ def create(
         raise ValueError("a QR code is shown, so it goes with neither a file nor a recipient")
     entry = entry or name
     target = keystore.connect(store)
-    keeper = custodies.create_default() if custody is None else custodies.connect(custody, create=True)
     with KEYS_ON_THEIR_WAY:
         setup = _core.setup(name)
-        owner = custodies.Owner(setup.root, CONTEXT + setup.public_key.encode())
-        key, wrapped = custodies.fresh_key(keeper, owner)
-        state = setup.state().lock(key, keeper.url, wrapped)
         head = setup.head()
-        target.create(entry, state, head)
-        head[:] = bytes(len(head))
+        try:
+            made = courier.create(target, entry, custody, setup.state(), head)
+        finally:
+            head[:] = bytes(len(head))
         try:
             with ExitStack() as files:
                 if public_file is not None:
@@ -99,13 +95,13 @@ def create(
                 _hand_over(setup, files.enter_context(_key_file(key_file)), recipient, qr=qr)
         except BaseException as error:
             # A log whose key nobody got can never be verified: it must not stay.
-            target.remove(entry)
+            courier.discard(target, entry)
             if isinstance(error, OSError):
                 raise KeyStoreError(
                     f"the verification key could not be written: {reason(error)}; log {name} was not set up"
                 ) from error
             raise
-    return Created(name, setup.log_id, setup.public_key, target.url, keeper.url)
+    return Created(name, setup.log_id, setup.public_key, target.url, made.custody, made.forgets)
 
 
 def _hand_over(setup: _core.Setup, fd: int, recipient: str | None, *, qr: bool) -> None:

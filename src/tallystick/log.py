@@ -17,19 +17,19 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
-from tallystick import _core, keystore, process
+from tallystick import _core, courier, keystore, process
 from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.ceremony import create
 from tallystick.errors import CustodyError, KeyStoreError, LostRightError, OutputError, SealError, TallystickError
 from tallystick.notes import Dropped, WriterNote
-from tallystick.opening import end_state, fetch_early, open_chain, refuse_older_store
+from tallystick.opening import EarlyChain, fetch_early, open_chain, refuse_older_store, take_lease
 from tallystick.rotation import Rotation
 from tallystick.sinks import Sink, open_sink
 
@@ -71,7 +71,7 @@ class Log:
     wiped at once, and writing to it raises SealError.
     """
 
-    def __init__(self, lease: keystore.Lease, sink: Sink, settings: _Settings) -> None:
+    def __init__(self, lease: keystore.Lease, sink: Sink, settings: _Settings, tidied: Sequence[str] = ()) -> None:
         """Open the next chain of the log behind a lease; see `open_log` for the arguments."""
         self.name = lease.name
         self._lease, self._sink, self._output = lease, sink, sink.output
@@ -81,7 +81,7 @@ class Log:
         self._uncounted = False
         self._heads_made = self._heads_stored = 0
         self._storing = threading.Lock()
-        self._early: bytes | None = None
+        self._early: EarlyChain | None = None
         self._early_for, self._early_again = 0, 0.0
         self._early_trouble: str | None = None
         self._syncing = threading.RLock()
@@ -99,10 +99,9 @@ class Log:
         self._gave_up = False
         self._broken: str | None = None
         self._closed = False
-        self._note = WriterNote.begin(lease, sink)
+        self._note = WriterNote.begin(lease, sink, tidied)
         with KEYS_ON_THEIR_WAY:
-            refuse_older_store(lease, sink)
-            self._sealer = self._open_chain()
+            self._sealer = self._open_chain(partial(refuse_older_store, sink=sink))
             process.LOGS.add(self)
         self._write_note()
         self._keeper = threading.Thread(target=self._keep, name=f"tallystick {self.name}", daemon=True)
@@ -443,11 +442,13 @@ class Log:
         if self._output.kept:
             raise OutputError(f"{self._trouble or self._sink.name}; the line is sealed, and goes out first when it can")
 
-    def _open_chain(self) -> _core.Sealer:
+    def _open_chain(self, check: Callable[[_core.SealingState], None] | None = None) -> _core.Sealer:
         with self._storing:
             asked, early, self._early = self._asked, self._early, None
             try:
-                sealer = open_chain(self._lease, asked.custody, asked.control, asked.epoch_lines, early=early)
+                sealer = open_chain(
+                    self._lease, asked.custody, asked.control, asked.epoch_lines, early=early, check=check
+                )
             except TallystickError:
                 self._early = early  # nothing was sealed with it
                 raise
@@ -615,7 +616,7 @@ class Log:
             raise SealError(self._broken)
         if ended:
             self._wait_for_way()
-            end_state(self._lease, self._asked.custody)
+            courier.end(self._lease, self._asked.custody)
             self._sealer.end(self._output)
         elif not self._sealer.closed or self._output.kept or self._dropped.count:
             self._wait_for_way()
@@ -705,11 +706,11 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = _Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
-    lease = keystore.connect(store).lease(name)
+    lease, tidied = take_lease(keystore.connect(store), name, custody)
     try:
         sink = open_sink(output, rotation, settings.on_trouble)
         try:
-            log = Log(lease, sink, settings)
+            log = Log(lease, sink, settings, tidied)
         except BaseException:
             sink.close()
             raise

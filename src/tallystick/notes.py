@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -65,9 +66,9 @@ class WriterNote:
     ended: str = "no"
 
     @classmethod
-    def begin(cls, lease: Lease, sink: Sink) -> Self:
-        """Begin a note; what the last writer left says what was recovered."""
-        recovered = []
+    def begin(cls, lease: Lease, sink: Sink, tidied: Sequence[str] = ()) -> Self:
+        """Begin a note; what was put in order at the start, and what the last writer left, says what was recovered."""
+        recovered = list(tidied)
         try:
             last = read_note(lease.note())
         except KeyStoreError:

@@ -1,172 +1,171 @@
 """Opening a chain: from the right to write a log to what seals its next chain (spec section 6).
 
-Take the right; load; replace the state by that of the chain after the next one, durably; only then is anything
-sealed. So a number is never used twice, and a stolen store says nothing about chains already opened.
+Take the right; load; replace the state by that of the chain after the next one, durably; have custody destroy what
+opened the one before; only then is anything sealed. So a number is never used twice, and neither a stolen store nor
+custody says anything about chains already opened. All work on states is done by the courier.
 """
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from tallystick import _core, custody
-from tallystick.ceremony import CONTEXT
-from tallystick.errors import CustodyError, FormatError, KeyStoreError
-from tallystick.keystore import Lease, Stored
+from tallystick import _core, courier
+from tallystick.courier import Courier
+from tallystick.errors import FormatError, KeyStoreError
+from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
 from tallystick.sinks import Sink, now
 
-__all__ = ["end_state", "fetch_early", "open_chain", "public_state", "refuse_older_store", "unlock"]
+__all__ = ["EarlyChain", "fetch_early", "open_chain", "refuse_older_store", "take_lease"]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyChain:
+    """The next chain, fetched while the current one goes on.
+
+    Args:
+        state: Its state, under a key that only locked memory holds.
+        number: Its number.
+        left: The version of the state that was left in the key store.
+    """
+
+    state: _core.EarlyState
+    number: int
+    left: int
+
+
+def take_lease(store: KeyStore, name: str, custody: str | None) -> tuple[Lease, list[str]]:
+    """Take the right to write a log, and put in order what an interrupted change of keys or place left of it.
+
+    Args:
+        store: The key store.
+        name: The log.
+        custody: URL of the custody, if it is not the one noted in the sealing state.
+
+    Returns:
+        The lease, and what was put in order, in words for people.
+
+    Raises:
+        KeyStoreError: Someone else has it, there is no such log, or the key store cannot be written.
+        CustodyError: Keys from before the interruption cannot be destroyed.
+    """
+    lease = store.lease(name)
+    try:
+        done: list[str] = []
+        if {next_entry(name), moving_entry(name)} & set(store.under_way()):
+            done = courier.tidy(lease, custody)
+        return lease, done
+    except BaseException:
+        lease.release()
+        raise
 
 
 def open_chain(
-    lease: Lease, custody_url: str | None, control: str, epoch_lines: int, *, early: bytes | None = None
+    lease: Lease,
+    custody: str | None,
+    control: str,
+    epoch_lines: int,
+    *,
+    early: EarlyChain | None = None,
+    check: Callable[[_core.SealingState], None] | None = None,
 ) -> _core.Sealer:
     """Open the next chain of a log.
 
     Args:
         lease: The right to write it.
-        custody_url: URL of the custody, if it is not the one noted in the sealing state.
+        custody: URL of the custody, if it is not the one noted in the sealing state.
         control: Form of control lines: auto, plain or json.
         epoch_lines: Lines after which an epoch ends.
-        early: What `fetch_early` returned for this chain.
+        early: The chain, if it was fetched early.
+        check: Raises KeyStoreError where this state must not be used.
 
     Raises:
         KeyStoreError: State or head is gone, damaged, or older than the log.
-        CustodyError: The sealing state cannot be opened.
+        CustodyError: The sealing state cannot be opened, or older ones could still be.
         SealError: The log has ended.
     """
-    stored = lease.load()
-    if stored.head is None:
-        raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
     if early is not None:
-        _refuse_other(lease.name, early, stored.state)
-    state, keeper, owner = unlock(lease.name, replace(stored, state=early or stored.state), custody_url)
+        _refuse_other(lease, early)
+        return _opened(lease, early.state.unlock(), control, epoch_lines)
+    with Courier(lease, custody) as carrier:
+        state = carrier.fetch()
+        if check is not None:
+            check(state)
+        sealer = _opened(lease, state, control, epoch_lines)
+        carrier.put(state)
+        return sealer
+
+
+def fetch_early(lease: Lease, custody: str | None) -> EarlyChain | None:
+    """Fetch the next chain while the current one goes on: the store keeps only the state of the chain after it.
+
+    So trouble with store or custody is met long before a chain is full. The state is encrypted under a key that only
+    locked memory holds: until it opens, no key of the next chain is in memory (spec sections 3 and 9).
+
+    Args:
+        lease: The right to write the log.
+        custody: URL of the custody, if it is not the one noted in the sealing state.
+
+    Returns:
+        The next chain; None at the end of a generation, whose state needs the chain's `open`.
+
+    Raises:
+        KeyStoreError: The state cannot be read or replaced. It may have been replaced; then a number is left out.
+        CustodyError: It cannot be opened or encrypted, or older ones could still be opened.
+        SealError: The log has ended.
+    """
+    with Courier(lease, custody) as carrier:
+        state = carrier.fetch()
+        number, early = state.next_chain, state.fetch_early()
+        if early is None or number is None:
+            return None
+        carrier.put(state)
+    return EarlyChain(early, number, lease.state_version())
+
+
+def _opened(lease: Lease, state: _core.SealingState, control: str, epoch_lines: int) -> _core.Sealer:
+    """Return what seals the next chain; the state becomes that of the chain after it."""
+    head = lease.head()
+    if head is None:
+        raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
     try:
-        sealer = state.open_chain(stored.head, now())
+        sealer = state.open_chain(head, now())
     except FormatError as error:
         raise KeyStoreError(
             f"the head of log {lease.name} in the key store is damaged: {error}; start a new log"
         ) from error
     sealer.configure(control, epoch_lines)
-    if early is None:
-        _replace(lease, state, keeper, owner)
     return sealer
 
 
-def fetch_early(lease: Lease, custody_url: str | None) -> bytes | None:
-    """Fetch the next chain while the current one goes on: the store keeps only the state of the chain after it.
-
-    So trouble with store or custody is met long before a chain is full. What is kept is encrypted as it was in the
-    store: until it opens, no key of the next chain is in memory (spec section 3).
-
-    Args:
-        lease: The right to write the log.
-        custody_url: URL of the custody, if it is not the one noted in the sealing state.
-
-    Returns:
-        The state to open the next chain with; None at the end of a generation, whose state needs the chain's `open`.
-
-    Raises:
-        KeyStoreError: The state cannot be read or replaced. It may have been replaced; then a number is left out.
-        CustodyError: It cannot be opened or encrypted.
-        SealError: The log has ended.
-    """
-    stored = lease.load()
-    state, keeper, owner = unlock(lease.name, stored, custody_url)
-    if not state.skip():
-        return None
-    _replace(lease, state, keeper, owner)
-    return stored.state
-
-
-def _replace(lease: Lease, state: _core.SealingState, keeper: custody.Custody, owner: custody.Owner) -> None:
-    key = _core.DataKey.generate()
-    lease.replace_state(state.lock(key, keeper.url, keeper.wrap(key, owner)))
-
-
-def _refuse_other(name: str, early: bytes, stored: bytes) -> None:
-    """Refuse where the store does not hold what was left there when the chain was fetched early."""
-    here, there = public_state(name, early).next_chain, public_state(name, stored).next_chain
-    if here is None or there != here + 1:
+def _refuse_other(lease: Lease, early: EarlyChain) -> None:
+    """Refuse where the store does not hold the state that was left there when the chain was fetched early."""
+    if lease.state_version() != early.left:
         raise KeyStoreError(
-            f"the state of log {name} in the key store is for chain {there}, but chain {here} was fetched from there "
-            "and not yet opened: a restored backup must not be sealed with; start a new log"
+            f"the state of log {lease.name} in the key store is not the one that was left there when chain "
+            f"{early.number} was fetched, which is not yet opened: a restored backup must not be sealed with; start "
+            "a new log"
         )
 
 
-def end_state(lease: Lease, custody_url: str | None) -> None:
-    """Replace the state of a log by one without keys: no chain can be opened any more.
-
-    Raises:
-        KeyStoreError: The state cannot be read or replaced.
-        CustodyError: It cannot be opened.
-    """
-    state, *_ = unlock(lease.name, lease.load(), custody_url)
-    lease.replace_state(state.ended())
-
-
-def unlock(
-    name: str, stored: Stored, custody_url: str | None
-) -> tuple[_core.SealingState, custody.Custody, custody.Owner]:
-    """Open the state; also give its custody, and what a data key is bound to there.
-
-    Raises:
-        KeyStoreError: The state is damaged, or that of a log that is on its way from or to somewhere.
-        CustodyError: It cannot be opened; or it names a provider outside, and others may have written it.
-        SealError: The log has ended.
-    """
-    info = public_state(name, stored.state)
-    if info.name != name:
-        raise KeyStoreError(
-            f"{name} is log {info.name} on its way; what was interrupted is to be done once more: "
-            f"tallystick rotate {info.name}, or tallystick migrate {info.name}"
-        )
-    if custody_url is None and not stored.private and custody.is_outside(info.custody):
-        # It would be shown what lets this writer in, wherever it is. What a file of this host names is ours.
-        raise CustodyError(
-            f"the state of log {name} names its custody, {info.custody}, but whoever may write the key store could "
-            "have put that there; if it is right, name it where the writer is started, by --custody or "
-            "TALLYSTICK_CUSTODY"
-        )
-    keeper = custody.connect(custody_url or info.custody)
-    owner = custody.Owner(info.root, CONTEXT + info.public_key.encode(), info.version)
-    return _core.SealingState.unlock(stored.state, keeper.unwrap(info.wrapped, owner)), keeper, owner
-
-
-def public_state(name: str, state: bytes) -> _core.PublicState:
-    """Return what anybody may read in the sealing state of a log.
-
-    Args:
-        name: The log's name.
-        state: The state, as its key store holds it.
-
-    Raises:
-        KeyStoreError: It is damaged.
-    """
-    try:
-        return _core.read_state(state)
-    except FormatError as error:
-        raise KeyStoreError(f"the state of log {name} in the key store is damaged: {error}; restore it") from error
-
-
-def refuse_older_store(lease: Lease, sink: Sink) -> None:
+def refuse_older_store(state: _core.SealingState, sink: Sink) -> None:
     """Refuse where the log's own tail is ahead of the state: a restored store must not reuse numbers.
 
     Raises:
-        KeyStoreError: It is, or the state is damaged.
+        KeyStoreError: It is.
     """
-    info = public_state(lease.name, lease.load().state)
     seal = re.compile(
         rb"(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$"
         rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
-        % {b"id": info.log_id.encode()}
+        % {b"id": state.log_id.encode()}
     )
-    chain = sink.newest_chain(info.log_id)
+    chain = sink.newest_chain(state.log_id)
     for line in sink.tail():
         if found := seal.search(line[-200:]):
             chain = max(chain, int(found[1] or found[2]))
             break
-    if info.next_chain is not None and chain >= info.next_chain:
+    if state.next_chain is not None and chain >= state.next_chain:
         raise KeyStoreError(
-            f"the key store is older than {sink.name}: its state would open chain {info.next_chain} of log "
-            f"{info.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
+            f"the key store is older than {sink.name}: its state would open chain {state.next_chain} of log "
+            f"{state.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
             "with: start a new log"
         )

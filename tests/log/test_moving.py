@@ -9,7 +9,7 @@ import pytest
 import tallystick
 from tallystick import _core, keystore, moving
 from tallystick.errors import CustodyError, FormatError, KeyStoreError, SealError
-from tallystick.moving import migrate, rotate
+from tallystick.moving import migrate, rekey
 from tallystick.opening import public_state
 from tests.log.test_log import Place
 
@@ -24,7 +24,7 @@ def place(tmp_path):
 
 def rotated(place, number=2):
     directory = place.output.parent
-    return rotate("payments", output=place.output, store=place.store, key_file=directory / f"{number}.key")
+    return rekey("payments", output=place.output, store=place.store, key_file=directory / f"{number}.key")
 
 
 def verify(place, *keys):

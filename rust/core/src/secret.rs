@@ -12,9 +12,11 @@ use std::fmt;
 use crate::Error;
 use crate::hash::{self, Digest, wipe};
 
+mod handover;
 mod memory;
 mod traces;
 
+pub use handover::Handover;
 pub(crate) use memory::Cell;
 pub(crate) use traces::{ALL, LINE, clean};
 
@@ -132,16 +134,21 @@ impl Secret {
 /// if it was wiped there or erased.
 pub(crate) fn check_usable(secrets: &[&Secret]) -> Result<(), Error> {
     if !secrets.iter().all(|secret| secret.0.is_guarded()) {
-        return Err(Error::Seal(
-            "keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a unit), \
-             and allow mlock and madvise where system calls are filtered"
-                .into(),
-        ));
+        return Err(not_locked());
     }
     if secrets.iter().any(|secret| secret.is_wiped()) {
         return Err(Error::Seal("these keys were erased: they do not outlast a fork".into()));
     }
     Ok(())
+}
+
+/// What to say where memory for secrets cannot be locked.
+fn not_locked() -> Error {
+    Error::Seal(
+        "keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a unit), \
+         and allow mlock and madvise where system calls are filtered"
+            .into(),
+    )
 }
 
 impl fmt::Debug for Secret {

@@ -7,11 +7,15 @@
 //! version 5                                  grows with every replacement
 //! custody master-key:/etc/tallystick/…       what wraps the data key
 //! wrapped <b64>                              the data key, wrapped by it
+//! exposed tpm2:                              a custody of before that may still open an older state; or no such line
+//! former <b64> master-key:/etc/…             the wrapped key that another custody has to destroy; or no such line
 //! keys <b64>                                 chain public keys of this generation
 //! open tallystick/v1 open payments …         one line for each finished generation
 //! secret <b64(nonce || ciphertext)>          A[c] || B[c] under the data key
 //! ```
 //! Associated data of the encryption is every byte before the line `secret`.
+
+use std::fmt::Write as _;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
@@ -24,7 +28,7 @@ use crate::keys::{
     name_is_valid,
 };
 use crate::sealer::{Sealer, check_time};
-use crate::secret::{ALL, Cell, LINE, Secret, check_usable, clean};
+use crate::secret::{ALL, Cell, Handover, LINE, Secret, check_usable, clean};
 use crate::statement::{Prev, Speaker};
 use crate::text::{b64, b64_decode, b64_fixed, num};
 
@@ -59,6 +63,23 @@ impl DataKey {
         let mut text = Zeroizing::new(b64(self.0.expose()));
         text.push('\n');
         text
+    }
+
+    /// Puts the key into a page that another process takes it from.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the key must not be used.
+    pub fn hand_over(&self, page: &mut Handover) -> Result<(), Error> {
+        page.put(&[&self.0])
+    }
+
+    /// Takes a key that [`hand_over`](Self::hand_over) put into a page.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if there is none.
+    pub fn take_from(page: &mut Handover) -> Result<Self, Error> {
+        let [key] = page.take()?;
+        Ok(Self(key))
     }
 
     /// Encrypts another key; `context` is authenticated with it.
@@ -138,6 +159,10 @@ pub struct PublicState {
     pub custody: String,
     /// The data key, wrapped.
     pub wrapped: Vec<u8>,
+    /// A custody of before that may still open an older state, which no new secret came into since.
+    pub exposed: Option<String>,
+    /// The custody of before, and the wrapped key that it has to destroy before the next chain is opened.
+    pub former: Option<(String, Vec<u8>)>,
     /// One `open` for each finished generation, oldest first.
     pub opens: Vec<String>,
     chain_keys: Vec<[u8; 32]>,
@@ -149,13 +174,19 @@ impl PublicState {
     fn head_text(&self) -> Result<String, Error> {
         let next = self.next.map_or("ended".to_string(), |c| c.to_string());
         let mut text = format!(
-            "{FIRST_LINE}public {}\nchain {next}\nversion {}\ncustody {}\nwrapped {}\nkeys {}\n",
+            "{FIRST_LINE}public {}\nchain {next}\nversion {}\ncustody {}\nwrapped {}\n",
             self.public.to_text()?,
             self.version,
             self.custody,
             b64(&self.wrapped),
-            b64(&self.chain_keys.concat()),
         );
+        if let Some(custody) = &self.exposed {
+            let _ = writeln!(text, "exposed {custody}");
+        }
+        if let Some((custody, wrapped)) = &self.former {
+            let _ = writeln!(text, "former {} {custody}", b64(wrapped));
+        }
+        let _ = writeln!(text, "keys {}", b64(&self.chain_keys.concat()));
         for open in &self.opens {
             text.push_str("open ");
             text.push_str(open);
@@ -213,6 +244,16 @@ fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
     let version = num(field("version")?.as_bytes(), 1 << 53).ok_or_else(|| bad("bad version"))?;
     let custody = field("custody")?.to_string();
     let wrapped = b64_decode(field("wrapped")?.as_bytes()).ok_or_else(|| bad("bad wrapped key"))?;
+    let exposed = field("exposed").ok().map(str::to_string);
+    let former = match field("former").ok() {
+        Some(former) => {
+            let parts = former
+                .split_once(' ')
+                .and_then(|(wrapped, custody)| Some((custody.to_string(), b64_decode(wrapped.as_bytes())?)));
+            Some(parts.ok_or_else(|| bad("bad former custody"))?)
+        }
+        None => None,
+    };
     let keys = b64_decode(field("keys")?.as_bytes()).unwrap_or_default();
     let (chain_keys, over) = keys.as_chunks::<32>();
     if chain_keys.len() != FANOUT as usize || !over.is_empty() {
@@ -231,7 +272,11 @@ fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
         None if rest.is_empty() => None,
         None => return Err(bad("unknown line")),
     };
-    Ok((PublicState { public, next, version, custody, wrapped, opens, chain_keys }, aad, secret))
+    Ok((
+        PublicState { public, next, version, custody, wrapped, exposed, former, opens, chain_keys },
+        aad,
+        secret,
+    ))
 }
 
 /// The sealing state, unlocked: keys for chains not yet opened.
@@ -249,6 +294,24 @@ pub struct Setup {
     pub key: VerificationKey,
     /// The set-up head.
     pub head: Head,
+}
+
+/// The state of a chain that will be opened later, encrypted under a key that only locked memory holds.
+pub struct Early {
+    info: PublicState,
+    secret: Vec<u8>,
+    key: DataKey,
+}
+
+impl Early {
+    /// The state.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] where the key was wiped, as it is in a forked child.
+    pub fn unlock(&self) -> Result<SealingState, Error> {
+        let [a, b] = self.key.decrypt(&self.secret, &[])?;
+        Ok(SealingState { info: self.info.clone(), a, b })
+    }
 }
 
 /// What opening a chain gives.
@@ -282,6 +345,8 @@ impl SealingState {
             version: 1,
             custody: String::new(),
             wrapped: Vec::new(),
+            exposed: None,
+            former: None,
             opens: Vec::new(),
             chain_keys,
         };
@@ -314,7 +379,9 @@ impl SealingState {
         wrapped: &[u8],
         nonce: &Nonce,
     ) -> Result<Vec<u8>, Error> {
-        if custody.contains(['\n', '\r']) {
+        let former = self.info.former.as_ref().map(|(custody, _)| custody);
+        let noted = [Some(&custody.to_string()), self.info.exposed.as_ref(), former];
+        if noted.into_iter().flatten().any(|url| url.contains(['\n', '\r'])) {
             return Err(Error::Format("a custody URL is one line".into()));
         }
         custody.clone_into(&mut self.info.custody);
@@ -322,6 +389,47 @@ impl SealingState {
         let head = self.info.head_text()?;
         let secret = key.encrypt(&[&self.a, &self.b], head.as_bytes(), nonce)?;
         Ok(format!("{head}secret {}\n", b64(&secret)).into_bytes())
+    }
+
+    /// Notes that a custody may still open an older state, and which wrapped key a custody has to destroy; this is a
+    /// state of its own, with a version of its own.
+    pub fn note_custody(&mut self, exposed: Option<String>, former: Option<(String, Vec<u8>)>) {
+        self.info.version += 1;
+        self.info.exposed = exposed;
+        self.info.former = former;
+    }
+
+    /// Hands the state over to another process: A[c] and B[c] by the page, the rest as text without any wrapped key.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if its keys must not be used.
+    pub fn hand_over(&self, page: &mut Handover) -> Result<String, Error> {
+        page.put(&[&self.a, &self.b])?;
+        let info = PublicState { wrapped: Vec::new(), former: None, ..self.info.clone() };
+        let text = info.head_text()?;
+        Ok(text.strip_prefix(FIRST_LINE).unwrap_or(&text).to_string())
+    }
+
+    /// Takes a state that [`hand_over`](Self::hand_over) gave.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if the text is none, [`Error::Seal`] if no keys were handed over.
+    pub fn take_from(page: &mut Handover, text: &str) -> Result<Self, Error> {
+        let (info, ..) = split(format!("{FIRST_LINE}{text}").as_bytes())?;
+        let [a, b] = page.take()?;
+        Ok(Self { info, a, b })
+    }
+
+    /// The state of the next chain as it is now, for a writer that opens that chain later; this one moves on to the
+    /// chain after it. `None`, and nothing is done, where the chain's own `open` belongs into the state: at the end of
+    /// a generation.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the log has ended or used all its chains.
+    pub fn fetch_early(&mut self, key: DataKey, nonce: &Nonce) -> Result<Option<Early>, Error> {
+        let early =
+            Early { info: self.info.clone(), secret: key.encrypt(&[&self.a, &self.b], &[], nonce)?, key };
+        Ok(self.skip()?.then_some(early))
     }
 
     /// The state of a log that has ended: no key is left in it.
@@ -340,13 +448,7 @@ impl SealingState {
         &self.info
     }
 
-    /// Moves on to the chain after the next one, for a writer that keeps this state to open the next one with later.
-    ///
-    /// False, and nothing is done, where the chain's own `open` belongs into the state: at the end of a generation.
-    ///
-    /// # Errors
-    /// [`Error::Seal`] if the log has ended or used all its chains.
-    pub fn skip(&mut self) -> Result<bool, Error> {
+    fn skip(&mut self) -> Result<bool, Error> {
         let name = &self.info.public.name;
         let chain =
             self.info.next.ok_or_else(|| Error::Seal(format!("log {name} has ended; start a new one")))?;

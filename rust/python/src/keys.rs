@@ -6,10 +6,10 @@ use pyo3::types::{PyByteArray, PyBytes};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use tallystick_core::head::{Head, Pin};
 use tallystick_core::keys::{PublicKey, VerificationKey};
-use tallystick_core::{Error, passphrase, state};
+use tallystick_core::{Error, passphrase, secret, state};
 use zeroize::Zeroizing;
 
 use crate::{OrRaise as _, py_bytes, raise};
@@ -43,8 +43,8 @@ pub fn os_error(error: std::io::Error) -> PyErr {
 /// Longest line of a passphrase.
 const MAX_PASSPHRASE: usize = 1024;
 
-/// Longest key text: a key for 65,536 chains.
-const MAX_KEY_TEXT: u64 = 4_000_000;
+/// Longest secret text: a sealing state with one `open` for each finished generation.
+const MAX_KEY_TEXT: u64 = 16 << 20;
 
 /// Reads a small secret text to its end, into memory that is wiped.
 pub fn read_secret(fd: i32) -> PyResult<Zeroizing<Vec<u8>>> {
@@ -128,6 +128,35 @@ pub fn random<const N: usize>() -> PyResult<Zeroizing<[u8; N]>> {
     Ok(bytes)
 }
 
+/// A page that two processes share, for secrets on their way from one to the other.
+#[pyclass(module = "tallystick._core")]
+pub struct Handover(pub secret::Handover);
+
+#[pymethods]
+impl Handover {
+    /// A new page; or that behind a descriptor, which another process made.
+    #[new]
+    #[pyo3(signature = (fd = None))]
+    fn new(py: Python<'_>, fd: Option<i32>) -> PyResult<Self> {
+        match fd {
+            None => secret::Handover::new(),
+            Some(fd) => secret::Handover::at(file(fd).map_err(os_error)?.into()),
+        }
+        .map(Self)
+        .or_raise(py)
+    }
+
+    /// Its descriptor, for the other process; it is closed with this object.
+    fn fileno(&self) -> i32 {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    /// Wipes the page, for both processes.
+    fn wipe(&mut self) {
+        self.0.wipe();
+    }
+}
+
 /// A key that encrypts another key or the sealing state.
 #[pyclass(frozen, module = "tallystick._core")]
 pub struct DataKey(pub state::DataKey);
@@ -151,6 +180,17 @@ impl DataKey {
     #[staticmethod]
     fn parse(text: &str) -> PyResult<Self> {
         state::DataKey::parse(text.as_bytes()).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// Takes a key that another process put into a page.
+    #[staticmethod]
+    fn take_from(py: Python<'_>, page: &mut Handover) -> PyResult<Self> {
+        state::DataKey::take_from(&mut page.0).map(Self).or_raise(py)
+    }
+
+    /// Puts the key into a page that another process takes it from.
+    fn hand_over(&self, py: Python<'_>, page: &mut Handover) -> PyResult<()> {
+        self.0.hand_over(&mut page.0).or_raise(py)
     }
 
     /// Writes the text form and a line end to a file descriptor.
@@ -289,6 +329,26 @@ pub fn refuse_dumps() -> PyResult<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| os_error(error.into()))?;
     Ok(())
+}
+
+/// Has the operating system end this process with the one that started it, which may have ended already.
+#[pyfunction]
+pub fn end_with_parent(parent: u32) -> PyResult<()> {
+    #[cfg(target_os = "linux")]
+    {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(|error| os_error(error.into()))?;
+        if std::os::unix::process::parent_id() != parent {
+            return Err(PyOSError::new_err("the process that started this one has ended"));
+        }
+    }
+    Ok(())
+}
+
+/// The version of the sealing state in a file, of which nothing becomes an object of Python.
+#[pyfunction]
+pub fn state_version(py: Python<'_>, fd: i32) -> PyResult<u64> {
+    Ok(state::PublicState::parse(&read_secret(fd)?).or_raise(py)?.version)
 }
 
 /// Reads a head text: log id, position, hash of its statement. Its mac is not shown.

@@ -52,12 +52,15 @@ mod _core {
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::keys::{DataKey, KeyInfo, Passphrase, key_info, parse_head, parse_pin, refuse_dumps};
+    use crate::keys::{
+        DataKey, Handover, KeyInfo, Passphrase, end_with_parent, key_info, parse_head, parse_pin,
+        refuse_dumps, state_version,
+    };
     #[pymodule_export]
     use crate::output::Output;
     use crate::seal::todo;
     #[pymodule_export]
-    use crate::seal::{PublicState, Sealer, SealingState, Setup, read_state, setup};
+    use crate::seal::{EarlyState, PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
     use crate::verify::{
         ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,

@@ -12,7 +12,7 @@ use tallystick_core::secret::Secret;
 use tallystick_core::statement::MAX_TIME;
 use tallystick_core::{Error, sealer, state};
 
-use crate::keys::{At, DataKey, head_text, random, read_head, write_secret};
+use crate::keys::{At, DataKey, Handover, head_text, random, read_head, write_secret};
 use crate::output::Output;
 use crate::{OrRaise as _, py_bytes};
 
@@ -112,6 +112,8 @@ pub struct PublicState {
     version: u64,
     custody: String,
     wrapped: Py<PyBytes>,
+    exposed: Option<String>,
+    former: Option<(String, Py<PyBytes>)>,
 }
 
 /// Reads the public part of a sealing state.
@@ -128,6 +130,8 @@ pub fn read_state(py: Python<'_>, text: &[u8]) -> PyResult<PublicState> {
         version: info.version,
         custody: info.custody,
         wrapped: py_bytes(py, &info.wrapped).unbind(),
+        exposed: info.exposed,
+        former: info.former.map(|(custody, wrapped)| (custody, py_bytes(py, &wrapped).unbind())),
     })
 }
 
@@ -137,6 +141,12 @@ pub struct SealingState(Option<state::SealingState>);
 
 fn used_up() -> Error {
     Error::Seal("this sealing state was used up".into())
+}
+
+impl SealingState {
+    fn state(&self, py: Python<'_>) -> PyResult<&state::SealingState> {
+        self.0.as_ref().ok_or_else(used_up).or_raise(py)
+    }
 }
 
 #[pymethods]
@@ -169,9 +179,71 @@ impl SealingState {
         Ok(Sealer { sealer: opened.sealer, process: std::process::id() })
     }
 
-    /// Moves on to the chain after the next one; false, and nothing is done, at the end of a generation.
-    fn skip(&mut self, py: Python<'_>) -> PyResult<bool> {
-        self.0.as_mut().ok_or_else(used_up).or_raise(py)?.skip().or_raise(py)
+    /// The state of the next chain for later, under a key of its own; this becomes the state of the chain after it.
+    ///
+    /// `None`, and nothing is done, at the end of a generation.
+    fn fetch_early(&mut self, py: Python<'_>) -> PyResult<Option<EarlyState>> {
+        let key = state::DataKey::take(&mut *random()?);
+        let state = self.0.as_mut().ok_or_else(used_up).or_raise(py)?;
+        Ok(state.fetch_early(key, &*random()?).or_raise(py)?.map(EarlyState))
+    }
+
+    /// Hands the state over to another process: its keys by the page, the rest as text.
+    fn hand_over(&self, py: Python<'_>, page: &mut Handover) -> PyResult<String> {
+        self.state(py)?.hand_over(&mut page.0).or_raise(py)
+    }
+
+    /// Takes a state that another process handed over.
+    #[staticmethod]
+    fn take_from(py: Python<'_>, page: &mut Handover, text: &str) -> PyResult<Self> {
+        Ok(Self(Some(state::SealingState::take_from(&mut page.0, text).or_raise(py)?)))
+    }
+
+    /// Notes which custody of before may still open an older state, and which wrapped key one has to destroy.
+    fn note_custody(
+        &mut self,
+        py: Python<'_>,
+        exposed: Option<String>,
+        former: Option<(String, Vec<u8>)>,
+    ) -> PyResult<()> {
+        self.0.as_mut().ok_or_else(used_up).or_raise(py)?.note_custody(exposed, former);
+        Ok(())
+    }
+
+    /// Name of the log.
+    #[getter]
+    fn name(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.state(py)?.info().public.name.clone())
+    }
+
+    /// The log id.
+    #[getter]
+    fn log_id(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.state(py)?.info().public.log_id().to_string())
+    }
+
+    /// The public key as text.
+    #[getter]
+    fn public_key(&self, py: Python<'_>) -> PyResult<String> {
+        self.state(py)?.info().public.to_text().or_raise(py)
+    }
+
+    /// P (SPEC section 3).
+    #[getter]
+    fn root<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(py_bytes(py, &self.state(py)?.info().public.root))
+    }
+
+    /// Number of the chain that it opens; `None` once the log has ended.
+    #[getter]
+    fn next_chain(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        Ok(self.state(py)?.info().next)
+    }
+
+    /// Grows with every replacement.
+    #[getter]
+    fn version(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.state(py)?.info().version)
     }
 
     /// The state of a log that has ended; nothing secret is left.
@@ -183,6 +255,23 @@ impl SealingState {
     #[allow(clippy::unused_self)] // a method, as Python wants it
     fn __repr__(&self) -> &'static str {
         "SealingState(redacted)"
+    }
+}
+
+/// The state of a chain that will be opened later, under a key that only locked memory holds.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct EarlyState(state::Early);
+
+#[pymethods]
+impl EarlyState {
+    /// The state.
+    fn unlock(&self, py: Python<'_>) -> PyResult<SealingState> {
+        Ok(SealingState(Some(self.0.unlock().or_raise(py)?)))
+    }
+
+    #[allow(clippy::unused_self)] // a method, as Python wants it
+    fn __repr__(&self) -> &'static str {
+        "EarlyState(redacted)"
     }
 }
 

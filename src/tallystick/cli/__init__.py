@@ -23,7 +23,7 @@ _COMMANDS = {
     "prove": "Make evidence of one line, for a holder of the public key.",
     "check": "Check evidence and say what it proves.",
     "redact": "Take the text out of a line; the log still verifies.",
-    "rotate": "End a log and begin its successor with new keys.",
+    "rekey": "End a log and begin its successor with new keys.",
     "migrate": "Move a log to another key store or custody.",
     "close": "End a log for ever.",
     "status": "Show logs, their writers and heads.",

@@ -50,6 +50,7 @@ def command(
     say(f"log {made.name} is set up (log id {made.log_id})")
     say(f"  key store         {made.store}")
     say(f"  custody           {made.custody}")
+    say(f"  forgets           {made.forgets}")
     say(f"  public key        {made.public_key}")
     if recipient is not None:
         where = "printed above" if verification_key is None else verification_key

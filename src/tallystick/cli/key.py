@@ -65,7 +65,7 @@ def public(place: str, store: str | None) -> None:
     a long log needs as well, are in the key store only.
     """
     from tallystick import keystore
-    from tallystick.opening import public_state
+    from tallystick.courier.state import public_state
 
     if os.path.isfile(place) and not _is_log(place, store):
         click.echo(_info(place).public_key)

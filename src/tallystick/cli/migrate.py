@@ -27,5 +27,8 @@ def command(name: str, store: str | None, custody: str | None, to_store: str | N
 
     if to_store is None and to_custody is None:
         raise click.UsageError("name where it shall go: --to-store URL, --to-custody URL, or both")
-    migrate(name, store=store, custody=custody, to_store=to_store, to_custody=to_custody)
-    say(f"log {name} was moved; backups of where it was can still seal under its name: delete them")
+    exposed = migrate(name, store=store, custody=custody, to_store=to_store, to_custody=to_custody)
+    say(f"log {name} was moved; delete backups of where it was: they can seal under its name")
+    if exposed is not None:
+        say(f"{exposed} may still open a copy of its state from before, and so all chains since")
+        say(f"the log does not forget, for ever; only new keys change that: tallystick rekey {name}")

@@ -57,7 +57,7 @@ def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
 
 _SHOWN = (
     "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "recovered",
-    "store", "custody", "public_key",
+    "under_way", "store", "custody", "forgets", "public_key",
 )  # fmt: skip
 
 
@@ -70,9 +70,10 @@ def _ago(seconds: float) -> str:
 
 def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick import _core
+    from tallystick.courier.state import forgets, public_state
     from tallystick.errors import FormatError
+    from tallystick.keystore import moving_entry, next_entry
     from tallystick.notes import read_note
-    from tallystick.opening import public_state
 
     stored = place.load(name)
     state = public_state(name, stored.state)
@@ -83,6 +84,10 @@ def _status(place: Any, name: str) -> dict[str, Any]:
     except FormatError:
         head = "damaged"
     broken = f"the head is {head}: a verifier takes that for a bad head" if head in ("missing", "damaged") else None
+    words = {next_entry(name): "rekey", moving_entry(name): "migrate"}
+    under_way = [
+        f"an interrupted {words[each]}; the next writer puts it in order" for each in place.under_way() if each in words
+    ]
     phase = "ended" if state.next_chain is None else "being written" if writer else "at rest"
     left_open = note.get("closed") not in (None, "well") and not writer
     unclean = "the last writer did not close its chain; the next one goes on after it" if left_open else None
@@ -107,8 +112,10 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         "output": note.get("output"),
         "dropped": _count(note.get("dropped")) or None,
         "recovered": [str(each) for each in note.get("recovered") or []] if writer else [],
+        "under_way": under_way,
         "store": place.url,
         "custody": state.custody,
+        "forgets": forgets(state),
         "public_key": state.public_key,
     }
 

@@ -14,7 +14,7 @@ import os
 import re
 
 from tallystick._core import DataKey
-from tallystick.custody import outside
+from tallystick.custody import outside, passphrase
 from tallystick.custody.base import Custody, Forgets, Owner
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
@@ -35,13 +35,14 @@ __all__ = [
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
-def connect(url: str, *, create: bool = False) -> Custody:
+def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = passphrase.HERE) -> Custody:
     """Return the custody at a URL.
 
     Args:
         url: `master-key:FILE`, or `master-key:NAME` for an environment variable NAME in capitals; `passphrase:`; or
             that of a provider outside, as docs/custody.md lists them.
         create: Make the master key file if it is not there; for set-up only.
+        passphrases: Where the keys of passphrases come from.
 
     Raises:
         CustodyError: This is no URL of a custody, or the custody is not at hand; says what to do.
@@ -52,7 +53,7 @@ def connect(url: str, *, create: bool = False) -> Custody:
     if is_outside(url):
         return outside.Outside(outside.connect(url))
     if url == Passphrase.url:
-        return Passphrase()
+        return Passphrase(passphrases)
     if scheme != "master-key":
         known = ", ".join(f"{kind}:" for kind in sorted(["master-key", "passphrase", *outside.PROVIDERS]))
         raise CustodyError(f"there is no kind of custody called {scheme!r}; known are {known}")

@@ -8,6 +8,7 @@ stays in locked memory for the chains that follow, since nobody is there to type
 import os
 import subprocess
 from contextlib import suppress
+from typing import Protocol
 
 from tallystick._core import DataKey
 from tallystick._core import Passphrase as Typed
@@ -15,7 +16,7 @@ from tallystick.custody.base import Owner
 from tallystick.custody.options import Remembers, unopened
 from tallystick.errors import CustodyError, reason
 
-__all__ = ["Passphrase"]
+__all__ = ["HERE", "Here", "Passphrase", "Source"]
 
 _TERMINAL = "/dev/tty"
 _MEMORY, _PASSES = 64 * 1024, 3  # KiB, times: the second recommendation of RFC 9106, with one lane
@@ -23,16 +24,65 @@ _SALT, _COSTS = 16, 5  # bytes
 _LEAST = 12  # bytes
 _ATTEMPTS = 3
 
-_KEYS: dict[bytes, DataKey] = {}  # by salt and costs
-os.register_at_fork(after_in_child=_KEYS.clear)
+
+class Source(Protocol):
+    """Where the keys that passphrases are stretched to come from."""
+
+    def attempts(self, lead: bytes) -> int:
+        """Return how often it is worth to ask for the key of a salt and costs, once that was tried."""
+        ...
+
+    def key(self, lead: bytes | None, attempt: int) -> tuple[bytes, DataKey]:
+        """Return the key of a salt and costs, and these.
+
+        Args:
+            lead: Salt and costs; None for new ones, and a new passphrase.
+            attempt: How many keys did not fit so far.
+
+        Raises:
+            CustodyError: There is neither terminal nor program to ask, or the new passphrase is too short.
+        """
+        ...
+
+
+class Here:
+    """Passphrases that are asked for in this process, each once."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, DataKey] = {}  # by salt and costs
+        os.register_at_fork(after_in_child=self._keys.clear)
+
+    def attempts(self, lead: bytes) -> int:
+        """Return how often it is worth to ask: nobody corrects a program."""
+        return _ATTEMPTS if _has_terminal() else 1
+
+    def key(self, lead: bytes | None, attempt: int) -> tuple[bytes, DataKey]:
+        """Return the key of a salt and costs, and these; asks unless that was done before."""
+        if lead is None:
+            lead = _MEMORY.to_bytes(4, "big") + _PASSES.to_bytes(1, "big") + os.urandom(_SALT)
+            self._keys[lead] = _stretch(_ask_new(), lead)
+        elif attempt or lead not in self._keys:
+            self._keys.pop(lead, None)
+            self._keys[lead] = _stretch(_ask("Passphrase of the sealing state: "), lead)
+        return lead, self._keys[lead]
+
+
+HERE = Here()
+"""The passphrases that this process was given: a writer keeps them, since nobody is there to type at night."""
 
 
 class Passphrase(Remembers):
-    """Custody by a passphrase."""
+    """Custody by a passphrase.
+
+    Args:
+        source: Where the keys come from.
+    """
 
     url = "passphrase:"
+    remembers = "the same passphrase opens every state"
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source = HERE) -> None:
+        self._source = source
         self._lead: bytes | None = None  # salt and costs of the key in use
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
@@ -41,10 +91,8 @@ class Passphrase(Remembers):
         Raises:
             CustodyError: There is neither terminal nor program to ask, or what was typed is too short.
         """
-        if self._lead is None:
-            self._lead = _MEMORY.to_bytes(4, "big") + _PASSES.to_bytes(1, "big") + os.urandom(_SALT)
-            _KEYS[self._lead] = _stretch(_ask_new(), self._lead)
-        return self._lead + _KEYS[self._lead].wrap(key, self._lead + owner.context)
+        self._lead, stretched = self._source.key(self._lead, 0)
+        return self._lead + stretched.wrap(key, self._lead + owner.context)
 
     def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
         """Decrypt what `wrap` returned for the same log. Asks for the passphrase unless it was given before.
@@ -54,13 +102,13 @@ class Passphrase(Remembers):
                 changed.
         """
         lead, inner = wrapped[: _COSTS + _SALT], wrapped[_COSTS + _SALT :]
-        known = _KEYS.get(lead)
-        for _ in range(_ATTEMPTS if known is None and _has_terminal() else 1):
+        attempt = 0
+        while attempt == 0 or attempt < self._source.attempts(lead):
             with suppress(ValueError):
-                key = known or _stretch(_ask("Passphrase of the sealing state: "), lead)
-                opened = key.unwrap(inner, lead + owner.context)
-                _KEYS[lead], self._lead = key, lead
+                opened = self._source.key(lead, attempt)[1].unwrap(inner, lead + owner.context)
+                self._lead = lead
                 return opened
+            attempt += 1
         raise unopened("the passphrase")
 
 

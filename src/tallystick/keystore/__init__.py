@@ -13,12 +13,25 @@
 import importlib
 import os
 import re
+from collections.abc import Sequence
 
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import KeyStore, Lease, Stored, check_name
+from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
 from tallystick.keystore.file import FileKeyStore
 
-__all__ = ["FileKeyStore", "KeyStore", "Lease", "Stored", "check_name", "connect", "state_directory"]
+__all__ = [
+    "FileKeyStore",
+    "Grant",
+    "KeyStore",
+    "Lease",
+    "Stored",
+    "borrow",
+    "check_name",
+    "connect",
+    "moving_entry",
+    "next_entry",
+    "state_directory",
+]
 
 # Each is imported when it is first asked for: nobody pays for what others use.
 _REMOTE = {
@@ -59,6 +72,23 @@ def connect(url: str | None = None) -> KeyStore:
     if not rest:
         raise KeyStoreError(f"the key store {url!r} names no place; for a directory write file:DIRECTORY")
     return FileKeyStore(rest)
+
+
+def borrow(place: dict[str, str], fds: Sequence[int]) -> Lease:
+    """Return a lease that another process of ours has, for as long as it waits for this one.
+
+    Args:
+        place: That of its `Grant`.
+        fds: The descriptors of its `Grant`.
+
+    Raises:
+        KeyStoreError: The right is gone, or the store cannot be reached.
+    """
+    store = connect(place["url"])
+    if isinstance(store, FileKeyStore):
+        return store.borrow(place["name"], *fds)
+    lease: Lease = store.borrow(place["name"], place["token"])  # type: ignore[attr-defined]
+    return lease
 
 
 def state_directory() -> str:

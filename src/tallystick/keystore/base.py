@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from tallystick.errors import KeyStoreError
 
@@ -19,12 +19,16 @@ __all__ = [
     "HEAD_LIMIT",
     "NOTE_LIMIT",
     "STATE_LIMIT",
+    "Grant",
     "HeadText",
     "KeyStore",
     "Lease",
     "Stored",
+    "check_entry",
     "check_name",
     "check_sizes",
+    "moving_entry",
+    "next_entry",
     "ourselves",
     "shown",
 ]
@@ -33,6 +37,7 @@ STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished g
 HEAD_LIMIT = 4096  # bytes
 NOTE_LIMIT = 4096  # bytes
 
+_WAITING = re.compile(r"~(next|moving)\.")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -59,6 +64,23 @@ class Stored:
     private: bool = field(default=False, compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a process of ours that is started for a moment needs to use a key store or a lease of this one.
+
+    Args:
+        place: Where it is, and what proves the right; it may hold a password.
+        fds: Open descriptors that it inherits.
+    """
+
+    place: dict[str, str] = field(repr=False)
+    fds: tuple[int, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """Return it in the form in which the other process is told."""
+        return {"place": self.place, "fds": self.fds}
+
+
 class Lease(Protocol):
     """The exclusive right to write one log, until it is released or its process ends.
 
@@ -69,11 +91,43 @@ class Lease(Protocol):
     name: str
 
     def load(self) -> Stored:
-        """Return what the store holds.
+        """Return what the store holds. Never called in a writer, whose memory must not hold a state.
 
         Raises:
             KeyStoreError: It cannot be read, or the right is gone.
         """
+        ...
+
+    def head(self) -> HeadText | None:
+        """Return the head, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        ...
+
+    def state_version(self) -> int:
+        """Return a number that grows whenever the state is replaced, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Look whether the right is still there.
+
+        Raises:
+            KeyStoreError: It is gone, or that cannot be found out.
+        """
+        ...
+
+    def grant(self) -> Grant:
+        """Return what another process needs to work under this lease as long as this one waits for it."""
+        ...
+
+    def store(self) -> "KeyStore":
+        """Return the key store."""
         ...
 
     def replace_state(self, state: bytes) -> None:
@@ -152,6 +206,18 @@ class KeyStore(Protocol):
         """
         ...
 
+    def under_way(self) -> list[str]:
+        """Return the names of entries that a change of keys or place made and has not finished, sorted.
+
+        Raises:
+            KeyStoreError: The store is not there or cannot be read.
+        """
+        ...
+
+    def grant(self) -> Grant:
+        """Return what another process needs to use this store."""
+        ...
+
     def load(self, name: str) -> Stored:
         """Return what the store holds for a log, without the right to write it.
 
@@ -183,6 +249,21 @@ class KeyStore(Protocol):
             KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
         """
         ...
+
+
+def next_entry(name: str) -> str:
+    """Return the name under which the successor of a log waits in its key store: that of no log."""
+    return f"~next.{name}"
+
+
+def moving_entry(name: str) -> str:
+    """Return the name under which a log that comes from elsewhere waits in its key store: that of no log."""
+    return f"~moving.{name}"
+
+
+def check_entry(name: str) -> None:
+    """Raise KeyStoreError unless this can be the name of a log or of what waits to become one."""
+    check_name(_WAITING.sub("", name, count=1))
 
 
 def check_name(name: str) -> None:

@@ -23,14 +23,16 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _private
-from tallystick.errors import KeyStoreError, LostRightError
+from tallystick._core import state_version
+from tallystick.errors import FormatError, KeyStoreError, LostRightError
 from tallystick.keystore.base import (
     HEAD_LIMIT,
     NOTE_LIMIT,
     STATE_LIMIT,
+    Grant,
     HeadText,
     Stored,
-    check_name,
+    check_entry,
     check_sizes,
     ourselves,
     shown,
@@ -59,7 +61,7 @@ class FileKeyStore:
         Raises:
             KeyStoreError: There is a log of this name, the name is none, or the store cannot be written.
         """
-        check_name(name)
+        check_entry(name)
         check_sizes(name, state, head)
         with _private.telling(KeyStoreError, self._path):
             _private.make_directories(self._path)
@@ -96,6 +98,20 @@ class FileKeyStore:
         """
         with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
             return _names(self._open(stack))
+
+    def under_way(self) -> list[str]:
+        """Return the names of entries that a change of keys or place made and has not finished, sorted.
+
+        Raises:
+            KeyStoreError: The store is not there or cannot be read.
+        """
+        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+            store = self._open(stack)
+            return sorted(name for name in os.listdir(store) if name.startswith("~") and _holds_state(name, store))
+
+    def grant(self) -> Grant:
+        """Return what another process needs to use this store."""
+        return Grant({"url": self.url})
 
     def load(self, name: str) -> Stored:
         """Return what the store holds for a log, without the right to write it.
@@ -145,6 +161,8 @@ class FileKeyStore:
             KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
         """
         path = self._path_of(name)
+        with self._changing():
+            pass  # erases what crashes left of logs that were made or removed
         with ExitStack() as stack, _private.telling(KeyStoreError, path):
             store, log = self._open_log(name, stack)
             lock = _private.open_file("lock", log, os.O_RDWR | os.O_CREAT)
@@ -157,8 +175,15 @@ class FileKeyStore:
             stack.pop_all()  # from here on the lease closes them
             return lease
 
+    def borrow(self, name: str, store: int, log: int, lock: int) -> "FileLease":
+        """Return the lease that another process of ours has, by descriptors that were inherited from it.
+
+        It is never released here: the lock is that of the other process.
+        """
+        return FileLease(name, self._path_of(name), store, log, lock)
+
     def _path_of(self, name: str) -> str:
-        check_name(name)
+        check_entry(name)
         return os.path.join(self._path, name)
 
     def _open(self, stack: ExitStack) -> int:
@@ -210,13 +235,57 @@ class FileLease:
         self._released = False
 
     def load(self) -> Stored:
-        """Return what the store holds.
+        """Return what the store holds. Never called in a writer, whose memory must not hold a state.
 
         Raises:
             KeyStoreError: It cannot be read, or the right is gone.
         """
         self._check()
         return _load(self._log, self._path)
+
+    def head(self) -> HeadText | None:
+        """Return the head, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        self._check()
+        return _head(self._log, self._path)
+
+    def state_version(self) -> int:
+        """Return a number that grows whenever the state is replaced, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        self._check()
+        with _private.telling(KeyStoreError, self._path):
+            fd = _private.open_file("state", self._log, os.O_RDONLY)
+            try:
+                return state_version(fd)
+            except FormatError as error:
+                raise KeyStoreError(f"{self._path}/state is damaged: {error}; restore it") from None
+            finally:
+                os.close(fd)
+
+    def confirm(self) -> None:
+        """Look whether the right is still there.
+
+        Raises:
+            KeyStoreError: It is gone, or that cannot be found out.
+        """
+        self._check()
+
+    def grant(self) -> Grant:
+        """Return what another process needs to work under this lease as long as this one waits for it."""
+        self._check()
+        return Grant(
+            {"url": f"file:{os.path.dirname(self._path)}", "name": self.name}, (self._store, self._log, self._lock)
+        )
+
+    def store(self) -> FileKeyStore:
+        """Return the key store."""
+        return FileKeyStore(os.path.dirname(self._path))
 
     def replace_state(self, state: bytes) -> None:
         """Put another state in the place of the one there; durable on return, and the old one is erased.
@@ -352,12 +421,12 @@ def _clear(name: str, store: int) -> None:
 
 
 def _names(store: int) -> list[str]:
-    return sorted(name for name in os.listdir(store) if _is_log(name, store))
+    return sorted(name for name in os.listdir(store) if not name.startswith("~") and _holds_state(name, store))
 
 
-def _is_log(name: str, store: int) -> bool:
+def _holds_state(name: str, store: int) -> bool:
     try:
-        check_name(name)
+        check_entry(name)
         return stat.S_ISREG(os.stat(f"{name}/state", dir_fd=store, follow_symlinks=False).st_mode)
     except (KeyStoreError, FileNotFoundError, NotADirectoryError):
         return False
@@ -366,11 +435,15 @@ def _is_log(name: str, store: int) -> bool:
 def _load(log: int, path: str) -> Stored:
     with _private.telling(KeyStoreError, path):
         state = bytes(_private.read_file("state", log, bytearray, limit=STATE_LIMIT))
+        return Stored(state, _head(log, path), private=True)
+
+
+def _head(log: int, path: str) -> HeadText | None:
+    with _private.telling(KeyStoreError, path):
         try:
-            head = _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
+            return _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
         except FileNotFoundError:
-            head = None
-        return Stored(state, head, private=True)
+            return None
 
 
 def _note(log: int, path: str) -> bytes | None:

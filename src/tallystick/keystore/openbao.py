@@ -106,6 +106,20 @@ class OpenBaoSession(Session):
             }
             return Record(stored, versions, str(state.content["token"]), self._holder(self._read("lease", name)))
 
+    def peek(self, name: str) -> Record | None:
+        """Return what there is of a log but its state, whose version is that of the secret."""
+        with self._telling():
+            versions: dict[Field, int] = {"state": self._version("state", name), "head": 0}
+            if not versions["state"]:
+                return None
+            head, lease = self._read("head", name), self._read("lease", name)
+            marked = head or lease
+            if head is not None:
+                versions["head"] = int(head.content["version"])
+            stored = Stored(b"", None if head is None else HeadText(_data(head)))
+            token = "" if marked is None else str(marked.content["token"])
+            return Record(stored, versions, token, self._holder(lease))
+
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
         """Give the right over an existing log to a token, or return who has it."""
         with self._telling():
@@ -113,19 +127,27 @@ class OpenBaoSession(Session):
             if holder is not None:
                 return holder
             # From here on nothing that the last writer still sends finds the version that it expects.
-            for kind in ("state", "head"):
-                self._keep_one(kind, name)
-                self._mark(kind, name, token)
+            self._keep_one("head", name)
+            self._mark("head", name, token)
+            return None
+
+    def claim(self, name: str, token: str) -> None:
+        """Let nobody replace the state any more but a token that has the right."""
+        with self._telling():
+            lease = self._read("lease", name)
+            if lease is None or lease.content["token"] != token:
+                return  # the right has passed to another writer, which the next look tells
+            self._keep_one("state", name)
+            self._mark("state", name, token)
             if (state := self._read("state", name)) is not None:
                 self._sweep(name, state.content.get("pieces", []))  # what a crash left
-            return None
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
         """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
         with self._telling():
             found = self._read(field, name)
             version = 0 if found is None else int(found.content["version"])
-            guard = found or self._read("state", name)
+            guard = found or self._read("lease", name)
             if guard is None or guard.content["token"] != token:
                 return False
             if version == high + 1:
@@ -198,6 +220,19 @@ class OpenBaoSession(Session):
             return None
         data = answer["data"]
         return _Found(data["data"], int(data["metadata"]["version"]), str(data["metadata"]["created_time"]))
+
+    def _version(self, kind: str, name: str) -> int:
+        """Return the version of a secret, without what it holds; 0 if there is none."""
+        path = f"{self._prefix}/{kind}/{name}"
+        try:
+            known = self._kv.read_secret_metadata(path=path, mount_point=self._mount)["data"]
+        except self._hvac.exceptions.InvalidPath as error:
+            if "no handler" in str(error):
+                raise self._no_mount() from None
+            return 0
+        version = int(known["current_version"])
+        newest = known["versions"].get(str(version))
+        return 0 if newest is None or newest["deletion_time"] or newest["destroyed"] else version
 
     def _put(self, kind: str, name: str, content: dict[str, Any], version: int | None) -> bool:
         """Replace one version; False if another one is there."""

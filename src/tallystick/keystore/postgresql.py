@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS tallystick_logs (
 )
 """
 _LOAD: LiteralString = """
-SELECT state, head, state_version, head_version, token,
+SELECT {}, head, state_version, head_version, token,
     CASE WHEN EXISTS (
         SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -102,9 +102,16 @@ class PostgresSession(Session):
 
     def load(self, name: str) -> Record | None:
         """Return what there is of a log, or None."""
+        return self._record(name, _LOAD.format("state"))
+
+    def peek(self, name: str) -> Record | None:
+        """Return what there is of a log but its state."""
+        return self._record(name, _LOAD.format("''::bytea"))
+
+    def _record(self, name: str, load: LiteralString) -> Record | None:
         with self._telling() as connection:
             try:
-                row = connection.execute(_LOAD, (_key(name), name), binary=True).fetchone()
+                row = connection.execute(load, (_key(name), name), binary=True).fetchone()
             except self._psycopg.errors.UndefinedTable:
                 return None
             if row is None:

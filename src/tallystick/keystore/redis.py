@@ -27,7 +27,7 @@ redis.call('HSET', KEYS[1], 'state', ARGV[1], 'head', ARGV[2], 'token', ARGV[3],
 return 1
 """
 _LOAD = f"""{_NOW}
-local h = redis.call('HMGET', KEYS[1], 'state', 'head', 'state version', 'head version', 'token', 'who', 'until')
+local h = redis.call('HMGET', KEYS[1], ARGV[1], 'head', 'state version', 'head version', 'token', 'who', 'until')
 h[6] = (tonumber(h[7] or 0) > now) and h[6] or false
 return h
 """
@@ -90,10 +90,18 @@ class RedisSession(Session):
 
     def load(self, name: str) -> Record | None:
         """Return what there is of a log, or None."""
+        return self._record(name, "state")
+
+    def peek(self, name: str) -> Record | None:
+        """Return what there is of a log but its state."""
+        return self._record(name, "")
+
+    def _record(self, name: str, wanted: str) -> Record | None:
         with self._telling() as client:
-            state, head, *versions, token, who, _ = client.eval(_LOAD, 1, _PREFIX + name)
-            if state is None or token is None:
+            state, head, *versions, token, who, _ = client.eval(_LOAD, 1, _PREFIX + name, wanted)
+            if (wanted and state is None) or token is None:
                 return None
+            state = state or b""
             numbers: dict[Field, int] = {"state": int(versions[0]), "head": int(versions[1])}
             return Record(Stored(state, head and HeadText(head)), numbers, token.decode(), who)
 

@@ -20,7 +20,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tallystick._services import AwayError, insist
 from tallystick.errors import KeyStoreError, LostRightError
-from tallystick.keystore.base import NOTE_LIMIT, Stored, check_name, check_sizes, ourselves, shown
+from tallystick.keystore.base import (
+    NOTE_LIMIT,
+    Grant,
+    HeadText,
+    Stored,
+    check_entry,
+    check_name,
+    check_sizes,
+    ourselves,
+    shown,
+)
 
 __all__ = ["Field", "Place", "Record", "RemoteLease", "RemoteStore", "Session"]
 
@@ -125,8 +135,18 @@ class Session(ABC):
         """Return what there is of a log, or None."""
 
     @abstractmethod
+    def peek(self, name: str) -> Record | None:
+        """Return what there is of a log but its state, of which no byte may come here; an empty one stands for it.
+
+        The version of the state grows whenever that is replaced, and need not be the one that `load` gives.
+        """
+
+    @abstractmethod
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
-        """Give the right over an existing log to a token, or return who has it."""
+        """Give the right over an existing log to a token, or return who has it. The state must not come here."""
+
+    def claim(self, name: str, token: str) -> None:
+        """Let nobody replace the state any more but a token that has the right, where `take` could not do that."""
 
     @abstractmethod
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
@@ -182,7 +202,7 @@ class RemoteStore:
         Raises:
             KeyStoreError: There is a log of this name, the name is none, or the store cannot be written.
         """
-        check_name(name)
+        check_entry(name)
         check_sizes(name, state, head)
         token = secrets.token_hex(16)
         if not self._ask(lambda session: session.create(name, state, bytes(head), token)):
@@ -205,13 +225,27 @@ class RemoteStore:
         """
         return sorted(name for name in self._ask(lambda session: session.names()) if _is_name(name))
 
+    def under_way(self) -> list[str]:
+        """Return the names of entries that a change of keys or place made and has not finished, sorted.
+
+        Raises:
+            KeyStoreError: The store is not there or cannot be read.
+        """
+        return sorted(name for name in self._ask(lambda session: session.names()) if name.startswith("~"))
+
+    def grant(self) -> Grant:
+        """Return what another process needs to use this store."""
+        return Grant({"url": self._place.url})
+
     def load(self, name: str) -> Stored:
         """Return what the store holds for a log, without the right to write it.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
-        return self._record(name).stored
+        check_entry(name)
+        record = self._ask(lambda session: session.load(name))
+        return (record or self._record(name)).stored
 
     def note(self, name: str) -> bytes | None:
         """Return what the writer of a log last said of itself, or None.
@@ -238,11 +272,19 @@ class RemoteStore:
             KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
         """
         self._record(name)
-        return RemoteLease(name, self._place, self._connect(self._place))
+        return RemoteLease(name, self._place, self._connect)
+
+    def borrow(self, name: str, token: str) -> "RemoteLease":
+        """Return the lease that another process of ours has.
+
+        Raises:
+            KeyStoreError: The right is gone, or the server cannot be reached.
+        """
+        return RemoteLease(name, self._place, self._connect, token)
 
     def _record(self, name: str) -> Record:
-        check_name(name)
-        record = self._ask(lambda session: session.load(name))
+        check_entry(name)
+        record = self._ask(lambda session: session.peek(name))
         if record is None:
             held = ", ".join(self.names())
             raise KeyStoreError(
@@ -265,11 +307,14 @@ class RemoteLease:
     A thread renews it. While the server is away it goes on to be ours, until another writer takes it.
     """
 
-    def __init__(self, name: str, place: Place, session: Session) -> None:
+    def __init__(
+        self, name: str, place: Place, connect: Callable[[Place], Session], borrowed: str | None = None
+    ) -> None:
+        """Take the right; or work under that of another process, whose token was `borrowed`."""
         self.name = name
-        self._place, self._session = place, session
+        self._place, self._connect, self._session = place, connect, connect(place)
         self._pid = os.getpid()
-        self._token = secrets.token_hex(16)
+        self._token = borrowed or secrets.token_hex(16)
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._released = False
@@ -279,20 +324,60 @@ class RemoteLease:
         self._most: dict[Field, int] = {"state": 0, "head": 0}
         _LEASES.add(self)
         try:
+            if borrowed:
+                self._insist(lambda: self._session.claim(name, borrowed))
+                self.load()
+                return
             self._take()
         except BaseException:
-            session.close()
+            self._session.close()
             raise
         threading.Thread(target=self._renew, name=f"tallystick right {name}", daemon=True).start()
 
     def load(self) -> Stored:
-        """Return what the store holds.
+        """Return what the store holds. Never called in a writer, whose memory must not hold a state.
 
         Raises:
             KeyStoreError: It cannot be read, or the right is gone.
         """
         with self._ours():
-            return self._check(self._insist(lambda: self._session.load(self.name))).stored
+            record = self._check(self._insist(lambda: self._session.load(self.name)))
+            self._least = dict(record.versions)
+            self._most = {field: max(self._most[field], least) for field, least in self._least.items()}
+            return record.stored
+
+    def head(self) -> HeadText | None:
+        """Return the head, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        return self._peek().stored.head
+
+    def state_version(self) -> int:
+        """Return a number that grows whenever the state is replaced, without the state.
+
+        Raises:
+            KeyStoreError: It cannot be read, or the right is gone.
+        """
+        return self._peek().versions["state"]
+
+    def confirm(self) -> None:
+        """Look whether the right is still there.
+
+        Raises:
+            KeyStoreError: It is gone, or that cannot be found out.
+        """
+        self._peek()
+
+    def grant(self) -> Grant:
+        """Return what another process needs to work under this lease as long as this one waits for it."""
+        with self._ours():
+            return Grant({"url": self._place.url, "name": self.name, "token": self._token})
+
+    def store(self) -> RemoteStore:
+        """Return the key store."""
+        return RemoteStore(self._place, self._connect)
 
     def replace_state(self, state: bytes) -> None:
         """Put another state in the place of the one there; durable on return, and the old one is erased.
@@ -363,8 +448,12 @@ class RemoteLease:
         holder = self._insist(lambda: self._session.take(self.name, self._token, ourselves().encode()))
         if holder is not None:
             raise KeyStoreError(f"log {self.name} is being written by {shown(holder[:400])}; only one writer at a time")
-        record = self._check(self._insist(lambda: self._session.load(self.name)))
+        record = self._check(self._insist(lambda: self._session.peek(self.name)))
         self._least, self._most = dict(record.versions), dict(record.versions)
+
+    def _peek(self) -> Record:
+        with self._ours():
+            return self._check(self._insist(lambda: self._session.peek(self.name)))
 
     def _replace(self, field: Field, data: bytes) -> None:
         with self._ours():
@@ -372,7 +461,7 @@ class RemoteLease:
             self._most[field] = high + 1
             if not self._insist(lambda: self._session.replace(self.name, field, data, self._token, low, high)):
                 self._most[field] = high
-                self._check(self._insist(lambda: self._session.load(self.name)))
+                self._check(self._insist(lambda: self._session.peek(self.name)))
                 raise KeyStoreError(f"{self._place.shown} did not take the {field} of log {self.name}; try again")
             self._least[field] = high + 1
 
@@ -393,7 +482,7 @@ class RemoteLease:
                     self._session.close()
                     continue
                 if not kept:
-                    self._check(self._insist(lambda: self._session.load(self.name)))
+                    self._check(self._insist(lambda: self._session.peek(self.name)))
 
     def _check(self, record: Record | None) -> Record:
         """Give back what was loaded, if it is what we left there."""
