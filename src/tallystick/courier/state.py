@@ -49,6 +49,4 @@ def in_words(found: Forgets) -> str:
 
 
 def _exposed(url: str) -> str:
-    return (
-        f"no, the log was moved here from {url}, which may still open an older state; only new keys change that (rekey)"
-    )
+    return f"no, {url}, where the log was before, may still open an older state; only new keys change that (rekey)"

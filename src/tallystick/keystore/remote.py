@@ -147,6 +147,7 @@ class Session(ABC):
 
     def claim(self, name: str, token: str) -> None:
         """Let nobody replace the state any more but a token that has the right, where `take` could not do that."""
+        return
 
     @abstractmethod
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
