@@ -10,28 +10,31 @@
 <Verdict.OK: 'ok'>
 """
 
-from typing import TYPE_CHECKING
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tallystick import errors
-from tallystick.ceremony import Created, create
 from tallystick.errors import TallystickError
-from tallystick.log import Log
-from tallystick.log import open_log as open
-from tallystick.rotation import Rotation
-from tallystick.verify import (
-    ChainReport,
-    EpochReport,
-    ExceptionUse,
-    Finding,
-    LogReport,
-    Report,
-    Verdict,
-    Weight,
-    verify,
-)
 
 if TYPE_CHECKING:
+    from tallystick.ceremony import Created, create
     from tallystick.integrations.early import EarlyRecords
+    from tallystick.log import Log
+    from tallystick.log import open_log as open
+    from tallystick.rotation import Rotation
+    from tallystick.verify import (
+        ChainReport,
+        EpochReport,
+        ExceptionUse,
+        Finding,
+        LogReport,
+        Report,
+        Verdict,
+        Weight,
+        verify,
+    )
 
 __all__ = [
     "ChainReport",
@@ -52,6 +55,45 @@ __all__ = [
     "open",
     "verify",
 ]
+
+# Each is imported when it is first asked for: the process that opens sealing states needs none of them.
+_WHERE = {
+    "Created": ("ceremony", "Created"),
+    "create": ("ceremony", "create"),
+    "Log": ("log", "Log"),
+    "open": ("log", "open_log"),
+    "Rotation": ("rotation", "Rotation"),
+    **{
+        name: ("verify", name)
+        for name in (
+            "ChainReport", "EpochReport", "ExceptionUse", "Finding", "LogReport", "Report", "Verdict", "Weight", "verify",
+        )
+    },
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    value = getattr(importlib.import_module(f"tallystick.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+    """This package, in which `verify` is the function, also after the folder of that name was imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "verify" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})
 
 
 def bootstrap(logger: str | None = None, *, capacity: int = 10_000) -> "EarlyRecords":
