@@ -63,13 +63,16 @@ _WHERE = {
     "Log": ("log", "Log"),
     "open": ("log", "open_log"),
     "Rotation": ("rotation", "Rotation"),
-    **{
-        name: ("verify", name)
-        for name in (
-            "ChainReport", "EpochReport", "ExceptionUse", "Finding", "LogReport", "Report", "Verdict", "Weight", "verify",
-        )
-    },
-}  # fmt: skip
+    "ChainReport": ("verify", "ChainReport"),
+    "EpochReport": ("verify", "EpochReport"),
+    "ExceptionUse": ("verify", "ExceptionUse"),
+    "Finding": ("verify", "Finding"),
+    "LogReport": ("verify", "LogReport"),
+    "Report": ("verify", "Report"),
+    "Verdict": ("verify", "Verdict"),
+    "Weight": ("verify", "Weight"),
+    "verify": ("verify", "verify"),
+}
 
 
 def __getattr__(name: str) -> Any:

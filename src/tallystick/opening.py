@@ -118,8 +118,8 @@ def fetch_early(lease: Lease, custody: str | None) -> EarlyChain | None:
         number, early = state.next_chain, state.fetch_early()
         if early is None or number is None:
             return None
-        carrier.put(state)
-    return EarlyChain(early, number, lease.state_version())
+        left = carrier.put(state)
+    return EarlyChain(early, number, left)
 
 
 def _opened(lease: Lease, state: _core.SealingState, control: str, epoch_lines: int) -> _core.Sealer:

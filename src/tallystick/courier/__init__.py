@@ -49,11 +49,14 @@ class Courier:
         self._child = Child.start("carry", {"custody": self._custody}, [self._lease.grant()])
         return self._child.take_state(self._child.hear())
 
-    def put(self, state: _core.SealingState) -> None:
+    def put(self, state: _core.SealingState) -> int:
         """Replace the state that was fetched; on return it is durable, and custody opens none of before.
 
         Args:
             state: The state of the next chain.
+
+        Returns:
+            The version that the key store gave it, as `Lease.state_version` gives it.
 
         Raises:
             KeyStoreError: It could not be replaced, or the lease is lost. The old or the new state is there.
@@ -61,7 +64,8 @@ class Courier:
         """
         assert self._child
         self._child.say({"state": self._child.give_state(state)})
-        self._child.hear()
+        left: int = self._child.hear()["left"]
+        return left
 
     def __enter__(self) -> Self:
         """Return the courier itself."""

@@ -41,8 +41,7 @@ def carry(channel: Channel, leases: list[Told], custody: str | None) -> None:
     opened = _unlock(channel, lease.name, lease.load(), custody, lease.confirm)
     _destroy_former(channel, opened, custody)
     channel.say({"state": channel.give_state(opened.state)})
-    _replace(lease, channel.take_state(channel.hear()), opened)
-    channel.say({})
+    channel.say({"left": _replace(lease, channel.take_state(channel.hear()), opened)})
 
 
 def create(channel: Channel, leases: list[Told], store: Told, entry: str, custody: str | None) -> None:
@@ -271,15 +270,17 @@ def _discard(channel: Channel, place: KeyStore, entry: str) -> None:
     place.remove(entry)
 
 
-def _replace(lease: Lease, state: _core.SealingState, opened: _Opened) -> None:
-    """Put a state in the place of the one that was opened, in the order that stands at the top."""
+def _replace(lease: Lease, state: _core.SealingState, opened: _Opened) -> int:
+    """Put a state in the place of the one that was opened, in the order that stands at the top; return its version."""
     keeper, owner = opened.keeper, replace(opened.owner, version=state.version)
     key = _core.DataKey.generate()
     wrapped = keeper.wrap(key, owner, opened.info.wrapped)
     text = state.lock(key, keeper.url, wrapped)
     lease.replace_state(text)
+    left = lease.state_version()
     _read_back(lease, text)
     keeper.forget(wrapped, owner)
+    return left
 
 
 def _read_back(lease: Lease, text: bytes) -> None:

@@ -323,10 +323,11 @@ class RemoteLease:
         # What the versions may be: a replacement whose answer got lost may have been made or not.
         self._least: dict[Field, int] = {"state": 0, "head": 0}
         self._most: dict[Field, int] = {"state": 0, "head": 0}
+        self._peeked: dict[Field, int] = {"state": 0, "head": 0}
+        self._claimed = False
         _LEASES.add(self)
         try:
             if borrowed:
-                self._insist(lambda: self._session.claim(name, borrowed))
                 self.load()
                 return
             self._take()
@@ -342,10 +343,7 @@ class RemoteLease:
             KeyStoreError: It cannot be read, or the right is gone.
         """
         with self._ours():
-            record = self._check(self._insist(lambda: self._session.load(self.name)))
-            self._least = dict(record.versions)
-            self._most = {field: max(self._most[field], least) for field, least in self._least.items()}
-            return record.stored
+            return self._load().stored
 
     def head(self) -> HeadText | None:
         """Return the head, without the state.
@@ -449,25 +447,42 @@ class RemoteLease:
         holder = self._insist(lambda: self._session.take(self.name, self._token, ourselves().encode()))
         if holder is not None:
             raise KeyStoreError(f"log {self.name} is being written by {shown(holder[:400])}; only one writer at a time")
-        record = self._check(self._insist(lambda: self._session.peek(self.name)))
-        self._least, self._most = dict(record.versions), dict(record.versions)
+        self._least["head"] = self._most["head"] = self._look().versions["head"]
 
     def _peek(self) -> Record:
         with self._ours():
-            return self._check(self._insist(lambda: self._session.peek(self.name)))
+            return self._look()
+
+    def _look(self) -> Record:
+        record = self._check(self._insist(lambda: self._session.peek(self.name)), self._peeked)
+        self._peeked = dict(record.versions)
+        return record
+
+    def _load(self) -> Record:
+        if not self._claimed:
+            self._insist(lambda: self._session.claim(self.name, self._token))
+        record = self._check(self._insist(lambda: self._session.load(self.name)), self._least)
+        self._claimed = True
+        self._least = dict(record.versions)
+        self._most = {field: max(self._most[field], least) for field, least in self._least.items()}
+        return record
 
     def _replace(self, field: Field, data: bytes) -> None:
         with self._ours():
+            if field == "state" and not self._claimed:
+                self._load()
             low, high = self._least[field], self._most[field]
             self._most[field] = high + 1
             if not self._insist(lambda: self._session.replace(self.name, field, data, self._token, low, high)):
                 self._most[field] = high
-                self._check(self._insist(lambda: self._session.peek(self.name)))
+                self._look()
                 raise KeyStoreError(f"{self._place.shown} did not take the {field} of log {self.name}; try again")
             self._least[field] = high + 1
 
     def _remove(self) -> None:
         with self._ours():
+            if not self._claimed:
+                self._load()
             self._insist(lambda: self._session.remove(self.name, self._token))
             self._lost = f"log {self.name} was removed"
 
@@ -483,16 +498,16 @@ class RemoteLease:
                     self._session.close()
                     continue
                 if not kept:
-                    self._check(self._insist(lambda: self._session.peek(self.name)))
+                    self._look()
 
-    def _check(self, record: Record | None) -> Record:
-        """Give back what was loaded, if it is what we left there."""
+    def _check(self, record: Record | None, least: dict[Field, int]) -> Record:
+        """Give back what was loaded, if it is what we left there, of these versions at least."""
         if record is None:
             self._lost = (
                 f"log {self.name} is gone from {self._place.shown} while it was being written; look into who "
                 "removed it or which backup was restored, and start a new log"
             )
-        elif any(record.versions[field] < least for field, least in self._least.items()):
+        elif any(record.versions[field] < version for field, version in least.items()):
             self._lost = (
                 f"what {self._place.shown} holds for log {self.name} is older than what was written there: a restored "
                 "backup must not be sealed with; start a new log"
