@@ -1,10 +1,9 @@
-"""What becomes of custody if the process that speaks to a provider meets trouble."""
+"""What becomes of custody if a provider meets trouble."""
 
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from tallystick._core import DataKey
 from tallystick.custody import outside
 from tallystick.errors import CustodyError
 from tests.custody.suite import OWNER
-from tests.servers import until
 
 
 @pytest.fixture
@@ -51,23 +49,9 @@ def test_a_provider_that_does_not_answer_is_told_within_its_timeout(programs):
     assert time.monotonic() - began < 5
 
 
-def test_one_that_hangs_together_with_its_process_is_ended(programs, tmp_path):
-    programs(f"kill -STOP $PPID; echo $$ > {tmp_path}/pid; exec sleep 60")
-    with pytest.raises(CustodyError, match=r"systemd-creds:\?timeout=0\.5 did not answer within 0\.5 seconds"):
-        wrap("systemd-creds:?timeout=0.5")
-    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
-    until(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z", "its end", 5)
-
-
-def test_one_that_is_killed_is_told(programs):
-    programs("kill -KILL $PPID")
-    with pytest.raises(CustodyError, match="was ended before it had answered; try again"):
-        wrap()
-
-
 def test_one_that_answers_too_much_or_nothing_is_told(programs):
     programs("head -c 20000 /dev/zero")
-    with pytest.raises(CustodyError, match="an answer of 16385 bytes"):
+    with pytest.raises(CustodyError, match="an answer of 20000 bytes"):
         wrap()
     programs("cat > /dev/null")
     with pytest.raises(CustodyError, match="it says nothing"):
@@ -127,11 +111,3 @@ def test_no_library_of_a_provider_is_loaded_into_its_writer(url):
 def test_a_plus_in_a_url_is_a_plus(url):
     """It was read as a blank, as in forms of the web, so that host+tpm2 was refused."""
     assert custodies.connect(url).url == url
-
-
-def test_of_a_place_that_anybody_may_write_to_nothing_is_loaded(programs, tmp_path, monkeypatch):
-    """What speaks to a provider runs where the writer does, and that may be anywhere."""
-    programs("cat")
-    (tmp_path / "resource.py").write_text("raise SystemExit('loaded')\n")
-    monkeypatch.chdir(tmp_path)
-    custodies.connect("systemd-creds:").unwrap(wrap(), OWNER)
