@@ -75,7 +75,7 @@ def rotate(
             if waiting in place.names():
                 place.remove(waiting)  # its key may have been handed over, but nothing was sealed with it
             made = ceremony.create(
-                name, store=place.url, custody=custody or old.custody, key_file=key_file, public_file=public_file,
+                name, store=store, custody=custody or old.custody, key_file=key_file, public_file=public_file,
                 entry=waiting,
             )  # fmt: skip
             log.write(f"tallystick: this log ends here and is followed by log id {made.log_id}, {made.public_key}")
@@ -121,7 +121,7 @@ def migrate(
     """
     source = keystore.connect(store)
     target = source if to_store is None else keystore.connect(to_store)
-    if target.url == source.url:
+    if target == source:
         with source.lease(name) as lease, KEYS_ON_THEIR_WAY:
             state, text = _relocked(name, lease.load(), custody, to_custody)
             del state
