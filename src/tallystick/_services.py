@@ -81,8 +81,8 @@ class Line:
     >>> line, (near, far) = Line(), socket.socketpair()
     >>> try:
     ...     with line.within(0.01):
-    ...         line.open(lambda: near).recv(1)
-    ...         raise OSError("the connection broke")
+    ...         if not line.open(lambda: near).recv(1):
+    ...             raise OSError("the connection broke")
     ... except AwayError as error:
     ...     print(error)
     does not answer in time

@@ -71,11 +71,11 @@ def test_sockets_of_a_manager_reach_the_command(site):
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         script = (
-            f"import os, socket; print(os.environ['LISTEN_PID'] == str(os.getpid()),"
-            f" socket.socket(fileno={listening.fileno()}).getsockname()[1])"
+            "import os, socket; print(os.environ['LISTEN_PID'] == str(os.getpid()),"
+            " socket.socket(fileno=3).getsockname()[1])"
         )
         # The shell's own number becomes that of `tallystick`.
-        line = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run payments -o audit.log -- "$@"'
+        line = f'exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run payments -o audit.log -- "$@"'
         import subprocess
 
         from tests.cli.conftest import COMMAND
