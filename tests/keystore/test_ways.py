@@ -377,6 +377,28 @@ def test_words_about_tls_that_contradict_each_other_are_refused(url):
         keystore.connect(url)
 
 
+@pytest.mark.parametrize(("host", "comes"), [("127.0.0.1", True), ("localhost", False)])
+def test_a_redis_gets_a_password_only_if_its_certificate_is_for_its_name(certificate, host, comes):
+    authority, context = certificate
+    came = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            with contextlib.suppress(OSError):
+                near, _ = listener.accept()
+                with near, context.wrap_socket(near, server_side=True) as way:
+                    came.append(way.recv(1000))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"rediss://{host}:{listener.getsockname()[1]}/0?cacert={authority}&timeout=1"
+        with pytest.raises(KeyStoreError):
+            keystore.connect(url).names()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert [PASSWORD.encode() in each for each in came if each] == ([True] if comes else [])
+
+
 def sslmode(url):
     """Return what the client of a store is told about TLS."""
     store = keystore.connect(url)

@@ -78,9 +78,9 @@ def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Seque
 @option(
     "--pass-env",
     multiple=True,
-    metavar="VARIABLE",
+    metavar="NAME",
     callback=_names,
-    help="Give COMMAND this variable, which only the writer gets else; may be repeated.",
+    help="Give COMMAND a variable of the writer's.",
 )
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
@@ -91,8 +91,6 @@ def command(
 
     Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also opens
     FILE anew. If sealing comes to an end, so does COMMAND, with exit status 4.
-
-    COMMAND does not get the variables that let the writer in, such as TALLYSTICK_… and BAO_TOKEN.
     """
     from tallystick.cli.child import Child
     from tallystick.cli.given import withheld

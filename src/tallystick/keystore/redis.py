@@ -166,12 +166,13 @@ class RedisSession(Session):
 
     def _connect(self) -> Any:
         redis, line, patience = self._redis, self._line, self._place.timeout / 2
-        options: dict[str, Any] = (
-            {"ssl_ca_certs": self._place.options["cacert"]} if self._place.options["cacert"] else {}
-        )
+        guarded, cacert = self._place.url.startswith("rediss:"), self._place.options["cacert"]
+        options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True} if guarded else {}
+        if cacert:
+            options["ssl_ca_certs"] = cacert
         if "TALLYSTICK_REDIS_PASSWORD" in os.environ:
             options["password"] = os.environ["TALLYSTICK_REDIS_PASSWORD"]
-        kind: Any = redis.SSLConnection if self._place.url.startswith("rediss:") else redis.Connection
+        kind: Any = redis.SSLConnection if guarded else redis.Connection
 
         class Held(kind):  # type: ignore[misc]
             def _connect(self) -> Any:
