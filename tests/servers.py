@@ -228,7 +228,10 @@ class Moto(Server):
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """A server whose answers a test gives: `answer(headers, body)` returns a status and what becomes JSON."""
+    """A server whose answers a test gives: `answer(headers, body)` returns a status and what becomes JSON.
+
+    Headers may come third.
+    """
 
     def __init__(self, answer):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -236,15 +239,17 @@ class Answering(http.server.ThreadingHTTPServer):
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, given = answer(self.headers, body)
+                status, given, *more = answer(self.headers, body)
                 text = given if isinstance(given, bytes) else json.dumps(given).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
+                for name, value in (more[0] if more else {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_PUT = do_POST  # noqa: N815
+            do_GET = do_PUT = do_LIST = do_POST  # noqa: N815
 
             def log_message(self, *arguments):
                 pass

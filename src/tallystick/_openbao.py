@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tallystick._services import AwayError, library
+from tallystick._services import AwayError, Line, library
 from tallystick.errors import TallystickError, reason
 
 __all__ = ["OPTIONS", "REMEDY", "Server"]
@@ -79,19 +79,25 @@ class Server:
         """The library that speaks to it."""
         return library("hvac", self._extra, self._error)
 
-    def client(self) -> Any:
-        """Return a client that is logged in; to be called within `telling`."""
+    def client(self, line: Line) -> Any:
+        """Return a client that speaks over a line and is logged in; to be called within `telling`."""
         if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
             raise self._error(
                 f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
             )
         token = self._credential() if self._login == "token" else ""
+        guarded = self._options["tls"] == "on"
+        session = _session(library("requests", self._extra, self._error), line)
+        session.verify = cacert or True
+        session.trust_env = guarded  # a proxy for what is not encrypted would see all of it
         client = self.hvac.Client(
-            url=f"{'http' if self._options['tls'] == 'off' else 'https'}://{self._host}",
+            url=f"{'https' if guarded else 'http'}://{self._host}",
             token=token,  # for None the client looks at VAULT_TOKEN and ~/.vault-token
             namespace=self._options["namespace"] or None,
             verify=cacert or True,
             timeout=self._timeout,
+            session=session,
+            allow_redirects=False,
         )
         if self._login != "token":
             self._log_in(client)
@@ -164,3 +170,44 @@ class Server:
                 "policy that the documentation lists"
             )
         return f"lets in the role {self._options['role']!r} but no further; give it the policy in the documentation"
+
+
+def _session(requests: Any, line: Line) -> Any:
+    """Return a session of requests whose connections a line holds, and which follows nobody elsewhere."""
+
+    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc]
+        def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+            super().init_poolmanager(*arguments, **more)
+            _hold(self.poolmanager, line)
+
+        def proxy_manager_for(self, *arguments: Any, **more: Any) -> Any:
+            return _hold(super().proxy_manager_for(*arguments, **more), line)
+
+    session = requests.Session()
+    session.mount("https://", Adapter())
+    session.mount("http://", Adapter())
+    session.hooks["response"].append(_refuse_redirect)
+    return session
+
+
+def _hold(manager: Any, line: Line) -> Any:
+    """Have a line hold whatever connection a manager of urllib3 makes."""
+
+    def holding(pool: Any) -> Any:
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            def _new_conn(self) -> Any:
+                return line.open(super()._new_conn)
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    pools = manager.pool_classes_by_scheme
+    if not hasattr(manager, "held"):  # one for a proxy is asked for again and again
+        manager.pool_classes_by_scheme = {scheme: holding(pool) for scheme, pool in pools.items()}
+        manager.held = True
+    return manager
+
+
+def _refuse_redirect(answer: Any, **_: Any) -> None:
+    """Stay where the URL points: a token is for this server, whose certificate was looked at, and for no other."""
+    if 300 <= answer.status_code < 400:
+        raise AwayError("answers with a redirect, which is not followed: a token is for one server; name the right one")

@@ -90,14 +90,6 @@ def test_output_without_a_line_end_does_not_gather_in_memory(site):
     assert site.verdict() == ("ok", [])
 
 
-def test_descriptors_that_run_was_given_are_the_command_s(site):
-    reading, writing = os.pipe()
-    run(site, f"echo given > /dev/fd/{writing}", pass_fds=(writing,))
-    os.close(writing)
-    assert os.read(reading, 100) == b"given\n"
-    os.close(reading)
-
-
 # Sealing that stops
 
 

@@ -71,18 +71,18 @@ def test_sockets_of_a_manager_reach_the_command(site):
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         script = (
-            f"import os, socket; print(os.environ['LISTEN_PID'] == str(os.getpid()),"
-            f" socket.socket(fileno={listening.fileno()}).getsockname()[1])"
+            "import os, socket; print(os.environ['LISTEN_PID'] == str(os.getpid()),"
+            " socket.socket(fileno=3).getsockname()[1])"
         )
         # The shell's own number becomes that of `tallystick`.
-        line = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run payments -o audit.log -- "$@"'
+        line = 'exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run payments -o audit.log -- "$@"'
         import subprocess
 
         from tests.cli.conftest import COMMAND
 
         done = subprocess.run(
             ["sh", "-c", line, COMMAND, sys.executable, "-W", "ignore", "-c", script],
-            cwd=site.path, env=site.env, pass_fds=(listening.fileno(),), capture_output=True, check=False, timeout=30,
+            cwd=site.path, env=site.env, stdin=listening, capture_output=True, check=False, timeout=30,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, b"")
         assert entries(site.read()) == [b"True %d" % listening.getsockname()[1]]

@@ -111,7 +111,7 @@ def test_a_malformed_url_is_refused_without_being_shown(url):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://:hunter2@host:1/0", "redis://host:1/0"),
+        ("redis://:hunter2@localhost:1/0", "redis://localhost:1/0"),
         ("rediss://app:hunter2@host/0?timeout=9", "rediss://app@host/0?timeout=9"),
         ("postgresql://app:hunter2@host/db?sslmode=require", "postgresql://app@host/db?sslmode=require"),
         ("postgresql://host/db?user=app&password=hunter2", "postgresql://host/db?user=app"),

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import tallystick
-from tallystick import keystore
+from tallystick import keystore, moving
 from tallystick.errors import KeyStoreError, SealError
 from tests import servers
 from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
@@ -123,3 +123,23 @@ def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(plac
             log._store_head(log._sink.sync)
     with pytest.raises((KeyStoreError, SealError)):
         log.close()
+
+
+@pytest.mark.parametrize(("kind", "user"), [("redis", "default"), ("postgresql", "tally")], indirect=["kind"])
+def test_a_change_of_keys_or_place_does_not_lose_a_password_in_the_url(kind, user, server, tmp_path, monkeypatch):
+    """What is shown of a URL does not lead there any more."""
+    url = server.url().replace("//tally@", "//").replace("//", f"//{user}:{servers.PASSWORD}@")
+    for name in ("TALLYSTICK_REDIS_PASSWORD", "PGPASSWORD"):
+        monkeypatch.delenv(name)
+    custody, key, output = f"master-key:{tmp_path}/master.key", f"{tmp_path}/payments.key", f"{tmp_path}/audit.log"
+    made = tallystick.create("payments", store=url, custody=custody, key_file=key)
+    rotated = moving.rotate("payments", output=output, store=url, key_file=f"{tmp_path}/2.key")
+    moving.migrate("payments", store=url, to_store=f"file:{tmp_path}/store")
+    moving.migrate("payments", store=f"file:{tmp_path}/store", to_store=url)
+    moving.migrate("payments", store=url, to_store=url, to_custody=f"master-key:{tmp_path}/2.master")
+    with tallystick.open("payments", store=url, output=output) as log:
+        log.write("one")
+    report = tallystick.verify([output], keys=[key, f"{tmp_path}/2.key"], store=url)
+    assert report.verdict.value == "ok"
+    for shown in (made.store, rotated.store, keystore.connect(url).url):
+        assert servers.PASSWORD not in shown

@@ -7,10 +7,12 @@ zombies until the container ends.
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
+from tallystick.cli.given import sockets
 from tallystick.cli.writing import hear
 
 __all__ = ["Child", "Signals"]
@@ -19,23 +21,28 @@ __all__ = ["Child", "Signals"]
 class Child:
     """A process that was started with pipes for standard output and standard error."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], withheld: Collection[str] = ()) -> None:
         """Start it.
+
+        Args:
+            arguments: The command.
+            withheld: Names of variables that it does not get.
 
         Raises:
             OSError: It cannot be started.
         """
-        environment, bring_up = dict(os.environ), None
         # These name the process that they are for, and that was us. A watchdog's may be left out, sockets' may not.
-        environment.pop("WATCHDOG_PID", None)
+        withheld = {"WATCHDOG_PID", *withheld}
+        environment = {name: text for name, text in os.environ.items() if name not in withheld}
+        bring_up = None
         if environment.get("LISTEN_PID") == str(os.getpid()):
-            bring_up = _take_sockets
+            bring_up = partial(_take_sockets, withheld)
         self._process = subprocess.Popen(
             arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            pass_fds=_given(),
+            pass_fds=sockets(),
             env=None if bring_up else environment,
             preexec_fn=bring_up,
         )
@@ -68,17 +75,6 @@ class Child:
         self.send(signal.SIGKILL)
 
 
-def _given() -> list[int]:
-    """Return the descriptors that we were given, such as a manager's sockets: they are meant for the command."""
-    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    given = []
-    for fd in numbers:
-        with suppress(OSError):  # the one that listed the directory
-            if fd > 2 and os.get_inheritable(fd):
-                given.append(fd)
-    return given
-
-
 def _dead(pid: int | None) -> os.waitid_result | None:
     """Return a child that has ended, any one or the one named, and leave it unburied."""
     try:
@@ -88,9 +84,10 @@ def _dead(pid: int | None) -> os.waitid_result | None:
         return None
 
 
-def _take_sockets() -> None:
+def _take_sockets(withheld: Collection[str]) -> None:
     """In the child: say that the sockets of a manager are for it."""
-    os.unsetenv("WATCHDOG_PID")
+    for name in withheld:
+        os.unsetenv(name)
     os.putenv("LISTEN_PID", str(os.getpid()))
 
 

@@ -60,6 +60,12 @@ class _Run(click.Command):
         return None
 
 
+def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
+    if any("=" in name for name in value):  # what follows it may be a secret, so it is not shown
+        raise click.BadParameter("name a variable, without a value")
+    return value
+
+
 @click.command("run", cls=_Run, epilog=_EPILOG)
 @name_argument
 @option(
@@ -69,19 +75,30 @@ class _Run(click.Command):
     show_default=True,
     help="Seal what processes left behind by COMMAND write, this long.",
 )
+@option(
+    "--pass-env",
+    multiple=True,
+    metavar="NAME",
+    callback=_names,
+    help="Give COMMAND a variable of the writer's.",
+)
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def command(name: str, output: str | None, linger: float, arguments: Sequence[str], **options: Any) -> None:
+def command(
+    name: str, output: str | None, linger: float, pass_env: Sequence[str], arguments: Sequence[str], **options: Any
+) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
     Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also opens
     FILE anew. If sealing comes to an end, so does COMMAND, with exit status 4.
     """
     from tallystick.cli.child import Child
+    from tallystick.cli.given import withheld
     from tallystick.cli.notify import tell_manager
     from tallystick.cli.writing import Writing
     from tallystick.log import open_log
 
+    kept = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
     settings = rotation({**options, "output": output})
@@ -89,7 +106,7 @@ def command(name: str, output: str | None, linger: float, arguments: Sequence[st
     with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         try:
-            child = Child(arguments)
+            child = Child(arguments, kept)
         except OSError as error:
             complain(f"{arguments[0]}: {reason(error)}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None

@@ -144,7 +144,7 @@ def migrate(
     """Move a log to another key store, to another custody, or both."""
     source = keystore.connect(store["place"]["url"])
     target = source if to_store is None else keystore.connect(to_store["place"]["url"])
-    if target.url == source.url:
+    if target == source:
         with source.lease(name) as lease:
             stored = lease.load()
             info = public_state(name, stored.state)
@@ -196,7 +196,10 @@ def _arrive(source: KeyStore, target: KeyStore, name: str) -> None:
             target.create(name, stored.state, stored.head)
         target.remove(waiting)
     if name in source.names():
-        here, there = (public_state(name, each.load(name).state).public_key for each in (source, target))
+        states = [each.load(name).state for each in (source, target)]
+        if states[0] == states[1]:
+            raise KeyStoreError(f"{source.url} and {target.url} are the same place; nothing was moved")
+        here, there = (public_state(name, state).public_key for state in states)
         if here != there:
             raise KeyStoreError(f"the log {name} in {target.url} is another one than that in {source.url}")
         source.remove(name)

@@ -9,8 +9,9 @@ import importlib
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from tallystick._services import AwayError, insist, library
+from tallystick._services import AwayError, insist, is_here, library
 from tallystick.custody.base import Owner
 from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
@@ -48,14 +49,16 @@ class AwsKms(Remembers):
     """Custody by a key of AWS KMS."""
 
     def __init__(self, url: str) -> None:
-        options = Options.parse(url, {})
+        options = Options.parse(url, {"tls": "on"})
         place = _PLACE.fullmatch(options.place)
         if place is None:
             raise CustodyError(
                 "the URL of the custody aws-kms: is malformed; write aws-kms://REGION/KEY, with a key's id, its ARN in "
                 "the same region, or alias/NAME"
             )
-        self.url, self.timeout = url, options.timeout
+        if options["tls"] not in ("on", "off"):
+            raise CustodyError("the option tls of the custody aws-kms: is on or off")
+        self.url, self.timeout, self._tls = url, options.timeout, options["tls"]
         self._region, self._key = place["region"], place["key"]
 
     def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
@@ -78,7 +81,7 @@ class AwsKms(Remembers):
 
     def _ask(self, what: str, work: Callable[[Any], T]) -> T:
         try:
-            return insist(lambda: self._attempt(what, work), self.timeout)
+            return insist(lambda _: self._attempt(what, work), self.timeout)
         except AwayError as error:
             raise CustodyError(f"{self.url}: AWS KMS {error}; {_REMEDY}") from None
 
@@ -89,9 +92,19 @@ class AwsKms(Remembers):
             connect_timeout=wait, read_timeout=wait, retries={"total_max_attempts": 1}
         )
         try:
-            return boto3.client("kms", region_name=self._region, config=config)
+            client = boto3.client("kms", region_name=self._region, config=config)
         except ValueError:
             raise CustodyError(f"{self.url}: what AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS names is no URL") from None
+        endpoint = urlsplit(client.meta.endpoint_url)
+        if endpoint.scheme == "https":
+            return client
+        if self._tls == "on" and not is_here(endpoint.hostname or ""):
+            raise CustodyError(
+                f"{self.url}: its endpoint is on another host and not https, so others on the way would read the key; "
+                "set AWS_ENDPOINT_URL_KMS to an https one, or add tls=off if the way there is guarded"
+            )
+        config.proxies = {}  # a proxy for what is not encrypted would see all of it
+        return boto3.client("kms", region_name=self._region, config=config)
 
     def _attempt(self, what: str, work: Callable[[Any], T]) -> T:
         library("boto3", "aws-kms", CustodyError)

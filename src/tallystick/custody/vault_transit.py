@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tallystick._openbao import OPTIONS, REMEDY, Server
-from tallystick._services import AwayError, insist
+from tallystick._services import AwayError, Line, insist
 from tallystick.custody.base import Owner
 from tallystick.custody.options import Options, Remembers, unopened
 from tallystick.errors import CustodyError
@@ -72,14 +72,14 @@ class VaultTransit(Remembers):
 
     def _ask(self, work: Callable[[Any], T], refusal: CustodyError) -> T:
         try:
-            return insist(lambda: self._attempt(work, refusal), self.timeout)
+            return insist(lambda seconds: self._attempt(work, refusal, seconds), self.timeout)
         except AwayError as error:
             raise CustodyError(f"{self._server.name}: {error}; {REMEDY}") from None
 
-    def _attempt(self, work: Callable[[Any], T], refusal: CustodyError) -> T:
-        errors = self._server.hvac.exceptions
-        with self._server.telling():
-            client = self._server.client()
+    def _attempt(self, work: Callable[[Any], T], refusal: CustodyError, seconds: float) -> T:
+        errors, line = self._server.hvac.exceptions, Line()
+        with line.within(seconds), self._server.telling():
+            client = self._server.client(line)
             try:
                 return work(client.secrets.transit)
             except errors.InvalidPath:

@@ -60,6 +60,8 @@ def connect(url: str | None = None) -> KeyStore:
         url = _default_url()
     match = _URL.fullmatch(url)
     if match is None:
+        if "@" in url or "//" in url:  # it was meant to be that of a server, and may hold a password
+            raise KeyStoreError("the URL of the key store is malformed; write KIND://HOST:PORT/... as for redis://")
         raise KeyStoreError(f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}")
     scheme, rest = match.groups()
     if scheme in _REMOTE:

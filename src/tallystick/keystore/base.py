@@ -4,6 +4,7 @@ A key store keeps two things of each log: its sealing state and its head (spec s
 neither. It gives the right to write a log to one writer at a time.
 """
 
+import itertools
 import os
 import re
 import socket
@@ -286,8 +287,10 @@ def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
 
 def ourselves() -> str:
     """Return who has a right that this process takes now, in words for people, in ASCII."""
-    command = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv  # not what is run after --
-    words = " ".join([os.path.basename(command[0]), *command[1:]]) if command else "python"
+    command = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    # Others read this. Of our own arguments the first ones hold no secret; of another program's who knows?
+    shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
+    words = " ".join([command, *shown])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
     return said.encode("ascii", "replace").decode()

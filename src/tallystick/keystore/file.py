@@ -55,6 +55,13 @@ class FileKeyStore:
         self._path = os.path.abspath(directory)
         self.url = f"file:{self._path}"
 
+    def __eq__(self, other: object) -> bool:
+        """Is it the same directory, by its path?"""
+        return isinstance(other, FileKeyStore) and self.url == other.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         """Store a new log, whole and durable or not at all.
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tallystick._openbao import OPTIONS, REMEDY, Server
-from tallystick._services import AwayError
+from tallystick._services import AwayError, Line
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
@@ -61,6 +61,7 @@ class OpenBaoSession(Session):
 
     def __init__(self, place: Place, server: Server, hvac: Any) -> None:
         self._place, self._server, self._hvac = place, server, hvac
+        self.patience, self._line = place.timeout / 2, Line()
         self._open: Any = None
         self._mount, _, prefix = urlsplit(place.url).path.strip("/").partition("/")
         self._prefix = prefix or "tallystick"
@@ -201,9 +202,11 @@ class OpenBaoSession(Session):
         if client is not None:
             with suppress(Exception):
                 client.adapter.close()
+        self._line.close()
 
     def forget(self) -> None:
         """In a forked child: close our copy of the connection; HTTP has no goodbye."""
+        self._line.forget()
         self.close()
 
     @property
@@ -331,10 +334,10 @@ class OpenBaoSession(Session):
     @contextmanager
     def _telling(self) -> Iterator[None]:
         errors, old = self._hvac.exceptions, self._open is not None
-        with self._server.telling():
+        with self._line.within(self.patience), self._server.telling():
             try:
                 if self._open is None:
-                    self._open = self._server.client()
+                    self._open = self._server.client(self._line)
                 yield
             except (errors.Forbidden, errors.Unauthorized):
                 if old:  # what was given at a login expires: the next attempt logs in anew

@@ -1,5 +1,6 @@
 """PostgreSQL as key store: `postgresql://[USER@]HOST[:PORT]/DATABASE[?OPTION=VALUE...]`, options as for libpq.
 
+A server on another host must show a certificate for its name (`sslmode=verify-full`), if nothing else is said.
 A row of the table `tallystick_logs` holds all of a log. The right to write is an advisory lock, which ends with the
 connection, and a token in the row, without which nothing is replaced. The password comes best from ~/.pgpass or from
 the environment variable PGPASSWORD.
@@ -7,21 +8,22 @@ the environment variable PGPASSWORD.
 
 import hashlib
 import os
-import socket
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from typing import Any, LiteralString
 from urllib.parse import urlencode
 
-from tallystick._services import AwayError, library
+from tallystick._services import AwayError, Line, is_here, library
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 
 __all__ = ["open_store"]
 
+# Options of libpq that are no secret, and say where a store is.
+_HARMLESS = ("dbname", "host", "hostaddr", "port", "service", "sslmode", "sslrootcert", "target_session_attrs", "user")
 _PATIENCE = (0.02, 0.1, 0.3)  # seconds: who has just got the right may not have said who he is
 
 _TABLE: LiteralString = """
@@ -62,7 +64,32 @@ def open_store(url: str) -> RemoteStore:
         KeyStoreError: It is malformed, or the package psycopg is not installed.
     """
     psycopg = library("psycopg", "postgresql", KeyStoreError)
-    return RemoteStore(Place.parse(url, None), lambda place: PostgresSession(place, psycopg))
+    place = Place.parse(url, None, _HARMLESS)
+    query = urlencode(place.options).replace("+", "%20")
+    try:
+        options = psycopg.conninfo.conninfo_to_dict(url.partition("?")[0] + (f"?{query}" if query else ""))
+        [int(port) for port in str(options.get("port") or "0").split(",") if port]
+    except (psycopg.Error, ValueError):
+        raise KeyStoreError(
+            "the URL of the key store on postgresql is malformed, or libpq does not know one of its options; write "
+            "postgresql://USER@HOST:PORT/DATABASE"
+        ) from None
+    if not ("sslmode" in options or "PGSSLMODE" in os.environ or _is_here(options)):
+        options["sslmode"] = "verify-full"
+    return RemoteStore(place, lambda place: PostgresSession(place, psycopg, options))
+
+
+def _is_here(options: Mapping[str, str]) -> bool:
+    """Is each server that these options name on this host? As libpq finds them: the environment says the rest."""
+
+    def given(name: str) -> list[str]:
+        return (options.get(name) or os.environ.get(f"PG{name.upper()}", "")).split(",")
+
+    if given("service") != [""]:  # a file says where that is
+        return False
+    # Where there is an address, it is the one that is asked, and the host is only a name.
+    places = (address or host for host, address in zip_longest(given("host"), given("hostaddr"), fillvalue=""))
+    return all(place.startswith(("/", "@")) or not place or is_here(place) for place in places)
 
 
 class PostgresSession(Session):
@@ -71,8 +98,9 @@ class PostgresSession(Session):
     provider = "PostgreSQL"
     remedy = "see that the server runs, and that address, TLS and password are right"
 
-    def __init__(self, place: Place, psycopg: Any) -> None:
-        self._place, self._psycopg = place, psycopg
+    def __init__(self, place: Place, psycopg: Any, options: Mapping[str, str]) -> None:
+        self._place, self._psycopg, self._options = place, psycopg, options
+        self.patience, self._line = place.timeout / 2, Line()
         self._open: Any = None
         self._name: str | None = None  # the log whose lock we want to have
         self._locked = False
@@ -186,10 +214,12 @@ class PostgresSession(Session):
         if connection is not None:
             with suppress(Exception):
                 connection.close()
+        self._line.close()
 
     def forget(self) -> None:
         """In a forked child: make our copy of the connection lead nowhere, as closing it says goodbye for both."""
         connection, self._open = self._open, None
+        self._line.forget()
         if connection is None or connection.closed:
             return
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -203,16 +233,12 @@ class PostgresSession(Session):
         return self._locked
 
     def _connect(self) -> Any:
-        options = {**self._place.options}
-        options["options"] = f"{_SETTINGS} {options.get('options', '')}".strip()
-        address = self._place.url.partition("?")[0]
-        query = urlencode(options).replace("+", "%20")
-        connection = self._psycopg.connect(
-            f"{address}?{query}",
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=max(2, round(self._place.timeout / 2)),
-        )
+        options = {
+            **self._options,
+            "options": f"{_SETTINGS} {self._options.get('options', '')}".strip(),
+            "connect_timeout": max(2, round(self._place.timeout / 2)),  # for each address of each host
+        }
+        connection = self._line.open(lambda: self._psycopg.connect(autocommit=True, prepare_threshold=None, **options))
         connection.execute(f"SET statement_timeout = {round(self._place.timeout * 500)}")
         if connection.execute("SHOW synchronous_commit").fetchone()[0] == "off":
             connection.execute("SET synchronous_commit = on")
@@ -220,14 +246,19 @@ class PostgresSession(Session):
 
     @contextmanager
     def _telling(self) -> Iterator[Any]:
-        errors = self._psycopg.errors
-        try:
+        # The client library waits for ever, so half of the time is left for another attempt.
+        with self._line.within(min(self.patience, self._place.timeout / 2)), self._words():
             if self._open is None:
                 self._open = self._connect()
                 if self._name is not None:
                     self._lock(self._open, self._name)
-            with _cut_after(self._open, self._place.timeout / 2):
-                yield self._open
+            yield self._open
+
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        errors = self._psycopg.errors
+        try:
+            yield
         except (errors.QueryCanceled, self._psycopg.errors.ConnectionTimeout):
             raise AwayError("does not answer in time") from None
         except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification, errors.InvalidPassword):
@@ -245,9 +276,12 @@ class PostgresSession(Session):
                 ) from None
             if "certificate" in text or "SSL" in text:
                 raise KeyStoreError(
-                    f"PostgreSQL at {self._place.shown} and this host do not agree on TLS; "
-                    "look at sslmode and sslrootcert"
+                    f"PostgreSQL at {self._place.shown} and this host do not agree on TLS; a server on another host "
+                    "must show a certificate for its name, whose authority sslrootcert=FILE names, if the URL does "
+                    "not say another sslmode"
                 ) from None
+            raise AwayError("cannot be reached, or the connection broke") from None
+        except OSError:
             raise AwayError("cannot be reached, or the connection broke") from None
         except self._psycopg.ProgrammingError as error:
             code = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "an option of its URL is not known"
@@ -267,22 +301,3 @@ class PostgresSession(Session):
 def _key(name: str) -> int:
     """Return the number of a log's advisory lock: 63 bits, as the server's list of locks shows them."""
     return int.from_bytes(hashlib.sha256(b"tallystick " + name.encode()).digest()[:8], "big") >> 1
-
-
-@contextmanager
-def _cut_after(connection: Any, seconds: float) -> Iterator[None]:
-    """Cut a connection that does not answer; the client library itself would wait for ever."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-
-        def cut() -> None:
-            with suppress(OSError):
-                copy.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            timer.join()

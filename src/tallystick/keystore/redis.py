@@ -1,5 +1,6 @@
 """Redis or Valkey as key store: `redis://[USER@]HOST[:PORT][/DATABASE]`, with TLS `rediss://`.
 
+Without TLS a server must be on this host, or the URL says `tls=off`.
 A hash `tallystick:NAME` holds all of a log; scripts on the server change it, so each change is whole and looks at
 the right first. The right expires by the server's clock. The password comes best from the environment variable
 TALLYSTICK_REDIS_PASSWORD. A server that could forget what it has confirmed is refused: it must sync its append-only
@@ -10,8 +11,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
-from tallystick._services import AwayError, library
+from tallystick._services import AwayError, Line, is_here, library
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
@@ -61,10 +63,19 @@ def open_store(url: str) -> RemoteStore:
     """Return the key store at a URL; nothing is opened yet.
 
     Raises:
-        KeyStoreError: It is malformed, or the package redis is not installed.
+        KeyStoreError: It is malformed, names another host without TLS, or the package redis is not installed.
     """
     redis = library("redis", "redis", KeyStoreError)
-    return RemoteStore(Place.parse(url, {"cacert": ""}), lambda place: RedisSession(place, redis))
+    place = Place.parse(url, {"cacert": "", "tls": ""})
+    guarded, tls = url.startswith("rediss:"), place.options["tls"]
+    if tls not in ("", "on" if guarded else "off"):
+        raise KeyStoreError("write rediss:// for Redis with TLS, or redis:// and ?tls=off for Redis without")
+    if not (guarded or tls or is_here(urlsplit(url).hostname or "")):
+        raise KeyStoreError(
+            f"{place.shown} is on another host, and without TLS others on the way can read and change all; write "
+            "rediss://, or add tls=off if the way there is guarded"
+        )
+    return RemoteStore(place, lambda place: RedisSession(place, redis))
 
 
 class RedisSession(Session):
@@ -75,6 +86,7 @@ class RedisSession(Session):
 
     def __init__(self, place: Place, redis: Any) -> None:
         self._place, self._redis = place, redis
+        self.patience, self._line = place.timeout / 2, Line()
         self._open: Any = None
         self._durably: Callable[[], None] = lambda: None
 
@@ -143,10 +155,12 @@ class RedisSession(Session):
         if client is not None:
             with suppress(Exception):
                 client.close()
+        self._line.close()
 
     def forget(self) -> None:
-        """In a forked child: nothing; the client sees the fork itself, and closes without a word."""
+        """In a forked child: nothing else; the client sees the fork itself, and closes without a word."""
         self._open = None
+        self._line.forget()
 
     @property
     def _expiry(self) -> int:
@@ -159,14 +173,23 @@ class RedisSession(Session):
             return answer
 
     def _connect(self) -> Any:
-        redis, patience = self._redis, self._place.timeout / 2
-        options: dict[str, Any] = (
-            {"ssl_ca_certs": self._place.options["cacert"]} if self._place.options["cacert"] else {}
-        )
+        redis, line, patience = self._redis, self._line, self._place.timeout / 2
+        guarded, cacert = self._place.url.startswith("rediss:"), self._place.options["cacert"]
+        options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True} if guarded else {}
+        if cacert:
+            options["ssl_ca_certs"] = cacert
         if "TALLYSTICK_REDIS_PASSWORD" in os.environ:
             options["password"] = os.environ["TALLYSTICK_REDIS_PASSWORD"]
+        kind: Any = redis.SSLConnection if guarded else redis.Connection
+
+        class Held(kind):  # type: ignore[misc]
+            def _connect(self) -> Any:
+                return line.open(super()._connect)
+
         client = redis.Redis.from_url(
             self._place.url.partition("?")[0],
+            connection_class=Held,
+            protocol=2,  # in the next one a server may send its clients to another host
             socket_timeout=patience,
             socket_connect_timeout=patience,
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # attempts are ours to make
@@ -203,11 +226,16 @@ class RedisSession(Session):
 
     @contextmanager
     def _telling(self) -> Iterator[Any]:
-        errors = self._redis.exceptions
-        try:
+        with self._line.within(self.patience), self._words():
             if self._open is None:
                 self._open = self._connect()
             yield self._open
+
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        errors = self._redis.exceptions
+        try:
+            yield
         except (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError):
             raise KeyStoreError(
                 f"Redis at {self._place.shown} refuses user or password; give the password by the environment variable "

@@ -11,12 +11,12 @@ import secrets
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tallystick._services import AwayError, insist
 from tallystick.errors import KeyStoreError, LostRightError
@@ -44,7 +44,7 @@ class Place:
 
     Args:
         url: The URL as it was given, with any password.
-        shown: The URL without a password.
+        shown: The URL without a password, and with those options only that are known to be harmless.
         timeout: Seconds that a call may take, with all its attempts.
         expiry: Seconds after which the right of a writer that says nothing any more passes to others.
         options: What else stood behind `?`.
@@ -60,12 +60,14 @@ class Place:
     options: dict[str, str]
 
     @classmethod
-    def parse(cls, url: str, known: dict[str, str] | None) -> Self:
+    def parse(cls, url: str, known: dict[str, str] | None, harmless: Iterable[str] = ()) -> Self:
         """Take a URL apart.
 
         Args:
             url: The URL.
-            known: Options that the backend knows, with their defaults; None if it takes any.
+            known: Options that the backend knows, with their defaults; none of them is secret. None if it takes any,
+                and looks at hosts and ports itself.
+            harmless: What else may be shown of the options.
 
         Raises:
             KeyStoreError: It is none, or an option is not known. The message does not show it: it may hold a password.
@@ -73,23 +75,28 @@ class Place:
         scheme = url.partition(":")[0]
         try:
             parts = urlsplit(url)
-            options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+            # A plus is a plus here; only forms of the web mean a blank by it.
+            query = parts.query.replace("+", "%2B")
+            options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+            open_to_all = {key: options[key] for key in options if key in {"timeout", "expiry", *(known or harmless)}}
             timeout, expiry = float(options.pop("timeout", 5)), float(options.pop("expiry", 30))
-            if not (parts.netloc and 0.1 <= timeout <= 600 and 1 <= expiry <= 3600 and parts.port != 0):
+            # Where another @ or # stands, a password goes on that is taken for something to be shown.
+            plain = url.isprintable() and not set(url) & set(" #") and url.count("@") == int("@" in parts.netloc)
+            whole = url.startswith(f"{scheme}://") and (known is None or (parts.netloc and parts.port != 0))
+            if not (plain and whole and 0.1 <= timeout <= 600 and 1 <= expiry <= 3600):
                 raise ValueError
         except ValueError:
             raise KeyStoreError(
-                f"the URL of the key store on {scheme} is malformed; write {scheme}://HOST:PORT/... and behind ? at "
-                "most timeout (0.1 to 600 seconds) and expiry (1 to 3600 seconds) besides its own options"
+                f"the URL of the key store on {scheme} is malformed; write {scheme}://HOST:PORT/... with %40 for @ and "
+                "so on in a user or a password, and after ? at most timeout (0.1 to 600 seconds) and expiry (1 to 3600 "
+                "seconds) besides its own options"
             ) from None
         if known is not None and (strange := sorted(set(options) - set(known))):
             raise KeyStoreError(f"a key store on {scheme} knows no option {strange[0]!r}; {_listed(known)}")
         user, host = parts.netloc.rpartition("@")[::2]
         place = f"{user.partition(':')[0]}@{host}" if user.partition(":")[0] else host
-        query = urlencode([(key, text) for key, text in parse_qsl(parts.query) if key != "password"], safe="/")
-        return cls(
-            url, urlunsplit((scheme, place, parts.path, query, "")), timeout, expiry, {**(known or {}), **options}
-        )
+        shown = f"{scheme}://{place}{parts.path}" + ("?" if open_to_all else "") + urlencode(open_to_all, safe="/,:")
+        return cls(url, shown, timeout, expiry, {**(known or {}), **options})
 
 
 def _listed(known: dict[str, str]) -> str:
@@ -121,6 +128,7 @@ class Session(ABC):
 
     provider: str  # as people call it
     remedy: str  # what to do if it does not answer
+    patience: float  # seconds after which a call ends, whatever comes in
 
     @abstractmethod
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
@@ -196,6 +204,13 @@ class RemoteStore:
     def __init__(self, place: Place, connect: Callable[[Place], Session]) -> None:
         self._place, self._connect = place, connect
         self.url = place.shown
+
+    def __eq__(self, other: object) -> bool:
+        """Is it the same place? What is not shown of its URL counts as well."""
+        return isinstance(other, RemoteStore) and self._place == other._place
+
+    def __hash__(self) -> int:
+        return hash(self._place.url)
 
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         """Store a new log, whole and durable or not at all.
@@ -551,10 +566,18 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _insist(session: Session, place: Place, work: Callable[[], T]) -> T:
     """Do some work, again and again while the server is away, until the time is over."""
+    patience = session.patience
+
+    def attempt(seconds: float) -> T:
+        session.patience = seconds
+        return work()
+
     try:
-        return insist(work, place.timeout, session.close)
+        return insist(attempt, place.timeout, session.close)
     except AwayError as error:
         raise _unanswered(session, place, error) from None
+    finally:
+        session.patience = patience
 
 
 def _unanswered(session: Session, place: Place, error: AwayError) -> KeyStoreError:
