@@ -83,11 +83,7 @@ def create(
     target = keystore.connect(store)
     with KEYS_ON_THEIR_WAY:
         setup = _core.setup(name)
-        head = setup.head()
-        try:
-            made = courier.create(target, entry, custody, setup.state(), head)
-        finally:
-            head[:] = bytes(len(head))
+        made = courier.create(target, entry, custody, setup.state(), setup.head())
         try:
             with ExitStack() as files:
                 if public_file is not None:

@@ -151,6 +151,20 @@ impl Handover {
         self.0.as_fd().as_raw_fd()
     }
 
+    /// Puts a head into the page, and wipes where it came from.
+    fn put_head(&mut self, py: Python<'_>, head: &Bound<'_, PyByteArray>) -> PyResult<()> {
+        let mut text = Zeroizing::new(head.to_vec());
+        self.0.put_text(&mut text).or_raise(py)?;
+        let zeros = vec![0; head.len()];
+        head.set_item(pyo3::types::PySlice::full(py), PyByteArray::new(py, &zeros))
+    }
+
+    /// Takes a head out of the page.
+    fn take_head<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+        let text = Zeroizing::new(self.0.take_text());
+        PyByteArray::new(py, &text)
+    }
+
     /// Wipes the page, for both processes.
     fn wipe(&mut self) {
         self.0.wipe();

@@ -122,9 +122,7 @@ def look(store: KeyStore, name: str) -> Look:
     return Look(**_call("look", store=store.grant().told(), name=name))
 
 
-def create(
-    store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytes | bytearray
-) -> Made:
+def create(store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytearray) -> Made:
     """Store a new log: its state encrypted by custody, and its set-up head.
 
     Args:
@@ -132,14 +130,14 @@ def create(
         entry: The log's name there.
         custody: URL of the custody; a master key file that is not there is made. None for this user's master key.
         state: Its first state.
-        head: Its set-up head.
+        head: Its set-up head; wiped on return.
 
     Raises:
         KeyStoreError: There is such an entry, or it cannot be written. Nothing is left.
         CustodyError: The custody is not at hand, or its key belongs to another log.
     """
     with Child.start("create", {"store": store.grant().told(), "entry": entry, "custody": custody}) as child:
-        child.say({"state": child.give_state(state), "head": bytes(head).decode("ascii")})
+        child.say({"state": child.give_state(state, head)})
         return Made(**child.hear())
 
 

@@ -37,6 +37,10 @@ class Channel:
         """Return the state that came with a message."""
         return _core.SealingState.take_from(self._page, message["state"])
 
+    def take_head(self) -> bytearray:
+        """Return the head that came with a state."""
+        return self._page.take_head()
+
     def give_state(self, state: _core.SealingState) -> str:
         """Put the keys of a state into the page; return what the message has to bear."""
         return state.hand_over(self._page)

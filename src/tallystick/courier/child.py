@@ -59,10 +59,11 @@ class Child:
                     command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True,
                     pass_fds=[theirs.fileno(), page.fileno(), *fds],
                 )  # fmt: skip
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # from Python 3.12 on, none is started while the interpreter ends
                 ours.close()
+                why = reason(error) if isinstance(error, OSError) else error
                 raise KeyStoreError(
-                    f"the process that opens sealing states cannot be started ({command[0]}): {reason(error)}; "
+                    f"the process that opens sealing states cannot be started ({command[0]}): {why}; "
                     "allow this service to run Python, and one process more"
                 ) from None
             except BaseException:
@@ -103,8 +104,10 @@ class Child:
         """Return the state that came with a message."""
         return _core.SealingState.take_from(self._page, message["state"])
 
-    def give_state(self, state: _core.SealingState) -> str:
-        """Put the keys of a state into the page; return what the message has to bear."""
+    def give_state(self, state: _core.SealingState, head: bytearray | None = None) -> str:
+        """Put the keys of a state into the page, and a head, which is wiped; return what the message has to bear."""
+        if head is not None:
+            self._page.put_head(head)
         return state.hand_over(self._page)
 
     def end(self) -> None:

@@ -47,15 +47,15 @@ def carry(channel: Channel, leases: list[Told], custody: str | None) -> None:
 def create(channel: Channel, leases: list[Told], store: Told, entry: str, custody: str | None) -> None:
     """Store a new log."""
     target = keystore.connect(store["place"]["url"])
-    given = channel.hear()
-    state = channel.take_state(given)
+    state = channel.take_state(channel.hear())
+    head = channel.take_head()
     if _is_made(target) and entry in (*target.names(), *target.under_way()):
         raise KeyStoreError(f"there is a log {entry} in {target.url}; take another name")
     keeper = _keeper(channel, custody)
     owner = owner_of(state)
     key, wrapped = custodies.fresh_key(keeper, owner)
     try:
-        target.create(entry, state.lock(key, keeper.url, wrapped), given["head"].encode("ascii"))
+        target.create(entry, state.lock(key, keeper.url, wrapped), head)
         keeper.forget(wrapped, owner)
     except BaseException:
         with suppress(CustodyError):

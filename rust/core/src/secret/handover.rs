@@ -15,8 +15,13 @@ use crate::Error;
 /// Bytes of the page.
 const PAGE: usize = 4096;
 
-/// The most secrets that it takes at a time.
-const ROOM: usize = 2;
+/// What it holds: secrets, and a text with its length.
+#[repr(C)]
+struct Content {
+    secrets: [[u8; 32]; 2],
+    length: u8,
+    text: [u8; 255],
+}
 
 /// A page shared with another process.
 pub struct Handover {
@@ -73,7 +78,7 @@ impl Handover {
     pub(crate) fn put(&mut self, secrets: &[&Secret]) -> Result<(), Error> {
         super::check_usable(secrets)?;
         clean::<LINE, _>(|| {
-            for (half, secret) in self.halves().iter_mut().zip(secrets) {
+            for (half, secret) in self.content().secrets.iter_mut().zip(secrets) {
                 *half = *secret.expose();
             }
         });
@@ -86,26 +91,50 @@ impl Handover {
     /// [`Error::Seal`] if fewer were put there.
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[Secret; N], Error> {
         let secrets: Vec<Secret> =
-            clean::<LINE, _>(|| self.halves().iter_mut().take(N).map(Secret::take).collect());
-        self.wipe();
+            clean::<LINE, _>(|| self.content().secrets.iter_mut().take(N).map(Secret::take).collect());
         if secrets.iter().any(Secret::is_wiped) {
             return Err(Error::Seal("no secret was handed over".into()));
         }
         secrets.try_into().map_err(|_| Error::Seal("no secret was handed over".into()))
     }
 
+    /// Puts a short text into the page, such as a head, and wipes where it came from.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it has more than 255 bytes.
+    pub fn put_text(&mut self, text: &mut [u8]) -> Result<(), Error> {
+        let content = self.content();
+        let length =
+            u8::try_from(text.len()).map_err(|_| Error::Format("it is too long to be a head".into()))?;
+        content.text[..text.len()].copy_from_slice(text);
+        content.length = length;
+        crate::hash::wipe(text);
+        Ok(())
+    }
+
+    /// Takes a text out of the page; its holder wipes it.
+    pub fn take_text(&mut self) -> Vec<u8> {
+        let content = self.content();
+        let text = content.text[..usize::from(content.length)].to_vec();
+        content.length = 0;
+        crate::hash::wipe(&mut content.text);
+        text
+    }
+
     /// Wipes the page, for both processes.
     pub fn wipe(&mut self) {
         if cfg!(not(feature = "keep-traces")) {
-            crate::hash::wipe(self.halves().as_flattened_mut());
+            crate::hash::wipe(self.content().secrets.as_flattened_mut());
+            crate::hash::wipe(&mut self.content().text);
         }
     }
 
     #[allow(unsafe_code)]
-    fn halves(&mut self) -> &mut [[u8; 32]; ROOM] {
-        // SAFETY: the page is mapped for reading and writing as long as `self` lives, is longer than this, and holds
-        // bytes of any value. The other process writes to it only while this one waits for its message.
-        unsafe { self.memory.cast::<[[u8; 32]; ROOM]>().as_mut() }
+    fn content(&mut self) -> &mut Content {
+        // SAFETY: the page is mapped for reading and writing as long as `self` lives, is longer than this and aligned
+        // for more, and holds bytes of any value. The other process writes to it only while this one waits for its
+        // message.
+        unsafe { self.memory.cast::<Content>().as_mut() }
     }
 }
 
@@ -176,7 +205,7 @@ mod tests {
         one.put(&[&Secret::take(&mut [1; 32]), &Secret::take(&mut [2; 32])]).unwrap();
         let [a, b] = other.take().unwrap();
         assert_eq!((a.expose(), b.expose()), (&[1; 32], &[2; 32]));
-        assert_eq!(one.halves(), &[[0; 32]; 2]);
+        assert_eq!(one.content().secrets, [[0; 32]; 2]);
         assert!(other.take::<1>().is_err());
     }
 
@@ -186,6 +215,17 @@ mod tests {
         one.put(&[&Secret::take(&mut [1; 32])]).unwrap();
         drop(one);
         assert!(other.take::<1>().is_err());
+    }
+
+    #[test]
+    fn a_text_arrives_and_its_source_is_wiped() {
+        let (mut one, mut other) = pair();
+        let mut head = *b"tallyhead";
+        one.put_text(&mut head).unwrap();
+        assert_eq!(head, [0; 9]);
+        assert_eq!(other.take_text(), b"tallyhead");
+        assert_eq!(one.content().text, [0; 255]);
+        assert!(one.put_text(&mut [1; 256]).is_err());
     }
 
     #[test]
