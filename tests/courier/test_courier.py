@@ -209,23 +209,3 @@ def test_a_signal_handler_of_the_writer_that_reaps_all_children_does_no_harm(pla
             log.write("one")
     finally:
         signal.signal(signal.SIGCHLD, before)
-
-
-def test_it_cannot_be_dumped(programs, tmp_path):
-    programs(f"echo $PPID > {tmp_path}/pid; sleep 60")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            courier.Child, "hear", lambda _: until((tmp_path / "pid").exists, "the courier") or look(tmp_path)
-        )
-        with pytest.raises(LookedError) as found:
-            Place(tmp_path, "systemd-creds:").create()
-    assert found.value.args[0] == 0  # files in /proc of a process that cannot be dumped are root's
-
-
-class LookedError(Exception):
-    pass
-
-
-def look(file):
-    until(lambda: file.exists() and file.read_text().strip(), "the courier")
-    raise LookedError(os.stat(f"/proc/{file.read_text().strip()}/mem").st_uid)

@@ -269,7 +269,7 @@ def test_sub_interpreters_are_refused():
     one = interpreters.create()
     try:
         with pytest.raises(interpreters.RunFailedError, match="cannot be used in a sub-interpreter"):
-            interpreters.run_string(one, "import tallystick")
+            interpreters.run_string(one, "import tallystick; tallystick.open")
     finally:
         interpreters.destroy(one)
 
