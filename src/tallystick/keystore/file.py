@@ -17,7 +17,7 @@ import os
 import stat
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -41,7 +41,8 @@ from tallystick.keystore.base import (
 __all__ = ["FileKeyStore"]
 
 _LOCK_LIMIT = 400  # bytes
-_PATIENCE = (0.02, 0.05, 0.1)  # seconds: `holder` takes the lock for a moment
+# Seconds: `holder` takes the lock for a moment, and the courier of a writer that was killed ends right after it.
+_PATIENCE = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 class FileKeyStore:
@@ -168,8 +169,7 @@ class FileKeyStore:
             KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
         """
         path = self._path_of(name)
-        with self._changing():
-            pass  # erases what crashes left of logs that were made or removed
+        self._sweep()
         with ExitStack() as stack, _private.telling(KeyStoreError, path):
             store, log = self._open_log(name, stack)
             lock = _private.open_file("lock", log, os.O_RDWR | os.O_CREAT)
@@ -218,6 +218,14 @@ class FileKeyStore:
         stack.callback(os.close, log)
         return store, log
 
+    def _sweep(self) -> None:
+        """Erase what crashes left of logs that were made or removed, unless somebody makes or removes one just now."""
+        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+            store = self._open(stack)
+            if _take(store, ()):
+                stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
+                _clear_all(store)
+
     @contextmanager
     def _changing(self) -> Iterator[int]:
         """Give the open store, free of what crashes left, to the only one who makes or removes logs now."""
@@ -225,9 +233,7 @@ class FileKeyStore:
             store = self._open(stack)
             fcntl.flock(store, fcntl.LOCK_EX)
             stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
-            for left in os.listdir(store):
-                if left.startswith((".new-", ".gone-")):
-                    _clear(left, store)
+            _clear_all(store)
             yield store
 
 
@@ -415,6 +421,12 @@ def _fill(name: str, store: int, files: Mapping[str, bytes | bytearray]) -> None
         os.close(log)
 
 
+def _clear_all(store: int) -> None:
+    for left in os.listdir(store):
+        if left.startswith((".new-", ".gone-")):
+            _clear(left, store)
+
+
 def _clear(name: str, store: int) -> None:
     """Erase the directory of a log that is none yet, or none any more."""
     log = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store)
@@ -461,8 +473,8 @@ def _note(log: int, path: str) -> bytes | None:
             return None
 
 
-def _take(lock: int) -> bool:
-    for pause in (*_PATIENCE, None):
+def _take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
+    for pause in (*patience, None):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
