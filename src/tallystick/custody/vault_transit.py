@@ -252,9 +252,10 @@ class VaultTransit:
                 "min_decryption_version"
             )
         if "too new" in said and form:
-            return CustodyError(
-                f"{self._who} has no version {form.version} yet, which this state needs: OpenBao was restored from a "
-                "backup that is older than the state; restore a newer one, or start a new log"
+            return unopened(
+                self._server.name,
+                f"the key {self._key!r} has no version {form.version} yet: it is another one, or OpenBao was restored "
+                "from a backup that is older than the state; restore a newer one",
             )
         return None
 
