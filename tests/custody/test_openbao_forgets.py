@@ -359,6 +359,19 @@ def brought(public):
     return coded(outer + keywrap.aes_key_wrap_with_padding(between, bytes(32)))
 
 
+def test_a_server_that_ignores_what_keys_are_bound_to_is_refused(bao, monkeypatch):
+    """Vault does that before 1.13."""
+    import hvac
+
+    transit = hvac.api.secrets_engines.Transit
+    for name in ("encrypt_data", "decrypt_data"):
+        ask = getattr(transit, name)
+        monkeypatch.setattr(
+            transit, name, lambda *given, ask=ask, **more: ask(*given, **more | {"associated_data": None})
+        )
+    assert "does not bind what it encrypts to a log; run OpenBao, or Vault 1.13 or newer" in refusal(bao, bao.key())
+
+
 def test_a_key_that_is_made_exportable_later_is_refused_at_the_next_opening_and_can_be_left(bao):
     name = bao.key()
     log = Log(bao.custody(name))
@@ -522,6 +535,30 @@ def test_an_answer_that_is_lost_does_no_harm(bao, what):
     assert log.opens() == [log.state]
 
 
+@pytest.mark.parametrize("harm", ["away", "stalled"])
+def test_a_server_that_is_away_when_it_is_to_forget_is_an_error(bao, harm):
+    name, proxy = bao.key(), servers.Proxy(bao.server.tls_port)
+    try:
+        log = Log(bao.custody(name, port=proxy.port, timeout=1))
+        before = log.state
+        log.open(until="replaced")
+        proxy.stalled = harm == "stalled"
+        if harm == "away":
+            proxy.close()
+        for what in (log.custody.forget, log.custody.destroy):
+            began = time.monotonic()
+            with pytest.raises(CustodyError, match=r"cannot be reached|does not answer in time"):
+                what(log.state, log.owner)
+            assert time.monotonic() - began < 4
+    finally:
+        proxy.stalled = False
+        proxy.close()
+    log.custody = bao.custody(name)
+    assert before in log.opens()
+    log.open()
+    assert log.opens() == [log.state]
+
+
 def test_an_answer_that_is_lost_at_set_up_leaves_no_doubt_whose_the_key_is(bao):
     name = bao.key()
     custody = bao.custody(name)
@@ -606,11 +643,11 @@ class Writers:
     """Two who use one key at once, A and B; what they ask of the server they ask in turn."""
 
     def __init__(self, bao, name):
-        self.bao, self.name, self.turns = bao, name, Turns()
+        self.bao, self.name, self.url, self.turns = bao, name, bao.url(name), Turns()
         self.recorded, self.opened, self.errors = [], {}, {}
 
     def custody(self, who):
-        custody = self.bao.custody(self.name)
+        custody = custodies.connect(self.url)
         made = custody._provider._server.client
 
         def client():
@@ -675,6 +712,7 @@ class Openers(Writers):
 
     def __init__(self, bao, name, state):
         super().__init__(bao, name)
+        self.url = f"vault-transit://127.0.0.1:{bao.server.port}/{MOUNT}/{name}?tls=off"  # as it would be, but faster
         self.holder, self.state = None, state
         self.recorded = [(OWNER.root, state)]
 
