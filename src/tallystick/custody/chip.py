@@ -229,8 +229,10 @@ class Chip:
         What was sealed ahead, to the next count, would open at the first count of one made anew in its place.
         """
         counter = self._esapi.tr_from_tpmpublic(index)
-        for _ in range(2):
-            self.increment(counter)
+        public, _ = self._esapi.nv_read_public(counter)
+        if public.nvPublic.attributes & self._tss.TPMA_NV.WRITTEN:
+            for _ in range(2):
+                self.increment(counter)
         with self._session(self._tss.TPM2_SE.HMAC) as session:
             self._esapi.nv_undefine_space(counter, session1=session)
 

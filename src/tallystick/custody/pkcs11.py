@@ -81,10 +81,10 @@ class Pkcs11:
                 return nonce + self._use(pkcs11, self._named(pkcs11, session), "encrypt", plain, nonce)
             owner.confirm()
             name = _beginning(owner) + owner.version.to_bytes(8, "big") + os.urandom(8)
-            made = self._made(pkcs11, session, name)
-            answer = self._use(pkcs11, made, "encrypt", plain, nonce)
-            if self._use(pkcs11, made, "decrypt", answer, nonce) != plain:
-                raise CustodyError(f"{self._who()} does not decrypt what it encrypted; look at what it is")
+            with self._made(pkcs11, session, name) as made:
+                answer = self._use(pkcs11, made, "encrypt", plain, nonce)
+                if self._use(pkcs11, made, "decrypt", answer, nonce) != plain:
+                    raise CustodyError(f"{self._who()} does not decrypt what it encrypted; look at what it is")
             return name + nonce + answer
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
@@ -150,8 +150,9 @@ class Pkcs11:
 
     # Keys of states
 
-    def _made(self, pkcs11: Any, session: Any, name: bytes) -> Any:
-        """Make a key that has never encrypted anything."""
+    @contextmanager
+    def _made(self, pkcs11: Any, session: Any, name: bytes) -> Iterator[Any]:
+        """Make a key that has never encrypted anything; it is gone if the block fails."""
         attribute, flags = pkcs11.Attribute, pkcs11.MechanismFlag
         must = {getattr(attribute, each): value for each, value in _MUST.items()}
         try:
@@ -168,10 +169,11 @@ class Pkcs11:
             if _name(pkcs11, made) != name:
                 raise CustodyError(f"the token of {self._who()} does not keep the ID of a key; name one by id=…")
             self._refuse_open(pkcs11, made)
+            yield made
         except BaseException:
-            made.destroy()
+            with suppress(pkcs11.PKCS11Error):
+                made.destroy()
             raise
-        return made
 
     def _own(self, pkcs11: Any, session: Any, name: bytes) -> Any:
         found = [key for key in self._all(pkcs11, session) if _name(pkcs11, key) == name]

@@ -111,6 +111,7 @@ class Tpm2:
             if not before.index:
                 return self._sealed(chip, key, Bond(self.pcrs, values), _Sealed(chip.name, *self._noted(values)))
             owner.confirm()
+            owner.confirm()
             counter = self._counter(chip, before, owner)
             if (now := chip.count(counter)) != before.count:
                 raise self._passed(before, now)
@@ -118,7 +119,7 @@ class Tpm2:
             return self._counted(chip, key, owner, bond, before.index, before.since)
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
-        """Unseal what `encrypt` returned on this chip, and count on first where a crash came between."""
+        """Unseal what `encrypt` returned on this chip, and count on first where `forget` did not come to that."""
         sealed = _Sealed.read(wrapped)
         if sealed.pcrs.decode("latin-1") != self.pcrs:
             there = _shown(sealed.pcrs)
@@ -141,9 +142,12 @@ class Tpm2:
                 # Whoever may write the store could name a count ahead: the chip must not count for him.
                 if policy != chip.policy(bond):
                     raise unopened("the TPM")
-                if chip.count(counter) != sealed.count:
+                at = chip.count(counter)
+                if at + 1 == sealed.count:
                     with self._alone(sealed.index):
                         self._reach(chip, counter, sealed, owner)
+                elif at != sealed.count:
+                    raise self._passed(sealed, at)
                 secret = chip.unseal(loaded, bond)
             if not secret.startswith(_digest(sealed.head())):
                 raise unopened("the TPM")
