@@ -1,9 +1,9 @@
 """Keys in an HSM as custody: a PKCS #11 URI (RFC 7512), `pkcs11:token=LABEL;object=LABEL?module-path=LIBRARY`.
 
 Each state gets an AES key of its own, made in the token, which it never leaves; once the state is durable, those of
-older states are destroyed. Their CKA_ID says whose they are: the log's P, the version of the state, and random bytes,
-since two attempts at one state make two keys. With `id=` there is one key, made by hand, that opens all states; so it
-is for logs from before.
+older states are destroyed. Their CKA_ID says whose they are: the log's P, since when the log has been here, the version
+of the state, and random bytes, since two attempts at one state make two keys. With `id=` there is one key, made by
+hand, that opens all states; so it is for logs from before.
 
 A key encrypts with AES-CBC, which is what HSMs have in common: the
 YubiHSM 2 has no GCM, and AWS CloudHSM and Luna in FIPS mode take no nonce but their own. CBC authenticates nothing, and
@@ -20,7 +20,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -39,8 +39,8 @@ _KNOWN = [*_TOKEN, "slot-id", "object", "id", "type"]
 _PIN = "TALLYSTICK_PKCS11_PIN"
 _PLACES = ("/usr/lib/*-linux-*", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/opt/*/lib")
 _KEY, _BLOCK = 32, 16  # bytes
-_OURS = b"tallystick"  # the beginning of the CKA_ID of keys that are made here
-_NAME = len(_OURS) + 32 + 8 + 8  # bytes of such an ID
+_OURS = b"tally1"  # the beginning of the CKA_ID of keys that are made here
+_NAME = len(_OURS) + 32 + 8 + 8 + 8  # bytes of such an ID: P, stay, version, random; some tokens take no more than 64
 _MUST = {"EXTRACTABLE": False, "SENSITIVE": True, "ENCRYPT": True, "DECRYPT": True}
 
 
@@ -80,7 +80,8 @@ class Pkcs11:
             if fixed:
                 return nonce + self._use(pkcs11, self._named(pkcs11, session), "encrypt", plain, nonce)
             owner.confirm()
-            name = _beginning(owner) + owner.version.to_bytes(8, "big") + os.urandom(8)
+            stay = os.urandom(8) if replacing is None else _stay(replacing)
+            name = _beginning(owner) + stay + owner.version.to_bytes(8, "big") + os.urandom(8)
             with self._made(pkcs11, session, name) as made:
                 answer = self._use(pkcs11, made, "encrypt", plain, nonce)
                 if self._use(pkcs11, made, "decrypt", answer, nonce) != plain:
@@ -101,12 +102,13 @@ class Pkcs11:
     def forget(self, wrapped: bytes, owner: Owner) -> None:
         """Destroy the keys of older states."""
         if name := self._name_in(wrapped):
-            self._destroy(owner, _version(name) - 1)
+            self._destroy(owner, lambda each: _version(each) < _version(name))
 
     def destroy(self, wrapped: bytes, owner: Owner) -> None:
         """Destroy all keys of a log up to that of its last state."""
         if name := self._name_in(wrapped):
-            self._destroy(owner, _version(name))
+            # A later key of the same stay is that of an attempt to open the next chain.
+            self._destroy(owner, lambda each: _version(each) <= _version(name) or _stay(each) == _stay(name))
 
     def forgets(self, wrapped: bytes | None) -> Forgets:
         """Tell whether keys are destroyed, and whether that is all there is of them."""
@@ -184,24 +186,23 @@ class Pkcs11:
         self._refuse_open(pkcs11, found[0])
         return found[0]
 
-    def _destroy(self, owner: Owner, version: int) -> None:
-        """Destroy the keys of a log up to a version."""
+    def _destroy(self, owner: Owner, old: Callable[[bytes], bool]) -> None:
+        """Destroy the keys of a log that are old, by their IDs."""
         with self._session() as (pkcs11, session):
             owner.confirm()
-            for key in self._left(pkcs11, session, owner, version):
+            for key in self._left(pkcs11, session, owner, old):
                 with suppress(pkcs11.ObjectHandleInvalid):  # another one was quicker
                     key.destroy()
         with self._session() as (pkcs11, session):
-            if left := len(self._left(pkcs11, session, owner, version)):
+            if left := len(self._left(pkcs11, session, owner, old)):
                 raise CustodyError(
                     f"the token of {self._who()} still holds {left} keys of this log that were destroyed; look at it, "
                     "and at what its user may do"
                 )
 
-    def _left(self, pkcs11: Any, session: Any, owner: Owner, version: int) -> list[Any]:
-        """Return the keys of a log up to a version."""
+    def _left(self, pkcs11: Any, session: Any, owner: Owner, old: Callable[[bytes], bool]) -> list[Any]:
         names = [(_name(pkcs11, key), key) for key in self._all(pkcs11, session)]
-        return [key for name, key in names if name.startswith(_beginning(owner)) and _version(name) <= version]
+        return [key for name, key in names if name.startswith(_beginning(owner)) and old(name)]
 
     def _all(self, pkcs11: Any, session: Any) -> list[Any]:
         """Return the keys of all states: one that opens a state is one that is found to be destroyed."""
@@ -346,8 +347,13 @@ def _is_ours(name: bytes) -> bool:
     return len(name) == _NAME and name.startswith(_OURS)
 
 
+def _stay(name: bytes) -> bytes:
+    """Return what all keys of a log have in common from when it came to this token until it left or ended."""
+    return name[len(_OURS) + 32 : len(_OURS) + 40]
+
+
 def _version(name: bytes) -> int:
-    return int.from_bytes(name[-16:-8], "big")
+    return int.from_bytes(name[_NAME - 16 : _NAME - 8], "big")
 
 
 def _attributes(url: str) -> dict[str, bytes]:
