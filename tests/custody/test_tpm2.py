@@ -398,7 +398,7 @@ class TestCounted(ForgettingSuite, MovesWithinSuite):
     def take_over(self, custody, log):
         """Whoever is root and owner of the chip: asks, counts on, and removes counters and makes them anew."""
         found = [self.tried(custody, log)]
-        for makes in (self.counts_on, self.makes_anew, self.makes_anew, self.makes_it_of_another_kind):
+        for makes in (self.counts_on, self.makes_anew, self.counts_on, self.makes_anew, self.makes_another_kind):
             makes(log)
             found.append(self.tried(custody, log))
         return [each for each in log.recorded if any(each in which for which in found)]
@@ -432,13 +432,13 @@ class TestCounted(ForgettingSuite, MovesWithinSuite):
 
     def makes_anew(self, log):
         with told(self.chip) as chip:
-            for wrapped in log.recorded:
-                index, since, *_ = numbers(wrapped)
+            # Once each: what was sealed ahead opens at the first count after the last one.
+            for index, since in {numbers(wrapped)[:2] for wrapped in log.recorded}:
                 if index in chip.indices():
                     chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
                 chip.define(index, Mark.of(log.owner.root, since))
 
-    def makes_it_of_another_kind(self, log):
+    def makes_another_kind(self, log):
         """An index that holds what is written into it has another Name."""
         with told(self.chip) as chip:
             for wrapped in log.recorded:
@@ -449,16 +449,17 @@ class TestCounted(ForgettingSuite, MovesWithinSuite):
                     chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
                 made = chip._esapi.nv_define_space(None, chip._tss.TPM2B_NV_PUBLIC(nvPublic=public))
                 chip._esapi.nv_write(made, count.to_bytes(8, "big"), 0, chip._tss.ESYS_TR.OWNER)
-            for wrapped in log.recorded:
-                assert not set(self.tried_here(chip, wrapped))
+            assert not any(opens_here(chip, wrapped) for wrapped in log.recorded)
             for index in {numbers(wrapped)[0] for wrapped in log.recorded}:
                 chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
 
-    def tried_here(self, chip, wrapped):
-        index, _, _, count = numbers(wrapped)
-        with chip.loaded(*outer(wrapped)[-2:]) as (loaded, _), contextlib.suppress(RuntimeError):
-            chip.unseal(loaded, Bond("", (), chip._esapi.tr_from_tpmpublic(index), count))
-            yield wrapped
+
+def opens_here(chip, wrapped):
+    """Tell whether the chip opens something as it stands, whoever asks."""
+    index, _, _, count = numbers(wrapped)
+    with chip.loaded(*outer(wrapped)[-2:]) as (loaded, _), contextlib.suppress(RuntimeError):
+        return bool(chip.unseal(loaded, Bond("", (), chip._esapi.tr_from_tpmpublic(index), count)))
+    return False
 
 
 def by_maker(wrapped, maker):
@@ -530,6 +531,11 @@ def test_a_changed_byte_opens_nothing_and_does_not_let_the_chip_count(chip, log)
         refused(part, at)
         assert count(chip, log.state) == before
     log.open()
+    parts, inner = outer(log.state), log.state[2 + len(joined(outer(log.state))) :]
+    ahead = parts[5][:-8] + (before + 2).to_bytes(8, "big")
+    with pytest.raises(CustodyError, match="does not open the state of this log"):
+        log.custody.unwrap(joined([*parts[:5], ahead, *parts[6:]], inner), log.owner)
+    assert count(chip, log.state) == before + 1
     for part, at in ((4, 0), (5, 19)):  # maker and version are authenticated by what is sealed
         refused(part, at)
     assert log.opens() == [log.state]
@@ -547,7 +553,11 @@ def test_after_a_crash_it_counts_first_but_not_for_one_without_lease(chip, log):
         with pytest.raises(KeyStoreError, match="passed to another writer"):
             what(log.state, losing(log.owner))
     assert count(chip, log.state) == before
+    with told(chip) as there:
+        assert [opens_here(there, each) for each in log.recorded] == [True, False]
     log.custody.unwrap(log.state, log.owner)
+    with told(chip) as there:
+        assert [opens_here(there, each) for each in log.recorded] == [False, True]
     assert count(chip, log.state) == before + 1
     log.custody.unwrap(log.state, losing(log.owner))
 
