@@ -532,10 +532,10 @@ def test_a_changed_byte_opens_nothing_and_does_not_let_the_chip_count(chip, log)
         assert count(chip, log.state) == before
     log.open()
     parts, inner = outer(log.state), log.state[2 + len(joined(outer(log.state))) :]
-    ahead = parts[5][:-8] + (before + 2).to_bytes(8, "big")
+    ahead = parts[5][:-8] + (before + 3).to_bytes(8, "big")
     with pytest.raises(CustodyError, match="does not open the state of this log"):
         log.custody.unwrap(joined([*parts[:5], ahead, *parts[6:]], inner), log.owner)
-    assert count(chip, log.state) == before + 1
+    assert count(chip, log.state) == before + 2
     for part, at in ((4, 0), (5, 19)):  # maker and version are authenticated by what is sealed
         refused(part, at)
     assert log.opens() == [log.state]
