@@ -160,6 +160,7 @@ class ForgettingSuite:
             custody.wrap(DataKey.generate(), losing(log.owner), log.state)
         assert log.opens() == before
         log.open()
+        log.open()
         assert log.opens() == [log.state]
 
     def test_a_late_one_destroys_what_is_older_than_its_own(self, custody, log):
