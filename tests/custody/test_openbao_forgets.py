@@ -270,8 +270,8 @@ class Losing:
 
         made = custody._provider._server.client
 
-        def client():
-            client = made()
+        def client(line):
+            client = made(line)
             ask = client.adapter.request
 
             def request(method, url, *given, **more):

@@ -62,8 +62,8 @@ class Writers:
         custody = custodies.connect(self.url)
         made = custody._provider._server.client
 
-        def client():
-            client = made()
+        def client(line):
+            client = made(line)
             ask = client.adapter.request
 
             def request(method, url, *given, **more):

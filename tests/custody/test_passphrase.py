@@ -30,7 +30,7 @@ def answers(tmp_path, monkeypatch):
     def answer(text, status=0):
         program.write_text(f"#!/bin/sh\necho \"$1\" >> {asked}\ncat <<'END'\n{text}\nEND\nexit {status}\n")
         program.chmod(0o755)
-        passphrase._KEYS.clear()
+        passphrase.HERE.forget()
 
     answer.asked = lambda: asked.read_text().splitlines() if asked.exists() else []
     answer(WORDS)
@@ -64,7 +64,7 @@ class TestPassphrase(CustodySuite):
 def test_it_is_asked_for_once_in_a_process(answers):
     key = DataKey.generate()
     wrapped = custodies.connect("passphrase:").wrap(key, OWNER)
-    passphrase._KEYS.clear()
+    passphrase.HERE.forget()
     for _ in range(3):
         custody = custodies.connect("passphrase:")
         assert text_of(custody.unwrap(wrapped, OWNER)) == text_of(key)
@@ -75,7 +75,7 @@ def test_it_is_asked_for_once_in_a_process(answers):
 def test_a_forked_child_has_to_ask_again(answers):
     wrapped = custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
     if (child := os.fork()) == 0:
-        os._exit(len(passphrase._KEYS))
+        os._exit(len(passphrase.HERE))
     assert os.waitpid(child, 0)[1] == 0
     custodies.connect("passphrase:").unwrap(wrapped, OWNER)
     assert len(answers.asked()) == 1

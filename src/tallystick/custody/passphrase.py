@@ -50,7 +50,15 @@ class Here:
 
     def __init__(self) -> None:
         self._keys: dict[bytes, DataKey] = {}  # by salt and costs
-        os.register_at_fork(after_in_child=self._keys.clear)
+        os.register_at_fork(after_in_child=self.forget)
+
+    def __len__(self) -> int:
+        """Return how many keys are kept."""
+        return len(self._keys)
+
+    def forget(self) -> None:
+        """Wipe all keys."""
+        self._keys.clear()
 
     def attempts(self, lead: bytes) -> int:
         """Return how often it is worth to ask: nobody corrects a program."""
