@@ -20,8 +20,8 @@ def overwrites(kind: str) -> bool:
 
 def file_system(directory: str) -> str | None:
     """Return the kind of file system that a directory is on, such as `ext4`; None where the system does not tell."""
-    with suppress(OSError, ValueError):
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError, ValueError, StopIteration):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as told:
                 mount = next(line.split()[1] for line in told if line.startswith("mnt_id:"))
