@@ -38,6 +38,6 @@ def _kind(line: str) -> str:
     >>> _kind("36 35 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw,data=journal")
     'ext4 with data=journal'
     """
-    kind, _, options = line.rpartition(" - ")[2].split(" ", 2)
+    kind, _, options = line.partition(" - ")[2].split(" ", 2)
     # Then what is overwritten stays in the journal for a while.
     return f"{kind} with data=journal" if "data=journal" in options.rstrip("\n").split(",") else kind
