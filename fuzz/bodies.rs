@@ -7,10 +7,12 @@ use tallystick_core::acra;
 use tallystick_core::canon::without_tally;
 use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
+use tallystick_core::hash::sha256;
 use tallystick_core::head::{Head, Mark, Pin};
 use tallystick_core::keys::{PublicKey, VerificationKey};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
+use tallystick_core::slot::{BLOCK, Slot};
 use tallystick_core::state::{DataKey, PublicState};
 use tallystick_core::statement::{CertCache, Statement, control_text, control_text_open};
 use tallystick_core::summary::{Kind, Summary};
@@ -128,6 +130,22 @@ pub fn text(data: &[u8]) {
     }
     if let Ok(key) = VerificationKey::parse(text) {
         assert_eq!(*key.to_text().expect("a valid key"), text.trim().to_ascii_lowercase());
+    }
+}
+
+/// A slot has one spelling, also where somebody who may write the file mended its checksum.
+pub fn slot(data: &[u8]) {
+    assert!(Slot::parse(data).is_none() || data.len() == BLOCK);
+    let mut block = data[..data.len().min(BLOCK)].to_vec();
+    block.resize(BLOCK, 0);
+    for mended in [false, true] {
+        if mended {
+            let sum = sha256(&[&block[..88]]);
+            block[88..120].copy_from_slice(&sum);
+        }
+        if let Some(slot) = Slot::parse(&block) {
+            assert_eq!(*slot.to_block(), block);
+        }
     }
 }
 

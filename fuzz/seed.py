@@ -38,6 +38,8 @@ def samples() -> Iterator[tuple[str, bytes]]:
             yield "statement", SEAL.sub(b"", text.removeprefix(b'{"tallystick":"'))
         if text.startswith(b"tallystick/v1 evidence\n"):
             yield "evidence", text
+    for number in (1, 5, 1 << 40):
+        yield "slot", b"tallystick-slot1" + number.to_bytes(8, "big") + bytes(range(64))
     for number, name in enumerate(KINDS):
         yield "envelope", bytes([number]) + (CARRIERS / name).read_bytes()[:4000]
     for path in ACRA:

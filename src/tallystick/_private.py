@@ -49,6 +49,7 @@ _ADVICE = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",
     errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.ENAMETOOLONG: "take a shorter name",
     errno.ENOENT: "restore it or name another place",
     errno.ENOTDIR: "name a directory",
     errno.EISDIR: "name a file",
@@ -238,7 +239,7 @@ def wipe_file(name: str, directory: int) -> None:
     os.unlink(name, dir_fd=directory)
 
 
-def is_at(fd: int, name: str, directory: int) -> bool:
+def is_at(fd: int, name: str, directory: int | None) -> bool:
     """Tell whether a name in a directory still means the file or directory that is open as `fd`."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))

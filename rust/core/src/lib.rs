@@ -25,6 +25,7 @@ pub mod scan;
 pub mod sealer;
 pub mod secret;
 pub mod settle;
+pub mod slot;
 pub mod state;
 pub mod statement;
 pub mod summary;

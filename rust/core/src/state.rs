@@ -33,7 +33,7 @@ use crate::statement::{Prev, Speaker};
 use crate::text::{b64, b64_decode, b64_fixed, num};
 
 /// A key that encrypts another key or the sealing state: 32 bytes, never shown.
-pub struct DataKey(Secret);
+pub struct DataKey(pub(crate) Secret);
 
 /// A nonce of XChaCha20-Poly1305; random, never used twice.
 pub type Nonce = [u8; 24];

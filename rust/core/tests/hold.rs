@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
+use tallystick_core::slot::Slot;
 
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
@@ -153,4 +154,11 @@ fn audit_logs_of_acra() {
     let samples: Vec<_> =
         logs.iter().flat_map(|log| [short(log), short(&log[..15]), short(&log[15..31])]).collect();
     mutate(8, 3_000, &samples, bodies::acra);
+}
+
+#[test]
+fn slots() {
+    let sample = |number| Slot::take([7; 32], number, &mut [9; 32]).to_block()[..140].to_vec();
+    let samples: Vec<_> = [1, 5, 1 << 40].into_iter().map(sample).collect();
+    mutate(9, 20_000, &samples, bodies::slot);
 }

@@ -8,6 +8,7 @@ mod evidence;
 mod keys;
 mod output;
 mod seal;
+mod slot;
 mod verify;
 
 use pyo3::prelude::*;
@@ -61,6 +62,8 @@ mod _core {
     use crate::seal::todo;
     #[pymodule_export]
     use crate::seal::{EarlyState, PublicState, Sealer, SealingState, Setup, read_state, setup};
+    #[pymodule_export]
+    use crate::slot::Slot;
     #[pymodule_export]
     use crate::verify::{
         ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,

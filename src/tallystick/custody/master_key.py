@@ -3,6 +3,8 @@
 Its text form is 43 letters of base64url. The file is 0600 and belongs to who runs this; anything else is
 refused. The key is read for each use and kept no longer.
 
+A master key in a file forgets: what encrypts a state takes a key in the file's slots, too (`tallystick.custody.slots`).
+
 >>> MasterKey.in_variable("DOCTEST_MASTER_KEY")
 Traceback (most recent call last):
     ...
@@ -11,12 +13,13 @@ tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not s
 
 import os
 from collections.abc import Callable
-from typing import Self
 
 from tallystick import _private
 from tallystick._core import DataKey
-from tallystick.custody.base import Owner
+from tallystick.custody import in_place
+from tallystick.custody.base import Forgets, Owner
 from tallystick.custody.options import Remembers
+from tallystick.custody.slots import Name, Slots
 from tallystick.errors import CustodyError
 
 __all__ = ["MasterKey"]
@@ -31,27 +34,27 @@ class MasterKey(Remembers):
         self._read = read
         read()  # so that a wrong place is told at once
 
-    @classmethod
-    def in_file(cls, path: str | os.PathLike[str]) -> Self:
+    @staticmethod
+    def in_file(path: str | os.PathLike[str]) -> "MasterKey":
         """Return the custody by the master key in a file.
 
         Raises:
             CustodyError: The file is not there, is open to other users, or holds something else.
         """
         path = os.path.abspath(path)
-        return cls(path, lambda: _read_file(path))
+        return _InFile(path, lambda: _read_file(path))
 
-    @classmethod
-    def in_variable(cls, name: str) -> Self:
+    @staticmethod
+    def in_variable(name: str) -> "MasterKey":
         """Return the custody by the master key in an environment variable.
 
         Raises:
             CustodyError: The variable is not set, or holds something else.
         """
-        return cls(name, lambda: _read_variable(name))
+        return MasterKey(name, lambda: _read_variable(name))
 
-    @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Self:
+    @staticmethod
+    def create(path: str | os.PathLike[str]) -> "MasterKey":
         """Make a master key in a new file, and the directories above it where they are not there.
 
         Raises:
@@ -64,13 +67,14 @@ class MasterKey(Remembers):
             with _private.creating(path, None) as fd:
                 DataKey.generate().write(fd)
             _private.sync_directory(above)
-        return cls.in_file(path)
+        return MasterKey.in_file(path)
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
         """Encrypt a data key; it is authenticated together with the log's context.
 
         Raises:
-            CustodyError: The master key cannot be read.
+            CustodyError: The master key cannot be read, or a key of its own for the state cannot be made.
+            KeyStoreError: The lease is lost.
         """
         return self._read().wrap(key, owner.context)
 
@@ -78,16 +82,73 @@ class MasterKey(Remembers):
         """Decrypt what `wrap` returned for the same log.
 
         Raises:
-            CustodyError: The master key cannot be read, or is another one, or a byte was changed.
+            CustodyError: The master key cannot be read, or is another one, or a byte was changed, or the key of this
+                state was destroyed.
         """
-        master = self._read()
+        return self._unwrap(self._read(), wrapped, owner.context)
+
+    def _unwrap(self, opener: DataKey, wrapped: bytes, context: bytes) -> DataKey:
         try:
-            return master.unwrap(wrapped, owner.context)
+            return opener.unwrap(wrapped, context)
         except ValueError:
             raise CustodyError(
                 f"the master key in {self._place} does not open the state of this log: "
                 "wrong key, or the state was changed; restore the one or the other"
             ) from None
+
+
+class _InFile(MasterKey):
+    """Custody by a master key in a file and, for each state, a key in the slots beside it: it takes both.
+
+    States from before there were slots stay as they are; what says so is that they name no slot.
+    """
+
+    def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
+        old = None if replacing is None else Name.read(replacing)
+        if replacing is not None and old is None:
+            return super().wrap(key, owner)
+        master = self._read()
+        name, slot = Slots(self._place, owner).fresh(old)
+        wrapped = name.to_bytes() + slot.joined(master).wrap(key, _bound(name, owner))
+        self.unwrap(wrapped, owner)
+        return wrapped
+
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        name = Name.read(wrapped)
+        if name is None:
+            return super().unwrap(wrapped, owner)
+        master = self._read()
+        slot = Slots(self._place, owner).find(name)
+        return self._unwrap(slot.joined(master), wrapped[Name.length :], _bound(name, owner))
+
+    def forget(self, wrapped: bytes, owner: Owner) -> None:
+        if name := Name.read(wrapped):
+            Slots(self._place, owner).forget(name)
+
+    def destroy(self, wrapped: bytes, owner: Owner) -> None:
+        if name := Name.read(wrapped):
+            self._read()  # where the file's volume is not mounted, nothing was destroyed
+            Slots(self._place, owner).destroy(name)
+
+    def forgets(self, wrapped: bytes | None = None) -> Forgets:
+        if wrapped is not None and Name.read(wrapped) is None:
+            return Forgets(
+                False,
+                "this log was set up when one master key opened all its states; new keys change that: tallystick rekey",
+            )
+        kind = in_place.file_system(os.path.dirname(self._place))
+        if kind is None or not in_place.overwrites(kind):
+            return Forgets(
+                False,
+                f"{self._place} is on {kind or 'a file system that is not known'}, which may keep what is overwritten; "
+                "ext4 and xfs do not",
+            )
+        return Forgets(True, f"if what is below {kind} overwrites in place, too, and nobody has a copy from before")
+
+
+def _bound(name: Name, owner: Owner) -> bytes:
+    """Return what a wrapped key is bound to."""
+    return name.to_bytes() + owner.root + owner.context
 
 
 def _read_file(path: str) -> DataKey:

@@ -1,0 +1,277 @@
+"""Two slots in a file beside a master key, by which it forgets: a key of their own for the states of one log.
+
+A key goes into the slot that the present state does not name. Once a newer state is durable, the older key is
+overwritten in place (spec section 6). Keys never become objects of Python.
+
+>>> name = Name(slot=1, number=7, digest=bytes(16))
+>>> Name.read(name.to_bytes()) == name
+True
+"""
+
+import base64
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Self
+
+from tallystick import _private
+from tallystick._core import Slot
+from tallystick.custody.base import Owner
+from tallystick.errors import CustodyError, reason
+
+__all__ = ["Name", "Slots", "path_of"]
+
+_BLOCK = 4096  # bytes of a slot; rust/core/src/slot.rs
+_PATIENCE = 10.0  # seconds that another process may take for its own writing
+_TAG = b"tallystick-slots1 "
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a wrapped key says of the key in a slot that it was wrapped with.
+
+    Args:
+        slot: Where it is, 0 or 1.
+        number: Each key of a log has a greater one than those before.
+        digest: Tells it from any other key.
+    """
+
+    slot: int
+    number: int
+    digest: bytes
+
+    length = len(_TAG) + 1 + 8 + 16  # bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the form in which it leads a wrapped key."""
+        return _TAG + bytes([self.slot]) + self.number.to_bytes(8, "big") + self.digest
+
+    @classmethod
+    def read(cls, data: bytes) -> Self | None:
+        """Return the name that leads a wrapped key; None if there is none."""
+        rest = data[len(_TAG) : cls.length]
+        if data[: len(_TAG)] != _TAG or len(rest) != 25 or rest[0] > 1:
+            return None
+        return cls(rest[0], int.from_bytes(rest[1:9], "big"), rest[9:])
+
+    def names(self, slot: Slot | None) -> bool:
+        """Tell whether this is the name of a key."""
+        return slot is not None and (slot.number, slot.digest) == (self.number, self.digest)
+
+
+def path_of(master: str, root: bytes) -> str:
+    """Return the path of the file that stands beside a master key for the log with P as its root."""
+    return f"{master}.{base64.b32encode(root).decode().lower().rstrip('=')}"
+
+
+class Slots:
+    """The slots of one log. What changes them holds a lock, and confirms the lease under it."""
+
+    def __init__(self, master: str, owner: Owner) -> None:
+        self.path = path_of(master, owner.root)
+        self._owner = owner
+
+    def find(self, name: Name) -> Slot:
+        """Return a key.
+
+        Raises:
+            CustodyError: It is not there any more or not yet; says why.
+        """
+        with _private.telling(CustodyError, self.path):
+            try:
+                fd = _private.open_file(self.path, None, os.O_RDONLY)
+            except FileNotFoundError:
+                raise self._gone() from None
+            try:
+                return self._named(name, self._read(fd))
+            finally:
+                os.close(fd)
+
+    def fresh(self, replacing: Name | None) -> tuple[Name, Slot]:
+        """Make a key, in the slot that is free.
+
+        Args:
+            replacing: The key of the state that is going to be replaced; None where the log is new here.
+
+        Raises:
+            CustodyError: It cannot be written durably, or what is there belongs to another log or another state.
+            KeyStoreError: The lease is lost.
+        """
+        with self._locked(make=replacing is None) as fd:
+            slots = self._read(fd)
+            numbers = [0 if slot is None else slot.number for slot in slots]
+            if replacing is None:
+                free = numbers.index(min(numbers))
+            else:
+                self._named(replacing, slots)
+                free = 1 - replacing.slot
+            made = Slot.fresh(self._owner.root, max(numbers) + 1)
+            name = Name(free, made.number, made.digest)
+            made.write(fd, free * _BLOCK)
+            os.fsync(fd)
+            return name, self._named(name, self._read(fd))
+
+    def forget(self, name: Name) -> None:
+        """Overwrite what is older than a key.
+
+        Raises:
+            CustodyError: It could not be overwritten, or that key is not there.
+            KeyStoreError: The lease is lost.
+        """
+        with self._locked() as fd:
+            slots = self._read(fd)
+            self._named(name, slots)
+            other = slots[1 - name.slot]
+            if other is None or other.number <= name.number:
+                self._overwrite(fd, 1 - name.slot)
+
+    def destroy(self, name: Name) -> None:
+        """Overwrite all keys up to one, and remove the file once it holds none.
+
+        While that key is there, a newer one is that of a state which never became the present one: `forget` would have
+        overwritten the older one. It goes, too, and first.
+
+        Raises:
+            CustodyError: A key could not be overwritten.
+            KeyStoreError: The lease is lost.
+        """
+        try:
+            with self._locked() as fd:
+                slots = self._read(fd)
+                last = name.names(slots[name.slot])
+                old = [slot is None or last or slot.number <= name.number for slot in slots]
+                for at in (1 - name.slot, name.slot):
+                    if old[at]:
+                        self._overwrite(fd, at)
+                if all(old):
+                    self._remove()
+        except _GoneError:
+            return
+
+    @contextmanager
+    def _locked(self, *, make: bool = False) -> Iterator[int]:
+        """Give a descriptor of the file, which nobody else changes in the block."""
+        with _private.telling(CustodyError, self.path):
+            fd, made = self._lock(make=make)
+            try:
+                self._owner.confirm()
+                if make:
+                    _fill(fd)
+                    _private.sync_directory(os.path.dirname(self.path))
+                yield fd
+            except BaseException:
+                if made:  # nothing names it yet
+                    with suppress(OSError):
+                        os.unlink(self.path)
+                raise
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a child that was forked meanwhile may still have it open
+                os.close(fd)
+
+    def _lock(self, *, make: bool) -> tuple[int, bool]:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            fd, made = self._open(make=make)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _private.is_at(fd, self.path, None):
+                    return fd, made
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(fd)
+                    raise CustodyError(
+                        f"another process has had {self.path} locked for {_PATIENCE:g} s, so it stands still; end it"
+                    ) from None
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+            time.sleep(0.01)
+
+    def _open(self, *, make: bool) -> tuple[int, bool]:
+        """Open the file; also tell whether it was made for that, without anything in it yet."""
+        while True:
+            try:
+                return _private.open_file(self.path, None, os.O_RDWR), False
+            except FileNotFoundError:
+                if not make:
+                    raise self._gone() from None
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with suppress(FileExistsError):
+                try:
+                    fd = os.open(self.path, flags, 0o600)
+                except OSError as problem:
+                    if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                        raise
+                    raise CustodyError(
+                        f"{self.path} cannot be made: {reason(problem)}; the keys of each log stand beside the master "
+                        "key, so name one in a directory in which this user may make files"
+                    ) from None
+                os.fchmod(fd, 0o600)  # whatever the umask took away
+                return fd, True
+
+    def _read(self, fd: int) -> list[Slot | None]:
+        size = os.fstat(fd).st_size
+        slots = [Slot.read(fd, at * _BLOCK) for at in (0, 1)]
+        if size > 2 * _BLOCK:
+            raise CustodyError(f"{self.path} has {size} bytes, which is no file of ours; name another master key")
+        if any(slot is not None and slot.root != self._owner.root for slot in slots):
+            raise CustodyError(f"{self.path} holds keys of another log; move it away, and put the right one there")
+        return slots
+
+    def _named(self, name: Name, slots: list[Slot | None]) -> Slot:
+        slot = slots[name.slot]
+        if slot is not None and name.names(slot):
+            return slot
+        newest = max((slot.number for slot in slots if slot is not None), default=0)
+        if newest == 0:
+            what = "it holds no key, so the log has ended or moved, or the file is damaged"
+        elif newest < name.number:
+            what = f"it is older than the state, as after a restored backup (key {newest}, not {name.number})"
+        elif newest > name.number:
+            what = f"the state is older than it, as after a restored backup (key {name.number} was destroyed)"
+        else:
+            what = "it holds another key of that number: it is another file, or the state was changed"
+        raise CustodyError(
+            f"{self.path} does not open the state of this log: {what}; a log does not go on from its past, begin a new "
+            "one"
+        )
+
+    def _overwrite(self, fd: int, slot: int) -> None:
+        at = slot * _BLOCK
+        written = os.pwrite(fd, bytes(_BLOCK), at)
+        os.fsync(fd)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, at, _BLOCK, os.POSIX_FADV_DONTNEED)  # so that the disk is asked
+        if written != _BLOCK or not Slot.is_blank(fd, at):
+            raise CustodyError(
+                f"{self.path}: a key could not be overwritten, it is still there; look into the system's log"
+            )
+
+    def _remove(self) -> None:
+        # Where files of this directory may not be removed, one without keys stays.
+        with suppress(PermissionError):
+            os.unlink(self.path)
+            _private.sync_directory(os.path.dirname(self.path))
+
+    def _gone(self) -> "_GoneError":
+        return _GoneError(
+            f"{self.path} is not there, which holds the keys of this log, so its state cannot be opened: wrong master "
+            "key, or the log is written on another host; if the file is lost, begin a new log"
+        )
+
+
+class _GoneError(CustodyError):
+    """The file is not there."""
+
+
+def _fill(fd: int) -> None:
+    """Give a file that was just made its blocks, which it keeps."""
+    size = os.fstat(fd).st_size
+    while size < 2 * _BLOCK:
+        size += os.pwrite(fd, bytes(2 * _BLOCK - size), size)
+    os.fsync(fd)
