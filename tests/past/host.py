@@ -152,5 +152,5 @@ class Host(Site):
         """What `tallystick status` says of the log, as JSON."""
         done = self("status", name, "--format", "json")
         assert done.status == 0, done.err
-        found: dict[str, object] = json.loads(done.out)
-        return found
+        found: list[dict[str, object]] = json.loads(done.out)
+        return found[0]
