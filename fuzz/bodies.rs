@@ -140,8 +140,8 @@ pub fn slot(data: &[u8]) {
     block.resize(BLOCK, 0);
     for mended in [false, true] {
         if mended {
-            let sum = sha256(&[&block[..88]]);
-            block[88..120].copy_from_slice(&sum);
+            let sum = sha256(&[&block[..96]]);
+            block[96..128].copy_from_slice(&sum);
         }
         if let Some(slot) = Slot::parse(&block) {
             assert_eq!(*slot.to_block(), block);

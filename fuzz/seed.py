@@ -39,7 +39,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
         if text.startswith(b"tallystick/v1 evidence\n"):
             yield "evidence", text
     for number in (1, 5, 1 << 40):
-        yield "slot", b"tallystick-slot1" + number.to_bytes(8, "big") + bytes(range(64))
+        yield "slot", b"tallystick-slot1" + number.to_bytes(8, "big") + bytes(8) + bytes(range(64))
     for number, name in enumerate(KINDS):
         yield "envelope", bytes([number]) + (CARRIERS / name).read_bytes()[:4000]
     for path in ACRA:

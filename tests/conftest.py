@@ -9,7 +9,9 @@ from tests.servers import moto_server, openbao_server, postgresql_server, redis_
 __all__ = ["moto_server", "openbao_server", "postgresql_server", "redis_server"]  # each is started once
 
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
-pytest.register_assert_rewrite("tests.keystore.suite", "tests.custody.suite", "tests.custody.service")
+pytest.register_assert_rewrite(
+    "tests.keystore.suite", "tests.custody.suite", "tests.custody.forgetting", "tests.custody.service"
+)
 
 pytest_plugins = ["tests.hardware"]
 

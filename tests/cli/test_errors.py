@@ -34,6 +34,19 @@ def test_a_lost_master_key_is_told(site):
     refused(site, f"the master key {site.path}/master.key is not there; restore it")
 
 
+def test_without_the_keys_beside_the_master_key_a_log_has_ended_and_another_one_goes_on(site):
+    """As docs/custody.md tells it."""
+    site.seal(b"one\n")
+    (beside,) = site.path.glob("master.key.*")
+    beside.unlink()
+    refused(site, f"{beside} is not there, so the master key does not open the state of this log", "begin a new log")
+    assert site("head", "payments").status == 0
+    again = site("init", "payments-2", "--custody", site.custody, "--verification-key", "payments-2.key")
+    assert again.status == 0, again.err
+    assert site("seal", "payments-2", "-o", "audit-2.log", stdin=b"two\n").status == 0
+    assert site.verdict() == ("ok", [])
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_master_key_that_others_can_read_is_refused_with_the_command_to_run(site, mode):
     (site.path / "master.key").chmod(mode)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 
 import pytest
@@ -9,9 +10,14 @@ import pytest
 from tallystick import custody
 from tallystick._core import DataKey
 from tallystick.custody import MasterKey
+from tallystick.custody.slots import path_of
 from tallystick.errors import CustodyError
 from tests.custody.keys import text_of
 from tests.custody.suite import OWNER, CustodySuite
+
+
+def slots_of(custody):
+    return path_of(custody.url.removeprefix("master-key:"), OWNER.root)
 
 
 class TestFile(CustodySuite):
@@ -22,6 +28,15 @@ class TestFile(CustodySuite):
     @pytest.fixture
     def stranger(self, tmp_path):
         return MasterKey.create(tmp_path / "stranger.key")
+
+    def test_another_key_does_not_open(self, custody, stranger, key):
+        """Not even with the slots of the right one beside it."""
+        wrapped = custody.wrap(key, OWNER)
+        with pytest.raises(CustodyError, match="wrong master key, or the log is written on another host"):
+            stranger.unwrap(wrapped, OWNER)
+        shutil.copy(slots_of(custody), slots_of(stranger))
+        with pytest.raises(CustodyError, match="wrong key, or the state was changed"):
+            stranger.unwrap(wrapped, OWNER)
 
 
 class TestVariable(CustodySuite):

@@ -1,10 +1,10 @@
 /* Calls of one process tree that fail, fall short or kill it, as a file says; loaded by LD_PRELOAD.
  *
  * The file is named by FAULTS and read at every call, so a fault can come and go while the program runs. Each line is a
- * rule: CALL WHAT AFTER TIMES PATH. CALL is write, sync (fsync and fdatasync), open (to write or to make a file), rename,
- * unlink, or any. WHAT is the number of an error; `short`, for half of what was to be written; or `kill`. AFTER is how many
- * such calls go well first, TIMES how many do not then (-1: all). PATH is a part of the path. Counts begin anew when the
- * file changes.
+ * rule: CALL WHAT AFTER TIMES PATH. CALL is write (and pwrite), sync (fsync and fdatasync), open (to write or to make a
+ * file), rename, unlink, or any. WHAT is the number of an error; `short`, for half of what was to be written; or `kill`.
+ * AFTER is how many such calls go well first, TIMES how many do not then (-1: all). PATH is a part of the path. Counts
+ * begin anew when the file changes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -102,6 +102,19 @@ ssize_t write(int fd, const void *data, size_t size) {
         size /= 2;
     return done(syscall(SYS_write, fd, data, size));
 }
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+    int found = fault("write", fd, NULL);
+    if (found > 0) {
+        errno = found;
+        return -1;
+    }
+    if (found == SHORT && size > 1)
+        size /= 2;
+    return done(syscall(SYS_pwrite64, fd, data, size, at));
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
 
 static int synced(int fd, long number) {
     int found = fault("sync", fd, NULL);

@@ -58,9 +58,20 @@ class Disk:
         """Keep the disk as it is between two calls of a process, which is no more then."""
         process.send_signal(signal.SIGSTOP)
         until(lambda: all(_is_stopped(task) for task in Path(f"/proc/{process.pid}/task").iterdir()))
-        shutil.copyfile(self._image, f"{self._image}.kept")
+        self._keep()
         process.kill()
         process.wait()
+        self._go_back()
+
+    def lose(self):
+        """Lose what was not synced, while nobody writes."""
+        self._keep()
+        self._go_back()
+
+    def _keep(self):
+        shutil.copyfile(self._image, f"{self._image}.kept")
+
+    def _go_back(self):
         self.unmount()
         os.replace(f"{self._image}.kept", self._image)
         assert self.mount()

@@ -3,6 +3,7 @@
 //! ```text
 //! 16  tallystick-slot1
 //!  8  number, big-endian; each new key of the log has a greater one
+//!  8  number of the key that it is made to replace; 0 where the log comes here
 //! 32  P
 //! 32  the key
 //! 32  SHA-256 of all that
@@ -23,7 +24,7 @@ pub const BLOCK: usize = 4096;
 pub const MOST: u64 = 1 << 62;
 
 const MAGIC: &[u8; 16] = b"tallystick-slot1";
-const KEY: usize = MAGIC.len() + 8 + 32;
+const KEY: usize = MAGIC.len() + 8 + 8 + 32;
 const SUM: usize = KEY + 32;
 const END: usize = SUM + 32;
 
@@ -33,14 +34,16 @@ pub struct Slot {
     pub root: Digest,
     /// Grows with each key.
     pub number: u64,
+    /// Number of the key that it is made to replace; 0 where the log comes here.
+    pub after: u64,
     key: Secret,
 }
 
 impl Slot {
     /// Takes the bytes of a fresh random key over and wipes where they came from.
     #[must_use]
-    pub fn take(root: Digest, number: u64, key: &mut [u8; 32]) -> Self {
-        Self { root, number, key: Secret::take(key) }
+    pub fn take(root: Digest, number: u64, after: u64, key: &mut [u8; 32]) -> Self {
+        Self { root, number, after, key: Secret::take(key) }
     }
 
     /// Reads a block; `None` where no slot was written whole.
@@ -51,13 +54,15 @@ impl Slot {
         let (text, sum) = head.split_at(SUM);
         let text = text.strip_prefix(MAGIC)?;
         let (number, text) = text.split_first_chunk::<8>()?;
+        let (after, text) = text.split_first_chunk::<8>()?;
         let (root, key) = text.split_first_chunk::<32>()?;
-        let number = u64::from_be_bytes(*number);
+        let (number, after) = (u64::from_be_bytes(*number), u64::from_be_bytes(*after));
         let sound = rest.iter().all(|byte| *byte == 0)
             && (1..MOST).contains(&number)
+            && after < number
             && clean::<ALL, _>(|| sha256(&[&head[..SUM]]) == *sum);
         let key = sound.then(|| Secret::copy_from(key))??;
-        (!key.is_wiped()).then_some(Self { root: *root, number, key })
+        (!key.is_wiped()).then_some(Self { root: *root, number, after, key })
     }
 
     /// The block that holds this slot, in memory that is wiped.
@@ -66,7 +71,8 @@ impl Slot {
         let mut block = Zeroizing::new(vec![0; BLOCK]);
         block[..16].copy_from_slice(MAGIC);
         block[16..24].copy_from_slice(&self.number.to_be_bytes());
-        block[24..KEY].copy_from_slice(&self.root);
+        block[24..32].copy_from_slice(&self.after.to_be_bytes());
+        block[32..KEY].copy_from_slice(&self.root);
         block[KEY..SUM].copy_from_slice(self.key.expose());
         let sum = clean::<ALL, _>(|| sha256(&[&block[..SUM]]));
         block[SUM..END].copy_from_slice(&sum);
@@ -93,14 +99,14 @@ mod tests {
     use super::*;
 
     fn slot() -> Slot {
-        Slot::take([7; 32], 5, &mut [9; 32])
+        Slot::take([7; 32], 5, 4, &mut [9; 32])
     }
 
     #[test]
     fn a_block_gives_the_slot_again_and_no_changed_bit_does() {
         let block = slot().to_block();
-        let again = Slot::parse(&block).map(|s| (s.root, s.number, s.digest()));
-        assert_eq!(again, Some(([7; 32], 5, slot().digest())));
+        let again = Slot::parse(&block).map(|s| (s.root, s.number, s.after, s.digest()));
+        assert_eq!(again, Some(([7; 32], 5, 4, slot().digest())));
         for at in (0..END).chain([END, BLOCK - 1]) {
             let mut changed = block.clone();
             changed[at] ^= 1;
@@ -114,18 +120,19 @@ mod tests {
 
     #[test]
     fn what_no_writer_makes_is_no_slot() {
-        let zeros = Slot { root: [7; 32], number: 5, key: Secret::take(&mut [0; 32]) };
+        let zeros = Slot { root: [7; 32], number: 5, after: 4, key: Secret::take(&mut [0; 32]) };
         assert!(Slot::parse(&zeros.to_block()).is_none(), "zeros are nobody's secret");
-        for (number, found) in [(0, false), (1, true), (MOST - 1, true), (MOST, false), (u64::MAX, false)] {
-            let block = Slot::take([7; 32], number, &mut [9; 32]).to_block();
-            assert_eq!(Slot::parse(&block).is_some(), found, "{number}");
-        }
+        let numbers = [(0, 0), (1, 0), (MOST - 1, 0), (MOST, 0), (u64::MAX, 0), (5, 4), (5, 5), (5, u64::MAX)];
+        let found = numbers.map(|(number, after)| {
+            Slot::parse(&Slot::take([7; 32], number, after, &mut [9; 32]).to_block()).is_some()
+        });
+        assert_eq!(found, [false, true, true, false, false, true, false, false]);
     }
 
     #[test]
     fn a_joined_key_needs_both() {
         let master = |byte| DataKey::take(&mut [byte; 32]);
-        let other = Slot::take([7; 32], 5, &mut [8; 32]);
+        let other = Slot::take([7; 32], 5, 4, &mut [8; 32]);
         let text = |key: DataKey| key.to_text().to_string();
         let joined = text(slot().joined(&master(1)));
         assert_eq!(joined, text(slot().joined(&master(1))));

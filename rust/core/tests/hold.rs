@@ -158,7 +158,7 @@ fn audit_logs_of_acra() {
 
 #[test]
 fn slots() {
-    let sample = |number| Slot::take([7; 32], number, &mut [9; 32]).to_block()[..140].to_vec();
+    let sample = |number| Slot::take([7; 32], number, number - 1, &mut [9; 32]).to_block()[..140].to_vec();
     let samples: Vec<_> = [1, 5, 1 << 40].into_iter().map(sample).collect();
     mutate(9, 20_000, &samples, bodies::slot);
 }

@@ -39,9 +39,9 @@ fn read_block(fd: i32, at: u64) -> PyResult<Zeroizing<Vec<u8>>> {
 impl Slot {
     /// A new random key of a log, with P as its `root`.
     #[staticmethod]
-    fn fresh(root: &[u8], number: u64) -> PyResult<Self> {
+    fn fresh(root: &[u8], number: u64, after: u64) -> PyResult<Self> {
         let root = root.try_into().map_err(|_| PyValueError::new_err("P has 32 bytes"))?;
-        Ok(Self(slot::Slot::take(root, number, &mut *random()?)))
+        Ok(Self(slot::Slot::take(root, number, after, &mut *random()?)))
     }
 
     /// Reads the block at a place in a file; `None` if no slot was written there whole.
@@ -76,6 +76,12 @@ impl Slot {
     #[getter]
     fn number(&self) -> u64 {
         self.0.number
+    }
+
+    /// Number of the key that it is made to replace; 0 where the log comes here.
+    #[getter]
+    fn after(&self) -> u64 {
+        self.0.after
     }
 
     /// What tells this key from any other and says nothing about it.

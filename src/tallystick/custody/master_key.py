@@ -134,7 +134,8 @@ class _InFile(MasterKey):
         if wrapped is not None and Name.read(wrapped) is None:
             return Forgets(
                 False,
-                "this log was set up when one master key opened all its states; new keys change that: tallystick rekey",
+                "one master key opens every state of this log, as it was set up; what changes that: "
+                "new keys (`tallystick rekey`)",
             )
         kind = in_place.file_system(os.path.dirname(self._place))
         if kind is None or not in_place.overwrites(kind):

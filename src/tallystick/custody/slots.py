@@ -103,14 +103,14 @@ class Slots:
         """
         with self._locked(make=replacing is None) as fd:
             slots = self._read(fd)
-            numbers = [0 if slot is None else slot.number for slot in slots]
+            number = 1 + max((slot.number for slot in slots if slot is not None), default=0)
             if replacing is None:
-                free = numbers.index(min(numbers))
+                free, after = self._free(slots), 0
             else:
                 self._named(replacing, slots)
-                free = 1 - replacing.slot
-            made = Slot.fresh(self._owner.root, max(numbers) + 1)
-            name = Name(free, made.number, made.digest)
+                free, after = 1 - replacing.slot, replacing.number
+            made = Slot.fresh(self._owner.root, number, after)
+            name = Name(free, number, made.digest)
             made.write(fd, free * _BLOCK)
             os.fsync(fd)
             return name, self._named(name, self._read(fd))
@@ -124,16 +124,17 @@ class Slots:
         """
         with self._locked() as fd:
             slots = self._read(fd)
-            self._named(name, slots)
-            other = slots[1 - name.slot]
-            if other is None or other.number <= name.number:
-                self._overwrite(fd, 1 - name.slot)
+            if all(slot is None or slot.number <= name.number for slot in slots):
+                self._named(name, slots)  # else a successor's is there, and only what is older than both goes
+            for at, slot in enumerate(slots):
+                if not name.names(slot) and (slot is None or slot.number <= name.number):
+                    self._overwrite(fd, at)
 
     def destroy(self, name: Name) -> None:
         """Overwrite all keys up to one, and remove the file once it holds none.
 
-        While that key is there, a newer one is that of a state which never became the present one: `forget` would have
-        overwritten the older one. It goes, too, and first.
+        While that key is there, one that was made to replace it is that of a state which never became the present one,
+        or `forget` would have overwritten the older one. It goes, too, and first.
 
         Raises:
             CustodyError: A key could not be overwritten.
@@ -142,8 +143,8 @@ class Slots:
         try:
             with self._locked() as fd:
                 slots = self._read(fd)
-                last = name.names(slots[name.slot])
-                old = [slot is None or last or slot.number <= name.number for slot in slots]
+                last = name.number if name.names(slots[name.slot]) else 0
+                old = [slot is None or slot.number <= name.number or 0 < slot.after == last for slot in slots]
                 for at in (1 - name.slot, name.slot):
                     if old[at]:
                         self._overwrite(fd, at)
@@ -223,6 +224,19 @@ class Slots:
             raise CustodyError(f"{self.path} holds keys of another log; move it away, and put the right one there")
         return slots
 
+    def _free(self, slots: list[Slot | None]) -> int:
+        """Return the slot for a log that comes here, where others may be from attempts before or from when it left."""
+        first, second = slots
+        if first is None or second is None:
+            return 0 if first is None else 1
+        if first.after == second.number or second.after == first.number:
+            raise CustodyError(
+                f"{self.path} holds two keys of this log already, and either may be that of its state; if the log is "
+                "here, write a line to it and do this again; if it has left, remove that file"
+            )
+        # One that came here before and is not needed; never one that a log has gone on with.
+        return 0 if (first.after > 0, first.number) < (second.after > 0, second.number) else 1
+
     def _named(self, name: Name, slots: list[Slot | None]) -> Slot:
         slot = slots[name.slot]
         if slot is not None and name.names(slot):
@@ -260,8 +274,8 @@ class Slots:
 
     def _gone(self) -> "_GoneError":
         return _GoneError(
-            f"{self.path} is not there, which holds the keys of this log, so its state cannot be opened: wrong master "
-            "key, or the log is written on another host; if the file is lost, begin a new log"
+            f"{self.path} is not there, so the master key does not open the state of this log: wrong master key, or "
+            "the log is written on another host; if the file is lost, begin a new log"
         )
 
 
