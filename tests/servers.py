@@ -169,7 +169,8 @@ class OpenBao(Server):
     def command(self):
         (self.directory / "raft").mkdir(exist_ok=True)
         (self.directory / "bao.hcl").write_text(
-            f'storage "raft" {{\n path = "{self.directory}/raft"\n node_id = "a"\n}}\n'
+            f'storage "raft" {{\n path = "{self.directory}/raft"\n node_id = "a"\n'
+            " performance_multiplier = 1\n}\n"
             f'listener "tcp" {{\n address = "127.0.0.1:{self.port}"\n cluster_address = "127.0.0.1:{free_port()}"\n'
             " tls_disable = true\n}\n"
             f'listener "tcp" {{\n address = "127.0.0.1:{self.tls_port}"\n'

@@ -105,9 +105,10 @@ class VaultTransit:
 
     def destroy(self, wrapped: bytes, owner: Owner) -> None:
         """Trim all versions of the key, those of attempts that came to nothing included."""
-        if self._parse(wrapped).own:
+        form = self._parse(wrapped)
+        if form.own:
             visit = _Visit(self)
-            version = visit.ask(self._rotate, self._unfit)
+            version = visit.ask(lambda transit: self._rotate(transit, form.version), self._unfit)
             owner.confirm()
             self._trim(visit, version)
 
@@ -122,7 +123,7 @@ class VaultTransit:
                 "its key opens older states, too, and may be that of other logs; what changes that is a key of its own "
                 "and new keys (`tallystick rekey`)",
             )
-        return Forgets(True, "as long as nobody has an older copy of OpenBao's storage together with its unseal keys")
+        return Forgets(True, "as long as nobody has OpenBao's storage, or a copy of it, together with its unseal keys")
 
     # Steps, each of which may be taken again
 
@@ -138,9 +139,16 @@ class VaultTransit:
                 f"{self._who} was not made within the last 7 days, so that something else may use it, which could not "
                 f"be decrypted any more; make a new key for this log with `bao write -f {self._mount}/keys/NAME`"
             )
-        self._opened(transit, self._closed(transit, bytes(32), _SHARED, None), _SHARED)
+        refused = self._server.hvac.exceptions.InvalidRequest
+        trial = self._closed(transit, bytes(32), _SHARED, None)
+        self._opened(transit, trial, _SHARED)
+        with suppress(refused):
+            self._opened(transit, trial, _OWN)
+            raise CustodyError(
+                f"{self._server.name} does not bind what it encrypts to a log; run OpenBao, or Vault 1.13 or newer"
+            )
         self._write(transit, "config", min_encryption_version=0, min_decryption_version=1)
-        with suppress(self._server.hvac.exceptions.InvalidRequest):  # since there is nothing to trim
+        with suppress(refused):  # since there is nothing to trim
             self._write(transit, "trim", min_available_version=1)
 
     def _rotate(self, transit: Any, last: int = 0) -> int:
@@ -252,9 +260,10 @@ class VaultTransit:
                 "min_decryption_version"
             )
         if "too new" in said and form:
-            return CustodyError(
-                f"{self._who} has no version {form.version} yet, which this state needs: OpenBao was restored from a "
-                "backup that is older than the state; restore a newer one, or start a new log"
+            return unopened(
+                self._server.name,
+                f"the key {self._key!r} has no version {form.version} yet: it is another one, or OpenBao was restored "
+                "from a backup that is older than the state; restore a newer one",
             )
         return None
 
