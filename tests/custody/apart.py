@@ -18,22 +18,23 @@ from tallystick import custody as custodies, errors
 from tallystick._core import DataKey
 from tests.custody.apart import lost
 from tests.custody.keys import text_of
-asked = json.load(sys.stdin)
 def given(name):
     return None if asked[name] is None else base64.b64decode(asked[name])
-confirm = lost if asked["lost"] else lambda: None
-owner = custodies.Owner(given("root"), given("context"), asked["version"], confirm)
-try:
-    custody = custodies.connect(asked["url"])
-    what = getattr(custody, asked["what"])
-    if asked["what"] == "wrap":
-        answer = what(DataKey.parse(asked["key"]), owner, given("replacing"))
-    else:
-        answer = what(given("wrapped"), owner)
-    answer = text_of(answer) if isinstance(answer, DataKey) else answer or b""
-    print(json.dumps({"answer": base64.b64encode(answer).decode()}))
-except errors.TallystickError as error:
-    print(json.dumps({"error": type(error).__name__, "said": str(error)}))
+for line in sys.stdin:
+    asked = json.loads(line)
+    confirm = lost if asked["lost"] else lambda: None
+    owner = custodies.Owner(given("root"), given("context"), asked["version"], confirm)
+    try:
+        custody = custodies.connect(asked["url"])
+        what = getattr(custody, asked["what"])
+        if asked["what"] == "wrap":
+            answer = what(DataKey.parse(asked["key"]), owner, given("replacing"))
+        else:
+            answer = what(given("wrapped"), owner)
+        answer = text_of(answer) if isinstance(answer, DataKey) else answer or b""
+        print(json.dumps({"answer": base64.b64encode(answer).decode()}), flush=True)
+    except errors.TallystickError as error:
+        print(json.dumps({"error": type(error).__name__, "said": str(error)}), flush=True)
 """
 
 
@@ -69,14 +70,33 @@ class Apart:
             "url": self.url, "what": what, "root": _coded(owner.root), "context": _coded(owner.context),
             "version": owner.version, "lost": owner.confirm is lost, **given,
         }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], input=json.dumps(asked), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        said = json.loads(done.stdout)
+        said = json.loads(self._answer(json.dumps(asked)))
         if "error" in said:
             raise getattr(errors, said["error"])(said["said"])
         return base64.b64decode(said["answer"])
+
+    def _answer(self, asked):
+        done = subprocess.run([sys.executable, "-c", PROGRAM], input=asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+class Beside(Apart):
+    """A custody, all of whose calls are made in one other process, for tests that make many."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=pipe, stdout=pipe, text=True)
+
+    def _answer(self, asked):
+        print(asked, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 def losing(owner):

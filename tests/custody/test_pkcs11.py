@@ -1,11 +1,16 @@
 """Custody by a key in an HSM, which is SoftHSM."""
 
+import base64
+import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +19,9 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody.pkcs11 import Pkcs11
 from tallystick.errors import CustodyError
-from tests.custody.apart import Apart
+from tests.custody.apart import Apart, Beside
+from tests.custody.forgetting import ForgettingSuite, Log, MovesWithinSuite
+from tests.custody.keys import text_of
 from tests.custody.suite import OWNER, OutsideSuite, survives_a_crash
 from tests.hardware import HSM_PIN, Hsm, RemoteHsm, own_directory, running
 from tests.servers import PASSWORD
@@ -49,6 +56,11 @@ def unwrap(wrapped, url):
     return Apart(url).unwrap(wrapped, OWNER)
 
 
+def by_id(url, number="01"):
+    """The URL of a key that somebody made by hand."""
+    return url.replace("?", f";id=%{number}?")
+
+
 class TestPkcs11(OutsideSuite):
     @pytest.fixture
     def custody(self, hsm):
@@ -57,6 +69,18 @@ class TestPkcs11(OutsideSuite):
     @pytest.fixture
     def stranger(self, another):
         return Apart(another.url("another"))
+
+
+class TestPkcs11ByHand(OutsideSuite):
+    """One key for all states."""
+
+    @pytest.fixture
+    def custody(self, hsm):
+        return Apart(by_id(hsm.url()))
+
+    @pytest.fixture
+    def stranger(self, another):
+        return Apart(by_id(another.url("another"), "02"))
 
 
 def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):
@@ -84,6 +108,7 @@ def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):
         ("pkcs11:object=a?module-path=/x.so&pin-source=https://h/x", "cannot take its PIN from 'https://h/x'"),
         ("pkcs11:object=a?module-path=/x.so&timeout=0", "the timeout of the custody pkcs11: is 0"),
         ("pkcs11:object=a?module-path=/x.so&slot=1", "knows no option 'slot'"),
+        ("pkcs11:object=a?module-path=/x.so&backups=daily", "takes backups=none, which says that the token keeps none"),
     ],
 )
 def test_a_malformed_url_is_told_at_once(url, told):
@@ -100,7 +125,7 @@ def test_a_pin_in_the_url_is_refused_and_not_repeated():
 
 def test_each_attribute_finds_the_token_and_the_key(mine):
     mine.make_token("other").make_key("other", number="02ff", token="other")
-    wrapped = wrap(mine.url())
+    wrapped, own = wrap(by_id(mine.url())), wrap(mine.url())
     there = mine.describe("audit")
     where = f"?module-path={mine.library}"
     for path in (
@@ -116,6 +141,8 @@ def test_each_attribute_finds_the_token_and_the_key(mine):
                 unwrap(wrapped, f"pkcs11:{path}{where}")
         else:
             unwrap(wrapped, f"pkcs11:{path}{where}")
+            if "object" in path:
+                unwrap(own, f"pkcs11:{path}{where}")
     wrap(f"pkcs11:token=other;id=%02%ff{where}")
     for path in ("token=none;object=payments", "token=audit;serial=1;object=payments", "slot-id=1;object=payments"):
         with pytest.raises(CustodyError, match=r"no token in .+ is that of pkcs11:.+'audit'.+; plug it in, or mend"):
@@ -188,7 +215,8 @@ def test_a_token_that_is_locked_or_near_to_it_is_left_alone(mine, flag, told):
 
 
 def test_a_key_that_is_gone_or_there_twice_is_told(mine):
-    wrapped = wrap(mine.url())
+    wrapped = wrap(by_id(mine.url()))
+    wrap(mine.url())  # what is made for a state has the same label, and is not meant
     mine.make_key("payments", number="02")
     with pytest.raises(CustodyError, match=r"holds 2 keys pkcs11:token=audit;object=payments; add id="):
         unwrap(wrapped, mine.url())
@@ -213,7 +241,7 @@ def test_a_key_that_is_gone_or_there_twice_is_told(mine):
 def test_a_key_that_could_leave_its_token_is_refused(mine, made, told):
     mine.make_key("open", *made, number="02")
     with pytest.raises(CustodyError, match=f"{told}, and has not; make one that never leaves its token"):
-        wrap(mine.url("open"))
+        wrap(by_id(mine.url("open"), "02"))
 
 
 # In a process of its own, since it leaves the library loaded.
@@ -222,23 +250,235 @@ import os, sys, pkcs11
 token = pkcs11.lib(sys.argv[1]).get_token(token_label="audit")
 with token.open(rw=True, user_pin=os.environ["{HSM_PIN}"]) as session:
     use = {{pkcs11.Attribute.ENCRYPT: False, pkcs11.Attribute.DECRYPT: False}}
-    session.generate_key(pkcs11.KeyType.AES, 256, label="wrapper", store=True, template=use)
+    session.generate_key(pkcs11.KeyType.AES, 256, id=b"\\3", label="wrapper", store=True, template=use)
 """
 
 
 def test_a_key_of_another_kind_or_use_is_refused(mine):
     mine.tool("--keygen", "--key-type", "GENERIC:32", "--label", "generic", "--id", "02", "--sensitive")
     with pytest.raises(CustodyError, match="holds no AES key"):
-        wrap(mine.url("generic"))
+        wrap(by_id(mine.url("generic"), "02"))
     subprocess.run([sys.executable, "-c", MAKES_ONE_THAT_WRAPS, mine.library], check=True)
     with pytest.raises(CustodyError, match="must have CKA_ENCRYPT true"):
-        wrap(mine.url("wrapper"))
+        wrap(by_id(mine.url("wrapper"), "03"))
 
 
 def test_a_token_without_the_mechanism_is_told(mine):
     mine.configure("slots.mechanisms = CKM_AES_KEY_GEN,CKM_AES_GCM")
     with pytest.raises(CustodyError, match="has no AES-CBC; take another HSM"):
         wrap(mine.url())
+    assert held(mine) == [b"\1"]  # nothing is left of the attempt
+
+
+# To forget
+
+# In a process of its own. Whoever has the PIN does with the token what he likes.
+ASKS = f"""
+import base64, json, os, sys, pkcs11
+from pkcs11 import Attribute, KeyType, ObjectClass
+library, what, given = sys.argv[1], sys.argv[2], [base64.b64decode(each) for each in sys.argv[3:]]
+with pkcs11.lib(library).get_token(token_label="audit").open(rw=True, user_pin=os.environ["{HSM_PIN}"]) as session:
+    keys = list(session.get_objects({{Attribute.CLASS: ObjectClass.SECRET_KEY}}))
+    names = [base64.b64encode(key[Attribute.ID]).decode() for key in keys]
+    if what == "decrypt":
+        cbc = pkcs11.Mechanism.AES_CBC
+        names = [
+            base64.b64encode(key.decrypt(each[16:], mechanism=cbc, mechanism_param=each[:16])).decode()
+            for each in given for key in keys
+        ]
+    if what == "make":
+        for name in given:
+            session.generate_key(KeyType.AES, 256, id=name, label="payments", store=True)
+    if what == "keep":
+        stays = {{Attribute.DESTROYABLE: False, Attribute.EXTRACTABLE: False}}
+        session.generate_key(KeyType.AES, 256, id=given[0], label="payments", store=True, template=stays)
+    if what == "rename":
+        for key in keys:
+            if key[Attribute.ID].startswith(b"tally1"):
+                key[Attribute.ID] = given[0]
+    if what == "copy":
+        for key in keys:
+            key.copy({{Attribute.LABEL: "copy"}})
+    print(json.dumps(names))
+"""
+
+
+def asked(hsm, what, *given):
+    """Do something with the token; return the names of the keys in it, or what they decrypted."""
+    command = [sys.executable, "-c", ASKS, hsm.library, what, *(base64.b64encode(each).decode() for each in given)]
+    done = subprocess.run(command, env=os.environ | hsm.env, check=True, stdout=subprocess.PIPE)
+    return [base64.b64decode(each) for each in json.loads(done.stdout)]
+
+
+def held(hsm):
+    return sorted(asked(hsm, "list"))
+
+
+def parts(wrapped):
+    """Return what the token encrypted, and what is under that."""
+    end = 2 + int.from_bytes(wrapped[:2], "big")
+    return wrapped[2:end], wrapped[end:]
+
+
+def name_of(wrapped):
+    return parts(wrapped)[0][:62]
+
+
+@pytest.fixture
+def beside():
+    """Give custodies that are asked often."""
+    made = []
+
+    def at(url):
+        made.append(Beside(url))
+        return made[-1]
+
+    yield at
+    for each in made:
+        each.end()
+
+
+class TestOwnKeys(ForgettingSuite, MovesWithinSuite):
+    @pytest.fixture
+    def custody(self, hsm, beside):
+        self.hsm = hsm
+        return beside(hsm.url(more="&backups=none"))
+
+    @pytest.fixture
+    def earlier(self, hsm, custody):
+        return custody, Apart(by_id(hsm.url())).wrap(DataKey.generate(), OWNER)
+
+    def take_over(self, custody, log):
+        found = [*log.opens(), *self.decrypted(log)]
+        gone = [name_of(each) for each in log.recorded if each not in found]
+        asked(self.hsm, "copy")
+        if gone:
+            asked(self.hsm, "rename", gone[0])
+            found += log.opens()
+            asked(self.hsm, "make", *gone)
+        found += [*log.opens(), *self.decrypted(log)]
+        return [each for each in log.recorded if each in found]
+
+    def decrypted(self, log):
+        """Return what any key in the token opens."""
+        found = []
+        decrypted = asked(self.hsm, "decrypt", *(parts(each)[0][-48:] for each in log.recorded))
+        keys = len(decrypted) // len(log.recorded)
+        assert keys
+        for at, wrapped in enumerate(log.recorded):
+            inner = parts(wrapped)[1]
+            for plain in decrypted[at * keys : (at + 1) * keys]:
+                between = DataKey.parse(base64.urlsafe_b64encode(plain).rstrip(b"=").decode())
+                try:
+                    opened = between.unwrap(inner, OWNER.context)
+                except ValueError:
+                    continue
+                assert text_of(opened) == log.keys[wrapped]
+                found.append(wrapped)
+        return found
+
+
+@pytest.fixture
+def log(mine, beside):
+    return Log(beside(mine.url(more="&backups=none")))
+
+
+def test_each_state_has_a_key_that_is_named_by_log_and_version(mine, log):
+    for version in (2, 3):
+        log.open()
+        (name,) = (each for each in held(mine) if each != b"\1")
+        assert name == name_of(log.state)
+        assert name.startswith(b"tally1" + OWNER.root)
+        assert name[46:54] == version.to_bytes(8, "big")
+    log.wrap(log.state)
+    assert len(held(mine)) == 3  # that of the attempt, too
+    for _ in range(2):
+        log.custody.destroy(log.state, log.owner)
+        assert held(mine) == [b"\1"]
+
+
+def test_keys_of_other_logs_in_the_same_token_stay(mine, log):
+    other = Log(log.custody, replace(OWNER, root=OWNER.root[:-1] + b"\0"))
+    for _ in range(2):
+        log.open()
+    assert other.opens() == [other.state]
+    log.custody.destroy(log.state, log.owner)
+    assert held(mine) == sorted([b"\1", name_of(other.state)])
+
+
+def test_a_key_is_made_so_that_it_cannot_leave(mine, log):
+    said = subprocess.run(
+        [shutil.which("pkcs11-tool"), "--module", mine.library, "--token-label", "audit", "--login", "--pin", PASSWORD,
+         "--list-objects", "--type", "secrkey", "--id", name_of(log.state).hex()],
+        env=os.environ | mine.env, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "sensitive, always sensitive, never extractable, local" in said
+    assert "Usage:      encrypt, decrypt\n" in said
+
+
+def test_whether_it_forgets_is_said_by_who_knows_the_token(mine, log):
+    own, fixed = log.state, wrap(by_id(mine.url()))
+    for more, wrapped, yes, why in (
+        ("", None, False, "backups of the token may hold keys that were destroyed; .+ say so: backups=none"),
+        ("", own, False, "backups of the token"),
+        ("&backups=none", None, True, "if the token keeps no backups"),
+        ("&backups=none", own, True, "if the token keeps no backups"),
+        ("&backups=none", fixed, False, r"one key of the token opens every state .+ new keys \(`tallystick rekey`\)$"),
+    ):
+        said = custodies.connect(mine.url(more=more)).forgets(wrapped)
+        assert said.yes == yes
+        assert re.search(why, said.why)
+    said = custodies.connect(by_id(mine.url(more="&backups=none"))).forgets()
+    assert not said.yes
+    assert said.why.endswith("leave id= out")
+
+
+def test_a_copy_of_the_tokens_directory_revives_what_was_destroyed(mine, beside):
+    """What the documentation says of SoftHSM: it only removes a file."""
+    custody = mine.url()
+    log = Log(Apart(custody))
+    log.open()
+    before = log.state
+    shutil.copytree(mine.directory / "tokens", mine.directory / "backup")
+    log.open()
+    assert log.opens() == [log.state]
+    shutil.rmtree(mine.directory / "tokens")
+    (mine.directory / "backup").rename(mine.directory / "tokens")
+    assert log.opens() == [before]
+
+
+def test_a_token_that_makes_no_keys_is_told_with_the_way_out(mine):
+    mine.set_flag(0x2)  # write-protected
+    with pytest.raises(CustodyError, match=r"makes no AES key for this user \(.+\); .+ name it by id=…, which"):
+        wrap(mine.url())
+    unwrap(wrap(by_id(mine.url())), mine.url())
+
+
+def test_a_key_that_cannot_be_destroyed_is_told(mine, log):
+    asked(mine, "keep", b"tally1" + OWNER.root + bytes(24))
+    log.open(until="replaced")
+    with pytest.raises(CustodyError, match=r"the token of pkcs11:.+ fails \(.+\); see that .+ its user may"):
+        log.custody.forget(log.state, log.owner)
+
+
+def test_a_token_that_still_has_what_it_destroyed_is_not_believed(monkeypatch):
+    class Pretends:
+        def destroy(self):
+            pass
+
+    @contextlib.contextmanager
+    def session():
+        import pkcs11
+
+        yield pkcs11, None
+
+    provider = Pkcs11("pkcs11:object=a?module-path=/x.so")
+    monkeypatch.setattr(provider, "_session", session)
+    monkeypatch.setattr(provider, "_left", lambda *_: [Pretends()])
+    wrapped = b"tally1" + OWNER.root + bytes(24 + 48)
+    for what in (provider.forget, provider.destroy):
+        with pytest.raises(CustodyError, match="still holds 1 keys of this log that were destroyed; look at it"):
+            what(wrapped, OWNER)
 
 
 # The library
@@ -285,7 +525,7 @@ def test_a_library_that_others_may_have_put_there_is_not_loaded(hsm, tmp_path):
 def test_python_pkcs11_is_not_installed(hsm, monkeypatch):
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     with pytest.raises(CustodyError, match=r"needs the package pkcs11; .+ pip install 'tallystick\[pkcs11\]'"):
-        Pkcs11(hsm.url()).encrypt(b"A" * 43)
+        Pkcs11(hsm.url()).encrypt(b"A" * 43, OWNER, None)
 
 
 # The HSM in the network

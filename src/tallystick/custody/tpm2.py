@@ -4,9 +4,12 @@ The key is sealed to the chip, with `pcrs` also to what these registers hold: to
 is asked is said by the environment variable TPM2TOOLS_TCTI, as for tpm2-tools, and is /dev/tpmrm0 without it; never by
 the URL, which stands in the state and so is chosen by whoever may write the key store.
 
-Each call makes the same storage key anew and flushes it, so nothing of ours stays in the chip. The secret goes there
-and comes back in a session that encrypts, salted with that key; its name is noted, so that nobody between us and the
-chip can put another one in its place later. The name also tells that the chip is another one, or was cleared.
+Each call makes the same storage key anew and flushes it. The secret goes there and comes back in a session that
+encrypts, salted with that key; its name is noted, so that nobody between us and the chip can put another one in its
+place later. The name also tells that the chip is another one, or was cleared.
+
+It forgets by a counter in the chip, one for each log: each state is sealed to the next count, and once it is durable
+the chip counts on. Nothing else of ours stays in the chip. Logs from before have no counter, and go on without.
 
 >>> Tpm2("tpm2:?pcrs=11+7").pcrs
 'sha256:7,11'
@@ -15,22 +18,80 @@ chip can put another one in its place later. The name also tells that the chip i
 import hashlib
 import os
 import re
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
 
 from tallystick._services import library
-from tallystick.custody.base import Owner
-from tallystick.custody.options import Options, Remembers, unopened
+from tallystick.custody.base import Forgets, Owner
+from tallystick.custody.chip import FIRST, PLACES, Bond, Chip, Mark, said
+from tallystick.custody.host_lock import host_lock
+from tallystick.custody.options import Options, unopened
 from tallystick.errors import CustodyError
 
 __all__ = ["Tpm2"]
 
-_CHIP = "TPM2TOOLS_TCTI"
+_CHIP, _DEVICE = "TPM2TOOLS_TCTI", "/dev/tpmrm0"
 _PCRS = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9]{1,2}(?:[+,][0-9]{1,2})*)")
+_ROOM = "tpm2_getcap handles-nv-index lists what is there, tpm2_nvundefine makes room"
+_NUMBERS = struct.Struct(">IQQQ")
+_COUNTED = b"counted"  # what was sealed before there were counters begins with the name of the chip
+# By what chips say of themselves: swtpm and VirtualBox, VMware, Amazon, Google, Hyper-V and Azure.
+_VIRTUAL = re.compile(r"IBM SW|VMW|AMZN|GOOG|MSFT")
 
 
-class Tpm2(Remembers):
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """What `encrypt` returns; without a counter, `index` is 0 as are the other numbers.
+
+    Args:
+        chip: Name of the chip's storage key.
+        pcrs: Which PCRs, as tpm2-tools write them.
+        then: What these held.
+        maker: Whose chip it is, as it said itself.
+        index: The place of the log's counter.
+        since: Version of the state with which the log got that counter.
+        version: That of the state.
+        count: Where the counter stands when it opens.
+        public: What the chip needs to open it.
+        private: The same, encrypted by the chip.
+    """
+
+    chip: bytes
+    pcrs: bytes
+    then: bytes
+    maker: bytes = b""
+    index: int = 0
+    since: int = 0
+    version: int = 0
+    count: int = 0
+    public: bytes = b""
+    private: bytes = b""
+
+    @classmethod
+    def read(cls, wrapped: bytes) -> Self:
+        """Take apart what `encrypt` returned."""
+        parts = _unpacked(wrapped)
+        if len(parts) == 5:
+            chip, pcrs, then, public, private = parts
+            return cls(chip, pcrs, then, public=public, private=private)
+        if len(parts) != 8 or parts[0] != _COUNTED or len(parts[5]) != _NUMBERS.size:
+            raise unopened("the TPM")
+        _, chip, pcrs, then, maker, numbers, public, private = parts
+        index, since, version, count = _NUMBERS.unpack(numbers)
+        return cls(chip, pcrs, then, maker, index, since, version, count, public, private)
+
+    def head(self) -> bytes:
+        """Return all that is known before it is sealed."""
+        if not self.index:
+            return _packed(self.chip, self.pcrs, self.then)
+        numbers = _NUMBERS.pack(self.index, self.since, self.version, self.count)
+        return _packed(_COUNTED, self.chip, self.pcrs, self.then, self.maker, numbers)
+
+
+class Tpm2:
     """Custody by the machine's TPM."""
 
     def __init__(self, url: str) -> None:
@@ -41,151 +102,226 @@ class Tpm2(Remembers):
             raise CustodyError(f"the custody {url!r} is malformed; write tpm2: or tpm2:?pcrs=sha256:7+11")
 
     def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
-        """Seal some bytes to the chip as it is now."""
+        """Seal some bytes to the chip as it is now, and to the next count of the log's counter."""
+        before = None if replacing is None else _Sealed.read(replacing)
         with self._chip() as chip:
             values = chip.values(self.pcrs)
-            public, private = chip.seal(key, self.pcrs, values)
-            return _packed(chip.name, self.pcrs.encode(), b"".join(values), public, private)
+            if before is None:
+                return self._begun(chip, key, owner, values)
+            if not before.index:
+                return self._sealed(chip, key, Bond(self.pcrs, values), _Sealed(chip.name, *self._noted(values)))
+            owner.confirm()
+            owner.confirm()
+            counter = self._counter(chip, before, owner)
+            if (now := chip.count(counter)) != before.count:
+                raise self._passed(before, now)
+            bond = Bond(self.pcrs, values, counter, before.count + 1)
+            return self._counted(chip, key, owner, bond, before.index, before.since)
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
-        """Unseal what `encrypt` returned on this chip."""
-        parts = _unpacked(wrapped)
-        if len(parts) != 5:
-            raise unopened("the TPM")
-        name, pcrs, then, public, private = parts
-        if pcrs.decode("latin-1") != self.pcrs:
-            raise unopened("the TPM", f"this one was sealed to the PCRs {_shown(pcrs)}, and {self.url} names others")
+        """Unseal what `encrypt` returned on this chip, and count on first where `forget` did not come to that."""
+        sealed = _Sealed.read(wrapped)
+        if sealed.pcrs.decode("latin-1") != self.pcrs:
+            there = _shown(sealed.pcrs)
+            raise unopened("the TPM", f"this one was sealed to the PCRs {there}, and {self.url} names others")
         with self._chip() as chip:
-            if name != chip.name:
-                advice = (
-                    "its key was sealed by the TPM of another machine, or this one was cleared since; go back there"
-                )
-                raise unopened("the TPM", advice)
+            counter = self._counter(chip, sealed, owner) if sealed.index else None
+            if not sealed.index:
+                _refuse_other(chip, sealed)
             now = chip.values(self.pcrs)
-            if changed := _changed(self.pcrs, then, b"".join(now)):
+            if changed := _changed(self.pcrs, sealed.then, b"".join(now)):
                 raise CustodyError(
                     f"the TPM does not open the state of this log: {changed} since that was sealed; start the machine "
                     "as it was started then, or begin a new log; before the next such change: "
                     "tallystick migrate NAME --to-custody tpm2:"
                 )
-            return chip.unseal(public, private, self.pcrs, now)
+            bond = Bond(self.pcrs, now, counter, sealed.count)
+            with chip.loaded(sealed.public, sealed.private) as (loaded, policy):
+                if not sealed.index:
+                    return chip.unseal(loaded, bond)
+                # Whoever may write the store could name a count ahead: the chip must not count for him.
+                if policy != chip.policy(bond):
+                    raise unopened("the TPM")
+                at = chip.count(counter)
+                if at + 1 == sealed.count:
+                    with self._alone(sealed.index):
+                        self._reach(chip, counter, sealed, owner)
+                elif at != sealed.count:
+                    raise self._passed(sealed, at)
+                secret = chip.unseal(loaded, bond)
+            if not secret.startswith(_digest(sealed.head())):
+                raise unopened("the TPM")
+            return secret[len(_digest(b"")) :]
+
+    def forget(self, wrapped: bytes, owner: Owner) -> None:
+        """Count on, to where the present state opens; what older states were sealed to is over."""
+        sealed = _Sealed.read(wrapped)
+        if not sealed.index:
+            return
+        with self._chip() as chip:
+            counter = self._counter(chip, sealed, owner)
+            with self._alone(sealed.index):
+                self._reach(chip, counter, sealed, owner)
+                self._remove(chip, owner, sealed.version - 1, keep=sealed.index)
+
+    def destroy(self, wrapped: bytes, owner: Owner) -> None:
+        """Remove the counter of a log."""
+        sealed = _Sealed.read(wrapped)
+        if not sealed.index:
+            return
+        with self._chip() as chip:
+            _refuse_other(chip, sealed)
+            with self._alone(sealed.index):
+                owner.confirm()
+                self._remove(chip, owner, sealed.version)
+
+    def forgets(self, wrapped: bytes | None) -> Forgets:
+        """Tell whether a counter forgets: that of a chip does, that of a virtual machine does not."""
+        if wrapped is None:
+            return Forgets(True, "if the TPM is a chip: that of a virtual machine goes back with its snapshots")
+        sealed = _Sealed.read(wrapped)
+        if not sealed.index:
+            return Forgets(
+                False, "the TPM did not count yet when it was sealed; this changes with new keys (`tallystick rekey`)"
+            )
+        maker = sealed.maker.decode("latin-1")
+        if _VIRTUAL.match(maker):
+            return Forgets(False, f"this TPM is that of a virtual machine ({maker}), and goes back with its snapshots")
+        return Forgets(True, "")
+
+    def _begun(self, chip: Chip, key: bytes, owner: Owner, values: tuple[bytes, ...]) -> bytes:
+        """Seal the first state of a log here, to a counter that is made for it."""
+        owner.confirm()
+        mark = Mark.of(owner.root, owner.version)
+        taken = set(chip.indices())
+        start = int.from_bytes(owner.root[:4], "big")
+        places = (FIRST + (start + step) % PLACES for step in range(PLACES))
+        index = next((each for each in places if each not in taken), None)
+        if index is None:
+            raise CustodyError(f"the TPM has no free index for a counter of this log; {_ROOM}")
+        try:
+            counter = chip.define(index, mark)
+            bond = Bond(self.pcrs, values, counter, chip.count(counter))
+            return self._counted(chip, key, owner, bond, index, owner.version)
+        except BaseException:
+            with suppress(Exception):
+                chip.remove(index)
+            raise
+
+    def _counted(self, chip: Chip, key: bytes, owner: Owner, bond: Bond, index: int, since: int) -> bytes:
+        maker = chip.maker().encode("latin-1")
+        head = _Sealed(chip.name, *self._noted(bond.values), maker, index, since, owner.version, bond.count)
+        # What is noted beside it is sealed with it.
+        return self._sealed(chip, _digest(head.head()) + key, bond, head)
+
+    def _sealed(self, chip: Chip, secret: bytes, bond: Bond, head: _Sealed) -> bytes:
+        public, private = chip.seal(secret, bond)
+        with chip.loaded(public, private):
+            return head.head() + _packed(public, private)
+
+    def _noted(self, values: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+        return self.pcrs.encode(), b"".join(values)
+
+    def _counter(self, chip: Chip, sealed: _Sealed, owner: Owner) -> Any:
+        _refuse_other(chip, sealed)
+        counter = chip.counter(sealed.index, Mark.of(owner.root, sealed.since))
+        if counter is None:
+            raise CustodyError(
+                f"the TPM does not open the state of this log: its counter, NV index {sealed.index:#x}, is not there; "
+                "the log had ended or moved, or somebody removed it, as an owner of the TPM can; begin a new log"
+            )
+        return counter
+
+    def _reach(self, chip: Chip, counter: Any, sealed: _Sealed, owner: Owner) -> None:
+        """Count on if the counter is one behind the state."""
+        owner.confirm()
+        now = chip.count(counter)
+        if now + 1 == sealed.count:
+            chip.increment(counter)
+            now = chip.count(counter)
+        if now != sealed.count:
+            raise self._passed(sealed, now)
+
+    def _passed(self, sealed: _Sealed, now: int) -> CustodyError:
+        where = f"its counter, NV index {sealed.index:#x}, stands at {now}, and the state is for {sealed.count}"
+        return CustodyError(
+            f"the TPM does not open the state of this log: {where}; a later state took its place, or somebody counted: "
+            "where the key store is a restored backup, take the present one, else begin a new log"
+        )
+
+    def _remove(self, chip: Chip, owner: Owner, version: int, keep: int = 0) -> None:
+        """Remove the counters that a log got up to a version; an interruption may have left more than one."""
+        ours = Mark.of(owner.root, 0).log
+
+        def left() -> list[int]:
+            marks = chip.marks().items()
+            return [at for at, mark in marks if mark.log == ours and mark.since <= version and at != keep]
+
+        if not (found := left()):
+            return
+        owner.confirm()
+        for index in found:
+            chip.remove(index)
+        if there := left():
+            raise CustodyError(
+                f"the TPM still holds a counter of this log that was removed, NV index {there[0]:#x}; remove it, as an "
+                f"owner of the TPM: tpm2_nvundefine {there[0]:#x}"
+            )
 
     @contextmanager
-    def _chip(self) -> Iterator["_Chip"]:
+    def _alone(self, index: int) -> Iterator[None]:
+        """Keep other writers on this host from the counter, between looking at it and counting."""
+        with host_lock(f"tallystick-tpm2-{index:08x}.lock", _group(), self.timeout / 2):
+            yield
+
+    @contextmanager
+    def _chip(self) -> Iterator[Chip]:
         tss = library("tpm2_pytss", "tpm2", CustodyError)
-        where = os.environ.get(_CHIP) or "device:/dev/tpmrm0"
+        where = _place()
         try:
             esapi = tss.ESAPI(where)
         except (tss.TSS2_Exception, RuntimeError, ValueError) as error:
             raise CustodyError(
-                f"there is no TPM at {where} ({_said(error)}); look for /dev/tpmrm0, which is open to the group tss, "
+                f"there is no TPM at {where} ({said(error)}); look for /dev/tpmrm0, which is open to the group tss, "
                 f"or name another one by {_CHIP}"
             ) from None
         try:
-            with esapi, _Chip.ready(tss, esapi) as chip:
+            with esapi, Chip.ready(tss, esapi) as chip:
                 yield chip
         except tss.TSS2_Exception as error:
-            raise CustodyError(self._trouble(tss, where, error)) from None
-
-    def _trouble(self, tss: Any, where: str, error: Any) -> str:
-        codes, said = tss.TPM2_RC, f"the TPM at {where} refuses ({_said(error)})"
-        if error.error in (codes.BAD_AUTH, codes.AUTH_FAIL):
-            return f"{said}: its owner hierarchy has a password; take that away, or take systemd-creds:?with-key=tpm2"
-        if error.error in (codes.OBJECT_MEMORY, codes.SESSION_MEMORY, codes.OBJECT_HANDLES, codes.SESSION_HANDLES):
-            return f"{said}: others left no room in it; ask it through /dev/tpmrm0, or run: tpm2_flushcontext -t"
-        return f"{said}; see that it runs and that this user may use it"
+            raise CustodyError(_trouble(tss, where, error)) from None
 
 
-class _Chip:
-    """A TPM with the storage key, as long as the block in which it is used."""
-
-    def __init__(self, tss: Any, esapi: Any, parent: Any) -> None:
-        self._tss, self._esapi, self._parent = tss, esapi, parent
-        self.name = bytes(esapi.tr_get_name(parent))
-
-    @classmethod
-    @contextmanager
-    def ready(cls, tss: Any, esapi: Any) -> Iterator["_Chip"]:
-        """Make the storage key; it is the same each time, until the chip is cleared."""
-        flags = tss.TPMA_OBJECT
-        template = tss.TPMT_PUBLIC.parse(
-            "ecc256:aes128cfb",
-            objectAttributes=flags.FIXEDTPM | flags.FIXEDPARENT | flags.SENSITIVEDATAORIGIN | flags.USERWITHAUTH
-            | flags.NODA | flags.RESTRICTED | flags.DECRYPT,
-        )  # fmt: skip
-        made, *_ = esapi.create_primary(None, tss.TPM2B_PUBLIC(publicArea=template))
-        with _flushed(esapi, made):
-            yield cls(tss, esapi, made)
-
-    def values(self, pcrs: str) -> list[bytes]:
-        """Return what the PCRs hold."""
-        found = []
-        bank, _, numbers = pcrs.partition(":")
-        for number in filter(None, numbers.split(",")):
-            _, _, digests = self._esapi.pcr_read(f"{bank}:{number}")
-            if not len(digests):
-                raise CustodyError(
-                    f"the TPM has no PCR {bank}:{number}; name others behind pcrs=, tpm2_pcrread lists them"
-                )
-            found.append(bytes(digests[0]))
-        return found
-
-    def seal(self, secret: bytes, pcrs: str, values: list[bytes]) -> tuple[bytes, bytes]:
-        """Seal a secret, to these values of PCRs if there are any."""
-        tss, flags = self._tss, self._tss.TPMA_OBJECT
-        template = tss.TPMT_PUBLIC(
-            type=tss.TPM2_ALG.KEYEDHASH,
-            nameAlg=tss.TPM2_ALG.SHA256,
-            # Nobody can guess an empty password, so wrong ones of others must not lock it (NODA).
-            objectAttributes=flags.FIXEDTPM | flags.FIXEDPARENT | flags.NODA | (0 if pcrs else flags.USERWITHAUTH),
-            authPolicy=self._policy(pcrs, values),
-        )
-        template.parameters.keyedHashDetail.scheme.scheme = tss.TPM2_ALG.NULL
-        sensitive = tss.TPM2B_SENSITIVE_CREATE(tss.TPMS_SENSITIVE_CREATE(data=secret))
-        with self._session(tss.TPM2_SE.HMAC) as session:
-            private, public, *_ = self._esapi.create(
-                self._parent, sensitive, tss.TPM2B_PUBLIC(publicArea=template), session1=session
-            )
-        return bytes(public.marshal()), bytes(private.marshal())
-
-    def unseal(self, public: bytes, private: bytes, pcrs: str, values: list[bytes]) -> bytes:
-        """Return a secret that was sealed to these values."""
-        tss, esapi = self._tss, self._esapi
-        try:
-            there, hidden = tss.TPM2B_PUBLIC.unmarshal(public)[0], tss.TPM2B_PRIVATE.unmarshal(private)[0]
-            loaded = esapi.load(self._parent, hidden, there)
-        except tss.TSS2_Exception as error:
-            raise unopened(f"the TPM ({_said(error)})") from None
-        kind = tss.TPM2_SE.POLICY if pcrs else tss.TPM2_SE.HMAC
-        with _flushed(esapi, loaded) as sealed, self._session(kind) as session:
-            if pcrs:
-                esapi.policy_pcr(session, _digest(values), pcrs)
-            return bytes(esapi.unseal(sealed, session1=session))
-
-    def _policy(self, pcrs: str, values: list[bytes]) -> bytes:
-        if not pcrs:
-            return b""
-        with self._session(self._tss.TPM2_SE.TRIAL) as session:
-            self._esapi.policy_pcr(session, _digest(values), pcrs)
-            return bytes(self._esapi.policy_get_digest(session))
-
-    @contextmanager
-    def _session(self, kind: Any) -> Iterator[Any]:
-        tss, esapi = self._tss, self._esapi
-        cipher = tss.TPMT_SYM_DEF.parse("aes128cfb")
-        session = esapi.start_auth_session(self._parent, tss.ESYS_TR.NONE, kind, cipher, tss.TPM2_ALG.SHA256)
-        with _flushed(esapi, session):
-            flags = tss.TPMA_SESSION
-            esapi.trsess_set_attributes(session, flags.CONTINUESESSION | flags.DECRYPT | flags.ENCRYPT)
-            yield session
+def _trouble(tss: Any, where: str, error: Any) -> str:
+    codes, what = tss.TPM2_RC, f"the TPM at {where} refuses ({said(error)})"
+    if error.error in (codes.BAD_AUTH, codes.AUTH_FAIL):
+        return f"{what}: its owner hierarchy has a password; take that away, or take systemd-creds:?with-key=tpm2"
+    if error.error in (codes.OBJECT_MEMORY, codes.SESSION_MEMORY, codes.OBJECT_HANDLES, codes.SESSION_HANDLES):
+        return f"{what}: others left no room in it; ask it through /dev/tpmrm0, or run: tpm2_flushcontext -t"
+    if error.error == codes.NV_SPACE:
+        return f"{what}: it has no room for a counter of this log; {_ROOM}"
+    return f"{what}; see that it runs and that this user may use it"
 
 
-@contextmanager
-def _flushed(esapi: Any, handle: Any) -> Iterator[Any]:
+def _place() -> str:
+    """Return where the chip is, as tpm2-tools write it."""
+    return os.environ.get(_CHIP) or f"device:{_DEVICE}"
+
+
+def _group() -> int | None:
+    """Return whom the chip is open to, if this user is one of them."""
+    kind, _, device = _place().partition(":")
     try:
-        yield handle
-    finally:
-        esapi.flush_context(handle)
+        group = os.stat(device if kind == "device" else _DEVICE).st_gid
+    except OSError:
+        return None
+    return group if os.geteuid() == 0 or group in {os.getegid(), *os.getgroups()} else None
+
+
+def _refuse_other(chip: Chip, sealed: _Sealed) -> None:
+    if sealed.chip != chip.name:
+        advice = "its key was sealed by the TPM of another machine, or this one was cleared since; go back there"
+        raise unopened("the TPM", advice)
 
 
 def _selection(text: str) -> str:
@@ -210,16 +346,12 @@ def _changed(pcrs: str, then: bytes, now: bytes) -> str:
     return one.format(f"{bank}:{'+'.join(which)}")
 
 
-def _digest(values: list[bytes]) -> bytes:
-    return hashlib.sha256(b"".join(values)).digest()
-
-
 def _shown(pcrs: bytes) -> str:
     return pcrs.decode("latin-1").replace(",", "+") or "none"
 
 
-def _said(error: Exception) -> str:
-    return str(error).strip().rstrip(".")[:200] or type(error).__name__
+def _digest(head: bytes) -> bytes:
+    return hashlib.sha256(head).digest()[:16]
 
 
 def _packed(*parts: bytes) -> bytes:
@@ -229,7 +361,9 @@ def _packed(*parts: bytes) -> bytes:
 def _unpacked(data: bytes) -> list[bytes]:
     parts = []
     while data:
-        length = 2 + int.from_bytes(data[:2], "big")
-        parts.append(data[2:length])
-        data = data[length:]
+        end = 2 + int.from_bytes(data[:2], "big")
+        if end > len(data):
+            raise unopened("the TPM")
+        parts.append(data[2:end])
+        data = data[end:]
     return parts
