@@ -32,17 +32,24 @@ class Host(Site):
         directory: Where everything of it lies.
         custody: URL of its custody; the default is a master key in the environment, which cannot forget.
         store: URL of the key store; the default is a directory here.
+        env: What the environment must hold for both.
         copied: The intruder has a copy of every state that the key store ever held.
     """
 
     def __init__(
-        self, directory: Path, custody: str | None = None, store: str | None = None, *, copied: bool = False
+        self,
+        directory: Path,
+        custody: str | None = None,
+        store: str | None = None,
+        env: dict[str, str] | None = None,
+        *,
+        copied: bool = False,
     ) -> None:
         super().__init__(directory)
         self.copied = copied
         self.url = store or f"file:{self.store}"
         self.custody = custody or f"master-key:{VARIABLE}"
-        self.env |= {VARIABLE: "A" * 42 + "E", "TALLYSTICK_STORE": self.url}
+        self.env |= {VARIABLE: "A" * 42 + "E", "TALLYSTICK_STORE": self.url, **(env or {})}
         self.output = directory / "audit.log"
         self.keys: list[Path] = []
         self.copies: list[bytes] = []
@@ -73,7 +80,7 @@ class Host(Site):
         self.copies += more
         with self.here(), suppress(TallystickError):
             self.copies.append(keystore.connect(self.url).load("payments").state)
-        if self.url.startswith("file:"):
+        if self.url.startswith("file:") and os.path.isdir(self.url.removeprefix("file:")):
             self.copies.append(tree(self.url.removeprefix("file:")))
 
     def take_memory(self, pid: int) -> None:
