@@ -53,7 +53,9 @@ def test_new_keys_whose_last_step_was_interrupted(remembering, preload, call):
 @pytest.mark.parametrize("call", ["rename", "unlink"])
 def test_a_move_whose_last_step_was_interrupted(remembering, preload, call):
     remembering.library("user=1 action=login")
-    killed(remembering, preload, MIGRATE, f"{call} kill 0 1 /there/{'~moving.payments' if call == 'rename' else '.gone-'}")
+    killed(
+        remembering, preload, MIGRATE, f"{call} kill 0 1 /there/{'~moving.payments' if call == 'rename' else '.gone-'}"
+    )
     remembering.url = f"file:{remembering.path}/there"
     assert goes_on(remembering) == []
 
@@ -131,7 +133,11 @@ def test_states_from_before_a_change(forgetting, what):
     """The custody of before destroys its keys, too."""
     forgetting.library("user=1 action=login")
     other = f"master-key:{forgetting.path}/other/master.key"
-    script = {"rekey": REKEY, "migrate": MIGRATE, "migrate to another custody": RUN + f"migrate('payments', to_custody={other!r})"}
+    script = {
+        "rekey": REKEY,
+        "migrate": MIGRATE,
+        "migrate to another custody": RUN + f"migrate('payments', to_custody={other!r})",
+    }
     with forgetting.python(script[what]) as process:
         process.communicate()
     assert process.returncode == 0
@@ -140,7 +146,9 @@ def test_states_from_before_a_change(forgetting, what):
     assert goes_on(forgetting) == []
 
 
-EARLY = RUN + """
+EARLY = (
+    RUN
+    + """
 log = tallystick.open('payments', output='audit.log', epoch_lines=1)
 for number in range(150): log.write('user=0 action=wait')
 while not log._early: time.sleep(0.01)
@@ -149,6 +157,7 @@ sys.stdin.readline()
 for number in range(150): log.write('user=0 action=wait')
 log.close()
 """
+)
 
 
 def test_the_state_of_a_chain_that_was_fetched_early(forgetting):
