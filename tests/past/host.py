@@ -62,6 +62,11 @@ class Host(Site):
         self.keys.append(self.path / f"{name}.key")
         self.record()
 
+    @property
+    def named(self) -> str | None:
+        """The custody, where its name in the state will not do, since others may have written that."""
+        return None if self.url.startswith("file:") else self.custody
+
     def here(self) -> "mock._patch_dict":
         """Have the environment of this host in this process."""
         return mock.patch.dict(os.environ, self.env)
@@ -97,7 +102,7 @@ class Host(Site):
 
     def library(self, *entries: str) -> None:
         """Seal some lines by the library, in this process."""
-        with self.here(), tallystick.open("payments", output=self.output, store=self.url) as log:
+        with self.here(), tallystick.open("payments", output=self.output, store=self.url, custody=self.named) as log:
             for each in entries:
                 log.write(each)
         self.record()

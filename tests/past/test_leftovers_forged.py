@@ -92,7 +92,7 @@ def test_an_opening_that_was_interrupted(remembering, preload, point):
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_set_up_that_was_interrupted(tmp_path, preload, after):
-    """Its log is there whole or not at all, and what is not there whole opens nothing. Nothing was forged before either."""
+    """Its log is there whole or not at all, and half a log opens nothing. Nothing was forged before either."""
     host = Host(tmp_path)
     script = f"{RUN}tallystick.create('payments', custody={host.custody!r}, key_file='first.key')"
     killed(host, preload, script, f"any kill {after} 1 /store/")
