@@ -1,7 +1,7 @@
 """A log on a host, and an intruder who copied what he could get, before he takes the host and all that is on it.
 
-What is kept is what somebody may have who reads the disk, backups or the network: states as they stood in the key store.
-Custody's own storage is not among it; custody is asked as it is at the end.
+What is kept is what somebody may have who reads the disk, backups or the network: states as they stood in the key
+store. Custody's own storage is not among it; custody is asked as it is at the end.
 """
 
 import json
@@ -123,7 +123,7 @@ class Host(Site):
         return {log_id: [each.chain for each in found] for log_id, _, found in self._openable()}
 
     def forged(self) -> list[str]:
-        """Forge what can be forged with all that was taken and custody as it is; say what verifies as well as before."""
+        """Forge what can be forged with what was taken and custody as it is; say what verifies as well as before."""
         honest, made = self.verified(), []
         assert honest[0] != "failed", honest
         for log_id, mine, found in self._openable():

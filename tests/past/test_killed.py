@@ -58,8 +58,7 @@ CHANGES = {
     ),
     "close": "log = tallystick.open('payments', output='audit.log')\nbegin()\nlog.end()",
     "chain roll": ROLLS % 251 + "log.close()",
-    "early fetch": ROLLS % 126
-    + "until = time.monotonic() + 2\nwhile not log._early and time.monotonic() < until: time.sleep(0.005)\nlog.close()",
+    "early fetch": ROLLS % 126 + "until = time.monotonic() + 2\nwhile not log._early and time.monotonic() < until: time.sleep(0.005)\nlog.close()",
 }  # fmt: skip
 
 
@@ -123,7 +122,7 @@ class Changed:
         for name in ("payments.key", "second.key"):
             if (self._directory / name).exists() and self._directory / name not in host.keys:
                 host.keys.append(self._directory / name)
-        with suppress(SealError) if self.change == "close" else suppress():
+        with suppress(*([SealError] if self.change == "close" else [])):
             host.library(*(f"user={number} action=after" for number in range(5)))
         host.record()
         host.take(tree(self._directory / "there"))
