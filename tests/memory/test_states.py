@@ -1,25 +1,27 @@
-"""No writer's memory holds a sealing state, or a wrapped key of one, in any encoding; neither does what it leaves behind.
+"""No writer's memory holds a sealing state or a wrapped key of one, in any encoding; neither does what it leaves.
 
 States, and what custody wraps for them, are looked for in pieces, as client libraries and their buffers may hold them,
-in each kind of writer, with each key store and custody that runs here (tests/past/places.py). They may be in the process
-of the courier, and die with it.
+in each kind of writer, with each key store and custody that runs here (tests/past/places.py). They may be in the
+process of the courier, and die with it.
 """
 
 import glob
 import os
+import shutil
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import tallystick
+from tallystick import _core, keystore
 from tests.memory.conftest import Watched
 from tests.memory.test_memory import CHAIN, HANDLER, SMALL, feed, told
 from tests.past.loot import Loot, memory_of, tree
 from tests.past.places import PAIRS, custody_at, store_at
-from tests.servers import PASSWORD
+from tests.servers import PASSWORD, OpenBao
 
 LEADS = ("state", "wrapped key", "slot", "data key", "master key")  # what leads to keys of chains, besides these
 
@@ -195,7 +197,7 @@ def test_a_directory_holds_the_present_state_and_no_other(watched):
 
 @pytest.mark.parametrize("store", ["redis", "postgresql"])
 def test_what_a_server_keeps_of_older_states_is_opened_by_nobody_where_custody_forgets(watching, request, store):
-    """PostgreSQL has them in its rows and in its log for a while, Redis until it rewrites its file: said in stores.md."""
+    """PostgreSQL has them in its rows and in its log for a while, Redis until it rewrites its file."""
     watched = watching(store, "master key")
     server = request.getfixturevalue(f"{store}_server")
     for number in range(3):
@@ -227,3 +229,33 @@ def settle(server, store):
     with psycopg.connect(server.url(), password=PASSWORD, autocommit=True) as connection:
         for each in ("VACUUM FULL tallystick_logs", "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT"):
             connection.execute(each)
+
+
+def test_an_older_copy_of_openbao_is_unsealed_and_what_it_says_is_opened_by_nobody(
+    watching, openbao_server, tmp_path, monkeypatch
+):
+    """What is on the disk is encrypted; but a copy of it, with the keys that unseal it, is the server of before."""
+    watched = watching("openbao", "master key")
+    watched.site.seal(b"user=1 action=login\n")
+    openbao_server.stop()
+    copied = shutil.copytree(openbao_server.directory / "raft", tmp_path / "copy" / "raft")
+    openbao_server.start()
+    for number in range(2):
+        watched.site.seal(b"user=%d action=pay\n" % number)
+    assert not Loot(watched.states[0]).add(tree(copied)).secrets
+    with before(openbao_server, tmp_path / "copy") as server:
+        monkeypatch.setenv("BAO_TOKEN", server.token)
+        old = keystore.connect(server.url()).load("payments").state
+    assert _core.read_state(old).next_chain == 2
+    assert Loot(old).add(old).opened() == []
+
+
+@contextmanager
+def before(server, directory):
+    """Start a copy of a server."""
+    copy = OpenBao(directory)
+    copy.key, copy.token = server.key, server.token
+    try:
+        yield copy.start()
+    finally:
+        copy.stop()

@@ -41,10 +41,15 @@ def begin():
     with suppress(ProcessLookupError):
         os.getpriority(os.PRIO_PROCESS, 31249)
 """
-ROLLS = "log = tallystick.open('payments', output='audit.log', epoch_lines=1)\n" + (
-    "for number in range(%d): log.write('user=0 action=wait')\nbegin()\n"
-    "for number in range(10): log.write('user=0 action=wait')\n"
-)
+ROLLS = """
+log = tallystick.open('payments', output='audit.log', epoch_lines=1)
+for number in range(%d): log.write('user=0 action=wait')
+begin()
+for number in range(10): log.write('user=0 action=wait')
+until = time.monotonic() + %d
+while not log._early and time.monotonic() < until: time.sleep(0.005)
+log.close()
+"""
 CHANGES = {
     "init": "begin()\ntallystick.create('payments', custody=sys.argv[1], key_file='payments.key')",
     "init that nobody gets the key of": (
@@ -57,8 +62,8 @@ CHANGES = {
         "begin()\nmigrate('payments', to_custody='master-key:' + os.path.abspath('other/master.key'))"
     ),
     "close": "log = tallystick.open('payments', output='audit.log')\nbegin()\nlog.end()",
-    "chain roll": ROLLS % 251 + "log.close()",
-    "early fetch": ROLLS % 126 + "until = time.monotonic() + 2\nwhile not log._early and time.monotonic() < until: time.sleep(0.005)\nlog.close()",
+    "chain roll": ROLLS % (251, 0),
+    "early fetch": ROLLS % (126, 2),
 }  # fmt: skip
 
 

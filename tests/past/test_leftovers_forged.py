@@ -216,3 +216,15 @@ def test_a_log_that_came_from_a_custody_that_cannot_forget_is_said_to_be_forgeab
     host.take()
     assert {made.split(":")[0] for made in host.forged()} == {old}
     assert str(host.told()["forgets"]).startswith("yes")
+
+
+def test_a_move_that_was_interrupted_and_given_up(forgetting, preload):
+    """The log goes on where it was; what was on its way opens nothing, since the keys of a later state are others."""
+    host = forgetting
+    host.library("user=1 action=login")
+    killed(host, preload, MIGRATE, "rename kill 0 1 /store/payments/state.new")
+    assert keystore.connect(f"file:{host.path}/there").under_way() == ["~moving.payments"]
+    host.copies.append(tree(host.path / "there"))
+    assert goes_on(host) == []
+    host.copies.append(tree(host.path / "there"))
+    assert host.forged() == []

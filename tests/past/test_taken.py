@@ -1,7 +1,8 @@
 """A writer dies at any moment, root takes all there is, and forges: again and again, all in one log.
 
 All there is: the writer's memory right before, the key store as it was left, custody as it answers now; and where
-custody forgets, every state that there ever was. `make torture` plays it 200 times for each pair of tests/past/places.py.
+custody forgets, every state that there ever was. `make torture` plays it 200 times for each pair of
+tests/past/places.py.
 """
 
 import os
