@@ -40,9 +40,12 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 	TALLYSTICK_LINES=$(LINES) $(BIN)/pytest -s tests/survival/test_soak.py
 
 KILLS ?= 5000
+TAKEN ?= 200
 
-torture: $(VENV)/.wheel $(VENV)/.group-test ## kill a writer KILLS times at random instants, all in one log; power failures too
+torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, and more; forge TAKEN times
 	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
+	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
+	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
 	cargo fmt --all --check

@@ -123,7 +123,11 @@ pub fn text(data: &[u8]) {
     if let Some(mark) = Mark::parse(data) {
         assert_eq!(mark.to_text().as_bytes(), data);
     }
-    let _ = (DataKey::parse(data).is_ok(), PublicState::parse(data).map(|state| state.public_file()).is_ok());
+    let _ = DataKey::parse(data).is_ok();
+    if let Ok(state) = PublicState::parse(data) {
+        let _ = state.public_file().is_ok();
+        assert_eq!(PublicState::version_of(data).ok(), Some(state.version), "its first lines say it, too");
+    }
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(key) = PublicKey::parse(text) {
         assert_eq!(key.to_text().expect("a valid key"), text.trim().to_ascii_lowercase());

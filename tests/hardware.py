@@ -110,6 +110,13 @@ class RemoteHsm(Server):
         return f"pkcs11:token=audit;object=payments?module-path={library}{more}"
 
 
+def _flush(tpm2, esapi):
+    for kind in (tpm2.TPM2_HT.TRANSIENT, tpm2.TPM2_HT.LOADED_SESSION, tpm2.TPM2_HT.SAVED_SESSION):
+        _, found = esapi.get_capability(tpm2.TPM2_CAP.HANDLES, int(kind) << 24, 100)
+        for handle in list(found.data.handles):
+            esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+
+
 class Tpm(Server):
     """A TPM 2.0 in software. Stopped and started again it is the same chip, in a machine that was started again."""
 
@@ -147,6 +154,10 @@ class Tpm(Server):
 
     def stop(self, number=signal.SIGTERM):
         super().stop(number)
+
+    def forget_sessions(self):
+        """Do what the resource manager of the kernel does when a process ends: free what it had in the chip."""
+        self.call(_flush)
 
     def call(self, what, *arguments):
         """Ask the chip for something, as others on the machine may."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,12 @@ import pytest
 
 import tallystick
 from tallystick import _core, keystore
+from tallystick import custody as custodies
+from tallystick.courier.state import owner_of
+from tallystick.errors import CustodyError
 from tests.cli.conftest import Site
+from tests.custody.apart import Apart
+from tests.custody.keys import text_of
 from tests.memory import secrets
 from tests.memory.secrets import Mark
 from tests.servers import missing
@@ -114,18 +120,33 @@ def forgetful(tmp_path_factory):
 
 
 class Watched:
-    """A place with a log whose V and S are known."""
+    """A place with a log whose V and S are known, and every state that its key store ever held."""
 
-    def __init__(self, directory, memory, monkeypatch):
-        self.site, self._memory = Site(directory), memory
+    def __init__(self, directory, memory, monkeypatch, store=None, custody=None, env=None):
+        self.site, self.memory = Site(directory), memory
+        self.url, self.site.custody = store or f"file:{self.site.store}", custody or self.site.custody
+        self.site.env |= {"TALLYSTICK_STORE": self.url, "TALLYSTICK_CUSTODY": self.site.custody, **(env or {})}
+        for name, text in (env or {}).items():
+            monkeypatch.setenv(name, text)
+        self.states, self.slots, self.name = [], set(), "payments"
         real = _core.setup
         with monkeypatch.context() as patched:
             patched.setattr(_core, "setup", lambda name: real(name, (secrets.V, secrets.S)))
             tallystick.create(
-                "payments", store=f"file:{self.site.store}", custody=self.site.custody,
-                key_file=directory / "payments.key", public_file=directory / "payments.pub",
+                "payments", store=self.url, custody=self.site.custody, key_file=directory / "payments.key",
+                public_file=directory / "payments.pub",
             )  # fmt: skip
         self.output = directory / "audit.log"
+        self.record()
+
+    def record(self):
+        """Copy the state that the key store holds, and the keys in the slots beside a master key."""
+        state = keystore.connect(self.url).load(self.name).state
+        if state not in self.states:
+            self.states.append(state)
+        for path in self.site.path.glob("*.key.*"):
+            data = path.read_bytes()
+            self.slots |= {data[at + 56 : at + 88] for at in (0, 4096)} - {bytes(32)}
 
     def written(self):
         """The lines that stand in the log."""
@@ -134,18 +155,32 @@ class Watched:
     def patterns(self):
         """Every secret of the log as it is now, those of its custody included."""
         patterns = secrets.of_log(self.written())
-        master = (self.site.path / "master.key").read_text().strip()
-        patterns.add_text("master key", (), master.encode(), raw=base64.urlsafe_b64decode(master + "="))
-        state = keystore.connect(f"file:{self.site.store}").load("payments").state
-        info = _core.read_state(state)
-        read, write = os.pipe()
-        context = b"tallystick state " + info.public_key.encode()
-        _core.DataKey.parse(master).unwrap(info.wrapped, context).write(write)
-        os.close(write)
-        with os.fdopen(read) as text:
-            data_key = text.read().strip()
-        patterns.add_text("data key", (), data_key.encode(), raw=base64.urlsafe_b64decode(data_key + "="))
+        self.record()
+        patterns.add_all(self.leads())
         return patterns
+
+    def leads(self):
+        """What leads to secrets of the log: its states, and the keys of its custody."""
+        patterns = secrets.Patterns()
+        for state in self.states:
+            patterns.add_state(_core.read_state(state).version, state)
+        for slot in self.slots:
+            patterns.add("slot", (), slot)
+        master = self.site.path / "master.key"
+        if master.exists():
+            text = master.read_text().strip()
+            patterns.add_text("master key", (), text.encode(), raw=base64.urlsafe_b64decode(text + "="))
+        with suppress(CustodyError):  # where a state is just being replaced
+            text = self._data_key().strip()
+            patterns.add_text("data key", (), text, raw=base64.urlsafe_b64decode(text + b"="))
+        return patterns
+
+    def _data_key(self):
+        """What the newest state is encrypted with."""
+        info = _core.read_state(self.states[-1])
+        url = info.custody
+        keeper = Apart(url) if url.startswith("pkcs11:") else custodies.connect(url)
+        return text_of(keeper.unwrap(info.wrapped, owner_of(info)))
 
     def until_written(self, count):
         """Wait until so many lines stand in the log."""
@@ -169,13 +204,13 @@ class Watched:
         try:
             self.wait(lambda: Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "T")
             written = self.written()
-            return self._memory.of_process(pid, self.patterns()), written
+            return self.memory.of_process(pid, self.patterns()), written
         finally:
             os.kill(pid, signal.SIGCONT)
 
     def search_dump(self, pid):
         """Search a core dump."""
-        return self._memory.of_core_dump(pid, self.patterns(), self.site.path)
+        return self.memory.of_core_dump(pid, self.patterns(), self.site.path)
 
     def seal(self, *options, env=None):
         """Start `tallystick seal`."""

@@ -3,6 +3,7 @@
 Derived from the specification alone (section 3), and shares nothing with the package but `spec/check.py`.
 """
 
+import base64
 import hashlib
 import struct
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ derive, H = MAKE.derive, MAKE.H
 class Mark:
     """Which secret a pattern belongs to, and what form of it: `raw` is 32 bytes as they are, in two halves."""
 
-    what: str  # V, S, A, B, C, D, E, K, chain key, epoch key, head, master key, data key
-    at: tuple[int, ...]  # chain; chain, epoch; chain, epoch, index
+    what: str  # V, S, A, B, C, D, E, K, chain key, epoch key, head, master key, data key, slot, state, wrapped key
+    at: tuple[int, ...]  # chain; chain, epoch; chain, epoch, index; version of a state
     form: str
 
 
@@ -44,6 +45,24 @@ class Patterns:
     def add_text(self, what, at, text, raw):
         """Add a secret that is kept as text."""
         self._halves(what, at, {"text": text[:32], "raw": raw})
+
+    def add_state(self, version, state):
+        """Add what is encrypted in a sealing state, in pieces: of 31 bytes of it, wherever they lie, one is found."""
+        for name, what in ((b"secret", "state"), (b"wrapped", "wrapped key")):
+            start = state.index(b"\n" + name + b" ") + len(name) + 2
+            text = state[start : state.index(b"\n", start)]
+            coded = {"text": text, "raw": base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))}
+            if what == "wrapped key":
+                coded = {form: data[-len(data) // 2 :] for form, data in coded.items()}  # names and costs lead it
+            coded["hex"], coded["raw hex"] = coded["text"].hex().encode(), coded["raw"].hex().encode()
+            for shift in range(3):
+                for form in ("text", "raw"):
+                    part = coded[form][shift:]
+                    coded[f"base64 of {form}, {shift}"] = base64.b64encode(part[: len(part) // 3 * 3])
+            for form, data in coded.items():
+                for at in range(0, len(data) - 15, 16):
+                    self.marks.append(Mark(what, (version,), form))
+                    self.data += data[at : at + 16]
 
     def add_all(self, others):
         """Add what others are."""

@@ -188,7 +188,7 @@ def test_the_search_finds_what_is_not_erased(watched, forgetful):
         assert writer.wait(30) == 0
     allowed = present(written[-1])
     past = {each.mark.what for each in found if (each.mark.what, each.mark.at) not in allowed}
-    assert past >= {"A", "B", "C", "D", "E", "K", "epoch key", "chain key", "head", "data key", "master key"}
+    assert past >= {"A", "B", "C", "D", "E", "K", "epoch key", "chain key", "head"}
     past_keys = {each.mark.at for each in found if each.mark.what == "K" and each.mark.form == "raw"}
     assert len({position(line) for line in written[:-1]} & past_keys) >= len(written) // 2
     assert {each.mark.what for each in dump} & {"K", "E", "D", "head"}

@@ -203,6 +203,21 @@ impl PublicState {
         Ok(split(text)?.0)
     }
 
+    /// The version of a state, from its first lines: those with what is encrypted are not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if this is not the beginning of a state.
+    pub fn version_of(beginning: &[u8]) -> Result<u64, Error> {
+        let found = || {
+            let mut lines = beginning.strip_prefix(FIRST_LINE.as_bytes())?.split(|byte| *byte == b'\n');
+            lines.next()?.strip_prefix(b"public ")?;
+            lines.next()?.strip_prefix(b"chain ")?;
+            let version = num(lines.next()?.strip_prefix(b"version ")?, 1 << 53);
+            lines.next().and(version) // one that is cut short is another number
+        };
+        found().ok_or_else(|| Error::Format("no sealing state: bad version".into()))
+    }
+
     /// The public file: `tallypub1…`, then one `open` a line of each finished generation.
     ///
     /// # Errors

@@ -46,6 +46,9 @@ const MAX_PASSPHRASE: usize = 1024;
 /// Longest secret text: a sealing state with one `open` for each finished generation.
 const MAX_KEY_TEXT: u64 = 16 << 20;
 
+/// The first lines of a sealing state, up to its version, are not longer than this.
+const BEGINNING: usize = 256;
+
 /// Reads a small secret text to its end, into memory that is wiped.
 pub fn read_secret(fd: i32) -> PyResult<Zeroizing<Vec<u8>>> {
     read_text(fd).map_err(os_error)
@@ -359,10 +362,18 @@ pub fn end_with_parent(parent: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// The version of the sealing state in a file, of which nothing becomes an object of Python.
+/// The version of the sealing state in a file. The rest of it stays there: a writer's memory must not hold it.
 #[pyfunction]
 pub fn state_version(py: Python<'_>, fd: i32) -> PyResult<u64> {
-    Ok(state::PublicState::parse(&read_secret(fd)?).or_raise(py)?.version)
+    let mut beginning = Zeroizing::new([0; BEGINNING]);
+    let (mut source, mut count) = (file(fd).map_err(os_error)?, 0);
+    while count < BEGINNING {
+        match source.read(&mut beginning[count..]).map_err(os_error)? {
+            0 => break,
+            more => count += more,
+        }
+    }
+    state::PublicState::version_of(&beginning[..count]).or_raise(py)
 }
 
 /// Reads a head text: log id, position, hash of its statement. Its mac is not shown.

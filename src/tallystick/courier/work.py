@@ -312,7 +312,7 @@ def _unlock(
     if info.name != name:
         raise KeyStoreError(f"the key store holds the state of log {info.name} under the name {name}; restore it")
     if info.next_chain is None:
-        raise SealError(f"log {name} has ended; start a new one")
+        raise SealError(f"log {name} has ended; start a new one")  # and custody, which would say less, has no key left
     keeper = _connect(channel, stored, custody or info.custody, (custody,))
     owner = owner_of(info)
     if confirm is not None:
