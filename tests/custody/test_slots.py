@@ -494,6 +494,20 @@ def test_where_it_was_removed_while_one_waited_for_it_that_one_makes_another(cus
     custody.unwrap(log.recorded[-1], OWNER)
 
 
+def test_where_it_was_removed_right_before_it_was_locked_there_is_another(custody, log, path, monkeypatch):
+    genuine = fcntl.flock
+
+    def flock(fd, how):
+        monkeypatch.setattr(fcntl, "flock", genuine)
+        custody.destroy(log.state, log.owner)
+        genuine(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    wrapped = wrap(custody)
+    assert path.exists()
+    custody.unwrap(wrapped, OWNER)
+
+
 # Moves within one file, and from and to it
 
 

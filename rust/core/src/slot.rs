@@ -122,7 +122,8 @@ mod tests {
     fn what_no_writer_makes_is_no_slot() {
         let zeros = Slot { root: [7; 32], number: 5, after: 4, key: Secret::take(&mut [0; 32]) };
         assert!(Slot::parse(&zeros.to_block()).is_none(), "zeros are nobody's secret");
-        let numbers = [(0, 0), (1, 0), (MOST - 1, 0), (MOST, 0), (u64::MAX, 0), (5, 4), (5, 5), (5, u64::MAX)];
+        let numbers =
+            [(0, 0), (1, 0), (MOST - 1, 0), (MOST, 0), (u64::MAX, 0), (5, 4), (5, 5), (5, u64::MAX)];
         let found = numbers.map(|(number, after)| {
             Slot::parse(&Slot::take([7; 32], number, after, &mut [9; 32]).to_block()).is_some()
         });

@@ -20,8 +20,8 @@ def overwrites(kind: str) -> bool:
 
 def file_system(directory: str) -> str | None:
     """Return the kind of file system that a directory is on, such as `ext4`; None where the system does not tell."""
-    with suppress(OSError, ValueError):
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError, ValueError, StopIteration):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as told:
                 mount = next(line.split()[1] for line in told if line.startswith("mnt_id:"))
@@ -38,6 +38,6 @@ def _kind(line: str) -> str:
     >>> _kind("36 35 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw,data=journal")
     'ext4 with data=journal'
     """
-    kind, _, options = line.rpartition(" - ")[2].split(" ", 2)
+    kind, _, options = line.partition(" - ")[2].split(" ", 2)
     # Then what is overwritten stays in the journal for a while.
     return f"{kind} with data=journal" if "data=journal" in options.rstrip("\n").split(",") else kind

@@ -124,11 +124,10 @@ class Slots:
         """
         with self._locked() as fd:
             slots = self._read(fd)
-            if all(slot is None or slot.number <= name.number for slot in slots):
-                self._named(name, slots)  # else a successor's is there, and only what is older than both goes
-            for at, slot in enumerate(slots):
-                if not name.names(slot) and (slot is None or slot.number <= name.number):
-                    self._overwrite(fd, at)
+            self._named(name, slots)
+            other = slots[1 - name.slot]
+            if other is None or other.number < name.number:
+                self._overwrite(fd, 1 - name.slot)
 
     def destroy(self, name: Name) -> None:
         """Overwrite all keys up to one, and remove the file once it holds none.
