@@ -184,7 +184,7 @@ class VaultTransit:
                 return
             decryption = max(version, found["min_decryption_version"])
             encryption = max(decryption, found["min_encryption_version"])
-            # One who stands between these steps may lower the minima, and then trimming is refused.
+            # A late writer may lower the minima in between, and then trimming is refused.
             with suppress(self._server.hvac.exceptions.InvalidRequest):
                 self._write(transit, "config", min_encryption_version=encryption, min_decryption_version=decryption)
                 self._write(transit, "trim", min_available_version=version)
