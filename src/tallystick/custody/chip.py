@@ -182,14 +182,17 @@ class Chip:
             first = handles[-1] + 1 if handles else first
         return found
 
-    def define(self, index: int, mark: Mark) -> Any:
-        """Make a counter and count once, after which its Name stays."""
+    def define(self, index: int, mark: Mark) -> Any | None:
+        """Make a counter; None where another one was quicker. Its Name stays as it is from the first count on."""
         tss = self._tss
         public = tss.TPM2B_NV_PUBLIC(nvPublic=self._public(index, mark, written=False))
-        with self._session(tss.TPM2_SE.HMAC) as session:
-            counter = self._esapi.nv_define_space(None, public, session1=session)
-        self.increment(counter)
-        return counter
+        try:
+            with self._session(tss.TPM2_SE.HMAC) as session:
+                return self._esapi.nv_define_space(None, public, session1=session)
+        except tss.TSS2_Exception as error:
+            if error.error == tss.TPM2_RC.NV_DEFINED:
+                return None
+            raise
 
     def counter(self, index: int, mark: Mark) -> Any | None:
         """Return the counter of a log; None where there is none, or something else."""

@@ -34,7 +34,7 @@ def host_lock(name: str, group: int | None, timeout: float, place: str = PLACE) 
         name: Of the lock's file.
         group: Who may take it, beside root and this user; None for nobody.
         timeout: Seconds to wait for another holder.
-        place: A directory that is root's.
+        place: A directory that is root's or this user's.
 
     Raises:
         CustodyError: Another one holds it, or somebody else could take or exchange it.
@@ -111,7 +111,7 @@ def _make(name: str, directory: int, group: int | None) -> None:
 
 
 def _refuse_open_place(found: os.stat_result, place: str) -> None:
-    if found.st_uid != 0 or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+    if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
         raise CustodyError(f"{place} lets others exchange files there; set it right, as root: chmod 1777 {place}")
 
 

@@ -38,7 +38,7 @@ _PCRS = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9]{1,2}(?:[+,][0-9]{1,2})*)
 _ROOM = "tpm2_getcap handles-nv-index lists what is there, tpm2_nvundefine makes room"
 _NUMBERS = struct.Struct(">IQQQ")
 _COUNTED = b"counted"  # what was sealed before there were counters begins with the name of the chip
-# By what chips say of themselves: swtpm and VirtualBox, VMware, Amazon, Google, Hyper-V and Azure.
+# By what chips say of themselves: swtpm, VMware, Amazon, Google, Hyper-V and Azure.
 _VIRTUAL = re.compile(r"IBM SW|VMW|AMZN|GOOG|MSFT")
 
 
@@ -81,6 +81,8 @@ class _Sealed:
             raise unopened("the TPM")
         _, chip, pcrs, then, maker, numbers, public, private = parts
         index, since, version, count = _NUMBERS.unpack(numbers)
+        if not FIRST <= index < FIRST + PLACES:
+            raise unopened("the TPM")
         return cls(chip, pcrs, then, maker, index, since, version, count, public, private)
 
     def head(self) -> bytes:
@@ -111,7 +113,6 @@ class Tpm2:
             if not before.index:
                 return self._sealed(chip, key, Bond(self.pcrs, values), _Sealed(chip.name, *self._noted(values)))
             owner.confirm()
-            owner.confirm()
             counter = self._counter(chip, before, owner)
             if (now := chip.count(counter)) != before.count:
                 raise self._passed(before, now)
@@ -139,7 +140,7 @@ class Tpm2:
             with chip.loaded(sealed.public, sealed.private) as (loaded, policy):
                 if not sealed.index:
                     return chip.unseal(loaded, bond)
-                # Whoever may write the store could name a count ahead: the chip must not count for him.
+                # The chip must not count because somebody who may write the store named a count ahead.
                 if policy != chip.policy(bond):
                     raise unopened("the TPM")
                 at = chip.count(counter)
@@ -184,29 +185,32 @@ class Tpm2:
             return Forgets(
                 False, "the TPM did not count yet when it was sealed; this changes with new keys (`tallystick rekey`)"
             )
-        maker = sealed.maker.decode("latin-1")
-        if _VIRTUAL.match(maker):
-            return Forgets(False, f"this TPM is that of a virtual machine ({maker}), and goes back with its snapshots")
+        if virtual := _VIRTUAL.match(sealed.maker.decode("latin-1")):
+            who = virtual[0]  # and nothing else of what the state says
+            return Forgets(False, f"this TPM is that of a virtual machine ({who}), and goes back with its snapshots")
         return Forgets(True, "")
 
     def _begun(self, chip: Chip, key: bytes, owner: Owner, values: tuple[bytes, ...]) -> bytes:
         """Seal the first state of a log here, to a counter that is made for it."""
         owner.confirm()
-        mark = Mark.of(owner.root, owner.version)
-        taken = set(chip.indices())
-        start = int.from_bytes(owner.root[:4], "big")
-        places = (FIRST + (start + step) % PLACES for step in range(PLACES))
-        index = next((each for each in places if each not in taken), None)
-        if index is None:
-            raise CustodyError(f"the TPM has no free index for a counter of this log; {_ROOM}")
+        index, counter = self._made(chip, owner)
         try:
-            counter = chip.define(index, mark)
+            chip.increment(counter)
             bond = Bond(self.pcrs, values, counter, chip.count(counter))
             return self._counted(chip, key, owner, bond, index, owner.version)
         except BaseException:
             with suppress(Exception):
                 chip.remove(index)
             raise
+
+    def _made(self, chip: Chip, owner: Owner) -> tuple[int, Any]:
+        """Make a counter at the first free place from that which P names."""
+        taken, start = set(chip.indices()), int.from_bytes(owner.root[:4], "big")
+        for step in range(PLACES):
+            index = FIRST + (start + step) % PLACES
+            if index not in taken and (counter := chip.define(index, Mark.of(owner.root, owner.version))):
+                return index, counter
+        raise CustodyError(f"the TPM has no free index for a counter of this log; {_ROOM}")
 
     def _counted(self, chip: Chip, key: bytes, owner: Owner, bond: Bond, index: int, since: int) -> bytes:
         maker = chip.maker().encode("latin-1")
