@@ -120,7 +120,8 @@ int main(int argc, char **argv) {
 		_exit(127);
 	}
 	waitpid(first, &status, __WALL);
-	long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
+	long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
+		PTRACE_O_EXITKILL;
 	ptrace(PTRACE_SETOPTIONS, first, 0, options);
 	ptrace(PTRACE_CONT, first, 0, 0);
 	note(first);

@@ -9,6 +9,7 @@
 //! wrapped <b64>                              the data key, wrapped by it
 //! exposed tpm2:                              a custody of before that may still open an older state; or no such line
 //! former <b64> master-key:/etc/…             the wrapped key that another custody has to destroy; or no such line
+//! leaving file:/srv/there                    where the log is being moved to; or no such line
 //! keys <b64>                                 chain public keys of this generation
 //! open tallystick/v1 open payments …         one line for each finished generation
 //! secret <b64(nonce || ciphertext)>          A[c] || B[c] under the data key
@@ -163,6 +164,8 @@ pub struct PublicState {
     pub exposed: Option<String>,
     /// The custody of before, and the wrapped key that it has to destroy before the next chain is opened.
     pub former: Option<(String, Vec<u8>)>,
+    /// The key store that the log is being moved to, which may have a copy of this state.
+    pub leaving: Option<String>,
     /// One `open` for each finished generation, oldest first.
     pub opens: Vec<String>,
     chain_keys: Vec<[u8; 32]>,
@@ -185,6 +188,9 @@ impl PublicState {
         }
         if let Some((custody, wrapped)) = &self.former {
             let _ = writeln!(text, "former {} {custody}", b64(wrapped));
+        }
+        if let Some(store) = &self.leaving {
+            let _ = writeln!(text, "leaving {store}");
         }
         let _ = writeln!(text, "keys {}", b64(&self.chain_keys.concat()));
         for open in &self.opens {
@@ -269,6 +275,7 @@ fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
         }
         None => None,
     };
+    let leaving = field("leaving").ok().map(str::to_string);
     let keys = b64_decode(field("keys")?.as_bytes()).unwrap_or_default();
     let (chain_keys, over) = keys.as_chunks::<32>();
     if chain_keys.len() != FANOUT as usize || !over.is_empty() {
@@ -288,7 +295,7 @@ fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
         None => return Err(bad("unknown line")),
     };
     Ok((
-        PublicState { public, next, version, custody, wrapped, exposed, former, opens, chain_keys },
+        PublicState { public, next, version, custody, wrapped, exposed, former, leaving, opens, chain_keys },
         aad,
         secret,
     ))
@@ -362,6 +369,7 @@ impl SealingState {
             wrapped: Vec::new(),
             exposed: None,
             former: None,
+            leaving: None,
             opens: Vec::new(),
             chain_keys,
         };
@@ -395,7 +403,8 @@ impl SealingState {
         nonce: &Nonce,
     ) -> Result<Vec<u8>, Error> {
         let former = self.info.former.as_ref().map(|(custody, _)| custody);
-        let noted = [Some(&custody.to_string()), self.info.exposed.as_ref(), former];
+        let (exposed, leaving) = (self.info.exposed.as_ref(), self.info.leaving.as_ref());
+        let noted = [Some(&custody.to_string()), exposed, former, leaving];
         if noted.into_iter().flatten().any(|url| url.contains(['\n', '\r'])) {
             return Err(Error::Format("a custody URL is one line".into()));
         }
@@ -406,12 +415,18 @@ impl SealingState {
         Ok(format!("{head}secret {}\n", b64(&secret)).into_bytes())
     }
 
-    /// Notes that a custody may still open an older state, and which wrapped key a custody has to destroy; this is a
-    /// state of its own, with a version of its own.
-    pub fn note_custody(&mut self, exposed: Option<String>, former: Option<(String, Vec<u8>)>) {
+    /// Notes that a custody may still open an older state, which wrapped key a custody has to destroy, and where the log
+    /// is being moved to; this is a state of its own, with a version of its own.
+    pub fn note_move(
+        &mut self,
+        exposed: Option<String>,
+        former: Option<(String, Vec<u8>)>,
+        leaving: Option<String>,
+    ) {
         self.info.version += 1;
         self.info.exposed = exposed;
         self.info.former = former;
+        self.info.leaving = leaving;
     }
 
     /// Hands the state over to another process: A[c] and B[c] by the page, the rest as text without any wrapped key.
@@ -447,13 +462,18 @@ impl SealingState {
         Ok(self.skip()?.then_some(early))
     }
 
-    /// The state of a log that has ended: no key is left in it.
+    /// The state of a log that has ended: no key is left in it. It says what custody has to destroy, unless the log has
+    /// `moved` and goes on elsewhere.
     ///
     /// # Errors
     /// None for a valid name.
-    pub fn into_ended(mut self) -> Result<Vec<u8>, Error> {
+    pub fn into_ended(mut self, moved: bool) -> Result<Vec<u8>, Error> {
         self.info.next = None;
         self.info.version += 1;
+        if moved {
+            self.info.wrapped.clear();
+            self.info.former = None;
+        }
         Ok(self.info.head_text()?.into_bytes())
     }
 

@@ -114,6 +114,7 @@ pub struct PublicState {
     wrapped: Py<PyBytes>,
     exposed: Option<String>,
     former: Option<(String, Py<PyBytes>)>,
+    leaving: Option<String>,
 }
 
 /// Reads the public part of a sealing state.
@@ -132,6 +133,7 @@ pub fn read_state(py: Python<'_>, text: &[u8]) -> PyResult<PublicState> {
         wrapped: py_bytes(py, &info.wrapped).unbind(),
         exposed: info.exposed,
         former: info.former.map(|(custody, wrapped)| (custody, py_bytes(py, &wrapped).unbind())),
+        leaving: info.leaving,
     })
 }
 
@@ -199,14 +201,16 @@ impl SealingState {
         Ok(Self(Some(state::SealingState::take_from(&mut page.0, text).or_raise(py)?)))
     }
 
-    /// Notes which custody of before may still open an older state, and which wrapped key one has to destroy.
-    fn note_custody(
+    /// Notes which custody of before may still open an older state, which wrapped key one has to destroy, and where the
+    /// log is being moved to.
+    fn note_move(
         &mut self,
         py: Python<'_>,
         exposed: Option<String>,
         former: Option<(String, Vec<u8>)>,
+        leaving: Option<String>,
     ) -> PyResult<()> {
-        self.0.as_mut().ok_or_else(used_up).or_raise(py)?.note_custody(exposed, former);
+        self.0.as_mut().ok_or_else(used_up).or_raise(py)?.note_move(exposed, former, leaving);
         Ok(())
     }
 
@@ -246,10 +250,11 @@ impl SealingState {
         Ok(self.state(py)?.info().version)
     }
 
-    /// The state of a log that has ended; nothing secret is left.
-    fn ended<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    /// The state of a log that has ended, or has `moved` and goes on elsewhere; nothing secret is left.
+    #[pyo3(signature = (*, moved = false))]
+    fn ended<'py>(&mut self, py: Python<'py>, moved: bool) -> PyResult<Bound<'py, PyBytes>> {
         let state = self.0.take().ok_or_else(used_up).or_raise(py)?;
-        Ok(py_bytes(py, &state.into_ended().or_raise(py)?))
+        Ok(py_bytes(py, &state.into_ended(moved).or_raise(py)?))
     }
 
     #[allow(clippy::unused_self)] // a method, as Python wants it

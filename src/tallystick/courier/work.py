@@ -39,6 +39,13 @@ def carry(channel: Channel, leases: list[Told], custody: str | None) -> None:
     """Hand the state of a log over; take that of the next chain, and put it into the store."""
     lease = _borrowed(leases[0])
     opened = _unlock(channel, lease.name, lease.load(), custody, lease.confirm)
+    if opened.info.leaving is not None:
+        name, where = lease.name, opened.info.leaving
+        raise KeyStoreError(
+            f"log {name} is being moved to {where}, which may have a copy of its state; run the interrupted "
+            f"`tallystick migrate {name} --to-store …` again, or keep the log here and give it new keys: `tallystick "
+            f"migrate {name} --to-store {lease.store().url}`, then `tallystick rekey {name}`"
+        )
     _destroy_former(channel, opened, custody)
     channel.say({"state": channel.give_state(opened.state)})
     channel.say({"left": _replace(lease, channel.take_state(channel.hear()), opened)})
@@ -175,15 +182,29 @@ def _carry_over(
             head = stored.head
             if head is None:
                 raise KeyStoreError(f"the head of log {name} is gone from {source.url}; start a new log")
-            opened = _unlock(channel, name, stored, custody, lease.confirm)
-            _destroy_former(channel, opened, custody)
+            opened = _leave(channel, lease, _unlock(channel, name, stored, custody, lease.confirm), custody, target.url)
             _relock(channel, opened, to_custody, lambda text: target.create(waiting, text, head))
-            ended = opened.state.ended()
+            ended = opened.state.ended(moved=True)
             lease.replace_state(ended)
             _read_back(lease, ended)
     elif waiting not in there and name not in arrived:
         _unlock(channel, name, source.load(name), custody)  # reports that it has ended, or is not there
     _arrive(source, target, name)
+
+
+def _leave(channel: Channel, lease: Lease, opened: _Opened, custody: str | None, where: str) -> _Opened:
+    """Note in the state where the log is going, if the copy there could open what is sealed here after a move given up.
+
+    With custody that forgets, the next opening here destroys what opens that copy.
+    """
+    _destroy_former(channel, opened, custody)
+    info = opened.info
+    if opened.keeper.forgets(info.wrapped).yes or info.leaving == where:
+        return opened
+    opened.state.note_move(info.exposed, None, where)
+    _replace(lease, opened.state, opened)
+    stored = lease.load()
+    return replace(opened, info=public_state(lease.name, stored.state), stored=stored)
 
 
 def _arrive(source: KeyStore, target: KeyStore, name: str) -> None:
@@ -211,11 +232,13 @@ def _relock(channel: Channel, opened: _Opened, to_custody: str | None, store: Ca
     keeper = opened.keeper if to_custody is None else _keeper(channel, to_custody)
     moves = keeper.url != opened.keeper.url
     exposed, former = info.exposed, None
+    if info.leaving is not None:
+        exposed = exposed or opened.keeper.url  # that custody opens the copy where the log was to go
     if moves and opened.keeper.forgets(before).yes:
         former = (opened.keeper.url, before)
     elif moves:
         exposed = exposed or opened.keeper.url
-    opened.state.note_custody(exposed, former)
+    opened.state.note_move(exposed, former, None)
     owner = replace(opened.owner, version=opened.state.version)
     key = _core.DataKey.generate()
     wrapped = keeper.wrap(key, owner, None if moves else before)
@@ -235,7 +258,7 @@ def _settle(channel: Channel, lease: Lease, named: Named) -> str | None:
         _connect(channel, stored, info.former[0], named).destroy(info.former[1], owner)
         # The state goes without that note from here on: the custody of before may be switched off.
         state = _core.SealingState.unlock(stored.state, keeper.unwrap(info.wrapped, owner))
-        state.note_custody(info.exposed, None)
+        state.note_move(info.exposed, None, None)
         _replace(lease, state, _Opened(state, info, keeper, owner, stored))
     return info.exposed
 

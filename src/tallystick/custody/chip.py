@@ -17,7 +17,7 @@ from typing import Any, Self
 from tallystick.custody.options import unopened
 from tallystick.errors import CustodyError
 
-__all__ = ["FIRST", "PLACES", "Bond", "Chip", "Mark", "said"]
+__all__ = ["FIRST", "PLACES", "Bond", "Chip", "Mark", "full", "said"]
 
 FIRST, PLACES = 0x01800000, 0x400000  # the NV indices that are the owner's, by the TCG's registry of handles
 _SIZE = 8  # bytes of a counter
@@ -141,6 +141,8 @@ class Chip:
             there, hidden = tss.TPM2B_PUBLIC.unmarshal(public)[0], tss.TPM2B_PRIVATE.unmarshal(private)[0]
             loaded = esapi.load(self._parent, hidden, there)
         except tss.TSS2_Exception as error:
+            if error.error in full(tss):  # that says nothing about what was sealed
+                raise
             raise unopened(f"the TPM ({said(error)})") from None
         with _flushed(esapi, loaded) as sealed:
             yield sealed, bytes(there.publicArea.authPolicy)
@@ -260,6 +262,12 @@ class Chip:
             flags = tss.TPMA_SESSION
             esapi.trsess_set_attributes(session, flags.CONTINUESESSION | flags.DECRYPT | flags.ENCRYPT)
             yield session
+
+
+def full(tss: Any) -> tuple[Any, ...]:
+    """Return the codes by which a chip says that others left no room in it."""
+    codes = tss.TPM2_RC
+    return codes.OBJECT_MEMORY, codes.SESSION_MEMORY, codes.OBJECT_HANDLES, codes.SESSION_HANDLES
 
 
 def said(error: Exception) -> str:

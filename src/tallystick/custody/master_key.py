@@ -64,8 +64,14 @@ class MasterKey(Remembers):
         above = os.path.dirname(path)
         with _private.telling(CustodyError, above):
             _private.make_directories(above)
-            with _private.creating(path, None) as fd:
+            # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
+            new = f"{path}.new-{os.getpid()}"
+            with _private.creating(new, None) as fd:
                 DataKey.generate().write(fd)
+            try:
+                os.link(new, path)
+            finally:
+                os.unlink(new)
             _private.sync_directory(above)
         return MasterKey.in_file(path)
 

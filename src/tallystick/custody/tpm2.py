@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from tallystick._services import library
 from tallystick.custody.base import Forgets, Owner
-from tallystick.custody.chip import FIRST, PLACES, Bond, Chip, Mark, said
+from tallystick.custody.chip import FIRST, PLACES, Bond, Chip, Mark, full, said
 from tallystick.custody.host_lock import host_lock
 from tallystick.custody.options import Options, unopened
 from tallystick.errors import CustodyError
@@ -300,7 +300,7 @@ def _trouble(tss: Any, where: str, error: Any) -> str:
     codes, what = tss.TPM2_RC, f"the TPM at {where} refuses ({said(error)})"
     if error.error in (codes.BAD_AUTH, codes.AUTH_FAIL):
         return f"{what}: its owner hierarchy has a password; take that away, or take systemd-creds:?with-key=tpm2"
-    if error.error in (codes.OBJECT_MEMORY, codes.SESSION_MEMORY, codes.OBJECT_HANDLES, codes.SESSION_HANDLES):
+    if error.error in full(tss):
         return f"{what}: others left no room in it; ask it through /dev/tpmrm0, or run: tpm2_flushcontext -t"
     if error.error == codes.NV_SPACE:
         return f"{what}: it has no room for a counter of this log; {_ROOM}"
