@@ -64,7 +64,7 @@ def test_a_move_whose_last_step_was_interrupted(remembering, preload, call):
 def test_a_place_that_is_not_quite_left(remembering, preload, call):
     """What stays where the log was is its state without keys. This one forged nothing before either."""
     remembering.library("user=1 action=login")
-    rule = "rename kill 1 1 /store/payments" if call == "rename" else "unlink kill 0 1 /store/.gone-"
+    rule = "rename kill 2 1 /store/payments" if call == "rename" else "unlink kill 0 1 /store/.gone-"
     killed(remembering, preload, MIGRATE, rule)
     remembering.url = f"file:{remembering.path}/there"
     remembering.copies.append(tree(remembering.path / "store"))
@@ -206,7 +206,7 @@ def test_a_log_that_came_from_a_custody_that_cannot_forget_is_said_to_be_forgeab
     host.library("user=1 action=pay")
     host.take()
     assert len(host.forged()) == 2  # from both copies of before, the later one over the move
-    assert str(host.told()["forgets"]).startswith(f"no, the log was moved here from {host.custody}")
+    assert str(host.told()["forgets"]).startswith(f"no, {host.custody}, where the log was before")
     done = host("rekey", "payments", "-o", "audit.log", "--verification-key", "second.key")
     assert done.status == 0, done.err
     host.keys.append(tmp_path / "second.key")
@@ -228,3 +228,35 @@ def test_a_move_that_was_interrupted_and_given_up(forgetting, preload):
     assert goes_on(host) == []
     host.copies.append(tree(host.path / "there"))
     assert host.forged() == []
+
+
+GIVEN_UP = "rename kill 1 1 /store/payments/state.new"  # the first one notes where the log goes
+
+
+def test_where_custody_cannot_forget_a_move_given_up_keeps_the_log_from_being_sealed(remembering, preload):
+    """The log went on where it was, and its copy elsewhere opened everything from then on: six forged lines."""
+    host = remembering
+    host.library("user=1 action=login")
+    killed(host, preload, MIGRATE, GIVEN_UP)
+    there = keystore.connect(f"file:{host.path}/there")
+    assert there.under_way() == ["~moving.payments"]
+    done = host("seal", "payments", "-o", "audit.log", stdin=b"user=1 action=pay\n")
+    assert done.status == 4
+    assert f"log payments is being moved to file:{host.path}/there" in done.err
+    done = host("migrate", "payments", "--to-store", f"file:{host.path}/there")
+    assert done.status == 0, done.err
+    assert (there.names(), there.under_way()) == (["payments"], [])
+    host.env["TALLYSTICK_STORE"] = f"file:{host.path}/there"
+    done = host("seal", "payments", "-o", "audit.log", stdin=b"user=1 action=pay\n")
+    assert (done.status, done.err) == (0, "")
+
+
+def test_a_move_that_is_taken_back_leaves_a_log_that_says_what_may_open_it(remembering, preload):
+    host = remembering
+    host.library("user=1 action=login")
+    killed(host, preload, MIGRATE, GIVEN_UP)
+    done = host("migrate", "payments", "--to-store", f"file:{host.store}")
+    assert done.status == 0, done.err
+    assert "tallystick rekey payments" in done.err
+    host.library("user=1 action=pay")
+    assert str(host.told()["forgets"]).startswith(f"no, {host.custody}, where the log was before")
