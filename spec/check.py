@@ -51,8 +51,18 @@ def root_of_path(leaf_data, index, path):
         node = H(b"\x01" + other + node) if index >> level & 1 else H(b"\x01" + node + other)
     return node
 
+FIELD = 2**255 - 19
+ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of points of order 8; -y is the other
+
+def weak(encoded):
+    """Whether an encoding of a point is not canonical, or of one of the 8 points of small order: y tells."""
+    y = int.from_bytes(encoded, "little") % 2**255
+    return y >= FIELD or y in (0, 1, FIELD - 1, ORDER_8, FIELD - ORDER_8)
+
 @lru_cache(maxsize=None)
 def signed(public, signature, text):
+    if weak(public) or weak(signature[:32]):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
         return True
