@@ -75,8 +75,14 @@ impl HasSeal for Read {
     }
 }
 
-/// No bytes make a statement of a log but those that its keys signed.
+/// No bytes make a statement of a log but those that its keys signed; the beginning of what an opening begins with is one.
 pub fn statement(data: &[u8]) {
+    let (with_v, with_p) = (log_keys(true), log_keys(false));
+    let begun = line::trim(data);
+    if let Some(found) = with_v.broken_opening(begun) {
+        assert_eq!(with_p.broken_opening(begun), Some(found));
+        assert!(begun.len() < 1024 && with_v.broken_opening(&begun[..begun.len() / 2]).is_some());
+    }
     for text in [Some(data), control_text(data), control_text_open(data)].into_iter().flatten() {
         let Some(statement) = Statement::parse(text) else { continue };
         assert!(text.is_ascii());

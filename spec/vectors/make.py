@@ -643,6 +643,35 @@ def chain_defects(cases):
                  "failed unsealed", ["insert", 27, begun])
     cases.chain1("broken open of an old chain", "section 7", "only a higher chain can be opened", "failed unsealed",
                  "failed unsealed", ["insert", 27, lines[0][:60].decode()], open_end=True)
+    opening = lines[26].decode()
+    words = opening.split(" ")
+    named, cert = words[6].split("."), words[7].split(".")
+
+    def no_opening(name, why, text, with_P="failed unsealed"):
+        cases.chain1(name, "section 9", why, "failed unsealed", with_P, ["insert", 27, text], open_end=True)
+    for name, cut in (("within its cert", 400), ("within its signature", 760), ("within its tag", -3)):
+        cases.chain1("open that broke off " + name, "section 9", "all before is whole, and holds", "ok torn line",
+                     "ok torn line", ["insert", 27, opening[:cut]], open_end=True)
+    cases.chain1("broken open and NULs", "section 9", "a power loss leaves them", "ok torn line", "ok torn line",
+                 ["insert", 27, {"hex": (begun.encode() + bytes(50)).hex()}], open_end=True)
+    for name, data in (("NULs and text", bytes(160) + b"user=root"), ("NULs and a broken open", bytes(9) + begun.encode()),
+                       ("broken open, NULs and text", begun.encode() + bytes(160) + b"user=root")):
+        no_opening(name, "no open begins like this", {"hex": data.hex()})
+    no_opening("open with text behind its chain", "a time stands there", " ".join(words[:5]) + " user=root action=login")
+    no_opening("broken open of a head of its own chain", "prev is a head before it", " ".join(words[:6]) + " 2.0.1.")
+    no_opening("broken open of a head to come", "the lines end before", " ".join(words[:6]) + " " + ".".join(
+        ["1", "2", "7", named[3]]))
+    no_opening("broken open of another statement", "the newest one before that position has another hash",
+               " ".join(words[:6]) + " " + ".".join([*named[:3], other_end(named[3].encode()).decode()]))
+    no_opening("broken open with another proof", "only V can tell", " ".join(words[:6]) + " " + ".".join(
+        [*named[:4], other_end(named[4].encode()).decode()]), "ok torn line")
+    no_opening("broken open with another path", "it does not lead to the chain root", " ".join(words[:7]) + " " + ".".join(
+        [*cert[:3], other_end(cert[3].encode()).decode()]))
+    no_opening("broken open with another cert", "the chain key did not sign it", " ".join(words[:7]) + " " + ".".join(
+        [*cert[:4], other_end(cert[4].encode()).decode()]))
+    no_opening("broken open with another signature", "the chain key did not sign it", " ".join(words[:8]) + " "
+               + other_end(words[8].encode()).decode())
+    no_opening("broken open with another length", "its seal names another one", opening[:opening.rindex(".") - 3] + "1.")
     cases.chain1("broken line behind closed", "section 7", "no open begins like this", "failed unsealed",
                  "failed unsealed", ["insert", 27, broken], open_end=True)
     cases.add("older generation lacking", "section 5", "chain 257 is proven by an open of generation 0",
@@ -972,7 +1001,7 @@ def signature_cases():
         return lambda message: R + ((r + challenge(R, A, message) * a) % ORDER).to_bytes(32, "little")
 
     a, r = 1234567, 7654321
-    A, R = encoding_of(times(a, base)), encoding_of(times(r, base))
+    R = encoding_of(times(r, base))
     seed = bytes(range(32))
     good = signer(seed).sign(b"a message")
     add("as it should be", public_of(seed), b"a message", good, True)

@@ -4,6 +4,7 @@
 //! seal claims, and the tree over its epoch decides later. No allocation per line on the usual path,
 //! and lines that follow each other are hashed side by side, by twos or by sixteens.
 
+pub mod broken;
 mod entry_keys;
 mod judge;
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub struct Keys {
     process: u32,
 }
 
+/// Digits of a chain's number, the number, and position and hash of a head.
+type BrokenOpening<'py> = (Bound<'py, PyBytes>, Option<u32>, Option<(At, Bound<'py, PyBytes>)>);
+
 #[pymethods]
 impl Keys {
     #[new]
@@ -83,6 +86,22 @@ impl Keys {
             (log.public.name.clone(), log.log_id().to_string(), log.secret.is_some(), narrowed, first, last)
         };
         self.inner.logs().iter().map(info).collect()
+    }
+
+    /// What is whole of a line that is the beginning of an `open` of a log: digits of its chain's number, the number,
+    /// the head that it names; `None` if it is none, or not broken.
+    fn broken_opening<'py>(
+        &self,
+        py: Python<'py>,
+        log: usize,
+        line: &[u8],
+    ) -> PyResult<Option<BrokenOpening<'py>>> {
+        self.own().or_raise(py)?;
+        let broken = self.inner.logs().get(log).and_then(|log| log.broken_opening(line));
+        Ok(broken.map(|found| {
+            let prev = found.prev.map(|mark| (at(mark.at), py_bytes(py, &mark.hash)));
+            (py_bytes(py, &found.digits), found.chain, prev)
+        }))
     }
 
     /// Does the head's mac hold? `None` where the key cannot tell.
