@@ -655,14 +655,29 @@ def are_torn(log, before, lines, after):
         return chain in log.unclean and all_begin_open(log, lines[1:], chain, after)
     return all_begin_open(log, lines, chain, after)
 
+def is_good(line):
+    return line.kind not in ("altered", "unsealed", "foreign")
+
+def ends_copy(log, lines, line):
+    """Whether a broken line ends its file, which lacks the last LF, and is the beginning of the line that stands there in
+    another file: behind the last position before it, or first of all."""
+    if line is not lines[-1] or line.path not in log.unfinished:
+        return False
+    last = next((other.pos for other in reversed(lines) if other.pos and other.kind not in ("altered", "redacted")), None)
+    after = min((pos for pos in log.slots if last and pos > last), default=None)
+    near = last and after in ((*last[:2], last[2] + 1), (last[0], last[1] + 1, 0), (after and after[0], 0, 0))
+    there = [other for other in log.slots[after] if other.paths - {line.path}] if near and after else []
+    there += [] if last else [others[0] for path, others in log.files.items() if path != line.path and others]
+    return any(other.raw.startswith(line.raw) for other in there)
+
 def judge_files(log):
     """Rows `reordered`, `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
     rows = [line for lines in log.files.values() for line in lines]
     known = any(line.pos for line in rows)  # or else they are all of another log
     for path, rows in groupby(rows, key=lambda line: line.path):
-        rows = [line for line in rows if line.kind not in ("duplicate", "fork")]
-        broken, furthest = [line.kind in ("altered", "unsealed", "foreign") for line in rows] + [False], (0, 0, 0)
-        torn = set()
+        rows = list(rows)
+        torn = {len(rows) - 1} if rows and not is_good(rows[-1]) and ends_copy(log, log.files[path], rows[-1]) else set()
+        broken, furthest = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False], (0, 0, 0)
         for i, line in enumerate(rows):
             if broken[i] and not broken[i - 1]:
                 end = broken.index(False, i)

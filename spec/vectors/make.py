@@ -672,6 +672,19 @@ def chain_defects(cases):
     no_opening("broken open with another signature", "the chain key did not sign it", " ".join(words[:8]) + " "
                + other_end(words[8].encode()).decode())
     no_opening("broken open with another length", "its seal names another one", opening[:opening.rindex(".") - 3] + "1.")
+    def copy(name, why, V, P, *edits, open_end=True):
+        half = {"base": "plain.log", "edit": [["keep", 1, 22], *edits], "open_end": open_end}
+        cases.add(name, "section 9", why, V, P, {"app.log": {"base": "plain.log", "edit": [["keep", 1, 26]]}, "copy.log": half},
+                  head=cases.heads["1.2.6"], pins=[cases.pin])
+    begins, both_failed = lines[22][:15].decode(), ("failed duplicate, unsealed", "failed duplicate, unsealed")
+    copy("copy that ends within a line", "it stands whole in the other file", *["ok duplicate, torn line"] * 2,
+         ["insert", 23, begins])
+    copy("copy that ends within its first line", "it stands whole in the other file", *["ok torn line"] * 2,
+         ["keep", 1, 1], ["sub", 1, lines[0][30:].decode(), ""])
+    copy("copy that ends in other bytes", "another line stands there", *both_failed, ["insert", 23, begins[:-1] + "X"])
+    copy("copy that ends within another line", "it stands elsewhere", *both_failed, ["insert", 23, lines[1][:15].decode()])
+    copy("copy with a broken line that ends in LF", "nothing was cut off", *both_failed, ["insert", 23, begins],
+         open_end=False)
     cases.chain1("broken line behind closed", "section 7", "no open begins like this", "failed unsealed",
                  "failed unsealed", ["insert", 27, broken], open_end=True)
     cases.add("older generation lacking", "section 5", "chain 257 is proven by an open of generation 0",

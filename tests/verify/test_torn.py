@@ -94,7 +94,7 @@ def doctored(control: str) -> Iterator[tuple[str, bytes, str]]:
     yield "an opening, NULs and text", line[:60] + bytes(200) + b"user=root", "VP"
     yield "another name", until(2, b"apq"), "VP"
     yield "another log", until(3, b"aaaaaaab"), "VP"
-    yield "a chain that is here", until(4, b"1 1"), "VP"
+    yield "a chain that is here", until(4, b"1 2"), "VP"
     yield "no chain", until(4, b"0"), "VP"
     yield "a chain with a leading zero", until(4, b"02"), "VP"
     yield "a chain that is none", until(4, b"4294967296"), "VP"

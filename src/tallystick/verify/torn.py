@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
+from tallystick.verify.copies import ends_within_copy
 from tallystick.verify.source import At, Source
 
 __all__ = ["torn_lines"]
@@ -32,16 +33,24 @@ def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[int]:
             ends.setdefault((event.place.file, *_neighbours(source, event)), []).append((number, event))
     torn: set[int] = set()
     for (file, before, after), numbered in ends.items():
+        if ends_within_copy(source, judges, numbered[-1][1]):
+            torn |= _taken_back(source, numbered[-1:])
+            numbered = numbered[:-1]
         events = [event for _, event in numbered]
         if sum(event.count for event in events) > _MOST or any(e.kind == "altered" and e.count > 1 for e in events):
             continue
         texts = [text for event in events for text in event.texts]
         if _are_torn(judges, before, after, texts, source.ends_in_lf(file)):
-            for number, event in numbered:
-                torn.add(number)
-                if event.kind == "altered" and event.log is not None and event.first is not None:
-                    source.summary.unclaim(event.log, event.first)
+            torn |= _taken_back(source, numbered)
     return torn
+
+
+def _taken_back(source: Source, numbered: Sequence[tuple[int, _core.Event]]) -> set[int]:
+    """Take back what torn lines claim; return the numbers of their events."""
+    for _, event in numbered:
+        if event.kind == "altered" and event.log is not None and event.first is not None:
+            source.summary.unclaim(event.log, event.first)
+    return {number for number, _ in numbered}
 
 
 def _neighbours(source: Source, event: _core.Event) -> tuple[Known | None, Known | None]:
