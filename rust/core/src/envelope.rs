@@ -25,6 +25,7 @@
 //! ```
 
 mod export;
+mod glued;
 mod json;
 mod output;
 mod prefix;
@@ -202,20 +203,51 @@ impl Unwrapper {
         while at < piece.len() {
             let end = memchr(b'\n', &piece[at..]).map_or(piece.len(), |length| at + length);
             out.begin_line(at);
-            let line = &piece[at..end];
-            let from = out.data.len();
-            if let Some(record) = self.form.record(line, &mut out.data) {
-                self.parts.take(&record, from, out);
+            self.line(&piece[at..end], end < piece.len(), out);
+            at = end + 1;
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, line: &[u8], ended: bool, out: &mut Unwrapped) {
+        let from = out.data.len();
+        match self.form.record(line, &mut out.data) {
+            Some(record) if !self.form.is_glued(&out.data[from..]) => self.parts.take(&record, from, out),
+            _ => {
+                out.data.truncate(from);
+                let parts = glued::parted(&self.form, line);
+                let broken = parts.len() > 1 || !ended;
+                for part in parts {
+                    self.part(part, broken, out);
+                }
+            }
+        }
+    }
+
+    /// What stands alone on its line, or glued to others: a record, or what is left of one, or something else.
+    fn part(&mut self, part: &[u8], broken: bool, out: &mut Unwrapped) {
+        let from = out.data.len();
+        if let Some(record) = self.form.record(part, &mut out.data) {
+            self.parts.take(&record, from, out);
+        } else {
+            out.data.truncate(from);
+            if broken && glued::half(&self.form, part, &mut out.data).is_some() {
+                out.end_record(from);
             } else {
                 out.data.truncate(from);
-                out.push_raw(line);
+                out.push_raw(part);
             }
-            at = end + 1;
         }
     }
 }
 
 impl Form {
+    /// Could a record's text hold another record, which a power loss glued to it?
+    #[inline]
+    fn is_glued(&self, text: &[u8]) -> bool {
+        matches!(self, Self::Cri) && glued::is_glued(text)
+    }
+
     /// Appends the text of the record that a line holds; says how it goes on. `None`: not in this form.
     #[inline]
     fn record<'a>(&self, line: &'a [u8], text: &mut Vec<u8>) -> Option<Record<'a>> {

@@ -68,6 +68,30 @@ impl Text<'_> {
     }
 }
 
+/// What is there of a string that does not end, `None` if it ends or is none.
+pub(super) fn unended(raw: &[u8]) -> Option<Text<'_>> {
+    let (mut at, mut escaped) = (0, false);
+    while let Some(found) = special(&raw[at..]) {
+        if raw[at + found] == b'"' {
+            return None;
+        }
+        escaped = true;
+        let left = &raw[at + found + 1..];
+        let size = match left.first() {
+            Some(b'u') if left.len() < 5 && left[1..].iter().all(u8::is_ascii_hexdigit) => left.len() + 2,
+            Some(b'u') => hex4(&left[1..]).map(|_| 6)?,
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(_) => return None,
+            None => 2,
+        };
+        if at + found + size > raw.len() {
+            return Some(Text { raw: &raw[..at + found], escaped });
+        }
+        at += found + size;
+    }
+    Some(Text { raw, escaped })
+}
+
 /// A string, or what stands in its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Found<'a> {

@@ -109,13 +109,17 @@ impl Parts {
     }
 
     fn end(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
-        if let Some(mut text) = self.find(stream).map(|at| self.remove(at)) {
+        if let Some(text) = self.find(stream).map(|at| self.remove(at)) {
             // A line as long as journald's limit ends with a part, because the empty rest is not logged.
             let more = !matches!(out.data[from..], [] | [b'\n']);
-            if more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_)) {
-                text.push(b'\n');
-            }
+            let whole = more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_));
+            let cut = text.len();
             out.data.splice(from..from, text);
+            // A seal says where its line begins: what waits may be all that a crash left of another one.
+            let begins = |read| matches!(read, Read::Sealed(sealed) if sealed.m.start() == cut);
+            if whole || (more && begins(line::read(out.data[from..].trim_ascii_end()))) {
+                out.data.insert(from + cut, b'\n');
+            }
         }
         out.end_record(from);
     }

@@ -42,7 +42,7 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-fn standard_stream(name: &[u8]) -> Option<&'static [u8]> {
+pub(super) fn standard_stream(name: &[u8]) -> Option<&'static [u8]> {
     [&b"stdout"[..], b"stderr"].into_iter().find(|known| *known == name)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn cri<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Option<Record<'a>> 
 
 /// Splits at the first blank, which must be near.
 #[inline]
-fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let near = &text[..text.len().min(64)];
     let at = memchr(b' ', near)?;
     Some((&text[..at], &text[at + 1..]))

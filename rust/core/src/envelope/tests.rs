@@ -99,7 +99,6 @@ fn docker_records_give_their_log() {
         r#"{"log":"x\n","stream":"stdout","a":[}]}"#,
         r#"["log"]"#,
         "plain",
-        "{",
     ] {
         assert_eq!(docker(bad), None, "{bad}");
     }
@@ -133,6 +132,77 @@ fn docker_parts_are_joined_in_their_stream() {
         (9, true, part.clone()),
     ];
     assert_eq!(got, expected);
+}
+
+#[test]
+fn records_of_docker_that_a_power_loss_glued_come_apart() {
+    let whole = r#"{"log":"x\n","stream":"stdout","time":"t"}"#;
+    let docker = |line: &str| {
+        let all = lines("docker", None, line.as_bytes());
+        all.into_iter().map(|(_, wrapped, text)| (wrapped, text)).collect::<Vec<_>>()
+    };
+    let told = |expected: &[(bool, &str)]| {
+        expected.iter().map(|(wrapped, text)| (*wrapped, (*text).to_string())).collect::<Vec<_>>()
+    };
+    let zeros = "\0".repeat(300);
+    for (before, expected) in [
+        (zeros.as_str(), &[(true, "x")][..]),
+        (r#"{"log":"half"#, &[(true, "half"), (true, "x")]),
+        (r#"{"log":"half \u00"#, &[(true, "half "), (true, "x")]),
+        (r#"{"log":"half \ud83d\"#, &[(true, "half "), (true, "x")]),
+        (r#"{"log":"say \"h"#, &[(true, "say \"h"), (true, "x")]),
+        (r#"{"lo"#, &[(true, ""), (true, "x")]),
+        (r#"{"log":"y\n","stre"#, &[(false, r#"{"log":"y\n","stre"#), (true, "x")]),
+        ("user=root", &[(false, "user=root"), (true, "x")]),
+        (whole, &[(true, "x"), (true, "x")]),
+    ] {
+        assert_eq!(docker(&format!("{before}{whole}\n")), told(expected), "{before}");
+        if before != zeros {
+            assert_eq!(docker(&format!("{before}{zeros}{whole}\n")), told(expected), "{before} and zeros");
+        }
+    }
+    assert_eq!(docker(r#"{"log":"tallystick/v1 op"#), told(&[(true, "tallystick/v1 op")]));
+    let both = format!("{{\"log\":\"half{{\"log\":\"other{whole}");
+    assert_eq!(docker(&both), told(&[(false, "{\"log\":\"half{\"log\":\"other"), (true, "x")]));
+}
+
+#[test]
+fn records_of_cri_that_a_power_loss_glued_come_apart() {
+    let (head, seal) = ("2026-11-23T08:15:45.1Z stdout F ", " tally=abcdefgh.1.2.3.1.CQkJCQkJCQkJCQkJCQkJCQ");
+    let whole = format!("{head}x{seal}");
+    let line = format!("x{seal}");
+    let cri = |text: &str| {
+        let all = lines("cri", None, text.as_bytes());
+        all.into_iter().map(|(_, wrapped, text)| (wrapped, text)).collect::<Vec<_>>()
+    };
+    for (before, expected) in [
+        ("\0".repeat(300), None),
+        (format!("{head}half"), Some((true, "half"))),
+        (format!("{head}half\0\0"), Some((true, "half"))),
+        (head.to_string(), Some((true, ""))),
+        ("2026-11-23T08:1".into(), Some((true, ""))),
+        ("2026-11-23T08:15:45.1Z std".into(), Some((true, ""))),
+        ("2026-11-23T08:15:45.1Z stdout ".into(), Some((true, ""))),
+        ("user=root ".into(), Some((false, "user=root "))),
+    ] {
+        let mut told: Vec<_> =
+            expected.into_iter().map(|(wrapped, text)| (wrapped, text.to_string())).collect();
+        told.push((true, line.clone()));
+        assert_eq!(cri(&format!("{before}{whole}\n")), told, "{before}");
+    }
+    // A sealed line that quotes a record is one line, and so is one without a seal of its own.
+    let quoting = format!("{head}y tally=abcdefgh.1.2.3.{}.CQkJCQkJCQkJCQkJCQkJCQ", head.len() + 1);
+    assert_eq!(cri(&format!("{head}{quoting}")), [(true, quoting.clone())]);
+    assert_eq!(cri(&format!("{head}a {head}b")), [(true, format!("a {head}b"))]);
+}
+
+#[test]
+fn parts_that_a_crash_left_are_not_joined_to_the_next_runs_line() {
+    let (head, seal) = ("2026-11-23T08:15:45.1Z stdout ", " tally=abcdefgh.1.2.3.1.CQkJCQkJCQkJCQkJCQkJCQ");
+    let data = format!("{head}P begun\n{head}F x{seal}\n{head}P beg\n{head}F un\n");
+    let expected =
+        [(1, "begun"), (1, &format!("x{seal}")), (3, "begun")].map(|(l, t)| (l, true, t.to_string()));
+    assert_eq!(lines("cri", None, data.as_bytes()), expected);
 }
 
 #[test]
