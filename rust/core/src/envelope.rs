@@ -254,8 +254,8 @@ impl Form {
         match self {
             Self::Docker => records::docker(line, text),
             Self::Cri => records::cri(line, text),
-            Self::JournalJson => records::journal_json(line, text),
-            Self::Field(path) => records::field(&path.0, line, text),
+            Self::JournalJson => records::journal_json(line, text).map(|marks| marks.record()),
+            Self::Field(path) => records::field(&path.0, line, text).map(|marks| marks.record()),
             Self::Export(_) => None,
         }
     }

@@ -261,6 +261,17 @@ impl<'a> Skim<'a> {
         }
     }
 
+    /// Any value as it stands, a string without its quotes.
+    #[inline]
+    pub fn raw(&mut self) -> Option<&'a [u8]> {
+        if self.peek()? == b'"' {
+            return self.string().map(|text| text.raw);
+        }
+        let from = self.at;
+        self.value()?;
+        self.text.get(from..self.at)
+    }
+
     /// Any value, of which only a string is kept.
     #[inline]
     pub fn string_or_other(&mut self) -> Option<Found<'a>> {

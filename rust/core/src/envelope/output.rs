@@ -83,16 +83,16 @@ impl Unwrapped {
 pub(super) enum Record<'a> {
     /// It stands alone, whatever else waits.
     Whole,
-    /// More of it follows in this stream.
-    Part(&'a [u8]),
+    /// More of it follows in this stream, which a letter may tell from others of that name.
+    Part(&'a [u8], u8),
     /// It ends what waits in this stream, if anything does.
-    Last(&'a [u8]),
+    Last(&'a [u8], u8),
 }
 
 /// Records of which some parts were read; oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    waiting: Vec<(Vec<u8>, u8, Vec<u8>)>,
     /// Their bytes in all.
     size: usize,
 }
@@ -102,13 +102,13 @@ impl Parts {
     #[inline]
     pub(super) fn take(&mut self, record: &Record<'_>, from: usize, out: &mut Unwrapped) {
         match record {
-            Record::Last(stream) if !self.waiting.is_empty() => self.end(stream, from, out),
-            Record::Whole | Record::Last(_) => out.end_record(from),
-            Record::Part(stream) => self.add(stream, from, out),
+            Record::Last(stream, kind) if !self.waiting.is_empty() => self.end((stream, *kind), from, out),
+            Record::Whole | Record::Last(..) => out.end_record(from),
+            Record::Part(stream, kind) => self.add((stream, *kind), from, out),
         }
     }
 
-    fn end(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
+    fn end(&mut self, stream: (&[u8], u8), from: usize, out: &mut Unwrapped) {
         if let Some(text) = self.find(stream).map(|at| self.remove(at)) {
             // A line as long as journald's limit ends with a part, because the empty rest is not logged.
             let more = !matches!(out.data[from..], [] | [b'\n']);
@@ -124,17 +124,17 @@ impl Parts {
         out.end_record(from);
     }
 
-    fn add(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
+    fn add(&mut self, stream: (&[u8], u8), from: usize, out: &mut Unwrapped) {
         let size = out.data.len() - from;
         let at = self.find(stream).unwrap_or_else(|| {
-            self.waiting.push((stream.to_vec(), Vec::new()));
+            self.waiting.push((stream.0.to_vec(), stream.1, Vec::new()));
             self.waiting.len() - 1
         });
-        let text = &mut self.waiting[at].1;
+        let text = &mut self.waiting[at].2;
         text.extend_from_slice(&out.data[from..]);
         let full = text.len() > MAX_RECORD;
         out.data.truncate(from);
-        self.size += size + stream.len();
+        self.size += size + stream.0.len();
         if full {
             self.give_out(at, out);
         }
@@ -157,13 +157,13 @@ impl Parts {
         out.end_record(from);
     }
 
-    fn find(&self, stream: &[u8]) -> Option<usize> {
-        self.waiting.iter().position(|(name, _)| name == stream)
+    fn find(&self, (stream, kind): (&[u8], u8)) -> Option<usize> {
+        self.waiting.iter().position(|(name, letter, _)| name == stream && *letter == kind)
     }
 
     fn remove(&mut self, at: usize) -> Vec<u8> {
-        let (_, text) = self.waiting.remove(at);
-        self.size = self.waiting.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let (_, _, text) = self.waiting.remove(at);
+        self.size = self.waiting.iter().map(|(name, _, text)| name.len() + text.len()).sum();
         text
     }
 }

@@ -206,6 +206,104 @@ fn parts_that_a_crash_left_are_not_joined_to_the_next_runs_line() {
 }
 
 #[test]
+fn parts_are_joined_however_a_driver_marks_them() {
+    let json = |kind: &str, field: Option<&str>, records: &[String]| {
+        let text = records.concat();
+        lines(kind, field, text.as_bytes())
+            .into_iter()
+            .map(|(line, _, text)| (line, text))
+            .collect::<Vec<_>>()
+    };
+    let told =
+        [(3, "one two"), (4, "other"), (6, "b one b two")].map(|(line, text)| (line, text.to_string()));
+    // Docker's journald driver: the last part is not marked as one; some versions never say `true` at its end.
+    for last in ["true", "false"] {
+        let entry = |message: &str, more: &str| format!("{{\"MESSAGE\":\"{message}\"{more}}}\n");
+        let id = |id: u8, more: bool, ordinal: u8| {
+            let marks = if more { ",\"CONTAINER_PARTIAL_MESSAGE\":\"true\"" } else { "" };
+            let last = if more { "false" } else { last };
+            format!(
+                ",\"CONTAINER_PARTIAL_ID\":\"{id}\",\"CONTAINER_PARTIAL_ORDINAL\":\"{ordinal}\",\
+                 \"CONTAINER_PARTIAL_LAST\":\"{last}\"{marks}"
+            )
+        };
+        let records = [
+            entry("one ", &id(1, true, 1)),
+            entry("b one ", &id(2, true, 1)),
+            entry("t", &id(1, true, 2)),
+            entry("wo", &id(1, false, 3)),
+            entry("other", ",\"CONTAINER_ID_FULL\":\"c\""),
+            entry("b t", &id(2, true, 2)),
+            entry("wo", &id(2, false, 3)),
+        ];
+        assert_eq!(json("journal-json", None, &records), told);
+        let export: String = records
+            .iter()
+            .map(|record| {
+                let fields =
+                    record.trim_end().trim_matches(['{', '}']).replace("\":\"", "=").replace("\",\"", "\n");
+                fields.trim_matches('"').to_string() + "\n\n"
+            })
+            .collect();
+        let texts: Vec<_> =
+            lines("journal-export", None, export.as_bytes()).into_iter().map(|l| l.2).collect();
+        assert_eq!(texts, told.clone().map(|l| l.1));
+    }
+    // Podman's, and Docker's before it numbered parts: by container and priority.
+    let records = [
+        ("one ", 6, true),
+        ("b one ", 3, true),
+        ("t", 6, true),
+        ("wo", 6, false),
+        ("other", 6, false),
+    ]
+    .map(|(message, priority, more)| {
+        let marks = if more { ",\"CONTAINER_PARTIAL_MESSAGE\":\"true\"" } else { "" };
+        format!(
+            "{{\"PRIORITY\":\"{priority}\",\"CONTAINER_ID_FULL\":\"c\",\"MESSAGE\":\"{message}\"{marks}}}\n"
+        )
+    });
+    let got = json("journal-json", None, &records);
+    assert_eq!(
+        got,
+        [(3, "one two"), (4, "other"), (4, "b one ")].map(|(line, text)| (line, text.to_string()))
+    );
+    // Docker's fluentd driver, with values as it sends them or as booleans; and what Fluent Bit makes of CRI.
+    for truth in ["\"true\"", "true"] {
+        let falsehood = truth.replace("true", "false");
+        let record = |log: &str, id: u8, last: bool| {
+            let last = if last { truth } else { &falsehood };
+            format!(
+                "{{\"a\":{{\"log\":\"{log}\",\"partial_message\":{truth},\"partial_id\":\"{id}\",\"partial_last\":{last}}}}}\n"
+            )
+        };
+        let records = [
+            record("one ", 1, false),
+            record("b one ", 2, false),
+            record("t", 1, false),
+            record("wo", 1, true),
+            "{\"a\":{\"log\":\"other\",\"source\":\"stdout\"}}\n".into(),
+            record("b t", 2, false),
+            record("wo", 2, true),
+        ];
+        assert_eq!(json("json", Some("a.log"), &records), told);
+    }
+    let records = [
+        ("one ", "out", "P"),
+        ("b one ", "err", "P"),
+        ("t", "out", "P"),
+        ("wo", "out", "F"),
+        ("other", "out", "F"),
+        ("b t", "err", "P"),
+        ("wo", "err", "F"),
+    ]
+    .map(|(log, stream, tag)| {
+        format!("{{\"date\":1.5,\"stream\":\"std{stream}\",\"logtag\":\"{tag}\",\"log\":\"{log}\"}}\n")
+    });
+    assert_eq!(json("json", Some("log"), &records), told);
+}
+
+#[test]
 fn cri_lines_give_their_content() {
     let data = "2026-11-23T08:15:45.123456789Z stdout F a  b \n\
                 2026-11-23T08:15:45.1Z stdout P one \n\
