@@ -39,7 +39,7 @@ use crate::Error;
 use crate::line::{self, Read};
 use export::Export;
 use output::Parts;
-pub use output::{Origin, Unwrapped};
+pub use output::{Loose, Origin, Unwrapped, are_one};
 use records::Record;
 
 /// Deepest nesting of objects and arrays that is read.
@@ -176,6 +176,20 @@ impl Unwrapper {
             Envelope::Rfc3164 | Envelope::Rfc5424 | Envelope::AnyPrefix => return None,
         };
         Some(Self { form, parts: Parts::default() })
+    }
+
+    /// Begins with parts that stand at the end of another file; the last parts of some streams go on in another one.
+    #[must_use]
+    pub fn between(mut self, carried: Vec<Loose>, goes_on: Vec<(Vec<u8>, u8)>) -> Self {
+        self.parts.begin(carried);
+        self.parts.goes_on = goes_on;
+        self
+    }
+
+    /// What may belong to lines of other files: first records of streams, and parts that the end left waiting.
+    #[must_use]
+    pub fn loose(&self) -> (&[Loose], &[Loose]) {
+        (&self.parts.first, &self.parts.last)
     }
 
     /// Takes the lines out of the next piece: whole physical lines; `end` says that it is the file's last.

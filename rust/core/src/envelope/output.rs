@@ -89,22 +89,68 @@ pub(super) enum Record<'a> {
     Last(&'a [u8], u8),
 }
 
+/// A part of a line whose other part stands in another file: a stream's name, a letter that tells it from others of
+/// that name, and the text.
+pub type Loose = (Vec<u8>, u8, Vec<u8>);
+
+/// Longest part that is looked for in another file, and among how many of a file's first records.
+const MAX_LOOSE: usize = 1 << 20;
+const FIRST: usize = 64;
+
+/// Do two parts make one sealed line?
+#[must_use]
+pub fn are_one(last: &[u8], first: &[u8]) -> bool {
+    let whole = [last, first].concat();
+    matches!(line::read(whole.trim_ascii_end()), Read::Sealed(sealed) if sealed.m.start() == 0)
+}
+
 /// Records of which some parts were read; oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    waiting: Vec<(Vec<u8>, u8, Vec<u8>)>,
+    waiting: Vec<Loose>,
     /// Their bytes in all.
     size: usize,
+    /// Records that were read, as far as it matters.
+    count: usize,
+    /// First records of a stream that hold no whole sealed line.
+    pub first: Vec<Loose>,
+    /// Parts that the end of the file left waiting.
+    pub last: Vec<Loose>,
+    /// The last part of this file in a stream goes on in another file.
+    pub goes_on: Vec<(Vec<u8>, u8)>,
 }
 
 impl Parts {
     /// Takes the record whose text was appended to `out.data` from `from` on.
     #[inline]
     pub(super) fn take(&mut self, record: &Record<'_>, from: usize, out: &mut Unwrapped) {
+        self.count = self.count.saturating_add(1);
         match record {
             Record::Last(stream, kind) if !self.waiting.is_empty() => self.end((stream, *kind), from, out),
-            Record::Whole | Record::Last(..) => out.end_record(from),
+            Record::Whole => out.end_record(from),
+            Record::Last(stream, kind) => {
+                if self.count <= FIRST {
+                    self.note_first((stream, *kind), &out.data[from..]);
+                }
+                out.end_record(from);
+            }
             Record::Part(stream, kind) => self.add((stream, *kind), from, out),
+        }
+    }
+
+    /// Parts from the end of another file, which this one goes on with.
+    pub(super) fn begin(&mut self, carried: Vec<Loose>) {
+        self.size = carried.iter().map(|(name, _, text)| name.len() + text.len()).sum();
+        self.waiting = carried;
+    }
+
+    /// Notes what may be the end of a line that began in another file.
+    fn note_first(&mut self, stream: (&[u8], u8), text: &[u8]) {
+        let known = self.first.iter().any(|(name, kind, _)| name == stream.0 && *kind == stream.1);
+        if !known && text.len() <= MAX_LOOSE {
+            let alone = matches!(line::read(text.trim_ascii_end()), Read::Sealed(s) if s.m.start() == 0);
+            let text = if alone { Vec::new() } else { text.to_vec() };
+            self.first.push((stream.0.to_vec(), stream.1, text));
         }
     }
 
@@ -115,6 +161,9 @@ impl Parts {
             let whole = more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_));
             let cut = text.len();
             out.data.splice(from..from, text);
+            if self.count <= FIRST {
+                self.note_first(stream, &out.data[from..]);
+            }
             // A seal says where its line begins: what waits may be all that a crash left of another one.
             let begins = |read| matches!(read, Read::Sealed(sealed) if sealed.m.start() == cut);
             if whole || (more && begins(line::read(out.data[from..].trim_ascii_end()))) {
@@ -145,8 +194,15 @@ impl Parts {
 
     /// Gives out what waits at the end of the file.
     pub(super) fn finish(&mut self, out: &mut Unwrapped) {
-        while !self.waiting.is_empty() {
-            self.give_out(0, out);
+        while let Some((name, kind, text)) = self.waiting.first() {
+            if text.len() <= MAX_LOOSE {
+                self.last.push((name.clone(), *kind, text.clone()));
+            }
+            if self.goes_on.iter().any(|(stream, letter)| stream == name && letter == kind) {
+                self.remove(0);
+            } else {
+                self.give_out(0, out);
+            }
         }
     }
 
