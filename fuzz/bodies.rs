@@ -157,7 +157,8 @@ pub fn envelope(data: &[u8]) {
     let kinds =
         ["docker", "cri", "journal-export", "journal-json", "json", "rfc3164", "rfc5424", "prefix:any"];
     let kind = kinds[usize::from(*first) % kinds.len()];
-    let field = (kind == "json").then_some("a.b");
+    let fields = ["a.b", "r[].v[][1]", "[].a.b"];
+    let field = (kind == "json").then_some(fields[usize::from(*first) / kinds.len() % fields.len()]);
     let envelope = Envelope::parse(kind, field).expect("a kind that exists");
     let _ = envelope.is_prefix(data);
     if let Some(text) = envelope.unescaped(data) {

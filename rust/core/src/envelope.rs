@@ -24,6 +24,7 @@
 //! assert_eq!(got.origins.iter().map(|o| (o.line, o.wrapped)).collect::<Vec<_>>(), [(0, true), (1, false)]);
 //! ```
 
+mod documents;
 mod export;
 mod glued;
 mod json;
@@ -37,6 +38,8 @@ use memchr::memchr;
 
 use crate::Error;
 use crate::line::{self, Read};
+use documents::Documents;
+pub use documents::Path;
 use export::Export;
 use output::Parts;
 pub use output::{Loose, Origin, Unwrapped, are_one};
@@ -44,10 +47,6 @@ use records::Record;
 
 /// Deepest nesting of objects and arrays that is read.
 const MAX_DEPTH: u32 = 64;
-
-/// The name of a field; its dots may lead into objects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(Vec<u8>);
 
 /// How a carrier wrapped lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub enum Envelope {
     JournalExport,
     /// `journalctl -o json`.
     JournalJson,
-    /// One JSON object a line; the line is in this field.
+    /// JSON; the line is in this field of each record.
     Field(Path),
     /// The traditional syslog head, on the wire or as rsyslog writes it to files.
     Rfc3164,
@@ -135,18 +134,6 @@ impl Envelope {
     }
 }
 
-impl Path {
-    fn parse(field: &str) -> Result<Self, Error> {
-        let steps = field.split('.').count();
-        if field.is_empty() || steps > MAX_DEPTH as usize {
-            return Err(Error::Format(format!(
-                "envelope json: {field:?} is no field: give a name, with dots if it stands in objects"
-            )));
-        }
-        Ok(Self(field.into()))
-    }
-}
-
 /// Takes lines out of their envelopes, piece by piece; keeps unfinished records between pieces.
 #[derive(Debug)]
 pub struct Unwrapper {
@@ -159,7 +146,7 @@ enum Form {
     Docker,
     Cri,
     JournalJson,
-    Field(Path),
+    Documents(Documents),
     Export(Export),
 }
 
@@ -171,7 +158,7 @@ impl Unwrapper {
             Envelope::Docker => Form::Docker,
             Envelope::Cri => Form::Cri,
             Envelope::JournalJson => Form::JournalJson,
-            Envelope::Field(path) => Form::Field(path.clone()),
+            Envelope::Field(path) => Form::Documents(Documents::new(path)),
             Envelope::JournalExport => Form::Export(Export::default()),
             Envelope::Rfc3164 | Envelope::Rfc5424 | Envelope::AnyPrefix => return None,
         };
@@ -198,14 +185,16 @@ impl Unwrapper {
     /// unfinished are given out as they are, at its last physical line.
     pub fn feed(&mut self, piece: &[u8], end: bool) -> Unwrapped {
         let mut out = Unwrapped::with_room_for(piece.len());
-        if let Form::Export(export) = &mut self.form {
-            export.feed(piece, &mut out, &mut self.parts);
-        } else {
-            self.each_line(piece, &mut out);
+        match &mut self.form {
+            Form::Export(export) => export.feed(piece, &mut out, &mut self.parts),
+            Form::Documents(documents) => documents.feed(piece, &mut out, &mut self.parts),
+            _ => self.each_line(piece, &mut out),
         }
         if end {
-            if let Form::Export(export) = &mut self.form {
-                export.finish(&mut out, &mut self.parts);
+            match &mut self.form {
+                Form::Export(export) => export.finish(&mut out, &mut self.parts),
+                Form::Documents(documents) => documents.finish(&mut out),
+                _ => {}
             }
             self.parts.finish(&mut out);
         }
@@ -269,8 +258,7 @@ impl Form {
             Self::Docker => records::docker(line, text),
             Self::Cri => records::cri(line, text),
             Self::JournalJson => records::journal_json(line, text).map(|marks| marks.record()),
-            Self::Field(path) => records::field(&path.0, line, text).map(|marks| marks.record()),
-            Self::Export(_) => None,
+            Self::Documents(_) | Self::Export(_) => None,
         }
     }
 }

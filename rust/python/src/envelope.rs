@@ -29,7 +29,7 @@ impl Envelope {
     /// Whether an `Unwrapper` takes pieces that end anywhere, not only whole lines.
     #[getter]
     fn takes_pieces(&self) -> bool {
-        self.0 == core_envelope::Envelope::JournalExport
+        matches!(self.0, core_envelope::Envelope::JournalExport | core_envelope::Envelope::Field(_))
     }
 
     /// Is this what such a carrier puts before a line?

@@ -231,6 +231,33 @@ impl<'a> Skim<'a> {
         Some(Found::Text(name))
     }
 
+    /// Goes to the next element of an array, the first time into it; `false` when the array has ended.
+    pub fn element(&mut self, first: bool) -> Option<bool> {
+        self.blanks();
+        if first {
+            self.skip(b'[')?;
+            self.depth += 1;
+            self.blanks();
+        }
+        match self.peek()? {
+            b']' => {
+                self.at += 1;
+                self.depth -= 1;
+                return Some(false);
+            }
+            b',' if !first => {
+                self.at += 1;
+                self.blanks();
+                if self.peek()? == b']' {
+                    return None;
+                }
+            }
+            _ if !first => return None,
+            _ => {}
+        }
+        (self.depth <= MAX_DEPTH).then_some(true)
+    }
+
     /// Nothing but blanks follows.
     pub fn done(&mut self) -> Option<()> {
         self.blanks();

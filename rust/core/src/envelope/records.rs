@@ -167,30 +167,71 @@ pub(super) fn journal_json<'a>(line: &'a [u8], text: &mut Vec<u8>) -> Option<Mar
     message.map(|()| marks)
 }
 
-/// An object with the line in the field `path`.
-pub(super) fn field<'a>(path: &[u8], line: &'a [u8], text: &mut Vec<u8>) -> Option<Marks<&'a [u8]>> {
+/// A step of a path into JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A member; the dots of its name may lead into objects.
+    Name(Vec<u8>),
+    /// Each element of an array.
+    Each,
+    /// The element with this number.
+    At(u32),
+}
+
+/// A record with the line where the steps lead to.
+pub(super) fn field<'a>(steps: &[Step], line: &'a [u8], text: &mut Vec<u8>) -> Option<Marks<&'a [u8]>> {
     let (mut skim, mut marks) = (Skim::new(line), Marks::default());
-    let found = member(path, &mut skim, &mut marks)?;
+    skim.blanks();
+    let found = value_at(steps, &mut skim, &mut marks)?;
     skim.done()?;
     found.text()?.append_to(text)?;
     Some(marks)
 }
 
+/// What stands where steps lead to from the value that is next; `None` if a viewer could show something else.
+fn value_at<'a>(steps: &[Step], skim: &mut Skim<'a>, marks: &mut Marks<&'a [u8]>) -> Option<Found<'a>> {
+    match steps.split_first() {
+        None => skim.string_or_other(),
+        Some((Step::Name(path), rest)) => member(path, rest, skim, marks),
+        Some((Step::Each, _)) => None,
+        Some((Step::At(wanted), rest)) => {
+            let (mut found, mut index) = (Found::Nothing, 0);
+            while skim.element(index == 0)? {
+                if index == *wanted {
+                    found = value_at(rest, skim, marks)?;
+                } else {
+                    skim.value()?;
+                }
+                index = index.saturating_add(1);
+            }
+            Some(found)
+        }
+    }
+}
+
 /// What stands at `path` in the object that is next, if anything does; `None` if a viewer could show another one.
 ///
 /// Marks are looked for beside the last name of the path.
-fn member<'a>(path: &[u8], skim: &mut Skim<'a>, marks: &mut Marks<&'a [u8]>) -> Option<Found<'a>> {
+fn member<'a>(
+    path: &[u8],
+    rest: &[Step],
+    skim: &mut Skim<'a>,
+    marks: &mut Marks<&'a [u8]>,
+) -> Option<Found<'a>> {
     let dot = memchr(b'.', path);
     let (mut whole, mut inside) = (None, None);
     skim.enter()?;
     while let Found::Text(name) = skim.name()? {
         if name.is(path) {
-            once(&mut whole, skim.string_or_other()?)?;
+            once(&mut whole, value_at(rest, skim, marks)?)?;
         } else if dot.is_some_and(|at| name.is(&path[..at])) {
             let below = &path[dot.map_or(0, |at| at + 1)..];
             let deeper = skim.peek()? == b'{';
-            let found =
-                if deeper { member(below, skim, marks)? } else { skim.value().map(|()| Found::Nothing)? };
+            let found = if deeper {
+                member(below, rest, skim, marks)?
+            } else {
+                skim.value().map(|()| Found::Nothing)?
+            };
             once(&mut inside, found)?;
         } else if let Some(place) = marks.place(name.raw).filter(|_| dot.is_none()) {
             once(place, skim.raw()?)?;

@@ -32,7 +32,11 @@ fn one(kind: &str, field: Option<&str>, line: &[u8]) -> Option<Vec<String>> {
         assert_eq!(text, &String::from_utf8_lossy(line));
         return None;
     }
-    assert!(all.iter().all(|(line, wrapped, _)| *line == 0 && *wrapped));
+    assert!(all.iter().all(|(line, ..)| *line == 0));
+    if kind == "json" && all.iter().any(|(_, wrapped, _)| !wrapped) {
+        return None; // what stands behind a document is no other one
+    }
+    assert!(all.iter().all(|(_, wrapped, _)| *wrapped));
     Some(all.into_iter().map(|(_, _, text)| text).collect())
 }
 
@@ -483,4 +487,85 @@ fn any_prefix_is_anything_but_nothing_and_unwrapped_kinds_have_none() {
     assert!(any.is_prefix(b"\xff") && !any.is_prefix(b""));
     assert_eq!(any.unescaped(b"x #011"), None);
     assert!(!Envelope::Docker.is_prefix(b"x"));
+}
+
+#[test]
+fn json_is_read_in_whatever_shape_a_store_gives_it_out() {
+    let told = |field: &str, data: &str| {
+        let all = lines("json", Some(field), data.as_bytes());
+        all.into_iter()
+            .map(|(_, wrapped, text)| if wrapped { text } else { format!("RAW {text}") })
+            .collect::<Vec<_>>()
+    };
+    let abc = ["a", "b", "c"];
+    // Firehose: one behind the other. Pretty-printed: over several lines. CloudWatch: pages of events.
+    assert_eq!(told("m", r#"{"m":"a"}{"m":"b"} {"m":"c"}"#), abc);
+    assert_eq!(told("m", "{\n  \"m\": \"a\"\n}\n{\n\"x\": {\n},\n\"m\":\n\"b\"}{\"m\":\"c\"}\n"), abc);
+    assert_eq!(
+        told(
+            "e[].m",
+            "{\"e\":[{\"m\":\"a\"},{\"i\":1,\"m\":\"b\"}],\"t\":\"x\"}{\"e\":[],\"t\":\"e\"}\n{\"e\":[{\"m\":\"c\"}]}"
+        ),
+        abc
+    );
+    assert_eq!(told("[].m", "[\n{\"m\":\"a\"},\n{\"m\":\"b\"},\n{\"m\":\"c\"}\n]\n"), abc);
+    assert_eq!(told("[]", r#"["a","b","c"]"#), abc);
+    assert_eq!(told("[0].m[]", r#"[{"m":["a","b","c"]},{"m":["d"]}]"#), abc);
+    let loki = r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"x","values":"no"},
+        "values":[["1","a"],["2","b",{"k":"v"}]]},{"stream":{},"values":[["3","c"]]}],"stats":{"values":[[1,"no"]]}}}"#;
+    assert_eq!(told("data.result[].values[][1]", loki), abc);
+    let search = r#"{"took":1,"hits":{"total":{"value":3},"hits":[{"_source":{"m":"a"}},{"_source":{"m":"b"}},{"_source":{"m":"c"}}]}}"#;
+    assert_eq!(told("hits.hits[]._source.m", search), abc);
+    let bulk = "{\"index\":{\"_index\":\"x\",\"_id\":\"1\"}}\n{\"m\":\"a\"}\n{\"create\":{}}\n{\"m\":\"b\"}\n{ \"index\" : { } }\n{\"m\":\"c\"}\n";
+    assert_eq!(told("m", bulk), abc);
+    // What is no such record is given as it stands.
+    for (field, data, expected) in [
+        ("m", "{\"m\":\"a\",\n{\"m\":\"b\"}\n", &["RAW {\"m\":\"a\",", "b"][..]),
+        ("m", "{\"m\":\"a\n{\"m\":\"b\"}\n", &["RAW {\"m\":\"a", "b"]),
+        ("m", "{\"m\":\"a\"} x {\"m\":\"b\"}\n", &["a", "RAW  x {\"m\":\"b\"}"]),
+        ("m", "{\"x\":1} behind\n{\"m\":\"b\"}\n", &["RAW {\"x\":1} behind", "b"]),
+        ("m", "  {bad} json\n{\"m\":\"b\"}\n", &["RAW   {bad} json", "b"]),
+        ("m", "{\"m\":\"a\",\"m\":\"b\"}\n", &["RAW {\"m\":\"a\",\"m\":\"b\"}"]),
+        (
+            "m",
+            "{\"index\":{\"_index\":\"x\",\"note\":\"y\"}}\n",
+            &["RAW {\"index\":{\"_index\":\"x\",\"note\":\"y\"}}"],
+        ),
+        ("m", "{\"index\":{},\"x\":1}\n", &["RAW {\"index\":{},\"x\":1}"]),
+        ("m", "{\"delete\":{\"_id\":\"1\"}}\n", &["RAW {\"delete\":{\"_id\":\"1\"}}"]),
+        (
+            "e[].m",
+            "{\"e\":[{\"m\":\"a\"}],\"e\":[{\"m\":\"b\"}]}\nraw\n",
+            &["a", "RAW \"e\":[{\"m\":\"b\"}]}", "RAW raw"],
+        ),
+        ("e[].m", "{\"e\":[{\"m\":\"a\"},{\"n\":\"b\"}]}", &["a", "RAW {\"n\":\"b\"}"]),
+        ("e[].m", "{\"e\":[{\"m\":\"a\"},{\"m\":\"b", &["a", "RAW {\"m\":\"b"]),
+        ("e[].m", "{\"e\":[{\"m\":\"a\"}]]\n{\"e\":[{\"m\":\"b\"}]}\n", &["a", "RAW ]", "b"]),
+        ("[].m", "user=root\n[{\"m\":\"a\"}]\n", &["RAW user=root", "a"]),
+        ("e[].m", "{\"f\":[{\"m\":\"a\"}]} {\"e\":[]}", &["RAW {\"f\":[{\"m\":\"a\"}]} {\"e\":[]}"]),
+    ] {
+        assert_eq!(told(field, data), expected, "{field} {data}");
+    }
+    for bad in ["a[", "a[x]", "a]", "[].", "a[-1]", "[][].", ""] {
+        let parsed = Envelope::parse("json", Some(bad));
+        assert!(bad == "a]" || parsed.is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_answer_on_one_line_is_read_piece_by_piece() {
+    let element = format!("{{\"m\":\"{}\"}}", "x".repeat(1000));
+    let data = format!("{{\"e\":[{}]}}\n", vec![element.as_str(); 3000].join(","));
+    let mut unwrapper = unwrapper("json", Some("e[].m"));
+    let (mut count, mut start) = (0, 0);
+    for end in (0..data.len()).step_by(777).skip(1).chain([data.len()]) {
+        count += unwrapper
+            .feed(&data.as_bytes()[start..end], end == data.len())
+            .origins
+            .iter()
+            .filter(|o| o.wrapped)
+            .count();
+        start = end;
+    }
+    assert_eq!(count, 3000);
 }
