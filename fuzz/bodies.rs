@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use tallystick_core::acra;
 use tallystick_core::canon::without_tally;
+use tallystick_core::envelope::added::without;
 use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
 use tallystick_core::head::{Head, Mark, Pin};
@@ -161,6 +162,10 @@ pub fn envelope(data: &[u8]) {
     let field = (kind == "json").then_some(fields[usize::from(*first) / kinds.len() % fields.len()]);
     let envelope = Envelope::parse(kind, field).expect("a kind that exists");
     let _ = envelope.is_prefix(data);
+    let names = [b"a".to_vec(), b"date".to_vec()];
+    if let Some(text) = without(data, &names) {
+        assert!(text.len() < data.len() && without(&text, &names).is_none());
+    }
     if let Some(text) = envelope.unescaped(data) {
         assert!(text.len() < data.len());
     }

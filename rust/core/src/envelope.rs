@@ -24,6 +24,7 @@
 //! assert_eq!(got.origins.iter().map(|o| (o.line, o.wrapped)).collect::<Vec<_>>(), [(0, true), (1, false)]);
 //! ```
 
+pub mod added;
 mod documents;
 mod export;
 mod glued;

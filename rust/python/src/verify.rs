@@ -70,6 +70,12 @@ impl Keys {
         Ok(())
     }
 
+    /// Names members that a carrier added to JSON lines; raises `FormatError`.
+    fn add_members(&mut self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+        let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
+        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.add_members(names).or_raise(py)
+    }
+
     /// Names a chain that a log has got to; what lies far beyond all such chains is not looked at.
     fn expect_chain(&mut self, py: Python<'_>, log: u32, chain: u32) -> PyResult<()> {
         let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());

@@ -201,7 +201,7 @@ def _carried(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:
     for judge in judges:
         counts = source.summary.counts(judge.number)
         if counts.prefixed:
-            detail = "a carrier put something around these lines, which nothing covers"
+            detail = "a carrier put something around these lines or into them, which nothing covers"
             found = Finding("prefixed", Weight.NOTE, detail, log=judge.label, count=counts.prefixed)
             yield source.at(found, counts.first_prefixed)
         if counts.reserialized:

@@ -3,7 +3,8 @@
 Nothing says which file goes on in which. The seal does: it tells how long its line is.
 
 >>> one, other = Rotated(), Rotated()
->>> one.last, other.first = [(b"stdout", 0, b"user=7 ")], [(b"stdout", 0, b"a tally=abcdefgh.1.0.1.8.CQkJCQkJCQkJCQkJCQkJCQ")]
+>>> one.last = [(b"stdout", 0, b"user=7 ")]
+>>> other.first = [(b"stdout", 0, b"a tally=abcdefgh.1.0.1.8.CQkJCQkJCQkJCQkJCQkJCQ")]
 >>> rejoin([other, one]), one.goes_on, other.carried
 (True, [(b'stdout', 0)], [(b'stdout', 0, b'user=7 ')])
 """

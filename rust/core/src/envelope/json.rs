@@ -40,6 +40,11 @@ impl Text<'_> {
             && text.eq_ignore_ascii_case(bytes)
     }
 
+    /// Where its quote stands in the text that it was read from.
+    pub fn begins_in(&self, text: &[u8]) -> Option<usize> {
+        (self.raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?.checked_sub(1)
+    }
+
     /// Appends the unescaped string; `None` at a lone surrogate.
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -170,6 +175,11 @@ pub(super) struct Skim<'a> {
 impl<'a> Skim<'a> {
     pub fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0, depth: 0, fresh: false }
+    }
+
+    /// How far it was read.
+    pub fn at(&self) -> usize {
+        self.at
     }
 
     #[inline]
