@@ -43,7 +43,7 @@ def test_what_a_carrier_added_is_taken_out_and_reported_as_not_covered(key: str,
     assert verdict(lines, tmp_path, key) == (Verdict.OK, {"prefixed"})
     assert verdict(lines, tmp_path, key, added=())[0] is Verdict.FAILED
     assert verdict(lines, tmp_path, key, added=("date",))[0] is Verdict.FAILED
-    # Written anew with the names in another order: what is left has the RFC 8785 form of what was sealed, or it is altered.
+    # Written anew with the names in another order: what is left has the RFC 8785 form of what was sealed.
     for number, line in enumerate(lines):
         if b'"a":{"date"' in line:
             value = json.loads(line)

@@ -109,6 +109,7 @@ enum State {
 
 /// Takes records out of documents, piece by piece.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 pub(super) struct Documents {
     path: Path,
     state: State,

@@ -3,6 +3,8 @@
 //! Engines that start anew append to what is there, without an LF. The record after it is taken; what stands before it
 //! is looked at as if it stood on a line of its own.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use super::Form;
@@ -61,9 +63,10 @@ fn last_record(form: &Form, line: &[u8]) -> Option<usize> {
 }
 
 /// Is there another record's head in the text of a CRI record, and does the seal say that its line begins there?
+#[inline]
 pub(super) fn is_glued(text: &[u8]) -> bool {
-    let named = |stream: &[u8]| memmem::find(text, stream).is_some();
-    (named(b" stdout ") || named(b" stderr ")) && inner_record(text).is_some()
+    static NAME: LazyLock<memmem::Finder> = LazyLock::new(|| memmem::Finder::new(b" std"));
+    NAME.find(text).is_some() && inner_record(text).is_some()
 }
 
 fn inner_record(text: &[u8]) -> Option<usize> {

@@ -85,9 +85,8 @@ pub(super) fn unended(raw: &[u8]) -> Option<Text<'_>> {
         let size = match left.first() {
             Some(b'u') if left.len() < 5 && left[1..].iter().all(u8::is_ascii_hexdigit) => left.len() + 2,
             Some(b'u') => hex4(&left[1..]).map(|_| 6)?,
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            None | Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(_) => return None,
-            None => 2,
         };
         if at + found + size > raw.len() {
             return Some(Text { raw: &raw[..at + found], escaped });
