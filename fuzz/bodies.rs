@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use tallystick_core::acra;
 use tallystick_core::canon::without_tally;
+use tallystick_core::envelope::added::without;
 use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
 use tallystick_core::hash::sha256;
@@ -77,8 +78,14 @@ impl HasSeal for Read {
     }
 }
 
-/// No bytes make a statement of a log but those that its keys signed.
+/// No bytes make a statement of a log but those that its keys signed; the beginning of what an opening begins with is one.
 pub fn statement(data: &[u8]) {
+    let (with_v, with_p) = (log_keys(true), log_keys(false));
+    let begun = line::trim(data);
+    if let Some(found) = with_v.broken_opening(begun) {
+        assert_eq!(with_p.broken_opening(begun), Some(found));
+        assert!(begun.len() < 1024 && with_v.broken_opening(&begun[..begun.len() / 2]).is_some());
+    }
     for text in [Some(data), control_text(data), control_text_open(data)].into_iter().flatten() {
         let Some(statement) = Statement::parse(text) else { continue };
         assert!(text.is_ascii());
@@ -173,9 +180,14 @@ pub fn envelope(data: &[u8]) {
     let kinds =
         ["docker", "cri", "journal-export", "journal-json", "json", "rfc3164", "rfc5424", "prefix:any"];
     let kind = kinds[usize::from(*first) % kinds.len()];
-    let field = (kind == "json").then_some("a.b");
+    let fields = ["a.b", "r[].v[][1]", "[].a.b"];
+    let field = (kind == "json").then_some(fields[usize::from(*first) / kinds.len() % fields.len()]);
     let envelope = Envelope::parse(kind, field).expect("a kind that exists");
     let _ = envelope.is_prefix(data);
+    let names = [b"a".to_vec(), b"date".to_vec()];
+    if let Some(text) = without(data, &names) {
+        assert!(text.len() < data.len() && without(&text, &names).is_none());
+    }
     if let Some(text) = envelope.unescaped(data) {
         assert!(text.len() < data.len());
     }

@@ -51,8 +51,18 @@ def root_of_path(leaf_data, index, path):
         node = H(b"\x01" + other + node) if index >> level & 1 else H(b"\x01" + node + other)
     return node
 
+FIELD = 2**255 - 19
+ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of points of order 8; -y is the other
+
+def weak(encoded):
+    """Whether an encoding of a point is not canonical, or of one of the 8 points of small order: y tells."""
+    y = int.from_bytes(encoded, "little") % 2**255
+    return y >= FIELD or y in (0, 1, FIELD - 1, ORDER_8, FIELD - ORDER_8)
+
 @lru_cache(maxsize=None)
 def signed(public, signature, text):
+    if weak(public) or weak(signature[:32]):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
         return True
@@ -280,11 +290,15 @@ def read_statement(m):
         st.text, st.digest, st.kind, st.proven = m, H(m), getattr(st, "kind", "open"), False
     return st
 
+def certified(st):
+    """What the chain key signs in a cert."""
+    text = f"tallystick/v1 chain {st.name} {st.log_id} {st.chain} {b64(st.epoch_root)} {b64(st.next_root)}"
+    return text.encode()
+
 def prove(st, key, roots):
     """Signatures, paths and cert: what is wrong, or LACKING, or nothing. Learns the next generation's chain root."""
-    certified = f"tallystick/v1 chain {st.name} {st.log_id} {st.chain} {b64(st.epoch_root)} {b64(st.next_root)}"
     generation, leaf = divmod(st.chain - 1, 256)
-    good = (st.name, st.log_id) == (key.name, key.log_id) and signed(st.chain_pk, st.chain_sig, certified.encode())
+    good = (st.name, st.log_id) == (key.name, key.log_id) and signed(st.chain_pk, st.chain_sig, certified(st))
     good = good and signed(st.chain_pk if st.kind == "open" else st.epoch_pk, st.sig, st.text.rpartition(b" ")[0])
     if not good or st.kind != "open" and root_of_path(st.epoch_pk, st.epoch, st.path) != st.epoch_root:
         return "its name, log id, signature, cert or path is wrong"
@@ -558,48 +572,122 @@ def judge_ends(log, head):
         elif chain == newest and not log.anchors or chain != newest and not (closed or goal or chain in log.passed):
             log.tell("open end", "incomplete", f"nothing anchors the end of chain {chain}", pos=last)
 
-def begins_open(log, raw, chain):
-    """Whether these bytes are the beginning of an open of a later chain."""
-    for start in ("", '{"tallystick":"'):
-        text = f"{start}tallystick/v1 open {log.key.name} {log.key.log_id} ".encode()
-        number = re.match(rb"([1-9][0-9]{0,9})( |$)", raw[len(text):])
-        later = number and (not number[2] or int(number[1]) > chain)
-        if text.startswith(raw) or raw.startswith(text) and later:
-            return True
-    return False
+def broken_open(log, raw):
+    """The digits of the chain that are there, and whether they are all, of a line that is the beginning of an open of
+    this log and no more. None: it is none. Each whole field must be what the writer could have written there."""
+    text, key = raw.rstrip(b"\x00 \t\r").decode("latin-1"), log.key  # NULs are what a power loss leaves
+    for begin, mark, end in (("", " tally=", ""), ('{"tallystick":"', '","tally":"', '"}')):
+        if begin.startswith(text):
+            return "", False
+        body = re.match('[^" ]*(?: [^" ]*){0,8}', text.removeprefix(begin))[0]
+        p = (body.split(" ") + [""] * 7)[6].partition(".")[0]
+        sample = f"tallystick/v1 open {key.name} {key.log_id} 1 0 0.0.{'1' if p.strip('0') else '0'}.{b64(bytes(32))}" \
+                 f".{b64(bytes(16))} {'.'.join(b64(bytes(n)) for n in (32, 32, 32, 256, 64))} {b64(bytes(64))}"
+        mine, model = re.split("([ .])", body), re.split("([ .])", sample)
+        filled = "".join(mine + [model[len(mine) - 1][len(mine[-1]):]] + model[len(mine):]) if len(mine) <= len(model) else ""
+        st, at = read_statement(filled.encode("latin-1")), OPEN.fullmatch(filled)
+        if not st or not text.startswith(begin) or (st.name, st.log_id) != (key.name, key.log_id):
+            continue
+        whole, rest = len(body) > at.end("chain"), text[len(begin) + len(body):]
+        if may_open(log, st, whole, lambda name: at.end(name) <= len(body)) and (not rest or body == filled) \
+                and begins_seal(log, st, rest, begin + filled + end, mark, end):
+            return body[at.start("chain"):at.end("chain")], whole
+    return None
 
-def is_torn(log, before, line, after):
+def may_open(log, st, numbered, is_whole):
+    """Whether the writer could have written those fields of an open that are whole, as far as this key and these lines
+    tell: a head before its chain that was reached, its proof, the way to the chain root, and signatures."""
+    last, root = log.lasts.get(st.named[0]), log.roots.get((st.chain - 1) // 256)
+    if numbered and st.named[0] >= st.chain:
+        return False
+    if is_whole("hash") and st.named[0] and st.named >= min(log.slots, default=(2**32,)):
+        behind = last and (*last[:2], last[2] + 1)
+        reached = last and (st.named <= behind or st.named[0] not in log.closed and follows(log, last, st.named))
+        if not reached or not names_newest(log, st.named, st.hash):
+            return False
+    return not (is_whole("proof") and st.named[0] <= log.reach and authentic(log, st) is False
+                or is_whole("chain_path") and root and root_of_path(st.chain_pk, (st.chain - 1) % 256, st.chain_path) != root
+                or is_whole("chain_sig") and not signed(st.chain_pk, st.chain_sig, certified(st))
+                or is_whole("sig") and not signed(st.chain_pk, st.sig, st.text.rpartition(b" ")[0]))
+
+def begins_seal(log, st, rest, m, mark, end):
+    """Whether this is the beginning of what stands behind an open in its line, and not all of it."""
+    seal = f"{mark}{st.log_id}.{st.chain}.0.0.{len(m)}."
+    tag, behind = rest[len(seal):len(seal) + 22], rest[len(seal) + 22:]
+    if len(tag) < 22:
+        return seal.startswith(rest) or rest.startswith(seal) and re.fullmatch("[A-Za-z0-9_-]+", tag) is not None
+    K = log.key.entry_key(st.chain, 0, 0) if log.V and log.key.first <= st.chain <= log.reach else None
+    holds = mac(K, H(b"\x03" + m.encode()))[:16] if K else parts_of(grammar("<tag>"), tag).tag
+    return rest.startswith(seal) and tag == b64(holds) and behind != end and end.startswith(behind)
+
+def all_begin_open(log, lines, chain, after):
+    """Whether each line begins as an open of a chain that was passed over or is still to come, higher each time."""
+    newest, known = max(log.lasts, default=0), {pos[0] for pos in log.slots}
+    passed = [(named[0] + 1, later - 1) for later, named in log.prevs.items()] + [(newest + 1, 2**32 - 1)]
+    for line in lines:
+        digits, whole = broken_open(log, line.raw) or ("", None)
+        number = int(digits or 0)
+        blocks = [(number, number)] if whole else [(number * 10**k, (number + 1) * 10**k - 1) for k in range(11 - len(digits))]
+        ranges = [range(max(low, start, chain + 1), min(high, to, after.pos[0] - 1 if after else to) + 1)
+                  for low, high in passed for start, to in (blocks if digits else [(1, 2**32 - 1)])]
+        chain = min(filter(None, (next((c for c in found if c not in known), 0) for found in ranges)), default=0)
+        if whole is None or not chain:
+            return False
+    return True
+
+def are_torn(log, before, lines, after):
     """Row `torn line`: at the end of the newest chain, or where a chain ended before an open."""
     chain = before.pos[0] if before else 0
-    if before and before.pos != log.lasts.get(chain):
+    if len(lines) > 8 or before and before.pos != log.lasts.get(chain):
         return False
+    ended = chain in log.closed and log.statement(log.closed[chain]).kind == "ended"
     if after is None:
         newest = max(log.lasts, default=0)
-        begun = line.path in log.unfinished and begins_open(log, line.raw, newest)  # behind closed, or before any line
-        ended = chain in log.closed and log.statement(log.closed[chain]).kind == "ended"
-        if before and not (before.pos >= log.goal or follows(log, before.pos, log.goal)):
+        if before and chain == newest and not (before.pos >= log.goal or follows(log, before.pos, log.goal)):
             return False  # what a head or a pin counts was written whole
-        return chain in (0, newest) and (begun and not ended if chain in log.closed or not chain else True)
+        if chain and chain not in log.closed:
+            return (chain == newest or chain in log.unclean) and all_begin_open(log, lines[1:], chain, None)
+        return not ended and lines[-1].path in log.unfinished and all_begin_open(log, lines, chain, None)
     named = log.prevs.get(after.pos[0])
-    if not named or after.pos[1:] != (0, 0) or chain >= after.pos[0]:
+    if not named or after.pos[1:] != (0, 0) or chain >= after.pos[0] or ended:
         return False
-    passes = max(named[0], chain) < after.pos[0] - 1  # the line may be all that is left of a chain between
-    return (chain or named[0]) in log.unclean or passes and (not before or chain in log.closed)
+    if before and chain not in log.closed:
+        return chain in log.unclean and all_begin_open(log, lines[1:], chain, after)
+    return all_begin_open(log, lines, chain, after)
+
+def is_good(line):
+    return line.kind not in ("altered", "unsealed", "foreign")
+
+def ends_copy(log, lines, line):
+    """Whether a broken line ends its file, which lacks the last LF, and is the beginning of the line that stands there in
+    another file: behind the last position before it, or first of all."""
+    if line is not lines[-1] or line.path not in log.unfinished:
+        return False
+    last = next((other.pos for other in reversed(lines) if other.pos and other.kind not in ("altered", "redacted")), None)
+    after = min((pos for pos in log.slots if last and pos > last), default=None)
+    near = last and after in ((*last[:2], last[2] + 1), (last[0], last[1] + 1, 0), (after and after[0], 0, 0))
+    there = [other for other in log.slots[after] if other.paths - {line.path}] if near and after else []
+    there += [] if last else [others[0] for path, others in log.files.items() if path != line.path and others]
+    return any(other.raw.startswith(line.raw) for other in there)
 
 def judge_files(log):
     """Rows `reordered`, `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
     rows = [line for lines in log.files.values() for line in lines]
     known = any(line.pos for line in rows)  # or else they are all of another log
     for path, rows in groupby(rows, key=lambda line: line.path):
-        rows = [line for line in rows if line.kind not in ("duplicate", "fork")]
-        broken, furthest = [line.kind in ("altered", "unsealed", "foreign") for line in rows] + [False], (0, 0, 0)
+        rows = list(rows)
+        torn = {len(rows) - 1} if rows and not is_good(rows[-1]) and ends_copy(log, log.files[path], rows[-1]) else set()
+        broken, furthest = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False], (0, 0, 0)
         for i, line in enumerate(rows):
-            before, after = rows[i - 1] if i else None, rows[i + 1] if i + 1 < len(rows) else None
+            if broken[i] and not broken[i - 1]:
+                end = broken.index(False, i)
+                if are_torn(log, rows[i - 1] if i else None, rows[i:end], rows[end] if end < len(rows) else None):
+                    torn |= set(range(i, end))
             if line.kind == "sealed":
                 if line.pos < furthest:
                     log.tell("reordered", "failed", f"stands behind {dotted(furthest)}", line)
                 furthest = line.pos
-            elif broken[i] and not broken[i - 1] and not broken[i + 1] and is_torn(log, before, line, after):
+            elif i in torn:
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
                 log.torn |= {(line.path, line.no)}
             elif broken[i] and (known or line.kind != "foreign"):

@@ -13,8 +13,10 @@ import tallystick
 from tallystick import _core
 from tallystick.verify import Verdict, Weight
 from tests import vectors
+from tests.forging import MAKE
 from tests.sealed import Taking
 
+CHECK = MAKE.check  # spec/check.py as a module
 INPUTS: dict[str, Any] = json.loads((vectors.VECTORS / "inputs.json").read_text())
 
 
@@ -132,6 +134,16 @@ def test_the_redacted_line_of_the_vectors_is_told_as_redacted(tmp_path: Path) ->
     path.write_bytes(data.replace(known["original"].encode(), forged.encode()))
     report = tallystick.verify([path], keys=[keys.secret])
     assert [f.weight for f in report.findings if f.kind == "redacted"] == [Weight.FAILED]
+
+
+def test_the_point_that_check_py_names_is_of_order_8() -> None:
+    p, y = CHECK.FIELD, CHECK.ORDER_8
+    d = -121665 * pow(121666, -1, p)
+    # Doubled, it gives y = 0, so x² = -y², and then the curve says 2y² = 1 - d·y⁴.
+    assert (2 * y**2 + d * y**4 - 1) % p == 0
+    assert CHECK.weak((p - y).to_bytes(32, "little"))
+    assert not CHECK.weak((p - 2).to_bytes(32, "little"))
+    assert CHECK.weak((p + 2).to_bytes(32, "little"))
 
 
 def test_the_script_that_makes_the_vectors_makes_these() -> None:

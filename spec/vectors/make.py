@@ -2,7 +2,7 @@
 """A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
 
     python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
-    python spec/vectors/make.py --write      write inputs, defects and evidence anew; the known answers never change
+    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures anew; the known answers never change
     python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
            [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
 
@@ -19,6 +19,7 @@ inputs.json: per log a list of steps, done in order:
 A log is `keep_chains` of what that gives, where it says so.
 """
 import argparse
+import hashlib
 import json
 import sys
 from functools import lru_cache
@@ -642,6 +643,48 @@ def chain_defects(cases):
                  "failed unsealed", ["insert", 27, begun])
     cases.chain1("broken open of an old chain", "section 7", "only a higher chain can be opened", "failed unsealed",
                  "failed unsealed", ["insert", 27, lines[0][:60].decode()], open_end=True)
+    opening = lines[26].decode()
+    words = opening.split(" ")
+    named, cert = words[6].split("."), words[7].split(".")
+
+    def no_opening(name, why, text, with_P="failed unsealed"):
+        cases.chain1(name, "section 9", why, "failed unsealed", with_P, ["insert", 27, text], open_end=True)
+    for name, cut in (("within its cert", 400), ("within its signature", 760), ("within its tag", -3)):
+        cases.chain1("open that broke off " + name, "section 9", "all before is whole, and holds", "ok torn line",
+                     "ok torn line", ["insert", 27, opening[:cut]], open_end=True)
+    cases.chain1("broken open and NULs", "section 9", "a power loss leaves them", "ok torn line", "ok torn line",
+                 ["insert", 27, {"hex": (begun.encode() + bytes(50)).hex()}], open_end=True)
+    for name, data in (("NULs and text", bytes(160) + b"user=root"), ("NULs and a broken open", bytes(9) + begun.encode()),
+                       ("broken open, NULs and text", begun.encode() + bytes(160) + b"user=root")):
+        no_opening(name, "no open begins like this", {"hex": data.hex()})
+    no_opening("open with text behind its chain", "a time stands there", " ".join(words[:5]) + " user=root action=login")
+    no_opening("broken open of a head of its own chain", "prev is a head before it", " ".join(words[:6]) + " 2.0.1.")
+    no_opening("broken open of a head to come", "the lines end before", " ".join(words[:6]) + " " + ".".join(
+        ["1", "2", "7", named[3]]))
+    no_opening("broken open of another statement", "the newest one before that position has another hash",
+               " ".join(words[:6]) + " " + ".".join([*named[:3], other_end(named[3].encode()).decode()]))
+    no_opening("broken open with another proof", "only V can tell", " ".join(words[:6]) + " " + ".".join(
+        [*named[:4], other_end(named[4].encode()).decode()]), "ok torn line")
+    no_opening("broken open with another path", "it does not lead to the chain root", " ".join(words[:7]) + " " + ".".join(
+        [*cert[:3], other_end(cert[3].encode()).decode()]))
+    no_opening("broken open with another cert", "the chain key did not sign it", " ".join(words[:7]) + " " + ".".join(
+        [*cert[:4], other_end(cert[4].encode()).decode()]))
+    no_opening("broken open with another signature", "the chain key did not sign it", " ".join(words[:8]) + " "
+               + other_end(words[8].encode()).decode())
+    no_opening("broken open with another length", "its seal names another one", opening[:opening.rindex(".") - 3] + "1.")
+    def copy(name, why, V, P, *edits, open_end=True):
+        half = {"base": "plain.log", "edit": [["keep", 1, 22], *edits], "open_end": open_end}
+        cases.add(name, "section 9", why, V, P, {"app.log": {"base": "plain.log", "edit": [["keep", 1, 26]]}, "copy.log": half},
+                  head=cases.heads["1.2.6"], pins=[cases.pin])
+    begins, both_failed = lines[22][:15].decode(), ("failed duplicate, unsealed", "failed duplicate, unsealed")
+    copy("copy that ends within a line", "it stands whole in the other file", *["ok duplicate, torn line"] * 2,
+         ["insert", 23, begins])
+    copy("copy that ends within its first line", "it stands whole in the other file", *["ok torn line"] * 2,
+         ["keep", 1, 1], ["sub", 1, lines[0][30:].decode(), ""])
+    copy("copy that ends in other bytes", "another line stands there", *both_failed, ["insert", 23, begins[:-1] + "X"])
+    copy("copy that ends within another line", "it stands elsewhere", *both_failed, ["insert", 23, lines[1][:15].decode()])
+    copy("copy with a broken line that ends in LF", "nothing was cut off", *both_failed, ["insert", 23, begins],
+         open_end=False)
     cases.chain1("broken line behind closed", "section 7", "no open begins like this", "failed unsealed",
                  "failed unsealed", ["insert", 27, broken], open_end=True)
     cases.add("older generation lacking", "section 5", "chain 257 is proven by an open of generation 0",
@@ -887,6 +930,118 @@ def run_evidence(case, key_text, public_text):
     return wrong
 
 
+# ---- signatures -----------------------------------------------------------------------------------------------------
+
+ABOUT_SIGNATURES = [
+    "Section 2: Ed25519 as every verifier must read it. key, message and signature in hex; holds: what must be said of it.",
+    "Of each refused one with a weak key or R, S*B = R + k*A holds for the points that its bytes decode to: a verifier",
+    "that only solves the equation takes it."]
+
+FIELD, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, FIELD) % FIELD
+ROOT = pow(2, (FIELD - 1) // 4, FIELD)  # of -1
+
+
+def point_of(encoding):
+    """The point that bytes decode to, however they write it; None: they decode to none."""
+    sign, y = divmod(int.from_bytes(encoding, "little"), 2**255)
+    square = (y * y - 1) * pow(D * y * y + 1, -1, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    x = x if x * x % FIELD == square else x * ROOT % FIELD
+    return None if x * x % FIELD != square else ((FIELD - x) % FIELD if x % 2 != sign else x, y % FIELD)
+
+
+def encoding_of(point, y=None, sign=None):
+    y, sign = point[1] if y is None else y, point[0] % 2 if sign is None else sign
+    return (y + (sign << 255)).to_bytes(32, "little")
+
+
+def plus(a, b):
+    (x1, y1), (x2, y2) = a, b
+    d = D * x1 * x2 * y1 * y2 % FIELD
+    return ((x1 * y2 + x2 * y1) * pow(1 + d, -1, FIELD) % FIELD, (y1 * y2 + x1 * x2) * pow(1 - d, -1, FIELD) % FIELD)
+
+
+def times(count, point):
+    out = (0, 1)
+    while count:
+        out, point, count = plus(out, point) if count & 1 else out, plus(point, point), count >> 1
+    return out
+
+
+def small_order():
+    """The 14 encodings of the 8 points whose order divides 8: name -> bytes."""
+    base, found = point_of((4 * pow(5, -1, FIELD) % FIELD).to_bytes(32, "little")), {}
+    y = 2
+    while times(4, torsion := times(ORDER, point_of(y.to_bytes(32, "little")) or base)) == (0, 1):
+        y += 1
+    for i in range(8):
+        point = times(i, torsion)
+        order = next(n for n in (1, 2, 4, 8) if times(n, point) == (0, 1))
+        for high in (0, FIELD) if point[1] + FIELD < 2**255 else (0,):
+            for sign in (0, 1) if point[0] == 0 else (point[0] % 2,):
+                plain = not high and sign == point[0] % 2
+                encoding = encoding_of(point, point[1] + high, sign)
+                found[f"order {order}, {encoding[:2].hex()}…{encoding[-1:].hex()}"] = plain, encoding
+    return found
+
+
+def challenge(R, A, message):
+    return int.from_bytes(hashlib.sha512(R + A + message).digest(), "little") % ORDER
+
+
+def solved(make, right):
+    """The first message for which the equation holds: it depends on k modulo 8 only."""
+    return next((m, sig) for m in (b"message %d" % i for i in range(500)) for sig in [make(m)] if right(m, sig))
+
+
+@lru_cache(maxsize=None)
+def signature_cases():
+    base, cases = point_of((4 * pow(5, -1, FIELD) % FIELD).to_bytes(32, "little")), []
+
+    def add(name, key, message, signature, holds):
+        cases.append({"name": name, "key": key.hex(), "message": message.hex(), "signature": signature.hex(),
+                      "holds": holds})
+
+    def equal(A, factor=1):
+        def right(message, signature):
+            R, s = signature[:32], int.from_bytes(signature[32:], "little")
+            other = plus(point_of(R), times(challenge(R, A, message), point_of(A)))
+            return times(factor, times(s, base)) == times(factor, other)
+        return right
+
+    def forged(a, A, R, r):
+        return lambda message: R + ((r + challenge(R, A, message) * a) % ORDER).to_bytes(32, "little")
+
+    a, r = 1234567, 7654321
+    R = encoding_of(times(r, base))
+    seed = bytes(range(32))
+    good = signer(seed).sign(b"a message")
+    add("as it should be", public_of(seed), b"a message", good, True)
+    add("another message", public_of(seed), b"A message", good, False)
+    raised = good[:32] + (int.from_bytes(good[32:], "little") + ORDER).to_bytes(32, "little")
+    add("S + L", public_of(seed), b"a message", raised, False)
+    small = small_order()
+    eighth = next(point_of(x) for name, (plain, x) in small.items() if plain and name.startswith("order 8"))
+    mixed = encoding_of(plus(times(a, base), eighth))
+    add("key with a part of small order, k a multiple of 8", mixed, *solved(forged(a, mixed, R, r), equal(mixed)), True)
+    add("only 8 times the equation holds", mixed,
+        *solved(forged(a, mixed, R, r), lambda m, s: equal(mixed, 8)(m, s) and not equal(mixed)(m, s)), False)
+    for name, (_, weak) in small.items():
+        add(f"key of {name}", weak, *solved(forged(0, weak, R, r), equal(weak)), False)
+    for name, (_, weak) in small.items():
+        add(f"R of {name}", mixed, *solved(forged(a, mixed, weak, 0), equal(mixed)), False)
+    if [plain for plain, _ in small.values()].count(True) != 8 or len(small) != 14:
+        raise ValueError("there are 14 encodings, 8 of them canonical")
+    return {"about": ABOUT_SIGNATURES, "cases": cases}
+
+
+def run_signature(case):
+    key, message, signature = (bytes.fromhex(case[part]) for part in ("key", "message", "signature"))
+    right = check.signed(key, signature, message) == case["holds"]
+    return [] if right else [f"signature {case['name']}: check.py says {not case['holds']}"]
+
+
 # ---- command line ---------------------------------------------------------------------------------------------------
 
 def new_files():
@@ -896,7 +1051,7 @@ def new_files():
         about = json.dumps(found["about"], indent=1)
         return ('{"about": ' + about + ',\n"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
-            "evidence.json": text(evidence_cases())}
+            "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases())}
 
 
 def run_check():
@@ -911,12 +1066,16 @@ def run_check():
     proofs = evidence_cases()["cases"]
     for case in proofs:
         wrong += run_evidence(case, texts["verification_key"], texts["public_key"])
+    signatures = signature_cases()["cases"]
+    for case in signatures:
+        wrong += run_signature(case)
     for name in ("plain", "json"):
         answers = json.loads((HERE / f"{name}.json").read_bytes())["heads"][-1]
         head = f"tallyhead oedhcsck {answers['text']} {b64(bytes.fromhex(answers['mac']))}"
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
-    print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(wrong)} differences", sep="\n")
+    print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(signatures)} signatures, "
+          f"{len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 
 

@@ -288,6 +288,53 @@ def make_exports() -> None:
         records = (shape(number, line) for number, line in enumerate(lines))
         text = "".join(json.dumps(r, ensure_ascii=ascii_only, separators=(",", ":")) + "\n" for r in records)
         (HERE / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    make_answers(elasticsearch, cloudwatch)
+
+
+def make_answers(elasticsearch: Callable[[int, str], object], cloudwatch: Callable[[int, str], object]) -> None:
+    """The same lines in whole answers of those stores, and as Firehose delivers them."""
+    lines = [line.decode() for line in sealed("app")]
+
+    def short(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def subscription(number: int, part: list[str]) -> object:
+        events = [{"id": f"{number + i:056}", "timestamp": TIME, "message": line} for i, line in enumerate(part)]
+        about = {"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "payments", "logStream": "i-01"}
+        return about | {"subscriptionFilters": ["all"], "logEvents": events}
+
+    streams = [
+        {
+            "stream": {"app": "payments", "values": "x"},
+            "values": [[f"{TIME + i}000000", line, {}][: 2 + i % 2] for i, line in part],
+        }
+        for part in (list(enumerate(lines))[:5], list(enumerate(lines))[5:])
+    ]
+    loki = {
+        "status": "success",
+        "data": {"resultType": "streams", "result": streams, "stats": {"summary": {"values": []}}},
+    }
+    hits = [elasticsearch(number, line) for number, line in enumerate(lines)]
+    search = {"took": 3, "timed_out": False, "hits": {"total": {"value": len(lines), "relation": "eq"}, "hits": hits}}
+    pages = [
+        {"events": [cloudwatch(i, line) for i, line in enumerate(part)], "searchedLogStreams": []}
+        for part in (lines[:4], lines[4:])
+    ]
+    action = short({"create": {"_index": "logs-2026.11.23", "_id": "1"}})
+    for name, text in {
+        "loki-query.json": short(loki) + "\n",
+        "elasticsearch-search.json": short(search),
+        "elasticsearch-bulk.jsonl": "".join(
+            f"{action}\n{short({'@timestamp': 1, 'message': line})}\n" for line in lines
+        ),
+        "cloudwatch-events.json": "".join(json.dumps(page, indent=4) + "\n" for page in pages),
+        "firehose-subscription.json": "".join(
+            short(subscription(at, lines[at : at + 3])) for at in range(0, len(lines), 3)
+        ),
+        "firehose-lines.json": "".join(short({"message": line}) for line in lines),
+        "array.json": "[\n" + ",\n".join(short({"message": line}) for line in lines) + "\n]\n",
+    }.items():
+        (HERE / name).write_text(text, encoding="utf-8")
 
 
 MAKERS: dict[str, Callable[[], None]] = {

@@ -22,6 +22,13 @@ WRAPPED = [
     ("splunk.jsonl", "json", "result._raw", ["app"]),
     ("loki.jsonl", "json", "line", ["app"]),
     ("cloudwatch.jsonl", "json", "message", ["app"]),
+    ("loki-query.json", "json", "data.result[].values[][1]", ["app"]),
+    ("elasticsearch-search.json", "json", "hits.hits[]._source.message", ["app"]),
+    ("elasticsearch-bulk.jsonl", "json", "message", ["app"]),
+    ("cloudwatch-events.json", "json", "events[].message", ["app"]),
+    ("firehose-subscription.json", "json", "logEvents[].message", ["app"]),
+    ("firehose-lines.json", "json", "message", ["app"]),
+    ("array.json", "json", "[].message", ["app"]),
 ]
 PREFIXED = [
     ("rsyslog-traditional.log", "rfc3164"),
@@ -65,10 +72,10 @@ def test_every_fixture_is_tried_and_all_are_small():
     made = {path.name for path in HERE.iterdir() if path.suffix in (".log", ".json", ".jsonl", ".export")}
     tried = {fixture for fixture, *_ in WRAPPED} | {fixture for fixture, _ in PREFIXED}
     assert made == tried | {"app.log", "bytes.log", "long.log"}
-    assert len(tried) == 11
+    assert len(tried) == 18
     readme = (HERE / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in made)
-    assert sum((HERE / name).stat().st_size for name in made) < 300_000
+    assert sum((HERE / name).stat().st_size for name in made) < 400_000
 
 
 @pytest.mark.parametrize(("fixture", "kind", "field", "logs"), WRAPPED)
@@ -165,7 +172,7 @@ def test_what_docker_does_to_invalid_utf_8_does_not_pass_for_the_line():
 
 def test_every_envelope_that_the_docs_name_exists():
     page = (HERE.parents[1] / "docs" / "carriers.md").read_text()
-    named = set(re.findall(r"--envelope ([a-z][\w:-]+)(?: --field ([\w.]+))?", page))
+    named = set(re.findall(r"--envelope ([a-z][\w:-]+)(?: --field '?([\w.\[\]]+))?", page))
     assert len(named) >= 11
     for kind, field in named:
         if field != "NAME" and (kind, field) != ("json", ""):

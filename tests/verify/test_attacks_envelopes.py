@@ -90,3 +90,57 @@ def test_a_field_that_stands_there_twice_is_no_field(other: str) -> None:
     assert judge(writer, text(flat), envelope="json", field="a.b").verdict is Verdict.FAILED
     flat[3] = flat[3].replace(b'"a": {"b"', b'"a": {"c"')
     assert judge(writer, text(flat), envelope="json", field="a.b").verdict is Verdict.OK
+
+
+def wrapped(kind: str, line: bytes) -> bytes:
+    """A line as a container engine writes it."""
+    return docker([line]).replace(b'": "', b'":"') if kind == "docker" else CRI + b"F " + line
+
+
+def half(kind: str, line: bytes) -> bytes:
+    """A record that broke off within its line."""
+    return b'{"log":' + json.dumps(line.decode()).encode()[:-1] if kind == "docker" else CRI + b"F " + line
+
+
+@pytest.mark.parametrize("kind", ["docker", "cri"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_a_power_loss_glued_to_a_record_is_judged_as_if_it_stood_alone(kind: str, closed: bool) -> None:
+    writer = Writer().open().write(3)
+    if closed:
+        writer.close()
+    before = text([wrapped(kind, line) for line in writer.lines])
+    writer.lines.clear()
+    opening = writer.burn()
+    after = text([wrapped(kind, line) for line in writer.open().write(3).end().lines])
+
+    def judged(glue: bytes) -> tuple[Verdict, bool]:
+        report = judge(writer, before + glue + after, envelope=kind)
+        return report.verdict, "torn line" in kinds(report)
+
+    for glue in (b"", bytes(4096), b"{" if kind == "docker" else b"2026-11-23T08:1"):
+        assert judged(glue) == (Verdict.OK, False), glue
+    for glue in (half(kind, opening[:60]), half(kind, opening[:-9]), half(kind, opening[:60]) + bytes(512)):
+        assert judged(glue) == (Verdict.OK, True), glue
+    # An entry may have broken off only where its chain was not closed.
+    assert judged(half(kind, b"user=7 act")) == ((Verdict.FAILED, False) if closed else (Verdict.OK, True))
+    for glue in (
+        half(kind, b"user=7 act") * 2,
+        b"user=7 ",
+        half(kind, b"user=7 act") + bytes(9) + half(kind, b"user=8"),
+    ):
+        assert judged(glue)[0] is Verdict.FAILED or not closed, glue
+    assert judged(half(kind, b"user=7") + b"\n" + half(kind, b"user=8"))[0] is Verdict.FAILED
+    for glue in (half(kind, b"user=7 act"), half(kind, opening[:60])):  # amid a chain nothing breaks off
+        report = judge(writer, before + glue + after.replace(b"\n", b"\n" + glue, 2), envelope=kind)
+        assert report.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("kind", ["docker", "cri"])
+def test_a_carriers_file_may_end_within_a_record(kind: str) -> None:
+    writer = Writer().open().write(3).close()
+    before = text([wrapped(kind, line) for line in writer.lines])
+    record = wrapped(kind, writer.burn())
+    for cut in (1, 5, 20, 40, 60, 300):
+        assert judge(writer, before + record[:cut], envelope=kind).verdict is Verdict.OK, record[:cut]
+    assert judge(writer, before + half(kind, b"user=root"), envelope=kind).verdict is Verdict.FAILED
+    assert judge(writer, before + record[:5] + b"\n", envelope=kind).verdict is Verdict.FAILED

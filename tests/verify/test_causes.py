@@ -107,7 +107,9 @@ def test_where_an_envelope_was_forgotten_its_kind_is_named(fixture: str, kind: s
     causes = [f.cause for f in report.findings if f.weight.value == "failed"]
     named = [cause for cause in causes if cause is not None]
     assert {cause.split("--envelope ")[1].split()[0] for cause in named if "--envelope" in cause} == {kind}
-    assert len(named) * 2 >= len(causes)
+    # Of an answer over several lines, brackets and counts stand on lines of their own.
+    lines = sum(b" tally=" in line or b'tally\\"' in line for line in (HERE / fixture).read_bytes().split(b"\n"))
+    assert len(named) * 2 >= min(len(causes), lines)
     if kind == "json":
         assert any("--field" in cause for cause in named)
 

@@ -13,7 +13,7 @@ CASES: list[dict[str, Any]] = json.loads((vectors.VECTORS / "defects.json").read
 
 
 def test_all_defects_were_found() -> None:
-    assert len(CASES) == 105
+    assert len(CASES) == 126
 
 
 @pytest.mark.parametrize(

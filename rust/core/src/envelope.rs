@@ -24,7 +24,10 @@
 //! assert_eq!(got.origins.iter().map(|o| (o.line, o.wrapped)).collect::<Vec<_>>(), [(0, true), (1, false)]);
 //! ```
 
+pub mod added;
+mod documents;
 mod export;
+mod glued;
 mod json;
 mod output;
 mod prefix;
@@ -36,17 +39,15 @@ use memchr::memchr;
 
 use crate::Error;
 use crate::line::{self, Read};
+use documents::Documents;
+pub use documents::Path;
 use export::Export;
 use output::Parts;
-pub use output::{Origin, Unwrapped};
+pub use output::{Loose, Origin, Unwrapped, are_one};
 use records::Record;
 
 /// Deepest nesting of objects and arrays that is read.
 const MAX_DEPTH: u32 = 64;
-
-/// The name of a field; its dots may lead into objects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(Vec<u8>);
 
 /// How a carrier wrapped lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub enum Envelope {
     JournalExport,
     /// `journalctl -o json`.
     JournalJson,
-    /// One JSON object a line; the line is in this field.
+    /// JSON; the line is in this field of each record.
     Field(Path),
     /// The traditional syslog head, on the wire or as rsyslog writes it to files.
     Rfc3164,
@@ -134,18 +135,6 @@ impl Envelope {
     }
 }
 
-impl Path {
-    fn parse(field: &str) -> Result<Self, Error> {
-        let steps = field.split('.').count();
-        if field.is_empty() || steps > MAX_DEPTH as usize {
-            return Err(Error::Format(format!(
-                "envelope json: {field:?} is no field: give a name, with dots if it stands in objects"
-            )));
-        }
-        Ok(Self(field.into()))
-    }
-}
-
 /// Takes lines out of their envelopes, piece by piece; keeps unfinished records between pieces.
 #[derive(Debug)]
 pub struct Unwrapper {
@@ -158,7 +147,7 @@ enum Form {
     Docker,
     Cri,
     JournalJson,
-    Field(Path),
+    Documents(Documents),
     Export(Export),
 }
 
@@ -170,11 +159,25 @@ impl Unwrapper {
             Envelope::Docker => Form::Docker,
             Envelope::Cri => Form::Cri,
             Envelope::JournalJson => Form::JournalJson,
-            Envelope::Field(path) => Form::Field(path.clone()),
+            Envelope::Field(path) => Form::Documents(Documents::new(path)),
             Envelope::JournalExport => Form::Export(Export::default()),
             Envelope::Rfc3164 | Envelope::Rfc5424 | Envelope::AnyPrefix => return None,
         };
         Some(Self { form, parts: Parts::default() })
+    }
+
+    /// Begins with parts that stand at the end of another file; the last parts of some streams go on in another one.
+    #[must_use]
+    pub fn between(mut self, carried: Vec<Loose>, goes_on: Vec<(Vec<u8>, u8)>) -> Self {
+        self.parts.begin(carried);
+        self.parts.goes_on = goes_on;
+        self
+    }
+
+    /// What may belong to lines of other files: first records of streams, and parts that the end left waiting.
+    #[must_use]
+    pub fn loose(&self) -> (&[Loose], &[Loose]) {
+        (&self.parts.first, &self.parts.last)
     }
 
     /// Takes the lines out of the next piece: whole physical lines; `end` says that it is the file's last.
@@ -183,14 +186,16 @@ impl Unwrapper {
     /// unfinished are given out as they are, at its last physical line.
     pub fn feed(&mut self, piece: &[u8], end: bool) -> Unwrapped {
         let mut out = Unwrapped::with_room_for(piece.len());
-        if let Form::Export(export) = &mut self.form {
-            export.feed(piece, &mut out, &mut self.parts);
-        } else {
-            self.each_line(piece, &mut out);
+        match &mut self.form {
+            Form::Export(export) => export.feed(piece, &mut out, &mut self.parts),
+            Form::Documents(documents) => documents.feed(piece, &mut out, &mut self.parts),
+            _ => self.each_line(piece, &mut out),
         }
         if end {
-            if let Form::Export(export) = &mut self.form {
-                export.finish(&mut out, &mut self.parts);
+            match &mut self.form {
+                Form::Export(export) => export.finish(&mut out, &mut self.parts),
+                Form::Documents(documents) => documents.finish(&mut out),
+                _ => {}
             }
             self.parts.finish(&mut out);
         }
@@ -202,29 +207,59 @@ impl Unwrapper {
         while at < piece.len() {
             let end = memchr(b'\n', &piece[at..]).map_or(piece.len(), |length| at + length);
             out.begin_line(at);
-            let line = &piece[at..end];
-            let from = out.data.len();
-            if let Some(record) = self.form.record(line, &mut out.data) {
-                self.parts.take(&record, from, out);
+            self.line(&piece[at..end], end < piece.len(), out);
+            at = end + 1;
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, line: &[u8], ended: bool, out: &mut Unwrapped) {
+        let from = out.data.len();
+        match self.form.record(line, &mut out.data) {
+            Some(record) if !self.form.is_glued(&out.data[from..]) => self.parts.take(&record, from, out),
+            _ => {
+                out.data.truncate(from);
+                let parts = glued::parted(&self.form, line);
+                let broken = parts.len() > 1 || !ended;
+                for part in parts {
+                    self.part(part, broken, out);
+                }
+            }
+        }
+    }
+
+    /// What stands alone on its line, or glued to others: a record, or what is left of one, or something else.
+    fn part(&mut self, part: &[u8], broken: bool, out: &mut Unwrapped) {
+        let from = out.data.len();
+        if let Some(record) = self.form.record(part, &mut out.data) {
+            self.parts.take(&record, from, out);
+        } else {
+            out.data.truncate(from);
+            if broken && glued::half(&self.form, part, &mut out.data).is_some() {
+                out.end_record(from);
             } else {
                 out.data.truncate(from);
-                out.push_raw(line);
+                out.push_raw(part);
             }
-            at = end + 1;
         }
     }
 }
 
 impl Form {
+    /// Could a record's text hold another record, which a power loss glued to it?
+    #[inline]
+    fn is_glued(&self, text: &[u8]) -> bool {
+        matches!(self, Self::Cri) && glued::is_glued(text)
+    }
+
     /// Appends the text of the record that a line holds; says how it goes on. `None`: not in this form.
     #[inline]
     fn record<'a>(&self, line: &'a [u8], text: &mut Vec<u8>) -> Option<Record<'a>> {
         match self {
             Self::Docker => records::docker(line, text),
             Self::Cri => records::cri(line, text),
-            Self::JournalJson => records::journal_json(line, text),
-            Self::Field(path) => records::field(&path.0, line, text),
-            Self::Export(_) => None,
+            Self::JournalJson => records::journal_json(line, text).map(|marks| marks.record()),
+            Self::Documents(_) | Self::Export(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Tag side: V gives A[1], each A[c] gives C[c], each C[c] the epoch keys E[e], each E[e] the entry
 //! keys K[i]. Signature side: S gives B[1], each B[c] a chain key and the epoch keys' seeds.
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -325,9 +325,19 @@ impl SignKey {
     }
 }
 
-/// RFC 8032 verification: S below L, R compared as bytes, no cofactor (SPEC section 2).
-pub(crate) fn signature_holds(pk: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(pk).is_ok_and(|pk| pk.verify(message, &Signature::from_bytes(signature)).is_ok())
+/// RFC 8032 verification: S below L, R compared as bytes, no cofactor; no other spelling of the key or R, and none
+/// of small order (SPEC section 2).
+#[must_use]
+pub fn signature_holds(pk: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    let signature = Signature::from_bytes(signature);
+    is_canonical(pk)
+        && is_canonical(signature.r_bytes())
+        && VerifyingKey::from_bytes(pk).is_ok_and(|pk| pk.verify_strict(message, &signature).is_ok())
+}
+
+/// Is y of an encoded point below p = 2^255 - 19? The library takes it modulo p.
+fn is_canonical(point: &[u8; 32]) -> bool {
+    point[0] < 0xed || point[1..31].iter().any(|byte| *byte != 0xff) || point[31] & 0x7f != 0x7f
 }
 
 /// Public keys of the 256 chains of the generation that begins with the chain that `b` belongs to.
@@ -373,4 +383,27 @@ pub(crate) fn key_climb(pk: &[u8; 32], index: u8, path: &[u8; 256]) -> Digest {
         at = if index >> level & 1 == 0 { hash::node(&at, sibling) } else { hash::node(sibling, &at) };
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_canonical;
+
+    #[test]
+    fn a_point_has_one_spelling() {
+        let p = |add: u8| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (0xed_u8.wrapping_add(add), 0x7f);
+            bytes
+        };
+        assert!(is_canonical(&p(0xff)) && is_canonical(&[0; 32]));
+        let signed = |mut point: [u8; 32]| {
+            point[31] |= 0x80;
+            point
+        };
+        for more in 0..=0x12 {
+            assert!(!is_canonical(&p(more)) && !is_canonical(&signed(p(more))), "p + {more}");
+        }
+        assert!(is_canonical(&signed(p(0xff))));
+    }
 }

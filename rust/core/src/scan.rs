@@ -4,6 +4,7 @@
 //! seal claims, and the tree over its epoch decides later. No allocation per line on the usual path,
 //! and lines that follow each other are hashed side by side, by twos or by sixteens.
 
+pub mod broken;
 mod entry_keys;
 mod judge;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::RwLock;
 
 use crate::Error;
+use crate::envelope::added::without;
 use crate::envelope::{Envelope, Origin};
 use crate::epoch::Place;
 use crate::hash::{Digest, sha256};
@@ -97,6 +99,7 @@ impl LogKeys {
 pub struct Keys {
     logs: Vec<LogKeys>,
     excepted: Vec<Digest>,
+    added: Vec<Vec<u8>>,
 }
 
 impl Keys {
@@ -115,6 +118,27 @@ impl Keys {
     /// Names lines without a seal that are not to be told, by their SHA-256.
     pub fn except(&mut self, hashes: impl IntoIterator<Item = Digest>) {
         self.excepted.extend(hashes);
+    }
+
+    /// Names members that a carrier added to JSON lines.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a name that a seal or a statement stands in.
+    pub fn add_members(&mut self, names: impl IntoIterator<Item = String>) -> Result<(), Error> {
+        for name in names {
+            if matches!(name.as_str(), "" | "tally" | "tallystick" | "redacted") {
+                return Err(Error::Format(format!(
+                    "a carrier cannot have added {name:?}: name another member"
+                )));
+            }
+            self.added.push(name.into_bytes());
+        }
+        Ok(())
+    }
+
+    /// The line without what a carrier added to it, if it added anything.
+    pub(crate) fn without_added(&self, line: &[u8]) -> Option<Vec<u8>> {
+        if self.added.is_empty() { None } else { without(line, &self.added) }
     }
 
     /// The number of an excepted line.

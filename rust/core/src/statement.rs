@@ -268,7 +268,7 @@ fn parse_prev(text: &[u8]) -> Option<Prev> {
     Some(Prev { mark: Mark::parse(&text[..dot])?, proof: b64_fixed(&text[dot + 1..])? })
 }
 
-fn cert_message(name: &[u8], log: LogId, chain: u32, roots: &[u8]) -> Vec<u8> {
+pub(crate) fn cert_message(name: &[u8], log: LogId, chain: u32, roots: &[u8]) -> Vec<u8> {
     // In the cert the roots are parted by a dot, in the signed text by a blank.
     let roots: Vec<u8> = roots.iter().map(|b| if *b == b'.' { b' ' } else { *b }).collect();
     [b"tallystick/v1 chain ", name, b" ", &log.0, format!(" {chain} ").as_bytes(), &roots].concat()

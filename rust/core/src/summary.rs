@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::doubles::Double;
 use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
-use crate::line::{LogId, Position};
+use crate::line::{LogId, Position, trim};
 use crate::statement::Body;
 
 /// A log's number in [`crate::scan::Keys`].
@@ -112,9 +112,10 @@ pub struct Event {
     pub sha256: Option<Digest>,
 }
 
-/// Lines of a group whose beginnings are kept, and how much of each.
+/// Lines of a group whose beginnings are kept, and how much of each; of what may be an opening, all.
 const TEXTS: usize = 8;
 const TEXT: usize = 160;
+const OPENING: usize = 1024;
 
 impl Event {
     /// An event about one line, or about lines that are not at hand.
@@ -136,10 +137,20 @@ impl Event {
         }
     }
 
-    /// Keeps the beginning of a line, if there is room.
+    /// Keeps the beginning of a line, if there is room; without the zeros at its end, which a power loss leaves.
     pub fn quote(&mut self, line: &[u8]) {
+        let mut text = line;
+        if trim(text).ends_with(b"\0") {
+            text = &text[..text.iter().rposition(|byte| !b"\0 \t\r".contains(byte)).map_or(0, |at| at + 1)];
+        }
+        let opening =
+            text.starts_with(b"tallystick/v1 open ") || text.starts_with(b"{\"tallystick\":\"tally");
+        self.keep(&text[..text.len().min(if opening { OPENING } else { TEXT })]);
+    }
+
+    fn keep(&mut self, text: &[u8]) {
         if self.texts.len() < TEXTS {
-            self.texts.push(line[..line.len().min(TEXT)].into());
+            self.texts.push(text.into());
         }
     }
 
@@ -515,7 +526,7 @@ impl Summary {
                     group.count += event.count;
                     group.last = event.last;
                     group.after = event.after;
-                    event.texts.iter().for_each(|text| group.quote(text));
+                    event.texts.iter().for_each(|text| group.keep(text));
                     number
                 }
                 _ => {

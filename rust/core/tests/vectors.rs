@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tallystick_core::evidence::{self, Doubt, Finder};
 use tallystick_core::hash::{Digest, sha256};
 use tallystick_core::head::{Head, Mark};
-use tallystick_core::keys::{MOST_NARROWED, PublicKey, VerificationKey};
+use tallystick_core::keys::{MOST_NARROWED, PublicKey, VerificationKey, signature_holds};
 use tallystick_core::line::Position;
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan};
 use tallystick_core::sealer::{Format, Sealer};
@@ -257,4 +257,17 @@ fn a_narrowed_key_is_the_known_one_and_never_becomes_wider() {
     assert!(whole.narrow(1, MOST_NARROWED).is_ok());
     assert!(whole.narrow(1, MOST_NARROWED + 1).is_err());
     assert!(whole.narrow(u32::MAX, u32::MAX).is_err());
+}
+
+#[test]
+fn signatures_are_read_in_one_way_only() {
+    let known = json("signatures.json");
+    let cases = known["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 5 + 14 + 14);
+    for case in cases {
+        let bytes = |part: &str| hex::decode(case[part].as_str().unwrap()).unwrap();
+        let (key, signature) = (bytes("key").try_into().unwrap(), bytes("signature").try_into().unwrap());
+        let holds = signature_holds(&key, &bytes("message"), &signature);
+        assert_eq!(holds, case["holds"].as_bool().unwrap(), "{}", case["name"]);
+    }
 }

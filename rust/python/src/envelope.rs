@@ -29,7 +29,7 @@ impl Envelope {
     /// Whether an `Unwrapper` takes pieces that end anywhere, not only whole lines.
     #[getter]
     fn takes_pieces(&self) -> bool {
-        self.0 == core_envelope::Envelope::JournalExport
+        matches!(self.0, core_envelope::Envelope::JournalExport | core_envelope::Envelope::Field(_))
     }
 
     /// Is this what such a carrier puts before a line?
@@ -43,16 +43,42 @@ impl Envelope {
     }
 }
 
+/// A stream's name, a letter that tells it from others of that name, and a text.
+type Loose<'py> = (Bound<'py, PyBytes>, u8, Bound<'py, PyBytes>);
+
+/// Do two parts make one sealed line?
+#[pyfunction]
+pub fn are_one(last: &[u8], first: &[u8]) -> bool {
+    core_envelope::are_one(last, first)
+}
+
 /// Takes the lines of one file out of their envelopes, piece by piece.
 #[pyclass(module = "tallystick._core")]
 pub struct Unwrapper(core_envelope::Unwrapper);
 
 #[pymethods]
 impl Unwrapper {
+    /// `carried` are parts from the end of another file; the last parts of the streams `goes_on` go on in another one.
     #[new]
-    fn new(py: Python<'_>, envelope: &Envelope) -> PyResult<Self> {
+    #[pyo3(signature = (envelope, carried = vec![], goes_on = vec![]))]
+    fn new(
+        py: Python<'_>,
+        envelope: &Envelope,
+        carried: Vec<(Vec<u8>, u8, Vec<u8>)>,
+        goes_on: Vec<(Vec<u8>, u8)>,
+    ) -> PyResult<Self> {
         let prefix = || Error::Format("this envelope is only a prefix: there is nothing to unwrap".into());
-        core_envelope::Unwrapper::new(&envelope.0).ok_or_else(prefix).or_raise(py).map(Self)
+        let unwrapper = core_envelope::Unwrapper::new(&envelope.0).ok_or_else(prefix).or_raise(py)?;
+        Ok(Self(unwrapper.between(carried, goes_on)))
+    }
+
+    /// What may belong to lines of other files: first records of streams, and parts that the end left waiting.
+    fn loose<'py>(&self, py: Python<'py>) -> (Vec<Loose<'py>>, Vec<Loose<'py>>) {
+        let shown = |all: &[core_envelope::Loose]| {
+            all.iter().map(|(name, kind, text)| (py_bytes(py, name), *kind, py_bytes(py, text))).collect()
+        };
+        let (first, last) = self.0.loose();
+        (shown(first), shown(last))
     }
 
     /// Takes the lines out of the first `end_of_data` bytes, whole physical lines; `last`: the file ends here.

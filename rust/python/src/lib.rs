@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use crate::acra::{AcraFound, AcraJudge, AcraKey, acra_time};
     #[pymodule_export]
-    use crate::envelope::{Envelope, Unwrapped, Unwrapper};
+    use crate::envelope::{Envelope, Unwrapped, Unwrapper, are_one};
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]

@@ -30,6 +30,9 @@ pub struct Keys {
     process: u32,
 }
 
+/// Digits of a chain's number, the number, and position and hash of a head.
+type BrokenOpening<'py> = (Bound<'py, PyBytes>, Option<u32>, Option<(At, Bound<'py, PyBytes>)>);
+
 #[pymethods]
 impl Keys {
     #[new]
@@ -67,6 +70,12 @@ impl Keys {
         Ok(())
     }
 
+    /// Names members that a carrier added to JSON lines; raises `FormatError`.
+    fn add_members(&mut self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+        let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
+        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.add_members(names).or_raise(py)
+    }
+
     /// Names a chain that a log has got to; what lies far beyond all such chains is not looked at.
     fn expect_chain(&mut self, py: Python<'_>, log: u32, chain: u32) -> PyResult<()> {
         let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
@@ -83,6 +92,22 @@ impl Keys {
             (log.public.name.clone(), log.log_id().to_string(), log.secret.is_some(), narrowed, first, last)
         };
         self.inner.logs().iter().map(info).collect()
+    }
+
+    /// What is whole of a line that is the beginning of an `open` of a log: digits of its chain's number, the number,
+    /// the head that it names; `None` if it is none, or not broken.
+    fn broken_opening<'py>(
+        &self,
+        py: Python<'py>,
+        log: usize,
+        line: &[u8],
+    ) -> PyResult<Option<BrokenOpening<'py>>> {
+        self.own().or_raise(py)?;
+        let broken = self.inner.logs().get(log).and_then(|log| log.broken_opening(line));
+        Ok(broken.map(|found| {
+            let prev = found.prev.map(|mark| (at(mark.at), py_bytes(py, &mark.hash)));
+            (py_bytes(py, &found.digits), found.chain, prev)
+        }))
     }
 
     /// Does the head's mac hold? `None` where the key cannot tell.

@@ -53,6 +53,7 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 @option("--subset", is_flag=True, help="Lines were filtered out: tell gaps, do not judge them.")
 @envelope_option
 @field_option
+@option("--added", metavar="NAMES", help="Members that a carrier added to JSON lines: date,kubernetes.")
 @option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
 @option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
 @option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
@@ -73,6 +74,7 @@ def command(
     subset: bool,
     envelope: str | None,
     field: str | None,
+    added: str | None,
     exceptions: str | None,
     max_findings: int,
     form: str,
@@ -101,6 +103,7 @@ def command(
             subset=subset,
             envelope=envelope,
             field=field,
+            added=added.split(",") if added else (),
             exceptions=exceptions,
             max_findings=max_findings,
             jobs=jobs,

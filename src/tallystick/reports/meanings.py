@@ -53,7 +53,12 @@ _KINDS = (
         "A writer stopped without closing",
         "A chain has no closing line, as after a crash or a kill: up to a second of lines may be lost there.",
     ),
-    Kind("torn line", _NOTE, "A line was not written whole", "The last line before an unclean end is broken off."),
+    Kind(
+        "torn line",
+        _NOTE,
+        "A line was not written whole",
+        "A line before an unclean end, or at the end of a copy, is broken off.",
+    ),
     Kind("late start", _INCOMPLETE, "The beginning is not here", "The log begins before the first line that is here."),
     Kind(
         "open end",

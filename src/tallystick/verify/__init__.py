@@ -70,6 +70,7 @@ def verify(
     subset: bool = False,
     envelope: str | None = None,
     field: str | None = None,
+    added: Iterable[str] = (),
     exceptions: str | os.PathLike[str] | None = None,
     max_findings: int = 100,
     jobs: int | None = None,
@@ -94,7 +95,8 @@ def verify(
         subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
         envelope: What a carrier wrapped the lines in: `docker`, `cri`, `rfc3164`, `rfc5424`, `journal-export`,
             `journal-json`, `json` (with `field`) or `prefix:any`.
-        field: Name of the JSON field that holds the lines; dots lead into objects.
+        field: Name of the JSON field that holds the lines; dots lead into objects, `[]` into each element of an array.
+        added: Names of the members that a carrier added to JSON lines; they are taken out, and not covered.
         exceptions: Exceptions file: findings that are known, with reasons.
         max_findings: Findings of one kind, weight and log that are told one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
@@ -119,6 +121,7 @@ def verify(
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
         )
     wrapping = named_envelope(envelope, field)
+    logs.add_members(list(added))
     excepting = read_exceptions(exceptions) if exceptions is not None else None
     hashes = excepting.hashes(today) if excepting is not None else ()
     logs.except_lines(hashes)

@@ -19,7 +19,7 @@ _CARRIERS = {
     "rfc3164": rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) \S+ \S+: ",
     # A seal or a statement within a string of an object; a line of our own has them at its top.
     "json": (
-        rb'\{(?!"tallystick").*"(?:[^"\\]|\\.)*(?: tally=[a-z2-7]{8}\.|\\"tally\\":)'
+        rb'(?:\{(?!"tallystick").*|\s+"[^"]*": )"(?:[^"\\]|\\.)*(?: tally=[a-z2-7]{8}\.|\\"tally\\":)'
         rb'|\{.*[^{]"(?:\{\\"tallystick\\":\\")?tallystick/v1 '
     ),
 }

@@ -300,6 +300,12 @@ class LogJudge:
             return (last[0], last[1] + 1, 0) >= end
         return behind(last) >= end
 
+    def may_be_named(self, at: At, digest: bytes) -> bool:
+        """Could an opening that is written now name this head, as far as the lines that are here tell?"""
+        if at[0] == 0 or not self.chains or at < self.first:
+            return True
+        return at[0] in self.chains and self.reaches(at) and not self._other_statement(at, digest)
+
     def _ends(self) -> Iterator[Finding]:
         newest = self.numbers[-1]
         for chain, later in zip(self.numbers, [*self.numbers[1:], 0], strict=True):

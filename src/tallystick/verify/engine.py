@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
+from tallystick.verify.rotated import rejoin
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,6 +44,8 @@ def scan_all(
         return _scan(keys, mode, chunks, envelope, jobs, told)
 
     summary = pass_over(_core.Mode.all(), progress)
+    if rejoin([one.rotated for one in inputs]):
+        summary = pass_over(_core.Mode.all(), _ignore)
     summary.settle(keys)
     if rewritten := summary.rewritten(keys):
         rewritten = summary.adopt(pass_over(_core.Mode.canonical(rewritten), _ignore))

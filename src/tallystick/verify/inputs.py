@@ -19,6 +19,7 @@ from typing import Protocol
 from tallystick import _core
 from tallystick.errors import ReportError, reason
 from tallystick.verify import streams
+from tallystick.verify.rotated import Rotated
 
 __all__ = ["Chunk", "Input", "Unread", "named_envelope", "open_inputs"]
 
@@ -66,6 +67,7 @@ class Input:
         size: Bytes of the file on the disk.
         trouble: Why it could not be read to its end, once it was read.
         ends_in_lf: Its last line is whole, once it was read.
+        rotated: Parts of lines that it shares with other files, once it was read.
     """
 
     def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int | None = None) -> None:
@@ -75,6 +77,7 @@ class Input:
             OSError: It is not there or cannot be read.
         """
         self.path, self.number, self.trouble, self.ends_in_lf = path, 0, "", False
+        self.rotated = Rotated()
         self._envelope, self._chunk = envelope, chunk or CHUNK
         self._fd = _open(path)
         try:
@@ -89,7 +92,7 @@ class Input:
     def chunks(self) -> Iterator[Chunk]:
         """Read the file from its beginning."""
         source: _Bytes = _Unpacked(self._fd, self.size) if self._compression else _Plain(self._fd, self.size)
-        unwrapper = _core.Unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
+        unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         offset = number = read = 0
         try:
             while True:
@@ -107,6 +110,7 @@ class Input:
             self.trouble = self._trouble(error, offset)
         if unwrapper:
             yield Chunk(self.number, number, offset, b"", 0, False, unwrapper.feed(b"", 0, True), 0)
+            self.rotated.note(unwrapper)
         if not self._compression and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 

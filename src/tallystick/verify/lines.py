@@ -147,7 +147,7 @@ def line_findings(
         detail = detail.format(why=event.why, last=dotted(event.last) if event.last else "")
         if number in torn:
             kind, weight = "torn line", Weight.NOTE
-            detail = "broken off when its writer was killed; nothing vouches for it"
+            detail = "broken off: its writer was killed here, or a copy ends within it; nothing vouches for it"
         if kind == "reordered" and kind in demand.allow:
             weight = Weight.NOTE
         name = judges[event.log].label if event.log is not None else None
@@ -201,7 +201,7 @@ def _carried(source: Source, judges: Sequence[LogJudge]) -> Iterator[Finding]:
     for judge in judges:
         counts = source.summary.counts(judge.number)
         if counts.prefixed:
-            detail = "a carrier put something around these lines, which nothing covers"
+            detail = "a carrier put something around these lines or into them, which nothing covers"
             found = Finding("prefixed", Weight.NOTE, detail, log=judge.label, count=counts.prefixed)
             yield source.at(found, counts.first_prefixed)
         if counts.reserialized:

@@ -5,7 +5,7 @@ chain and its own had no line that a head counted.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tallystick import _core
 from tallystick.verify.source import At
@@ -44,6 +44,14 @@ class Openings:
         at = bisect_right(self._starts, chain) - 1
         return at >= 0 and self._passed[at][1] >= chain
 
+    def passed(self, low: int, high: int) -> Iterator[Range]:
+        """Give the chains of a range that an opening passes over, in order."""
+        for first, last in self._passed[max(0, bisect_right(self._starts, low) - 1) :]:
+            if first > high:
+                break
+            if max(first, low) <= min(last, high):
+                yield max(first, low), min(last, high)
+
     def part(self, low: int, high: int, demanded: list[int]) -> tuple[list[Range], list[Range]]:
         """Part absent chains into those that must be there, and those that an opening passes over.
 
@@ -53,10 +61,7 @@ class Openings:
             demanded: Chains of which lines were counted, sorted: they must be there, whoever passes over them.
         """
         passed: list[Range] = []
-        for first, last in self._passed[max(0, bisect_right(self._starts, low) - 1) :]:
-            if first > high:
-                break
-            start, last = max(first, low), min(last, high)
+        for start, last in self.passed(low, high):
             for chain in demanded[bisect_left(demanded, start) : bisect_right(demanded, last)]:
                 passed.append((start, chain - 1))
                 start = chain + 1

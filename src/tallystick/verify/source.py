@@ -1,6 +1,6 @@
 """What a judgement starts from: the merged summary, and what the caller brings along."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tallystick import _core
@@ -59,6 +59,14 @@ class Source:
             before = self._lines_before[last.file, last.chunk] + last.lines if last else 0
             self._lines_before[chunk.file, chunk.chunk] = before
             others.append(chunk)
+
+    def files(self) -> Iterable[int]:
+        """Return the numbers of all files."""
+        return range(len(self._inputs))
+
+    def input(self, file: int) -> Input:
+        """Return a file, which may be read once more."""
+        return self._inputs[file]
 
     def chunks_of(self, file: int) -> Sequence[_core.Chunk]:
         """Return the chunks of a file, in order."""

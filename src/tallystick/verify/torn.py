@@ -4,11 +4,11 @@ There is at most one at an unclean end, and where a chain's `open` broke off, th
 nothing: the position that a seal inside it claims is not taken for present.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
+from tallystick.verify.copies import ends_within_copy
 from tallystick.verify.source import At, Source
 
 __all__ = ["torn_lines"]
@@ -33,16 +33,24 @@ def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[int]:
             ends.setdefault((event.place.file, *_neighbours(source, event)), []).append((number, event))
     torn: set[int] = set()
     for (file, before, after), numbered in ends.items():
+        if ends_within_copy(source, judges, numbered[-1][1]):
+            torn |= _taken_back(source, numbered[-1:])
+            numbered = numbered[:-1]
         events = [event for _, event in numbered]
         if sum(event.count for event in events) > _MOST or any(e.kind == "altered" and e.count > 1 for e in events):
             continue
         texts = [text for event in events for text in event.texts]
         if _are_torn(judges, before, after, texts, source.ends_in_lf(file)):
-            for number, event in numbered:
-                torn.add(number)
-                if event.kind == "altered" and event.log is not None and event.first is not None:
-                    source.summary.unclaim(event.log, event.first)
+            torn |= _taken_back(source, numbered)
     return torn
+
+
+def _taken_back(source: Source, numbered: Sequence[tuple[int, _core.Event]]) -> set[int]:
+    """Take back what torn lines claim; return the numbers of their events."""
+    for _, event in numbered:
+        if event.kind == "altered" and event.log is not None and event.first is not None:
+            source.summary.unclaim(event.log, event.first)
+    return {number for number, _ in numbered}
 
 
 def _neighbours(source: Source, event: _core.Event) -> tuple[Known | None, Known | None]:
@@ -62,7 +70,7 @@ def _are_torn(
     """Are these the lines that broken writers left between two known lines, or at the end of a file?"""
     if before is None and after is None:
         # A file with nothing but the beginning of an opening: a writer was killed right there.
-        return any(_begin_opens(judge, texts, *_gap(judge, 0, None)) for judge in judges) and not ends_in_lf
+        return any(_begin_opens(judge, texts, 0, None) for judge in judges) and not ends_in_lf
     log = after[0] if after is not None else before[0] if before is not None else 0
     judge = judges[log]
     if before is not None and before[0] != log:
@@ -80,51 +88,60 @@ def _are_torn(
     chain = before[1][0] if before is not None else 0
     if opening is not None and chain >= opening.at[0]:
         return False
-    if before is not None and not judge.may_be_torn(before[1], at_end=opening is None):
-        # The chain before is closed: only the beginnings of other chains may be broken.
-        closed = judge.chains.get(chain)  # None: its lines are statements that cannot be proved
-        ending = closed.ending if closed is not None and closed.last == before[1] else None
-        whole = ending is not None and ending.ending != "ended"
-        return (
-            whole and (after is not None or not ends_in_lf) and _begin_opens(judge, texts, *_gap(judge, chain, opening))
-        )
     if before is None:
-        return _begin_opens(judge, texts, *_gap(judge, 0, opening))
-    # The first is the last line of the chain before, whatever it holds.
-    return _begin_opens(judge, texts[1:], *_gap(judge, chain, opening))
+        return _begin_opens(judge, texts, 0, opening)
+    if judge.may_be_torn(before[1], at_end=opening is None):
+        # The first is the last line of the chain before, whatever it holds.
+        return _begin_opens(judge, texts[1:], chain, opening)
+    # The chain before is closed: only the beginnings of other chains may be broken.
+    closed = judge.chains.get(chain)  # None: its lines are statements that cannot be proved
+    ending = closed.ending if closed is not None and closed.last == before[1] else None
+    whole = ending is not None and ending.ending != "ended"
+    return whole and (after is not None or not ends_in_lf) and _begin_opens(judge, texts, chain, opening)
 
 
-def _gap(judge: LogJudge, chain: int, opening: _core.Statement | None) -> tuple[int, int]:
-    """Give the chains of which an opening may have broken off behind a chain: first and last."""
-    if opening is not None and opening.prev is not None:
-        return max(chain, opening.prev[0][0]) + 1, opening.at[0] - 1
-    return max(chain, judge.numbers[-1] if judge.numbers else 0) + 1, 2**32 - 1
+def _begin_opens(judge: LogJudge, texts: Sequence[bytes], chain: int, opening: _core.Statement | None) -> bool:
+    """Is each line the beginning of an opening that the writer could have written there, and are they in order?
 
-
-def _begin_opens(judge: LogJudge, texts: Sequence[bytes], low: int, high: int) -> bool:
-    """Could each line be the beginning of an opening, of chains in a range and in order?"""
+    Args:
+        judge: What is known of the log.
+        texts: The lines.
+        chain: The chain before them; 0 if there is none.
+        opening: The opening after them, if there is one.
+    """
+    most = opening.at[0] - 1 if opening is not None else 2**32 - 1
     for text in texts:
-        chain = next(_chain_of(judge, text, low, high), None)
-        if chain is None:
+        found = judge.source.keys.broken_opening(judge.number, text)
+        if found is None:
             return False
-        low = chain + 1
+        digits, whole, prev = found
+        if prev is not None and not judge.may_be_named(*prev):
+            return False
+        blocks = [(whole, whole)] if whole is not None else _numbers(digits)
+        lowest = [_lowest(judge, max(chain + 1, low), min(most, high)) for low, high in blocks]
+        chain = min((one for one in lowest if one is not None), default=0)
+        if not chain:
+            return False
     return True
 
 
-def _chain_of(judge: LogJudge, text: bytes, low: int, high: int) -> Iterator[int]:
-    """Give the lowest chain in a range whose opening could begin like this."""
-    text = text.rstrip(b"\0 \t\r")  # after a power loss a block may end in zeros
-    opening = f"tallystick/v1 open {judge.name} {judge.log_id} ".encode()
-    for start in (b"", b'{"tallystick":"'):
-        whole = start + opening
-        if low > high or not (whole.startswith(text) or text.startswith(whole)):
-            continue
-        number = re.match(rb"([1-9][0-9]{0,9})?( ?)", text[len(whole) :])
-        if number is None or not number[1]:
-            if len(text) <= len(whole):
-                yield low
-        elif number[2] or len(text) > len(whole) + len(number[1]):
-            if low <= int(number[1]) <= high:
-                yield int(number[1])
-        else:
-            yield low  # the number itself may have broken off
+def _numbers(digits: bytes) -> list[tuple[int, int]]:
+    """Give the ranges of numbers that begin with some digits.
+
+    >>> _numbers(b"17")[:2]
+    [(17, 17), (170, 179)]
+    """
+    if not digits:
+        return [(1, 2**32 - 1)]
+    scales = [10**more for more in range(11 - len(digits))]
+    return [(int(digits) * scale, (int(digits) + 1) * scale - 1) for scale in scales]
+
+
+def _lowest(judge: LogJudge, low: int, high: int) -> int | None:
+    """Give the lowest chain of a range that was passed over, or is still to come, and of which no line is here."""
+    newest = judge.numbers[-1] if judge.numbers else 0
+    for first, last in [*judge.openings.passed(low, min(high, newest)), (max(low, newest + 1), high)]:
+        for chain in range(first, last + 1):
+            if chain not in judge.chains:
+                return chain
+    return None

@@ -7,7 +7,7 @@
 use memchr::{memchr, memchr_iter};
 
 use super::output::{MAX_RECORD, Parts, Unwrapped};
-use super::records::journal_record;
+use super::records::Marks;
 
 /// systemd reads no larger field.
 const MAX_FIELD: u64 = 768 << 20;
@@ -23,8 +23,7 @@ const MAX_TOLD: usize = 1024;
 pub(super) struct Export {
     /// MESSAGE, once it has begun; with an LF between, if there are several.
     message: Option<Vec<u8>>,
-    line_break: Vec<u8>,
-    stream: Vec<u8>,
+    marks: Marks<Vec<u8>>,
     /// The field with a size that has begun.
     field: Option<Field>,
     /// The begin of a text line whose end is still to come.
@@ -106,9 +105,7 @@ impl Export {
             // What the entry needs is short but for MESSAGE.
             match field.name.as_slice() {
                 b"MESSAGE" => self.more_message(&bytes[..taken], out),
-                b"_STREAM_ID" => push_short(&mut self.stream, &bytes[..taken]),
-                b"_LINE_BREAK" => push_short(&mut self.line_break, &bytes[..taken]),
-                _ => {}
+                name => mark(&mut self.marks, name, &bytes[..taken]),
             }
             return taken;
         }
@@ -196,9 +193,7 @@ impl Export {
                 self.begin_message(out);
                 self.more_message(value, out);
             }
-            b"_STREAM_ID" => push_short(&mut self.stream, value),
-            b"_LINE_BREAK" => push_short(&mut self.line_break, value),
-            _ => {}
+            name => mark(&mut self.marks, name, value),
         }
     }
 
@@ -228,14 +223,12 @@ impl Export {
         if let Some(text) = self.message.take() {
             let from = out.data.len();
             out.data.extend_from_slice(&text);
-            let stream = (!self.stream.is_empty()).then_some(self.stream.as_slice());
-            parts.take(&journal_record(stream, Some(&self.line_break)), from, out);
+            parts.take(&self.marks.borrowed().record(), from, out);
         } else if let Some(first) = &self.first {
             out.push_raw(first);
         }
         self.first = None;
-        self.stream.clear();
-        self.line_break.clear();
+        self.marks = Marks::default();
     }
 }
 
@@ -251,8 +244,11 @@ fn is_name(name: &[u8]) -> bool {
         && name.iter().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
-/// Appends what is short by nature; what is longer can only be somebody's invention, and is cut.
-fn push_short(text: &mut Vec<u8>, more: &[u8]) {
-    let room = 64usize.saturating_sub(text.len());
-    text.extend_from_slice(&more[..more.len().min(room)]);
+/// Notes a mark, which is short by nature; what is longer can only be somebody's invention, and is cut.
+fn mark(marks: &mut Marks<Vec<u8>>, name: &[u8], more: &[u8]) {
+    if let Some(place) = marks.place(name) {
+        let text = place.get_or_insert_default();
+        let room = 64usize.saturating_sub(text.len());
+        text.extend_from_slice(&more[..more.len().min(room)]);
+    }
 }

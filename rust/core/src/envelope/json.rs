@@ -40,6 +40,11 @@ impl Text<'_> {
             && text.eq_ignore_ascii_case(bytes)
     }
 
+    /// Where its quote stands in the text that it was read from.
+    pub fn begins_in(&self, text: &[u8]) -> Option<usize> {
+        (self.raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?.checked_sub(1)
+    }
+
     /// Appends the unescaped string; `None` at a lone surrogate.
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -66,6 +71,29 @@ impl Text<'_> {
         out.extend_from_slice(rest);
         Some(())
     }
+}
+
+/// What is there of a string that does not end, `None` if it ends or is none.
+pub(super) fn unended(raw: &[u8]) -> Option<Text<'_>> {
+    let (mut at, mut escaped) = (0, false);
+    while let Some(found) = special(&raw[at..]) {
+        if raw[at + found] == b'"' {
+            return None;
+        }
+        escaped = true;
+        let left = &raw[at + found + 1..];
+        let size = match left.first() {
+            Some(b'u') if left.len() < 5 && left[1..].iter().all(u8::is_ascii_hexdigit) => left.len() + 2,
+            Some(b'u') => hex4(&left[1..]).map(|_| 6)?,
+            None | Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(_) => return None,
+        };
+        if at + found + size > raw.len() {
+            return Some(Text { raw: &raw[..at + found], escaped });
+        }
+        at += found + size;
+    }
+    Some(Text { raw, escaped })
 }
 
 /// A string, or what stands in its place.
@@ -148,6 +176,11 @@ impl<'a> Skim<'a> {
         Self { text, at: 0, depth: 0, fresh: false }
     }
 
+    /// How far it was read.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     #[inline]
     pub fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
@@ -207,6 +240,33 @@ impl<'a> Skim<'a> {
         Some(Found::Text(name))
     }
 
+    /// Goes to the next element of an array, the first time into it; `false` when the array has ended.
+    pub fn element(&mut self, first: bool) -> Option<bool> {
+        self.blanks();
+        if first {
+            self.skip(b'[')?;
+            self.depth += 1;
+            self.blanks();
+        }
+        match self.peek()? {
+            b']' => {
+                self.at += 1;
+                self.depth -= 1;
+                return Some(false);
+            }
+            b',' if !first => {
+                self.at += 1;
+                self.blanks();
+                if self.peek()? == b']' {
+                    return None;
+                }
+            }
+            _ if !first => return None,
+            _ => {}
+        }
+        (self.depth <= MAX_DEPTH).then_some(true)
+    }
+
     /// Nothing but blanks follows.
     pub fn done(&mut self) -> Option<()> {
         self.blanks();
@@ -235,6 +295,17 @@ impl<'a> Skim<'a> {
                 _ => return None,
             }
         }
+    }
+
+    /// Any value as it stands, a string without its quotes.
+    #[inline]
+    pub fn raw(&mut self) -> Option<&'a [u8]> {
+        if self.peek()? == b'"' {
+            return self.string().map(|text| text.raw);
+        }
+        let from = self.at;
+        self.value()?;
+        self.text.get(from..self.at)
     }
 
     /// Any value, of which only a string is kept.

@@ -83,54 +83,107 @@ impl Unwrapped {
 pub(super) enum Record<'a> {
     /// It stands alone, whatever else waits.
     Whole,
-    /// More of it follows in this stream.
-    Part(&'a [u8]),
+    /// More of it follows in this stream, which a letter may tell from others of that name.
+    Part(&'a [u8], u8),
     /// It ends what waits in this stream, if anything does.
-    Last(&'a [u8]),
+    Last(&'a [u8], u8),
+}
+
+/// A part of a line whose other part stands in another file: a stream's name, a letter that tells it from others of
+/// that name, and the text.
+pub type Loose = (Vec<u8>, u8, Vec<u8>);
+
+/// Longest part that is looked for in another file, and among how many of a file's first records.
+const MAX_LOOSE: usize = 1 << 20;
+const FIRST: usize = 64;
+
+/// Do two parts make one sealed line?
+#[must_use]
+pub fn are_one(last: &[u8], first: &[u8]) -> bool {
+    let whole = [last, first].concat();
+    matches!(line::read(whole.trim_ascii_end()), Read::Sealed(sealed) if sealed.m.start() == 0)
 }
 
 /// Records of which some parts were read; oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    waiting: Vec<Loose>,
     /// Their bytes in all.
     size: usize,
+    /// Records that were read, as far as it matters.
+    count: usize,
+    /// First records of a stream that hold no whole sealed line.
+    pub first: Vec<Loose>,
+    /// Parts that the end of the file left waiting.
+    pub last: Vec<Loose>,
+    /// The last part of this file in a stream goes on in another file.
+    pub goes_on: Vec<(Vec<u8>, u8)>,
 }
 
 impl Parts {
     /// Takes the record whose text was appended to `out.data` from `from` on.
     #[inline]
     pub(super) fn take(&mut self, record: &Record<'_>, from: usize, out: &mut Unwrapped) {
+        self.count = self.count.saturating_add(1);
         match record {
-            Record::Last(stream) if !self.waiting.is_empty() => self.end(stream, from, out),
-            Record::Whole | Record::Last(_) => out.end_record(from),
-            Record::Part(stream) => self.add(stream, from, out),
+            Record::Last(stream, kind) if !self.waiting.is_empty() => self.end((stream, *kind), from, out),
+            Record::Whole => out.end_record(from),
+            Record::Last(stream, kind) => {
+                if self.count <= FIRST {
+                    self.note_first((stream, *kind), &out.data[from..]);
+                }
+                out.end_record(from);
+            }
+            Record::Part(stream, kind) => self.add((stream, *kind), from, out),
         }
     }
 
-    fn end(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
-        if let Some(mut text) = self.find(stream).map(|at| self.remove(at)) {
+    /// Parts from the end of another file, which this one goes on with.
+    pub(super) fn begin(&mut self, carried: Vec<Loose>) {
+        self.size = carried.iter().map(|(name, _, text)| name.len() + text.len()).sum();
+        self.waiting = carried;
+    }
+
+    /// Notes what may be the end of a line that began in another file.
+    fn note_first(&mut self, stream: (&[u8], u8), text: &[u8]) {
+        let known = self.first.iter().any(|(name, kind, _)| name == stream.0 && *kind == stream.1);
+        if !known && text.len() <= MAX_LOOSE {
+            let alone = matches!(line::read(text.trim_ascii_end()), Read::Sealed(s) if s.m.start() == 0);
+            let text = if alone { Vec::new() } else { text.to_vec() };
+            self.first.push((stream.0.to_vec(), stream.1, text));
+        }
+    }
+
+    fn end(&mut self, stream: (&[u8], u8), from: usize, out: &mut Unwrapped) {
+        if let Some(text) = self.find(stream).map(|at| self.remove(at)) {
             // A line as long as journald's limit ends with a part, because the empty rest is not logged.
             let more = !matches!(out.data[from..], [] | [b'\n']);
-            if more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_)) {
-                text.push(b'\n');
-            }
+            let whole = more && matches!(line::read(&text), Read::Sealed(_) | Read::Redacted(_));
+            let cut = text.len();
             out.data.splice(from..from, text);
+            if self.count <= FIRST {
+                self.note_first(stream, &out.data[from..]);
+            }
+            // A seal says where its line begins: what waits may be all that a crash left of another one.
+            let begins = |read| matches!(read, Read::Sealed(sealed) if sealed.m.start() == cut);
+            if whole || (more && begins(line::read(out.data[from..].trim_ascii_end()))) {
+                out.data.insert(from + cut, b'\n');
+            }
         }
         out.end_record(from);
     }
 
-    fn add(&mut self, stream: &[u8], from: usize, out: &mut Unwrapped) {
+    fn add(&mut self, stream: (&[u8], u8), from: usize, out: &mut Unwrapped) {
         let size = out.data.len() - from;
         let at = self.find(stream).unwrap_or_else(|| {
-            self.waiting.push((stream.to_vec(), Vec::new()));
+            self.waiting.push((stream.0.to_vec(), stream.1, Vec::new()));
             self.waiting.len() - 1
         });
-        let text = &mut self.waiting[at].1;
+        let text = &mut self.waiting[at].2;
         text.extend_from_slice(&out.data[from..]);
         let full = text.len() > MAX_RECORD;
         out.data.truncate(from);
-        self.size += size + stream.len();
+        self.size += size + stream.0.len();
         if full {
             self.give_out(at, out);
         }
@@ -141,8 +194,15 @@ impl Parts {
 
     /// Gives out what waits at the end of the file.
     pub(super) fn finish(&mut self, out: &mut Unwrapped) {
-        while !self.waiting.is_empty() {
-            self.give_out(0, out);
+        while let Some((name, kind, text)) = self.waiting.first() {
+            if text.len() <= MAX_LOOSE {
+                self.last.push((name.clone(), *kind, text.clone()));
+            }
+            if self.goes_on.iter().any(|(stream, letter)| stream == name && letter == kind) {
+                self.remove(0);
+            } else {
+                self.give_out(0, out);
+            }
         }
     }
 
@@ -153,13 +213,13 @@ impl Parts {
         out.end_record(from);
     }
 
-    fn find(&self, stream: &[u8]) -> Option<usize> {
-        self.waiting.iter().position(|(name, _)| name == stream)
+    fn find(&self, (stream, kind): (&[u8], u8)) -> Option<usize> {
+        self.waiting.iter().position(|(name, letter, _)| name == stream && *letter == kind)
     }
 
     fn remove(&mut self, at: usize) -> Vec<u8> {
-        let (_, text) = self.waiting.remove(at);
-        self.size = self.waiting.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let (_, _, text) = self.waiting.remove(at);
+        self.size = self.waiting.iter().map(|(name, _, text)| name.len() + text.len()).sum();
         text
     }
 }

@@ -330,6 +330,9 @@ impl<'k> Scanner<'k> {
             Read::Nothing | Read::Unsealed => None,
         };
         let Some(seal) = seal else {
+            if self.without_added(line) {
+                return;
+            }
             // A seal may still be written with escapes that only a JSON parser sees.
             if !self.rewritten(line, None) {
                 self.unsealed(Kind::Unsealed);
@@ -366,6 +369,7 @@ impl<'k> Scanner<'k> {
             _ => Err(Why::Misfit),
         };
         if let Err(why) = done
+            && !self.without_added(line)
             && !self.rewritten(line, Some(seal))
             && !self.unescaped(line, number)
         {
@@ -387,6 +391,27 @@ impl<'k> Scanner<'k> {
                 self.epoch(id).json = true;
             }
         }
+    }
+
+    /// A JSON line to which a carrier added members that the caller names: is it authentic without them?
+    fn without_added(&mut self, line: &[u8]) -> bool {
+        let Some(text) = self.keys.without_added(line::trim(line)) else { return false };
+        let wrapped = std::mem::replace(&mut self.wrapped, true);
+        let done = match line::read(&text) {
+            Read::Sealed(sealed) if sealed.m.start() == 0 => {
+                self.keys.find(sealed.seal.log).is_some_and(|number| {
+                    self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
+                        || self.rewritten(&text, Some(sealed.seal))
+                })
+            }
+            Read::Redacted(seal) => self.keys.find(seal.log).is_some_and(|number| {
+                self.redacted(number, &seal);
+                true
+            }),
+            _ => self.rewritten(&text, None),
+        };
+        self.wrapped = wrapped || done;
+        done
     }
 
     /// Is this a redacted line behind a carrier's prefix?

@@ -37,12 +37,20 @@ fn samples() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
                 {\"MESSAGE\":\"\\ud83d\\ude00\",\"_STREAM_ID\":\"1\"}\n{\"MESSAGE\":null}\n";
     let field =
         "{\"a\":{\"x\":1,\"b\":\"m\\u000a\\\\\"},\"c\":[[{}]]}\n{\"a.b\":\"n\"}\nraw\n{\"a\":{\"b\":1}}\n";
+    let answer = "{\"s\":{\"r\":[1]},\"r\":[{\"v\":[[\"1\",\"a\"],\n[\"2\",\"b\",{}]]},{\"x\":null},{\"v\":[]}]}\n\
+                  raw\n{ \"r\" : [ { \"v\" : [ [ 1 , \"c\" ] ] } ] }{\"r\":[]}\n";
     vec![
         ("docker", None, docker.into_bytes()),
         ("cri", None, cri.into()),
         ("journal-export", None, export),
         ("journal-json", None, json.into()),
         ("json", Some("a.b"), field.into()),
+        ("json", Some("r[].v[][1]"), answer.into()),
+        (
+            "json",
+            Some("[].a.b"),
+            format!("[{}]", field.trim_end().replace("\nraw\n", ",").replace('\n', ",\n")).into(),
+        ),
     ]
 }
 
@@ -134,9 +142,15 @@ fn no_bytes_make_a_prefix_reader_stumble() {
     }
 }
 
-/// What any viewer of JSON finds at `a.b`, if the record is not ambiguous.
+/// What any viewer of JSON finds at `a.b`, if the record is not ambiguous; a line may hold several.
 fn viewed(line: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(line).ok()?;
+    let values: Vec<Value> =
+        serde_json::Deserializer::from_slice(line).into_iter().collect::<Result<_, _>>().ok()?;
+    let texts: Vec<_> = values.iter().map(text_in).collect::<Option<_>>()?;
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn text_in(value: &Value) -> Option<String> {
     let object = value.as_object()?;
     let found = object.get("a.b").or_else(|| object.get("a")?.as_object()?.get("b"))?;
     Some(found.as_str()?.strip_suffix('\n').unwrap_or(found.as_str()?).to_string())

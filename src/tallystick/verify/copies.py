@@ -1,0 +1,72 @@
+"""Copies that end in the middle of a line: the line stands whole in another file (spec section 9)."""
+
+from collections.abc import Iterator, Sequence
+
+from tallystick import _core
+from tallystick.verify.chains import LogJudge
+from tallystick.verify.source import At, Source, behind
+
+__all__ = ["ends_within_copy"]
+
+_LONGEST = 2**24 + 2**20  # bytes of a line that is compared
+_MOST = 64  # files that are looked into for one line
+
+
+def ends_within_copy(source: Source, judges: Sequence[LogJudge], event: _core.Event) -> bool:
+    """Is a bad line the broken end of a file, whose bytes are the beginning of the line that stands there elsewhere?
+
+    Args:
+        source: What was read.
+        judges: What is known of each log.
+        event: The bad line.
+    """
+    file = event.place.file
+    if event.count != 1 or not source.is_last(event.place) or source.ends_in_lf(file):
+        return False
+    broken = source.input(file).excerpts([event.place.offset], _LONGEST).get(event.place.offset)
+    return bool(broken) and any(line.startswith(broken) for line in _lines_there(source, judges, file) if broken)
+
+
+def _lines_there(source: Source, judges: Sequence[LogJudge], file: int) -> Iterator[bytes]:
+    """Give the lines of other files that stand where a file ends, as their carriers wrote them."""
+    last = {log: at for chunk in source.chunks_of(file) for log, _, _, at in chunk.edges}
+    if not last:  # it breaks off within its first line
+        others = [number for number in source.files() if number != file]
+        for number in others[:_MOST]:
+            yield from source.input(number).excerpts([0], _LONGEST).values()
+        return
+    looked = 0
+    for log, at in last.items():
+        wanted = _next(source, judges[log], at)
+        seal = f"{judges[log].log_id}.{wanted[0]}.{wanted[1]}.{wanted[2]}.".encode()
+        for chunk in source.chunks:
+            if chunk.file != file and looked < _MOST and _holds(chunk, log, wanted):
+                looked += 1
+                yield from _lines_with(source, chunk, seal)
+
+
+def _next(source: Source, judge: LogJudge, at: At) -> At:
+    """Give the position that comes after one, as far as the lines here tell."""
+    statement = source.summary.statement_at(judge.number, at)
+    if statement is not None and statement.ending == "continues":
+        return at[0], at[1] + 1, 0
+    facts = judge.chains.get(at[0])  # None: its lines are statements that cannot be proved
+    if facts is None or at == facts.last:
+        return next((chain for chain in judge.numbers if chain > at[0]), at[0]), 0, 0
+    return behind(at)
+
+
+def _holds(chunk: _core.Chunk, log: int, at: At) -> bool:
+    """Could a line stand in a chunk, by its first and last line of that log?"""
+    return any(number == log and first <= at <= last for number, first, _, last in chunk.edges)
+
+
+def _lines_with(source: Source, chunk: _core.Chunk, seal: bytes) -> Iterator[bytes]:
+    """Give the lines of a chunk in which the beginning of a seal stands."""
+    read = next((one for one in source.input(chunk.file).chunks() if one.number == chunk.chunk), None)
+    found = read.data.find(seal) if read is not None else -1
+    while read is not None and found >= 0:
+        end = read.data.find(b"\n", found)
+        end = end if end >= 0 else len(read.data)
+        yield read.data[read.data.rfind(b"\n", 0, found) + 1 : end]
+        found = read.data.find(seal, end)
