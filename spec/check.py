@@ -480,11 +480,8 @@ def judge_prevs(log):
             if not names_newest(log, st.named, st.hash):
                 log.bad(line, "prev names another statement than the newest before its position")
 
-def judge_head(log, text):
+def judge_head(log, head):
     """Row `bad head`. The position that an authentic head counts up to, or None; only V can tell."""
-    head = parts_of(HEAD, " ".join(text.split()))
-    if not head or head.log_id != log.key.log_id:
-        return log.tell("bad head", "failed", "this is no head of this log")
     key = log.key.head_key(head.named)
     if key is None and log.key.narrowed:
         return None
@@ -526,8 +523,6 @@ def judge_presence(log, head, pins):
             log.anchors += [kind] * (kind == "truncated")
         elif head and head > log.start and chain == newest == head[0]:
             log.anchors.append("head " + dotted(head))
-    good = [pin.pos for pin in pins if log.statement(pin.pos) and log.statement(pin.pos).digest == pin.hash]
-    log.anchors += ["pin " + dotted(pos) for pos in good if pos == log.lasts.get(newest)]
     judge_chains(log, [chain for chain in sorted({*goals, *there}) if log.start[0] <= chain <= newest])
 
 def judge_chains(log, chains):
@@ -614,8 +609,10 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     log, pins = Log(key, roots, torn), [parts_of(PIN, " ".join(text.split())) for text in pins]
     if not all(pin and pin.log_id == key.log_id for pin in pins) or start is not None and not 0 < start < 2**32:
         raise Usage("this is no pin of this log, or no chain number")
-    head = parts_of(HEAD, " ".join((head_text or "").split()))
-    named = [pin.chain for pin in pins] + ([head.named[0]] if head and head.log_id == key.log_id else [])
+    head = parts_of(HEAD, " ".join(head_text.split())) if head_text is not None else None
+    if head_text is not None and not (head and head.log_id == key.log_id):
+        raise Usage("this is no head of this log")
+    named = [pin.chain for pin in pins] + ([head.named[0]] if head else [])
     log.reach = key.last if key.narrowed or not log.V else min(key.last, max([0, start or 0, *named]) + 2**17)
     for path, content in files.items():
         lines = [read_line(path, i, raw, key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
@@ -630,7 +627,7 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     judge_epochs(log)
     log.start, started = find_start(log, start)
     judge_prevs(log)
-    head = judge_head(log, head_text) if head_text is not None and log.V else None
+    head = judge_head(log, head) if head and log.V else None
     for pin in pins:
         if pin.pos in log.slots and getattr(log.statement(pin.pos), "digest", None) != pin.hash:
             log.bad(log.slots[pin.pos][0], "another statement at a pin")

@@ -411,6 +411,9 @@ class Cases:
         log = {"base": "plain.log", "edit": [["keep", 1, 26], *edits]}
         more.setdefault("head", self.heads["1.2.6"])
         more.setdefault("pins", [self.pin])
+        # Nothing that a holder of P has anchors the end of this chain.
+        if "truncated" not in P and "open end" not in P:
+            P = "incomplete open end" if P == "ok" else P + (", " if " " in P else " ") + "open end"
         self.add(name, spec, why, V, P, {**log, "open_end": True} if open_end else log, **more)
 
     def whole(self, name, spec, why, V, P, *edits, base="plain.log", **more):
@@ -543,16 +546,16 @@ def set_defects(cases):
         ["delete", 1, 26])
     add("no head", "section 7", "nothing anchors the end", "incomplete open end", "incomplete open end", head=None,
         pins=[])
+    add("cut to its pin, no head", "section 7", "a pin is a lower bound and no end", "incomplete open end",
+        "incomplete open end", head=None)
     add("set-up head put back", "section 6", "authentic, but it anchors nothing", "incomplete open end",
         "incomplete open end", head=cases.setup_head, pins=[])
-    add("head mac forged", "section 6", "a head's mac fails", "failed bad head", "ok",
+    add("head mac forged", "section 6", "a head's mac fails", "failed bad head, open end", "ok",
         head=cases.heads["1.2.6"].replace("1.2.6", "1.2.5"))
-    add("head of another log", "section 6", "this is no head of this log", "failed bad head", "ok",
-        head=cases.heads["1.2.6"].replace("oedhcsck", "aaaaaaaa"))
     add("line twice", "section 7", "a position twice in one file", "failed duplicate", "failed duplicate",
         ["copy", 3, 3, 4])
     cut = {"base": "plain.log", "edit": [["keep", 2, 3]]}
-    cases.add("line twice in two files", "section 7", "a note across files", "ok duplicate", "ok duplicate",
+    cases.add("line twice in two files", "section 7", "a note across files", "ok duplicate", "incomplete duplicate, open end",
               {"a.log": {"base": "plain.log", "edit": [["keep", 1, 26]]}, "b.log": cut},
               head=cases.heads["1.2.6"], pins=[cases.pin])
     add("lines swapped", "section 7", "positions out of order in one file", "failed reordered", "failed reordered",
@@ -636,7 +639,8 @@ def chain_defects(cases):
               "ok torn line, unclean end", "incomplete open end, torn line, uncovered",
               {"base": "plain.log", "edit": [["keep", 1, 30], ["insert", 31, broken]]}, head=old.head_text())
     begun = lines[26][:60].decode()
-    cases.chain1("torn open at the end", "section 7", "a later chain was being opened", "ok torn line", "ok torn line",
+    cases.chain1("torn open at the end", "section 7", "a later chain was being opened", "ok torn line",
+                 "incomplete open end, torn line",
                  ["insert", 27, begun], open_end=True)
     cases.chain1("broken open that ends in LF", "section 7", "nothing was torn off", "failed unsealed",
                  "failed unsealed", ["insert", 27, begun])

@@ -29,7 +29,7 @@ from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
 from tallystick.attacks.scene import Position, seal_of
 from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
-from tallystick.verify.heads import read_heads
+from tallystick.verify.heads import NO_STORE, read_heads
 from tallystick.verify.inputs import Input, open_inputs
 from tallystick.verify.keys import read_keys
 
@@ -167,16 +167,16 @@ def run(
     key_files = [os.fspath(key) for key in keys]
     logs = read_keys(key_files, ())
     # The head is read before the log: lines that come meanwhile are then behind it, not missing.
-    heads, bad_heads = read_heads(logs, store, head)
-    name, log_id = _whole_key(logs, heads if head is not None else {})
-    if log_id in bad_heads:
-        raise ReportError(f"{bad_heads[log_id]}; run tallystick verify first")
+    heads = read_heads(logs, store, head)
+    name, log_id = _whole_key(logs, heads.texts if head is not None else {})
+    if log_id in heads.bad:
+        raise ReportError(f"{heads.bad[log_id]}; run tallystick verify first")
     copy, floor = _read([os.fspath(path) for path in paths], log_id)
     if floor is not None and floor[1] == 0:
         start = max(start or 1, floor[0])
     scene = Scene(
         tuple(line for one in copy for line in one.lines),
-        heads.get(log_id, b""),
+        heads.texts.get(log_id, b""),
         breaks=tuple(accumulate(len(one.lines) for one in copy[:-1])),
         log_id=log_id.encode(),
     )
@@ -296,7 +296,7 @@ class _Bench:
             with open(head, "wb") as file:
                 file.write(scene.head)
         paths = [self.path(number) for number in range(len(files))]
-        return verify(paths, keys=self._keys, head=head, start=self._start)
+        return verify(paths, keys=self._keys, store=NO_STORE, head=head, start=self._start)
 
     def _write(self, number: int, lines: tuple[bytes, ...]) -> None:
         with open(self.path(number), "wb") as file:

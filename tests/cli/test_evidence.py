@@ -155,7 +155,7 @@ def test_redact_writes_a_copy_that_verifies_and_hides_the_text(sealed):
     assert done.err.startswith("redacted.log is audit.log with the line 1.0.3 redacted; audit.log still shows it\n")
     assert sealed.read() == before
     after = sealed.read("redacted.log")
-    assert b"\"pay\"" not in after
+    assert b'"pay"' not in after
     assert sealed.verdict("redacted.log") == ("incomplete", ["redacted"])
     assert after.count(b"\n") == before.count(b"\n")
     # The other lines and the redacted one are still proved.

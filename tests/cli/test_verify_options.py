@@ -53,7 +53,8 @@ def kinds(report, *, notes=True):
 def test_pins_are_kept_beside_the_logs_if_no_directory_is_named(log):
     assert run(log, *KEY)["verdict"] == "ok"
     (pin,) = (log.store / ".pins").iterdir()
-    assert pin.read_text().startswith("tallypin ")
+    assert pin.read_text().startswith("# seen ")
+    assert "\ntallypin " in pin.read_text()
     assert log("status").status == 0  # .pins is no log
 
 
@@ -73,10 +74,10 @@ def test_what_is_cut_off_after_an_ok_run_is_truncated(log):
     assert run(log, *KEY, "--pins", "kept")["verdict"] == "ok"
     write(log, lines(log)[:-1])
     report = run(log, *KEY, "--pins", "kept", **elsewhere(log))
-    assert (report["verdict"], kinds(report)) == ("failed", ["truncated"])
+    assert (report["verdict"], kinds(report)) == ("failed", ["no head", "truncated"])
     # Without its memory the same run can only say that it does not know.
     report = run(log, *KEY, "--pins", "none", **elsewhere(log))
-    assert (report["verdict"], kinds(report)) == ("incomplete", ["open end"])
+    assert (report["verdict"], kinds(report)) == ("incomplete", ["no head", "open end"])
 
 
 def test_a_log_that_was_rolled_back_with_its_store_is_truncated(log):
@@ -101,16 +102,27 @@ def test_the_pin_of_an_auditor_is_met_too(log):
     (log.path / "audit" / "from-the-auditor.pin").chmod(0o644)
     assert run(log, *KEY, "--pins", "audit")["verdict"] == "ok"
     write(log, lines(log)[:-1])
-    assert kinds(run(log, *KEY, "--pins", "audit", **elsewhere(log))) == ["truncated"]
+    assert kinds(run(log, *KEY, "--pins", "audit", "--store", "none")) == ["truncated"]
 
 
-def test_with_the_public_key_a_pin_anchors_an_end_only_where_nothing_follows_it(log):
+def test_with_the_public_key_a_pin_is_a_lower_bound_and_no_end(log):
     public = ("--public", "payments.pub", "--pins", "kept")
     assert kinds(run(log, *public)) == ["open end"]
     assert run(log, *public, "--allow", "open end")["verdict"] == "ok"  # keeps a pin on the last line
-    assert kinds(run(log, *public)) == []
-    log.seal(b"five\n")
-    assert kinds(run(log, *public)) == ["open end"]
+    (open_end,) = run(log, *public)["findings"]
+    assert open_end["kind"] == "open end"
+    assert "the log reached at least 2.0.2 when it was seen on 20" in open_end["detail"]
+    write(log, lines(log)[:-1])
+    assert "truncated" in kinds(run(log, *public, "--allow", "open end"))
+
+
+def test_a_store_on_the_command_line_stays_named_if_the_environment_names_it_too(log):
+    shutil.rmtree(log.store)
+    done = log(
+        "verify", "audit.log", *KEY, "--store", f"file:{log.store}", env={"TALLYSTICK_STORE": f"file:{log.store}"}
+    )
+    assert (done.status, done.out) == (4, b"")
+    assert kinds(run(log, *KEY, "--pins", "none")) == ["no head", "open end"]
 
 
 # -- what must be here
@@ -150,14 +162,13 @@ def test_an_expected_log_must_be_here(log):
 )
 def test_what_the_caller_allows_weighs_nothing_and_allows_nothing_else(log, what, spoil):
     write(log, spoil(lines(log)))
-    how = elsewhere(log) if what == "open end" else {}
-    more = ("--pins", "none")
-    assert kinds(run(log, *KEY, *more, **how), notes=False) == [what]
+    more = ("--pins", "none", *(("--store", "none") if what == "open end" else ()))
+    assert kinds(run(log, *KEY, *more), notes=False) == [what]
     for other in ("duplicate", "reordered", "open end", "narrowed"):
-        report = run(log, *KEY, *more, "--allow", other, **how)
+        report = run(log, *KEY, *more, "--allow", other)
         assert (report["verdict"] == "ok") == (other == what), other
     write(log, [line.replace(b"two ", b"owt ") for line in spoil(lines(log))])
-    assert run(log, *KEY, *more, "--allow", what, **how)["verdict"] == "failed"
+    assert run(log, *KEY, *more, "--allow", what)["verdict"] == "failed"
 
 
 def test_a_narrowed_key_can_be_allowed(log):
@@ -243,7 +254,7 @@ CARRIED = [*WRAPPED, *((fixture, kind, None, ["app", "bytes"]) for fixture, kind
 def test_a_carriers_file_verifies_in_its_envelope_and_in_no_other_one(bare, fixture, kind, field, names):
     shutil.copy(HERE / fixture, bare.path / "audit.log")
     keys = [part for name in names for part in ("--key", str(HERE / f"{name}.key"))]
-    right = ("--envelope", kind, *(("--field", field) if field else ()))
+    right = ("--store", "none", "--envelope", kind, *(("--field", field) if field else ()))
     report = run(bare, *keys, *right)
     assert (report["verdict"], kinds(report)) == ("ok", ["prefixed"])
     for log in report["logs"]:

@@ -14,7 +14,8 @@ LONG = Writer().chain_of("x" * 5000, "a\ttab", "caf\N{LATIN SMALL LETTER E WITH 
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 def verify(place: Path, *files: bytes) -> Report:

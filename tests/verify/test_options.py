@@ -8,7 +8,7 @@ import pytest
 
 import tallystick
 from tallystick import keystore
-from tallystick.errors import FormatError, KeyStoreError, ReportError
+from tallystick.errors import FormatError, ReportError
 from tallystick.verify import Report, Verdict
 from tests import forging
 from tests.forging import Log, Writer, closed, whole
@@ -22,7 +22,8 @@ ELSE = Writer("else", OTHER).chain_of("e one", "ended").log()
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 @pytest.fixture
@@ -169,8 +170,8 @@ def test_a_key_store_gives_the_head_of_the_log_that_it_has(tmp_path: Path) -> No
     report = tallystick.verify(logs, keys=[*here["keys"], *there["keys"]], store=here["store"])
     (finding,) = report.findings
     assert (finding.kind, finding.log) == ("open end", report.logs[1].name)
-    with pytest.raises(KeyStoreError, match="is another one than that of the key"):
-        tallystick.verify(logs[:1], keys=here["keys"], store=there["store"])
+    report = tallystick.verify(logs[:1], keys=here["keys"], store=there["store"])
+    assert [finding.kind for finding in report.findings] == ["no head", "open end"]
 
 
 def test_a_store_that_should_have_a_head_and_has_none_is_a_bad_head(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_what_a_flood_of_findings_folds_is_not_excepted_unseen(tmp_path: Path, k
 def test_an_ok_run_keeps_a_pin_that_the_next_one_must_meet(tmp_path: Path, keys: dict[str, Path]) -> None:
     given: dict[str, Any] = {"keys": [keys["app"]], "pins_directory": tmp_path / "pins", "allow": ["open end"]}
     assert told(verify(tmp_path, closed(), **given)) == "ok"
-    assert (tmp_path / "pins" / f"{forging.LOG_ID}.pin").read_text() == closed().pin("1.1.1") + "\n"
+    assert (tmp_path / "pins" / f"{forging.LOG_ID}.pin").read_text().split("\n")[1:] == [closed().pin("1.1.1"), ""]
     report = verify(tmp_path, closed().without("1.1.1"), **given)
     assert told(report) == "failed\nfailed truncated ×1 0.log:5 1.1.1"
     rolled_back = Writer().chain_of("one", "two", "continues", "eerht", "closed").log()

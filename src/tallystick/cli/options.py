@@ -1,11 +1,11 @@
 """What commands share: types of values, and options that also come from the environment."""
 
-import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import check_name
@@ -109,9 +109,13 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, *more, **{"envvar": variable, **settings})
 
 
-def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Leave what came from the environment to the key store, which takes a directory there as well."""
-    return None if value == os.environ.get("TALLYSTICK_STORE") else value
+def _store(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Leave what came from the environment to the key store, which takes a directory there as well.
+
+    A store that was named on the command line stays named, even if the environment names the same one.
+    """
+    source = context.get_parameter_source(parameter.name or "")
+    return value if source is ParameterSource.COMMANDLINE else None
 
 
 NAME = _Name()

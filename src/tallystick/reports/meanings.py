@@ -62,6 +62,12 @@ _KINDS = (
         "Lines after the last one could be missing without a sign of it.",
     ),
     Kind(
+        "no head",
+        _INCOMPLETE,
+        "The head cannot be had",
+        "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
+    ),
+    Kind(
         "uncovered",
         _INCOMPLETE,
         "Lines that cannot be checked",

@@ -22,10 +22,10 @@ from tallystick.errors import ReportError
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
-from tallystick.verify.heads import read_heads
+from tallystick.verify.heads import DEFAULT_STORE, Heads, read_heads
 from tallystick.verify.inputs import named_envelope, open_inputs
 from tallystick.verify.keys import labels, read_keys
-from tallystick.verify.pins import read_pins, remember
+from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
     EpochReport,
@@ -82,8 +82,8 @@ def verify(
             `-` for standard input. They are only read.
         keys: Files with verification keys.
         public: Public files.
-        store: URL of the key store that has the heads. Without `store` and `head`, the default key store is
-            asked if it has the log.
+        store: URL of the key store that has the heads; `none` for none. Without `store` and `head`, the key store that
+            TALLYSTICK_STORE names is asked, else the default one if it has the log.
         head: File with a head, as `tallystick head` prints it.
         pins: Pin texts, `tallypin …`: statements that were verified before, or that were got elsewhere.
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
@@ -124,7 +124,7 @@ def verify(
     logs.except_lines(hashes)
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
-    heads, bad_heads = read_heads(logs, store, head)
+    heads = read_heads(logs, store, head, _expected_heads(pinned))
     _expect_chains(logs, heads, pinned, start)
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
@@ -147,7 +147,7 @@ def verify(
             kept, uses = excepting.apply(findings, with_v, today, counts)
             return kept
 
-        demand = Demand(heads, bad_heads, pinned, start, expect, allow, subset)
+        demand = Demand(heads, pinned, start, expect, allow, subset)
         findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
     finally:
         for one in inputs:
@@ -166,14 +166,17 @@ def verify(
         seconds=time.perf_counter() - clock,
     )
     if pins_directory is not None and report.verdict is Verdict.OK:
-        return _with_pins_kept(report, pins_directory)
+        return _with_pins_kept(report, pins_directory, heads)
     return report
 
 
-def _with_pins_kept(report: Report, directory: str | os.PathLike[str]) -> Report:
+def _with_pins_kept(report: Report, directory: str | os.PathLike[str], heads: Heads) -> Report:
     """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
     try:
-        remember(directory, (log.pin.encode() for log in report.logs if log.pin is not None))
+        for log in report.logs:
+            if log.pin is not None:
+                end = heads.origin if log.log_id in heads.texts else "no head"
+                remember(directory, [log.pin.encode()], end=end, path=report.files[0])
     except ReportError as error:
         return replace(report, findings=(*report.findings, Finding("pin not kept", Weight.NOTE, str(error), count=0)))
     return report
@@ -196,16 +199,23 @@ def _check_expected(expect: frozenset[str], logs: _core.Keys) -> None:
         raise ReportError(f"the log {name} is expected, but {what}")
 
 
-def _expect_chains(logs: _core.Keys, heads: dict[str, bytes], pinned: tuple[bytes, ...], start: int | None) -> None:
+def _expected_heads(pinned: tuple[Pin, ...]) -> dict[str, str]:
+    """Return the logs whose head the default key store had when a pin was kept, and what says so."""
+    had = (pin for pin in pinned if pin.end == DEFAULT_STORE)
+    return {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
+
+
+def _expect_chains(logs: _core.Keys, heads: Heads, pinned: tuple[Pin, ...], start: int | None) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
-    named = [_core.parse_head(text)[:2] for text in heads.values()] + [_core.parse_pin(text)[:2] for text in pinned]
+    named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
+    named += [_core.parse_pin(pin.text)[:2] for pin in pinned]
     for number, (_, log_id, *_) in enumerate(logs.logs()):
         for chain in [at[0] for owner, at in named if owner == log_id] + [start or 0]:
             logs.expect_chain(number, chain)
 
 
-def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:
-    given = tuple(pin.encode() for pin in pins)
-    if unknown := {_core.parse_pin(pin)[0] for pin in given} - log_ids:
+def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[Pin, ...]:
+    given = tuple(Pin(pin.encode()) for pin in pins)
+    if unknown := {_core.parse_pin(pin.text)[0] for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
     return given + (read_pins(directory, log_ids) if directory is not None else ())

@@ -28,10 +28,12 @@ class LogJudge:
         self.numbers = sorted(self.chains)
         self.start = demand.start or self.covers_from
         self.head = self._read_head()
-        self.pins = [(at, digest) for log_id, at, digest in map(_core.parse_pin, demand.pins) if log_id == self.log_id]
+        self._pinned = [pin for pin in demand.pins if _core.parse_pin(pin.text)[0] == self.log_id]
+        self.pins = [_core.parse_pin(pin.text)[1:] for pin in self._pinned]
         # What a head counts is asked for from the first look at torn lines on.
         self.head_holds = self._head_holds()
         self.start_anchor = self.end_anchor = "nothing"
+        self._has_ended = False
         self._told_missing: list[Range] = []
         opened = ((c, self.chains[c].open) for c in self.numbers)
         self.openings = Openings(((c, o) for c, o in opened if o is not None), with_v=self.with_v)
@@ -40,7 +42,7 @@ class LogJudge:
         self._demanded_chains = sorted(named)
 
     def _read_head(self) -> tuple[At, bytes] | None:
-        text = self.demand.heads.get(self.log_id)
+        text = self.demand.heads.texts.get(self.log_id)
         if text is None:
             return None
         _, at, digest = _core.parse_head(text)
@@ -49,7 +51,7 @@ class LogJudge:
     def _head_holds(self) -> bool | None:
         if self.head is None or not self.with_v:
             return None
-        return self.source.keys.head_holds(self.number, self.demand.heads[self.log_id])
+        return self.source.keys.head_holds(self.number, self.demand.heads.texts[self.log_id])
 
     def finding(
         self,
@@ -96,6 +98,7 @@ class LogJudge:
         yield from self._gaps()
         yield from self._prevs()
         yield from self._ends()
+        yield from self._no_head()
         yield from chain_findings(self)
         if self.narrowed:
             narrowed = self.source.summary.counts(self.number).narrowed
@@ -106,8 +109,8 @@ class LogJudge:
     # -- the head
 
     def _bad_head(self) -> Iterator[Finding]:
-        if self.log_id in self.demand.bad_heads:
-            yield self.finding("bad head", Weight.FAILED, self.demand.bad_heads[self.log_id])
+        if self.log_id in self.demand.heads.bad:
+            yield self.finding("bad head", Weight.FAILED, self.demand.heads.bad[self.log_id])
         if self.head is None or not self.with_v:
             return
         if self.head_holds is None and self.narrowed:
@@ -115,6 +118,12 @@ class LogJudge:
         if not self.head_holds:
             detail = "the head's mac does not hold: it was forged, or it belongs to another log"
             yield self.finding("bad head", Weight.FAILED, detail, self.head[0])
+
+    def _no_head(self) -> Iterator[Finding]:
+        """A head that should be there: as grave as an open end, if it is what the end hangs on."""
+        if why := self.demand.heads.absent.get(self.log_id):
+            needless = self._has_ended or "open end" in self.demand.allow
+            yield self.finding("no head", Weight.NOTE if needless else Weight.INCOMPLETE, why, count=0)
 
     @property
     def counted(self) -> At | None:
@@ -321,24 +330,22 @@ class LogJudge:
 
     def _ended(self, chain: int, later: int) -> Iterator[Finding]:
         if not later:
+            self._has_ended = True
             self.end_anchor = "the log has ended"
+            if not self.with_v:
+                self.end_anchor += ", as the key of its running epoch signed: that epoch may once have been longer"
             return
         facts = self.chains[later]
         detail = f"a chain stands here although chain {chain} ended the log"
         yield self.finding("bad statement", Weight.FAILED, detail, facts.first, place=facts.first_place)
 
     def _is_anchored(self, chain: int) -> bool:
-        """Do head or a pin vouch for the end of a chain? Notes which, if it is the newest."""
-        last = self.chains[chain].last
-        statement = self.source.summary.statement_at(self.number, last)
-        anchor = None
-        if self.counted and self.counted[0] == chain:
-            anchor = f"the head, which counts everything before {dotted(self.counted)}"
-        elif statement is not None and (last, statement.hash) in self.pins:
-            anchor = "a pin on its last line"
-        if anchor and chain == self.numbers[-1]:
-            self.end_anchor = anchor
-        return anchor is not None
+        """Does the head vouch for the end of a chain? Notes it, if it is the newest."""
+        if self.counted is None or self.counted[0] != chain:
+            return False
+        if chain == self.numbers[-1]:
+            self.end_anchor = f"the head, which counts everything before {dotted(self.counted)}"
+        return True
 
     def is_cut(self) -> bool:
         """Does the newest chain end before head or pins say?"""
@@ -372,14 +379,24 @@ class LogJudge:
         if chain != self.numbers[-1]:
             detail = f"nothing says where chain {chain} ended"
         elif not self.with_v:
-            detail = "nothing anchors the end: with the public key alone that takes a pin, or the end of the log"
+            detail = "nothing anchors the end: with the public key alone that takes the end of the log itself"
         elif self.counted:
             detail = (
                 f"the head counts chain {self.counted[0]}, which is older: it was rolled back, or is not the newest"
             )
         else:
             detail = "nothing anchors the end, so lines may have been cut off: give the key store or the head"
+        if chain == self.numbers[-1]:
+            detail += self._reached()
         yield self.finding("open end", Weight.INCOMPLETE, detail, facts.last, place=facts.last_place, count=0)
+
+    def _reached(self) -> str:
+        """Say what the newest pin says of the end: no more than that it lies no earlier."""
+        if not self.pins:
+            return ""
+        (at, _), pin = max(zip(self.pins, self._pinned, strict=True), key=lambda pinned: pinned[0][0])
+        when = f"when it was seen on {pin.seen}" if pin.seen else "when it was pinned"
+        return f"; the log reached at least {dotted(at)} {when}"
 
     def _unclean_end(self, chain: int) -> Finding:
         facts = self.chains[chain]

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tallystick import _core
+from tallystick.verify.heads import Heads
 from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
+
+if TYPE_CHECKING:
+    from tallystick.verify.pins import Pin
 
 __all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
 
@@ -25,18 +30,16 @@ class Demand:
     """What the caller brings along and asks for.
 
     Args:
-        heads: Head text by log id.
-        bad_heads: Why there is no head to meet although there should be one, by log id.
-        pins: Pin texts; a pin is the position and hash of a statement that was verified before, or got elsewhere.
+        heads: The heads to meet.
+        pins: Pins; a pin is the position and hash of a statement that was verified before, or got elsewhere.
         start: First chain that must be there, if the caller names one.
         expect: Labels of logs that must be there.
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
     """
 
-    heads: dict[str, bytes] = field(default_factory=dict)
-    bad_heads: dict[str, str] = field(default_factory=dict)
-    pins: tuple[bytes, ...] = ()
+    heads: Heads = field(default_factory=Heads)
+    pins: "tuple[Pin, ...]" = ()
     start: int | None = None
     expect: frozenset[str] = frozenset()
     allow: frozenset[str] = frozenset()
