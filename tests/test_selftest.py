@@ -261,7 +261,7 @@ def test_what_cannot_be_tested_is_told(log: Log) -> None:
     key, path = log.key, log.path / file
     with pytest.raises(ReportError, match="no line of log id"):
         log.run("other.log")
-    with pytest.raises(ReportError, match="whose verification key was not given"):
+    with pytest.raises(FormatError, match="whose key was not given"):
         selftest.run([path], keys=[key], head=log.path / "other.head")
     with pytest.raises(ReportError, match="give one of --head and --store"):
         selftest.run([path], keys=[key], head=log.path / "other.head", **log.place)

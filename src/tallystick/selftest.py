@@ -199,7 +199,7 @@ def run(
         len(scene.lines),
         sum(len(line) + 1 for line in scene.lines),
         _part(floor),
-        log_id in heads,
+        log_id in heads.texts,
         untouched,
         tuple(played),
     )
@@ -239,21 +239,13 @@ def _is_at_its_place(finding: Finding, scene: Scene, bench: "_Bench") -> bool:
     """Is a finding about what was changed?"""
     if not scene.told_at and scene.told_line is None:
         return True
-    if finding.position is not None and scene.told_at:
-        first = _at(finding.position)
-        last = _at(finding.to) if finding.to else first
-        if any(first <= at <= last for at in scene.told_at):
-            return True
+    if (span := finding.span) and any(span[0] <= at <= span[1] for at in scene.told_at):
+        return True
     if scene.told_line is None or finding.line is None:
         return False
     file = scene.file_of(scene.told_line)
     line = scene.told_line - (0, *scene.breaks)[file] + 1
     return finding.path == bench.path(file) and finding.line <= line < finding.line + max(1, finding.count)
-
-
-def _at(text: str) -> Position:
-    chain, epoch, index = map(int, text.split("."))
-    return chain, epoch, index
 
 
 # -- what it is played on

@@ -205,7 +205,7 @@ def test_exceptions_are_told_as_used_unused_and_expired(log):
     texts = [
         f"unsealed sha256:{unsealed['sha256']}: banner of the console server",
         "missing payments 1.0.7: disk full, ticket 812",
-        "altered 1.0.2 until 2026-01-31: a typing error",
+        f"altered 1.0.2 sha256:{'ab' * 32} until 2026-01-31: a typing error",
     ]
     (log.path / "exceptions").write_text("# looked into by J. Doe\n" + "\n".join(texts) + "\n")
     report = run(log, *KEY, "--exceptions", "exceptions")

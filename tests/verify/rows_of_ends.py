@@ -43,7 +43,7 @@ UNCLEAN = [
         "With P only: incomplete",
         "a crash",
         crashed(),
-        "incomplete\nincomplete missing ×0 - 3.0.0\nincomplete unclean end ×0 app.log:6 2.0.2\n"
+        "incomplete\nincomplete missing ×0 - 3.*\nincomplete unclean end ×0 app.log:6 2.0.2\n"
         "incomplete uncovered ×3 app.log:4 2.0.0 to 2.0.2",
         key="P",
     ),

@@ -159,7 +159,7 @@ BAD_STATEMENT = [
         "epoch 0 index 0 is no `open`",
         "an entry stands there",
         whole().put("1.0.0", forged("1.0.0", b"hello")).without("1.0.4"),
-        "failed\nfailed bad statement ×1 app.log:1 1.0.0\nfailed missing ×0 app.log:4 1.0.4",
+        "failed\nfailed bad statement ×1 app.log:1 1.0.0\nfailed missing ×0 app.log:4 1.0.4 to 1.0.*",
     ),
     tells(
         "bad statement",

@@ -1,5 +1,6 @@
 """What a caller may ask of a verification, and that several logs in one run keep apart (spec section 7)."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -206,8 +207,9 @@ def test_what_a_report_tells_can_be_copied_into_the_exceptions(tmp_path: Path, k
     first = verify(tmp_path, bad, keys=[keys["app"]]).to_dict()
     lines = []
     for finding in first["findings"]:
-        if finding["sha256"] and finding["count"] == 1:
-            lines.append(f"unsealed sha256:{finding['sha256']}: known")
+        if finding["sha256"]:
+            at = f" {finding['log']} {finding['position']}" if finding["kind"] == "altered" else ""
+            lines += [f"{finding['kind']}{at} sha256:{finding['sha256']}: known"] * (finding["count"] == 1)
         elif finding["position"]:
             to = f" to {finding['to']}" if finding["to"] else ""
             lines.append(f"{finding['kind']} {finding['log']} {finding['position']}{to}: known")
@@ -233,6 +235,53 @@ def test_unsealed_lines_in_a_row_have_an_exception_each(tmp_path: Path, keys: di
     (tmp_path / "exceptions").write_text(lines)
     report = verify(tmp_path, bad, keys=[keys["app"]], exceptions=tmp_path / "exceptions")
     assert (report.verdict, report.unsealed, report.lines) == (Verdict.OK, 0, 18)
+
+
+def test_an_exception_of_one_altered_line_excuses_none_of_those_beside_it(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    """Guards against `altered 1.0.50` that excused 143 lines which were folded into one finding."""
+    writer = Writer().chain_of(*(f"user={number} action=login" for number in range(150)), "ended").log()
+    bad = writer
+    for number in range(50, 143):
+        bad = bad.changed(f"1.0.{number}", b"login", b"nigol")
+    given: dict[str, Any] = {"keys": [keys["app"]], "exceptions": tmp_path / "exceptions"}
+
+    def line(number: int) -> str:
+        digest = hashlib.sha256(bad.line(f"1.0.{number}")).hexdigest()
+        return f"altered 1.0.{number} sha256:{digest}: an unlucky sed\n"
+
+    (tmp_path / "exceptions").write_text(line(50))
+    for most in (1, 100):
+        report = verify(tmp_path, bad, **given, max_findings=most)
+        assert [(f.weight.value, f.kind, f.count) for f in report.findings] == [
+            ("failed", "altered", 92),
+            ("note", "excepted", 1),
+        ]
+        assert report.findings[0].position == "1.0.51"
+    (tmp_path / "exceptions").write_text("".join(map(line, range(50, 143))))
+    assert verify(tmp_path, bad, **given, max_findings=1).verdict is Verdict.OK
+    once_more = bad.changed("1.0.77", b"nigol", b"login ")
+    assert [
+        (f.kind, f.position) for f in verify(tmp_path, once_more, **given).findings if f.weight.value == "failed"
+    ] == [("altered", "1.0.77")]
+
+
+def test_an_altered_line_is_excepted_wherever_it_stands_and_hides_nothing_else(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    bad = whole().changed("1.0.2", b"two", b"owt")
+    digest = hashlib.sha256(bad.line("1.0.2")).hexdigest()
+    (tmp_path / "exceptions").write_text(f"altered 1.0.2 sha256:{digest}: a typing error\n")
+    given: dict[str, Any] = {"keys": [keys["app"]], "exceptions": tmp_path / "exceptions"}
+    assert verify(tmp_path, bad, **given).verdict is Verdict.OK
+    for other, kind in (
+        (bad.without("1.0.1"), "missing"),
+        (bad.behind("1.0.2", b"user=mallory"), "unsealed"),
+        (whole().without("1.0.2"), "missing"),  # the exception is not of its absence
+    ):
+        report = verify(tmp_path, other, **given)
+        assert [f.kind for f in report.findings if f.weight.value == "failed"] == [kind]
 
 
 # -- floods

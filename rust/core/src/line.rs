@@ -331,6 +331,26 @@ pub fn read(line: &[u8]) -> Read {
     }
 }
 
+/// By how many bytes a line that ends in a seal is longer than that seal says; `None` if it has none at its end.
+#[must_use]
+pub fn excess(line: &[u8]) -> Option<i64> {
+    let line = trim(line);
+    let (seal, form, start) = seal_at_end(line)?;
+    let Proof::Tag { length, .. } = seal.proof else { return None };
+    let before = |label: usize, byte: u8| line.get(..label).is_some_and(|text| text.last() == Some(&byte));
+    let here = match form {
+        Form::Plain => {
+            let label = start - b"tally=".len();
+            label - usize::from(before(label, b' '))
+        }
+        Form::Json => {
+            let label = start - b"\"tally\":\"".len();
+            label - usize::from(before(label, b',')) + 1
+        }
+    };
+    Some(i64::try_from(here).ok()? - i64::from(length))
+}
+
 /// The seal at the end of a trimmed line, its form, and where its text `s` begins.
 #[inline]
 fn seal_at_end(line: &[u8]) -> Option<(Seal, Form, usize)> {

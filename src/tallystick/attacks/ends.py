@@ -140,6 +140,8 @@ def _other_head(scene: Scene) -> Scene:
 
 def _no_head(scene: Scene) -> Scene:
     _head(scene)
+    if any(b" ended " in scene.lines[i] for i in scene.controls):
+        raise ImpossibleError("the log has ended, so it needs no head")
     return replace(scene, head=b"").telling()
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "envelope_option",
     "field_option",
     "head_option",
+    "last_option",
     "name_argument",
     "option",
     "rotation",
@@ -128,6 +129,9 @@ custody_option = option("--custody", metavar="URL", help="What encrypts the seal
 head_option = option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
 start_option = option(
     "--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted."
+)
+last_option = option(
+    "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, cri, …")
 field_option = option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")

@@ -54,6 +54,8 @@ __all__ = [
 ALLOWED = ("duplicate", "narrowed", "open end", "reordered")
 """Kinds of findings that a caller may allow."""
 
+_NO_LOG = 2**32 - 1  # number of a log that is not verified here
+
 
 def verify(
     paths: Iterable[str | os.PathLike[str]],
@@ -65,6 +67,7 @@ def verify(
     pins: Iterable[str] = (),
     pins_directory: str | os.PathLike[str] | None = None,
     start: int | None = None,
+    last: int | None = None,
     expect: Iterable[str] = (),
     allow: Iterable[str] = (),
     subset: bool = False,
@@ -89,6 +92,7 @@ def verify(
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
             statements that it saw.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
+        last: Number of the chain that the log ends with here, if newer ones are elsewhere.
         expect: Names of logs of which lines must be there; of one of several with the same name, NAME.LOGID.
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
         subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
@@ -110,7 +114,7 @@ def verify(
     """
     began, today = time.time_ns() // 1_000_000, datetime.datetime.now(datetime.UTC).date()
     clock = time.perf_counter()
-    _check_demands(allow := frozenset(allow), start, max_findings)
+    _check_demands(allow := frozenset(allow), start, last, max_findings)
     logs = read_keys(keys, public)
     with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
     _check_expected(expect := frozenset(expect), logs)
@@ -120,12 +124,18 @@ def verify(
         )
     wrapping = named_envelope(envelope, field)
     excepting = read_exceptions(exceptions) if exceptions is not None else None
-    hashes = excepting.hashes(today) if excepting is not None else ()
-    logs.except_lines(hashes)
+    if excepting is not None:
+        numbers = {label: number for number, label in enumerate(with_v)}
+        logs.except_lines(
+            [
+                (at and (numbers.get(log or "", _NO_LOG), at), digest)
+                for log, at, digest in excepting.lines(with_v, today)
+            ]
+        )
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
     heads = read_heads(logs, store, head, _expected_heads(pinned))
-    _expect_chains(logs, heads, pinned, start)
+    _expect_chains(logs, heads, pinned, max(start or 0, last or 0))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
     try:
@@ -143,11 +153,11 @@ def verify(
             nonlocal uses
             if excepting is None:
                 return findings
-            counts = {hashes[number]: count for number, count in summary.excepted.items()}
-            kept, uses = excepting.apply(findings, with_v, today, counts)
+            kept, uses = excepting.apply(findings, with_v, today, summary.excepted)
             return kept
 
-        demand = Demand(heads, pinned, start, expect, allow, subset)
+        doubled = excepting.doubled(with_v, today) if excepting is not None else {}
+        demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled)
         findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
     finally:
         for one in inputs:
@@ -182,11 +192,13 @@ def _with_pins_kept(report: Report, directory: str | os.PathLike[str], heads: He
     return report
 
 
-def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) -> None:
+def _check_demands(allow: frozenset[str], start: int | None, last: int | None, max_findings: int) -> None:
     if unknown := allow - set(ALLOWED):
         raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
     if start is not None and not 1 <= start < 2**32:
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
+    if last is not None and not (start or 1) <= last < 2**32:
+        raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
     if max_findings < 1:
         raise ReportError("at least one finding of each kind must be told")
 
@@ -205,12 +217,12 @@ def _expected_heads(pinned: tuple[Pin, ...]) -> dict[str, str]:
     return {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
 
-def _expect_chains(logs: _core.Keys, heads: Heads, pinned: tuple[Pin, ...], start: int | None) -> None:
+def _expect_chains(logs: _core.Keys, heads: Heads, pinned: tuple[Pin, ...], said: int) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
     named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
     named += [_core.parse_pin(pin.text)[:2] for pin in pinned]
     for number, (_, log_id, *_) in enumerate(logs.logs()):
-        for chain in [at[0] for owner, at in named if owner == log_id] + [start or 0]:
+        for chain in [at[0] for owner, at in named if owner == log_id] + [said]:
             logs.expect_chain(number, chain)
 
 

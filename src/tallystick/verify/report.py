@@ -66,12 +66,15 @@ class Finding:
         path: File it was found in, if it is about lines of a file.
         line: First line in that file, from 1.
         offset: Where that line begins, in bytes from the beginning of the file, uncompressed.
-        position: First position, as `chain.epoch.index`; None where no known log is concerned.
-        to: Last position, if it is about more than one.
+        position: First position, as `chain.epoch.index`; `chain.*` for a whole chain; None where no known log is
+            concerned.
+        to: Last position, if it is about more than one; `chain.epoch.*` for the rest of an epoch, whose length nobody
+            knows.
         count: Lines or positions it is about; 0 where nobody knows.
         excerpt: Beginning of the first line, at most 160 bytes of it; what is no UTF-8 or not printable is
             escaped as `\\xNN`.
-        sha256: SHA-256 of an unsealed line without its line end, in hexadecimal: what an exceptions file names.
+        sha256: SHA-256 of an unsealed or altered line without its line end, in hexadecimal: what an exceptions file
+            names.
     """
 
     kind: str
@@ -87,6 +90,21 @@ class Finding:
     count: int = 1
     excerpt: str | None = None
     sha256: str | None = None
+
+    @property
+    def span(self) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
+        """First and last position that it may be about; None where it has none.
+
+        >>> Finding("missing", Weight.FAILED, "", position="1.0.5", to="1.2.*").span
+        ((1, 0, 5), (1, 2, 65535))
+        """
+        if self.position is None:
+            return None
+        first = [int(part) for part in self.position.split(".") if part != "*"]
+        last = [int(part) for part in (self.to or self.position).split(".") if part != "*"]
+        chain, epoch, index = [*first, 0, 0][:3]
+        to = [*last, *(255, 65_535)[len(last) - 1 :]]
+        return (chain, epoch, index), (to[0], to[1], to[2])
 
 
 @dataclass(frozen=True, slots=True)

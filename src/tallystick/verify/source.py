@@ -1,6 +1,6 @@
 """What a judgement starts from: the merged summary, and what the caller brings along."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ class Demand:
         expect: Labels of logs that must be there.
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
+        last: Last chain that must be there, if the caller names one.
+        doubled: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
     heads: Heads = field(default_factory=Heads)
@@ -44,6 +46,8 @@ class Demand:
     expect: frozenset[str] = frozenset()
     allow: frozenset[str] = frozenset()
     subset: bool = False
+    last: int | None = None
+    doubled: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
 
 
 class Source:
