@@ -380,6 +380,8 @@ def take_lines(log):
             line.kind = "fork"
             log.tell("fork", "failed", "another authentic line has this position", line)
         others.insert(0 if proven and not fork else len(others), line)
+        if line.pos[1:] == (0, 0) and not (line.statement and line.statement.kind == "open") and line.pos not in log.claimed:
+            log.bad(line, "epoch 0 index 0 is no open")
     broken = [line for lines in log.files.values() for line in lines if line.kind in ("altered", "redacted")]
     log.claimed |= {line.pos for line in broken if (line.path, line.no) not in log.torn}  # a torn line says nothing
 
@@ -493,8 +495,6 @@ def judge_prevs(log):
     """Row `bad statement`: what the prev of each statement says; an authentic one of an open is a goal to be met."""
     for pos in sorted(log.slots):
         line, st = log.slots[pos][0], log.statement(pos)
-        if pos[1:] == (0, 0) and not (st and st.kind == "open") and pos not in log.claimed:
-            log.bad(line, "epoch 0 index 0 is no open")
         if not log.trusts(st):
             continue
         before = before_epoch(log, *pos[:2])
@@ -537,7 +537,7 @@ def reaches(log, goal):
     """Whether everything before a goal was written, as far as the last line of its chain tells."""
     last = log.lasts[goal[0]]
     st = log.statement(last)
-    return goal <= ((last[0], last[1] + 1, 0) if st and st.kind == "continues" else (*last[:2], last[2] + 1))
+    return goal <= (*last[:2], last[2] + 1) or bool(st and st.kind == "continues") and goal == (last[0], last[1] + 1, 0)
 
 def judge_presence(log, marks, named):
     """Rows `missing` and `truncated`: all must be there before a line that is, a prev, a head or a pin. Marks are what heads

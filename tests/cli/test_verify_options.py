@@ -196,6 +196,44 @@ def test_of_a_subset_gaps_are_told_and_changes_judged(log):
     assert (done.status, "only be verified with verification keys" in done.err) == (4, True)
 
 
+def test_what_was_allowed_stands_in_the_first_line_of_every_form(log):
+    """A weakened ok never looks like a full one."""
+    write(log, lines(log)[5:])
+    given = (*KEY, "--pins", "none", "--store", "none", "--from", "2", "--allow", "open end", "--allow", "duplicate")
+    said = "ok (allowed: duplicate, open end; from chain 2)"
+    report = run(log, *given)
+    assert (report["verdict"], report["allowed"]) == ("ok", ["allowed: duplicate, open end", "from chain 2"])
+    text = log("verify", "audit.log", *given).out.decode()
+    first = "every line is as it was sealed, and none is missing before the last one that is here"
+    assert text.split("\n")[0] == f"{said}: {first}"
+    sarif = json.loads(log("verify", "audit.log", *given, "--format", "sarif").out)["runs"][0]
+    assert sarif["properties"]["allowed"] == report["allowed"]
+    assert sarif["invocations"][0]["exitCodeDescription"] == said
+    page = log("verify", "audit.log", *given, "--format", "html").out.decode()
+    assert f"<h1><b>{said}</b>: " in page
+    # What was not asked for is not said.
+    write(log, lines(log))
+    assert run(log, *KEY, "--pins", "none", "--from", "2")["allowed"] == ["from chain 2"]
+    text = log("verify", "audit.log", *KEY, "--subset", "--pins", "none", "--to", "2").out.decode()
+    assert text.startswith("incomplete (to chain 2; lines were left out): ")
+
+
+def test_to_names_the_last_chain_that_must_be_here(log):
+    """One older rotated file on the sealing host is no cut log."""
+    write(log, lines(log)[:5])
+    assert kinds(run(log, *KEY, "--pins", "none")) == ["truncated"]
+    report = run(log, *KEY, "--pins", "none", "--to", "1")
+    assert (report["verdict"], report["logs"][0]["end"]) == ("ok", "named by the caller: chain 1")
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "2")) == ["missing", "truncated"]
+    assert kinds(run(log, *KEY, "--pins", "none", "--store", "none")) == ["open end"]
+    write(log, lines(log)[:4])  # its end is cut off: closed is missing
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "1")) == ["open end"]
+    write(log, [*lines(log)[:1], *lines(log)[2:]])
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "1")) == ["missing", "open end"]
+    done = log("verify", "audit.log", *KEY, "--from", "2", "--to", "1")
+    assert (done.status, "cannot end with chain 1" in done.err) == (4, True)
+
+
 # -- exceptions
 
 
@@ -216,7 +254,9 @@ def test_exceptions_are_told_as_used_unused_and_expired(log):
         (4, texts[2], "expired", 0),
     ]
     text = log("verify", "audit.log", *KEY, "--exceptions", "exceptions").out.decode()
-    assert text.startswith("ok: every line is as it was sealed, and none is missing, but for what the exceptions")
+    assert text.startswith(
+        "ok (1 exception used): every line is as it was sealed, and none is missing, but for what the exceptions"
+    )
     assert "exceptions  1 used, 1 unused, 1 expired\n" in text
     for use, said in zip(("used", "unused", "expired"), texts, strict=True):
         assert re.search(rf"^  {use} +line \d: {re.escape(said)}$", text, re.MULTILINE)
@@ -238,8 +278,8 @@ def test_more_findings_of_a_kind_than_asked_for_are_counted(log):
     write(log, [*kept[:2], b"a", kept[2], b"b", kept[3], b"c", *kept[4:6], kept[6].replace(b"four", b"ruof"), kept[7]])
     report = run(log, *KEY, "--max-findings", "1")
     assert [(f["kind"], f["count"], f["line"]) for f in report["findings"]] == [
-        ("unsealed", 1, 3),
         ("altered", 1, 10),
+        ("unsealed", 1, 3),
         ("unsealed", 2, None),
     ]
     assert log("verify", "audit.log", *KEY, "--max-findings", "0").status == 2

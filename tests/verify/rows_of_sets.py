@@ -299,6 +299,15 @@ NARROWED = [
         "incomplete open end ×0 app.log:12 2.0.3",
         keys=(narrowed_key(2, 2),),
     ),
+    tells(
+        "narrowed",
+        "the others and proofs into them are not judged",
+        "a pin and lines of other chains, in any order",
+        {"app.log": b"".join(line + b"\n" for line in [*whole().lines[12:], *whole().lines[:12]])},
+        "incomplete\nincomplete narrowed ×11 - -\nincomplete open end ×0 app.log:15 2.0.3",
+        keys=(narrowed_key(2, 2),),
+        pins=(whole().pin("3.0.2"), whole().pin("1.1.2")),
+    ),
     spares("narrowed", "the key of the whole log", whole(), "ok"),
 ]
 

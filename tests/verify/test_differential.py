@@ -37,8 +37,8 @@ def check(seed: int, place: Path) -> None:
     ours, theirs = case.ours(place), case.theirs()
     said = said_by_ours(ours), said_by_theirs(theirs)
     if case.public and said[0] != said[1] and any("torn line" in kinds for _, kinds, _ in said):
-        # A JSON line that is not as it was sealed may have broken off, or have been written anew: for P, who looks at it
-        # twice, one or the other comes first. Never is it ok.
+        # A JSON line that is not as it was sealed may have broken off, or have been written anew: P looks at it twice,
+        # and one or the other comes first. Never is it ok.
         assert "ok" not in {verdict for verdict, *_ in said}, f"seed {seed}"
         return
     assert said[0] == said[1], f"seed {seed}"

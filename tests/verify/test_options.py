@@ -10,6 +10,7 @@ import pytest
 import tallystick
 from tallystick import keystore
 from tallystick.errors import FormatError, ReportError
+from tallystick.reports.text import text_report
 from tallystick.verify import Report, Verdict
 from tests import forging
 from tests.forging import Log, Writer, closed, whole
@@ -149,6 +150,21 @@ def test_two_keys_for_one_log_are_one_log(tmp_path: Path, keys: dict[str, Path])
     assert [(log.name, log.key) for log in report.logs] == [("app", "verification key")]
     with pytest.raises(FormatError, match="two keys for log id"):
         verify(tmp_path, whole(), keys=[keys["app"], keys["app"]])
+
+
+def test_each_log_has_a_verdict_of_its_own(tmp_path: Path, keys: dict[str, Path]) -> None:
+    both: dict[str, Any] = {"keys": [keys["app"], keys["else"]]}
+    report = verify(tmp_path, whole().without("1.0.2"), ELSE, **both)
+    assert [(log.name, log.verdict.value) for log in report.logs] == [("app", "failed"), ("else", "ok")]
+    assert report.verdict is Verdict.FAILED
+    lines = text_report(report).split("\n")
+    assert [line.split("), ")[0] for line in lines if line.startswith("log ")] == [
+        f"log app ({forging.LOG_ID}): failed, judged with its verification key",
+        f"log else ({report.logs[1].log_id}): ok, judged with its verification key",
+    ]
+    # What is found of no log by name may be of any of them.
+    report = verify(tmp_path, whole().behind("1.0.2", b"user=mallory"), ELSE, **both)
+    assert [log.verdict.value for log in report.logs] == ["failed", "failed"]
 
 
 # -- heads from a key store

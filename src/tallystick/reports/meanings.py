@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tallystick.verify.report import Report, Verdict, Weight
 
-__all__ = ["KINDS", "Kind", "advice", "headline", "kind_of"]
+__all__ = ["KINDS", "Kind", "advice", "headline", "kind_of", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,11 @@ def kind_of(word: str) -> Kind:
     return KINDS.get(word) or Kind(word, Weight.FAILED, word, "See the detail of the finding.")
 
 
+def verdict(report: Report) -> str:
+    """Return the verdict, and in brackets what the caller allowed: a weakened `ok` never looks like a full one."""
+    return report.verdict.value + (f" ({'; '.join(report.allowed)})" if report.allowed else "")
+
+
 def headline(report: Report) -> str:
     """Return the verdict as a sentence."""
     kinds = {finding.kind for finding in report.findings}
@@ -137,6 +142,8 @@ def headline(report: Report) -> str:
             return "nothing could be verified"
         return "what is here holds, but something could not be told"
     sentence = "every line is as it was sealed, and none is missing"
+    if any(log.end == "nothing" for log in report.logs):
+        sentence += " before the last one that is here"
     if "scheme limit" in kinds:
         return "every line fits in its chain, as far as the scheme of these logs can tell"
     if "excepted" in kinds:

@@ -174,6 +174,7 @@ def verify(
         size=sum(chunk.size for chunk in chunks),
         time=began,
         seconds=time.perf_counter() - clock,
+        allowed=_allowed(demand, uses),
     )
     if pins_directory is not None and report.verdict is Verdict.OK:
         return _with_pins_kept(report, pins_directory, heads)
@@ -190,6 +191,17 @@ def _with_pins_kept(report: Report, directory: str | os.PathLike[str], heads: He
     except ReportError as error:
         return replace(report, findings=(*report.findings, Finding("pin not kept", Weight.NOTE, str(error), count=0)))
     return report
+
+
+def _allowed(demand: Demand, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
+    """Say what the caller allowed: it stands in the first line of every report."""
+    said = [f"allowed: {', '.join(sorted(demand.allow))}"] if demand.allow else []
+    said += [f"from chain {demand.start}"] if demand.start is not None else []
+    said += [f"to chain {demand.last}"] if demand.last is not None else []
+    said += ["lines were left out"] if demand.subset else []
+    used = sum(one.use == "used" for one in uses)
+    said += [f"{used} exception{'' if used == 1 else 's'} used"] if used else []
+    return tuple(said)
 
 
 def _check_demands(allow: frozenset[str], start: int | None, last: int | None, max_findings: int) -> None:

@@ -348,8 +348,8 @@ class LogJudge:
         """Was everything before a position written, as far as the last line of its chain tells?"""
         last = self.chains[end[0]].last
         statement = self.source.summary.statement_at(self.number, last)
-        if statement is not None and statement.ending == "continues":
-            return (last[0], last[1] + 1, 0) >= end
+        if statement is not None and statement.ending == "continues" and end == (last[0], last[1] + 1, 0):
+            return True
         return behind(last) >= end
 
     def _ends(self) -> Iterator[Finding]:
@@ -407,6 +407,10 @@ class LogJudge:
             return False
         return end[0] > newest or not self.reaches(end)
 
+    def is_cut_behind(self, at: At) -> bool:
+        """Is something absent behind a line that head or pins count?"""
+        return self.is_cut() and at < (self.demanded_end or at)
+
     def may_be_torn(self, at: At, *, at_end: bool) -> bool:
         """Is this the last line of a chain whose end is unclean, so that one broken line may stand behind it?
 
@@ -420,7 +424,7 @@ class LogJudge:
         if not at_end:
             return True
         if at[0] == self.numbers[-1]:
-            return not self.is_cut()
+            return not self.is_cut_behind(at)
         # The next chain went to another file.
         named = self.openings.named.get(at[0])
         return self.openings.passes_over(at[0]) or (named is not None and self.reaches(named))

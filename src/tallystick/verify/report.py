@@ -171,6 +171,7 @@ class LogReport:
         uncovered: Lines that no checkpoint covers (public key only).
         by_chain: The chains, in order; at most the first thousand.
         pin: The newest statement that is here, as the text of a pin; a later verification can be made to meet it.
+        verdict: The worst weight of what was found about it, or about no log by name.
     """
 
     name: str
@@ -190,6 +191,7 @@ class LogReport:
     uncovered: int
     by_chain: tuple[ChainReport, ...]
     pin: str | None = None
+    verdict: Verdict = Verdict.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,8 @@ class Report:
         size: Bytes that were read, uncompressed.
         time: When the verification began, ms since 1970, by this machine's clock.
         seconds: How long it took.
+        allowed: What the caller allowed, so that the verdict says less than it would without: kinds of findings, a
+            first or last chain, lines that are left out, exceptions that were used.
     """
 
     verdict: Verdict
@@ -236,6 +240,7 @@ class Report:
     size: int
     time: int = field(compare=False)
     seconds: float = field(compare=False)
+    allowed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or no."""
