@@ -548,7 +548,9 @@ def judge_presence(log, marks, named):
         goals[goal[0]] = max(goal, goals.get(goal[0], goal))
     cut = end and (end[0] > newest or end[0] == newest and not reaches(log, end))
     to = end and ((*end[:2], end[2] - 1) if end[2] else (end[0], end[1] - 1))  # nobody names a checkpoint before index 0
-    if end and not log.slots:
+    lines = [line for lines in log.files.values() for line in lines]
+    wrong_key = any(line.kind == "foreign" for line in lines) and not any(line.pos for line in lines)
+    if end and not log.slots and not wrong_key:
         log.tell("truncated", "failed", "no line is here", pos=(1, 0, 0), to=to)
     if not log.slots:
         return

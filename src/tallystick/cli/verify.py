@@ -97,6 +97,10 @@ def command(
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
+    if not keys and not public:
+        raise click.UsageError(
+            "no key was given; give the verification key with --key or the public file with --public"
+        )
     with look.progress("verifying") as progress:
         report = verify(
             paths,

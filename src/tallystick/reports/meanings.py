@@ -8,7 +8,7 @@
 
 from dataclasses import dataclass
 
-from tallystick.verify.report import Report, Verdict, Weight
+from tallystick.verify.report import BEING_WRITTEN, Report, Verdict, Weight
 
 __all__ = ["KINDS", "Kind", "advice", "headline", "kind_of", "verdict"]
 
@@ -148,7 +148,7 @@ def headline(report: Report) -> str:
         return "every line fits in its chain, as far as the scheme of these logs can tell"
     if "excepted" in kinds:
         return f"{sentence}, but for what the exceptions file allows"
-    if "unclean end" in kinds:
+    if any(finding.kind == "unclean end" and BEING_WRITTEN not in finding.detail for finding in report.findings):
         return f"{sentence}, but for the last second before a crash"
     return sentence
 

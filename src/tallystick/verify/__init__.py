@@ -157,7 +157,7 @@ def verify(
             return kept
 
         doubled = excepting.doubled(with_v, today) if excepting is not None else {}
-        demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled)
+        demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled=doubled)
         findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
     finally:
         for one in inputs:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tallystick import _core
 from tallystick.verify.contents import chain_findings
 from tallystick.verify.openings import Openings, Range
-from tallystick.verify.report import Finding, LogReport, Weight
+from tallystick.verify.report import BEING_WRITTEN, Finding, LogReport, Weight
 from tallystick.verify.seen import log_report
 from tallystick.verify.source import At, Demand, Source, behind, dotted
 
@@ -100,6 +100,10 @@ class LogJudge:
         """Return a finding about this log; a text in the place of a position is taken as it is."""
         if self.demand.subset and kind in ("missing", "truncated"):
             weight = Weight.NOTE  # told, not judged
+        elif self.demand.unread and kind in ("missing", "truncated") and weight is Weight.FAILED:
+            weight = Weight.INCOMPLETE
+            names = ", ".join(self.demand.unread[:3]) + (" and others" if len(self.demand.unread) > 3 else "")
+            cause = f"it may stand in what could not be read: {names}"
         found = Finding(
             kind,
             weight,
@@ -123,7 +127,7 @@ class LogJudge:
             if self.label in self.demand.expect:
                 detail = "no line of the log is here, but it is expected"
                 yield Finding("missing", Weight.FAILED, detail, log=self.label, count=0)
-            if self.demanded_end:
+            if self.demanded_end and not self.source.only_foreign(self.number):
                 detail = f"no line of the log is here, but {self._who_demands()}"
                 yield self._cut(detail, (1, 0, 0))
             return
@@ -458,6 +462,8 @@ class LogJudge:
     def _unclean_end(self, chain: int) -> Finding:
         facts = self.chains[chain]
         detail = "the writer did not close this chain (crash, kill, or still running): up to 1 s of lines may be lost"
+        if chain == self.numbers[-1] and self.log_id in self.demand.heads.written:
+            detail = f"this chain {BEING_WRITTEN}: it is not closed yet, and up to 1 s of lines may not be here"
         weight = Weight.NOTE
         if not self.with_v:
             weight = Weight.INCOMPLETE

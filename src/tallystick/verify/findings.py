@@ -46,11 +46,12 @@ def judge(
     doubles = summary.doubles(keys)
     summary.finish()
     source = Source(summary, keys, inputs)
+    unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
+    demand = replace(demand, unread=tuple(one.path for one in unread))
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     # What a torn line claims must not hide that something is missing, so these are picked out first.
     if torn := torn_lines(source, judges):
         judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
-    unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
     found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
     findings = with_excerpts(list(folded(except_(found), most)), inputs)
     findings.sort(key=_gravity)

@@ -160,6 +160,9 @@ def line_findings(
     for number, event in enumerate(source.summary.events()):
         if event.kind == "foreign" and not known:
             continue
+        cut = event.kind in ("unsealed", "foreign", "altered") and source.breaks_off(event.place, event.count)
+        if cut and event.count == 1:
+            continue  # told as unreadable
         if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
             continue
         kind, weight, detail = _SAID[event.kind]
@@ -182,7 +185,7 @@ def line_findings(
             log=name,
             position=dotted(event.first) if event.first else None,
             to=to,
-            count=event.count,
+            count=event.count - cut,
             excerpt=quoted(event.texts[0]) if event.texts else None,
             sha256=event.sha256.hex() if event.sha256 and weight is Weight.FAILED else None,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "BEING_WRITTEN",
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
@@ -21,6 +22,10 @@ __all__ = [
     "Verdict",
     "Weight",
 ]
+
+
+BEING_WRITTEN = "is being written"
+"""What is said of a chain whose writer is at work: nobody has crashed."""
 
 
 class Weight(enum.Enum):

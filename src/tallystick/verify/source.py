@@ -37,6 +37,7 @@ class Demand:
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
         last: Last chain that must be there, if the caller names one.
+        unread: Paths of what could not be read, or not to its end: what is absent may stand there.
         doubled: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
@@ -47,6 +48,7 @@ class Demand:
     allow: frozenset[str] = frozenset()
     subset: bool = False
     last: int | None = None
+    unread: tuple[str, ...] = ()
     doubled: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
 
 
@@ -86,17 +88,33 @@ class Source:
         read = self._inputs[event.place.file].excerpt(event.place.offset, min(event.length, _BEGINNING))
         return read if read.startswith(kept) else kept  # else it is compressed, or came out of an envelope
 
+    def only_foreign(self, log: int) -> bool:
+        """Are sealed lines here, but none of a log whose key is at hand, and none that claims to be of this one?"""
+        if any(self.summary.chains(number, False) for number in range(len(self.keys.logs()))):
+            return False
+        events = self.summary.events()
+        mine = self.summary.counts(log).narrowed or any(event.log == log for event in events)
+        return not mine and any(event.kind == "foreign" for event in events)
+
     def is_first(self, place: _core.Place) -> bool:
         """Is this the first line of its file?"""
         return self._line(place) == 1
 
     def is_last(self, place: _core.Place) -> bool:
         """Is this the last line of its file?"""
-        last = self._by_file[place.file][-1]
-        return self._line(place) == self._lines_before[last.file, last.chunk] + last.lines
+        return self._line(place) == self._last_line(place.file)
+
+    def _last_line(self, file: int) -> int:
+        last = self._by_file[file][-1]
+        return self._lines_before[file, last.chunk] + last.lines
 
     def _line(self, place: _core.Place) -> int:
         return self._lines_before[place.file, place.chunk] + place.line + 1
+
+    def breaks_off(self, place: _core.Place, count: int) -> bool:
+        """Is the last of some lines the one within which a file could not be read any further?"""
+        one = self._inputs[place.file]
+        return bool(one.trouble) and not one.ends_in_lf and self._line(place) + count - 1 == self._last_line(place.file)
 
     def ends_in_lf(self, file: int) -> bool:
         """Is the last line of a file whole?"""
