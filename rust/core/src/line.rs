@@ -507,6 +507,20 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_longer_or_shorter_than_its_seal_says() {
+        for m in [&b"user=7 amount=100"[..], b"{\"a\":1}", b"{}", b"", b"{\"tallystick\":\"x\"}"] {
+            let line = sealed(m);
+            assert_eq!(excess(&line), Some(0), "{m:?}");
+            assert_eq!(excess(&[b"x", &line[..]].concat()).map(|by| by > 0), Some(true), "{m:?}");
+            assert_eq!(excess(&line[..line.len() - 1]), None, "{m:?}");
+        }
+        let line = sealed(b"amount=100");
+        assert_eq!(excess(&[b"amount=1000", &line[10..]].concat()), Some(1));
+        assert_eq!(excess(&[b"amount=1", &line[10..], b" \r"].concat()), Some(-2));
+        assert_eq!(excess(b"no seal"), None);
+    }
+
+    #[test]
     fn blank_lines_and_nuls_are_no_lines() {
         for line in [&b""[..], b" \t\r", b"\0\0\0", b" \0 \0\r"] {
             assert_eq!(read(line), Read::Nothing);

@@ -15,6 +15,9 @@ use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_head, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
+/// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
+type BadLine = (Option<(u32, At)>, [u8; 32]);
+
 fn at(position: Position) -> At {
     (position.chain, position.epoch, position.index)
 }
@@ -61,7 +64,7 @@ impl Keys {
     }
 
     /// Names bad lines that are not to be told: log and position that a seal claims, if there is one, and SHA-256.
-    fn except_lines(&mut self, py: Python<'_>, lines: Vec<(Option<(u32, At)>, [u8; 32])>) -> PyResult<()> {
+    fn except_lines(&mut self, py: Python<'_>, lines: Vec<BadLine>) -> PyResult<()> {
         let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
         let at = |(log, (chain, epoch, index)): (u32, At)| (log, Position::new(chain, epoch, index));
         let lines = lines.into_iter().map(|(claim, hash)| (claim.map(at), hash));

@@ -359,7 +359,6 @@ impl<'k> Scanner<'k> {
                 self.sealed(line, number, &seal, sealed.m)
             }
             Read::Sealed(sealed) if self.fits(line, number, &seal, sealed.m) => Err(Why::Prefix),
-            Read::Sealed(_) => Err(wrong_length(line)),
             Read::Misfit(_) if self.is_redacted_behind_prefix(line) => {
                 self.wrapped = true;
                 self.redacted(number, &seal);
