@@ -63,7 +63,7 @@ docs: $(VENV)/.group-docs ## build the documentation into site/
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-FUZZ_EACH = $(shell expr $(FUZZ_SECONDS) / $(words $(FUZZ_TARGETS) python) + 1)
+FUZZ_EACH = $(shell expr $(FUZZ_SECONDS) / $(words $(FUZZ_TARGETS) python differential) + 1)
 
 fuzz: $(VENV)/.wheel $(VENV)/.group-test | have-fuzzer ## look for bytes that break something, FUZZ_SECONDS long
 	$(BIN)/python fuzz/seed.py
@@ -72,6 +72,7 @@ fuzz: $(VENV)/.wheel $(VENV)/.group-test | have-fuzzer ## look for bytes that br
 		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_EACH) -max_len=8000 -timeout=20 -verbosity=0; \
 	done
 	FUZZ_SECONDS=$(FUZZ_EACH) $(BIN)/pytest tests/verify/test_any_bytes.py
+	FUZZ_SECONDS=$(FUZZ_EACH) $(BIN)/pytest tests/verify/test_differential.py -k as_long_as
 
 wheel: $(VENV)/.wheel ## build the wheel into dist/
 

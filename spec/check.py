@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Check a log sealed with Tallystick: a second implementation, written from the text of seal.md ("section …") alone.
 
-    check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--json]
+    check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--to CHAIN]
+             [--exceptions FILE] [--json]
     check.py --evidence FILE [--key FILE] [--public FILE] [--json]
 
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
@@ -9,7 +10,7 @@ Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. The same 
 `verify({"app.log": bytes}, key_text=…, head_text=…)["verdict"] == "ok"`.
 It holds everything in memory and is slow: it is made to be read, from top to bottom.
 """
-import argparse, base64, hashlib, hmac, json, re, sys
+import argparse, base64, datetime, hashlib, hmac, json, re, sys
 from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate, groupby, islice, pairwise, product
@@ -19,7 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 class Usage(Exception):
-    """What the caller handed over is no key, public file or pin: exit status 2."""
+    """What the caller handed over is no key, public file, head, pin or exceptions file: exit status 2."""
 
 # ---- section 2: primitives ------------------------------------------------------------------------------------------
 
@@ -113,7 +114,8 @@ def parts_of(pattern, text):
     return SimpleNamespace(**parts) if match else None
 
 def dotted(pos):
-    return ".".join(map(str, pos))
+    """A position; with `*` for what nobody knows: the rest of an epoch, or a whole chain."""
+    return ".".join(map(str, pos)) + ".*" * (len(pos) < 3)
 
 # ---- section 3: keys ------------------------------------------------------------------------------------------------
 
@@ -259,10 +261,10 @@ def as_rfc8785(raw):
 
 def read_line(path, no, raw, log_id):
     """Section 4, reading. None: it is no line. kind: sealed by this log, or else what is wrong."""
-    raw = raw.rstrip(b" \t\r")
+    whole, raw = raw, raw.rstrip(b" \t\r")
     if not raw.strip(b"\x00 \t\r"):
         return None
-    line = SimpleNamespace(path=path, no=no, raw=raw, kind="sealed", detail="it is not what a writer makes of its seal",
+    line = SimpleNamespace(path=path, no=no, raw=raw, whole=whole, kind="sealed", detail="it is not what a writer makes of its seal",
                            pos=None, seal=None, statement=None, paths={path},  # paths: files that hold this very line
                            forms={}, leaves={})  # "bytes", "rfc8785" -> m; the same -> leaf hash
     read = {"bytes": as_bytes(raw), "rfc8785": as_rfc8785(raw)}
@@ -272,6 +274,7 @@ def read_line(path, no, raw, log_id):
     for form, (seal, m) in read.items():
         if m is not None and seal in known and line.seal in (None, seal) and m not in line.forms.values():
             line.seal, line.forms[form] = seal, m
+    line.at_its_word = bool(known) and (bool(line.seal) or raw.endswith(b"}"))  # section 9: for the order, with P only
     if known:
         line.kind, line.pos = ("sealed" if line.seal else "altered"), (line.seal or known[-1]).pos
     else:
@@ -321,14 +324,17 @@ class Log:
         self.slots = {}  # position -> the different lines there; the first one counts
         self.claimed = set()  # positions of broken lines: told already, so not told as missing
         self.ends, self.closed = {}, {}  # (chain, epoch) -> its checkpoint; chain -> position of its closed or ended
-        self.prevs, self.passed = {}, set()  # chain -> the position that its open names; chains that opens pass over
-        self.start, self.goal, self.lasts, self.unclean = None, None, {}, set()  # chain -> its last position; chains with an unclean end
+        self.prevs, self.by_chain = {}, {}  # chain -> the position that its open names; -> what is here or claimed
+        self.start, self.end, self.goal = None, 2**32, None  # first position and last chain that are judged as a set
+        self.lasts, self.judged, self.unclean, self.cut = {}, {}, set(), False  # chain -> its last position; -> the same of
+        # those that are judged as a set; chains with an unclean end; whether the end is cut off
         self.findings, self.anchors, self.verified = [], [], 0
 
-    def tell(self, kind, weight, detail, line=None, pos=None, count=1):
+    def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
         self.findings.append({"kind": kind, "weight": weight, "path": line and line.path, "line": line and line.no,
-                              "position": pos and dotted(pos), "count": count, "detail": detail})
+                              "position": pos and dotted(pos), "to": dotted(to) if to and to != pos else None,
+                              "count": count, "detail": detail})
 
     def bad(self, line, detail):
         self.claimed.add(line.pos)
@@ -380,7 +386,7 @@ def take_lines(log):
         proven = log.trusts(line.statement)
         fork = others and (log.V or proven and log.trusts(others[0].statement))
         if twin:
-            line.kind = "duplicate"
+            line.kind = "duplicate" if line.path in twin.paths else "copy"
             log.tell("duplicate", "failed" if line.path in twin.paths else "note", "it is there already", line)
             twin.paths.add(line.path)
             continue
@@ -388,6 +394,8 @@ def take_lines(log):
             line.kind = "fork"
             log.tell("fork", "failed", "another authentic line has this position", line)
         others.insert(0 if proven and not fork else len(others), line)
+        if line.pos[1:] == (0, 0) and not (line.statement and line.statement.kind == "open") and line.pos not in log.claimed:
+            log.bad(line, "epoch 0 index 0 is no open")
     broken = [line for lines in log.files.values() for line in lines if line.kind in ("altered", "redacted")]
     log.claimed |= {line.pos for line in broken if (line.path, line.no) not in log.torn}  # a torn line says nothing
 
@@ -406,10 +414,10 @@ def judge_order(log):
         if above and not log.V and not log.trusts(line.statement):  # with P only it need not be authentic
             for line in log.slots.pop(pos):
                 line.kind, line.detail = "altered", "its index is above the n of its epoch"
-            log.claimed.add(pos)
         elif above or pos > log.closed.get(pos[0], pos) or pos[0] > ended and pos[0] != told:
             told = pos[0]
-            log.bad(line, "it stands behind the checkpoint of its epoch, behind closed, or in a chain behind ended")
+            log.tell("bad statement", "failed",
+                     "it stands behind the checkpoint of its epoch, behind closed, or in a chain behind ended", line)
 
 def matching(log, positions, R):
     """The lines that R covers, by position, and their form: all bytes as they are, then RFC 8785 forms (section 4)."""
@@ -448,20 +456,41 @@ def authentic(log, st):
     made = key and mac(key, f"{dotted(st.named)}.{b64(st.hash)}".encode())
     return made and mac(made, f"open {st.chain}".encode())[:16] == st.proof
 
-def find_start(log, chain):
+def find_gaps(log, chain, goal):
+    """Section 9, exceptions: what is absent in a chain before a goal: first and last position of each gap. The last one
+    has no index where nobody knows how many lines the epoch had."""
+    taken, gaps = {}, []  # epoch -> indices that are taken, and the one after each
+    for _, epoch, index in log.by_chain.get(chain, []):
+        taken.setdefault(epoch, []).append((index, index + 1))
+    for epoch in range(max([goal[1]] + [pos[1] for pos in log.by_chain.get(chain, []) if pos in log.slots]) + 1):
+        at = 0
+        for index, after in sorted(taken.get(epoch, [])) + [(goal[2], goal[2])] * (epoch == goal[1]):
+            if index > at:
+                gaps.append([(chain, epoch, at), (chain, epoch, index - 1)])
+            at = max(at, after)
+        later = epoch < goal[1] or any(pos[1] > epoch and pos in log.slots for pos in log.by_chain.get(chain, []))
+        if later and (chain, epoch) not in log.ends and (chain, epoch, at - 1) not in log.claimed:
+            if gaps and gaps[-1][1] == (chain, epoch - 1) and at == 0:
+                gaps[-1][1] = (chain, epoch)  # epochs in a row of which nothing is here are one gap with what is before
+            else:
+                gaps.append([(chain, epoch, at), (chain, epoch)])
+    return gaps
+
+def find_start(log, chain, marks):
     """Row `late start`: the first position that is judged. The caller may name it; nothing stands before a set-up."""
     if chain is not None:
-        return (chain, 0, 0), "named by the caller"
-    first = min(log.slots, default=(log.key.first, 0, 0))
-    st = log.statement(first)
-    if st and st.kind == "open" and st.named == (0, 0, 0) and authentic(log, st):
-        return first, "set-up"
-    while (*first[:2], first[2] - 1) in log.claimed:
-        first = (*first[:2], first[2] - 1)
-    if first == (log.key.first, 0, 0):
-        return first, "set-up"
-    log.tell("late start", "incomplete", "what stood before is not judged", pos=first)
-    return first, "late"
+        return min([(chain, 0, 0), *log.slots]), "named by the caller"
+    if not log.slots:
+        return (log.key.first, 0, 0), "set-up"
+    first = min(log.slots)
+    opens = [st for st in map(log.statement, log.slots) if st and st.kind == "open" and authentic(log, st)]
+    named = [st.named[0] for st in opens] + [mark[0] for mark in marks]
+    nothing = any(st.named == (0, 0, 0) and st.chain >= first[0] for st in opens)  # was counted before the first chain
+    nothing = nothing and log.key.first == 1 and not any(0 < chain < first[0] for chain in named)
+    if first[0] > log.key.first and not nothing or any(gap[0] < first for gap in find_gaps(log, first[0], first)):
+        log.tell("late start", "incomplete", "what stood before is not judged", pos=first)
+        return first, "late"
+    return (first[0], 0, 0), "set-up"
 
 def before_epoch(log, chain, epoch):
     """The newest statement before the lines of an epoch, in its chain."""
@@ -473,40 +502,44 @@ def names_newest(log, pos, digest):
     if not end or end.index >= pos[2]:
         absent = any((*pos[:2], i) not in log.slots for i in range(pos[2]))
         end = None if absent else before_epoch(log, *pos[:2])
-    return pos <= log.start or end is None or end.digest == digest
+    bad = end and any(end.pos[:2] <= claimed[:2] <= pos[:2] for claimed in log.claimed)  # it may have been a statement
+    return pos <= log.start or end is None or bad or end.digest == digest
 
 def judge_prevs(log):
     """Row `bad statement`: what the prev of each statement says; an authentic one of an open is a goal to be met."""
     for pos in sorted(log.slots):
         line, st = log.slots[pos][0], log.statement(pos)
-        if pos[1:] == (0, 0) and not (st and st.kind == "open") and pos not in log.claimed:
-            log.bad(line, "epoch 0 index 0 is no open")
-        if pos < log.start or not log.trusts(st):
+        if not log.trusts(st):
             continue
         before = before_epoch(log, *pos[:2])
         if st.kind != "open":
             if before and before.digest != st.prev:
-                log.bad(line, "prev is not the hash of the statement before it")
+                log.tell("bad statement", "failed", "prev is not the hash of the statement before it", line)
         elif st.named[0] >= st.chain or authentic(log, st) is False:
-            log.bad(line, "prev names no chain before this one, or its proof fails")
+            if pos >= log.start:
+                log.tell("bad statement", "failed", "prev names no chain before this one, or its proof fails", line)
         elif not log.V or authentic(log, st):
             log.prevs[st.chain] = st.named
             if not names_newest(log, st.named, st.hash):
-                log.bad(line, "prev names another statement than the newest before its position")
+                log.tell("bad statement", "failed", "prev names another statement than the newest before it", line)
 
-def judge_head(log, text):
+def judge_head(log, head):
     """Row `bad head`. The position that an authentic head counts up to, or None; only V can tell."""
-    head = parts_of(HEAD, " ".join(text.split()))
-    if not head or head.log_id != log.key.log_id:
-        return log.tell("bad head", "failed", "this is no head of this log")
     key = log.key.head_key(head.named)
     if key is None and log.key.narrowed:
         return None
     if key is None or mac(key, f"{dotted(head.named)}.{b64(head.hash)}".encode()) != head.mac:
         return log.tell("bad head", "failed", "its mac fails", pos=head.named)
-    if not names_newest(log, head.named, head.hash):
-        log.tell("bad head", "failed", "it names another statement than the newest before it", pos=head.named)
     return head.named
+
+def judge_pins(log, pins):
+    """Row `bad statement`: each pinned statement must be here, if the log goes on behind it."""
+    for pin in pins:
+        st, last = log.statement(pin.pos), log.lasts.get(pin.chain, pin.pos)
+        gaps = find_gaps(log, pin.chain, last) if pin.pos < last else []
+        if pin.pos <= last and not any(first <= pin.pos <= (*last, 65535)[:3] for first, last in gaps) \
+                and pin.chain in log.lasts and getattr(st, "digest", None) != pin.hash:
+            log.tell("bad statement", "failed", "something else than the statement of a pin", pos=pin.pos)
 
 def follows(log, a, b):
     """Whether nothing is absent between two positions. A broken line, told already, may be a checkpoint."""
@@ -514,63 +547,81 @@ def follows(log, a, b):
         return b[2] <= a[2] + 1
     return b == (a[0], a[1] + 1, 0) and (a[:2] in log.ends or a in log.claimed and not log.statement(a))
 
-def judge_presence(log, head, pins):
-    """Rows `missing` and `truncated`: all must be there before a line that is, a prev, a head or a pin."""
-    log.lasts = {pos[0]: pos for pos in sorted(log.slots) if pos >= log.start}
-    newest = max(log.slots, default=(0,))[0]
-    goals = {log.start[0]: (*log.start[:2], log.start[2] + 1)} if log.slots else {}
-    marks = [(*pin.pos[:2], pin.index + 1) for pin in pins] + ([head] if head else [])
-    for goal in [*log.lasts.values(), *log.prevs.values(), *marks]:
-        if goal > log.start or not log.slots:
-            goals[goal[0]] = max(goal, goals.get(goal[0], goal))
-    there, log.goal = {}, goals.get(newest, (0, 0, 0))
-    for pos in sorted(log.claimed.union(log.slots)):
-        there.setdefault(pos[0], []).append(pos)
-    for chain, goal in sorted(goals.items()):
-        at = log.start if chain == log.start[0] else (chain, 0, 0)
-        at = (*at[:2], at[2] - 1)
-        for pos in there.get(chain, []):
-            if pos in log.slots and pos > at and not follows(log, at, pos):
-                log.tell("missing", "failed", f"all from behind {dotted(at)} to before here", pos=pos)
-            if pos in log.slots or follows(log, at, pos):
-                at = max(at, pos)
-        if goal > at and not follows(log, at, goal):
-            kind = "truncated" if chain >= newest and goal in marks else "missing"
-            log.tell(kind, "failed", "a prev, the head or a pin says that the lines went on to here", pos=goal)
-            log.anchors += [kind] * (kind == "truncated")
-        elif head and head > log.start and chain == newest == head[0]:
-            log.anchors.append("head " + dotted(head))
-    good = [pin.pos for pin in pins if log.statement(pin.pos) and log.statement(pin.pos).digest == pin.hash]
-    log.anchors += ["pin " + dotted(pos) for pos in good if pos == log.lasts.get(newest)]
-    judge_chains(log, [chain for chain in sorted({*goals, *there}) if log.start[0] <= chain <= newest])
+def reaches(log, goal):
+    """Whether everything before a goal was written, as far as the last line of its chain tells."""
+    last = log.lasts[goal[0]]
+    st = log.statement(last)
+    return goal <= (*last[:2], last[2] + 1) or bool(st and st.kind == "continues") and goal == (last[0], last[1] + 1, 0)
 
-def judge_chains(log, chains):
-    """Row `missing`: whole chains. Only an authentic prev that passes over it excuses one, before a holder of V."""
-    lowest = 2**32  # what the opens of chain b and later ones name
-    for a, b in reversed([*pairwise(chains)]):
-        lowest = min(lowest, log.prevs.get(b, (lowest,))[0])
-        if lowest < a:
-            log.passed.add(a)
-        if a + 1 < b and not (log.V and lowest <= a):
-            weight = "incomplete" if lowest <= a else "failed"
-            log.tell("missing", weight, f"chains {a + 1} to {b - 1}", pos=(a + 1, 0, 0), count=b - a - 1)
+def judge_presence(log, marks, named):
+    """Rows `missing` and `truncated`: all must be there before a line that is, a prev, a head or a pin. Marks are what heads
+    and pins count, named the chains that the caller names."""
+    newest, end = max(log.judged, default=0), max(marks, default=None)
+    goals, log.goal = {}, end if end and end[0] >= newest else (0, 0, 0)
+    for goal in [*log.prevs.values(), *marks]:
+        goals[goal[0]] = max(goal, goals.get(goal[0], goal))
+    cut = end and (end[0] > newest or end[0] == newest and not reaches(log, end))
+    to = end and ((*end[:2], end[2] - 1) if end[2] else (end[0], end[1] - 1))  # nobody names a checkpoint before index 0
+    lines = [line for lines in log.files.values() for line in lines]
+    wrong_key = any(line.kind == "foreign" for line in lines) and not any(line.pos for line in lines)
+    if end and not log.slots and not wrong_key:
+        log.tell("truncated", "failed", "no line is here", pos=(1, 0, 0), to=to)
+    if not log.slots:
+        return
+    for chain in log.judged:
+        for first, last in find_gaps(log, chain, goals.get(chain, (chain, 0, 0))):
+            if chain == newest and first > log.judged[chain]:  # else only a bad line claims more than is here
+                if end and end[0] == newest and end > first:
+                    log.tell("truncated", "failed", "a head or a pin counts more", pos=first, to=to)
+                break
+            if first >= log.start:
+                log.tell("missing", "failed", "absent before a line, a prev, a head or a pin", pos=first, to=last)
+    if newest and cut and end[0] > newest:
+        log.tell("truncated", "failed", "a head or a pin counts more", pos=log.judged[newest], to=to)
+    log.cut = bool(newest and cut)
+    named = named + [goal[0] for goal in log.prevs.values()] + [mark[0] for mark in marks if mark[0] < newest or not newest]
+    judge_chains(log, {chain for chain in named if log.start[0] <= chain <= log.end} - {*log.judged})
 
-def judge_ends(log, head):
+def judge_chains(log, named):
+    """Row `missing`: whole chains. An authentic prev that passes over one excuses it, before a holder of V; but none that
+    somebody names."""
+    runs = [[chain, chain, "failed"] for chain in named]  # first and last of chains that are absent
+    for a, b in pairwise(sorted({*log.judged, *named})):
+        passed = any(chain >= b and prev[0] <= a for chain, prev in log.prevs.items())
+        if a + 1 < b and not (passed and log.V):
+            runs.append([a + 1, b - 1, "incomplete" if passed else "failed"])
+    joined = []
+    for run in sorted(runs):
+        if joined and (joined[-1][1] + 1, joined[-1][2]) == (run[0], run[2]):
+            joined[-1][1] = run[1]
+        else:
+            joined.append(run)
+    for a, b, weight in joined:
+        log.tell("missing", weight, "no line of these chains is here", pos=(a,), to=(b,))
+
+def judge_ends(log, head, last_named):
     """Rows `unclean end` and `open end`: what anchors the end of each chain."""
-    newest, named = max(log.lasts, default=None), {}
+    newest, named = None if last_named else max(log.judged, default=None), {}
     for goal in [*log.prevs.values(), *([head] if head else [])]:
         named[goal[0]] = max(goal, named.get(goal[0], goal))
     for chain, last in log.lasts.items():
-        goal, closed = named.get(chain), chain in log.closed
-        if closed and chain == newest and log.statement(last) and log.statement(last).kind == "ended":
-            log.anchors.append("ended")
-        reached = goal and (goal <= last or follows(log, last, goal))
-        if not closed and (reached or not goal and chain in log.passed):
+        goal, closed = named.get(chain), log.closed.get(chain)
+        passed = any(prev[0] < chain < later for later, prev in log.prevs.items())
+        anchored = head and head[0] == chain
+        if closed and log.statement(closed).kind == "ended":
+            log.anchors += ["ended"] * (chain == newest)
+            continue
+        if log.cut and chain == max(log.judged):
+            continue
+        if anchored and chain == newest:
+            log.anchors.append("head " + dotted(head))
+        if not anchored and (chain == newest or not (closed or passed or goal)):
+            if chain in log.judged:
+                log.tell("open end", "incomplete", f"nothing anchors the end of chain {chain}", pos=last)
+        elif (passed or not closed) and (not goal or reaches(log, goal)):
             log.unclean.add(chain)
-            log.tell("unclean end", "note" if log.V else "incomplete",
-                     f"chain {chain} has no closed: up to 1 s of lines may be lost", pos=last)
-        elif chain == newest and not log.anchors or chain != newest and not (closed or goal or chain in log.passed):
-            log.tell("open end", "incomplete", f"nothing anchors the end of chain {chain}", pos=last)
+            if chain in log.judged:
+                log.tell("unclean end", "note" if log.V else "incomplete", "up to 1 s of lines may be lost", pos=last)
 
 def broken_open(log, raw):
     """The digits of the chain that are there, and whether they are all, of a line that is the beginning of an open of
@@ -673,9 +724,9 @@ def ends_copy(log, lines, line):
 def judge_files(log):
     """Rows `reordered`, `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
     rows = [line for lines in log.files.values() for line in lines]
-    known = any(line.pos for line in rows)  # or else they are all of another log
+    known = bool(log.slots)  # or else they are all of another log
     for path, rows in groupby(rows, key=lambda line: line.path):
-        rows = list(rows)
+        rows = [line for line in rows if line.kind not in ("excepted", "unjudged")]
         torn = {len(rows) - 1} if rows and not is_good(rows[-1]) and ends_copy(log, log.files[path], rows[-1]) else set()
         broken, furthest = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False], (0, 0, 0)
         for i, line in enumerate(rows):
@@ -683,50 +734,125 @@ def judge_files(log):
                 end = broken.index(False, i)
                 if are_torn(log, rows[i - 1] if i else None, rows[i:end], rows[end] if end < len(rows) else None):
                     torn |= set(range(i, end))
-            if line.kind == "sealed":
-                if line.pos < furthest:
+            if is_good(line) or line.at_its_word and not log.V:
+                if line.pos < furthest and line.kind not in ("duplicate", "fork"):
                     log.tell("reordered", "failed", f"stands behind {dotted(furthest)}", line)
                 furthest = line.pos
-            elif i in torn:
+            if i in torn:
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
                 log.torn |= {(line.path, line.no)}
             elif broken[i] and (known or line.kind != "foreign"):
                 log.tell("altered" if line.kind == "altered" else "unsealed", "failed", line.detail, line)
 
+# ---- section 9: exceptions --------------------------------------------------------------------------------------------
+
+AT, LOG = r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}", r"(?:[ \t]+(?P<log>[A-Za-z0-9][A-Za-z0-9._-]*))?[ \t]+"
+UNTIL = r"(?:[ \t]+until[ \t]+(?P<until>\d{4}-\d\d-\d\d))?[ \t]*:[ \t]*(?P<reason>\S.*)"
+CHAINS = r"[1-9]\d*\.\*"
+EXCEPTION = [re.compile(pattern + UNTIL, re.ASCII) for pattern in (
+    rf"(?P<kind>late start|open end|unclean end|reordered|redacted|duplicate|missing|truncated){LOG}(?P<at>{AT})",
+    rf"(?P<kind>duplicate|missing|truncated){LOG}(?P<at>{AT})[ \t]+to[ \t]+(?P<to>{AT})",
+    rf"(?P<kind>missing|truncated){LOG}(?P<at>{AT})[ \t]+to[ \t]+(?P<to>(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.\*)",
+    rf"(?P<kind>missing){LOG}(?P<at>{CHAINS})(?:[ \t]+to[ \t]+(?P<to>{CHAINS}))?",
+    rf"(?P<kind>altered){LOG}(?P<at>{AT})[ \t]+sha256:(?P<sha>[0-9A-Fa-f]{{64}})",
+    r"(?P<kind>unsealed)[ \t]+sha256:(?P<sha>[0-9A-Fa-f]{64})")]
+
+def read_exceptions(text, name, today):
+    """The exceptions of a file, each with its use. One that is no exception stops everything."""
+    found = []
+    for line in (text or "").split("\n"):
+        line = line.strip(" \t\r")
+        if not line or line.startswith("#"):
+            continue
+        match = next(filter(None, (pattern.fullmatch(line) for pattern in EXCEPTION)), None)
+        if not match:
+            raise Usage(f"this is no exception: {line!a}")
+        parts = dict.fromkeys(("at", "to", "log", "sha", "until")) | match.groupdict()
+        parts["sha"] = parts["sha"] and parts["sha"].lower()
+        if any((one.kind, one.log, one.at, one.to, one.sha) == tuple(map(parts.get, ("kind", "log", "at", "to", "sha")))
+               for one in found):
+            raise Usage(f"this exception is there already: {line!a}")
+        mine = parts["log"] in (None, name) and not (parts["until"] and parts["until"] < today)
+        found.append(SimpleNamespace(**parts, mine=mine, used=False))
+    return found
+
+def excepts_line(exceptions, line):
+    """Whether a line that is bad by itself is excepted: by its bytes, and by the position that its seal claims."""
+    at = dotted(line.pos) if line.kind == "altered" else None
+    for one in exceptions:
+        if one.mine and one.kind in ("altered", "unsealed") and one.at == at and one.sha == H(line.whole).hex():
+            one.used = True
+            return True
+    return False
+
+def except_findings(log, exceptions):
+    """Make notes of the findings that are excepted: each by its kind and exactly its positions."""
+    def covers(one, finding):
+        if finding["kind"] == "duplicate" and one.to:  # names each position from the one to the other
+            low, at, high = (tuple(map(int, text.split("."))) for text in (one.at, finding["position"], one.to))
+            return low <= at <= high
+        return (one.at, one.to) == (finding["position"], finding["to"])
+    for finding in log.findings:
+        if finding["weight"] == "note" or finding["kind"] == "redacted" and (finding["weight"] == "failed" or not log.V):
+            continue
+        for one in exceptions:
+            if one.mine and not one.sha and one.kind == finding["kind"] and covers(one, finding):
+                one.used, finding["weight"] = True, "note"
+                finding["kind"] = "redacted" if one.kind == "redacted" else "excepted"
+                break
+
 # ---- verdict and command line ---------------------------------------------------------------------------------------
 
-def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, torn=frozenset()):
+def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, end=None, exceptions=None,
+           today=None, torn=frozenset()):
     """Check one log. files: name -> bytes. {"verdict", "range", "counts", "findings"}, or Usage is raised."""
     key, roots = read_keys(key_text, public_text)
-    given = files, key_text, public_text, head_text, pins, start
+    today = today or datetime.datetime.now(datetime.UTC).date().isoformat()
+    given = files, key_text, public_text, head_text, pins, start, end, exceptions, today
     log, pins = Log(key, roots, torn), [parts_of(PIN, " ".join(text.split())) for text in pins]
-    if not all(pin and pin.log_id == key.log_id for pin in pins) or start is not None and not 0 < start < 2**32:
+    if not all(pin and pin.log_id == key.log_id for pin in pins) or not 0 < (start or 1) <= (end or 2**32 - 1) < 2**32:
         raise Usage("this is no pin of this log, or no chain number")
-    head = parts_of(HEAD, " ".join((head_text or "").split()))
-    named = [pin.chain for pin in pins] + ([head.named[0]] if head and head.log_id == key.log_id else [])
-    log.reach = key.last if key.narrowed or not log.V else min(key.last, max([0, start or 0, *named]) + 2**17)
+    head = parts_of(HEAD, " ".join(head_text.split())) if head_text is not None else None
+    if head_text is not None and not (head and head.log_id == key.log_id):
+        raise Usage("this is no head of this log")
+    excepting = read_exceptions(exceptions, key.name, today)
+    named = [pin.chain for pin in pins] + ([head.named[0]] if head else [])
+    log.reach = key.last if key.narrowed or not log.V else min(key.last, max([0, start or 0, end or 0, *named]) + 2**17)
     for path, content in files.items():
         lines = [read_line(path, i, raw, key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
         log.files[path] = [line for line in lines if line]
         if not content.endswith(b"\n"):
             log.unfinished.add(path)
     take_lines(log)
+    for line in (line for lines in log.files.values() for line in lines):
+        if line.kind in ("unsealed", "foreign") or line.kind == "altered" and log.V and (line.path, line.no) not in torn:
+            if excepts_line(excepting, line):
+                line.kind = "excepted"
+                log.tell("excepted", "note", line.detail, line)
     if key.narrowed:
         log.tell("narrowed", "incomplete", f"the key covers chains {key.first} to {key.last} only")
-    pins = [pin for pin in pins if key.first <= pin.chain <= key.last]
     judge_order(log)
     judge_epochs(log)
-    log.start, started = find_start(log, start)
+    for pos in sorted(log.claimed.union(log.slots)):
+        log.by_chain.setdefault(pos[0], []).append(pos)
+    mark = judge_head(log, head) if head and log.V else None
+    pins = [pin for pin in pins if key.first <= pin.chain <= key.last]
+    marks = [(*pin.pos[:2], pin.index + 1) for pin in pins] + ([mark] if mark and mark[0] else [])
+    (log.start, started), log.end = find_start(log, start, marks), end or 2**32
+    log.lasts = {pos[0]: pos for pos in sorted(log.slots)}
+    log.judged = {chain: last for chain, last in log.lasts.items() if log.start[0] <= chain <= log.end}
     judge_prevs(log)
-    head = judge_head(log, head_text) if head_text is not None and log.V else None
-    for pin in pins:
-        if pin.pos in log.slots and getattr(log.statement(pin.pos), "digest", None) != pin.hash:
-            log.bad(log.slots[pin.pos][0], "another statement at a pin")
-    judge_presence(log, head, pins)
-    judge_ends(log, head)
+    marks = [mark for mark in marks if (log.start < mark or not log.slots) and mark[0] <= log.end]
+    mark = mark if mark in marks else None
+    if mark and not names_newest(log, mark, head.hash):
+        log.tell("bad head", "failed", "it names another statement than the newest before it", pos=mark)
+    judge_pins(log, [pin for pin in pins if log.start <= pin.pos and pin.chain <= log.end])
+    judge_presence(log, marks, [chain for chain in (start, end) if chain])
+    judge_ends(log, mark, end)
     judge_files(log)
     if log.torn - torn:  # what torn lines claim may have hidden that something is missing: judge without it
         return verify(*given, torn=log.torn | torn)
+    except_findings(log, excepting)
     findings = sorted(log.findings, key=lambda x: ("failed", "incomplete", "note").index(x["weight"]))
     worst = findings[0]["weight"] if findings else "note"
     verdict = worst if worst != "note" else "ok" if log.verified else "incomplete"
@@ -735,7 +861,8 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     span = (f"verified: {where}, claimed times {' to '.join(times[:1] + times[-1:]) or 'none'}, start: {started}, "
             f"end: {', '.join(log.anchors) or 'not anchored'}")
     counts = {"lines": sum(map(len, log.files.values())), "positions": len(log.slots), "verified": log.verified}
-    return {"verdict": verdict, "range": span, "counts": counts, "findings": findings}
+    used = [one.used for one in excepting]
+    return {"verdict": verdict, "range": span, "counts": counts, "findings": findings, "exceptions": used}
 
 # ---- section 10: evidence -------------------------------------------------------------------------------------------
 
@@ -804,10 +931,10 @@ def print_evidence(options):
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {ascii(x)}" for name, x in result.items()))
     return {"ok": 0, "incomplete": 3, "failed": 5}[result["verdict"]]
 
-def read_text(path):
+def read_text(path, encoding="ascii"):
     if path is None:
         return None
-    with open(path, encoding="ascii", errors="replace") as file:
+    with open(path, encoding=encoding, errors="replace", newline="\n") as file:
         return file.read()
 
 def main(argv=None):
@@ -817,6 +944,8 @@ def main(argv=None):
         parser.add_argument("--" + option, metavar="FILE")
     parser.add_argument("--pin", action="append", default=[], metavar="TEXT_OR_FILE")
     parser.add_argument("--from", dest="start", type=int, metavar="CHAIN", help="the chain that must be the first")
+    parser.add_argument("--to", dest="end", type=int, metavar="CHAIN", help="the chain that must be the last")
+    parser.add_argument("--exceptions", metavar="FILE", help="findings that are known, with reasons")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if bool(options.paths) == bool(options.evidence):
@@ -830,7 +959,8 @@ def main(argv=None):
         for path in options.paths:
             with open(path, "rb") as file:
                 contents[path] = file.read()
-        result = verify(contents, read_text(options.key), read_text(options.public), head, pins, options.start)
+        result = verify(contents, read_text(options.key), read_text(options.public), head, pins, options.start,
+                        options.end, read_text(options.exceptions, "utf-8"))
     except (OSError, Usage) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 4
@@ -840,7 +970,8 @@ def main(argv=None):
         print(result["verdict"], result["range"], sep="\n")
         for x in result["findings"]:
             place = f" {ascii(x['path'])} line {x['line']}" if x["path"] else ""  # no control characters for a terminal
-            print(f"{x['weight']} {x['kind']}{place} position {x['position']} ({x['count']}): {x['detail']}")
+            position = f"{x['position']}{' to ' + x['to'] if x['to'] else ''}"
+            print(f"{x['weight']} {x['kind']}{place} position {position} ({x['count']}): {x['detail']}")
     return {"ok": 0, "incomplete": 3, "failed": 5}[result["verdict"]]
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ NEVER = {"write another line at a position (fork)", "roll the head back"}  # the
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 class Log:
@@ -260,7 +261,7 @@ def test_what_cannot_be_tested_is_told(log: Log) -> None:
     key, path = log.key, log.path / file
     with pytest.raises(ReportError, match="no line of log id"):
         log.run("other.log")
-    with pytest.raises(ReportError, match="whose verification key was not given"):
+    with pytest.raises(FormatError, match="whose key was not given"):
         selftest.run([path], keys=[key], head=log.path / "other.head")
     with pytest.raises(ReportError, match="give one of --head and --store"):
         selftest.run([path], keys=[key], head=log.path / "other.head", **log.place)

@@ -29,7 +29,7 @@ from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
 from tallystick.attacks.scene import Position, seal_of
 from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
-from tallystick.verify.heads import read_heads
+from tallystick.verify.heads import NO_STORE, read_heads
 from tallystick.verify.inputs import Input, open_inputs
 from tallystick.verify.keys import read_keys
 
@@ -167,16 +167,16 @@ def run(
     key_files = [os.fspath(key) for key in keys]
     logs = read_keys(key_files, ())
     # The head is read before the log: lines that come meanwhile are then behind it, not missing.
-    heads, bad_heads = read_heads(logs, store, head)
-    name, log_id = _whole_key(logs, heads if head is not None else {})
-    if log_id in bad_heads:
-        raise ReportError(f"{bad_heads[log_id]}; run tallystick verify first")
+    heads = read_heads(logs, store, head)
+    name, log_id = _whole_key(logs, heads.texts if head is not None else {})
+    if log_id in heads.bad:
+        raise ReportError(f"{heads.bad[log_id]}; run tallystick verify first")
     copy, floor = _read([os.fspath(path) for path in paths], log_id)
     if floor is not None and floor[1] == 0:
         start = max(start or 1, floor[0])
     scene = Scene(
         tuple(line for one in copy for line in one.lines),
-        heads.get(log_id, b""),
+        heads.texts.get(log_id, b""),
         breaks=tuple(accumulate(len(one.lines) for one in copy[:-1])),
         log_id=log_id.encode(),
     )
@@ -199,7 +199,7 @@ def run(
         len(scene.lines),
         sum(len(line) + 1 for line in scene.lines),
         _part(floor),
-        log_id in heads,
+        log_id in heads.texts,
         untouched,
         tuple(played),
     )
@@ -239,21 +239,13 @@ def _is_at_its_place(finding: Finding, scene: Scene, bench: "_Bench") -> bool:
     """Is a finding about what was changed?"""
     if not scene.told_at and scene.told_line is None:
         return True
-    if finding.position is not None and scene.told_at:
-        first = _at(finding.position)
-        last = _at(finding.to) if finding.to else first
-        if any(first <= at <= last for at in scene.told_at):
-            return True
+    if (span := finding.span) and any(span[0] <= at <= span[1] for at in scene.told_at):
+        return True
     if scene.told_line is None or finding.line is None:
         return False
     file = scene.file_of(scene.told_line)
     line = scene.told_line - (0, *scene.breaks)[file] + 1
     return finding.path == bench.path(file) and finding.line <= line < finding.line + max(1, finding.count)
-
-
-def _at(text: str) -> Position:
-    chain, epoch, index = map(int, text.split("."))
-    return chain, epoch, index
 
 
 # -- what it is played on
@@ -296,7 +288,7 @@ class _Bench:
             with open(head, "wb") as file:
                 file.write(scene.head)
         paths = [self.path(number) for number in range(len(files))]
-        return verify(paths, keys=self._keys, head=head, start=self._start)
+        return verify(paths, keys=self._keys, store=NO_STORE, head=head, start=self._start)
 
     def _write(self, number: int, lines: tuple[bytes, ...]) -> None:
         with open(self.path(number), "wb") as file:

@@ -54,7 +54,7 @@ def test_the_key_of_another_log_is_incomplete_and_never_ok(log):
     ("arguments", "status", "told"),
     [
         ((), 2, "Missing argument 'PATH...'"),
-        (("audit.log",), 4, "no key was given; give the verification key with --key"),
+        (("audit.log",), 2, "no key was given; give the verification key with --key"),
         (("audit.log", "--key", "payments.pub"), 2, "payments.pub: "),
         (("audit.log", "--public", "payments.key"), 2, "payments.key: "),
         (("audit.log", "--key", "cut.key"), 2, "cut.key: "),

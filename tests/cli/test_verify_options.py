@@ -53,7 +53,8 @@ def kinds(report, *, notes=True):
 def test_pins_are_kept_beside_the_logs_if_no_directory_is_named(log):
     assert run(log, *KEY)["verdict"] == "ok"
     (pin,) = (log.store / ".pins").iterdir()
-    assert pin.read_text().startswith("tallypin ")
+    assert pin.read_text().startswith("# seen ")
+    assert "\ntallypin " in pin.read_text()
     assert log("status").status == 0  # .pins is no log
 
 
@@ -73,10 +74,10 @@ def test_what_is_cut_off_after_an_ok_run_is_truncated(log):
     assert run(log, *KEY, "--pins", "kept")["verdict"] == "ok"
     write(log, lines(log)[:-1])
     report = run(log, *KEY, "--pins", "kept", **elsewhere(log))
-    assert (report["verdict"], kinds(report)) == ("failed", ["truncated"])
+    assert (report["verdict"], kinds(report)) == ("failed", ["no head", "truncated"])
     # Without its memory the same run can only say that it does not know.
     report = run(log, *KEY, "--pins", "none", **elsewhere(log))
-    assert (report["verdict"], kinds(report)) == ("incomplete", ["open end"])
+    assert (report["verdict"], kinds(report)) == ("incomplete", ["no head", "open end"])
 
 
 def test_a_log_that_was_rolled_back_with_its_store_is_truncated(log):
@@ -101,16 +102,27 @@ def test_the_pin_of_an_auditor_is_met_too(log):
     (log.path / "audit" / "from-the-auditor.pin").chmod(0o644)
     assert run(log, *KEY, "--pins", "audit")["verdict"] == "ok"
     write(log, lines(log)[:-1])
-    assert kinds(run(log, *KEY, "--pins", "audit", **elsewhere(log))) == ["truncated"]
+    assert kinds(run(log, *KEY, "--pins", "audit", "--store", "none")) == ["truncated"]
 
 
-def test_with_the_public_key_a_pin_anchors_an_end_only_where_nothing_follows_it(log):
+def test_with_the_public_key_a_pin_is_a_lower_bound_and_no_end(log):
     public = ("--public", "payments.pub", "--pins", "kept")
     assert kinds(run(log, *public)) == ["open end"]
     assert run(log, *public, "--allow", "open end")["verdict"] == "ok"  # keeps a pin on the last line
-    assert kinds(run(log, *public)) == []
-    log.seal(b"five\n")
-    assert kinds(run(log, *public)) == ["open end"]
+    (open_end,) = run(log, *public)["findings"]
+    assert open_end["kind"] == "open end"
+    assert "the log reached at least 2.0.2 when it was seen on 20" in open_end["detail"]
+    write(log, lines(log)[:-1])
+    assert "truncated" in kinds(run(log, *public, "--allow", "open end"))
+
+
+def test_a_store_on_the_command_line_stays_named_if_the_environment_names_it_too(log):
+    shutil.rmtree(log.store)
+    done = log(
+        "verify", "audit.log", *KEY, "--store", f"file:{log.store}", env={"TALLYSTICK_STORE": f"file:{log.store}"}
+    )
+    assert (done.status, done.out) == (4, b"")
+    assert kinds(run(log, *KEY, "--pins", "none")) == ["no head", "open end"]
 
 
 # -- what must be here
@@ -150,14 +162,13 @@ def test_an_expected_log_must_be_here(log):
 )
 def test_what_the_caller_allows_weighs_nothing_and_allows_nothing_else(log, what, spoil):
     write(log, spoil(lines(log)))
-    how = elsewhere(log) if what == "open end" else {}
-    more = ("--pins", "none")
-    assert kinds(run(log, *KEY, *more, **how), notes=False) == [what]
+    more = ("--pins", "none", *(("--store", "none") if what == "open end" else ()))
+    assert kinds(run(log, *KEY, *more), notes=False) == [what]
     for other in ("duplicate", "reordered", "open end", "narrowed"):
-        report = run(log, *KEY, *more, "--allow", other, **how)
+        report = run(log, *KEY, *more, "--allow", other)
         assert (report["verdict"] == "ok") == (other == what), other
     write(log, [line.replace(b"two ", b"owt ") for line in spoil(lines(log))])
-    assert run(log, *KEY, *more, "--allow", what, **how)["verdict"] == "failed"
+    assert run(log, *KEY, *more, "--allow", what)["verdict"] == "failed"
 
 
 def test_a_narrowed_key_can_be_allowed(log):
@@ -185,6 +196,44 @@ def test_of_a_subset_gaps_are_told_and_changes_judged(log):
     assert (done.status, "only be verified with verification keys" in done.err) == (4, True)
 
 
+def test_what_was_allowed_stands_in_the_first_line_of_every_form(log):
+    """A weakened ok never looks like a full one."""
+    write(log, lines(log)[5:])
+    given = (*KEY, "--pins", "none", "--store", "none", "--from", "2", "--allow", "open end", "--allow", "duplicate")
+    said = "ok (allowed: duplicate, open end; from chain 2)"
+    report = run(log, *given)
+    assert (report["verdict"], report["allowed"]) == ("ok", ["allowed: duplicate, open end", "from chain 2"])
+    text = log("verify", "audit.log", *given).out.decode()
+    first = "every line is as it was sealed, and none is missing before the last one that is here"
+    assert text.split("\n")[0] == f"{said}: {first}"
+    sarif = json.loads(log("verify", "audit.log", *given, "--format", "sarif").out)["runs"][0]
+    assert sarif["properties"]["allowed"] == report["allowed"]
+    assert sarif["invocations"][0]["exitCodeDescription"] == said
+    page = log("verify", "audit.log", *given, "--format", "html").out.decode()
+    assert f"<h1><b>{said}</b>: " in page
+    # What was not asked for is not said.
+    write(log, lines(log))
+    assert run(log, *KEY, "--pins", "none", "--from", "2")["allowed"] == ["from chain 2"]
+    text = log("verify", "audit.log", *KEY, "--subset", "--pins", "none", "--to", "2").out.decode()
+    assert text.startswith("incomplete (to chain 2; lines were left out): ")
+
+
+def test_to_names_the_last_chain_that_must_be_here(log):
+    """One older rotated file on the sealing host is no cut log."""
+    write(log, lines(log)[:5])
+    assert kinds(run(log, *KEY, "--pins", "none")) == ["truncated"]
+    report = run(log, *KEY, "--pins", "none", "--to", "1")
+    assert (report["verdict"], report["logs"][0]["end"]) == ("ok", "named by the caller: chain 1")
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "2")) == ["missing", "truncated"]
+    assert kinds(run(log, *KEY, "--pins", "none", "--store", "none")) == ["open end"]
+    write(log, lines(log)[:4])  # its end is cut off: closed is missing
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "1")) == ["open end"]
+    write(log, [*lines(log)[:1], *lines(log)[2:]])
+    assert kinds(run(log, *KEY, "--pins", "none", "--to", "1")) == ["missing", "open end"]
+    done = log("verify", "audit.log", *KEY, "--from", "2", "--to", "1")
+    assert (done.status, "cannot end with chain 1" in done.err) == (4, True)
+
+
 # -- exceptions
 
 
@@ -194,7 +243,7 @@ def test_exceptions_are_told_as_used_unused_and_expired(log):
     texts = [
         f"unsealed sha256:{unsealed['sha256']}: banner of the console server",
         "missing payments 1.0.7: disk full, ticket 812",
-        "altered 1.0.2 until 2026-01-31: a typing error",
+        f"altered 1.0.2 sha256:{'ab' * 32} until 2026-01-31: a typing error",
     ]
     (log.path / "exceptions").write_text("# looked into by J. Doe\n" + "\n".join(texts) + "\n")
     report = run(log, *KEY, "--exceptions", "exceptions")
@@ -205,7 +254,9 @@ def test_exceptions_are_told_as_used_unused_and_expired(log):
         (4, texts[2], "expired", 0),
     ]
     text = log("verify", "audit.log", *KEY, "--exceptions", "exceptions").out.decode()
-    assert text.startswith("ok: every line is as it was sealed, and none is missing, but for what the exceptions")
+    assert text.startswith(
+        "ok (1 exception used): every line is as it was sealed, and none is missing, but for what the exceptions"
+    )
     assert "exceptions  1 used, 1 unused, 1 expired\n" in text
     for use, said in zip(("used", "unused", "expired"), texts, strict=True):
         assert re.search(rf"^  {use} +line \d: {re.escape(said)}$", text, re.MULTILINE)
@@ -227,8 +278,8 @@ def test_more_findings_of_a_kind_than_asked_for_are_counted(log):
     write(log, [*kept[:2], b"a", kept[2], b"b", kept[3], b"c", *kept[4:6], kept[6].replace(b"four", b"ruof"), kept[7]])
     report = run(log, *KEY, "--max-findings", "1")
     assert [(f["kind"], f["count"], f["line"]) for f in report["findings"]] == [
-        ("unsealed", 1, 3),
         ("altered", 1, 10),
+        ("unsealed", 1, 3),
         ("unsealed", 2, None),
     ]
     assert log("verify", "audit.log", *KEY, "--max-findings", "0").status == 2
@@ -243,7 +294,7 @@ CARRIED = [*WRAPPED, *((fixture, kind, None, ["app", "bytes"]) for fixture, kind
 def test_a_carriers_file_verifies_in_its_envelope_and_in_no_other_one(bare, fixture, kind, field, names):
     shutil.copy(HERE / fixture, bare.path / "audit.log")
     keys = [part for name in names for part in ("--key", str(HERE / f"{name}.key"))]
-    right = ("--envelope", kind, *(("--field", field) if field else ()))
+    right = ("--store", "none", "--envelope", kind, *(("--field", field) if field else ()))
     report = run(bare, *keys, *right)
     assert (report["verdict"], kinds(report)) == ("ok", ["prefixed"])
     for log in report["logs"]:

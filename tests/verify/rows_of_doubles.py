@@ -97,7 +97,8 @@ FORK = [
         "both authentic, different",
         "two histories from one backup: two checkpoints",
         {"a.log": closed().data, "b.log": Writer().chain_of("one", "two", "closed").log().data},
-        "failed\nfailed fork ×1 b.log:4 1.0.3\nnote duplicate ×3 b.log:1 1.0.0 to 1.0.2",
+        "failed\nfailed fork ×1 b.log:4 1.0.3\nincomplete open end ×0 a.log:6 1.1.1\n"
+        "note duplicate ×3 b.log:1 1.0.0 to 1.0.2",
         key="P",
         pins=(closed().pin("1.1.1"),),
     ),

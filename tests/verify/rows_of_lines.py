@@ -11,6 +11,7 @@ SHORT = whole().changed("1.0.2", b"two", b"owt")  # one line is altered
 BLANKED = whole().put("1.0.2", forging.redacted(whole().line("1.0.2")))
 FALSE = BLANKED.put("1.0.2", BLANKED.line("1.0.2")[:-1] + (b"Q" if BLANKED.line("1.0.2")[-1:] != b"Q" else b"g"))
 WRAPPED = whole().put("2.0.1", b"<13>Nov 23 09:00:00 host app: " + whole().line("2.0.1"))
+SHORT_HASH = "sha256:" + MAKE.H(SHORT.line("1.0.2")).hex()
 UNSEALED = "unsealed sha256:" + MAKE.H(b"user=mallory").hex()
 
 ALTERED = [
@@ -264,15 +265,15 @@ CARRIED = [
 EXCEPTED = [
     tells(
         "excepted",
-        "the caller's exceptions file allows exactly this finding: by kind and positions",
+        "an altered line by its position, too",
         "an alteration",
         SHORT,
-        "ok\nnote excepted ×1 app.log:3 1.0.2",
-        exceptions="altered 1.0.2: a typing error that we know",
+        "ok\nnote excepted ×1 - 1.0.2",
+        exceptions=f"altered 1.0.2 {SHORT_HASH}: a typing error that we know",
     ),
     tells(
         "excepted",
-        "by kind and positions",
+        "by kind and exactly its positions",
         "a gap of several lines",
         whole().without("1.0.2", "1.0.3"),
         "ok\nnote excepted ×2 app.log:2 1.0.2 to 1.0.3",
@@ -313,7 +314,74 @@ EXCEPTED = [
         "the last day is over",
         SHORT,
         "failed\nfailed altered ×1 app.log:3 1.0.2",
-        exceptions="altered 1.0.2 until 2026-01-31: a typing error",
+        exceptions=f"altered 1.0.2 {SHORT_HASH} until 2026-01-31: a typing error",
+    ),
+    spares(
+        "excepted",
+        "the line was changed once more",
+        SHORT.changed("1.0.2", b"owt", b"wto"),
+        "failed\nfailed altered ×1 app.log:3 1.0.2",
+        exceptions=f"altered 1.0.2 {SHORT_HASH}: a typing error",
+    ),
+    spares(
+        "excepted",
+        "the position of another line",
+        SHORT,
+        "failed\nfailed altered ×1 app.log:3 1.0.2",
+        exceptions=f"altered 1.0.1 {SHORT_HASH}: a typing error",
+    ),
+    spares(
+        "excepted",
+        "a single line before P, who judges whole epochs",
+        SHORT,
+        "failed\nfailed altered ×4 app.log:5 1.0.0 to 1.0.3",
+        key="P",
+        exceptions=f"altered 1.0.2 {SHORT_HASH}: a typing error",
+    ),
+    tells(
+        "excepted",
+        "by kind and exactly its positions",
+        "a checkpoint and what may have stood before it",
+        whole().without("1.0.3", "1.0.4"),
+        "ok\nnote excepted ×0 app.log:3 1.0.3 to 1.0.*",
+        exceptions="missing 1.0.3 to 1.0.*: disk full",
+    ),
+    spares(
+        "excepted",
+        "an exception of one line, where nobody knows how many are gone",
+        whole().without("1.0.3", "1.0.4"),
+        "failed\nfailed missing ×0 app.log:3 1.0.3 to 1.0.*",
+        exceptions="missing 1.0.3: disk full",
+    ),
+    tells(
+        "excepted",
+        "by kind and exactly its positions",
+        "a chain that is gone",
+        whole().without("2.0.0", "2.0.1", "2.0.2", "2.0.3"),
+        "ok\nnote excepted ×0 - 2.*",
+        exceptions="missing 2.*: the disk of that week is lost",
+    ),
+    spares(
+        "excepted",
+        "an exception of its first line, where a chain is gone",
+        whole().without("2.0.0", "2.0.1", "2.0.2", "2.0.3"),
+        "failed\nfailed missing ×0 - 2.*",
+        exceptions="missing 2.0.0: disk full",
+    ),
+    tells(
+        "excepted",
+        "by kind and exactly its positions",
+        "lines that are here twice, by a range",
+        whole().behind("1.0.2", whole().line("1.0.1"), whole().line("1.0.2")),
+        "ok\nnote excepted ×2 app.log:4 1.0.1 to 1.0.2",
+        exceptions="duplicate 1.0.0 to 1.0.3: sent twice by a relay",
+    ),
+    spares(
+        "excepted",
+        "a range of duplicates that ends before the last one",
+        whole().behind("1.0.2", whole().line("1.0.2")),
+        "failed\nfailed duplicate ×1 app.log:4 1.0.2",
+        exceptions="duplicate 1.0.0 to 1.0.1: sent twice by a relay",
     ),
     spares(
         "excepted",

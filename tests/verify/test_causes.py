@@ -14,7 +14,8 @@ LONG = Writer().chain_of("x" * 5000, "a\ttab", "caf\N{LATIN SMALL LETTER E WITH 
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 def verify(place: Path, *files: bytes) -> Report:
@@ -157,3 +158,27 @@ def test_a_finding_says_what_this_key_can_know(what: str, key: str, tmp_path: Pa
     given = {"keys" if key == "V" else "public": [tmp_path / "key"]}
     report = tallystick.verify([tmp_path / "app.log"], **given)  # type: ignore[arg-type]
     assert report.findings[0].detail.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"amount=100", b"amount=1000", "the line is 1 byte longer than its seal says"),
+        (b"amount=100", b"amount=1", "the line is 2 bytes shorter than its seal says"),
+        (b"amount=100", b"amount=999", "the seal does not match the line"),
+        (b"pay", b"2026-05-03 pay", "something stands before what was sealed, which is whole"),
+    ],
+)
+def test_a_carrier_is_spoken_of_only_where_what_was_sealed_is_whole(
+    old: bytes, new: bytes, said: str, tmp_path: Path
+) -> None:
+    """Guards against `amount=1000` that was told as a carrier's prefix."""
+    log = Writer().chain_of("pay amount=100", "ended").log().changed("1.0.1", old, new)
+    (tmp_path / "app.log").write_bytes(log.data)
+    (tmp_path / "app.key").write_text(key_text())
+    (tmp_path / "app.pub").write_text(public_text())
+    (found,) = tallystick.verify([tmp_path / "app.log"], keys=[tmp_path / "app.key"]).findings
+    assert (found.kind, found.position, found.detail.startswith(said)) == ("altered", "1.0.1", True)
+    assert ("--envelope" in found.detail) == (b"2026" in new)
+    for found in tallystick.verify([tmp_path / "app.log"], public=[tmp_path / "app.pub"]).findings:
+        assert "something stands before" not in found.detail  # P cannot tell

@@ -19,8 +19,7 @@ def test_all_defects_were_found() -> None:
 @pytest.mark.parametrize(
     ("case", "key"), [pytest.param(c, key, id=f"{c['name']}, {key}") for c in CASES for key in c["with"]]
 )
-def test_a_defect_is_told(case: dict[str, Any], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", str(tmp_path / "no store"))
+def test_a_defect_is_told(case: dict[str, Any], key: str, tmp_path: Path) -> None:
     keys = vectors.write_keys(tmp_path)
     paths = []
     for name, recipe in case["log"].items():
@@ -34,6 +33,7 @@ def test_a_defect_is_told(case: dict[str, Any], key: str, tmp_path: Path, monkey
         paths,
         keys=[keys.secret] if key == "V" else [],
         public=[keys.public] if key == "P" else [],
+        store="none",
         head=head,
         pins=case["pins"],
         start=case["start"],

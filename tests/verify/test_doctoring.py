@@ -1,39 +1,25 @@
 """Whatever somebody does to a sealed log, it is never `ok` afterwards, and the verifier never breaks."""
 
 import functools
-import importlib.util
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 import tallystick
 from tallystick.verify import Report, Verdict
 from tests import doctoring
-from tests.vectors import VECTORS
 
 LOGS = 300
 DOCTORINGS = 10  # of each log; each is judged with V and with P alone
 
 
-def _check() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check", VECTORS.parent / "check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-CHECK = _check()
-
-
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 @functools.cache
@@ -42,20 +28,15 @@ def another(number: int) -> doctoring.Sealed:
     return doctoring.seal(random.Random(number), name="other")
 
 
-def judge(directory: Path, data: bytes, log: doctoring.Sealed, key: str, pins: list[str]) -> Report:
-    """Verify bytes with V and the head, or with P and pins."""
+def judge(
+    directory: Path, data: bytes, log: doctoring.Sealed, key: str, pins: list[str], allow: Sequence[str] = ()
+) -> Report:
+    """Verify bytes with V and the head, or with P and pins; nothing but `ended` anchors an end for P."""
     path = directory / "app.log"
     path.write_bytes(data)
     if key == "V":
         return tallystick.verify([path], keys=[directory / "log.key"], head=directory / "log.head", jobs=1)
-    return tallystick.verify([path], public=[directory / "log.pub"], pins=pins, jobs=1)
-
-
-def second_opinion(data: bytes, log: doctoring.Sealed, key: str, pins: list[str]) -> dict[str, Any]:
-    """Let the independent implementation judge the same."""
-    if key == "V":
-        return CHECK.verify({"app.log": data}, key_text=log.key, head_text=log.head.decode())
-    return CHECK.verify({"app.log": data}, public_text=log.public, pins=pins)
+    return tallystick.verify([path], public=[directory / "log.pub"], pins=pins, allow=allow, jobs=1)
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -66,12 +47,12 @@ def test_no_doctored_log_is_ok_and_no_honest_one_fails(part: int, tmp_path: Path
         log, other = doctoring.seal(rng), another(seed % 8)
         doctoring.write(tmp_path, log)
         for key in "VP":
-            honest = judge(tmp_path, log.data, log, key, [log.pin])
+            honest = judge(tmp_path, log.data, log, key, [log.pin], ["open end"])
             assert honest.verdict is Verdict.OK, (seed, key, honest.findings)
         for number in range(DOCTORINGS):
             what, data = doctoring.doctor(rng, log, other)
             for key in "VP":
-                report = judge(tmp_path, data, log, key, [log.pin])
+                report = judge(tmp_path, data, log, key, [log.pin], ["open end"])
                 harmless = doctoring.is_harmless(log, data, with_v=key == "V")
                 if key == "V" or not harmless:
                     assert (report.verdict is Verdict.OK) == harmless, (seed, number, what, key, report.findings)
@@ -88,22 +69,6 @@ def test_a_log_with_crashes_never_fails_and_says_ok_only_with_the_head(tmp_path:
         assert with_v.verdict is Verdict.OK, (seed, with_v.findings)
         with_p = judge(tmp_path, log.data, log, "P", [])
         assert with_p.verdict is not Verdict.FAILED, (seed, with_p.findings)
-
-
-@pytest.mark.parametrize("crashes", [False, True])
-def test_two_implementations_agree_on_doctored_logs(crashes: bool, tmp_path: Path) -> None:
-    for seed in range(2000, 2060):
-        rng = random.Random(seed)
-        log, other = doctoring.seal(rng, crashes=crashes), another(seed % 8)
-        doctoring.write(tmp_path, log)
-        pins = [] if crashes else [log.pin]
-        doctored = [("honest", log.data)] + [doctoring.doctor(rng, log, other) for _ in range(6)]
-        for number, (what, data) in enumerate(doctored):
-            for key in "VP":
-                ours = judge(tmp_path, data, log, key, pins)
-                theirs = second_opinion(data, log, key, pins)
-                told = ([f.kind for f in ours.findings], [f["kind"] for f in theirs["findings"]])
-                assert ours.verdict.value == theirs["verdict"], (seed, number, what, key, told)
 
 
 def test_any_bytes_at_all_are_judged_without_an_error(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tallystick.verify.report import Finding, Weight
 
 TODAY = datetime.date(2026, 11, 23)
 HASH = hashlib.sha256(b"a line").digest()
+HEX = HASH.hex()
 APP = {"app": True}
 quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -75,14 +76,14 @@ def test_nothing_else_is_excepted(other: Finding, tmp_path: Path) -> None:
     assert (uses[0].use, uses[0].count) == ("unused", 0)
 
 
-LINE = "bad statement app 17.203.1245 to 17.203.1999: r"
+LINE = "truncated app 17.203.1245 to 17.203.1999: r"
 
 
 @given(st.integers(0, LINE.index(":") - 1), st.sampled_from(string.ascii_letters + string.digits + " .:#-"))
 @quiet
 def test_a_single_letter_that_is_changed_matches_no_more(tmp_path: Path, at: int, letter: str) -> None:
     changed = LINE[:at] + letter + LINE[at + 1 :]
-    one = finding("bad statement", "17.203.1245", "17.203.1999")
+    one = finding("truncated", "17.203.1245", "17.203.1999")
     try:
         told, _ = read(tmp_path, changed).apply([one], APP, TODAY, {})
     except FormatError:
@@ -119,7 +120,7 @@ def test_every_exception_can_be_written(
     to: tuple[int, int, int] | None,
     until: datetime.date | None,
 ) -> None:
-    if to is not None and to <= at:
+    if kind not in ("missing", "truncated") or (to is not None and to <= at):
         to = None
     first, last = ".".join(map(str, at)), ".".join(map(str, to)) if to else None
     text = (
@@ -152,6 +153,26 @@ def test_every_exception_can_be_written(
         ("Missing 1.0.5: r", "begins with no kind"),
         ("lost 1.0.5: r", "begins with no kind"),
         ("narrowed 1.0.5: r", "'narrowed' cannot be excepted"),
+        ("fork 1.0.5: r", "'fork' cannot be excepted"),
+        ("bad statement 1.0.5: r", "'bad statement' cannot be excepted"),
+        ("bad head 1.0.5: r", "'bad head' cannot be excepted"),
+        ("uncovered 1.0.5 to 1.0.9: r", "'uncovered' cannot be excepted"),
+        ("no head 1.0.5: r", "'no head' cannot be excepted"),
+        ("altered 1.0.5: r", "altered [LOG] POSITION sha256:HEX"),
+        (f"altered 1.0.5 to 1.0.9 sha256:{'a' * 64}: r", "altered [LOG] POSITION sha256:HEX"),
+        (f"altered sha256:{'a' * 64}: r", "altered [LOG] POSITION sha256:HEX"),
+        (f"missing 1.0.5 sha256:{'a' * 64}: r", "KIND [LOG] POSITION"),
+        ("late start 1.0.5 to 1.0.9: r", "KIND [LOG] POSITION"),
+        ("late start 3.*: r", "KIND [LOG] POSITION"),
+        ("duplicate 1.0.5 to 1.0.*: r", "KIND [LOG] POSITION"),
+        ("duplicate 1.0.5 to 1.1.5: r", "of one epoch"),
+        ("missing 1.*.5: r", "KIND [LOG] POSITION"),
+        ("missing 1.0.*: r", "KIND [LOG] POSITION"),
+        ("missing 2.* to 2.*: r", "leave `to` out"),
+        ("missing 3.* to 2.*: r", "leave `to` out"),
+        ("missing 2.* to 3.0.5: r", "KIND [LOG] POSITION"),
+        ("missing 0.*: r", "KIND [LOG] POSITION"),
+        ("missing 1.5.0 to 1.4.*: r", "leave `to` out"),
         ("nothing verified 1.0.5: r", "'nothing verified' cannot be excepted"),
         ("subset 1.0.5: r", "'subset' cannot be excepted"),
         ("torn line 1.0.5: r", "'torn line' cannot be excepted"),
@@ -176,6 +197,7 @@ def test_what_is_no_exception_is_told_with_its_line(line: str | bytes, said: str
     [
         ["missing 1.0.5: r", "missing 1.0.5 until 2030-01-01: another reason"],
         [f"unsealed sha256:{'ab' * 32}: r", f"unsealed sha256:{'AB' * 32}: s"],
+        [f"altered 1.0.5 sha256:{'ab' * 32}: r", f"altered 1.0.5 sha256:{'AB' * 32} until 2030-01-01: s"],
     ],
 )
 def test_the_same_exception_twice_is_refused(lines: list[str], tmp_path: Path) -> None:
@@ -194,11 +216,11 @@ def test_a_file_that_cannot_be_read_or_is_too_big_is_told(tmp_path: Path) -> Non
 def test_an_exception_holds_through_its_last_day_and_not_behind(tmp_path: Path) -> None:
     exceptions = read(tmp_path, f"missing 7.0.12 until 2026-11-23: r\nunsealed sha256:{HASH.hex()} until 2026-11-23: r")
     after = TODAY + datetime.timedelta(days=1)
-    assert exceptions.hashes(TODAY) == (HASH,)
-    assert exceptions.hashes(after) == ()
-    told, uses = exceptions.apply([finding()], APP, TODAY, {HASH: 2})
+    assert exceptions.lines(APP, TODAY) == ((None, None, HASH),)
+    assert exceptions.lines(APP, after) == ()
+    told, uses = exceptions.apply([finding()], APP, TODAY, {0: 2})
     assert ([one.weight for one in told], [use.use for use in uses]) == ([Weight.NOTE] * 2, ["used"] * 2)
-    told, uses = exceptions.apply([finding()], APP, after, {HASH: 2})
+    told, uses = exceptions.apply([finding()], APP, after, {0: 2})
     assert told == [finding()]
     assert [(use.use, use.count) for use in uses] == [("expired", 0)] * 2
 
@@ -207,6 +229,8 @@ def test_with_several_logs_an_exception_says_which_one(tmp_path: Path) -> None:
     two = {"app": True, "other": True}
     with pytest.raises(FormatError, match="several logs are verified") as told:
         read(tmp_path, "missing other 7.0.12: r\nmissing 7.0.12: r\n").apply([], two, TODAY, {})
+    with pytest.raises(FormatError, match="several logs are verified"):
+        read(tmp_path, f"altered 7.0.12 sha256:{HEX}: r\n").lines(two, TODAY)
     assert told.value.line == 2
     exceptions = read(tmp_path, "missing other 7.0.12: r\nmissing app 7.0.12: s\nmissing gone 7.0.12: t\n")
     _, uses = exceptions.apply([finding(), finding(log="other")], two, TODAY, {})
@@ -216,9 +240,9 @@ def test_with_several_logs_an_exception_says_which_one(tmp_path: Path) -> None:
 def test_unsealed_lines_go_by_their_hash_and_are_told_with_their_number(tmp_path: Path) -> None:
     other = hashlib.sha256(b"other").digest()
     exceptions = read(tmp_path, f"unsealed sha256:{other.hex()}: s\nunsealed sha256:{HASH.hex().upper()}: banner\n")
-    assert exceptions.hashes(TODAY) == (other, HASH)
+    assert exceptions.lines(APP, TODAY) == ((None, None, other), (None, None, HASH))
     unsealed = replace(finding("unsealed"), sha256=HASH.hex(), position=None, log=None)
-    told, uses = exceptions.apply([unsealed], APP, TODAY, {HASH: 3, other: 0})
+    told, uses = exceptions.apply([unsealed], APP, TODAY, {1: 3, 0: 0})
     assert told[0] == unsealed  # what the scan still tells was not among the allowed ones
     assert (told[1].kind, told[1].weight, told[1].count, told[1].sha256) == ("excepted", Weight.NOTE, 3, HASH.hex())
     assert "banner" in told[1].detail
@@ -248,3 +272,38 @@ def test_a_note_stays_what_it_is(tmp_path: Path) -> None:
     told, uses = read(tmp_path, "unclean end 7.0.12: r\n").apply([note], APP, TODAY, {})
     assert told == [note]
     assert uses[0].use == "unused"
+
+
+@pytest.mark.parametrize(
+    ("at", "to"), [("1.0.50", "1.0.*"), ("1.0.50", "1.3.*"), ("2.*", None), ("2.*", "5.*"), ("1.0.50", None)]
+)
+def test_a_gap_whose_end_nobody_knows_is_excepted_by_its_own_form_only(at: str, to: str | None, tmp_path: Path) -> None:
+    """Guards against `missing 1.0.50` that excused all lines behind it, and `missing 2.0.0` a whole chain."""
+    forms = [("1.0.50", None), ("1.0.50", "1.0.*"), ("1.0.50", "1.3.*"), ("2.0.0", None), ("2.*", None), ("2.*", "5.*")]
+    assert (at, to) in forms
+    for first, last in forms:
+        exceptions = read(tmp_path, f"missing {first}{f' to {last}' if last else ''}: r")
+        told, _ = exceptions.apply([finding(at=at, to=to)], APP, TODAY, {})
+        assert (told[0].weight is Weight.NOTE) == ((first, last) == (at, to))
+
+
+def test_an_altered_line_goes_by_position_and_hash(tmp_path: Path) -> None:
+    exceptions = read(tmp_path, f"altered app 7.0.12 sha256:{HEX}: a typing error\n")
+    assert exceptions.lines(APP, TODAY) == (("app", (7, 0, 12), HASH),)
+    one = finding("altered")
+    told, uses = exceptions.apply([one], APP, TODAY, {})  # a line that the scan still tells is another one
+    assert (told, uses[0].use) == ([one], "unused")
+    told, uses = exceptions.apply([], APP, TODAY, {0: 2})
+    assert [(f.kind, f.weight, f.position, f.count, f.sha256) for f in told] == [
+        ("excepted", Weight.NOTE, "7.0.12", 2, HEX)
+    ]
+    assert uses[0].use == "used"
+
+
+def test_duplicates_are_excepted_by_the_positions_that_a_range_names(tmp_path: Path) -> None:
+    exceptions = read(tmp_path, "duplicate 7.0.10 to 7.0.12: r\n")
+    assert exceptions.doubled(APP, TODAY) == {"app": [((7, 0, 10), (7, 0, 12))]}
+    for at, to, inside in (("7.0.10", "7.0.12", True), ("7.0.11", None, True), ("7.0.12", "7.0.13", False),
+                           ("7.1.11", None, False)):  # fmt: skip
+        told, _ = exceptions.apply([finding("duplicate", at, to)], APP, TODAY, {})
+        assert (told[0].kind == "excepted") == inside

@@ -36,7 +36,8 @@ PACKERS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstd.compress, 
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 def told(report: Report) -> dict[str, Any]:

@@ -60,7 +60,8 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 @pytest.fixture

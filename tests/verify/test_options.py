@@ -1,5 +1,6 @@
 """What a caller may ask of a verification, and that several logs in one run keep apart (spec section 7)."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 
 import tallystick
 from tallystick import keystore
-from tallystick.errors import FormatError, KeyStoreError, ReportError
+from tallystick.errors import FormatError, ReportError
+from tallystick.reports.text import text_report
 from tallystick.verify import Report, Verdict
 from tests import forging
 from tests.forging import Log, Writer, closed, whole
@@ -22,7 +24,8 @@ ELSE = Writer("else", OTHER).chain_of("e one", "ended").log()
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 @pytest.fixture
@@ -149,6 +152,21 @@ def test_two_keys_for_one_log_are_one_log(tmp_path: Path, keys: dict[str, Path])
         verify(tmp_path, whole(), keys=[keys["app"], keys["app"]])
 
 
+def test_each_log_has_a_verdict_of_its_own(tmp_path: Path, keys: dict[str, Path]) -> None:
+    both: dict[str, Any] = {"keys": [keys["app"], keys["else"]]}
+    report = verify(tmp_path, whole().without("1.0.2"), ELSE, **both)
+    assert [(log.name, log.verdict.value) for log in report.logs] == [("app", "failed"), ("else", "ok")]
+    assert report.verdict is Verdict.FAILED
+    lines = text_report(report).split("\n")
+    assert [line.split("), ")[0] for line in lines if line.startswith("log ")] == [
+        f"log app ({forging.LOG_ID}): failed, judged with its verification key",
+        f"log else ({report.logs[1].log_id}): ok, judged with its verification key",
+    ]
+    # What is found of no log by name may be of any of them.
+    report = verify(tmp_path, whole().behind("1.0.2", b"user=mallory"), ELSE, **both)
+    assert [log.verdict.value for log in report.logs] == ["failed", "failed"]
+
+
 # -- heads from a key store
 
 
@@ -169,8 +187,8 @@ def test_a_key_store_gives_the_head_of_the_log_that_it_has(tmp_path: Path) -> No
     report = tallystick.verify(logs, keys=[*here["keys"], *there["keys"]], store=here["store"])
     (finding,) = report.findings
     assert (finding.kind, finding.log) == ("open end", report.logs[1].name)
-    with pytest.raises(KeyStoreError, match="is another one than that of the key"):
-        tallystick.verify(logs[:1], keys=here["keys"], store=there["store"])
+    report = tallystick.verify(logs[:1], keys=here["keys"], store=there["store"])
+    assert [finding.kind for finding in report.findings] == ["no head", "open end"]
 
 
 def test_a_store_that_should_have_a_head_and_has_none_is_a_bad_head(tmp_path: Path) -> None:
@@ -205,8 +223,9 @@ def test_what_a_report_tells_can_be_copied_into_the_exceptions(tmp_path: Path, k
     first = verify(tmp_path, bad, keys=[keys["app"]]).to_dict()
     lines = []
     for finding in first["findings"]:
-        if finding["sha256"] and finding["count"] == 1:
-            lines.append(f"unsealed sha256:{finding['sha256']}: known")
+        if finding["sha256"]:
+            at = f" {finding['log']} {finding['position']}" if finding["kind"] == "altered" else ""
+            lines += [f"{finding['kind']}{at} sha256:{finding['sha256']}: known"] * (finding["count"] == 1)
         elif finding["position"]:
             to = f" to {finding['to']}" if finding["to"] else ""
             lines.append(f"{finding['kind']} {finding['log']} {finding['position']}{to}: known")
@@ -232,6 +251,53 @@ def test_unsealed_lines_in_a_row_have_an_exception_each(tmp_path: Path, keys: di
     (tmp_path / "exceptions").write_text(lines)
     report = verify(tmp_path, bad, keys=[keys["app"]], exceptions=tmp_path / "exceptions")
     assert (report.verdict, report.unsealed, report.lines) == (Verdict.OK, 0, 18)
+
+
+def test_an_exception_of_one_altered_line_excuses_none_of_those_beside_it(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    """Guards against `altered 1.0.50` that excused 143 lines which were folded into one finding."""
+    writer = Writer().chain_of(*(f"user={number} action=login" for number in range(150)), "ended").log()
+    bad = writer
+    for number in range(50, 143):
+        bad = bad.changed(f"1.0.{number}", b"login", b"nigol")
+    given: dict[str, Any] = {"keys": [keys["app"]], "exceptions": tmp_path / "exceptions"}
+
+    def line(number: int) -> str:
+        digest = hashlib.sha256(bad.line(f"1.0.{number}")).hexdigest()
+        return f"altered 1.0.{number} sha256:{digest}: an unlucky sed\n"
+
+    (tmp_path / "exceptions").write_text(line(50))
+    for most in (1, 100):
+        report = verify(tmp_path, bad, **given, max_findings=most)
+        assert [(f.weight.value, f.kind, f.count) for f in report.findings] == [
+            ("failed", "altered", 92),
+            ("note", "excepted", 1),
+        ]
+        assert report.findings[0].position == "1.0.51"
+    (tmp_path / "exceptions").write_text("".join(map(line, range(50, 143))))
+    assert verify(tmp_path, bad, **given, max_findings=1).verdict is Verdict.OK
+    once_more = bad.changed("1.0.77", b"nigol", b"login ")
+    assert [
+        (f.kind, f.position) for f in verify(tmp_path, once_more, **given).findings if f.weight.value == "failed"
+    ] == [("altered", "1.0.77")]
+
+
+def test_an_altered_line_is_excepted_wherever_it_stands_and_hides_nothing_else(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    bad = whole().changed("1.0.2", b"two", b"owt")
+    digest = hashlib.sha256(bad.line("1.0.2")).hexdigest()
+    (tmp_path / "exceptions").write_text(f"altered 1.0.2 sha256:{digest}: a typing error\n")
+    given: dict[str, Any] = {"keys": [keys["app"]], "exceptions": tmp_path / "exceptions"}
+    assert verify(tmp_path, bad, **given).verdict is Verdict.OK
+    for other, kind in (
+        (bad.without("1.0.1"), "missing"),
+        (bad.behind("1.0.2", b"user=mallory"), "unsealed"),
+        (whole().without("1.0.2"), "missing"),  # the exception is not of its absence
+    ):
+        report = verify(tmp_path, other, **given)
+        assert [f.kind for f in report.findings if f.weight.value == "failed"] == [kind]
 
 
 # -- floods
@@ -279,7 +345,7 @@ def test_what_a_flood_of_findings_folds_is_not_excepted_unseen(tmp_path: Path, k
 def test_an_ok_run_keeps_a_pin_that_the_next_one_must_meet(tmp_path: Path, keys: dict[str, Path]) -> None:
     given: dict[str, Any] = {"keys": [keys["app"]], "pins_directory": tmp_path / "pins", "allow": ["open end"]}
     assert told(verify(tmp_path, closed(), **given)) == "ok"
-    assert (tmp_path / "pins" / f"{forging.LOG_ID}.pin").read_text() == closed().pin("1.1.1") + "\n"
+    assert (tmp_path / "pins" / f"{forging.LOG_ID}.pin").read_text().split("\n")[1:] == [closed().pin("1.1.1"), ""]
     report = verify(tmp_path, closed().without("1.1.1"), **given)
     assert told(report) == "failed\nfailed truncated ×1 0.log:5 1.1.1"
     rolled_back = Writer().chain_of("one", "two", "continues", "eerht", "closed").log()

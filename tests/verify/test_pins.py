@@ -1,17 +1,25 @@
 """Pins: what a verifier saw, it remembers, and never less."""
 
+import datetime
 import multiprocessing
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from tallystick.errors import FormatError, ReportError
 from tallystick.keystore import connect
-from tallystick.verify.pins import default_directory, read_pins, remember
+from tallystick.verify import pins
+from tallystick.verify.pins import Pin, default_directory, remember
 
 ID, OTHER = "aaaaaaaa", "bbbbbbbb"
+
+
+def read_pins(directory: Path | str, log_ids: Collection[str]) -> tuple[bytes, ...]:
+    """Return the texts of the pins."""
+    return tuple(pin.text for pin in pins.read_pins(directory, log_ids))
 
 
 def pin(at: str, log_id: str = ID, digest: str = "A") -> bytes:
@@ -190,3 +198,28 @@ def test_the_default_directory_stands_beside_the_logs_and_is_none(
     store.create("app", b"state", b"head")
     store.remove("app")
     assert read_pins(tmp_path / "tallystick" / ".pins", [ID]) == (pin("1.0.9"),)
+
+
+def test_a_pin_says_when_it_was_seen_what_anchored_the_end_then_and_in_which_file(tmp_path: Path) -> None:
+    remember(tmp_path, [pin("1.0.9")], end="default key store", path="/var/log/a\nb.log")
+    (kept,) = pins.read_pins(tmp_path, [ID])
+    assert kept.text == pin("1.0.9")
+    assert kept.end == "default key store"
+    assert kept.seen is not None
+    datetime.datetime.fromisoformat(kept.seen)
+    assert (tmp_path / f"{ID}.pin").read_bytes() == (
+        f"# seen {kept.seen}, end: default key store, in /var/log/a\\nb.log\n".encode() + pin("1.0.9") + b"\n"
+    )
+    # A pin that an older version kept, or that came from elsewhere, says nothing of that.
+    (tmp_path / f"{ID}.pin").write_bytes(pin("1.0.9") + b"\n")
+    assert pins.read_pins(tmp_path, [ID]) == (Pin(pin("1.0.9")),)
+    remember(tmp_path, [pin("1.0.10")], end="key store")
+    assert [(kept.text, kept.end) for kept in pins.read_pins(tmp_path, [ID])] == [(pin("1.0.10"), "key store")]
+
+
+def test_what_is_said_of_one_pin_is_not_said_of_the_next_one(tmp_path: Path) -> None:
+    said = b"# seen 2026-05-03T10:11:12Z, end: file, in a.log\n"
+    (tmp_path / "x.pin").write_bytes(
+        said + pin("1.0.1") + b"\n" + pin("1.0.2") + b"\n" + said + b"# by mail\n" + pin("1.0.3")
+    )
+    assert [kept.seen for kept in pins.read_pins(tmp_path, [ID])] == ["2026-05-03T10:11:12Z", None, None]

@@ -16,7 +16,8 @@ CASES = [case for rows_ in ROWS for case in rows_.CASES]
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TALLYSTICK_STORE", "/nonexistent/store")
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])

@@ -331,6 +331,26 @@ pub fn read(line: &[u8]) -> Read {
     }
 }
 
+/// By how many bytes a line that ends in a seal is longer than that seal says; `None` if it has none at its end.
+#[must_use]
+pub fn excess(line: &[u8]) -> Option<i64> {
+    let line = trim(line);
+    let (seal, form, start) = seal_at_end(line)?;
+    let Proof::Tag { length, .. } = seal.proof else { return None };
+    let before = |label: usize, byte: u8| line.get(..label).is_some_and(|text| text.last() == Some(&byte));
+    let here = match form {
+        Form::Plain => {
+            let label = start - b"tally=".len();
+            label - usize::from(before(label, b' '))
+        }
+        Form::Json => {
+            let label = start - b"\"tally\":\"".len();
+            label - usize::from(before(label, b',')) + 1
+        }
+    };
+    Some(i64::try_from(here).ok()? - i64::from(length))
+}
+
 /// The seal at the end of a trimmed line, its form, and where its text `s` begins.
 #[inline]
 fn seal_at_end(line: &[u8]) -> Option<(Seal, Form, usize)> {
@@ -484,6 +504,20 @@ mod tests {
         ] {
             assert_eq!(parse_seal(s.as_bytes()), None, "{s}");
         }
+    }
+
+    #[test]
+    fn a_line_is_longer_or_shorter_than_its_seal_says() {
+        for m in [&b"user=7 amount=100"[..], b"{\"a\":1}", b"{}", b"", b"{\"tallystick\":\"x\"}"] {
+            let line = sealed(m);
+            assert_eq!(excess(&line), Some(0), "{m:?}");
+            assert_eq!(excess(&[b"x", &line[..]].concat()).map(|by| by > 0), Some(true), "{m:?}");
+            assert_eq!(excess(&line[..line.len() - 1]), None, "{m:?}");
+        }
+        let line = sealed(b"amount=100");
+        assert_eq!(excess(&[b"amount=1000", &line[10..]].concat()), Some(1));
+        assert_eq!(excess(&[b"amount=1", &line[10..], b" \r"].concat()), Some(-2));
+        assert_eq!(excess(b"no seal"), None);
     }
 
     #[test]

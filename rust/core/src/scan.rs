@@ -21,7 +21,7 @@ use crate::epoch::Place;
 use crate::hash::{Digest, sha256};
 use crate::head::Head;
 use crate::keys::{AHEAD, PublicKey, REACH, VerificationKey};
-use crate::line::LogId;
+use crate::line::{LogId, Position};
 use crate::statement::{Body, CertCache, Fault, Statement};
 use crate::summary::{EpochId, LogNumber, Pending, Record, Roots, Summary, Why};
 
@@ -94,11 +94,14 @@ impl LogKeys {
     }
 }
 
+/// A bad line that is not to be told: log and position that its seal claims, if it has one, and its SHA-256.
+pub type Excepted = (Option<(LogNumber, Position)>, Digest);
+
 /// The logs that are verified together.
 #[derive(Default)]
 pub struct Keys {
     logs: Vec<LogKeys>,
-    excepted: Vec<Digest>,
+    excepted: Vec<Excepted>,
     added: Vec<Vec<u8>>,
 }
 
@@ -115,9 +118,9 @@ impl Keys {
         Ok(())
     }
 
-    /// Names lines without a seal that are not to be told, by their SHA-256.
-    pub fn except(&mut self, hashes: impl IntoIterator<Item = Digest>) {
-        self.excepted.extend(hashes);
+    /// Names bad lines that are not to be told.
+    pub fn except(&mut self, lines: impl IntoIterator<Item = Excepted>) {
+        self.excepted.extend(lines);
     }
 
     /// Names members that a carrier added to JSON lines.
@@ -141,13 +144,13 @@ impl Keys {
         if self.added.is_empty() { None } else { without(line, &self.added) }
     }
 
-    /// The number of an excepted line.
-    fn excepted(&self, line: &[u8]) -> Option<u32> {
-        if self.excepted.is_empty() {
+    /// The number of an excepted line, by its bytes and what its seal claims.
+    fn excepted(&self, line: &[u8], claim: Option<(LogNumber, Position)>) -> Option<u32> {
+        if !self.excepted.iter().any(|(of, _)| *of == claim) {
             return None;
         }
-        let hash = sha256(&[line]);
-        (0..).zip(&self.excepted).find(|(_, excepted)| **excepted == hash).map(|(number, _)| number)
+        let line = (claim, sha256(&[line]));
+        (0..).zip(&self.excepted).find(|(_, excepted)| **excepted == line).map(|(number, _)| number)
     }
 
     /// Names a chain that a log has got to, as the caller knows: chains not far beyond it are looked at, too.

@@ -41,6 +41,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of a group: lines of any wrong length belong together.
+    fn grouped(self) -> Self {
+        match self {
+            Self::Altered(Why::Length(_)) => Self::Altered(Why::Length(0)),
+            other => other,
+        }
+    }
+
     /// The kind without what an attacker has the choice of, so that there are few of them.
     #[must_use]
     pub fn class(self) -> Self {
@@ -58,8 +66,10 @@ impl Kind {
 pub enum Why {
     /// The tag does not match the text.
     Tag,
-    /// Bytes stand before what was sealed.
+    /// Bytes stand before what was sealed, which matches its tag.
     Prefix,
+    /// The line is by so many bytes longer than its seal says.
+    Length(i64),
     /// Something stands behind the seal, or the seal does not fit the line.
     Misfit,
     /// With P only: JSON that is not as it was sealed, and neither is its RFC 8785 form.
@@ -159,7 +169,7 @@ impl Event {
     pub fn goes_on(&self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) -> bool {
         // A group stays within one epoch, so that it can be judged with it.
         let epoch = |at: Option<Position>| at.map(|p| (p.chain, p.epoch));
-        (self.kind, self.log, epoch(self.last)) == (kind, log, epoch(at))
+        (self.kind.grouped(), self.log, epoch(self.last)) == (kind.grouped(), log, epoch(at))
             && !matches!(kind, Kind::Redacted | Kind::Reordered)
     }
 }

@@ -15,6 +15,9 @@ use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_head, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
+/// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
+type BadLine = (Option<(u32, At)>, [u8; 32]);
+
 fn at(position: Position) -> At {
     (position.chain, position.epoch, position.index)
 }
@@ -63,10 +66,12 @@ impl Keys {
         Ok(number)
     }
 
-    /// Names lines without a seal that are not to be told, by their SHA-256.
-    fn except_lines(&mut self, py: Python<'_>, hashes: Vec<[u8; 32]>) -> PyResult<()> {
+    /// Names bad lines that are not to be told: log and position that a seal claims, if there is one, and SHA-256.
+    fn except_lines(&mut self, py: Python<'_>, lines: Vec<BadLine>) -> PyResult<()> {
         let busy = || tallystick_core::Error::Format("keys cannot be changed while a scan runs".into());
-        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.except(hashes);
+        let at = |(log, (chain, epoch, index)): (u32, At)| (log, Position::new(chain, epoch, index));
+        let lines = lines.into_iter().map(|(claim, hash)| (claim.map(at), hash));
+        Arc::get_mut(&mut self.inner).ok_or_else(busy).or_raise(py)?.except(lines);
         Ok(())
     }
 
@@ -208,6 +213,7 @@ fn kind_name(kind: &Kind) -> (&'static str, String) {
         match why {
             Why::Tag => "tag",
             Why::Prefix => "prefix",
+            Why::Length(excess) => return format!("length {excess}"),
             Why::Misfit => "misfit",
             Why::Anew => "anew",
             Why::Reach => "reach",

@@ -133,13 +133,16 @@ def _forge_mac(scene: Scene) -> Scene:
 
 
 def _other_head(scene: Scene) -> Scene:
-    _head(scene)
-    return replace(scene, head=bytes(_core.setup("other").head()))
+    log_id, at, _ = _head(scene)
+    other = bytes(_core.setup("other").head()).split(b" ", 2)[2].split(b".", 3)[3]
+    return replace(scene, head=b"tallyhead %s %d.%d.%d.%s\n" % (log_id, *at, other)).telling(at)
 
 
 def _no_head(scene: Scene) -> Scene:
     _head(scene)
-    return replace(scene, head=b"\n")
+    if any(b" ended " in scene.lines[i] for i in scene.controls):
+        raise ImpossibleError("the log has ended, so it needs no head")
+    return replace(scene, head=b"").telling()
 
 
 ROLL_BACK = _attack("roll the head back", "open end", _roll_back)
@@ -153,7 +156,7 @@ HEADS = (
     FORGE_HEAD,
     _attack("change the mac of the head", "bad head", _forge_mac),
     _attack("take the head of another log", "bad head", _other_head),
-    _attack("empty the head", "bad head", _no_head),
+    _attack("take the head away", "open end", _no_head),
 )
 
 

@@ -1,11 +1,11 @@
 """What commands share: types of values, and options that also come from the environment."""
 
-import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tallystick.errors import FormatError, KeyStoreError
 from tallystick.keystore import check_name
@@ -18,6 +18,7 @@ __all__ = [
     "envelope_option",
     "field_option",
     "head_option",
+    "last_option",
     "name_argument",
     "option",
     "rotation",
@@ -109,9 +110,13 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, *more, **{"envvar": variable, **settings})
 
 
-def _store(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Leave what came from the environment to the key store, which takes a directory there as well."""
-    return None if value == os.environ.get("TALLYSTICK_STORE") else value
+def _store(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Leave what came from the environment to the key store, which takes a directory there as well.
+
+    A store that was named on the command line stays named, even if the environment names the same one.
+    """
+    source = context.get_parameter_source(parameter.name or "")
+    return value if source is ParameterSource.COMMANDLINE else None
 
 
 NAME = _Name()
@@ -124,6 +129,9 @@ custody_option = option("--custody", metavar="URL", help="What encrypts the seal
 head_option = option("--head", type=click.Path(), metavar="FILE", help="Head of the log, from `tallystick head`.")
 start_option = option(
     "--from", "start", type=click.IntRange(1), metavar="CHAIN", help="First chain here; older ones were deleted."
+)
+last_option = option(
+    "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, cri, …")
 field_option = option("--field", metavar="NAME", help="The JSON field that holds the lines, such as message.")

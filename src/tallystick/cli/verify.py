@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import envelope_option, field_option, head_option, option, start_option, store_option
+from tallystick.cli.options import (
+    envelope_option,
+    field_option,
+    head_option,
+    last_option,
+    option,
+    start_option,
+    store_option,
+)
 from tallystick.reports import FORMS, render
 from tallystick.verify import ALLOWED
 
@@ -42,6 +50,7 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
 @head_option
 @option("--pins", type=click.Path(), metavar="DIR", help="Where pins are kept and met, or `none`.")
 @start_option
+@last_option
 @option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
 @option(
     "--allow",
@@ -69,6 +78,7 @@ def command(
     head: str | None,
     pins: str | None,
     start: int | None,
+    last: int | None,
     expect: Sequence[str],
     allow: Sequence[str],
     subset: bool,
@@ -89,6 +99,10 @@ def command(
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
+    if not keys and not public:
+        raise click.UsageError(
+            "no key was given; give the verification key with --key or the public file with --public"
+        )
     with look.progress("verifying") as progress:
         report = verify(
             paths,
@@ -98,6 +112,7 @@ def command(
             head=head,
             pins_directory=None if pins == "none" else pins or default_directory(),
             start=start,
+            last=last,
             expect=expect,
             allow=allow,
             subset=subset,

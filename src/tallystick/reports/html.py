@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tallystick.reports import words
-from tallystick.reports.meanings import advice, headline, kind_of
+from tallystick.reports.meanings import advice, headline, kind_of, verdict
 from tallystick.reports.timeline import ROWS, WIDTH, Timeline, timeline
 from tallystick.verify.report import Finding, Report, Weight
 
@@ -22,7 +22,6 @@ _FINDINGS = 1000  # rows of the table of findings
 _FILES = 100
 _CHAINS = 12  # chains that are shown at once; more are folded away
 _SIGNS = {"ok": "✓", "note": "i", "incomplete": "!", "failed": "✕"}
-_ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 
 
 def html_report(report: Report) -> str:
@@ -33,6 +32,7 @@ def html_report(report: Report) -> str:
         .render(
             report=report,
             headline=headline(report),
+            verdict=verdict(report),
             advice=advice(report),
             css=Markup(_part("report.css")),
             version=version("tallystick"),
@@ -66,12 +66,11 @@ def _shown(value: Any) -> Any:
 
 
 def _kinds(report: Report) -> list[tuple[Weight, str, int, str]]:
-    """Return weight, kind, number of findings and of lines, the gravest first."""
+    """Return weight, kind, number of findings and of lines, in the order of the findings: the gravest first."""
     found: dict[tuple[Weight, str], list[int]] = {}
     for finding in report.findings:
         found.setdefault((finding.weight, finding.kind), []).append(finding.count)
-    rows = sorted(found.items(), key=lambda row: (_ORDER.index(row[0][0]), -sum(row[1]), row[0][1]))
-    return [(weight, kind, len(counts), _lines(counts)) for (weight, kind), counts in rows]
+    return [(weight, kind, len(counts), _lines(counts)) for (weight, kind), counts in found.items()]
 
 
 def _lines(counts: list[int]) -> str:

@@ -8,9 +8,9 @@
 
 from dataclasses import dataclass
 
-from tallystick.verify.report import Report, Verdict, Weight
+from tallystick.verify.report import BEING_WRITTEN, Report, Verdict, Weight
 
-__all__ = ["KINDS", "Kind", "advice", "headline", "kind_of"]
+__all__ = ["KINDS", "Kind", "advice", "headline", "kind_of", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,12 @@ _KINDS = (
         _INCOMPLETE,
         "Nothing vouches for the end",
         "Lines after the last one could be missing without a sign of it.",
+    ),
+    Kind(
+        "no head",
+        _INCOMPLETE,
+        "The head cannot be had",
+        "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
     ),
     Kind(
         "uncovered",
@@ -122,6 +128,11 @@ def kind_of(word: str) -> Kind:
     return KINDS.get(word) or Kind(word, Weight.FAILED, word, "See the detail of the finding.")
 
 
+def verdict(report: Report) -> str:
+    """Return the verdict, and in brackets what the caller allowed: a weakened `ok` never looks like a full one."""
+    return report.verdict.value + (f" ({'; '.join(report.allowed)})" if report.allowed else "")
+
+
 def headline(report: Report) -> str:
     """Return the verdict as a sentence."""
     kinds = {finding.kind for finding in report.findings}
@@ -136,11 +147,13 @@ def headline(report: Report) -> str:
             return "nothing could be verified"
         return "what is here holds, but something could not be told"
     sentence = "every line is as it was sealed, and none is missing"
+    if any(log.end == "nothing" for log in report.logs):
+        sentence += " before the last one that is here"
     if "scheme limit" in kinds:
         return "every line fits in its chain, as far as the scheme of these logs can tell"
     if "excepted" in kinds:
         return f"{sentence}, but for what the exceptions file allows"
-    if "unclean end" in kinds:
+    if any(finding.kind == "unclean end" and BEING_WRITTEN not in finding.detail for finding in report.findings):
         return f"{sentence}, but for the last second before a crash"
     return sentence
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-from tallystick.reports.meanings import KINDS, Kind, headline, kind_of
+from tallystick.reports.meanings import KINDS, Kind, headline, kind_of, verdict
 from tallystick.reports.plain import as_json
 from tallystick.reports.words import safe, when
 from tallystick.verify.report import Finding, LogReport, Report, Weight
@@ -47,7 +47,7 @@ def _run(report: Report) -> dict[str, Any]:
             {
                 "executionSuccessful": True,  # of the verification; what it found is in the results
                 "exitCode": report.verdict.exit_status,
-                "exitCodeDescription": report.verdict.value,
+                "exitCodeDescription": verdict(report),
                 "startTimeUtc": when(report.time),
                 "endTimeUtc": when(report.time + round(report.seconds * 1000)),
             }
@@ -57,6 +57,7 @@ def _run(report: Report) -> dict[str, Any]:
         "properties": {
             "verdict": report.verdict.value,
             "headline": headline(report),
+            "allowed": list(report.allowed),
             "lines": report.lines,
             "unsealed": report.unsealed,
             "size": report.size,
@@ -167,4 +168,4 @@ def _suppressions(finding: Finding) -> list[dict[str, Any]]:
 def _log(log: LogReport) -> dict[str, Any]:
     names = ("name", "log_id", "key", "first", "last", "start", "end", "chains", "epochs", "sealed", "prefixed",
              "reserialized", "redacted", "uncovered")  # fmt: skip
-    return {name: getattr(log, name) for name in names}
+    return {"verdict": log.verdict.value, **{name: getattr(log, name) for name in names}}

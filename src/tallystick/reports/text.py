@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tallystick.reports.meanings import headline
+from tallystick.reports.meanings import headline, verdict
 from tallystick.reports.words import number, plural, rate, safe, size, when
 from tallystick.verify.report import ChainReport, ExceptionUse, Finding, LogReport, Report, Weight
 
@@ -43,10 +43,10 @@ def text_report(report: Report, width: int | None = None) -> str:
 
 
 def _lines(report: Report) -> Iterator[_Line]:
-    yield _Line("", f"{report.verdict.value}: {headline(report)}", report.verdict.value)
+    yield _Line("", f"{verdict(report)}: {headline(report)}", report.verdict.value)
     for log in report.logs:
         yield _Line("", "")
-        yield from _log(log)
+        yield from _log(log, several=len(report.logs) > 1)
     if report.findings:
         yield _Line("", "")
         yield _Line("findings    ", _summary(report.findings))
@@ -67,8 +67,9 @@ def _lines(report: Report) -> Iterator[_Line]:
     )
 
 
-def _log(log: LogReport) -> Iterator[_Line]:
-    yield _Line("", f"log {safe(log.name)} ({safe(log.log_id)}), judged with its {safe(log.key)}")
+def _log(log: LogReport, *, several: bool) -> Iterator[_Line]:
+    verdict = f": {log.verdict.value}" if several else ""
+    yield _Line("", f"log {safe(log.name)} ({safe(log.log_id)}){verdict}, judged with its {safe(log.key)}")
     if log.first is None:
         yield _Line("  ", "no line of it is here")
         return

@@ -126,12 +126,14 @@ def _notes(log: LogReport, shared: int, lost: int) -> Iterator[str]:
         yield f"{plural(lost, 'finding')} about this log {verb} no place here; the table has all."
 
 
-def _place(position: str | None) -> tuple[int, int, int] | None:
-    """Return chain, epoch and index of a position."""
-    parts = (position or "").split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+def _place(position: str | None, rest: tuple[int, int] = (0, 0)) -> tuple[int, int, int] | None:
+    """Return chain, epoch and index of a position; the rest of it is put where a `*` stands."""
+    whole = (position or "").removesuffix(".*")
+    parts = whole.split(".")
+    if (len(parts) == 3) == (whole != position) or not all(part.isascii() and part.isdigit() for part in parts):
         return None
-    return int(parts[0]), int(parts[1]), int(parts[2])
+    chain, epoch, index = [*map(int, parts), *rest[len(parts) - 1 :]]
+    return chain, epoch, index
 
 
 def _blocks(track: Track, start: float, scale: float, most: int) -> tuple[Block, ...]:
@@ -168,7 +170,7 @@ def _marks(
     points = []
     for number_, finding, place in findings:
         x = (track.at(*place) - start) * scale
-        end = _place(finding.to)
+        end = _place(finding.to, (255, 65_535))
         width = max((track.at(*end) - start) * scale - x, 0.0) if end and end >= place else 0.0
         points.append((x, width, number_, finding))
     size = _BIN

@@ -22,10 +22,10 @@ from tallystick.errors import ReportError
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
-from tallystick.verify.heads import read_heads
+from tallystick.verify.heads import DEFAULT_STORE, Heads, read_heads
 from tallystick.verify.inputs import named_envelope, open_inputs
 from tallystick.verify.keys import labels, read_keys
-from tallystick.verify.pins import read_pins, remember
+from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
     EpochReport,
@@ -54,6 +54,8 @@ __all__ = [
 ALLOWED = ("duplicate", "narrowed", "open end", "reordered")
 """Kinds of findings that a caller may allow."""
 
+_NO_LOG = 2**32 - 1  # number of a log that is not verified here
+
 
 def verify(
     paths: Iterable[str | os.PathLike[str]],
@@ -65,6 +67,7 @@ def verify(
     pins: Iterable[str] = (),
     pins_directory: str | os.PathLike[str] | None = None,
     start: int | None = None,
+    last: int | None = None,
     expect: Iterable[str] = (),
     allow: Iterable[str] = (),
     subset: bool = False,
@@ -83,13 +86,14 @@ def verify(
             `-` for standard input. They are only read.
         keys: Files with verification keys.
         public: Public files.
-        store: URL of the key store that has the heads. Without `store` and `head`, the default key store is
-            asked if it has the log.
+        store: URL of the key store that has the heads; `none` for none. Without `store` and `head`, the key store that
+            TALLYSTICK_STORE names is asked, else the default one if it has the log.
         head: File with a head, as `tallystick head` prints it.
         pins: Pin texts, `tallypin …`: statements that were verified before, or that were got elsewhere.
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
             statements that it saw.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
+        last: Number of the chain that the log ends with here, if newer ones are elsewhere.
         expect: Names of logs of which lines must be there; of one of several with the same name, NAME.LOGID.
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
         subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
@@ -112,7 +116,7 @@ def verify(
     """
     began, today = time.time_ns() // 1_000_000, datetime.datetime.now(datetime.UTC).date()
     clock = time.perf_counter()
-    _check_demands(allow := frozenset(allow), start, max_findings)
+    _check_demands(allow := frozenset(allow), start, last, max_findings)
     logs = read_keys(keys, public)
     with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
     _check_expected(expect := frozenset(expect), logs)
@@ -123,12 +127,18 @@ def verify(
     wrapping = named_envelope(envelope, field)
     logs.add_members(list(added))
     excepting = read_exceptions(exceptions) if exceptions is not None else None
-    hashes = excepting.hashes(today) if excepting is not None else ()
-    logs.except_lines(hashes)
+    if excepting is not None:
+        numbers = {label: number for number, label in enumerate(with_v)}
+        logs.except_lines(
+            [
+                (at and (numbers.get(log or "", _NO_LOG), at), digest)
+                for log, at, digest in excepting.lines(with_v, today)
+            ]
+        )
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
-    heads, bad_heads = read_heads(logs, store, head)
-    _expect_chains(logs, heads, pinned, start)
+    heads = read_heads(logs, store, head, _expected_heads(pinned))
+    _expect_chains(logs, heads, pinned, max(start or 0, last or 0))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
     uses: tuple[ExceptionUse, ...] = ()
     try:
@@ -146,11 +156,11 @@ def verify(
             nonlocal uses
             if excepting is None:
                 return findings
-            counts = {hashes[number]: count for number, count in summary.excepted.items()}
-            kept, uses = excepting.apply(findings, with_v, today, counts)
+            kept, uses = excepting.apply(findings, with_v, today, summary.excepted)
             return kept
 
-        demand = Demand(heads, bad_heads, pinned, start, expect, allow, subset)
+        doubled = excepting.doubled(with_v, today) if excepting is not None else {}
+        demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled=doubled)
         findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
     finally:
         for one in inputs:
@@ -167,26 +177,43 @@ def verify(
         size=sum(chunk.size for chunk in chunks),
         time=began,
         seconds=time.perf_counter() - clock,
+        allowed=_allowed(demand, uses),
     )
     if pins_directory is not None and report.verdict is Verdict.OK:
-        return _with_pins_kept(report, pins_directory)
+        return _with_pins_kept(report, pins_directory, heads)
     return report
 
 
-def _with_pins_kept(report: Report, directory: str | os.PathLike[str]) -> Report:
+def _with_pins_kept(report: Report, directory: str | os.PathLike[str], heads: Heads) -> Report:
     """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
     try:
-        remember(directory, (log.pin.encode() for log in report.logs if log.pin is not None))
+        for log in report.logs:
+            if log.pin is not None:
+                end = heads.origin if log.log_id in heads.texts else "no head"
+                remember(directory, [log.pin.encode()], end=end, path=report.files[0])
     except ReportError as error:
         return replace(report, findings=(*report.findings, Finding("pin not kept", Weight.NOTE, str(error), count=0)))
     return report
 
 
-def _check_demands(allow: frozenset[str], start: int | None, max_findings: int) -> None:
+def _allowed(demand: Demand, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
+    """Say what the caller allowed: it stands in the first line of every report."""
+    said = [f"allowed: {', '.join(sorted(demand.allow))}"] if demand.allow else []
+    said += [f"from chain {demand.start}"] if demand.start is not None else []
+    said += [f"to chain {demand.last}"] if demand.last is not None else []
+    said += ["lines were left out"] if demand.subset else []
+    used = sum(one.use == "used" for one in uses)
+    said += [f"{used} exception{'' if used == 1 else 's'} used"] if used else []
+    return tuple(said)
+
+
+def _check_demands(allow: frozenset[str], start: int | None, last: int | None, max_findings: int) -> None:
     if unknown := allow - set(ALLOWED):
         raise ReportError(f"{sorted(unknown)[0]!r} cannot be allowed; only {', '.join(ALLOWED)} can")
     if start is not None and not 1 <= start < 2**32:
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
+    if last is not None and not (start or 1) <= last < 2**32:
+        raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
     if max_findings < 1:
         raise ReportError("at least one finding of each kind must be told")
 
@@ -199,16 +226,23 @@ def _check_expected(expect: frozenset[str], logs: _core.Keys) -> None:
         raise ReportError(f"the log {name} is expected, but {what}")
 
 
-def _expect_chains(logs: _core.Keys, heads: dict[str, bytes], pinned: tuple[bytes, ...], start: int | None) -> None:
+def _expected_heads(pinned: tuple[Pin, ...]) -> dict[str, str]:
+    """Return the logs whose head the default key store had when a pin was kept, and what says so."""
+    had = (pin for pin in pinned if pin.end == DEFAULT_STORE)
+    return {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
+
+
+def _expect_chains(logs: _core.Keys, heads: Heads, pinned: tuple[Pin, ...], said: int) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
-    named = [_core.parse_head(text)[:2] for text in heads.values()] + [_core.parse_pin(text)[:2] for text in pinned]
+    named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
+    named += [_core.parse_pin(pin.text)[:2] for pin in pinned]
     for number, (_, log_id, *_) in enumerate(logs.logs()):
-        for chain in [at[0] for owner, at in named if owner == log_id] + [start or 0]:
+        for chain in [at[0] for owner, at in named if owner == log_id] + [said]:
             logs.expect_chain(number, chain)
 
 
-def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[bytes, ...]:
-    given = tuple(pin.encode() for pin in pins)
-    if unknown := {_core.parse_pin(pin)[0] for pin in given} - log_ids:
+def _pins(pins: Iterable[str], directory: str | os.PathLike[str] | None, log_ids: set[str]) -> tuple[Pin, ...]:
+    given = tuple(Pin(pin.encode()) for pin in pins)
+    if unknown := {_core.parse_pin(pin.text)[0] for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
     return given + (read_pins(directory, log_ids) if directory is not None else ())

@@ -1,12 +1,13 @@
-r"""The exceptions file: findings that somebody looked into and takes as they are, with reasons (spec section 7).
+r"""The exceptions file: findings that somebody looked into and takes as they are, with reasons (spec section 9).
 
 One a line, exactly one finding each; blank lines and lines that begin with `#` say nothing:
 
     KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON
+    altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON
     unsealed sha256:HEX [until YYYY-MM-DD]: REASON
 
 `until` names the last day. LOG may be left out where one log is verified. HEX is the SHA-256 of the line without its
-line end.
+line end. A position ends in `*` where it stands for the rest of an epoch, or for a whole chain.
 
 >>> import tempfile
 >>> with tempfile.NamedTemporaryFile("w") as file:
@@ -27,15 +28,12 @@ from dataclasses import dataclass, replace
 
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.report import ExceptionUse, Finding, Weight
+from tallystick.verify.source import dotted
 
 __all__ = ["KINDS", "Exceptions", "read_exceptions"]
 
 KINDS = (
-    "altered",
-    "bad head",
-    "bad statement",
     "duplicate",
-    "fork",
     "late start",
     "missing",
     "open end",
@@ -43,22 +41,40 @@ KINDS = (
     "reordered",
     "truncated",
     "unclean end",
-    "uncovered",
 )
-"""Kinds of findings that have positions, and so can be excepted; `unsealed` goes by its SHA-256."""
+"""Kinds of findings that are excepted by their positions; `altered` and `unsealed` go by the SHA-256 of the line."""
 
 _MOST_BYTES = 2**24
 _AT = r"(?:0|[1-9][0-9]{0,9})\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,4})"
+_REST = r"(?:0|[1-9][0-9]{0,9})\.(?:0|[1-9][0-9]{0,2})\.\*"  # of an epoch
+_CHAIN = r"[1-9][0-9]{0,9}\.\*"
 _UNTIL = r"(?:[ \t]+until[ \t]+(?P<until>[0-9]{4}-[0-9]{2}-[0-9]{2}))?[ \t]*:[ \t]*(?P<reason>.*)"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,72}"  # with its log id, where several logs have one name
-_PLACED = re.compile(
-    rf"(?P<kind>{'|'.join(KINDS)})(?:[ \t]+(?P<log>{_NAME}))?"
-    rf"[ \t]+(?P<at>{_AT})(?:[ \t]+to[ \t]+(?P<to>{_AT}))?{_UNTIL}"
-)
-_UNSEALED = re.compile(rf"unsealed[ \t]+sha256:(?P<hash>[0-9A-Fa-f]{{64}}){_UNTIL}")
+_HASH = r"[ \t]+sha256:(?P<hash>[0-9A-Fa-f]{64})"
+_LOG = rf"(?:[ \t]+(?P<log>{_NAME}))?[ \t]+"
+_TO = r"[ \t]+to[ \t]+"
+_PLACED = [
+    re.compile(pattern + _UNTIL)
+    for pattern in (
+        rf"(?P<kind>{'|'.join(KINDS)}){_LOG}(?P<at>{_AT})(?P<to>)",
+        rf"(?P<kind>duplicate|missing|truncated){_LOG}(?P<at>{_AT}){_TO}(?P<to>{_AT})",
+        rf"(?P<kind>missing|truncated){_LOG}(?P<at>{_AT}){_TO}(?P<to>{_REST})",
+        rf"(?P<kind>missing){_LOG}(?P<at>{_CHAIN})(?:{_TO}(?P<to>{_CHAIN}))?",
+    )
+]
+_ALTERED = re.compile(rf"altered{_LOG}(?P<at>{_AT}){_HASH}{_UNTIL}")
+_UNSEALED = re.compile(rf"unsealed{_HASH}{_UNTIL}")
 _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
+_FORM_ALTERED = "altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
-_NEVER = ("narrowed", "nothing verified", "subset", "torn line", "unreadable", "reserialized", "prefixed", "excepted")
+_NEVER = (
+    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "prefixed", "reserialized",
+    "subset", "torn line", "uncovered", "unreadable", "excepted",
+)  # fmt: skip
+
+At = tuple[int, int, int]
+Line = tuple[str | None, At | None, bytes]
+"""Label of a log and position that a seal claims, if there is one, and the SHA-256 of the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +88,19 @@ class _Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unsealed:
-    """An exception of a line without a seal: its SHA-256."""
+class _Line:
+    """An exception of one bad line: its SHA-256, and if it has a seal of a known log what that claims."""
 
     hash: bytes
+    log: str | None = None
+    at: At | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Exception:
     line: int
     text: str
-    what: _Placed | _Unsealed
+    what: _Placed | _Line
     until: datetime.date | None
     reason: str
 
@@ -97,16 +115,49 @@ class Exceptions:
     path: str
     _all: tuple[_Exception, ...]
 
-    def hashes(self, today: datetime.date) -> tuple[bytes, ...]:
-        """Return the SHA-256, 32 bytes each, of the unsealed lines that are allowed on a day, in file order."""
-        return tuple(one.what.hash for one in self._all if isinstance(one.what, _Unsealed) and not one.expired(today))
+    def lines(self, with_v: Mapping[str, bool], today: datetime.date) -> tuple[Line, ...]:
+        """Return the bad lines that are allowed on a day, in file order; the scan counts them, and does not tell them.
+
+        Args:
+            with_v: Name of each log that is verified, and whether with its verification key.
+            today: The day on which exceptions must not have expired.
+
+        Raises:
+            FormatError: Several logs are verified, and an exception does not say which one it means.
+        """
+        found: list[Line] = []
+        for one, what in self._lines(today):
+            log = self._log_of(one, what.log, with_v) if what.at is not None else None
+            found.append((log, what.at, what.hash))
+        return tuple(found)
+
+    def _lines(self, today: datetime.date) -> "list[tuple[_Exception, _Line]]":
+        return [(one, one.what) for one in self._all if isinstance(one.what, _Line) and not one.expired(today)]
+
+    def _log_of(self, one: "_Exception", log: str | None, with_v: Mapping[str, bool]) -> str | None:
+        """Return the log that an exception is about."""
+        if log is None and len(with_v) > 1:
+            raise FormatError(
+                f"several logs are verified; name the one that is meant behind the kind: {_FORM}",
+                path=self.path,
+                line=one.line,
+            )
+        return log if log is not None else next(iter(with_v), None)
+
+    def doubled(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[str, list[tuple[At, At]]]:
+        """Return the positions at which a duplicate is allowed on a day, first and last, by log."""
+        found: dict[str, list[tuple[At, At]]] = {}
+        for what in self._placed(with_v, today):
+            if what.kind == "duplicate" and what.log is not None:
+                found.setdefault(what.log, []).append((_position(what.at), _position(what.to or what.at)))
+        return found
 
     def apply(
         self,
         findings: Iterable[Finding],
         with_v: Mapping[str, bool],
         today: datetime.date,
-        line_counts: Mapping[bytes, int],
+        line_counts: Mapping[int, int],
     ) -> tuple[list[Finding], tuple[ExceptionUse, ...]]:
         """Make notes of the findings that are excepted.
 
@@ -116,11 +167,11 @@ class Exceptions:
             findings: What was found.
             with_v: Name of each log that was verified, and whether with its verification key.
             today: The day on which exceptions must not have expired.
-            line_counts: How often each of `hashes(today)` occurred; such lines are among no other findings.
+            line_counts: How often each of `lines` occurred, by its number; such lines are among no other findings.
 
         Returns:
-            The findings in their order, behind them the unsealed lines that were excepted; and what became of each
-            exception, in file order.
+            The findings in their order, behind them the lines that were excepted by their bytes; and what became of
+            each exception, in file order.
 
         Raises:
             FormatError: Several logs were verified, and an exception does not say which one it means.
@@ -128,12 +179,19 @@ class Exceptions:
         placed = self._placed(with_v, today)
         counts: dict[int, int] = {}
         told = [self._judged(finding, placed, with_v, counts) for finding in findings]
-        for one in self._all:
-            if isinstance(one.what, _Unsealed) and not one.expired(today) and (n := line_counts.get(one.what.hash, 0)):
+        for number, (one, what) in enumerate(self._lines(today)):
+            if n := line_counts.get(number, 0):
                 counts[one.line] = n
-                detail = f"unsealed: a line without a seal that is known; excepted: {one.reason}"
-                told.append(Finding("excepted", Weight.NOTE, detail, count=n, sha256=one.what.hash.hex()))
+                told.append(self._line_told(one, what, with_v, n))
         return told, tuple(self._use(one, counts.get(one.line, 0), today) for one in self._all)
+
+    def _line_told(self, one: "_Exception", what: _Line, with_v: Mapping[str, bool], count: int) -> Finding:
+        if what.at is None:
+            detail = f"unsealed: a line without a seal that is known; excepted: {one.reason}"
+            return Finding("excepted", Weight.NOTE, detail, count=count, sha256=what.hash.hex())
+        log, at = self._log_of(one, what.log, with_v), dotted(what.at)
+        detail = f"altered: a line that its seal does not match; excepted: {one.reason}"
+        return Finding("excepted", Weight.NOTE, detail, log=log, position=at, count=count, sha256=what.hash.hex())
 
     def _placed(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[_Placed, _Exception]:
         """Return the exceptions that hold today by what they allow, the log being named in each."""
@@ -141,12 +199,9 @@ class Exceptions:
         for one in self._all:
             if not isinstance(one.what, _Placed):
                 continue
-            if one.what.log is None and len(with_v) > 1:
-                what = f"several logs are verified; name the one that is meant: {one.what.kind} LOG {one.what.at}"
-                raise FormatError(what, path=self.path, line=one.line)
+            log = self._log_of(one, one.what.log, with_v)
             if not one.expired(today):
-                for log in [one.what.log] if one.what.log is not None else with_v:
-                    placed.setdefault(replace(one.what, log=log), one)
+                placed.setdefault(replace(one.what, log=log), one)
         return placed
 
     def _judged(
@@ -159,6 +214,8 @@ class Exceptions:
         if finding.weight is Weight.NOTE or finding.log is None or finding.position is None:
             return finding
         one = placed.get(_Placed(finding.kind, finding.log, finding.position, finding.to))
+        if finding.kind == "duplicate":
+            one = _covering(finding, placed)
         if one is None:
             return finding
         if finding.kind == "redacted":
@@ -182,6 +239,17 @@ class Exceptions:
         return ExceptionUse(one.line, one.text, use, count)
 
 
+def _covering(finding: Finding, placed: Mapping[_Placed, _Exception]) -> _Exception | None:
+    """Return the exception that names each position of a duplicate; findings are parted where exceptions end."""
+    span = finding.span
+    for what, one in placed.items():
+        if span and (what.kind, what.log) == ("duplicate", finding.log):
+            low, high = _position(what.at), _position(what.to or what.at)
+            if low <= span[0] and span[1] <= high:
+                return one
+    return None
+
+
 def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
     """Read an exceptions file.
 
@@ -197,7 +265,7 @@ def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
         raise ReportError(f"{name}: {reason(error)}; check the name of the exceptions file") from error
     if len(data) > _MOST_BYTES:
         raise FormatError(f"more than {_MOST_BYTES} bytes are too many for an exceptions file", path=name)
-    found: dict[_Placed | _Unsealed, _Exception] = {}
+    found: dict[_Placed | _Line, _Exception] = {}
     for number, raw in enumerate(data.split(b"\n"), 1):
         try:
             one = _parsed(number, raw)
@@ -220,9 +288,12 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
         return None
     if not all(letter.isprintable() or letter == "\t" for letter in text):
         raise FormatError("there are letters here that nobody can see; write the line anew")
+    what: _Placed | _Line
     if match := _UNSEALED.fullmatch(text):
-        what: _Placed | _Unsealed = _Unsealed(bytes.fromhex(match["hash"]))
-    elif match := _PLACED.fullmatch(text):
+        what = _Line(bytes.fromhex(match["hash"]))
+    elif match := _ALTERED.fullmatch(text):
+        what = _Line(bytes.fromhex(match["hash"]), match["log"], _position(match["at"]))
+    elif match := next(filter(None, (pattern.fullmatch(text) for pattern in _PLACED)), None):
         what = _placed(match)
     else:
         raise FormatError(_complaint(text))
@@ -232,17 +303,26 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
 
 
 def _placed(match: re.Match[str]) -> _Placed:
-    at, to = _position(match["at"]), _position(match["to"]) if match["to"] else None
-    if to is not None and to <= at:
+    first, last = _bounds(match["at"])[0], _bounds(match["to"] or match["at"])[1]
+    if match["to"] and (last <= first or match["to"] == match["at"]):
         raise FormatError("the position behind `to` must be behind the first one; for a single one leave `to` out")
-    return _Placed(match["kind"], match["log"], match["at"], match["to"])
+    if match["kind"] == "duplicate" and first[:2] != last[:2]:
+        raise FormatError("an exception of duplicates names positions of one epoch; write one for each")
+    return _Placed(match["kind"], match["log"], match["at"], match["to"] or None)
 
 
-def _position(text: str) -> tuple[int, int, int]:
-    chain, epoch, index = map(int, text.split("."))
+def _position(text: str) -> At:
+    return _bounds(text)[0]
+
+
+def _bounds(text: str) -> tuple[At, At]:
+    """Return the first and last position that a text may stand for."""
+    parts = [int(part) for part in text.split(".") if part != "*"]
+    chain, epoch, index = [*parts, 0, 0][:3]
     if not 1 <= chain < 2**32 or epoch > 255 or index > 65_535:
         raise FormatError(f"{text} is no position; copy it from the report, as chain.epoch.index")
-    return chain, epoch, index
+    to = [*parts, *(255, 65_535)[len(parts) - 1 :]]
+    return (chain, epoch, index), (to[0], to[1], to[2])
 
 
 def _day(text: str | None) -> datetime.date | None:
@@ -258,8 +338,10 @@ def _complaint(text: str) -> str:
     """Say what is wrong with a line that has neither form."""
     if re.match(r"unsealed\b", text):
         return f"an unsealed line is excepted by its SHA-256, which the report shows: {_FORM_UNSEALED}"
+    if re.match(r"altered\b", text):
+        return f"an altered line is excepted by position and SHA-256, which the report shows: {_FORM_ALTERED}"
     if not (kind := re.match(rf"(?:{'|'.join(KINDS)})(?=[ \t])", text)):
         if never := re.match("|".join(_NEVER), text):
-            return f"{never[0]!r} cannot be excepted; only {', '.join(KINDS)} and unsealed can"
-        return f"this begins with no kind of finding that can be excepted: {', '.join(KINDS)}, unsealed"
+            return f"{never[0]!r} cannot be excepted; only {', '.join(KINDS)}, altered and unsealed can"
+        return f"this begins with no kind of finding that can be excepted: {', '.join(KINDS)}, altered, unsealed"
     return f"this is not what an exception of kind {kind[0]!r} looks like: {_FORM}"

@@ -2,18 +2,25 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.inputs import Input, Unread
 from tallystick.verify.lines import MORE, double_findings, line_findings, nothing_verified
-from tallystick.verify.report import Finding, LogReport, Weight
+from tallystick.verify.report import Finding, LogReport, Verdict, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines
 
 __all__ = ["folded", "judge"]
 
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
+_GRAVEST_FIRST = (
+    "fork", "bad head", "bad statement", "altered", "unsealed", "missing", "truncated", "redacted", "duplicate",
+    "reordered", "nothing verified", "unreadable", "no head", "open end", "late start", "uncovered", "unclean end",
+    "narrowed", "subset", "torn line",
+)  # fmt: skip
+_RANKS = {kind: rank for rank, kind in enumerate(_GRAVEST_FIRST)}
 
 
 def judge(
@@ -39,14 +46,28 @@ def judge(
     doubles = summary.doubles(keys)
     summary.finish()
     source = Source(summary, keys, inputs)
+    unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
+    demand = replace(demand, unread=tuple(one.path for one in unread))
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     # What a torn line claims must not hide that something is missing, so these are picked out first.
-    torn = torn_lines(source, judges)
-    unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
+    if torn := torn_lines(source, judges):
+        judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
     findings = with_excerpts(list(folded(except_(found), most)), inputs)
-    findings.sort(key=lambda f: (_ORDER.index(f.weight), f.detail == MORE, f.log or "", f.path or "", f.line or 0))
-    return findings, [one.report() for one in judges]
+    findings.sort(key=_gravity)
+    return findings, [_with_verdict(one.report(), findings) for one in judges]
+
+
+def _gravity(finding: Finding) -> tuple[int, int, bool, str, str, int]:
+    """Return what findings are sorted by, in every form of a report: the gravest first, then by place."""
+    rank = _RANKS.get(finding.kind, len(_RANKS))
+    more = finding.detail == MORE
+    return _ORDER.index(finding.weight), rank, more, finding.log or "", finding.path or "", finding.line or 0
+
+
+def _with_verdict(log: LogReport, findings: Sequence[Finding]) -> LogReport:
+    """Return the report on a log with its verdict: what is about no log may be about this one."""
+    return replace(log, verdict=Verdict.of(one.weight for one in findings if one.log in (log.name, None)))
 
 
 def _unreadable(unread: Iterable[Unread]) -> Iterator[Finding]:

@@ -1,61 +1,131 @@
 """The heads that a verification must meet: from a key store, or from a file (spec section 6)."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tallystick import _core, keystore
 from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
 
-__all__ = ["read_heads"]
+__all__ = ["DEFAULT_STORE", "NO_STORE", "Heads", "read_heads"]
+
+DEFAULT_STORE = "default key store"
+"""Where heads come from that nobody said a word of."""
+
+NO_STORE = "none"
+"""In the place of a key store's URL: no key store is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads that were found, and what is wrong where there should be one.
+
+    Args:
+        texts: Head text by log id.
+        bad: Why a head that is there counts for nothing, by log id.
+        absent: Why a head that should be there cannot be had, by log id.
+        origin: Where heads were looked for: `default key store`, `key store` or `file`.
+        written: Log ids of logs that somebody has the right to write just now.
+    """
+
+    texts: dict[str, bytes] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    origin: str = "file"
+    written: frozenset[str] = frozenset()
 
 
 def read_heads(
-    logs: _core.Keys, store: str | None, head: str | os.PathLike[str] | None
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return head texts by log id, and what is wrong with the heads of those that should have one.
+    logs: _core.Keys,
+    store: str | None,
+    head: str | os.PathLike[str] | None,
+    expected: Mapping[str, str] | None = None,
+) -> Heads:
+    """Return the heads of the logs, as far as they can be had.
 
     Args:
         logs: The logs; only those whose verification key is at hand can be judged by a head.
-        store: URL of the key store to ask; None for the default one, which need not have the log.
+        store: URL of the key store to ask; `none` asks none; None asks the one that TALLYSTICK_STORE names, else the
+            default one, which need not have the log.
         head: File with a head, instead.
+        expected: Log ids of which the default key store had a head before, and what says so.
 
     Raises:
-        KeyStoreError: The key store that was named cannot be read.
+        FormatError: The file holds no head of these logs.
+        KeyStoreError: The key store that was named by its URL cannot be read.
         ReportError: The file cannot be read, or both were named.
     """
-    heads: dict[str, bytes] = {}
-    bad: dict[str, str] = {}
     if head is not None:
-        if store is not None:
+        if store not in (None, NO_STORE):
             raise ReportError("a head comes from a file or from a key store; give one of --head and --store")
-        text = _read_head(os.fspath(head))
-        known = {log_id for _, log_id, with_v, *_ in logs.logs() if with_v}
-        owner = _owner(text)
-        if owner in known:
-            return {owner: text}, {}
-        what = f"is of log id {owner}, whose verification key was not given" if owner else "is none"
-        return {}, {log_id: f"the head in {os.fspath(head)} {what}" for log_id in known}
-    known_logs = {(name, log_id) for name, log_id, *_ in logs.logs()}
+        return _from_file(logs, os.fspath(head))
+    if store == NO_STORE:
+        return Heads()
+    return _from_store(logs, store, expected or {})
+
+
+def _from_file(logs: _core.Keys, path: str) -> Heads:
+    text = _read_head(path)
+    try:
+        owner = _core.parse_head(text)[0]
+    except FormatError:
+        raise FormatError("this is no head; get one with: tallystick head NAME", path=path) from None
+    with_v = {log_id: secret for _, log_id, secret, *_ in logs.logs()}
+    if owner not in with_v:
+        raise FormatError(f"this head is of log id {owner}, whose key was not given", path=path)
+    return Heads({owner: text} if with_v[owner] else {})
+
+
+def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]) -> Heads:
+    named = store is not None or bool(os.environ.get("TALLYSTICK_STORE"))
+    found = Heads(origin="key store" if named else DEFAULT_STORE)
+    known = {(name, log_id) for name, log_id, *_ in logs.logs()}
+    written: set[str] = set()
     for name, log_id, with_v, *_ in logs.logs():
         if not with_v:
             continue
         try:
-            stored = keystore.connect(store).load(name)
-            state = _core.read_state(stored.state)
-        except (KeyStoreError, FormatError):
+            place = keystore.connect(store)
+            stored = place.load(name)
+            owner = _core.read_state(stored.state).log_id
+        except (KeyStoreError, FormatError) as error:
             if store is not None:
                 raise
-            continue  # the default store need not have it
-        if state.log_id != log_id:
-            # A key store has one log of a name; another one of that name comes from elsewhere.
-            if store is not None and (name, state.log_id) not in known_logs:
-                raise KeyStoreError(f"the log {name} in {store} is another one than that of the key, {log_id}")
+            if named or _has(name):
+                found.absent[log_id] = f"the key store should have the head of this log, but cannot be read: {error}"
+            elif log_id in expected:
+                found.absent[log_id] = f"the default key store has nothing of this log any more; {expected[log_id]}"
+            continue
+        if owner != log_id:
+            # A key store has one log of a name. Of two logs with that name in one run, it can only have one.
+            if (name, owner) not in known:
+                found.absent[log_id] = (
+                    f"the key store has another log of the name {name}, of log id {owner}: it was set up anew, "
+                    "or this log comes from elsewhere; then name its head with --head, or say --store none"
+                )
         elif stored.head is None:
-            bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
+            found.bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
         elif _owner(stored.head) != log_id:
-            bad[log_id] = "the head in the key store is none of this log: somebody changed it"
+            found.bad[log_id] = "the head in the key store is none of this log: somebody changed it"
         else:
-            heads[log_id] = bytes(stored.head)
-    return heads, bad
+            found.texts[log_id] = bytes(stored.head)
+            written |= _written(place, name, log_id)
+    return Heads(found.texts, found.bad, found.absent, found.origin, frozenset(written))
+
+
+def _has(name: str) -> bool:
+    """Has the default key store something of this name, or does it keep that from us?"""
+    try:
+        return name in keystore.connect().names()
+    except KeyStoreError:
+        return os.path.lexists(keystore.state_directory())
+
+
+def _written(place: keystore.KeyStore, name: str, log_id: str) -> set[str]:
+    try:
+        return {log_id} if place.holder(name) else set()
+    except KeyStoreError:
+        return set()
 
 
 def _owner(head: bytes | bytearray) -> str | None:

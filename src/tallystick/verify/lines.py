@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from tallystick import _core
 from tallystick.verify.causes import cause
@@ -21,7 +22,8 @@ Intervals = dict[tuple[int, int], list[tuple[At, At]]]
 def double_findings(source: Source, doubles: Sequence[_core.Double], demand: Demand) -> Iterator[Finding]:
     """Positions that were seen more than once."""
     logs = source.keys.logs()
-    for double in _joined(doubles):
+    parted = (part for double in doubles for part in _parted(double, demand.doubled.get(source.labels[double.log], ())))
+    for double in _joined(parted):
         with_v = logs[double.log][2]
         if double.fork and (double.proven or with_v):
             kind, weight = "fork", Weight.FAILED
@@ -52,18 +54,36 @@ class _Doubled:
     fork: bool
     proven: bool
     place: _core.Place
+    excepted: int | None
+    """Number of the exception that names these positions."""
 
 
-def _joined(doubles: Iterable[_core.Double]) -> Iterator[_Doubled]:
+def _parted(double: _core.Double, excepted: Sequence[tuple[At, At]]) -> Iterator[_Doubled]:
+    """Give the parts of a double that are excepted, and those that are not."""
+    # Of copies it does not matter whether they are lines or statements.
+    log, proven, place = double.log, double.fork and double.proven, double.place
+    whole = _Doubled(log, double.start, double.to, double.count, double.one_file, double.fork, proven, place, None)
+    if double.fork or not double.one_file or not excepted:
+        yield whole
+        return
+    start, (chain, epoch, end) = double.start[2], double.to
+    bounds = {start, end + 1}
+    for low, high in excepted:
+        bounds |= {at[2] + behind for at, behind in ((low, 0), (high, 1)) if at[:2] == (chain, epoch)}
+    cuts = sorted(bound for bound in bounds if start <= bound <= end + 1)
+    for low_, high_ in pairwise(cuts):
+        at, to = (chain, epoch, low_), (chain, epoch, high_ - 1)
+        number = next((n for n, (low, high) in enumerate(excepted) if low <= at <= high), None)
+        count = double.count if len(cuts) == 2 else high_ - low_
+        yield replace(whole, start=at, to=to, count=count, excepted=number)
+
+
+def _joined(doubles: Iterable[_Doubled]) -> Iterator[_Doubled]:
     """Give doubles of one kind that follow each other in one file as one."""
     last: _Doubled | None = None
-    # Of copies it does not matter whether they are lines or statements.
-    order = sorted(doubles, key=lambda d: (d.log, d.one_file, d.fork, d.fork and d.proven, d.place.file, d.start))
-    for double in order:
-        new = _Doubled(*(getattr(double, name) for name in _Doubled.__slots__))
-        new = replace(new, proven=new.fork and new.proven)
+    for new in sorted(doubles, key=lambda d: (d.log, d.one_file, d.fork, d.proven, d.place.file, d.start)):
         same = last is not None and all(
-            getattr(last, name) == getattr(new, name) for name in ("log", "one_file", "fork", "proven")
+            getattr(last, name) == getattr(new, name) for name in ("log", "one_file", "fork", "proven", "excepted")
         )
         if last is not None and same and last.place.file == new.place.file and _follows(last.to, new.start):
             last = replace(last, to=new.to, count=last.count + new.count)
@@ -82,7 +102,9 @@ def _follows(one: At, other: At) -> bool:
 
 _ALTERED = {
     "tag": "the seal does not match the line: line or seal was changed, or the seal belongs to another line",
-    "prefix": "something stands before what was sealed; if a carrier put it there, name it with --envelope",
+    "prefix": (
+        "something stands before what was sealed, which is whole: if a carrier put it there, name it with --envelope"
+    ),
     "misfit": "something stands behind the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
@@ -138,12 +160,15 @@ def line_findings(
     for number, event in enumerate(source.summary.events()):
         if event.kind == "foreign" and not known:
             continue
+        cut = event.kind in ("unsealed", "foreign", "altered") and source.breaks_off(event.place, event.count)
+        if cut and event.count == 1:
+            continue  # told as unreadable
         if event.kind == "reordered" and _is_double(event.log, event.place.file, event.first, intervals):
             continue
         kind, weight, detail = _SAID[event.kind]
         if event.log is not None and not judges[event.log].with_v:
             detail = _WITH_P.get((event.kind, event.why), detail)
-        detail = detail or _ALTERED.get(event.why) or _BAD_STATEMENT[event.why]
+        detail = detail or _ALTERED.get(event.why) or _wrong_length(event.why) or _BAD_STATEMENT[event.why]
         detail = detail.format(why=event.why, last=dotted(event.last) if event.last else "")
         if number in torn:
             kind, weight = "torn line", Weight.NOTE
@@ -160,7 +185,7 @@ def line_findings(
             log=name,
             position=dotted(event.first) if event.first else None,
             to=to,
-            count=event.count,
+            count=event.count - cut,
             excerpt=quoted(event.texts[0]) if event.texts else None,
             sha256=event.sha256.hex() if event.sha256 and weight is Weight.FAILED else None,
         )
@@ -168,6 +193,16 @@ def line_findings(
     yield from _between_chunks(source, judges, intervals, demand)
     yield from _untold(source, judges, demand, known)
     yield from _carried(source, judges)
+
+
+def _wrong_length(why: str) -> str | None:
+    """Say by how much a line is longer or shorter than its seal says."""
+    word, _, by = why.partition(" ")
+    if word != "length":
+        return None
+    excess = int(by)
+    what = f"{abs(excess)} byte{'' if abs(excess) == 1 else 's'} {'longer' if excess > 0 else 'shorter'}"
+    return f"the line is {what} than its seal says: it was changed, or the seal belongs to another line"
 
 
 def _between_chunks(

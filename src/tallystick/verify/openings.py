@@ -37,7 +37,9 @@ class Openings:
 
     def vouches(self, opening: _core.Statement) -> bool:
         """Is the prev of an opening authentic, as far as the key can tell?"""
-        return opening.prev is not None and (opening.prev[2] is True or not self._with_v)
+        if opening.prev is None or opening.prev[0][0] >= opening.at[0]:
+            return False
+        return opening.prev[2] is True or not self._with_v
 
     def passes_over(self, chain: int) -> bool:
         """Does an opening say that no line of a chain was counted by a head?"""

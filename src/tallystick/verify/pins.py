@@ -1,33 +1,53 @@
 """The memory of a verifier: a directory of pins, each a statement that an earlier run saw (spec sections 1 and 7).
 
 The next run must meet them, so the log cannot end before them, nor hold something else there. A pin is public: what
-matters is only that nobody else changes or removes it.
+matters is only that nobody else changes or removes it. It is a lower bound and no end: the log may have gone on since.
+A comment before it says when it was seen, what anchored the end then, and in which file.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as place:
 ...     directory = os.path.join(place, "pins")
 ...     remember(directory, [b"tallypin aaaaaaaa 1.0.9." + 43 * b"A"])
 ...     remember(directory, [b"tallypin aaaaaaaa 1.0.4." + 43 * b"A"])  # older: never back
-...     os.listdir(directory), [pin[:23] for pin in read_pins(directory, ["aaaaaaaa"])]
+...     os.listdir(directory), [pin.text[:23] for pin in read_pins(directory, ["aaaaaaaa"])]
 (['aaaaaaaa.pin'], [b'tallypin aaaaaaaa 1.0.9'])
 """
 
+import datetime
 import fcntl
 import os
+import re
 import shlex
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from tallystick import _core, _private
 from tallystick.errors import FormatError, ReportError
 from tallystick.keystore import state_directory
-from tallystick.verify.source import dotted
+from tallystick.verify.source import dotted, quoted
 
-__all__ = ["default_directory", "read_pins", "remember"]
+__all__ = ["Pin", "default_directory", "read_pins", "remember"]
 
 _MOST_BYTES = 2**20  # of one file
 _MOST_FILES = 10_000
+_SEEN = re.compile(rb"# seen (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ), end: ([a-z ]{1,40}), in [^\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pin, and what is known of the run that saw its statement.
+
+    Args:
+        text: The pin, `tallypin …`.
+        seen: When it was kept, as RFC 3339 in UTC; None if nobody says.
+        end: What anchored the log's end then, such as `default key store`; None if nobody says.
+    """
+
+    text: bytes
+    seen: str | None = None
+    end: str | None = None
 
 
 def default_directory() -> str:
@@ -35,7 +55,7 @@ def default_directory() -> str:
     return os.path.join(state_directory(), ".pins")
 
 
-def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[bytes, ...]:
+def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[Pin, ...]:
     """Return the pins of some logs from all files `*.pin` of a directory.
 
     Such a file holds one pin a line; blank lines and lines that begin with `#` say nothing. An auditor may put
@@ -46,7 +66,7 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
         log_ids: Log ids of the logs.
 
     Returns:
-        The pin texts, each once.
+        The pins, each once.
 
     Raises:
         FormatError: A line is no pin.
@@ -58,24 +78,28 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
             os.lstat(path)
         except FileNotFoundError:
             return ()  # not for a link that leads nowhere, nor for what may not be seen
-    pins: dict[bytes, None] = {}
+    pins: dict[bytes, Pin] = {}
     with _opened(path) as fd:
         names = sorted(name for name in os.listdir(fd) if name.endswith(".pin") and not name.startswith("."))
         if len(names) > _MOST_FILES:
             raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins; name another directory")
         for name in names:
             for pin, log_id in _pins_of(path, name, fd):
-                if log_id in log_ids:
-                    pins[pin] = None
-    return tuple(pins)
+                if log_id in log_ids and (pin.seen or pin.text not in pins):
+                    pins[pin.text] = pin
+    return tuple(pins.values())
 
 
-def remember(directory: str | os.PathLike[str], pins: Iterable[bytes]) -> None:
+def remember(
+    directory: str | os.PathLike[str], pins: Iterable[bytes], *, end: str = "not said", path: str = "nowhere"
+) -> None:
     """Keep the newest statement that a verification saw of each log: durable on return, and only ever forward.
 
     Args:
         directory: The directory; it is made if it is not there.
         pins: Pin texts. Each log has a file of its own, named by its log id.
+        end: What anchored the ends, in small letters and blanks.
+        path: The file that was verified, the first of several.
 
     Raises:
         FormatError: A text is no pin.
@@ -88,6 +112,8 @@ def remember(directory: str | os.PathLike[str], pins: Iterable[bytes]) -> None:
         newest[log_id] = _newer(newest.get(log_id), pin.strip())
     if not newest:
         return
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    said = f"# seen {now}, end: {end}, in {quoted(os.fsencode(path))}\n".encode()
     path = os.path.abspath(directory)
     with _private.telling(ReportError, path):
         _private.make_directories(path)
@@ -97,7 +123,7 @@ def remember(directory: str | os.PathLike[str], pins: Iterable[bytes]) -> None:
             name = f"{log_id}.pin"
             there = _ours(path, name, log_id, fd)
             if _newer(there, pin) != there:
-                _replace(name, pin + b"\n", fd)
+                _replace(name, said + pin + b"\n", fd)
 
 
 def _newer(one: bytes | None, other: bytes) -> bytes:
@@ -119,9 +145,9 @@ def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
         data = _read(path, name, directory)
     except FileNotFoundError:
         return None
-    pin = data.removesuffix(b"\n")
+    said, _, pin = data.removesuffix(b"\n").rpartition(b"\n")
     with suppress(FormatError):
-        if _core.parse_pin(pin)[0] == log_id:
+        if _core.parse_pin(pin)[0] == log_id and (not said or _SEEN.fullmatch(said)):
             return pin
     raise ReportError(
         f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it; "
@@ -139,13 +165,17 @@ def _replace(name: str, data: bytes, directory: int) -> None:
     os.fsync(directory)
 
 
-def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[bytes, str]]:
+def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
+    seen: tuple[str | None, str | None] = None, None
     for number, line in enumerate(_read(path, name, directory).split(b"\n"), 1):
         pin = line.strip(b" \t\r")
         if not pin or pin.startswith(b"#"):
+            said = _SEEN.fullmatch(pin)
+            seen = (said[1].decode(), said[2].decode()) if said else (None, None)
             continue
         try:
-            yield pin, _core.parse_pin(pin)[0]
+            yield Pin(pin, *seen), _core.parse_pin(pin)[0]
+            seen = None, None
         except FormatError as error:
             raise FormatError(str(error), path=os.path.join(path, name), line=number) from None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "BEING_WRITTEN",
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
@@ -21,6 +22,10 @@ __all__ = [
     "Verdict",
     "Weight",
 ]
+
+
+BEING_WRITTEN = "is being written"
+"""What is said of a chain whose writer is at work: nobody has crashed."""
 
 
 class Weight(enum.Enum):
@@ -66,12 +71,15 @@ class Finding:
         path: File it was found in, if it is about lines of a file.
         line: First line in that file, from 1.
         offset: Where that line begins, in bytes from the beginning of the file, uncompressed.
-        position: First position, as `chain.epoch.index`; None where no known log is concerned.
-        to: Last position, if it is about more than one.
+        position: First position, as `chain.epoch.index`; `chain.*` for a whole chain; None where no known log is
+            concerned.
+        to: Last position, if it is about more than one; `chain.epoch.*` for the rest of an epoch, whose length nobody
+            knows.
         count: Lines or positions it is about; 0 where nobody knows.
         excerpt: Beginning of the first line, at most 160 bytes of it; what is no UTF-8 or not printable is
             escaped as `\\xNN`.
-        sha256: SHA-256 of an unsealed line without its line end, in hexadecimal: what an exceptions file names.
+        sha256: SHA-256 of an unsealed or altered line without its line end, in hexadecimal: what an exceptions file
+            names.
     """
 
     kind: str
@@ -87,6 +95,21 @@ class Finding:
     count: int = 1
     excerpt: str | None = None
     sha256: str | None = None
+
+    @property
+    def span(self) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
+        """First and last position that it may be about; None where it has none.
+
+        >>> Finding("missing", Weight.FAILED, "", position="1.0.5", to="1.2.*").span
+        ((1, 0, 5), (1, 2, 65535))
+        """
+        if self.position is None:
+            return None
+        first = [int(part) for part in self.position.split(".") if part != "*"]
+        last = [int(part) for part in (self.to or self.position).split(".") if part != "*"]
+        chain, epoch, index = [*first, 0, 0][:3]
+        to = [*last, *(255, 65_535)[len(last) - 1 :]]
+        return (chain, epoch, index), (to[0], to[1], to[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +176,7 @@ class LogReport:
         uncovered: Lines that no checkpoint covers (public key only).
         by_chain: The chains, in order; at most the first thousand.
         pin: The newest statement that is here, as the text of a pin; a later verification can be made to meet it.
+        verdict: The worst weight of what was found about it, or about no log by name.
     """
 
     name: str
@@ -172,6 +196,7 @@ class LogReport:
     uncovered: int
     by_chain: tuple[ChainReport, ...]
     pin: str | None = None
+    verdict: Verdict = Verdict.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +231,8 @@ class Report:
         size: Bytes that were read, uncompressed.
         time: When the verification began, ms since 1970, by this machine's clock.
         seconds: How long it took.
+        allowed: What the caller allowed, so that the verdict says less than it would without: kinds of findings, a
+            first or last chain, lines that are left out, exceptions that were used.
     """
 
     verdict: Verdict
@@ -218,6 +245,7 @@ class Report:
     size: int
     time: int = field(compare=False)
     seconds: float = field(compare=False)
+    allowed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or no."""

@@ -1,12 +1,17 @@
 """What a judgement starts from: the merged summary, and what the caller brings along."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tallystick import _core
+from tallystick.verify.heads import Heads
 from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
+
+if TYPE_CHECKING:
+    from tallystick.verify.pins import Pin
 
 __all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
 
@@ -25,22 +30,26 @@ class Demand:
     """What the caller brings along and asks for.
 
     Args:
-        heads: Head text by log id.
-        bad_heads: Why there is no head to meet although there should be one, by log id.
-        pins: Pin texts; a pin is the position and hash of a statement that was verified before, or got elsewhere.
+        heads: The heads to meet.
+        pins: Pins; a pin is the position and hash of a statement that was verified before, or got elsewhere.
         start: First chain that must be there, if the caller names one.
         expect: Labels of logs that must be there.
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
+        last: Last chain that must be there, if the caller names one.
+        unread: Paths of what could not be read, or not to its end: what is absent may stand there.
+        doubled: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
-    heads: dict[str, bytes] = field(default_factory=dict)
-    bad_heads: dict[str, str] = field(default_factory=dict)
-    pins: tuple[bytes, ...] = ()
+    heads: Heads = field(default_factory=Heads)
+    pins: "tuple[Pin, ...]" = ()
     start: int | None = None
     expect: frozenset[str] = frozenset()
     allow: frozenset[str] = frozenset()
     subset: bool = False
+    last: int | None = None
+    unread: tuple[str, ...] = ()
+    doubled: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
 
 
 class Source:
@@ -87,17 +96,33 @@ class Source:
         read = self._inputs[event.place.file].excerpt(event.place.offset, min(event.length, _BEGINNING))
         return read if read.startswith(kept) else kept  # else it is compressed, or came out of an envelope
 
+    def only_foreign(self, log: int) -> bool:
+        """Are sealed lines here, but none of a log whose key is at hand, and none that claims to be of this one?"""
+        if any(self.summary.chains(number, False) for number in range(len(self.keys.logs()))):
+            return False
+        events = self.summary.events()
+        mine = self.summary.counts(log).narrowed or any(event.log == log for event in events)
+        return not mine and any(event.kind == "foreign" for event in events)
+
     def is_first(self, place: _core.Place) -> bool:
         """Is this the first line of its file?"""
         return self._line(place) == 1
 
     def is_last(self, place: _core.Place) -> bool:
         """Is this the last line of its file?"""
-        last = self._by_file[place.file][-1]
-        return self._line(place) == self._lines_before[last.file, last.chunk] + last.lines
+        return self._line(place) == self._last_line(place.file)
+
+    def _last_line(self, file: int) -> int:
+        last = self._by_file[file][-1]
+        return self._lines_before[file, last.chunk] + last.lines
 
     def _line(self, place: _core.Place) -> int:
         return self._lines_before[place.file, place.chunk] + place.line + 1
+
+    def breaks_off(self, place: _core.Place, count: int) -> bool:
+        """Is the last of some lines the one within which a file could not be read any further?"""
+        one = self._inputs[place.file]
+        return bool(one.trouble) and not one.ends_in_lf and self._line(place) + count - 1 == self._last_line(place.file)
 
     def ends_in_lf(self, file: int) -> bool:
         """Is the last line of a file whole?"""

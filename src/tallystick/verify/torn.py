@@ -96,7 +96,7 @@ def _are_torn(
     # The chain before is closed: only the beginnings of other chains may be broken.
     closed = judge.chains.get(chain)  # None: its lines are statements that cannot be proved
     ending = closed.ending if closed is not None and closed.last == before[1] else None
-    whole = ending is not None and ending.ending != "ended"
+    whole = ending is not None and ending.ending != "ended" and not (after is None and judge.is_cut_behind(before[1]))
     return whole and (after is not None or not ends_in_lf) and _begin_opens(judge, texts, chain, opening)
 
 

@@ -188,7 +188,7 @@ impl Scanner<'_> {
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
-                self.narrowed(number, at);
+                self.narrowed(number);
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
@@ -196,10 +196,23 @@ impl Scanner<'_> {
         }
     }
 
-    /// A line that the key does not cover. It stands where its chain stands, not among lines that are covered.
-    fn narrowed(&mut self, number: LogNumber, at: Position) {
+    /// A line that the key does not cover: nothing is known of it, nor of its place among those that are covered.
+    fn narrowed(&mut self, number: LogNumber) {
         self.out.log(number).counts.narrowed += 1;
-        self.in_order(number, at);
+    }
+
+    /// Does m match the tag of its seal, whatever stands before it? Only V can tell.
+    pub(super) fn fits(&mut self, line: &[u8], number: LogNumber, seal: &Seal, m: Span) -> bool {
+        let (log, at, text) = (self.keys.log(number), seal.at, text(line, m));
+        let (Some(_), Proof::Tag { tag, .. }) = (&log.secret, seal.proof) else { return false };
+        let KeyAt::Epoch(slot) = self.kept.find(log, (number, at.chain, at.epoch)) else { return false };
+        if !self.kept.affords(slot, at.index) {
+            return false;
+        }
+        let mac = Mac::new(self.kept.key(slot, at.index));
+        let holds = [2, 3].into_iter().any(|prefix| mac.tag(&text.hash(prefix)) == tag);
+        self.kept.waste();
+        holds
     }
 
     /// With P only, signature and paths say what is control; the tree says the rest.
@@ -325,7 +338,7 @@ impl Scanner<'_> {
                     }
                 }
                 KeyAt::Narrowed => {
-                    self.narrowed(number, seal.at);
+                    self.narrowed(number);
                     return;
                 }
                 KeyAt::OutOfReach => return self.bad_redacted(Kind::Altered(Why::Reach), id, seal),
@@ -350,7 +363,10 @@ impl Scanner<'_> {
     }
 
     fn bad_redacted(&mut self, kind: Kind, id: EpochId, seal: &Seal) {
-        self.bad(kind, Some(id.0), Some(seal.at));
+        match kind {
+            Kind::Altered(why) => self.altered(why, id.0, seal.at),
+            _ => self.bad(kind, Some(id.0), Some(seal.at)),
+        }
         self.claim(id, seal.at.index);
     }
 

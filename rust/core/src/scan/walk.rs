@@ -33,6 +33,11 @@ const MOST_CLAIMED: usize = 4096;
 const MOST_MET: usize = 256;
 const BYTES_FOR_ONE: usize = 512;
 
+/// Why a line does not fit its seal: it is longer or shorter, or else not what a writer makes of that seal.
+fn wrong_length(line: &[u8]) -> Why {
+    line::excess(line).filter(|excess| *excess != 0).map_or(Why::Misfit, Why::Length)
+}
+
 /// A line that was read.
 struct Line<'a> {
     bytes: &'a [u8],
@@ -356,7 +361,7 @@ impl<'k> Scanner<'k> {
                 self.wrapped |= sealed.m.start() > 0;
                 self.sealed(line, number, &seal, sealed.m)
             }
-            Read::Sealed(_) => Err(Why::Prefix),
+            Read::Sealed(sealed) if self.fits(line, number, &seal, sealed.m) => Err(Why::Prefix),
             Read::Misfit(_) if self.is_redacted_behind_prefix(line) => {
                 self.wrapped = true;
                 self.redacted(number, &seal);
@@ -366,7 +371,7 @@ impl<'k> Scanner<'k> {
                 self.redacted(number, &seal);
                 Ok(())
             }
-            _ => Err(Why::Misfit),
+            _ => Err(wrong_length(line)),
         };
         if let Err(why) = done
             && !self.without_added(line)
@@ -384,7 +389,7 @@ impl<'k> Scanner<'k> {
                 self.in_order(number, seal.at);
                 self.epoch(id).leave_unread(Box::new(event));
             } else {
-                self.bad(Kind::Altered(why), Some(number), Some(seal.at));
+                self.altered(why, number, seal.at);
             }
             self.claim(id, seal.at.index);
             if anew {
@@ -438,13 +443,28 @@ impl<'k> Scanner<'k> {
             return;
         }
         // Nobody knows the hash of a line that is not all here.
-        let excepted = if self.cut { None } else { self.keys.excepted(self.line) };
-        if let Some(number) = excepted {
-            *self.out.excepted.entry(number).or_default() += 1;
-        } else {
+        if !self.is_excepted(None) {
             self.out.unsealed += 1;
             self.bad(kind, None, None);
         }
+    }
+
+    /// A line whose seal does not hold. With P only an exception of one line means nothing: whole epochs are judged.
+    pub(super) fn altered(&mut self, why: Why, number: LogNumber, at: Position) {
+        let with_v = self.keys.log(number).secret.is_some();
+        if !(with_v && matches!(self.mode, Mode::All) && self.is_excepted(Some((number, at)))) {
+            self.bad(Kind::Altered(why), Some(number), Some(at));
+        }
+    }
+
+    /// Is the line excepted, by all its bytes and by what its seal claims? Counts it then.
+    fn is_excepted(&mut self, claim: Option<(LogNumber, Position)>) -> bool {
+        // Nobody knows the hash of a line that is not all here.
+        let number = if self.cut { None } else { self.keys.excepted(self.line, claim) };
+        if let Some(number) = number {
+            *self.out.excepted.entry(number).or_default() += 1;
+        }
+        number.is_some()
     }
 
     pub(super) fn wanted(&self, id: EpochId) -> bool {
@@ -582,8 +602,13 @@ impl<'k> Scanner<'k> {
             group.quote(self.line);
             group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
-            let named_by_hash = matches!(kind, Kind::Unsealed | Kind::Foreign(_)) && !self.cut;
-            group.sha256 = named_by_hash.then(|| sha256(&[self.line]));
+            let with_v = log.is_some_and(|log| self.keys.log(log).secret.is_some());
+            let named_by_hash = match kind {
+                Kind::Unsealed | Kind::Foreign(_) => true,
+                Kind::Altered(_) => with_v,
+                _ => false,
+            };
+            group.sha256 = (named_by_hash && !self.cut).then(|| sha256(&[self.line]));
         }
         self.group = Some(group);
     }

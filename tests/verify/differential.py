@@ -1,0 +1,183 @@
+"""Random logs, random doctorings and random demands, for two implementations that must say the same of them.
+
+The package and spec/check.py share nothing but the specification. A case is a log with chains, crashes and JSON, what
+somebody did to its files, and what a verifier may bring along: V, P or a narrowed key, a head, pins, first and last
+chain, exceptions.
+"""
+
+import datetime
+import random
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tallystick
+from tests import doctoring
+from tests.forging import MAKE
+
+CHECK = MAKE.check  # spec/check.py as a module
+TODAY = datetime.datetime.now(datetime.UTC).date()
+
+
+@dataclass
+class Case:
+    """Files, and what they are verified with."""
+
+    files: dict[str, bytes]
+    key: str | None = None
+    public: str | None = None
+    head: str | None = None
+    pins: list[str] = field(default_factory=list)
+    start: int | None = None
+    last: int | None = None
+    exceptions: str | None = None
+
+    def theirs(self) -> dict[str, Any]:
+        """What spec/check.py says."""
+        result: dict[str, Any] = CHECK.verify(
+            self.files, self.key, self.public, self.head, self.pins, self.start, self.last, self.exceptions
+        )
+        return result
+
+    def ours(self, place: Path) -> tallystick.Report:
+        """What the package says."""
+        for old in place.glob("*.log"):
+            old.unlink()
+        for name, data in self.files.items():
+            (place / name).write_bytes(data)
+        given: dict[str, Any] = {"store": "none", "pins": self.pins, "start": self.start, "last": self.last}
+        for option, text in (("keys", self.key), ("public", self.public)):
+            if text is not None:
+                (place / option).write_text(text)
+                given[option] = [place / option]
+        for option, text in (("head", self.head), ("exceptions", self.exceptions)):
+            if text is not None:
+                (place / option).write_text(text)
+                given[option] = place / option
+        return tallystick.verify([place / name for name in sorted(self.files)], jobs=1, **given)
+
+
+def said_by_ours(report: tallystick.Report) -> tuple[str, list[str], list[bool]]:
+    """Verdict, kinds of findings, and which exceptions were used."""
+    # The table has no word for an input in which nothing could be verified; the package tells it as a finding.
+    kinds = {finding.kind for finding in report.findings} - {"nothing verified"}
+    return report.verdict.value, sorted(kinds), [use.use == "used" for use in report.exceptions]
+
+
+def said_by_theirs(report: dict[str, Any]) -> tuple[str, list[str], list[bool]]:
+    """The same of spec/check.py."""
+    return report["verdict"], sorted({finding["kind"] for finding in report["findings"]}), report["exceptions"]
+
+
+def random_case(rng: random.Random, log: doctoring.Sealed, other: doctoring.Sealed) -> Case:
+    """Return a case without exceptions."""
+    data = log.data
+    if rng.random() < 0.85:
+        data = doctoring.doctor(rng, log, other)[1]
+        if rng.random() < 0.3:
+            again = doctoring.Sealed(data.split(b"\n")[:-1] or [b""], log.key, log.public, log.head, log.pin)
+            if all(map(doctoring.SEAL.search, again.lines)):
+                data = doctoring.doctor(rng, again, other)[1]
+    case = Case(_split(rng, data, log))
+    with_v = rng.random() < 0.65
+    chains = max(1, len(log.older_heads) - 1)
+    if with_v and rng.random() < 0.2:
+        low = rng.randint(1, chains)
+        case.key = _narrowed(log, low, rng.randint(low, chains + 1))
+    elif with_v:
+        case.key = log.key
+    else:
+        case.public = log.public
+    if with_v and rng.random() < 0.75:
+        case.head = (log.head if rng.random() < 0.6 else rng.choice(log.older_heads)).decode()
+    if rng.random() < 0.5:
+        case.pins = _pins(rng, log)
+    if rng.random() < 0.2:
+        case.start = rng.randint(1, chains + 1)
+    if rng.random() < 0.15:
+        case.last = rng.randint(case.start or 1, chains + 2)
+    return case
+
+
+def _split(rng: random.Random, data: bytes, log: doctoring.Sealed) -> dict[str, bytes]:
+    """Put the lines into one file or two, sometimes with a copy of a part, sometimes torn."""
+    files = {"a.log": data}
+    lines = data.split(b"\n")
+    kind = rng.randrange(8)
+    if kind == 0 and len(lines) > 2:
+        at = rng.randrange(1, len(lines))
+        files = {"a.log": b"\n".join(lines[:at]) + b"\n", "b.log": b"\n".join(lines[at:])}
+    elif kind == 1:
+        low = rng.randrange(len(log.lines))
+        files["b.log"] = b"".join(line + b"\n" for line in log.lines[low : low + rng.randrange(1, 9)])
+    elif kind == 2:
+        files["a.log"] = data + rng.choice(log.lines)[: rng.randrange(1, 40)]
+    elif kind == 3:
+        files["a.log"] = data + b"a line without a seal\n" * rng.randrange(1, 3)
+    return files
+
+
+def _narrowed(log: doctoring.Sealed, first: int, last: int) -> str:
+    v, _ = log.secrets
+    key = CHECK.read_keys(log.key, None)[0]
+    keys = [MAKE.derive(MAKE.chain_link(v, chain), "chain") for chain in range(first, last + 1)]
+    text: str = MAKE.secret_text(key.P, key.name, keys, first, last, scope=1)
+    return text
+
+
+def _pins(rng: random.Random, log: doctoring.Sealed) -> list[str]:
+    """Pins on statements of the log, and some on positions or statements that it never had."""
+    pins = []
+    for _ in range(rng.randrange(1, 4)):
+        line = rng.choice([line for line in log.lines if CHECK.read_statement(CHECK.as_bytes(line)[1] or b"")])
+        st = CHECK.read_statement(CHECK.as_bytes(line)[1])
+        chain, epoch, index = st.pos
+        digest = CHECK.b64(st.digest)
+        wrong = rng.randrange(10)
+        if wrong == 0:
+            index += rng.randrange(1, 4)
+        elif wrong == 1:
+            digest = CHECK.b64(bytes(32))
+        elif wrong == 2:
+            chain += 1
+        pins.append(f"tallypin {st.log_id} {chain}.{epoch}.{index}.{digest}")
+    return pins
+
+
+def with_exceptions(rng: random.Random, case: Case) -> Case:
+    """Return a case with exceptions for some of what was found in it, some of them a little wrong."""
+    lines: dict[str, str] = {}  # by what they except; none may say the same as another one
+    for found in case.theirs()["findings"]:
+        if rng.random() < 0.15:
+            continue
+        if (line := _exception(rng, case, found)) is not None:
+            lines[re.split(" until |: ", line)[0]] = line
+    if rng.random() < 0.1:
+        guess = f"missing {rng.randint(1, 3)}.0.{rng.randrange(9)}"
+        lines.setdefault(guess, f"{guess}: a guess")
+    return Case(**{**vars(case), "exceptions": "\n".join(lines.values()) + "\n"})
+
+
+def _exception(rng: random.Random, case: Case, found: dict[str, Any]) -> str | None:
+    kind, at, to = found["kind"], found["position"], found["to"]
+    if kind in ("altered", "unsealed"):
+        if found["path"] is None:
+            return None
+        line = case.files[found["path"]].split(b"\n")[found["line"] - 1]
+        if rng.random() < 0.1:
+            line += b"."
+        place = f" {at}" if kind == "altered" else ""
+        return f"{kind}{place} sha256:{CHECK.H(line).hex()}: known"
+    if at is None or found["weight"] == "note":
+        return None
+    span = f"{at} to {to}" if to else at
+    if rng.random() < 0.15:
+        span = (
+            re.sub(r"\d+$", lambda digits: str(int(digits[0]) + 1), at)
+            if at[-1].isdigit()
+            else at.replace(".*", ".0.0")
+        )
+    until = f" until {TODAY + datetime.timedelta(days=rng.choice([-1, 0]))}" if rng.random() < 0.1 else ""
+    text = f"{kind} {span}{until}: known"
+    return text if any(pattern.fullmatch(text) for pattern in CHECK.EXCEPTION) else None
