@@ -306,7 +306,7 @@ def _found(
         found = finder.finish(keys)
         if isinstance(found, _core.Trouble):
             place = f"{inputs[found.spot[0]].path}:{found.spot[1]}: " if found.spot else ""
-            lacking = [f"{one.path}: {one.what}" for one in unread]
+            lacking = [f"{one.path}: {one.what}" for one in unread if not one.passed]
             lacking += [f"{one.path}: {one.trouble}" for one in inputs if one.trouble]
             raise ReportError("; ".join([f"{place}{found.what}", *lacking]))
         yield found, inputs

@@ -180,7 +180,7 @@ def test_one_file_of_ten_that_cannot_be_opened_is_told_and_the_others_are_verifi
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *rest, **named)
 
-    monkeypatch.setattr(verify_inputs.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert unreadable(place.verify(place.logs)) == [str(paths[9])]
 
 
@@ -323,7 +323,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_told(place: Place, monkeypatch
             raise OSError(5, "Input/output error")
         return real(fd, size, offset)
 
-    monkeypatch.setattr(verify_inputs.os, "pread", fail)
+    monkeypatch.setattr(os, "pread", fail)
     report = place.verify(path)
     assert unreadable(report) == [str(path)]
     assert report.logs[0].sealed > 50

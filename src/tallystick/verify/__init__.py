@@ -23,8 +23,9 @@ from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import read_heads
-from tallystick.verify.inputs import named_envelope, open_inputs
+from tallystick.verify.inputs import Input, Inputs, named_envelope
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.moment import read_moment
 from tallystick.verify.pins import read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
@@ -124,11 +125,9 @@ def verify(
     logs.except_lines(hashes)
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
-    heads, bad_heads = read_heads(logs, store, head)
-    _expect_chains(logs, heads, pinned, start)
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
-    uses: tuple[ExceptionUse, ...] = ()
-    try:
+
+    def scan(inputs: list[Input], heads: dict[str, bytes]) -> _core.Summary:
+        _expect_chains(logs, heads, pinned, start)
         total, done = sum(one.size for one in inputs), 0
 
         def told(size: int) -> None:
@@ -137,7 +136,13 @@ def verify(
             if progress is not None:
                 progress(done, total)
 
-        summary = scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
+        return scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
+
+    files = Inputs((os.fspath(path) for path in paths), wrapping)
+    moment = read_moment(files, logs, lambda: read_heads(logs, store, head), scan, patient=head is None)
+    heads, bad_heads, inputs, summary = moment.heads, moment.bad_heads, moment.inputs, moment.summary
+    uses: tuple[ExceptionUse, ...] = ()
+    try:
 
         def excepted(findings: Iterable[Finding]) -> Iterable[Finding]:
             nonlocal uses
@@ -148,10 +153,9 @@ def verify(
             return kept
 
         demand = Demand(heads, bad_heads, pinned, start, expect, allow, subset)
-        findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
+        findings, reports = judge(summary, logs, inputs, moment.unread, demand, excepted, max_findings)
     finally:
-        for one in inputs:
-            one.close()
+        files.close()
     chunks = summary.chunks()
     report = Report(
         Verdict.of(finding.weight for finding in findings),

@@ -58,7 +58,17 @@ _PLACED = re.compile(
 _UNSEALED = re.compile(rf"unsealed[ \t]+sha256:(?P<hash>[0-9A-Fa-f]{{64}}){_UNTIL}")
 _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
-_NEVER = ("narrowed", "nothing verified", "subset", "torn line", "unreadable", "reserialized", "prefixed", "excepted")
+_NEVER = (
+    "narrowed",
+    "nothing verified",
+    "subset",
+    "torn line",
+    "unreadable",
+    "reserialized",
+    "prefixed",
+    "excepted",
+    "passed over",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines
 
-__all__ = ["folded", "judge"]
+__all__ = ["folded", "judge", "unread_findings"]
 
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 
@@ -43,15 +43,19 @@ def judge(
     # What a torn line claims must not hide that something is missing, so these are picked out first.
     torn = torn_lines(source, judges)
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
-    found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
+    found = itertools.chain(unread_findings(unread), _all(source, judges, doubles, torn, demand))
     findings = with_excerpts(list(folded(except_(found), most)), inputs)
     findings.sort(key=lambda f: (_ORDER.index(f.weight), f.detail == MORE, f.log or "", f.path or "", f.line or 0))
     return findings, [one.report() for one in judges]
 
 
-def _unreadable(unread: Iterable[Unread]) -> Iterator[Finding]:
+def unread_findings(unread: Iterable[Unread]) -> Iterator[Finding]:
+    """Report what was not read: what could not be, and what was passed over."""
     for one in unread:
-        yield Finding("unreadable", Weight.INCOMPLETE, one.what, path=one.path, count=0)
+        if one.passed:
+            yield Finding("passed over", Weight.NOTE, one.what, path=one.path, count=one.count)
+        else:
+            yield Finding("unreadable", Weight.INCOMPLETE, one.what, path=one.path, count=0)
 
 
 def _all(

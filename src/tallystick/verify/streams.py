@@ -18,15 +18,25 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["BROKEN", "SIGNATURE", "blocks", "compression"]
+__all__ = ["BROKEN", "SIGNATURE", "TOO_EARLY", "SwollenError", "blocks", "compression", "is_begun"]
+
+
+class SwollenError(ValueError):
+    """A file would become so much more than it is that it holds no log."""
+
 
 SIGNATURE = 10  # bytes at the beginning of a file that say what it was compressed with
 BROKEN = (EOFError, lzma.LZMAError, zlib.error, zstd.ZstdError, ValueError, OSError)
 """What decompressing raises for bytes that are not what they should be."""
 
+TOO_EARLY = "it ends too early"
+"""What is said of a compressed file that was cut."""
+
 _READ = 2**16  # compressed bytes at a time
 _WRITE = 2**21  # bytes that they may become at a time
 _MEMORY = 2**28  # bytes that a decompressor may take
+_FREE = 2**30  # bytes that any file may become
+_RATIO = 2000  # bytes that each byte of a larger one may become; sealed lines become some 10
 
 
 class _Decompressor(Protocol):
@@ -93,6 +103,17 @@ def compression(beginning: bytes) -> str | None:
     return next((name for name, signatures, _ in _KINDS if beginning.startswith(signatures)), None)
 
 
+def is_begun(beginning: bytes) -> bool:
+    """Is this less than the signature of a compressed file, but the beginning of one?
+
+    >>> is_begun(b"\\x1f"), is_begun(b""), is_begun(b"us")
+    (True, False, False)
+    """
+    return beginning != b"" and any(
+        len(beginning) < len(each) and each.startswith(beginning) for _, signatures, _ in _KINDS for each in signatures
+    )
+
+
 def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
     """Decompress a file, in blocks of at most 2 MiB.
 
@@ -101,9 +122,9 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         most: Bytes of the file; what it grows by meanwhile is left out.
 
     Raises:
-        One of `BROKEN`: The file is damaged, or ends too early.
+        One of `BROKEN`: The file is damaged, ends too early, or would become too much.
     """
-    left = most
+    left, given = most, 0
 
     def more() -> bytes:
         nonlocal left
@@ -117,11 +138,14 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         one = _begin(data, kind)
         while not one.eof:
             out = one.decompress(data, _WRITE)
+            given += len(out)
+            if given > _FREE and given > _RATIO * (most - left):
+                raise SwollenError(f"it becomes more than {_RATIO} times as much as it is, as no log does")
             if out:
                 yield out
             data = b""
             if not one.eof and one.needs_input and len(out) < _WRITE and not (data := more()):
-                raise EOFError("it ends too early")
+                raise EOFError(TOO_EARLY)
         # Streams may stand one behind the other, and zeros behind the last.
         data = one.unused_data.lstrip(b"\0")
         while len(data) < SIGNATURE and (new := more()):
