@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.report import ExceptionUse, Finding, Weight
+from tallystick.verify.strangers import blanked
 
 __all__ = ["KINDS", "Exceptions", "read_exceptions"]
 
@@ -189,7 +190,7 @@ class Exceptions:
     @staticmethod
     def _use(one: _Exception, count: int, today: datetime.date) -> ExceptionUse:
         use = "expired" if one.expired(today) else "used" if count else "unused"
-        return ExceptionUse(one.line, one.text, use, count)
+        return ExceptionUse(one.line, blanked(one.text), use, count)
 
 
 def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:

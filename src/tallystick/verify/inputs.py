@@ -7,12 +7,13 @@ compressed and removed while this looks at them: what is open stays open, and it
 import contextlib
 import errno
 import heapq
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
-from tallystick.verify import streams
+from tallystick.verify import strangers, streams
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.layers import Bytes, Plain, Unpacked
 from tallystick.verify.paths import COMPRESSED, Found, advice, listed
@@ -259,6 +260,8 @@ class Inputs:
         self._once: set[tuple[int, int] | str] = set()  # pipes: what came out of them is a copy now
         self._unread: list[Unread] = []
         self._passed: list[tuple[str, str]] = []
+        self._strange: list[tuple[File, str]] = []
+        self._stores: set[str] = set()  # directories of logs in key stores
 
     def look(self) -> bool:
         """List what is meant, and open what is not open yet; was anything new, or gone before it was opened?"""
@@ -290,7 +293,7 @@ class Inputs:
             file.close()
             return False
         try:
-            inputs = [Input(file, self._envelope, chunk=self._chunk)]
+            inputs = self._inputs(file)
         except OSError as error:
             file.close()
             self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}"))
@@ -299,6 +302,17 @@ class Inputs:
             self._once.add(found.identity or found.path)
         self._opened[file.identity] = _Opened(file, inputs)
         return True
+
+    def _inputs(self, file: File) -> list[Input]:
+        """Return what a file gives; what is no log gives nothing."""
+        what = strangers.ours_in(file.descriptor(), file.size)
+        if what is not None:
+            self._strange.append((file, f"{what}, no log; not read"))
+            if what == "a sealing state":
+                self._stores.add(os.path.dirname(file.path))
+            file.close()
+            return []
+        return [Input(file, self._envelope, chunk=self._chunk)]
 
     def _refresh(self, listed_now: dict[tuple[int, int], Found]) -> None:
         """Take names and sizes as they are now."""
@@ -339,8 +353,13 @@ class Inputs:
                     one.path += " (before)"
                 by_path[one.path] = one
         inputs = [by_path[path] for path in sorted(by_path)]
-        passed = list(self._passed)
+        passed = self._passed + [(file.path, why) for file, why in self._strange]
         for one in list(inputs):
+            if strangers.store_of(one.path) in self._stores:
+                inputs.remove(one)
+                one.close()
+                passed.append((one.path, "a file of a key store, no log; not read"))
+                continue
             original = next((by_path.get(one.path.removesuffix(f)) for f in COMPRESSED if one.path.endswith(f)), None)
             if original is not None and _is_unfinished(one, original):
                 inputs.remove(one)

@@ -7,6 +7,7 @@ from tallystick import _core
 from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
+from tallystick.verify.strangers import blanked
 
 __all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
 
@@ -123,10 +124,10 @@ def behind(at: At) -> At:
 
 
 def quoted(text: bytes) -> str:
-    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything.
+    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything, without secrets.
 
     >>> quoted(b"user=7\\x1b[2J\\xff")
     'user=7\\\\x1b[2J\\\\xff'
     """
     decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+    return blanked("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded))
