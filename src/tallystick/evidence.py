@@ -317,6 +317,8 @@ def _found(
 
 def _copy(source: Input, spots: Sequence[tuple[int, int, int, int, int]], at: str, line: bytes, output: str) -> None:
     """Copy a file with another line in some places; as private as it was."""
+    if source.is_member:
+        raise ReportError(f"{source.path}: this is a member of an archive; redact an unpacked copy")
     with _new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):

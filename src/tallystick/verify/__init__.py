@@ -79,8 +79,8 @@ def verify(
     """Verify sealed lines and say what happened to them.
 
     Args:
-        paths: What holds them, in any order: files, plain or compressed (gzip, zstd, xz, bz2), directories, patterns,
-            `-` for standard input. They are only read.
+        paths: What holds them, in any order: files, plain or compressed (gzip, zstd, xz, bz2, lz4), archives
+            (tar, zip), directories, patterns, `-` for standard input. They are only read.
         keys: Files with verification keys.
         public: Public files.
         store: URL of the key store that has the heads. Without `store` and `head`, the default key store is

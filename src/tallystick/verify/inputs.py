@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from tallystick import _core
 from tallystick.errors import ReportError, reason
 from tallystick.verify import strangers, streams
+from tallystick.verify.archives import Member, contents, is_tar, is_zip
+from tallystick.verify.encodings import BOM, PEEK, Decoded, encoding, is_covered
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.layers import Bytes, Plain, Unpacked
 from tallystick.verify.paths import COMPRESSED, Found, advice, listed
@@ -22,6 +24,7 @@ __all__ = ["LOOKS", "Chunk", "Input", "Inputs", "Unread", "named_envelope", "ope
 
 CHUNK = 8 * 2**20  # bytes
 LOOKS = 20  # at files that go on moving
+_FIRST = 2**16  # bytes of a first line that may begin with a byte order mark of its own
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
 
 
@@ -67,16 +70,28 @@ class Input:
         ends_in_lf: Its last line is whole, once it was read.
     """
 
-    def __init__(self, file: File, envelope: "_core.Envelope | None" = None, *, chunk: int | None = None) -> None:
-        """Take a file that was just opened.
+    def __init__(
+        self,
+        file: File,
+        envelope: "_core.Envelope | None" = None,
+        *,
+        chunk: int | None = None,
+        member: Member | None = None,
+    ) -> None:
+        """Take a file that was just opened, or a member of an archive that was.
 
         Raises:
             OSError: It cannot be read.
         """
-        self.path, self.number, self.trouble, self.moved, self.ends_in_lf = file.path, 0, "", False, False
-        self._file, self._envelope, self._chunk = file, envelope, chunk or CHUNK
-        self._beginning, self._compression = b"", streams.compression(b"")
+        self.number, self.trouble, self.moved, self.ends_in_lf = 0, "", False, False
+        self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
+        self._seen = -1
+        self.rename()
         self.look()
+
+    def rename(self) -> None:
+        """Take the name that the file has now."""
+        self.path = self._file.path if self._member is None else f"{self._file.path}:{self._member.name}"
 
     def look(self) -> None:
         """See by its first bytes what the file is; one that was empty may have become something.
@@ -84,9 +99,22 @@ class Input:
         Raises:
             OSError: It cannot be read.
         """
-        if len(self._beginning) < min(streams.SIGNATURE, self.size):
-            self._beginning = self._under().read(0, streams.SIGNATURE)
-            self._compression = streams.compression(self._beginning)
+        if self._seen >= min(PEEK, self.size):
+            return
+        self._seen, under = self.size, self._under()
+        self._beginning = b""
+        with contextlib.suppress(*(streams.BROKEN if self._member else ())):
+            self._beginning = under.read(0, PEEK)[:PEEK]
+        self.beginning = self._beginning
+        self._compression = streams.compression(self._beginning)
+        if self._compression:
+            self.beginning = b""
+            with contextlib.suppress(*streams.BROKEN):  # it is told where the file is read
+                self.beginning = Unpacked(under, self.size).read(0, PEEK)[:PEEK]
+        self._encoding, self._skip = encoding(self.beginning), 0
+        if self.beginning.startswith(BOM):
+            line = self._layers()[0].read(0, _FIRST)[:_FIRST].split(b"\n", 1)[0]
+            self._skip = 0 if is_covered(line) else len(BOM)
 
     @property
     def is_begun(self) -> bool:
@@ -94,9 +122,19 @@ class Input:
         return self.size == len(self._beginning) and streams.is_begun(self._beginning)
 
     @property
+    def is_member(self) -> bool:
+        """Is it a member of an archive?"""
+        return self._member is not None
+
+    @property
     def size(self) -> int:
         """Bytes of the file on the disk."""
-        return self._file.size
+        return self._file.size if self._member is None else self._member.size
+
+    @property
+    def is_compressed(self) -> bool:
+        """Is it compressed, by its first bytes?"""
+        return self._compression is not None
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -106,12 +144,12 @@ class Input:
     @property
     def is_plain(self) -> bool:
         """Do its lines stand on the disk as they are read?"""
-        return not self._compression
+        return not (self._compression or self._encoding or self._member)
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the file from its beginning."""
         unwrapper = _core.Unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
-        offset = number = read = 0
+        offset, number, read = self._skip, 0, 0
         self.trouble, self.moved = "", False
         try:
             source, under = self._layers()
@@ -138,7 +176,7 @@ class Input:
             self.trouble = self._trouble(error, offset)
         if unwrapper:
             yield Chunk(self.number, number, offset, b"", 0, False, unwrapper.feed(b"", 0, True), 0)
-        if self.is_plain and offset < self.size and not self.trouble:
+        if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 
     def close(self) -> None:
@@ -146,8 +184,8 @@ class Input:
         self._file.close()
 
     def excerpt(self, offset: int, size: int) -> bytes:
-        """Read bytes of the file as it stands on the disk; fewer only at its end."""
-        return self._under().read(offset, size)
+        """Read bytes of the file as it stands on the disk; fewer only at its end, none of a member of an archive."""
+        return b"" if self._member else self._under().read(offset, size)
 
     def tail(self, size: int) -> bytes:
         """Return the end of a file that is plain; of another one nothing."""
@@ -175,13 +213,15 @@ class Input:
                 break
         self.trouble = trouble
 
-    def _under(self) -> Plain:
-        return Plain(self._file.descriptor(), self._file.size)
+    def _under(self) -> Bytes:
+        return self._member.bytes() if self._member else Plain(self._file.descriptor(), self._file.size)
 
     def _layers(self) -> tuple[Bytes, Bytes]:
         """Return the bytes of the lines, and those on the disk that they are made of."""
-        under = self._under()
-        return (Unpacked(under, self.size) if self._compression else under), under
+        under = source = self._under()
+        if self._compression:
+            source = Unpacked(under, self.size)
+        return (Decoded(source, *self._encoding) if self._encoding else source), under
 
     def _trouble(self, error: Exception, offset: int) -> str:
         if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):
@@ -189,9 +229,10 @@ class Input:
             return f"{reason(error)}; verify again when it stays where it is"
         if isinstance(error, OSError) and error.strerror:
             return f"{reason(error)} behind byte {offset}"
-        if isinstance(error, streams.SwollenError):
+        if isinstance(error, streams.RefusedError):
             return f"it was not read behind byte {offset} of what it holds: {error}"
-        return f"its {self._compression} data is damaged behind byte {offset} of what it holds: {str(error).lower()}"
+        what = f"{self._compression} data" if self._compression else "data"
+        return f"its {what} is damaged behind byte {offset} of what it holds: {str(error).lower()}"
 
     def _lines(self, source: Bytes, offset: int) -> tuple[bytes, int, bool]:
         want = self._chunk
@@ -205,7 +246,7 @@ class Input:
                 if self._envelope is None or not self._envelope.takes_pieces:
                     return data, 4096, True
                 if isinstance(source, Plain) and (hole := source.after_hole(offset) - offset) > _LONGEST:
-                    raise streams.SwollenError(f"a hole of {hole} bytes is there, as no log has")
+                    raise streams.RefusedError(f"a hole of {hole} bytes is there, as no log has")
                 return data, len(data), False
             want *= 4
 
@@ -261,6 +302,8 @@ class Inputs:
         self._unread: list[Unread] = []
         self._passed: list[tuple[str, str]] = []
         self._strange: list[tuple[File, str]] = []
+        self._unknown: list[tuple[File, str, str]] = []  # files, names in them if they are archives, and the reason
+        self._links: list[tuple[File, str, str]] = []
         self._stores: set[str] = set()  # directories of logs in key stores
 
     def look(self) -> bool:
@@ -298,6 +341,8 @@ class Inputs:
             file.close()
             self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}"))
             return False
+        if not inputs:
+            file.close()
         if file.is_copy:
             self._once.add(found.identity or found.path)
         self._opened[file.identity] = _Opened(file, inputs)
@@ -310,9 +355,34 @@ class Inputs:
             self._strange.append((file, f"{what}, no log; not read"))
             if what == "a sealing state":
                 self._stores.add(os.path.dirname(file.path))
-            file.close()
             return []
-        return [Input(file, self._envelope, chunk=self._chunk)]
+        one = Input(file, self._envelope, chunk=self._chunk)
+        if is_tar(one.beginning) or is_zip(one.beginning):
+            return self._members(file, one)
+        if (what := strangers.foreign(one.beginning)) is not None:
+            self._unknown.append((file, "", what))
+            return []
+        return [one]
+
+    def _members(self, file: File, archive: Input) -> list[Input]:
+        """Return what an archive holds."""
+        held = contents(file, archive.beginning, compressed=archive.is_compressed)
+        self._unknown += [(file, name, why) for name, why in held.unread]
+        self._links += [(file, name, why) for name, why in held.passed]
+        inputs = []
+        for member in held.members:
+            one = Input(file, self._envelope, chunk=self._chunk, member=member)
+            if (what := strangers.ours(one.beginning, one.size)) is not None:
+                self._links.append((file, member.name, f"{what}, no log; not read"))
+            elif is_tar(one.beginning) or is_zip(one.beginning):
+                self._unknown.append(
+                    (file, member.name, "an archive in an archive, which is not read; unpack it first")
+                )
+            elif (what := strangers.foreign(one.beginning)) is not None:
+                self._unknown.append((file, member.name, what))
+            else:
+                inputs.append(one)
+        return inputs
 
     def _refresh(self, listed_now: dict[tuple[int, int], Found]) -> None:
         """Take names and sizes as they are now."""
@@ -322,7 +392,7 @@ class Inputs:
             opened.file.path = found.path if found else opened.file.path
             opened.file.look(found.size if found else None)
             for one in opened.inputs:
-                one.path = opened.file.path
+                one.rename()
                 with contextlib.suppress(OSError):  # it is told where it is read
                     one.look()
 
@@ -354,6 +424,7 @@ class Inputs:
                 by_path[one.path] = one
         inputs = [by_path[path] for path in sorted(by_path)]
         passed = self._passed + [(file.path, why) for file, why in self._strange]
+        passed += [(f"{file.path}:{name}", why) for file, name, why in self._links]
         for one in list(inputs):
             if strangers.store_of(one.path) in self._stores:
                 inputs.remove(one)
@@ -361,13 +432,14 @@ class Inputs:
                 passed.append((one.path, "a file of a key store, no log; not read"))
                 continue
             original = next((by_path.get(one.path.removesuffix(f)) for f in COMPRESSED if one.path.endswith(f)), None)
-            if original is not None and _is_unfinished(one, original):
+            if original is not None and not one.is_member and _is_unfinished(one, original):
                 inputs.remove(one)
                 self._forget(one.identity)
                 passed.append((one.path, f"the compression of {original.path} had not come to an end; not read"))
         for number, one in enumerate(inputs):
             one.number = number
         unread = [*self._unread, *_gathered(passed)]
+        unread += [Unread(f"{file.path}:{name}" if name else file.path, why) for file, name, why in self._unknown]
         if not inputs:
             said = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
             raise ReportError(said)

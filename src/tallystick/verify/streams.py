@@ -7,22 +7,23 @@
 """
 
 import bz2
+import importlib
 import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["BROKEN", "SIGNATURE", "TOO_EARLY", "SwollenError", "blocks", "compression", "is_begun"]
+__all__ = ["BROKEN", "SIGNATURE", "TOO_EARLY", "RefusedError", "blocks", "check_ratio", "compression", "is_begun"]
 
 
-class SwollenError(ValueError):
-    """A file would become so much more than it is that it holds no log."""
+class RefusedError(ValueError):
+    """Bytes that are not read, though they are not damaged: the reason is its text."""
 
 
 SIGNATURE = 10  # bytes at the beginning of a file that say what it was compressed with
@@ -78,6 +79,40 @@ class _Gzip:
         return self._one.decompress(self._one.unconsumed_tail or data, max_length)
 
 
+class _Lz4:
+    """The same for lz4."""
+
+    def __init__(self) -> None:
+        """Begin a frame."""
+        try:
+            module = importlib.import_module("lz4.frame")
+        except ImportError as error:
+            raise RefusedError("it takes the package lz4: pip install 'tallystick[lz4]'") from error
+        self._one: Any = module.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Is the frame over?"""
+        return bool(self._one.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        """Is there nothing left to decompress?"""
+        return bool(self._one.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        """What stands behind the frame."""
+        return self._one.unused_data or b""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Decompress what was left over, or new bytes."""
+        try:
+            return bytes(self._one.decompress(data, max_length))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+
 def _xz() -> _Decompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
 
@@ -86,6 +121,7 @@ _KINDS: tuple[tuple[str, tuple[bytes, ...], Callable[[], _Decompressor]], ...] =
     ("gzip", (b"\x1f\x8b\x08",), _Gzip),
     ("zstd", (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))), zstd.ZstdDecompressor),
     ("xz", (b"\xfd7zXZ\x00",), _xz),
+    ("lz4", (b"\x04\x22\x4d\x18",), _Lz4),
     (
         "bz2",
         tuple(b"BZh%d" % i + magic for i in range(1, 10) for magic in (b"1AY&SY", b"\x17rE8P\x90")),
@@ -101,6 +137,16 @@ def compression(beginning: bytes) -> str | None:
     ('gzip', None)
     """
     return next((name for name, signatures, _ in _KINDS if beginning.startswith(signatures)), None)
+
+
+def check_ratio(given: int, taken: int) -> None:
+    """See that a file does not become so much more than it is that it holds no log.
+
+    Raises:
+        RefusedError: It does.
+    """
+    if given > _FREE and given > _RATIO * taken:
+        raise RefusedError(f"it becomes more than {_RATIO} times as much as it is, as no log does")
 
 
 def is_begun(beginning: bytes) -> bool:
@@ -139,8 +185,7 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         while not one.eof:
             out = one.decompress(data, _WRITE)
             given += len(out)
-            if given > _FREE and given > _RATIO * (most - left):
-                raise SwollenError(f"it becomes more than {_RATIO} times as much as it is, as no log does")
+            check_ratio(given, most - left)
             if out:
                 yield out
             data = b""

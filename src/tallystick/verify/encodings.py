@@ -1,0 +1,62 @@
+"""Text that was converted as a whole: UTF-16 and UTF-32 are decoded before they are read, a byte order mark left out.
+
+>>> encoding(b"\\xff\\xfeu\\0s\\0e\\0r\\0"), encoding(b"user=7 action=login")
+(('utf-16-le', 2), None)
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from tallystick.verify.layers import Bytes, Stream
+
+__all__ = ["BOM", "PEEK", "Decoded", "encoding", "is_covered"]
+
+BOM = codecs.BOM_UTF8
+PEEK = 1024  # bytes at the beginning of a text that say what it is encoded in
+
+_READ = 2**18  # bytes
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before that of UTF-16, which it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_WITHOUT_MARK = (
+    (re.compile(rb"(?:[\t -~]\0){8}"), "utf-16-le"),
+    (re.compile(rb"(?:\0[\t -~]){8}"), "utf-16-be"),
+    (re.compile(rb"(?:[\t -~]\0\0\0){8}"), "utf-32-le"),
+    (re.compile(rb"(?:\0\0\0[\t -~]){8}"), "utf-32-be"),
+)
+_SEALED = re.compile(rb"(.*) tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.([0-9]+)\.[\w-]{22}[ \t\r]*", re.DOTALL)
+
+
+def encoding(beginning: bytes) -> tuple[str, int] | None:
+    """Return what a text is encoded in, and how long its mark is; None for UTF-8 and the like."""
+    for mark, name in _MARKS:
+        if beginning.startswith(mark):
+            return name, len(mark)
+    return next(((name, 0) for form, name in _WITHOUT_MARK if form.match(beginning)), None)
+
+
+def is_covered(line: bytes) -> bool:
+    """Was a line sealed with the byte order mark that it begins with?"""
+    found = _SEALED.fullmatch(line)
+    return found is not None and int(found[2]) == len(found[1])
+
+
+class Decoded(Stream):
+    """A text as UTF-8. What is none becomes U+FFFD, which no seal fits that was made for something else."""
+
+    def __init__(self, under: Bytes, name: str, mark: int) -> None:
+        """Take the bytes, what they are encoded in, and how many of them are its mark."""
+
+        def begin() -> Iterator[bytes]:
+            decoder = codecs.getincrementaldecoder(name)("replace")
+            at = mark
+            while data := under.read(at, _READ)[:_READ]:
+                at += len(data)
+                yield decoder.decode(data).encode()
+            yield decoder.decode(b"", final=True).encode()
+
+        super().__init__(begin, lambda: under.reached)
