@@ -364,16 +364,15 @@ def test_text_in_utf_16_and_32_is_decoded(place: Place, code: str, mark: bool, e
     assert str(altered.excerpt).startswith("line 8 ")
 
 
-def test_text_with_a_byte_order_mark_stays_ok_or_is_told_why_not(place: Place) -> None:
-    for end in (b"\n", b"\r\n"):
-        paths = place.write(lambda data, end=end: codecs.BOM_UTF8 + data.replace(b"\n", end))  # type: ignore[misc]
-        assert place.verify(*paths).findings == ()
-    joined = b"".join(codecs.BOM_UTF8 + part for part in place.parts)
-    (place.directory / "joined").write_bytes(joined)
-    report = place.verify(place.directory / "joined")
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_is_named_as_the_cause(place: Place, end: bytes) -> None:
+    paths = place.write(lambda data: data.replace(b"\n", end))
+    assert place.verify(*paths).findings == ()
+    paths = place.write(lambda data: codecs.BOM_UTF8 + data.replace(b"\n", end))
+    report = place.verify(*paths)
     assert report.verdict is Verdict.FAILED
     altered = [f for f in report.findings if f.kind == "altered"]
-    assert len(altered) == 9
+    assert len(altered) == 10
     assert all("byte order mark" in str(f.cause) for f in altered)
 
 
@@ -382,6 +381,20 @@ def test_a_byte_order_mark_that_was_sealed_belongs_to_its_line(place: Place) -> 
     place.writer.open()
     assert place.writer.sealer is not None
     place.writer._take(place.writer.sealer.seal(codecs.BOM_UTF8 + b"said by the application", 1))
+    place.writer.close()
+    (place.directory / "keys/head").write_bytes(place.writer.head)
+    paths = place.write()
+    for number, line in enumerate(place.writer.lines):
+        paths.append(place.logs / f"new.{number}")
+        paths[-1].write_bytes(line + b"\n")
+    assert place.verify(*paths).findings == ()
+
+
+def test_lines_in_utf_16_that_were_sealed_as_they_are_stay_ok(place: Place) -> None:
+    place.writer.lines.clear()
+    place.writer.open()
+    assert place.writer.sealer is not None
+    place.writer._take(place.writer.sealer.seal("said by the application".encode("utf-16-le"), 1))
     place.writer.close()
     (place.directory / "keys/head").write_bytes(place.writer.head)
     paths = place.write()

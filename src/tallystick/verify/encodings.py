@@ -1,4 +1,6 @@
-"""Text that was converted as a whole: UTF-16 and UTF-32 are decoded before they are read, a byte order mark left out.
+"""Text that was converted as a whole: UTF-16 and UTF-32 are decoded before they are read.
+
+A byte order mark before UTF-8 is a change of the first line like any other: nothing says who put it there.
 
 >>> encoding(b"\\xff\\xfeu\\0s\\0e\\0r\\0"), encoding(b"user=7 action=login")
 (('utf-16-le', 2), None)
@@ -10,9 +12,8 @@ from collections.abc import Iterator
 
 from tallystick.verify.layers import Bytes, Stream
 
-__all__ = ["BOM", "PEEK", "Decoded", "encoding", "is_covered"]
+__all__ = ["PEEK", "Decoded", "encoding"]
 
-BOM = codecs.BOM_UTF8
 PEEK = 1024  # bytes at the beginning of a text that say what it is encoded in
 
 _READ = 2**18  # bytes
@@ -28,7 +29,6 @@ _WITHOUT_MARK = (
     (re.compile(rb"(?:[\t -~]\0\0\0){8}"), "utf-32-le"),
     (re.compile(rb"(?:\0\0\0[\t -~]){8}"), "utf-32-be"),
 )
-_SEALED = re.compile(rb"(.*) tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.([0-9]+)\.[\w-]{22}[ \t\r]*", re.DOTALL)
 
 
 def encoding(beginning: bytes) -> tuple[str, int] | None:
@@ -36,13 +36,9 @@ def encoding(beginning: bytes) -> tuple[str, int] | None:
     for mark, name in _MARKS:
         if beginning.startswith(mark):
             return name, len(mark)
-    return next(((name, 0) for form, name in _WITHOUT_MARK if form.match(beginning)), None)
-
-
-def is_covered(line: bytes) -> bool:
-    """Was a line sealed with the byte order mark that it begins with?"""
-    found = _SEALED.fullmatch(line)
-    return found is not None and int(found[2]) == len(found[1])
+    name = next((name for form, name in _WITHOUT_MARK if form.match(beginning)), None)
+    # An application may seal text of that form, with a seal of single bytes.
+    return (name, 0) if name is not None and "tally" in beginning.decode(name, "replace") else None
 
 
 class Decoded(Stream):

@@ -15,7 +15,7 @@ from tallystick import _core
 from tallystick.errors import ReportError, reason
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import Member, contents, is_tar, is_zip
-from tallystick.verify.encodings import BOM, PEEK, Decoded, encoding, is_covered
+from tallystick.verify.encodings import PEEK, Decoded, encoding
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.layers import Bytes, Plain, Unpacked
 from tallystick.verify.paths import COMPRESSED, Found, advice, listed
@@ -24,7 +24,6 @@ __all__ = ["LOOKS", "Chunk", "Input", "Inputs", "Unread", "named_envelope", "ope
 
 CHUNK = 8 * 2**20  # bytes
 LOOKS = 20  # at files that go on moving
-_FIRST = 2**16  # bytes of a first line that may begin with a byte order mark of its own
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
 
 
@@ -111,10 +110,7 @@ class Input:
             self.beginning = b""
             with contextlib.suppress(*streams.BROKEN):  # it is told where the file is read
                 self.beginning = Unpacked(under, self.size).read(0, PEEK)[:PEEK]
-        self._encoding, self._skip = encoding(self.beginning), 0
-        if self.beginning.startswith(BOM):
-            line = self._layers()[0].read(0, _FIRST)[:_FIRST].split(b"\n", 1)[0]
-            self._skip = 0 if is_covered(line) else len(BOM)
+        self._encoding = encoding(self.beginning)
 
     @property
     def is_begun(self) -> bool:
@@ -149,7 +145,7 @@ class Input:
     def chunks(self) -> Iterator[Chunk]:
         """Read the file from its beginning."""
         unwrapper = _core.Unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
-        offset, number, read = self._skip, 0, 0
+        offset = number = read = 0
         self.trouble, self.moved = "", False
         try:
             source, under = self._layers()
