@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
 from tallystick.verify.findings import folded, unread_findings
-from tallystick.verify.inputs import Input, Unread, open_inputs
+from tallystick.verify.inputs import Input
+from tallystick.verify.looking import Unread, open_inputs
 from tallystick.verify.report import Finding, Report, Verdict, Weight
 from tallystick.verify.source import with_excerpts
 

@@ -23,8 +23,9 @@ from typing import Any
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError, reason
-from tallystick.verify.inputs import Input, named_envelope, open_inputs
+from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
+from tallystick.verify.looking import open_inputs
 from tallystick.verify.report import Verdict
 from tallystick.verify.source import dotted
 

@@ -30,8 +30,9 @@ from tallystick.attacks.scene import Position, seal_of
 from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
 from tallystick.verify.heads import read_heads
-from tallystick.verify.inputs import Input, open_inputs
+from tallystick.verify.inputs import Input
 from tallystick.verify.keys import read_keys
+from tallystick.verify.looking import open_inputs
 
 __all__ = ["Played", "SelftestReport", "run"]
 

@@ -70,6 +70,22 @@ def test_a_file_that_is_compressed_before_it_is_opened_is_read_compressed(
     assert f"{paths[4]}.gz" in report.files
 
 
+def test_a_file_that_is_renamed_while_its_directory_is_listed_is_found_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = place.write()
+    real, moved = os.stat, []
+
+    def stat(path: Any, *rest: Any, **named: Any) -> os.stat_result:
+        if str(path) == str(paths[9]) and not moved:
+            moved.append(paths[9].rename(place.logs / "app.log.old"))
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "stat", stat)
+    report = place.verify(place.logs)
+    assert (report.verdict, report.findings, len(moved)) == (Verdict.OK, (), 1)
+
+
 @pytest.mark.parametrize("times", [1, 1000])
 def test_a_file_that_vanished_for_good_is_missing(place: Place, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = place.write()

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.verify import Report, Verdict, streams
+from tallystick.verify import Report, Verdict, looking, streams
 from tallystick.verify import files as verify_files
-from tallystick.verify import inputs as verify_inputs
 from tallystick.verify.streams import zstd
 from tests.verify.test_constructed import Writer, kinds, text
 from tests.verify.test_inputs import Place, no_store, place, unreadable
@@ -246,7 +245,7 @@ def test_any_number_of_files_is_read_with_few_descriptors(place: Place) -> None:
 def test_a_file_that_is_not_held_and_moves_before_it_is_read_is_found_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify_inputs, "most_held", lambda: 2)
+    monkeypatch.setattr(looking, "most_held", lambda: 2)
     paths = place.write()
     for number, path in enumerate(paths):
         os.utime(path, (number, number))

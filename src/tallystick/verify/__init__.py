@@ -23,8 +23,9 @@ from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import read_heads
-from tallystick.verify.inputs import Input, Inputs, named_envelope
+from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.looking import Inputs
 from tallystick.verify.moment import read_moment
 from tallystick.verify.pins import read_pins, remember
 from tallystick.verify.report import (

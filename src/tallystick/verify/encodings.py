@@ -36,9 +36,11 @@ def encoding(beginning: bytes) -> tuple[str, int] | None:
     for mark, name in _MARKS:
         if beginning.startswith(mark):
             return name, len(mark)
-    name = next((name for form, name in _WITHOUT_MARK if form.match(beginning)), None)
-    # An application may seal text of that form, with a seal of single bytes.
-    return (name, 0) if name is not None and "tally" in beginning.decode(name, "replace") else None
+    for form, name in _WITHOUT_MARK:
+        # An application may seal text of that form, with a seal of single bytes.
+        if form.match(beginning) and "tally" in beginning.decode(name, "replace"):
+            return name, 0
+    return None
 
 
 class Decoded(Stream):

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
-from tallystick.verify.inputs import Input, Unread
+from tallystick.verify.inputs import Input
 from tallystick.verify.lines import MORE, double_findings, line_findings, nothing_verified
+from tallystick.verify.looking import Unread
 from tallystick.verify.report import Finding, LogReport, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tallystick import _core
-from tallystick.verify.inputs import LOOKS, Input, Inputs, Unread
+from tallystick.verify.inputs import Input
+from tallystick.verify.looking import LOOKS, Inputs, Unread
 
 __all__ = ["Heads", "Moment", "read_moment"]
 

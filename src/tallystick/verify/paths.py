@@ -58,11 +58,15 @@ class Found:
 
 @dataclass(slots=True)
 class Listing:
-    """What one look gave: files by their paths; what cannot be read, and what was passed over, each with the reason."""
+    """What one look gave: files by their paths; what cannot be read, and what was passed over, each with the reason.
+
+    `vanished` says that something went while it was looked at.
+    """
 
     files: list[Found] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     passed: list[tuple[str, str]] = field(default_factory=list)
+    vanished: bool = False
 
     def cannot_read(self, path: str, error: OSError) -> None:
         """Note what cannot be looked at."""
@@ -77,6 +81,9 @@ class Listing:
             named: It was named by itself.
             temporary: A name of a temporary file is no reason to pass it over: the caller asked for such names.
         """
+        if status is None and not named and not os.path.lexists(path):
+            self.vanished = True
+            return
         if named or status is None:
             pass
         elif not stat.S_ISREG(status.st_mode):
@@ -233,7 +240,8 @@ def _entries(place: str, listing: Listing) -> list["os.DirEntry[str]"]:
         with os.scandir(place) as entries:
             return list(entries)
     except FileNotFoundError:
-        return []  # removed meanwhile; a directory that was named is missed by its files
+        listing.vanished = True
+        return []
     except OSError as error:
         listing.cannot_read(place, error)
         return []
