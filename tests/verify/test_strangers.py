@@ -148,6 +148,7 @@ def test_a_log_that_begins_with_a_key_is_read(place: Place) -> None:
         ("{head}", "tallyhead (a secret, not shown)"),
         ("sha256 {hex} of user=7", "sha256 {hex} of user=7"),
         ("user=7 action=login session=abc", "user=7 action=login session=abc"),
+        ("request={hex}", "request={hex}"),
     ],
 )
 def test_excerpts_show_no_secret_wherever_it_stands(place: Place, line: str, shown: str | None) -> None:

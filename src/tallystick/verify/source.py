@@ -130,4 +130,7 @@ def quoted(text: bytes) -> str:
     'user=7\\\\x1b[2J\\\\xff'
     """
     decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
-    return blanked("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded))
+    return blanked(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded),
+        cut=len(text) >= _EXCERPT,
+    )

@@ -19,8 +19,10 @@ MOST = 2**20  # bytes of the longest file of ours that is recognized, but for na
 _KEY = 4096  # bytes that are looked at of what may be a key
 _BECH32 = rb"[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
 _B64 = rb"[A-Za-z0-9_-]"
+# Slices of what may be secret would be copies that nobody wipes; these look at it where it stands.
 _SECRET = re.compile(rb"\s*tallysecret1%s{20,}\s*" % _BECH32, re.IGNORECASE)
 _LETTERS_ONLY = re.compile(rb"(?:\s*tallysecret1)?%s*\s*" % _BECH32, re.IGNORECASE)
+_OURS = re.compile(rb"\s*(?:tally|#)", re.IGNORECASE)
 _MASTER = re.compile(rb"%s{43}\n?" % _B64)
 _FORMS = (
     (
@@ -50,12 +52,11 @@ def ours(beginning: bytes | bytearray, size: int) -> str | None:
         beginning: The file, or its first `MOST` bytes.
         size: Bytes of the file.
     """
-    key = beginning[:_KEY]
     if size <= len(beginning) and _SECRET.fullmatch(beginning):
         return "a verification key"
-    if size in (43, 44) and _MASTER.fullmatch(key):
+    if size in (43, 44) and _MASTER.fullmatch(beginning):
         return "a master key by its form"
-    if size > len(beginning) or not key.lstrip()[:5].lower().startswith((b"tally", b"#")):
+    if size > len(beginning) or not _OURS.match(beginning):
         return None
     what = next((what for what, form in _FORMS if form.fullmatch(beginning)), None)
     # A public file holds no sealed line; the one of evidence is its last.
@@ -78,7 +79,7 @@ def ours_in(fd: int, size: int) -> str | None:
         if size > _KEY and _SECRET.fullmatch(held) and _is_long_key(fd, size):
             return "a verification key"
         found = ours(held, min(size, got) if size <= _KEY else size)
-        if found is None and _KEY < size <= MOST and held.lstrip()[:5].lower().startswith((b"tally", b"#")):
+        if found is None and _KEY < size <= MOST and _OURS.match(held):
             return ours(os.pread(fd, size, 0), size)
         return found
     finally:
@@ -112,15 +113,24 @@ _SECRETS = re.compile(
     r"|(?<=tallyhead )[^\"]*",
     re.IGNORECASE,
 )
-_KEY_ALONE = re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])|(?<![\w-])[\w-]{22,42}$", re.ASCII)
+_KEY_ALONE = re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])", re.ASCII)
+_KEY_CUT = re.compile(r"(?<![\w-])[\w-]{8,42}$", re.ASCII)
 _PUBLIC = ("tallystick/v1 ", "tallypin ", "tally=", '"tally":"')
 """Texts with hashes of the form of a master key: these are public."""
 
 
-def blanked(text: str) -> str:
-    """Return text without anything of the form of a secret of ours."""
+def blanked(text: str, *, cut: bool = False) -> str:
+    """Return text without anything of the form of a secret of ours.
+
+    Args:
+        text: The text.
+        cut: It may go on, so its end may be the beginning of a secret.
+    """
     text = _SECRETS.sub(_SHOWN, text)
-    return text if any(word in text for word in _PUBLIC) else _KEY_ALONE.sub(_SHOWN, text)
+    if any(word in text for word in _PUBLIC):
+        return text
+    text = _KEY_ALONE.sub(_SHOWN, text)
+    return _KEY_CUT.sub(_SHOWN, text) if cut else text
 
 
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
