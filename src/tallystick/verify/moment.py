@@ -24,6 +24,7 @@ _PASSES = 3  # over everything
 _PATIENCE = 1.5  # seconds: a head counts what was written within 1 (spec section 6)
 _TAIL = 8192  # bytes at the end of a file in which its newest chain is looked for
 _MARGIN = 0.0005  # seconds
+_CHAIN = re.compile(rb"[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,14 @@ def _chains(heads: dict[str, bytes]) -> dict[str, int]:
 
 def _is_ahead(inputs: Iterable[Input], heads: dict[str, bytes]) -> bool:
     """Does the end of a file claim a newer chain than the head? That may be a lie, which costs a little time."""
-    for log_id, chain in _chains(heads).items():
-        claim = re.compile(rb"\b%s\.([1-9][0-9]{0,9})\.[0-9]{1,3}\.[0-9]{1,5}\." % log_id.encode())
-        if any(int(found) > chain for one in inputs for found in claim.findall(one.tail(_TAIL))):
-            return True
+    chains = [(log_id.encode() + b".", chain) for log_id, chain in _chains(heads).items()]
+    for one in inputs if chains else ():
+        end = one.tail(_TAIL)
+        for claim, chain in chains:
+            at = end.rfind(claim)
+            found = _CHAIN.match(end, at + len(claim)) if at >= 0 else None
+            if found and int(found[0]) > chain:
+                return True
     return False
 
 
