@@ -42,10 +42,12 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 KILLS ?= 5000
 TAKEN ?= 200
 
-torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, and more; forge TAKEN times
+torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, verify while it is rotated, and more; forge TAKEN times
 	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
+	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
+	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
 	cargo fmt --all --check

@@ -163,7 +163,7 @@ def test_files_may_overlap_come_in_any_order_and_be_named_twice(keys: vectors.Ke
 def test_chunks_and_carriers_change_nothing(file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evidence.prove("1.0.7", [file(PLAIN)]).evidence
     carried = b"".join(b"<14>Nov 23 host app: " + line + b" \r\n" for line in lines_of(PLAIN))
-    monkeypatch.setitem(inputs.open_inputs.__kwdefaults__, "chunk", 1000)
+    monkeypatch.setattr(inputs, "CHUNK", 1000)
     assert evidence.prove("1.0.7", [file(carried)]).evidence == whole
 
 

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
-from tallystick.verify.findings import folded
-from tallystick.verify.inputs import Input, Unread, open_inputs
+from tallystick.verify.findings import folded, unread_findings
+from tallystick.verify.inputs import Input
+from tallystick.verify.looking import Unread, open_inputs
 from tallystick.verify.report import Finding, Report, Verdict, Weight
 from tallystick.verify.source import with_excerpts
 
@@ -109,7 +110,7 @@ def verify(
             size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
         judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
-        found = [Finding("unreadable", _INCOMPLETE, each.what, path=each.path, count=0) for each in unread]
+        found = unread_findings(unread)
         told = _told(judged, inputs, accept_scheme_limits=accept_scheme_limits)
         findings = with_excerpts(list(folded(itertools.chain(found, told), max_findings)), inputs)
     finally:

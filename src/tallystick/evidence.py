@@ -23,8 +23,9 @@ from typing import Any
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError, reason
-from tallystick.verify.inputs import Input, named_envelope, open_inputs
+from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
+from tallystick.verify.looking import open_inputs
 from tallystick.verify.report import Verdict
 from tallystick.verify.source import dotted
 
@@ -306,7 +307,7 @@ def _found(
         found = finder.finish(keys)
         if isinstance(found, _core.Trouble):
             place = f"{inputs[found.spot[0]].path}:{found.spot[1]}: " if found.spot else ""
-            lacking = [f"{one.path}: {one.what}" for one in unread]
+            lacking = [f"{one.path}: {one.what}" for one in unread if not one.passed]
             lacking += [f"{one.path}: {one.trouble}" for one in inputs if one.trouble]
             raise ReportError("; ".join([f"{place}{found.what}", *lacking]))
         yield found, inputs
@@ -317,6 +318,8 @@ def _found(
 
 def _copy(source: Input, spots: Sequence[tuple[int, int, int, int, int]], at: str, line: bytes, output: str) -> None:
     """Copy a file with another line in some places; as private as it was."""
+    if source.is_member:
+        raise ReportError(f"{source.path}: this is a member of an archive; redact an unpacked copy")
     with _new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):

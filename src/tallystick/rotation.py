@@ -142,7 +142,6 @@ class Archive:
     def _work(self) -> None:
         with suppress(OSError):  # it only makes way for others
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        self._sweep()
         failed: set[str] = set()
         while not self._leaving:
             with self._lock:
@@ -165,11 +164,13 @@ class Archive:
         # With a dot in front, so that no pattern such as audit.log* takes half a file for a log.
         return os.path.join(self._directory, f".{os.path.basename(path)}.new")
 
-    def _sweep(self) -> None:
-        for name in os.listdir(self._directory):
-            if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
-                with suppress(OSError):
-                    os.unlink(os.path.join(self._directory, name))
+    def clear(self) -> None:
+        """Remove what a crash left of a compression; only who has the right to write the log may do that."""
+        with suppress(OSError):
+            for name in os.listdir(self._directory):
+                if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
+                    with suppress(OSError):
+                        os.unlink(os.path.join(self._directory, name))
 
     def _compress(self, path: str) -> None:
         # A copy that a crash left beside its original is made anew, in its own form: there must not be a second one.

@@ -30,8 +30,9 @@ from tallystick.attacks.scene import Position, seal_of
 from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
 from tallystick.verify.heads import NO_STORE, read_heads
-from tallystick.verify.inputs import Input, open_inputs
+from tallystick.verify.inputs import Input
 from tallystick.verify.keys import read_keys
+from tallystick.verify.looking import open_inputs
 
 __all__ = ["Played", "SelftestReport", "run"]
 
@@ -330,8 +331,8 @@ def _read(paths: Sequence[str], log_id: str) -> tuple[list[_File], tuple[int, in
     """Read the log, or the newest part of it: the files, and the chain and epoch it begins with if it is a part."""
     inputs, unread = open_inputs(paths)
     try:
-        if unread:
-            raise ReportError(f"{unread[0].path}: {unread[0].what}")
+        if lacking := [one for one in unread if not one.passed]:
+            raise ReportError(f"{lacking[0].path}: {lacking[0].what}")
         return _taken(inputs, log_id)
     finally:
         for one in inputs:

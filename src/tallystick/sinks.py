@@ -188,6 +188,8 @@ class FileSink(_Descriptor):
         self._switching = threading.Lock()
         self._rotation = rotation if path is not None else None
         self._archive = Archive(path or name, self._rotation, on_trouble) if self._rotation else None
+        if path is not None:  # an earlier writer may have rotated, if this one does not
+            (self._archive or Archive(path, Rotation())).clear()
         self._not_before = 0.0
         self._before = 0
         self._begin(fd)

@@ -4,22 +4,20 @@ import os
 
 import pytest
 
+RESULTS = [
+    ("verify", "audit.log", "--key", "payments.key"),
+    ("verify", "audit.log", "--key", "payments.key", "--format", "json"),
+    ("status",),
+    ("head", "payments"),
+    ("key", "show", "payments.key"),
+    ("--help",),
+    ("--version",),
+    ("demo",),
+    ("selftest", "audit.log", "--key", "payments.key"),
+]
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("verify", "audit.log", "--key", "payments.key"),
-        ("verify", "audit.log", "--key", "payments.key", "--format", "json"),
-        ("status",),
-        ("head", "payments"),
-        ("key", "show", "payments.key"),
-        ("--help",),
-        ("--version",),
-        ("demo",),
-        ("selftest", "audit.log", "--key", "payments.key"),
-    ],
-    ids=" ".join,
-)
+
+@pytest.mark.parametrize("arguments", RESULTS, ids=" ".join)
 def test_a_result_that_nobody_reads_is_exit_status_4_and_nothing_is_said(site, arguments):
     site.seal(b"one\n")
     reading, writing = os.pipe()
@@ -28,6 +26,22 @@ def test_a_result_that_nobody_reads_is_exit_status_4_and_nothing_is_said(site, a
     os.close(writing)
     assert done.status == 4
     assert "roken" not in done.err
+
+
+@pytest.mark.parametrize("arguments", RESULTS, ids=" ".join)
+def test_a_result_for_a_standard_output_that_is_closed_is_exit_status_4(site, arguments):
+    site.seal(b"one\n")
+    done = site(*arguments, preexec_fn=lambda: os.close(1))
+    assert (done.status, done.err) == (4, "tallystick: standard output is closed; open it, or write into a file\n")
+
+
+def test_what_has_its_result_elsewhere_misses_no_standard_output(site):
+    site.seal(b"one\n")
+    verify = ("verify", "audit.log", "--key", "payments.key")
+    assert site("seal", "payments", "-o", "audit.log", preexec_fn=lambda: os.close(1)).status == 0
+    assert site(*verify, "-o", "report", preexec_fn=lambda: os.close(1)).status == 0
+    assert site(*verify, "-o", "report", preexec_fn=lambda: (os.close(1), os.close(2))).status == 0
+    assert site(*verify, preexec_fn=lambda: (os.close(1), os.close(2))).status == 4
 
 
 def test_where_nobody_hears_complaints_sealing_goes_on(site):

@@ -68,7 +68,7 @@ def test_a_line_with_two_seals_hides_behind_neither(writer: Writer, seal: str) -
 def test_lines_out_of_order_are_told(writer: Writer, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from tallystick.verify import inputs
 
-    monkeypatch.setitem(inputs.open_inputs.__kwdefaults__, "chunk", chunk)
+    monkeypatch.setattr(inputs, "CHUNK", chunk)
     lines = [anew(line) for line in writer.lines]
     assert told(writer, lines).verdict is Verdict.OK
     for one, other in [(2, 3), (2, 7), (4, 5), (1, 15)]:

@@ -116,7 +116,7 @@ def test_a_torn_line_cannot_claim_what_was_removed(ended: bool, with_p: bool) ->
 def test_a_broken_line_behind_a_live_log_cannot_claim_what_was_removed(
     removed: list[str], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(verify_inputs.open_inputs.__kwdefaults__, "chunk", chunk)
+    monkeypatch.setattr(verify_inputs, "CHUNK", chunk)
     writer = Writer().open(epoch_lines=10).write(18)
     kept = [line for line in writer.lines if not any(f".{at}.".encode() in line[-60:] for at in removed)]
     assert len(kept) < len(writer.lines)
@@ -262,7 +262,7 @@ def test_how_a_file_is_cut_into_chunks_changes_nothing(chunk: int, monkeypatch: 
     doctored[20], doctored[21] = doctored[21], doctored[20]
     data = text(doctored)
     whole = judge(writer, data, jobs=1)
-    monkeypatch.setitem(verify_inputs.open_inputs.__kwdefaults__, "chunk", chunk)
+    monkeypatch.setattr(verify_inputs, "CHUNK", chunk)
     pieces = judge(writer, data, jobs=2)
     assert [(f.kind, f.line, f.position) for f in pieces.findings] == [
         (f.kind, f.line, f.position) for f in whole.findings

@@ -18,7 +18,8 @@ import tallystick
 from tallystick import _core
 from tallystick.verify import Report, Verdict, engine
 from tallystick.verify import inputs as verify_inputs
-from tallystick.verify.inputs import Chunk, Input
+from tallystick.verify.inputs import Chunk
+from tallystick.verify.looking import open_inputs
 from tallystick.verify.streams import zstd
 from tests import doctoring
 
@@ -215,7 +216,7 @@ def test_what_is_read_is_the_same_however_it_is_packed_and_cut(tmp_path: Path):
     for pack in PACKERS:
         (tmp_path / "data").write_bytes(pack(data[:100_000]) + pack(data[100_000:]))
         for size in (64, 300, 4096, 2**20):
-            one = Input(str(tmp_path / "data"), chunk=size)
+            (one,), _ = open_inputs([str(tmp_path / "data")], chunk=size)
             found = b"".join(chunk.data[: chunk.end] for chunk in one.chunks())
             one.close()
             assert (found == data, one.trouble, one.ends_in_lf) == (True, "", False), (pack, size)

@@ -181,7 +181,7 @@ def test_one_file_of_ten_that_cannot_be_opened_is_told_and_the_others_are_verifi
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *rest, **named)
 
-    monkeypatch.setattr(verify_inputs.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert unreadable(place.verify(place.logs)) == [str(paths[9])]
 
 
@@ -324,7 +324,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_told(place: Place, monkeypatch
             raise OSError(5, "Input/output error")
         return real(fd, size, offset)
 
-    monkeypatch.setattr(verify_inputs.os, "pread", fail)
+    monkeypatch.setattr(os, "pread", fail)
     report = place.verify(path)
     assert unreadable(report) == [str(path)]
     assert report.logs[0].sealed > 50
@@ -342,7 +342,7 @@ def test_odd_files_beside_a_log_change_nothing_or_are_told(place: Place) -> None
         report = place.verify(*paths, odd)
         assert (report.verdict, {f.kind for f in report.findings} - {"duplicate"}) == (Verdict.OK, set()), data[:20]
     odd.unlink()
-    for data in (b"x", b"\xff\xfe\x00", os.urandom(100_000), b"PK\x03\x04", b"\x1f\x8b\x07 no gzip", b"BZh9 no bz2"):
+    for data in (b"x", b"\xff\xfe\x00", os.urandom(100_000), b"PK no zip", b"\x1f\x8b\x07 no gzip", b"BZh9 no bz2"):
         odd.write_bytes(data)
         report = place.verify(*paths, odd)
         assert report.verdict is Verdict.FAILED, data[:20]

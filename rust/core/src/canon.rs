@@ -10,41 +10,66 @@
 //! assert_eq!(tally, "x");
 //! ```
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+
+use crate::line::MAX_ENTRY;
 
 const MAX_DEPTH: u32 = 64;
 
+/// Bytes of a form beyond which no sealed line has it: m at its longest, and a seal.
+const MOST: usize = MAX_ENTRY + 4096;
+
 /// Parses an object, takes the top-level string `tally` out, and writes the rest in the RFC 8785 form.
 ///
-/// `None` if the line is no such object or has no such member.
+/// `None` if the line is no such object, has no such member, or has a form that is too long for a sealed line.
+/// Takes some two or three times as much memory as that form.
 #[must_use]
 pub fn without_tally(line: &[u8]) -> Option<(Vec<u8>, String)> {
-    let mut reader = Reader { text: std::str::from_utf8(line).ok()?.as_bytes(), at: 0 };
+    let text = std::str::from_utf8(line).ok()?.as_bytes();
+    let mut reader =
+        Reader { text, at: 0, out: Vec::with_capacity(line.len().min(MOST)), members: Vec::new() };
     reader.blanks();
-    let mut members = reader.members(1)?;
+    reader.read_members(1)?;
     reader.blanks();
-    if reader.at != reader.text.len() {
+    if reader.at != text.len() {
         return None;
     }
-    let name: Vec<u16> = "tally".encode_utf16().collect();
-    let Value { string: Some(tally), .. } = members.remove(&name)? else { return None };
-    let mut out = Vec::with_capacity(line.len());
-    write_members(&members, &mut out);
-    Some((out, tally))
+    reader.sort(0)?;
+    let Reader { out, mut members, .. } = reader;
+    let tally = members.iter().position(|member| member.name(&out) == br#""tally""#)?;
+    let value = members.remove(tally).value(&out);
+    let tally = value.starts_with(b"\"").then(|| unescaped(value).collect())?;
+    let mut rest = Vec::with_capacity(out.len());
+    write_members(&members, &out, &mut rest);
+    Some((rest, tally))
 }
 
-/// A value in its canonical form; a string also as it is.
-struct Value {
-    canonical: Vec<u8>,
-    string: Option<String>,
+/// A member of an object: where its name begins and ends in what was written, and where its value ends.
+#[derive(Clone, Copy)]
+struct Member {
+    start: u32,
+    colon: u32,
+    end: u32,
 }
 
-/// Names in the order of RFC 8785 section 3.2.3: by UTF-16 code units.
-type Members = BTreeMap<Vec<u16>, Value>;
+impl Member {
+    /// The name, quoted.
+    fn name(self, out: &[u8]) -> &[u8] {
+        &out[self.start as usize..self.colon as usize]
+    }
 
+    fn value(self, out: &[u8]) -> &[u8] {
+        &out[self.colon as usize + 1..self.end as usize]
+    }
+}
+
+/// Reads a text, and writes its canonical form as it goes.
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    out: Vec<u8>,
+    /// Those of the objects that are being read, the outermost first.
+    members: Vec<Member>,
 }
 
 impl Reader<'_> {
@@ -68,104 +93,138 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, depth: u32) -> Option<Value> {
-        let canonical = match self.peek()? {
-            b'"' => {
-                let text = self.string()?;
-                let mut canonical = Vec::with_capacity(text.len() + 2);
-                write_string(&text, &mut canonical);
-                return Some(Value { canonical, string: Some(text) });
-            }
-            b'{' => {
-                let members = self.members(depth + 1)?;
-                let mut out = Vec::new();
-                write_members(&members, &mut out);
-                out
-            }
-            b'[' => self.array(depth + 1)?,
-            b't' => self.word(b"true")?,
-            b'f' => self.word(b"false")?,
-            b'n' => self.word(b"null")?,
-            _ => self.number()?.into_bytes(),
-        };
-        Some(Value { canonical, string: None })
+    /// Where the next byte will be written; `None` if that is too far.
+    fn written(&self) -> Option<u32> {
+        u32::try_from(self.out.len()).ok().filter(|_| self.out.len() <= MOST)
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<Vec<u8>> {
+    fn value(&mut self, depth: u32) -> Option<()> {
+        self.written()?;
+        match self.peek()? {
+            b'"' => self.string(),
+            b'{' => self.object(depth + 1),
+            b'[' => self.array(depth + 1),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
         self.text[self.at..].starts_with(word).then(|| {
             self.at += word.len();
-            word.to_vec()
+            self.out.extend_from_slice(word);
         })
     }
 
-    fn members(&mut self, depth: u32) -> Option<Members> {
+    fn object(&mut self, depth: u32) -> Option<()> {
+        let (start, first) = (self.out.len(), self.members.len());
+        self.read_members(depth)?;
+        if self.sort(first)? {
+            self.out.push(b'}');
+        } else {
+            let unsorted = self.out[start..].to_vec();
+            self.out.truncate(start);
+            let begin = u32::try_from(start).ok()?;
+            for Member { start, colon, end } in &mut self.members[first..] {
+                (*start, *colon, *end) = (*start - begin, *colon - begin, *end - begin);
+            }
+            write_members(&self.members[first..], &unsorted, &mut self.out);
+        }
+        self.members.truncate(first);
+        Some(())
+    }
+
+    /// Writes an object as it stands, but for its closing brace, and notes its members.
+    fn read_members(&mut self, depth: u32) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
         }
         self.skip(b'{')?;
-        let mut members = Members::new();
+        self.out.push(b'{');
         self.blanks();
         if self.peek()? == b'}' {
             self.at += 1;
-            return Some(members);
+            return Some(());
         }
         loop {
             self.blanks();
-            let name: Vec<u16> = self.string()?.encode_utf16().collect();
+            let start = self.written()?;
+            self.string()?;
+            let colon = self.written()?;
             self.blanks();
             self.skip(b':')?;
+            self.out.push(b':');
             self.blanks();
-            if members.insert(name, self.value(depth)?).is_some() {
-                return None;
-            }
+            self.value(depth)?;
+            self.members.push(Member { start, colon, end: self.written()? });
             self.blanks();
             match self.next()? {
-                b',' => {}
-                b'}' => return Some(members),
+                b',' => self.out.push(b','),
+                b'}' => return Some(()),
                 _ => return None,
             }
         }
     }
 
-    fn array(&mut self, depth: u32) -> Option<Vec<u8>> {
+    /// Puts the members from one on in the order of RFC 8785 section 3.2.3, by UTF-16 code units; were they in it?
+    ///
+    /// `None` if two have one name.
+    fn sort(&mut self, first: usize) -> Option<bool> {
+        let (out, members) = (&self.out, &mut self.members[first..]);
+        let order = |a: &Member, b: &Member| by_utf16(a.name(out), b.name(out));
+        if members.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
+            return Some(true);
+        }
+        members.sort_unstable_by(order);
+        members.is_sorted_by(|a, b| order(a, b) == Ordering::Less).then_some(false)
+    }
+
+    fn array(&mut self, depth: u32) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
         }
         self.skip(b'[')?;
-        let mut out = vec![b'['];
+        self.out.push(b'[');
         self.blanks();
         if self.peek()? == b']' {
             self.at += 1;
-            return Some(b"[]".to_vec());
+            self.out.push(b']');
+            return Some(());
         }
         loop {
             self.blanks();
-            out.extend(self.value(depth)?.canonical);
+            self.value(depth)?;
             self.blanks();
-            match self.next()? {
-                b',' => out.push(b','),
-                b']' => {
-                    out.push(b']');
-                    return Some(out);
-                }
+            let next = self.next()?;
+            self.out.push(next);
+            match next {
+                b',' => {}
+                b']' => return Some(()),
                 _ => return None,
             }
         }
     }
 
-    fn string(&mut self) -> Option<String> {
+    fn string(&mut self) -> Option<()> {
         self.skip(b'"')?;
-        let mut out = String::new();
+        self.out.push(b'"');
         loop {
             let from = self.at;
             while !matches!(self.peek()?, b'"' | b'\\' | 0..0x20) {
                 self.at += 1;
             }
-            // The text is UTF-8 and both ends stand at ASCII bytes.
-            out.push_str(std::str::from_utf8(&self.text[from..self.at]).ok()?);
+            self.out.extend_from_slice(&self.text[from..self.at]);
             match self.next()? {
-                b'"' => return Some(out),
-                b'\\' => out.push(self.escape()?),
+                b'"' => {
+                    self.out.push(b'"');
+                    return Some(());
+                }
+                b'\\' => {
+                    let char = self.escape()?;
+                    write_char(char, &mut self.out);
+                }
                 _ => return None,
             }
         }
@@ -206,20 +265,32 @@ impl Reader<'_> {
     }
 
     /// A number in the form of RFC 8785 section 3.2.2.3, if that has the same exact value.
-    fn number(&mut self) -> Option<String> {
+    fn number(&mut self) -> Option<()> {
         let from = self.at;
         self.at += number_length(&self.text[from..])?;
         let literal = std::str::from_utf8(&self.text[from..self.at]).ok()?;
-        let value: f64 = literal.parse().ok()?;
-        if !value.is_finite() {
-            return None;
-        }
-        let shortest = Decimal::read(&format!("{value:e}"))?;
         let exact = Decimal::read(literal)?;
-        let same = shortest.digits == exact.digits && (exact.digits.is_empty() || shortest == exact);
-        same.then(|| shortest.to_ecmascript())
+        // A decimal of so few digits in the range of doubles is the shortest one of its double.
+        if exact.digits.len() > SURE_DIGITS || exact.point.unsigned_abs() > SURE_POINT {
+            let value: f64 = literal.parse().ok()?;
+            if !value.is_finite() {
+                return None;
+            }
+            let shortest = Decimal::read(&format!("{value:e}"))?;
+            let same = shortest.digits == exact.digits && (exact.digits.is_empty() || shortest == exact);
+            if !same {
+                return None;
+            }
+        }
+        exact.write(&mut self.out);
+        Some(())
     }
 }
+
+/// Any decimal of 15 significant digits is the shortest of those that are read as its double (IEEE 754).
+const SURE_DIGITS: usize = 15;
+/// Well within the exponents of normal doubles.
+const SURE_POINT: u64 = 290;
 
 /// How many bytes the number takes that a text begins with (RFC 8259 section 6).
 pub(crate) fn number_length(text: &[u8]) -> Option<usize> {
@@ -259,70 +330,121 @@ impl Decimal {
         // An exponent that does not fit belongs to a zero or to no double at all.
         let exponent: i64 = exponent.parse().unwrap_or(i64::from(i32::MAX));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = format!("{whole}{fraction}");
-        let stripped = all.trim_start_matches('0');
-        let zeros = i64::try_from(all.len() - stripped.len()).ok()?;
+        let mut digits = String::with_capacity(whole.len() + fraction.len());
+        digits.push_str(whole);
+        digits.push_str(fraction);
+        let zeros = digits.len() - digits.trim_start_matches('0').len();
+        digits.truncate(digits.trim_end_matches('0').len().max(zeros));
+        digits.drain(..zeros);
         // The exponent is whatever the line says, up to the last i64: -2^63 with zeros before it must not overflow.
-        let point = (i64::try_from(whole.len()).ok()? - zeros).saturating_add(exponent);
-        Some(Self { negative, digits: stripped.trim_end_matches('0').into(), point })
+        let point = (i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?).saturating_add(exponent);
+        Some(Self { negative, digits, point })
     }
 
-    /// ECMAScript's `Number::toString`, radix 10.
-    fn to_ecmascript(&self) -> String {
-        let digits = self.digits.as_str();
+    /// Writes it as ECMAScript's `Number::toString` does, radix 10.
+    fn write(&self, out: &mut Vec<u8>) {
+        let digits = self.digits.as_bytes();
+        if digits.is_empty() {
+            return out.push(b'0');
+        }
+        if self.negative {
+            out.push(b'-');
+        }
         let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
-        let zeros = |n: i64| "0".repeat(usize::try_from(n).unwrap_or(0));
-        let sign = if self.negative && !digits.is_empty() { "-" } else { "" };
-        let body = match self.point {
-            _ if digits.is_empty() => "0".into(),
-            n if count <= n && n <= 21 => format!("{digits}{}", zeros(n - count)),
+        let zeros = |n: i64| std::iter::repeat_n(b'0', usize::try_from(n).unwrap_or(0));
+        match self.point {
+            n if count <= n && n <= 21 => {
+                out.extend_from_slice(digits);
+                out.extend(zeros(n - count));
+            }
             n if 0 < n && n <= 21 => {
                 let (whole, fraction) = digits.split_at(usize::try_from(n).unwrap_or(0));
-                format!("{whole}.{fraction}")
+                out.extend_from_slice(whole);
+                out.push(b'.');
+                out.extend_from_slice(fraction);
             }
-            n if -6 < n && n <= 0 => format!("0.{}{digits}", zeros(-n)),
+            n if -6 < n && n <= 0 => {
+                out.extend_from_slice(b"0.");
+                out.extend(zeros(-n));
+                out.extend_from_slice(digits);
+            }
             n => {
                 let (first, rest) = digits.split_at(1);
-                let dot = if rest.is_empty() { "" } else { "." };
-                let plus = if n > 0 { "+" } else { "" };
-                format!("{first}{dot}{rest}e{plus}{}", n - 1)
+                out.extend_from_slice(first);
+                if !rest.is_empty() {
+                    out.push(b'.');
+                    out.extend_from_slice(rest);
+                }
+                out.extend_from_slice(if n > 0 { b"e+" } else { b"e" });
+                out.extend_from_slice((n - 1).to_string().as_bytes());
             }
-        };
-        format!("{sign}{body}")
+        }
     }
 }
 
-fn write_members(members: &Members, out: &mut Vec<u8>) {
+/// Writes an object of members that were written before.
+fn write_members(members: &[Member], written: &[u8], out: &mut Vec<u8>) {
     out.push(b'{');
-    for (i, (name, value)) in members.iter().enumerate() {
+    for (i, member) in members.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        // The name came from a str, so nothing is lossy here.
-        write_string(&String::from_utf16_lossy(name), out);
-        out.push(b':');
-        out.extend_from_slice(&value.canonical);
+        out.extend_from_slice(&written[member.start as usize..member.end as usize]);
     }
     out.push(b'}');
 }
 
-/// RFC 8785 section 3.2.2.2.
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            0..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
-        }
+/// Writes a character of a string that stood there as an escape: RFC 8785 section 3.2.2.2.
+fn write_char(char: char, out: &mut Vec<u8>) {
+    match char {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\x08' => out.extend_from_slice(b"\\b"),
+        '\x09' => out.extend_from_slice(b"\\t"),
+        '\x0a' => out.extend_from_slice(b"\\n"),
+        '\x0c' => out.extend_from_slice(b"\\f"),
+        '\x0d' => out.extend_from_slice(b"\\r"),
+        '\0'..' ' => out.extend_from_slice(format!("\\u{:04x}", u32::from(char)).as_bytes()),
+        _ => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
     }
-    out.push(b'"');
+}
+
+/// The characters of a string as [`write_char`] and the reader write it, with its quotes.
+fn unescaped(quoted: &[u8]) -> impl Iterator<Item = char> {
+    let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    // It was UTF-8 when it was read, and was cut at quotes.
+    let mut chars = std::str::from_utf8(inner).unwrap_or_default().chars();
+    std::iter::from_fn(move || match chars.next()? {
+        '\\' => Some(match chars.next()? {
+            'b' => '\x08',
+            't' => '\x09',
+            'n' => '\x0a',
+            'f' => '\x0c',
+            'r' => '\x0d',
+            'u' => {
+                let code = (0..4).try_fold(0, |code, _| Some(code * 16 + chars.next()?.to_digit(16)?))?;
+                char::from_u32(code)?
+            }
+            other => other,
+        }),
+        other => Some(other),
+    })
+}
+
+/// How two names stand to each other, quoted as they were written.
+fn by_utf16(one: &[u8], other: &[u8]) -> Ordering {
+    let is_simple = |name: &[u8]| name.is_ascii() && !name.contains(&b'\\');
+    if is_simple(one) && is_simple(other) {
+        return one[1..one.len() - 1].cmp(&other[1..other.len() - 1]);
+    }
+    let units = |name| {
+        unescaped(name).flat_map(|char| {
+            let mut units = [0; 2];
+            let count = char.encode_utf16(&mut units).len();
+            units.into_iter().take(count)
+        })
+    };
+    units(one).cmp(units(other))
 }
 
 #[cfg(test)]
@@ -362,6 +484,12 @@ mod tests {
             ("1e400", ""),
             ("1e-400", ""),
             ("5e-324", "5e-324"),
+            ("1.5e-291", "1.5e-291"),
+            ("-1234567890.12345e280", "-1.23456789012345e+289"),
+            ("123456789012345", "123456789012345"),
+            ("0.000001234567890123450000", "0.00000123456789012345"),
+            ("1234567890123456", "1234567890123456"),
+            ("1e-9223372036854775808", ""),
             ("333333333.33333329", "333333333.3333333"),
         ] {
             let expected = (!form.is_empty() && literal != "333333333.33333329").then(|| form.to_string());
@@ -370,6 +498,23 @@ mod tests {
         for bad in ["01", "+1", ".5", "1.", "1e", "NaN", "Infinity", "0x1", "--1", ""] {
             assert_eq!(number(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn objects_in_objects_are_sorted_wherever_they_stand() {
+        let line = r#"{"z":{"b":[{"y":1,"x":{}},{"x":{"d":1,"c":2}}],"a":"\u0000\u001f\/é\t"},"a":[],"tally":"t\u0022"}"#;
+        let (rest, tally) = without_tally(line.as_bytes()).unwrap();
+        let form = r#"{"a":[],"z":{"a":"\u0000\u001f/é\t","b":[{"x":{},"y":1},{"x":{"c":2,"d":1}}]}}"#;
+        assert_eq!((String::from_utf8(rest).unwrap().as_str(), tally.as_str()), (form, "t\""));
+        assert!(without_tally(br#"{"a":{"b":1,"c":2,"b":3},"tally":""}"#).is_none());
+        assert_eq!(without_tally(br#"{"tally":""}"#).unwrap().0, b"{}");
+    }
+
+    #[test]
+    fn a_form_that_no_sealed_line_has_is_not_written() {
+        let long = |n: usize| format!("{{\"a\":[1e20{}],\"tally\":\"\"}}", ",1e20".repeat(n));
+        assert!(without_tally(long(100_000).as_bytes()).is_some());
+        assert!(without_tally(long(1_000_000).as_bytes()).is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 """The command line: one file a command, `output` for how things look, `options` for what commands share."""
 
+import errno
 import importlib
 import os
 import select
@@ -119,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = 4 if isinstance(left.__context__, BrokenPipeError) else left.code
     except OSError as error:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        complain(f"{where}{reason(error)}")
+        closed = error.errno == errno.EBADF and not where
+        complain("standard output is closed; open it, or write into a file" if closed else f"{where}{reason(error)}")
         status = 4
     if status == 4:
         # What is left in the buffer cannot be written either; do not try again on the way out.
@@ -154,3 +156,6 @@ def _hold_places() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, mode)  # the lowest number that is free: this one
+    if sys.stdout is None:
+        # A result that nobody gets is no result: what is written there fails, instead of vanishing.
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

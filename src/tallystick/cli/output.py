@@ -56,7 +56,7 @@ def complain(message: str) -> None:
 
 def is_terminal() -> bool:
     """Is standard error a terminal?"""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def is_watched() -> bool:

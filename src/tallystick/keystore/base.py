@@ -227,6 +227,14 @@ class KeyStore(Protocol):
         """
         ...
 
+    def head(self, name: str) -> HeadText | None:
+        """Return the head of a log, without its state.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        ...
+
     def note(self, name: str) -> bytes | None:
         """Return what the writer of a log last said of itself, or None.
 

@@ -132,6 +132,16 @@ class FileKeyStore:
             _, log = self._open_log(name, stack)
             return _load(log, path)
 
+    def head(self, name: str) -> HeadText | None:
+        """Return the head of a log, without its state.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        with ExitStack() as stack:
+            _, log = self._open_log(name, stack)
+            return _head(log, self._path_of(name))
+
     def note(self, name: str) -> bytes | None:
         """Return what the writer of a log last said of itself, or None.
 

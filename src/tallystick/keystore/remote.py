@@ -263,6 +263,14 @@ class RemoteStore:
         record = self._ask(lambda session: session.load(name))
         return (record or self._record(name)).stored
 
+    def head(self, name: str) -> HeadText | None:
+        """Return the head of a log, without its state.
+
+        Raises:
+            KeyStoreError: There is no such log, or it cannot be read.
+        """
+        return self._record(name).stored.head
+
     def note(self, name: str) -> bytes | None:
         """Return what the writer of a log last said of itself, or None.
 

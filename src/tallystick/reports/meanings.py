@@ -108,6 +108,12 @@ _KINDS = (
     ),
     Kind("unreadable", _INCOMPLETE, "A file could not be read", "A file, or the rest of one, could not be read."),
     Kind(
+        "passed over",
+        _NOTE,
+        "A file is no log",
+        "A file was not read, since it is no log: the detail says what it is.",
+    ),
+    Kind(
         "scheme limit",
         _INCOMPLETE,
         "The scheme cannot tell",

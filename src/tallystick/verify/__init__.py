@@ -23,8 +23,10 @@ from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
 from tallystick.verify.heads import DEFAULT_STORE, Heads, read_heads
-from tallystick.verify.inputs import named_envelope, open_inputs
+from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.looking import Inputs
+from tallystick.verify.moment import read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import (
     ChainReport,
@@ -82,8 +84,8 @@ def verify(
     """Verify sealed lines and say what happened to them.
 
     Args:
-        paths: What holds them, in any order: files, plain or compressed (gzip, zstd, xz, bz2), directories, patterns,
-            `-` for standard input. They are only read.
+        paths: What holds them, in any order: files, plain or compressed (gzip, zstd, xz, bz2, lz4), archives
+            (tar, zip), directories, patterns, `-` for standard input. They are only read.
         keys: Files with verification keys.
         public: Public files.
         store: URL of the key store that has the heads; `none` for none. Without `store` and `head`, the key store that
@@ -137,11 +139,10 @@ def verify(
         )
     # Heads and pins are read before the log: lines that come meanwhile are then behind them, not missing.
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
-    heads = read_heads(logs, store, head, _expected_heads(pinned))
-    _expect_chains(logs, heads, pinned, max(start or 0, last or 0))
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), wrapping)
-    uses: tuple[ExceptionUse, ...] = ()
-    try:
+    expected = _expected_heads(pinned)
+
+    def scan(inputs: list[Input], heads: Heads) -> _core.Summary:
+        _expect_chains(logs, heads, pinned, max(start or 0, last or 0))
         total, done = sum(one.size for one in inputs), 0
 
         def told(size: int) -> None:
@@ -150,7 +151,13 @@ def verify(
             if progress is not None:
                 progress(done, total)
 
-        summary = scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
+        return scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
+
+    files = Inputs((os.fspath(path) for path in paths), wrapping)
+    moment = read_moment(files, logs, lambda: read_heads(logs, store, head, expected), scan, patient=head is None)
+    heads, inputs, summary = moment.heads, moment.inputs, moment.summary
+    uses: tuple[ExceptionUse, ...] = ()
+    try:
 
         def excepted(findings: Iterable[Finding]) -> Iterable[Finding]:
             nonlocal uses
@@ -161,10 +168,9 @@ def verify(
 
         doubled = excepting.doubled(with_v, today) if excepting is not None else {}
         demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled=doubled)
-        findings, reports = judge(summary, logs, inputs, unread, demand, excepted, max_findings)
+        findings, reports = judge(summary, logs, inputs, moment.unread, demand, excepted, max_findings)
     finally:
-        for one in inputs:
-            one.close()
+        files.close()
     chunks = summary.chunks()
     report = Report(
         Verdict.of(finding.weight for finding in findings),

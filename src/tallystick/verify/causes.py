@@ -45,6 +45,8 @@ def cause(event: _core.Event, beginning: bytes) -> str | None:
     """
     if event.kind not in ("unsealed", "altered") or not event.texts:
         return None
+    if event.texts[0].startswith(b"\xef\xbb\xbf"):
+        return "a byte order mark stands before it: if the text was converted, verify it without these bytes, EF BB BF"
     if event.replaced:
         return "it holds U+FFFD: a carrier may have replaced bytes that were no UTF-8"
     kind = next(filter(None, map(carrier, [beginning, *event.texts])), None)

@@ -63,7 +63,7 @@ def _holds(chunk: _core.Chunk, log: int, at: At) -> bool:
 
 def _lines_with(source: Source, chunk: _core.Chunk, seal: bytes) -> Iterator[bytes]:
     """Give the lines of a chunk in which the beginning of a seal stands."""
-    read = next((one for one in source.input(chunk.file).chunks() if one.number == chunk.chunk), None)
+    read = next((one for one in source.input(chunk.file).again() if one.number == chunk.chunk), None)
     found = read.data.find(seal) if read is not None else -1
     while read is not None and found >= 0:
         end = read.data.find(b"\n", found)

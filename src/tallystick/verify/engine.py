@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
-from tallystick.verify.rotated import rejoin
+from tallystick.verify.rotated import Rotated, rejoin
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,6 +43,8 @@ def scan_all(
         chunks = (chunk for one in inputs for chunk in one.chunks())
         return _scan(keys, mode, chunks, envelope, jobs, told)
 
+    for one in inputs:
+        one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
     summary = pass_over(_core.Mode.all(), progress)
     if rejoin([one.rotated for one in inputs]):
         summary = pass_over(_core.Mode.all(), _ignore)

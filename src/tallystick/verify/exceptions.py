@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.report import ExceptionUse, Finding, Weight
 from tallystick.verify.source import dotted
+from tallystick.verify.strangers import blanked
 
 __all__ = ["KINDS", "Exceptions", "read_exceptions"]
 
@@ -68,7 +69,7 @@ _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
 _FORM_ALTERED = "altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
 _NEVER = (
-    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "prefixed", "reserialized",
+    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "passed over", "prefixed", "reserialized",
     "subset", "torn line", "uncovered", "unreadable", "excepted",
 )  # fmt: skip
 
@@ -236,7 +237,7 @@ class Exceptions:
     @staticmethod
     def _use(one: _Exception, count: int, today: datetime.date) -> ExceptionUse:
         use = "expired" if one.expired(today) else "used" if count else "unused"
-        return ExceptionUse(one.line, one.text, use, count)
+        return ExceptionUse(one.line, blanked(one.text), use, count)
 
 
 def _covering(finding: Finding, placed: Mapping[_Placed, _Exception]) -> _Exception | None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
-from tallystick.verify.inputs import Input, Unread
+from tallystick.verify.inputs import Input
 from tallystick.verify.lines import MORE, double_findings, line_findings, nothing_verified
+from tallystick.verify.looking import Unread
 from tallystick.verify.report import Finding, LogReport, Verdict, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines
 
-__all__ = ["folded", "judge"]
+__all__ = ["folded", "judge", "unread_findings"]
 
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]
 _GRAVEST_FIRST = (
@@ -47,12 +48,12 @@ def judge(
     summary.finish()
     source = Source(summary, keys, inputs)
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
-    demand = replace(demand, unread=tuple(one.path for one in unread))
+    demand = replace(demand, unread=tuple(one.path for one in unread if not one.passed))
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     # What a torn line claims must not hide that something is missing, so these are picked out first.
     if torn := torn_lines(source, judges):
         judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
-    found = itertools.chain(_unreadable(unread), _all(source, judges, doubles, torn, demand))
+    found = itertools.chain(unread_findings(unread), _all(source, judges, doubles, torn, demand))
     findings = with_excerpts(list(folded(except_(found), most)), inputs)
     findings.sort(key=_gravity)
     return findings, [_with_verdict(one.report(), findings) for one in judges]
@@ -70,9 +71,13 @@ def _with_verdict(log: LogReport, findings: Sequence[Finding]) -> LogReport:
     return replace(log, verdict=Verdict.of(one.weight for one in findings if one.log in (log.name, None)))
 
 
-def _unreadable(unread: Iterable[Unread]) -> Iterator[Finding]:
+def unread_findings(unread: Iterable[Unread]) -> Iterator[Finding]:
+    """Report what was not read: what could not be, and what was passed over."""
     for one in unread:
-        yield Finding("unreadable", Weight.INCOMPLETE, one.what, path=one.path, count=0)
+        if one.passed:
+            yield Finding("passed over", Weight.NOTE, one.what, path=one.path, count=one.count)
+        else:
+            yield Finding("unreadable", Weight.INCOMPLETE, one.what, path=one.path, count=0)
 
 
 def _all(

@@ -1,31 +1,26 @@
 """What is verified: files, plain or compressed, read in chunks that end at line ends.
 
-A chunk is read, not mapped: a file that is cut while it is read must not end the verifier. What can be read only
-once, such as a pipe, is copied to a file without a name first, because a second look may be needed.
+A chunk is read, not mapped: a file that is cut while it is read must not end the verifier.
 """
 
 import contextlib
 import errno
-import glob
-import os
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from tallystick import _core
-from tallystick.errors import ReportError, reason
+from tallystick.errors import reason
 from tallystick.verify import streams
+from tallystick.verify.archives import Member
+from tallystick.verify.encodings import PEEK, Decoded, encoding
+from tallystick.verify.files import File
+from tallystick.verify.layers import Bytes, Plain, Unpacked
 from tallystick.verify.rotated import Rotated
 
-__all__ = ["Chunk", "Input", "Unread", "named_envelope", "open_inputs"]
+__all__ = ["Chunk", "Input", "named_envelope"]
 
 CHUNK = 8 * 2**20  # bytes
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
-_STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,64 +41,115 @@ class Chunk:
     read: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """What could not be read: a file, or the rest of one from a byte on."""
-
-    path: str
-    what: str
-
-
-class _Bytes(Protocol):
-    """Bytes that are asked for from the beginning to the end; what was asked for last may be asked for again."""
-
-    def read(self, offset: int, size: int) -> bytes: ...
-
-
 class Input:
-    """One file, of the size that it had when it was opened: a log may go on growing.
+    """One file, of the size that it had when it was last looked at: a log may go on growing.
 
     Attributes:
+        path: What it is called in reports.
         size: Bytes of the file on the disk.
         trouble: Why it could not be read to its end, once it was read.
+        moved: It was not where it had been when it was to be read.
         ends_in_lf: Its last line is whole, once it was read.
         rotated: Parts of lines that it shares with other files, once it was read.
     """
 
-    def __init__(self, path: str, envelope: "_core.Envelope | None" = None, *, chunk: int | None = None) -> None:
-        """Open a file.
+    def __init__(
+        self,
+        file: File,
+        envelope: "_core.Envelope | None" = None,
+        *,
+        chunk: int | None = None,
+        member: Member | None = None,
+    ) -> None:
+        """Take a file that was just opened, or a member of an archive that was.
 
         Raises:
-            OSError: It is not there or cannot be read.
+            OSError: It cannot be read.
         """
-        self.path, self.number, self.trouble, self.ends_in_lf = path, 0, "", False
-        self.rotated = Rotated()
-        self._envelope, self._chunk = envelope, chunk or CHUNK
-        self._fd = _open(path)
-        try:
-            status = os.fstat(self._fd)
-            self.identity = (status.st_dev, status.st_ino)
-            self.size = status.st_size
-            self._compression = streams.compression(os.pread(self._fd, streams.SIGNATURE, 0))
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self.number, self.trouble, self.moved, self.ends_in_lf = 0, "", False, False
+        self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
+        self.rotated, self._seen = Rotated(), -1
+        self.rename()
+        self.look()
+
+    def rename(self) -> None:
+        """Take the name that the file has now."""
+        self.path = self._file.path if self._member is None else f"{self._file.path}:{self._member.name}"
+
+    def look(self) -> None:
+        """See by its first bytes what the file is; one that was empty may have become something.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if self._seen >= min(PEEK, self.size):
+            return
+        self._seen, under = self.size, self._under()
+        self._beginning = b""
+        with contextlib.suppress(*(streams.BROKEN if self._member else ())):
+            self._beginning = under.read(0, PEEK)[:PEEK]
+        self.beginning = self._beginning
+        self._compression = streams.compression(self._beginning)
+        if self._compression:
+            self.beginning = b""
+            with contextlib.suppress(*streams.BROKEN):  # it is told where the file is read
+                self.beginning = Unpacked(under, self.size).read(0, PEEK)[:PEEK]
+        self._encoding = encoding(self.beginning)
+
+    @property
+    def is_begun(self) -> bool:
+        """Is it so short that it is only the beginning of a compressed file?"""
+        return self.size == len(self._beginning) and streams.is_begun(self._beginning)
+
+    @property
+    def is_member(self) -> bool:
+        """Is it a member of an archive?"""
+        return self._member is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file on the disk."""
+        return self._file.size if self._member is None else self._member.size
+
+    @property
+    def is_compressed(self) -> bool:
+        """Is it compressed, by its first bytes?"""
+        return self._compression is not None
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file."""
+        return self._file.identity
+
+    @property
+    def is_plain(self) -> bool:
+        """Do its lines stand on the disk as they are read?"""
+        return not (self._compression or self._encoding or self._member)
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the file from its beginning."""
-        source: _Bytes = _Unpacked(self._fd, self.size) if self._compression else _Plain(self._fd, self.size)
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         offset = number = read = 0
+        self.trouble, self.moved = "", False
         try:
+            source, under = self._layers()
             while True:
                 data, end, cut = self._lines(source, offset)
                 if not data:
                     break
+                start, offset = offset, offset + end
+                if cut:
+                    offset, blank = self._after_long_line(source, start + end)
+                    if blank and not data.strip(b"\0"):
+                        data, end, cut = b"\n", 1, False  # NULs are no line
+                    elif blank and offset >= self.size and self.is_plain:
+                        # A line that a crash broke off, and what the file system left after it.
+                        data, cut = data.rstrip(b"\0") + bytes(4096), False
+                        end = len(data)
                 self.ends_in_lf = data[end - 1] == 0x0A
-                # The begin of a line that was not read whole is no record: what stands behind it would not be told.
+                # The beginning of a line that was not read whole is no record: what follows would not be reported.
                 lines = unwrapper.feed(data, end, False) if unwrapper and not cut else None
-                start, offset = offset, self._after_long_line(source, offset + end) if cut else offset + end
-                before, read = read, source.read_so_far if isinstance(source, _Unpacked) else offset
+                before, read = read, under.reached
                 yield Chunk(self.number, number, start, data, end, cut, lines, read - before)
                 number += 1
         except streams.BROKEN as error:
@@ -111,16 +157,28 @@ class Input:
         if unwrapper:
             yield Chunk(self.number, number, offset, b"", 0, False, unwrapper.feed(b"", 0, True), 0)
             self.rotated.note(unwrapper)
-        if not self._compression and offset < self.size and not self.trouble:
+        if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
+
+    def again(self) -> Iterator[Chunk]:
+        """Read the file once more, or a part of it: what the first time told stays."""
+        told = self.trouble, self.moved, self.ends_in_lf
+        try:
+            yield from self.chunks()
+        finally:
+            self.trouble, self.moved, self.ends_in_lf = told
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self._file.close()
 
     def excerpt(self, offset: int, size: int) -> bytes:
-        """Read bytes of the file as it stands on the disk; fewer only at its end."""
-        return _Plain(self._fd, self.size).read(offset, size)
+        """Read bytes of the file as it stands on the disk; fewer only at its end, none of a member of an archive."""
+        return b"" if self._member else self._under().read(offset, size)
+
+    def tail(self, size: int) -> bytes:
+        """Return the end of a file that is plain; of another one nothing."""
+        return self._under().read(max(0, self.size - size), size) if self.is_plain else b""
 
     def excerpts(self, offsets: Iterable[int], size: int) -> dict[int, bytes]:
         """Read the beginnings of the lines at some offsets, as far as they can be read once more."""
@@ -130,24 +188,40 @@ class Input:
         return found
 
     def _excerpts(self, wanted: list[int], size: int, found: dict[int, bytes]) -> None:
-        if not self._compression:
-            source = _Plain(self._fd, self.size)
+        if self.is_plain:
+            source = self._under()
             for offset in wanted:
                 found[offset] = source.read(offset, size).split(b"\n", 1)[0]
             return
-        for chunk in self.chunks():
+        for chunk in self.again():
             while wanted and wanted[0] < chunk.offset + chunk.end:
                 at = wanted.pop(0)
                 found[at] = chunk.data[max(0, at - chunk.offset) :][:size].split(b"\n", 1)[0]
             if not wanted:
                 break
 
+    def _under(self) -> Bytes:
+        return self._member.bytes() if self._member else Plain(self._file.descriptor(), self._file.size)
+
+    def _layers(self) -> tuple[Bytes, Bytes]:
+        """Return the bytes of the lines, and those on the disk that they are made of."""
+        under = source = self._under()
+        if self._compression:
+            source = Unpacked(under, self.size)
+        return (Decoded(source, *self._encoding) if self._encoding else source), under
+
     def _trouble(self, error: Exception, offset: int) -> str:
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):
+            self.moved = True
+            return f"{reason(error)}; verify again when it stays where it is"
         if isinstance(error, OSError) and error.strerror:
             return f"{reason(error)} behind byte {offset}"
-        return f"its {self._compression} data is damaged behind byte {offset} of what it holds: {str(error).lower()}"
+        if isinstance(error, streams.RefusedError):
+            return f"it was not read behind byte {offset} of what it holds: {error}"
+        what = f"{self._compression} data" if self._compression else "data"
+        return f"its {what} is damaged behind byte {offset} of what it holds: {str(error).lower()}"
 
-    def _lines(self, source: _Bytes, offset: int) -> tuple[bytes, int, bool]:
+    def _lines(self, source: Bytes, offset: int) -> tuple[bytes, int, bool]:
         want = self._chunk
         while True:
             data = source.read(offset, want)
@@ -156,66 +230,27 @@ class Input:
                 return data, end or len(data), False
             if want > _LONGEST:
                 # Fields of the journal may be as long as that; they are read piece by piece.
-                pieces = self._envelope is not None and self._envelope.takes_pieces
-                return (data, len(data), False) if pieces else (data, 4096, True)
+                if self._envelope is None or not self._envelope.takes_pieces:
+                    return data, 4096, True
+                if isinstance(source, Plain) and (hole := source.after_hole(offset) - offset) > _LONGEST:
+                    raise streams.RefusedError(f"a hole of {hole} bytes is there, as no log has")
+                return data, len(data), False
             want *= 4
 
-    def _after_long_line(self, source: _Bytes, offset: int) -> int:
-        while data := source.read(offset, self._chunk):
-            if (found := data.find(b"\n")) >= 0:
-                return offset + found + 1
+    def _after_long_line(self, source: Bytes, offset: int) -> tuple[int, bool]:
+        """Return where the line ends that goes on at an offset, and whether only NULs are left of it."""
+        blank = True
+        while True:
+            if isinstance(source, Plain):
+                offset = source.after_hole(offset)
+            data = source.read(offset, self._chunk)
+            found = data.find(b"\n")
+            blank = blank and not (data if found < 0 else data[:found]).strip(b"\0")
+            if found >= 0:
+                return offset + found + 1, blank
+            if not data:
+                return offset, blank
             offset += len(data)
-        return offset
-
-
-class _Plain:
-    """Bytes as they stand in a file."""
-
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd, self._size = fd, size
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read bytes at an offset; fewer only at the end."""
-        size = min(size, self._size - offset)
-        data = os.pread(self._fd, size, offset) if size > 0 else b""
-        while data and len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
-            data += more
-        return data
-
-
-class _Unpacked:
-    """Bytes of a compressed file. What went wrong is raised when all before it was read."""
-
-    def __init__(self, fd: int, size: int) -> None:
-        self.read_so_far = 0
-        self._fd = fd
-        self._blocks = streams.blocks(self._next, size)
-        self._held, self._begin = b"", 0
-        self._error: Exception | None = None
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read at least so many bytes at an offset not before the one of the last call; fewer only at the end."""
-        parts = [self._held[offset - self._begin :]]
-        missing = size - len(parts[0])
-        while missing > 0 and self._error is None:
-            try:
-                parts.append(next(self._blocks))
-            except StopIteration:
-                break
-            except streams.BROKEN as error:
-                self._error = error
-                break
-            missing -= len(parts[-1])
-        # One copy of each byte: whoever decompresses is the slowest.
-        self._held, self._begin = b"".join(parts), offset
-        if not self._held and self._error is not None:
-            raise self._error
-        return self._held
-
-    def _next(self, size: int) -> bytes:
-        data = os.pread(self._fd, size, self.read_so_far)
-        self.read_so_far += len(data)
-        return data
 
 
 def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | None":
@@ -225,108 +260,3 @@ def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | Non
         FormatError: There is no such kind, or it takes no field.
     """
     return _core.Envelope(kind or "json", field) if kind or field else None
-
-
-def open_inputs(
-    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
-) -> tuple[list[Input], list[Unread]]:
-    """Open files, each once even if it is named twice, in the order of their names.
-
-    Args:
-        paths: Files, directories (all files in them, at any depth), patterns with `*`, `?` and `[…]`, or `-` for
-            standard input.
-        envelope: What carriers wrapped the lines in.
-        chunk: Bytes of a chunk, if not `CHUNK`.
-
-    Returns:
-        The inputs, and what could not be opened.
-
-    Raises:
-        ReportError: None can be read, or there is none.
-    """
-    inputs: list[Input] = []
-    unread: list[Unread] = []
-    seen: set[tuple[int, int]] = set()
-    for path in sorted(_expanded(paths, unread)):
-        try:
-            new = Input(path, envelope, chunk=chunk)
-        except OSError as error:
-            unread.append(Unread(path, f"{reason(error)}; {_advice(error)}"))
-            continue
-        if new.identity in seen:
-            new.close()
-            continue
-        seen.add(new.identity)
-        new.number = len(inputs)
-        inputs.append(new)
-    if not inputs:
-        first = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
-        raise ReportError(first)
-    return inputs, unread
-
-
-def _expanded(paths: Iterable[str], unread: list[Unread]) -> Iterator[str]:
-    """Give the files that are meant; what is not there is unread."""
-    for path in dict.fromkeys(paths):
-        if os.path.isdir(path):
-            held = list(_files(path, unread))
-            if not held:
-                unread.append(Unread(path, "there is no file in this directory; name another one"))
-            yield from held
-        elif path != _STDIN and not os.path.lexists(path) and glob.has_magic(path):
-            found = glob.glob(path, recursive=True)
-            if not found:
-                unread.append(Unread(path, "no file has such a name; check the pattern"))
-            yield from _expanded(found, unread)
-        else:
-            yield path
-
-
-def _files(directory: str, unread: list[Unread]) -> Iterator[str]:
-    def tell(error: OSError) -> None:
-        unread.append(Unread(str(error.filename), f"{reason(error)}; {_advice(error)}"))
-
-    for place, _, names in os.walk(directory, onerror=tell):
-        for name in names:
-            path = os.path.join(place, name)
-            # What is no file cannot hold a log; a link that leads nowhere may have.
-            if os.path.isfile(path) or not os.path.exists(path):
-                yield path
-
-
-def _open(path: str) -> int:
-    """Open what can be read more than once."""
-    if path == _STDIN:
-        fd = os.dup(sys.stdin.fileno() if sys.stdin is not None else 0)
-    else:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    try:
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISREG(mode):
-            return fd
-        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or path == _STDIN):
-            raise OSError(errno.EISDIR, "this is no file")
-        return _copied(fd)
-    except BaseException:
-        os.close(fd)
-        raise
-
-
-def _copied(fd: int) -> int:
-    """Copy what can be read only once to a file without a name, and close it."""
-    os.set_blocking(fd, True)
-    with tempfile.TemporaryFile() as copy, open(fd, "rb", closefd=False) as pipe:
-        shutil.copyfileobj(pipe, copy, 2**20)
-        copy.flush()
-        kept = os.dup(copy.fileno())
-    os.close(fd)
-    return kept
-
-
-def _advice(error: OSError) -> str:
-    return {
-        errno.ENOENT: "check the name",
-        errno.EACCES: "run this as someone who may read it",
-        errno.EISDIR: "name a file",
-        errno.ENOSPC: "make room for a copy of what comes from the pipe, or name a place with TMPDIR",
-    }.get(error.errno or 0, "look into the system's log")

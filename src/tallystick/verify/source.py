@@ -9,6 +9,7 @@ from tallystick.verify.heads import Heads
 from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
+from tallystick.verify.strangers import blanked
 
 if TYPE_CHECKING:
     from tallystick.verify.pins import Pin
@@ -156,10 +157,13 @@ def behind(at: At) -> At:
 
 
 def quoted(text: bytes) -> str:
-    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything.
+    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything, without secrets.
 
     >>> quoted(b"user=7\\x1b[2J\\xff")
     'user=7\\\\x1b[2J\\\\xff'
     """
     decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+    return blanked(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded),
+        cut=len(text) >= _EXCERPT,
+    )

@@ -7,26 +7,37 @@
 """
 
 import bz2
+import importlib
 import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["BROKEN", "SIGNATURE", "blocks", "compression"]
+__all__ = ["BROKEN", "SIGNATURE", "TOO_EARLY", "RefusedError", "blocks", "check_ratio", "compression", "is_begun"]
+
+
+class RefusedError(ValueError):
+    """Bytes that are not read, though they are not damaged: the reason is its text."""
+
 
 SIGNATURE = 10  # bytes at the beginning of a file that say what it was compressed with
 BROKEN = (EOFError, lzma.LZMAError, zlib.error, zstd.ZstdError, ValueError, OSError)
 """What decompressing raises for bytes that are not what they should be."""
 
+TOO_EARLY = "it ends too early"
+"""What is said of a compressed file that was cut."""
+
 _READ = 2**16  # compressed bytes at a time
 _WRITE = 2**21  # bytes that they may become at a time
 _MEMORY = 2**28  # bytes that a decompressor may take
+_FREE = 2**30  # bytes that any file may become
+_RATIO = 2000  # bytes that each byte of a larger one may become; sealed lines become some 10
 
 
 class _Decompressor(Protocol):
@@ -68,6 +79,40 @@ class _Gzip:
         return self._one.decompress(self._one.unconsumed_tail or data, max_length)
 
 
+class _Lz4:
+    """The same for lz4."""
+
+    def __init__(self) -> None:
+        """Begin a frame."""
+        try:
+            module = importlib.import_module("lz4.frame")
+        except ImportError as error:
+            raise RefusedError("it takes the package lz4: pip install 'tallystick[lz4]'") from error
+        self._one: Any = module.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Is the frame over?"""
+        return bool(self._one.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        """Is there nothing left to decompress?"""
+        return bool(self._one.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        """What stands behind the frame."""
+        return self._one.unused_data or b""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Decompress what was left over, or new bytes."""
+        try:
+            return bytes(self._one.decompress(data, max_length))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+
 def _xz() -> _Decompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
 
@@ -76,6 +121,7 @@ _KINDS: tuple[tuple[str, tuple[bytes, ...], Callable[[], _Decompressor]], ...] =
     ("gzip", (b"\x1f\x8b\x08",), _Gzip),
     ("zstd", (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))), zstd.ZstdDecompressor),
     ("xz", (b"\xfd7zXZ\x00",), _xz),
+    ("lz4", (b"\x04\x22\x4d\x18",), _Lz4),
     (
         "bz2",
         tuple(b"BZh%d" % i + magic for i in range(1, 10) for magic in (b"1AY&SY", b"\x17rE8P\x90")),
@@ -93,6 +139,27 @@ def compression(beginning: bytes) -> str | None:
     return next((name for name, signatures, _ in _KINDS if beginning.startswith(signatures)), None)
 
 
+def check_ratio(given: int, taken: int) -> None:
+    """See that a file does not become so much more than it is that it holds no log.
+
+    Raises:
+        RefusedError: It does.
+    """
+    if given > _FREE and given > _RATIO * taken:
+        raise RefusedError(f"it becomes more than {_RATIO} times as much as it is, as no log does")
+
+
+def is_begun(beginning: bytes) -> bool:
+    """Is this less than the signature of a compressed file, but the beginning of one?
+
+    >>> is_begun(b"\\x1f"), is_begun(b""), is_begun(b"us")
+    (True, False, False)
+    """
+    return beginning != b"" and any(
+        len(beginning) < len(each) and each.startswith(beginning) for _, signatures, _ in _KINDS for each in signatures
+    )
+
+
 def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
     """Decompress a file, in blocks of at most 2 MiB.
 
@@ -101,9 +168,9 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         most: Bytes of the file; what it grows by meanwhile is left out.
 
     Raises:
-        One of `BROKEN`: The file is damaged, or ends too early.
+        One of `BROKEN`: The file is damaged, ends too early, or would become too much.
     """
-    left = most
+    left, given = most, 0
 
     def more() -> bytes:
         nonlocal left
@@ -117,11 +184,13 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         one = _begin(data, kind)
         while not one.eof:
             out = one.decompress(data, _WRITE)
+            given += len(out)
+            check_ratio(given, most - left)
             if out:
                 yield out
             data = b""
             if not one.eof and one.needs_input and len(out) < _WRITE and not (data := more()):
-                raise EOFError("it ends too early")
+                raise EOFError(TOO_EARLY)
         # Streams may stand one behind the other, and zeros behind the last.
         data = one.unused_data.lstrip(b"\0")
         while len(data) < SIGNATURE and (new := more()):

@@ -1,0 +1,266 @@
+"""Which files are read: looked for again as long as they are renamed, compressed and removed meanwhile.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as place:
+...     with open(f"{place}/audit.log", "w") as file:
+...         _ = file.write("a line\\n")
+...     (one,), unread = open_inputs([place])
+...     [chunk.data for chunk in one.chunks()], unread, one.close()
+([b'a line\\n'], [], None)
+"""
+
+import contextlib
+import errno
+import heapq
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tallystick import _core
+from tallystick.errors import ReportError, reason
+from tallystick.verify import strangers, streams
+from tallystick.verify.archives import contents, is_tar, is_zip
+from tallystick.verify.files import File, Pool, most_held
+from tallystick.verify.inputs import Input
+from tallystick.verify.paths import COMPRESSED, Found, advice, listed
+
+__all__ = ["LOOKS", "Inputs", "Unread", "open_inputs"]
+
+LOOKS = 20  # at files that go on moving
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What was not read: a file or the rest of one that cannot be; or, if `passed`, what is no log and was passed over.
+
+    `count` files were passed over for the same reason; `path` is the first of them.
+    """
+
+    path: str
+    what: str
+    passed: bool = False
+    count: int = 0
+
+
+class _Opened:
+    """A file that was opened, and the inputs that it gave."""
+
+    def __init__(self, file: File, inputs: list[Input]) -> None:
+        self.file, self.inputs, self.is_listed = file, inputs, True
+
+
+class Inputs:
+    """The files that are meant, each once even if it is named twice; looked for again as long as they move.
+
+    Args:
+        paths: Files, directories (all files in them, at any depth), patterns with `*`, `?` and `[…]`, or `-` for
+            standard input.
+        envelope: What carriers wrapped the lines in.
+        chunk: Bytes of a chunk, if not `CHUNK`.
+    """
+
+    def __init__(
+        self, paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
+    ) -> None:
+        self._paths, self._envelope, self._chunk = tuple(paths), envelope, chunk
+        self._pool, self._most = Pool(), most_held()
+        self._opened: dict[tuple[int, int], _Opened] = {}
+        self._once: set[tuple[int, int] | str] = set()  # pipes: what came out of them is a copy now
+        self._unread: list[Unread] = []
+        self._passed: list[tuple[str, str]] = []
+        self._strange: list[tuple[File, str]] = []
+        self._unknown: list[tuple[File, str, str]] = []  # files, names in them if they are archives, and the reason
+        self._links: list[tuple[File, str, str]] = []
+        self._stores: set[str] = set()  # directories of logs in key stores
+
+    def look(self) -> bool:
+        """List what is meant, and open what is not open yet; was anything new, or gone before it was opened?"""
+        listing = listed(self._paths)
+        self._unread = [Unread(path, what) for path, what in listing.unread]
+        self._passed = listing.passed
+        newest = heapq.nlargest(self._most, listing.files, key=lambda found: found.changed)
+        held, moving = set(map(id, newest)), listing.vanished
+        known: dict[tuple[int, int], Found] = {}
+        for found in listing.files:
+            if found.identity is not None and found.identity in self._opened:
+                opened = self._opened[found.identity]
+                known.setdefault(found.identity, found)
+                if id(found) not in held:
+                    opened.file.release()
+            elif (found.identity or found.path) not in self._once:
+                moving = self._open(found, held=id(found) in held) or moving
+        self._refresh(known)
+        return moving
+
+    def _open(self, found: Found, *, held: bool) -> bool:
+        try:
+            file = File(found.path, self._pool, named=found.named, held=held)
+        except OSError as error:
+            gone = not found.named and error.errno == errno.ENOENT and found.identity is not None
+            self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}"))
+            return gone
+        if file.identity in self._opened:
+            file.close()
+            return False
+        try:
+            inputs = self._inputs(file)
+        except OSError as error:
+            file.close()
+            self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}"))
+            return False
+        if not inputs:
+            file.close()
+        if file.is_copy:
+            self._once.add(found.identity or found.path)
+        self._opened[file.identity] = _Opened(file, inputs)
+        return True
+
+    def _inputs(self, file: File) -> list[Input]:
+        """Return what a file gives; what is no log gives nothing."""
+        what = strangers.ours_in(file.descriptor(), file.size)
+        if what is not None:
+            self._strange.append((file, f"{what}, no log; not read"))
+            if what == "a sealing state":
+                self._stores.add(os.path.dirname(file.path))
+            return []
+        one = Input(file, self._envelope, chunk=self._chunk)
+        if is_tar(one.beginning) or is_zip(one.beginning):
+            return self._members(file, one)
+        if (what := strangers.foreign(one.beginning)) is not None:
+            self._unknown.append((file, "", what))
+            return []
+        return [one]
+
+    def _members(self, file: File, archive: Input) -> list[Input]:
+        """Return what an archive holds."""
+        held = contents(file, archive.beginning, compressed=archive.is_compressed)
+        self._unknown += [(file, name, why) for name, why in held.unread]
+        self._links += [(file, name, why) for name, why in held.passed]
+        inputs = []
+        for member in held.members:
+            one = Input(file, self._envelope, chunk=self._chunk, member=member)
+            if (what := strangers.ours(one.beginning, one.size)) is not None:
+                self._links.append((file, member.name, f"{what}, no log; not read"))
+            elif is_tar(one.beginning) or is_zip(one.beginning):
+                self._unknown.append(
+                    (file, member.name, "an archive in an archive, which is not read; unpack it first")
+                )
+            elif (what := strangers.foreign(one.beginning)) is not None:
+                self._unknown.append((file, member.name, what))
+            else:
+                inputs.append(one)
+        return inputs
+
+    def _refresh(self, listed_now: dict[tuple[int, int], Found]) -> None:
+        """Take names and sizes as they are now."""
+        for identity, opened in self._opened.items():
+            found = listed_now.get(identity)
+            opened.is_listed = found is not None or opened.file.is_copy
+            opened.file.path = found.path if found else opened.file.path
+            opened.file.look(found.size if found else None)
+            for one in opened.inputs:
+                one.rename()
+                with contextlib.suppress(OSError):  # it is told where it is read
+                    one.look()
+
+    def open_now(self) -> list[Input]:
+        """Return the inputs that are open: those that were changed last."""
+        return [one for opened in self._opened.values() if opened.file.is_open for one in opened.inputs]
+
+    def forget_moved(self) -> None:
+        """Let go of what was not where it had been when it was to be read: it is looked for again."""
+        for identity, opened in list(self._opened.items()):
+            if any(one.moved for one in opened.inputs):
+                self._forget(identity)
+
+    def _forget(self, identity: tuple[int, int]) -> None:
+        self._opened.pop(identity).file.close()
+
+    def ready(self) -> tuple[list[Input], list[Unread]]:
+        """Return the inputs, numbered in the order of their paths, and what is not among them.
+
+        Raises:
+            ReportError: None can be read, or there is none.
+        """
+        by_path: dict[str, Input] = {}
+        # What was moved or removed while it was open gives way to what has its name now.
+        for opened in sorted(self._opened.values(), key=lambda opened: not opened.is_listed):
+            for one in opened.inputs:
+                while one.path in by_path:
+                    one.path += " (before)"
+                by_path[one.path] = one
+        inputs = [by_path[path] for path in sorted(by_path)]
+        passed = self._passed + [(file.path, why) for file, why in self._strange]
+        passed += [(f"{file.path}:{name}", why) for file, name, why in self._links]
+        for one in list(inputs):
+            if strangers.store_of(one.path) in self._stores:
+                inputs.remove(one)
+                one.close()
+                passed.append((one.path, "a file of a key store, no log; not read"))
+                continue
+            original = next((by_path.get(one.path.removesuffix(f)) for f in COMPRESSED if one.path.endswith(f)), None)
+            if original is not None and not one.is_member and _is_unfinished(one, original):
+                inputs.remove(one)
+                self._forget(one.identity)
+                passed.append((one.path, f"the compression of {original.path} had not come to an end; not read"))
+        for number, one in enumerate(inputs):
+            one.number = number
+        unread = [*self._unread, *_gathered(passed)]
+        unread += [Unread(f"{file.path}:{name}" if name else file.path, why) for file, name, why in self._unknown]
+        if not inputs:
+            said = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
+            raise ReportError(said)
+        return inputs, unread
+
+    def close(self) -> None:
+        """Close all files."""
+        for opened in self._opened.values():
+            opened.file.close()
+
+
+def _gathered(passed: Iterable[tuple[str, str]]) -> list[Unread]:
+    """Return one for each reason."""
+    paths: dict[str, list[str]] = {}
+    for path, why in passed:
+        paths.setdefault(why, []).append(path)
+    return [Unread(min(those), why, passed=True, count=len(those)) for why, those in paths.items()]
+
+
+def _is_unfinished(copy: Input, original: Input) -> bool:
+    """Does a compressed copy end too early, and hold nothing but the beginning of what is here uncompressed?"""
+    if not original.is_plain or copy.is_plain:
+        return original.is_plain and copy.is_begun
+    offset = 0
+    for chunk in copy.chunks():
+        if chunk.data[: chunk.end] != original.excerpt(offset, chunk.end):
+            return False
+        offset += chunk.end
+    trouble, copy.trouble = copy.trouble, ""
+    return trouble.endswith(streams.TOO_EARLY)
+
+
+def open_inputs(
+    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
+) -> tuple[list[Input], list[Unread]]:
+    """Open files, each once even if it is named twice, in the order of their names.
+
+    Args:
+        paths: As `Inputs` takes them.
+        envelope: What carriers wrapped the lines in.
+        chunk: Bytes of a chunk, if not `CHUNK`.
+
+    Returns:
+        The inputs, and what was not opened.
+
+    Raises:
+        ReportError: None can be read, or there is none.
+    """
+    inputs = Inputs(paths, envelope, chunk=chunk)
+    try:
+        for _ in range(LOOKS):
+            if not inputs.look():
+                break
+        return inputs.ready()
+    except BaseException:
+        inputs.close()
+        raise
