@@ -120,7 +120,7 @@ class KeyStoreSuite:
     @pytest.mark.parametrize(
         "name", ["", ".", "..", "../x", "a/b", "/etc", "-a", ".new-a", "_a", "a b", "a\n", "ä", "a" * 65]
     )
-    @pytest.mark.parametrize("what", ["create", "remove", "load", "holder", "lease"])
+    @pytest.mark.parametrize("what", ["create", "remove", "load", "head", "holder", "lease"])
     def test_what_is_no_name_is_refused(self, payments, what, name):
         arguments = (name, b"state", b"head") if what == "create" else (name,)
         with pytest.raises(KeyStoreError, match="cannot be the name of a log"):
@@ -131,7 +131,7 @@ class KeyStoreSuite:
         store.create(name, b"state", b"head")
         assert store.names() == [name]
 
-    @pytest.mark.parametrize("what", ["remove", "load", "holder", "lease"])
+    @pytest.mark.parametrize("what", ["remove", "load", "head", "holder", "lease"])
     def test_a_log_that_is_not_there_is_told_with_those_that_are(self, payments, what):
         with pytest.raises(KeyStoreError, match=r"there is no log payment\b.*it holds payments"):
             getattr(payments, what)("payment")
@@ -151,6 +151,7 @@ class KeyStoreSuite:
             lease.replace_head(b"head 1")
             assert lease.load() == Stored(b"state 1", b"head 1")
             assert payments.load("payments") == Stored(b"state 1", b"head 1")
+            assert payments.head("payments") == b"head 1"
         with payments.lease("payments") as lease:
             assert lease.load() == Stored(b"state 1", b"head 1")
 

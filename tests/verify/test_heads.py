@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tallystick
+from tallystick import _private
 from tallystick.errors import FormatError, KeyStoreError
 from tallystick.verify import Report, Verdict
 from tests.sealed import position
@@ -190,3 +191,32 @@ def test_a_head_of_a_log_whose_key_is_not_here_is_a_usage_error(place: Place) ->
     (place.path / "x.head").write_text(text)
     report = place.verify(keys=[], public=[place.path / "app.key.pub"], head=place.path / "x.head")
     assert kinds(report) == [("incomplete", "open end")]
+
+
+# -- a state is never read
+
+
+def test_a_verifier_reads_heads_and_no_state(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def watched(name: str, *given: Any, **more: Any) -> Any:
+        read.append(name)
+        return read_file(name, *given, **more)
+
+    read_file = _private.read_file
+    monkeypatch.setattr(_private, "read_file", watched)
+    assert place.verify().verdict is Verdict.OK
+    assert set(read) == {"head"}
+    # Where the head is gone or changed, another process says whose log it is.
+    (place.store / "app" / "head").write_text("no head")
+    assert kinds(place.verify()) == [("failed", "bad head"), ("incomplete", "open end")]
+    (place.store / "app" / "head").unlink()
+    assert kinds(place.verify()) == [("failed", "bad head"), ("incomplete", "open end")]
+    assert set(read) == {"head"}
+
+
+def test_the_head_of_another_log_put_in_its_place_is_a_bad_head(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Place(tmp_path / "other")
+    shutil.copy(other.store / "app" / "head", place.store / "app" / "head")
+    assert kinds(place.verify()) == [("failed", "bad head"), ("incomplete", "open end")]
