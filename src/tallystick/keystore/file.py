@@ -138,9 +138,10 @@ class FileKeyStore:
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
+        path = self._path_of(name)
         with ExitStack() as stack:
             _, log = self._open_log(name, stack)
-            return _head(log, self._path_of(name))
+            return _head(log, path)
 
     def note(self, name: str) -> bytes | None:
         """Return what the writer of a log last said of itself, or None.

@@ -69,8 +69,8 @@ _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
 _FORM_ALTERED = "altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
 _NEVER = (
-    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "passed over", "prefixed", "reserialized",
-    "subset", "torn line", "uncovered", "unreadable", "excepted",
+    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "passed over", "prefixed",
+    "reserialized", "subset", "torn line", "uncovered", "unreadable", "excepted",
 )  # fmt: skip
 
 At = tuple[int, int, int]
