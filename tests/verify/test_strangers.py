@@ -187,12 +187,11 @@ def test_no_message_about_a_file_of_demands_shows_a_secret(place: Place) -> None
         {"pins": [key]},
         {"pins_directory": place.directory / "pins"},
         {"public": [secret]},
+        {"head": secret},
     ):
         with pytest.raises((FormatError, ReportError)) as caught:
             place.verify(*paths, **options)
         assert key[20:60] not in str(caught.value)
-    report = tallystick.verify(paths, keys=[place.directory / "keys/app.key"], head=secret)
-    assert key[20:60] not in json.dumps(report.to_dict())
     exceptions = place.directory / "exceptions"
     exceptions.write_text(f"missing 7.0.0: the key was {key}\n")
     assert key[20:60] not in everywhere(place.verify(*paths, exceptions=exceptions))
