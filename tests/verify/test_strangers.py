@@ -1,7 +1,6 @@
 """Files that are no logs are passed over and reported, and no secret is shown anywhere."""
 
 import base64
-import json
 import os
 import random
 from pathlib import Path
@@ -187,11 +186,13 @@ def test_no_message_about_a_file_of_demands_shows_a_secret(place: Place) -> None
         {"pins": [key]},
         {"pins_directory": place.directory / "pins"},
         {"public": [secret]},
-        {"head": secret},
     ):
         with pytest.raises((FormatError, ReportError)) as caught:
             place.verify(*paths, **options)
         assert key[20:60] not in str(caught.value)
+    with pytest.raises(FormatError) as caught:
+        tallystick.verify(paths, keys=[place.directory / "keys/app.key"], head=secret)
+    assert key[20:60] not in str(caught.value)
     exceptions = place.directory / "exceptions"
     exceptions.write_text(f"missing 7.0.0: the key was {key}\n")
     assert key[20:60] not in everywhere(place.verify(*paths, exceptions=exceptions))
@@ -208,3 +209,20 @@ def test_what_a_crash_left_of_a_compression_is_cleared_by_the_next_writer(tmp_pa
     assert [path.exists() for path in left] == [False, False]
     assert all(path.exists() for path in others)
     os.unlink(others[2])
+
+
+def test_the_slots_beside_a_master_key_are_passed_over_and_nothing_that_only_begins_so_is(place: Place) -> None:
+    slot = (b"tallystick-slot1" + bytes(range(112))).ljust(4096, b"\0")
+    paths = place.write()
+    path = place.directory / f"master.key.{52 * 'a'}"
+    for text, found in (
+        (bytes(4096) + slot, ["passed over"]),
+        (slot + slot, ["passed over"]),
+        (bytes(8192), []),
+        (slot + slot[:-1] + b"x", ["unsealed"]),
+        (slot + slot + b"user=7\n", ["unsealed"]),
+    ):
+        path.write_bytes(text)
+        report = place.verify(*paths, path)
+        assert [finding.kind for finding in report.findings] == found
+        assert report.verdict is (Verdict.FAILED if "unsealed" in found else Verdict.OK)

@@ -16,7 +16,7 @@ __all__ = ["MOST", "blanked", "foreign", "ours", "ours_in", "store_of"]
 
 MOST = 2**20  # bytes of the longest file of ours that is recognized, but for narrowed keys
 
-_KEY = 4096  # bytes that are looked at of what may be a key
+_KEY = 8192  # bytes that are looked at of what may be a key; the slots beside a master key are as long
 _BECH32 = rb"[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
 _B64 = rb"[A-Za-z0-9_-]"
 # Slices of what may be secret would be copies that nobody wipes; these look at it where it stands.
@@ -24,6 +24,8 @@ _SECRET = re.compile(rb"\s*tallysecret1%s{20,}\s*" % _BECH32, re.IGNORECASE)
 _LETTERS_ONLY = re.compile(rb"(?:\s*tallysecret1)?%s*\s*" % _BECH32, re.IGNORECASE)
 _OURS = re.compile(rb"\s*(?:tally|#)", re.IGNORECASE)
 _MASTER = re.compile(rb"%s{43}\n?" % _B64)
+_SLOT = rb"(?:(?:tallystick-slot1.{112}|\0{128})\0{3968})"
+_SLOTS = re.compile(rb"(?=.*tallystick-slot1)%s{2}" % _SLOT, re.DOTALL)
 _FORMS = (
     (
         "a public file",
@@ -56,6 +58,8 @@ def ours(beginning: bytes | bytearray, size: int) -> str | None:
         return "a verification key"
     if size in (43, 44) and _MASTER.fullmatch(beginning):
         return "a master key by its form"
+    if size == _KEY and _SLOTS.fullmatch(beginning):
+        return "the slots of a master key"
     if size > len(beginning) or not _OURS.match(beginning):
         return None
     what = next((what for what, form in _FORMS if form.fullmatch(beginning)), None)
