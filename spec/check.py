@@ -637,19 +637,32 @@ def is_torn(log, before, line, after):
     passes = max(named[0], chain) < after.pos[0] - 1  # the line may be all that is left of a chain between
     return (chain or named[0]) in log.unclean or passes and (not before or chain in log.closed)
 
+BROKEN = ("altered", "unsealed", "foreign")
+
+def judge_lines(log, rows):
+    """Row `reordered`: the order of lines in one file."""
+    before = None
+    for line in rows:
+        if line.kind in BROKEN and (log.V or not line.at_its_word):
+            continue
+        if before and line.pos < before.pos and line.kind not in ("duplicate", "fork"):
+            outside = [x.kind == "unjudged" for x in (line, before)]  # whose order the key cannot judge
+            if not all(outside):
+                weight = "incomplete" if any(outside) else "failed"
+                log.tell("reordered", weight, f"stands behind {dotted(before.pos)}", line)
+        before = line
+
 def judge_files(log):
-    """Rows `reordered`, `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
+    """Rows `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
     rows = [line for lines in log.files.values() for line in lines]
     known = bool(log.slots)  # or else they are all of another log
     for path, rows in groupby(rows, key=lambda line: line.path):
-        rows = [line for line in rows if line.kind not in ("excepted", "unjudged")]
-        broken, furthest = [line.kind in ("altered", "unsealed", "foreign") for line in rows] + [False], (0, 0, 0)
+        rows = [line for line in rows if line.kind != "excepted"]
+        judge_lines(log, rows)
+        rows = [line for line in rows if line.kind != "unjudged"]
+        broken = [line.kind in BROKEN for line in rows] + [False]
         for i, line in enumerate(rows):
             before, after = rows[i - 1] if i else None, rows[i + 1] if i + 1 < len(rows) else None
-            if not broken[i] or line.at_its_word and not log.V:
-                if line.pos < furthest and line.kind not in ("duplicate", "fork"):
-                    log.tell("reordered", "failed", f"stands behind {dotted(furthest)}", line)
-                furthest = line.pos
             if broken[i] and not broken[i - 1] and not broken[i + 1] and is_torn(log, before, line, after):
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
                 log.torn |= {(line.path, line.no)}

@@ -24,12 +24,12 @@ def test_an_exception_for_one_epoch_covers_no_other(tmp_path: Path, kept: int) -
         return text([line for line in writer.lines if line not in gone])
 
     exceptions = tmp_path / "exceptions"
-    exceptions.write_text(f"missing 1.3.{kept}: the disk was full\n")
+    exceptions.write_text(f"missing 1.3.{kept} to 1.3.*: the disk was full\n")
     assert judge(writer, without(3), exceptions=exceptions).verdict is Verdict.OK
     for epochs in [(3, 4), (3, 4, 5, 6), (3, 5), (3, 7, 8)]:
         report = judge(writer, without(*epochs), exceptions=exceptions)
         assert (report.verdict, "missing" in kinds(report)) == (Verdict.FAILED, True)
-    exceptions.write_text(f"missing 1.3.{kept} to 1.6.0: the disk was full\n")
+    exceptions.write_text(f"missing 1.3.{kept} to 1.6.*: the disk was full\n")
     assert judge(writer, without(3, 4, 5, 6), exceptions=exceptions).verdict is Verdict.OK
     assert judge(writer, without(3, 4, 5, 6, 7), exceptions=exceptions).verdict is Verdict.FAILED
 
@@ -42,7 +42,8 @@ def test_what_stands_behind_a_stream_is_of_the_same_kind() -> None:
         assert judge(writer, compress(one) + compress(two)).verdict is Verdict.OK
     for first, second in ((gzip.compress, bz2.compress), (bz2.compress, lzma.compress), (lzma.compress, gzip.compress)):
         report = judge(writer, first(one) + second(two))
-        assert (report.verdict, "unreadable" in kinds(report)) == (Verdict.FAILED, True)
+        # What is missing then may stand in what cannot be read.
+        assert (report.verdict, kinds(report) >= {"unreadable", "missing"}) == (Verdict.INCOMPLETE, True)
         report = judge(writer, first(one + two) + second(two))
         assert (report.verdict, kinds(report)) == (Verdict.INCOMPLETE, {"unreadable"})
 
@@ -64,4 +65,5 @@ def test_lines_that_a_narrowed_key_leaves_out_do_not_stand_among_the_others(tmp_
         at = next(n for n, line in enumerate(writer.lines) if position(line) == (2, 0, 2))
         (tmp_path / "log").write_bytes(text([*writer.lines[:at], evil, *writer.lines[at:]]))
         report = tallystick.verify([tmp_path / "log"], **options)
-        assert (report.verdict, "reordered" in kinds(report)) == (Verdict.FAILED, True)
+        # It may be a line of that chain, which this key cannot tell; so it is no proof of tampering, but never ok.
+        assert (report.verdict, "reordered" in kinds(report)) == (Verdict.INCOMPLETE, True)

@@ -118,7 +118,7 @@ def _has(name: str) -> bool:
     try:
         return name in keystore.connect().names()
     except KeyStoreError:
-        return os.path.lexists(keystore.state_directory())
+        return os.path.lexists(keystore.connect().url.removeprefix("file:"))
 
 
 def _written(place: keystore.KeyStore, name: str, log_id: str) -> set[str]:
