@@ -721,23 +721,34 @@ def ends_copy(log, lines, line):
     there += [] if last else [others[0] for path, others in log.files.items() if path != line.path and others]
     return any(other.raw.startswith(line.raw) for other in there)
 
+def judge_lines(log, rows):
+    """Row `reordered`: the order of lines in one file."""
+    before = None
+    for line in rows:
+        if not is_good(line) and (log.V or not line.at_its_word):
+            continue
+        if before and line.pos < before.pos and line.kind not in ("duplicate", "fork"):
+            outside = [x.kind == "unjudged" for x in (line, before)]  # whose order the key cannot judge
+            if not all(outside):
+                weight = "incomplete" if any(outside) else "failed"
+                log.tell("reordered", weight, f"stands behind {dotted(before.pos)}", line)
+        before = line
+
 def judge_files(log):
-    """Rows `reordered`, `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
+    """Rows `torn line`, `altered`, `unsealed`: each line beside its neighbours."""
     rows = [line for lines in log.files.values() for line in lines]
     known = bool(log.slots)  # or else they are all of another log
     for path, rows in groupby(rows, key=lambda line: line.path):
-        rows = [line for line in rows if line.kind not in ("excepted", "unjudged")]
+        rows = [line for line in rows if line.kind != "excepted"]
+        judge_lines(log, rows)
+        rows = [line for line in rows if line.kind != "unjudged"]
         torn = {len(rows) - 1} if rows and not is_good(rows[-1]) and ends_copy(log, log.files[path], rows[-1]) else set()
-        broken, furthest = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False], (0, 0, 0)
+        broken = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False]
         for i, line in enumerate(rows):
             if broken[i] and not broken[i - 1]:
                 end = broken.index(False, i)
                 if are_torn(log, rows[i - 1] if i else None, rows[i:end], rows[end] if end < len(rows) else None):
                     torn |= set(range(i, end))
-            if is_good(line) or line.at_its_word and not log.V:
-                if line.pos < furthest and line.kind not in ("duplicate", "fork"):
-                    log.tell("reordered", "failed", f"stands behind {dotted(furthest)}", line)
-                furthest = line.pos
             if i in torn:
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
                 log.torn |= {(line.path, line.no)}

@@ -173,8 +173,10 @@ def line_findings(
         if number in torn:
             kind, weight = "torn line", Weight.NOTE
             detail = "broken off: its writer was killed here, or a copy ends within it; nothing vouches for it"
-        if kind == "reordered" and kind in demand.allow:
-            weight = Weight.NOTE
+        if event.kind == "reordered" and event.log is not None and event.first and event.last:
+            if (order := _order(judges[event.log], event.first, event.last, demand)) is None:
+                continue
+            weight = order
         name = judges[event.log].label if event.log is not None else None
         to = dotted(event.last) if event.last and event.last != event.first and kind != "reordered" else None
         found = Finding(
@@ -205,20 +207,31 @@ def _wrong_length(why: str) -> str | None:
     return f"the line is {what} than its seal says: it was changed, or the seal belongs to another line"
 
 
+def _order(judge: LogJudge, at: At, behind_: At, demand: Demand) -> Weight | None:
+    """Return how much it weighs that a line stands behind a newer one; None where the key covers neither."""
+    covered = sum(judge.covers_from <= chain <= judge.covers_to for chain, *_ in (at, behind_))
+    if not covered:
+        return None
+    if "reordered" in demand.allow:
+        return Weight.NOTE
+    return Weight.FAILED if covered == 2 else Weight.INCOMPLETE
+
+
 def _between_chunks(
     source: Source, judges: Sequence[LogJudge], intervals: Intervals, demand: Demand
 ) -> Iterator[Finding]:
     """Lines that stand behind one with a higher position in the chunk before theirs."""
-    kind, weight, detail = _SAID["reordered"]
+    kind, _, detail = _SAID["reordered"]
     newest: dict[tuple[int, int], At] = {}
     for chunk in source.chunks:
         for log, first, place, last in chunk.edges:
             before = newest.get((chunk.file, log))
             newest[chunk.file, log] = last
             if before is not None and first < before and not _is_double(log, chunk.file, first, intervals):
-                allowed = Weight.NOTE if kind in demand.allow else weight
+                if (order := _order(judges[log], first, before, demand)) is None:
+                    continue
                 said = detail.format(last=dotted(before))
-                found = Finding(kind, allowed, said, log=judges[log].label, position=dotted(first))
+                found = Finding(kind, order, said, log=judges[log].label, position=dotted(first))
                 yield source.at(found, place)
 
 

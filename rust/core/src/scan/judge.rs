@@ -188,7 +188,7 @@ impl Scanner<'_> {
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
-                self.narrowed(number);
+                self.narrowed(number, at);
                 Ok(())
             }
             KeyAt::OutOfReach => Err(Why::Reach),
@@ -196,9 +196,10 @@ impl Scanner<'_> {
         }
     }
 
-    /// A line that the key does not cover: nothing is known of it, nor of its place among those that are covered.
-    fn narrowed(&mut self, number: LogNumber) {
+    /// A line that the key does not cover. It stands where its chain stands, not among lines that are covered.
+    fn narrowed(&mut self, number: LogNumber, at: Position) {
         self.out.log(number).counts.narrowed += 1;
+        self.in_order(number, at);
     }
 
     /// Does m match the tag of its seal, whatever stands before it? Only V can tell.
@@ -338,7 +339,7 @@ impl Scanner<'_> {
                     }
                 }
                 KeyAt::Narrowed => {
-                    self.narrowed(number);
+                    self.narrowed(number, seal.at);
                     return;
                 }
                 KeyAt::OutOfReach => return self.bad_redacted(Kind::Altered(Why::Reach), id, seal),
