@@ -1,15 +1,20 @@
 """Copies that end in the middle of a line: the line stands whole in another file (spec section 9)."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
 from tallystick.verify.source import At, Source, behind
+from tallystick.verify.streams import BROKEN
 
-__all__ = ["ends_within_copy"]
+__all__ = ["MOST", "ends_within_copy"]
+
+MOST = 64
+"""Broken ends that are looked into: somebody may have made many of them, and each costs a few reads."""
 
 _LONGEST = 2**24 + 2**20  # bytes of a line that is compared
-_MOST = 64  # files that are looked into for one line
+_PLACES = 8  # places that are looked at for one line
 
 
 def ends_within_copy(source: Source, judges: Sequence[LogJudge], event: _core.Event) -> bool:
@@ -32,7 +37,7 @@ def _lines_there(source: Source, judges: Sequence[LogJudge], file: int) -> Itera
     last = {log: at for chunk in source.chunks_of(file) for log, _, _, at in chunk.edges}
     if not last:  # it breaks off within its first line
         others = [number for number in source.files() if number != file]
-        for number in others[:_MOST]:
+        for number in others[:MOST]:
             yield from source.input(number).excerpts([0], _LONGEST).values()
         return
     looked = 0
@@ -40,9 +45,9 @@ def _lines_there(source: Source, judges: Sequence[LogJudge], file: int) -> Itera
         wanted = _next(source, judges[log], at)
         seal = f"{judges[log].log_id}.{wanted[0]}.{wanted[1]}.{wanted[2]}.".encode()
         for chunk in source.chunks:
-            if chunk.file != file and looked < _MOST and _holds(chunk, log, wanted):
+            if chunk.file != file and looked < _PLACES and _holds(chunk, log, wanted):
                 looked += 1
-                yield from _lines_with(source, chunk, seal)
+                yield from _lines_with(source, chunk, log, seal)
 
 
 def _next(source: Source, judge: LogJudge, at: At) -> At:
@@ -61,12 +66,18 @@ def _holds(chunk: _core.Chunk, log: int, at: At) -> bool:
     return any(number == log and first <= at <= last for number, first, _, last in chunk.edges)
 
 
-def _lines_with(source: Source, chunk: _core.Chunk, seal: bytes) -> Iterator[bytes]:
+def _lines_with(source: Source, chunk: _core.Chunk, log: int, seal: bytes) -> Iterator[bytes]:
     """Give the lines of a chunk in which the beginning of a seal stands."""
-    read = next((one for one in source.input(chunk.file).again() if one.number == chunk.chunk), None)
-    found = read.data.find(seal) if read is not None else -1
-    while read is not None and found >= 0:
-        end = read.data.find(b"\n", found)
-        end = end if end >= 0 else len(read.data)
-        yield read.data[read.data.rfind(b"\n", 0, found) + 1 : end]
-        found = read.data.find(seal, end)
+    one = source.input(chunk.file)
+    offset = next(place.offset for number, _, place, _ in chunk.edges if number == log)
+    data = b""
+    with contextlib.suppress(*BROKEN):  # it may have been moved meanwhile
+        data = one.excerpt(offset, chunk.size)
+    if seal not in data:  # the file is compressed, and must be read from its beginning
+        data = next((read.data for read in one.again() if read.number == chunk.chunk), b"")
+    found = data.find(seal)
+    while found >= 0:
+        end = data.find(b"\n", found)
+        end = end if end >= 0 else len(data)
+        yield data[data.rfind(b"\n", 0, found) + 1 : end]
+        found = data.find(seal, end)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tallystick import _core
 from tallystick.verify.chains import LogJudge
-from tallystick.verify.copies import ends_within_copy
+from tallystick.verify.copies import MOST, ends_within_copy
 from tallystick.verify.source import At, Source
 
 __all__ = ["torn_lines"]
@@ -32,8 +32,11 @@ def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[int]:
         if event.kind in ("unsealed", "foreign", "altered") and event.texts and event.why != "anew":
             ends.setdefault((event.place.file, *_neighbours(source, event)), []).append((number, event))
     torn: set[int] = set()
+    tried = 0
     for (file, before, after), numbered in ends.items():
-        if ends_within_copy(source, judges, numbered[-1][1]):
+        at_end = after is None and not source.ends_in_lf(file)
+        tried += at_end
+        if at_end and tried <= MOST and ends_within_copy(source, judges, numbered[-1][1]):
             torn |= _taken_back(source, numbered[-1:])
             numbered = numbered[:-1]
         events = [event for _, event in numbered]

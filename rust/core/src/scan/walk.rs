@@ -351,7 +351,7 @@ impl<'k> Scanner<'k> {
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
             // What a JSON parser sees may be another seal than the last one among the bytes.
-            if matches!(read, Read::Misfit(_)) {
+            if matches!(read, Read::Misfit(_)) && !self.without_added(line) {
                 self.rewritten(line, None);
             }
             return;
@@ -404,8 +404,10 @@ impl<'k> Scanner<'k> {
         let wrapped = std::mem::replace(&mut self.wrapped, true);
         let done = match line::read(&text) {
             Read::Sealed(sealed) if sealed.m.start() == 0 => {
+                let Position { chain, epoch, .. } = sealed.seal.at;
                 self.keys.find(sealed.seal.log).is_some_and(|number| {
-                    self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
+                    !self.wanted((number, chain, epoch))
+                        || self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
                         || self.rewritten(&text, Some(sealed.seal))
                 })
             }
