@@ -723,11 +723,11 @@ def ends_copy(log, lines, line):
 
 def judge_lines(log, rows):
     """Row `reordered`: the order of lines in one file."""
-    before = None
+    before, twice = None, {line.pos for line in rows if line.kind in ("duplicate", "fork")}
     for line in rows:
         if not is_good(line) and (log.V or not line.at_its_word):
             continue
-        if before and line.pos < before.pos and line.kind not in ("duplicate", "fork"):
+        if before and line.pos < before.pos and line.pos not in twice:
             outside = [x.kind == "unjudged" for x in (line, before)]  # whose order the key cannot judge
             if not all(outside):
                 weight = "incomplete" if any(outside) else "failed"
