@@ -243,6 +243,7 @@ def test_where_custody_cannot_forget_a_move_given_up_keeps_the_log_from_being_se
     done = host("seal", "payments", "-o", "audit.log", stdin=b"user=1 action=pay\n")
     assert done.status == 4
     assert f"log payments is being moved to file:{host.path}/there" in done.err
+    assert f"an interrupted migrate to file:{host.path}/there; run it again" in str(host.told()["under_way"])
     done = host("migrate", "payments", "--to-store", f"file:{host.path}/there")
     assert done.status == 0, done.err
     assert (there.names(), there.under_way()) == (["payments"], [])
