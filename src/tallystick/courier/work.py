@@ -38,14 +38,18 @@ class _Opened:
 def carry(channel: Channel, leases: list[Told], custody: str | None) -> None:
     """Hand the state of a log over; take that of the next chain, and put it into the store."""
     lease = _borrowed(leases[0])
-    opened = _unlock(channel, lease.name, lease.load(), custody, lease.confirm)
-    if opened.info.leaving is not None:
-        name, where = lease.name, opened.info.leaving
+    stored = lease.load()
+    info = public_state(lease.name, stored.state)
+    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain})
+    channel.hear()  # a writer that finds a restored backup goes no further, and custody is not asked
+    if info.leaving is not None:
+        name, where = lease.name, info.leaving
         raise KeyStoreError(
             f"log {name} is being moved to {where}, which may have a copy of its state; run the interrupted "
             f"`tallystick migrate {name} --to-store …` again, or keep the log here and give it new keys: `tallystick "
             f"migrate {name} --to-store {lease.store().url}`, then `tallystick rekey {name}`"
         )
+    opened = _unlock(channel, lease.name, stored, custody, lease.confirm)
     _destroy_former(channel, opened, custody)
     channel.say({"state": channel.give_state(opened.state)})
     channel.say({"left": _replace(lease, channel.take_state(channel.hear()), opened)})
