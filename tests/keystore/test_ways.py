@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -146,7 +147,8 @@ def test_a_proxy_of_the_environment_sees_nothing_that_is_not_encrypted(kind, mon
             monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", f"http://127.0.0.1:{server.port}")
             custodies.connect("aws-kms://eu-central-1/alias/x").wrap(DataKey.generate(), OWNER)
         else:
-            work_with(kind, server.port, None, None)
+            with suppress(CustodyError):  # it does not decrypt
+                work_with(kind, server.port, None, None)
     assert asked
     assert seen == []
 
