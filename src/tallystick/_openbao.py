@@ -210,4 +210,5 @@ def _hold(manager: Any, line: Line) -> Any:
 def _refuse_redirect(answer: Any, **_: Any) -> None:
     """Stay where the URL points: a token is for this server, whose certificate was looked at, and for no other."""
     if 300 <= answer.status_code < 400:
+        answer.close()
         raise AwayError("answers with a redirect, which is not followed: a token is for one server; name the right one")

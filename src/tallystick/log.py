@@ -442,7 +442,7 @@ class Log:
         if self._output.kept:
             raise OutputError(f"{self._trouble or self._sink.name}; the line is sealed, and goes out first when it can")
 
-    def _open_chain(self, check: Callable[[_core.SealingState], None] | None = None) -> _core.Sealer:
+    def _open_chain(self, check: Callable[[courier.Next], None] | None = None) -> _core.Sealer:
         with self._storing:
             asked, early, self._early = self._asked, self._early, None
             try:

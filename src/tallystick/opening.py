@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tallystick import _core, courier
-from tallystick.courier import Courier
-from tallystick.errors import FormatError, KeyStoreError
+from tallystick.courier import Courier, Next
+from tallystick.errors import FormatError, KeyStoreError, SealError
 from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
 from tallystick.sinks import Sink, now
 
@@ -66,7 +66,7 @@ def open_chain(
     epoch_lines: int,
     *,
     early: EarlyChain | None = None,
-    check: Callable[[_core.SealingState], None] | None = None,
+    check: Callable[[Next], None] | None = None,
 ) -> _core.Sealer:
     """Open the next chain of a log.
 
@@ -86,10 +86,14 @@ def open_chain(
     if early is not None:
         _refuse_other(lease, early)
         return _opened(lease, early.state.unlock(), control, epoch_lines)
-    with Courier(lease, custody) as carrier:
-        state = carrier.fetch()
+
+    def look(found: Next) -> None:
         if check is not None:
-            check(state)
+            check(found)
+        _refuse_older_state(found, lease.head())
+
+    with Courier(lease, custody) as carrier:
+        state = carrier.fetch(look)
         sealer = _opened(lease, state, control, epoch_lines)
         carrier.put(state)
         return sealer
@@ -147,7 +151,20 @@ def _refuse_other(lease: Lease, early: EarlyChain) -> None:
         )
 
 
-def refuse_older_store(state: _core.SealingState, sink: Sink) -> None:
+def _refuse_older_state(found: Next, head: bytes | bytearray | None) -> None:
+    """Refuse where the head is ahead of the state, before custody says less of a state that it has forgotten."""
+    try:
+        counted = 0 if head is None else _core.parse_head(head)[1][0]
+    except FormatError:
+        return  # reported when it is used
+    if found.next_chain is not None and counted >= found.next_chain:
+        raise SealError(
+            f"the key store is older than the log {found.name}: its state would open chain {found.next_chain} again, "
+            f"but a head counts chain {counted}; a restored backup must not be sealed with: start a new log"
+        )
+
+
+def refuse_older_store(state: Next, sink: Sink) -> None:
     """Refuse where the log's own tail is ahead of the state: a restored store must not reuse numbers.
 
     Raises:

@@ -188,10 +188,22 @@ def test_a_restored_state_is_refused_where_the_head_is_ahead(site):
     refused(site, "the key store is older than the log payments")
 
 
-def test_a_restored_store_is_told_by_the_verifier_even_so(restored):
-    """Sealing into another file cannot be refused; the numbers that are used twice cannot be missed."""
-    restored("seal", "payments", "-o", "other.log", stdin=b"again\n")
-    verdict, kinds = restored.verdict("audit.log", "other.log")
+def test_a_restored_store_cannot_be_sealed_with_into_another_file_where_custody_forgets(restored):
+    done = restored("seal", "payments", "-o", "other.log", stdin=b"again\n")
+    assert done.status == 4
+    assert "as after a restored backup" in done.err
+
+
+def test_a_restored_store_is_reported_by_the_verifier_even_so(bare):
+    """Where custody does not forget, that cannot be refused; the numbers that are used twice cannot be missed."""
+    bare.custody, bare.env["MASTER_KEY"] = "master-key:MASTER_KEY", "A" * 42 + "E"
+    bare.init()
+    subprocess.run(["cp", "-a", bare.store, bare.path / "backup"], check=True)
+    bare.seal(b"one\n")
+    shutil.rmtree(bare.store)
+    subprocess.run(["cp", "-a", bare.path / "backup", bare.store], check=True)
+    bare("seal", "payments", "-o", "other.log", stdin=b"again\n")
+    verdict, kinds = bare.verdict("audit.log", "other.log")
     assert verdict == "failed"
     assert "fork" in kinds
 

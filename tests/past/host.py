@@ -118,12 +118,8 @@ class Host(Site):
             report = tallystick.verify([path or self.output], keys=self.keys, **where)
         return report.verdict.value, sorted({finding.kind for finding in report.findings})
 
-    def opened(self) -> dict[str, list[int]]:
-        """Return the chains that were opened in the log and that the intruder can open, by log id."""
-        return {log_id: [each.chain for each in found] for log_id, _, found in self._openable()}
-
     def forged(self) -> list[str]:
-        """Forge what can be forged with what was taken and custody as it is; say what verifies as well as before."""
+        """Open of the past what can be opened with what was taken and custody as it is; forge; say what comes of it."""
         honest, made = self.verified(), []
         assert honest[0] != "failed", honest
         for log_id, mine, found in self._openable():
@@ -133,8 +129,9 @@ class Host(Site):
                 assert any(old != line for old, line in replaced.items())
                 path = self.path / "forged.log"
                 path.write_bytes(b"".join(replaced.get(line, line) + b"\n" for line in self.sealed()))
-                if self.verified(path, self._head(log_id, heads)) == honest:
-                    made.append(f"{log_id}: {sum(o != n for o, n in replaced.items())} lines since chain {each.chain}")
+                found_out = self.verified(path, self._head(log_id, heads))
+                what = f"{sum(o != n for o, n in replaced.items())} lines since chain {each.chain}"
+                made.append(f"{log_id}: {what}" + (f", found out: {found_out}" if found_out != honest else ""))
         return made
 
     def _head(self, log_id: str, heads: dict[str, str]) -> Path:

@@ -52,7 +52,7 @@ def memory_of(pid: int) -> bytes:
                 memory.seek(start)
                 with suppress(OSError):
                     found += memory.read(end - start)
-    assert len(found) > 3_000_000  # there was something to take
+    assert found  # there was something to take
     return bytes(found)
 
 

@@ -111,7 +111,7 @@ class Changed:
         self.host.take(tree(self._directory / "there"))
         if at < 0:
             assert done.returncode == 0, done.stderr
-        elif how == "all":
+        elif how == "all" and int(told[1]) > at:  # threads make a call more or less
             assert done.returncode == 128 + signal.SIGKILL
         return int(told[1]), told[2]
 

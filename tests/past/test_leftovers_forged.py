@@ -181,6 +181,16 @@ def test_a_change_of_custody_that_was_interrupted_before_the_old_one_destroyed_i
     assert goes_on(forgetting) == []
 
 
+@pytest.mark.parametrize("replacement", [0, 1])  # the first one notes what the other custody has to destroy
+def test_a_change_of_custody_that_was_interrupted_before_it_was_made(forgetting, preload, replacement):
+    """The state under the new custody was written, and copied, and did not get its place; the log goes on as before."""
+    forgetting.library("user=1 action=login")
+    script = RUN + "migrate('payments', to_custody='master-key:' + os.path.abspath('other/master.key'))"
+    killed(forgetting, preload, script, f"rename kill {replacement} 1 /state.new")
+    forgetting.take()  # a copy of all that is on the disk
+    assert goes_on(forgetting) == []
+
+
 # Where custody cannot forget, copies forge, and that is said.
 
 
@@ -243,6 +253,7 @@ def test_where_custody_cannot_forget_a_move_given_up_keeps_the_log_from_being_se
     done = host("seal", "payments", "-o", "audit.log", stdin=b"user=1 action=pay\n")
     assert done.status == 4
     assert f"log payments is being moved to file:{host.path}/there" in done.err
+    assert f"an interrupted migrate to file:{host.path}/there; run it again" in str(host.told()["under_way"])
     done = host("migrate", "payments", "--to-store", f"file:{host.path}/there")
     assert done.status == 0, done.err
     assert (there.names(), there.under_way()) == (["payments"], [])

@@ -1,7 +1,8 @@
 """Who takes a host, and all memory of its writers, forges nothing of what was sealed before.
 
 Custody cannot forget here, and opens whatever it is given: so all rests on there being no state in the writer. On the
-state before the courier (commit d0cc139) each of these forges a log that verifies, but where the docstring says more.
+state before the courier (commit d0cc139) these forge logs that verify without a finding, in nearly every run: what
+freed memory still holds is luck, and in a small program or a core dump of it a state was overwritten more often.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A writer dies at any moment, root takes all there is, and forges: again and again, all in one log.
 
 All there is: the writer's memory right before, the key store as it was left, custody as it answers now; and where
-custody forgets, every state that there ever was. `make torture` plays it 200 times for each pair of
+custody forgets, copies of the states before. `make torture` plays it 200 times for each pair of
 tests/past/places.py.
 """
 
@@ -43,12 +43,14 @@ class Taken:
         """Let a writer write, or just begin to, and take all; return what can be forged of what was sealed before."""
         host, rng = self.host, self._rng
         with host.python(WRITES, host.named or "") as writer:
-            if rng.random() < 0.7:
-                assert writer.stdout.readline() == b"opened\n"
-            time.sleep(rng.random() ** 3 * 0.6)  # some get beyond the middle of a chain, and few beyond its end
-            writer.send_signal(signal.SIGSTOP)
-            memory = memory_of(writer.pid)
-            writer.send_signal(signal.SIGKILL)
+            try:
+                if rng.random() < 0.7:
+                    assert writer.stdout.readline() == b"opened\n"
+                time.sleep(rng.random() ** 3 * 0.6)  # some get beyond the middle of a chain, and few beyond its end
+                writer.send_signal(signal.SIGSTOP)
+                memory = memory_of(writer.pid)
+            finally:
+                writer.kill()
         self.rest()
         with host.here():
             until(lambda: keystore.connect(host.url).holder("payments") is None, "the end of the right", 10)

@@ -85,7 +85,10 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         head = "damaged"
     broken = f"the head is {head}: a verifier takes that for a bad head" if head in ("missing", "damaged") else None
     words = {next_entry(name): "rekey", moving_entry(name): "migrate"}
-    left = [words[each] for each in place.under_way() if each in words]
+    left = [
+        f"an interrupted {words[each]}; the next writer puts it in order" for each in place.under_way() if each in words
+    ]
+    left += [f"an interrupted migrate to {state.leaving}; run it again"] if state.leaving else []
     phase = "ended" if state.next_chain is None else "being written" if writer else "at rest"
     left_open = note.get("closed") not in (None, "well") and not writer
     unclean = "the last writer did not close its chain; the next one goes on after it" if left_open else None
@@ -110,7 +113,7 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         "output": note.get("output"),
         "dropped": _count(note.get("dropped")) or None,
         "recovered": [str(each) for each in note.get("recovered") or []] if writer else [],
-        "under_way": [f"an interrupted {change}; the next writer puts it in order" for change in left],
+        "under_way": left,
         "store": place.url,
         "custody": state.custody,
         "forgets": forgets(state),

@@ -15,6 +15,7 @@ A[c] and B[c] of the next chain by a page of locked memory that both share, and 
 (1, True)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,22 @@ from tallystick import _core
 from tallystick.courier.child import Child
 from tallystick.keystore import KeyStore, Lease
 
-__all__ = ["Courier", "Look", "Made", "create", "discard", "end", "look", "migrate", "succeed", "tidy"]
+__all__ = ["Courier", "Look", "Made", "Next", "create", "discard", "end", "look", "migrate", "succeed", "tidy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What anybody may read of a state that is about to be opened.
+
+    Args:
+        name: Name of the log.
+        log_id: Its log id.
+        next_chain: The number of the chain that it opens; None once the log has ended.
+    """
+
+    name: str
+    log_id: str
+    next_chain: int | None
 
 
 class Courier:
@@ -38,8 +54,11 @@ class Courier:
         self._lease, self._custody = lease, custody
         self._child: Child | None = None
 
-    def fetch(self) -> _core.SealingState:
+    def fetch(self, check: Callable[[Next], None] | None = None) -> _core.SealingState:
         """Return the state of the log as the key store holds it.
+
+        Args:
+            check: Called before custody is asked; raises where this state must not be used.
 
         Raises:
             KeyStoreError: The state cannot be read or is damaged, or the lease is lost.
@@ -47,6 +66,10 @@ class Courier:
             SealError: The log has ended.
         """
         self._child = Child.start("carry", {"custody": self._custody}, [self._lease.grant()])
+        found = Next(**self._child.hear())
+        if check is not None:
+            check(found)
+        self._child.say({})
         return self._child.take_state(self._child.hear())
 
     def put(self, state: _core.SealingState) -> int:

@@ -38,14 +38,18 @@ class _Opened:
 def carry(channel: Channel, leases: list[Told], custody: str | None) -> None:
     """Hand the state of a log over; take that of the next chain, and put it into the store."""
     lease = _borrowed(leases[0])
-    opened = _unlock(channel, lease.name, lease.load(), custody, lease.confirm)
-    if opened.info.leaving is not None:
-        name, where = lease.name, opened.info.leaving
+    stored = lease.load()
+    info = public_state(lease.name, stored.state)
+    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain})
+    channel.hear()  # a writer that finds a restored backup goes no further, and custody is not asked
+    if info.leaving is not None:
+        name, where = lease.name, info.leaving
         raise KeyStoreError(
             f"log {name} is being moved to {where}, which may have a copy of its state; run the interrupted "
             f"`tallystick migrate {name} --to-store …` again, or keep the log here and give it new keys: `tallystick "
             f"migrate {name} --to-store {lease.store().url}`, then `tallystick rekey {name}`"
         )
+    opened = _unlock(channel, lease.name, stored, custody, lease.confirm)
     _destroy_former(channel, opened, custody)
     channel.say({"state": channel.give_state(opened.state)})
     channel.say({"left": _replace(lease, channel.take_state(channel.hear()), opened)})
@@ -157,8 +161,8 @@ def migrate(
             info = public_state(name, stored.state)
             if to_custody is None or info.former is None or info.custody != _keeper(channel, to_custody).url:
                 opened = _unlock(channel, name, stored, custody, lease.confirm)
-                _destroy_former(channel, opened, custody)
-                _relock(channel, opened, to_custody, lease.replace_state)
+                _destroy_former(channel, opened, custody, to_custody)
+                _relock(channel, lease, opened, to_custody, lease.replace_state)
     else:
         _carry_over(channel, source, target, name, custody, to_custody)
     with target.lease(name) as lease:
@@ -182,8 +186,10 @@ def _carry_over(
             head = stored.head
             if head is None:
                 raise KeyStoreError(f"the head of log {name} is gone from {source.url}; start a new log")
-            opened = _leave(channel, lease, _unlock(channel, name, stored, custody, lease.confirm), custody, target.url)
-            _relock(channel, opened, to_custody, lambda text: target.create(waiting, text, head))
+            opened = _unlock(channel, name, stored, custody, lease.confirm)
+            _destroy_former(channel, opened, custody, to_custody)
+            opened = _leave(lease, opened, target.url)
+            _relock(channel, lease, opened, to_custody, lambda text: target.create(waiting, text, head))
             ended = opened.state.ended(moved=True)
             lease.replace_state(ended)
             _read_back(lease, ended)
@@ -192,12 +198,11 @@ def _carry_over(
     _arrive(source, target, name)
 
 
-def _leave(channel: Channel, lease: Lease, opened: _Opened, custody: str | None, where: str) -> _Opened:
+def _leave(lease: Lease, opened: _Opened, where: str) -> _Opened:
     """Note in the state where the log is going, if the copy there could open what is sealed here after a move given up.
 
     With custody that forgets, the next opening here destroys what opens that copy.
     """
-    _destroy_former(channel, opened, custody)
     info = opened.info
     if opened.keeper.forgets(info.wrapped).yes or info.leaving == where:
         return opened
@@ -226,24 +231,35 @@ def _arrive(source: KeyStore, target: KeyStore, name: str) -> None:
         source.remove(name)
 
 
-def _relock(channel: Channel, opened: _Opened, to_custody: str | None, store: Callable[[bytes], None]) -> None:
+def _relock(
+    channel: Channel, lease: Lease, opened: _Opened, to_custody: str | None, store: Callable[[bytes], None]
+) -> None:
     """Encrypt a state anew, and note what the custody of before has to do about the old one; store the result."""
     info, before = opened.info, opened.info.wrapped
-    keeper = opened.keeper if to_custody is None else _keeper(channel, to_custody)
-    moves = keeper.url != opened.keeper.url
-    exposed, former = info.exposed, None
+    exposed = info.exposed
     if info.leaving is not None:
         exposed = exposed or opened.keeper.url  # that custody opens the copy where the log was to go
-    if moves and opened.keeper.forgets(before).yes:
-        former = (opened.keeper.url, before)
-    elif moves:
+    key = _core.DataKey.generate()
+    keeper = opened.keeper if to_custody is None else _keeper(channel, to_custody)
+    if keeper.url == opened.keeper.url:
+        opened.state.note_move(exposed, None, None)
+        wrapped = keeper.wrap(key, replace(opened.owner, version=opened.state.version), before)
+        store(opened.state.lock(key, keeper.url, wrapped))
+        return
+    owner = replace(opened.owner, version=info.version + 2)
+    wrapped = keeper.wrap(key, owner)
+    keeper.unwrap(wrapped, owner)
+    # If this goes no further, somebody may have a copy of the state under the other custody: the log that goes on here
+    # has it destroy that key first, or says for ever that it does not forget.
+    forgets = keeper.forgets(wrapped).yes
+    ahead = (None, (keeper.url, wrapped)) if forgets else (keeper.url, None)
+    opened.state.note_move(exposed or ahead[0], ahead[1], info.leaving)
+    _replace(lease, opened.state, opened)
+    before = public_state(lease.name, lease.load().state).wrapped
+    former = (opened.keeper.url, before) if opened.keeper.forgets(before).yes else None
+    if former is None:
         exposed = exposed or opened.keeper.url
     opened.state.note_move(exposed, former, None)
-    owner = replace(opened.owner, version=opened.state.version)
-    key = _core.DataKey.generate()
-    wrapped = keeper.wrap(key, owner, None if moves else before)
-    if moves:
-        keeper.unwrap(wrapped, owner)
     store(opened.state.lock(key, keeper.url, wrapped))
 
 
@@ -344,11 +360,11 @@ def _unlock(
     return _Opened(state, info, keeper, owner, stored)
 
 
-def _destroy_former(channel: Channel, opened: _Opened, custody: str | None) -> None:
+def _destroy_former(channel: Channel, opened: _Opened, *named: str | None) -> None:
     """Have the custody that a log came from destroy its keys, if an interruption came before that."""
     if opened.info.former is not None:
         url, wrapped = opened.info.former
-        _connect(channel, opened.stored, url, (custody,)).destroy(wrapped, opened.owner)
+        _connect(channel, opened.stored, url, named).destroy(wrapped, opened.owner)
 
 
 def _destroy(

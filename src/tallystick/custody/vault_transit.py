@@ -21,7 +21,7 @@ import base64
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -66,51 +66,45 @@ class VaultTransit:
 
     def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Encrypt some bytes on the server, by a version of the key that is made for them."""
-        visit = _Visit(self)
-        if not (self._private if replacing is None else self._parse(replacing).own):
-            return visit.ask(lambda transit: self._closed(transit, key, _SHARED, None), self._unfit)
-        if replacing is None:
-            visit.ask(self._claim, self._unfit)
-            version = visit.ask(self._rotate, self._unfit, again=False)  # a second time would look like another log
-            if version != 2:
-                raise self._taken()
-        else:
-            last = self._parse(replacing).version
-            visit.ask(lambda transit: self._fit(self._read(transit)), self._unfit)
-            version = visit.ask(lambda transit: self._rotate(transit, last), self._unfit)
-        # Not before now: from here on a successor's versions are newer, and it trims this one before it seals.
-        owner.confirm()
-        about = _OWN + owner.root
+        with closing(_Visit(self)) as visit:
+            if not (self._private if replacing is None else self._parse(replacing).own):
+                return visit.ask(lambda transit: self._closed(transit, key, _SHARED, None), self._unfit)
+            version = self._made(visit, replacing)
+            # Not before now: from here on a successor's versions are newer, and it trims this one before it seals.
+            owner.confirm()
+            about = _OWN + owner.root
 
-        def work(transit: Any) -> bytes:
-            wrapped = self._closed(transit, key, about, version)
-            if self._opened(transit, wrapped, about) != key:
-                raise ValueError
-            return b"own:" + wrapped
+            def work(transit: Any) -> bytes:
+                wrapped = self._closed(transit, key, about, version)
+                if self._opened(transit, wrapped, about) != key:
+                    raise ValueError
+                return b"own:" + wrapped
 
-        return visit.ask(work, self._unfit)
+            return visit.ask(work, self._unfit)
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
         """Decrypt what `encrypt` returned, on the server."""
         form = self._parse(wrapped)
         about = _OWN + owner.root if form.own else _SHARED
-        return _Visit(self, form).ask(lambda transit: self._opened(transit, form.text, about), unopened)
+        with closing(_Visit(self, form)) as visit:
+            return visit.ask(lambda transit: self._opened(transit, form.text, about), unopened)
 
     def forget(self, wrapped: bytes, owner: Owner) -> None:
         """Trim all versions of the key that are older than that of `wrapped`; the server confirms it."""
         form = self._parse(wrapped)
         if form.own:
             owner.confirm()
-            self._trim(_Visit(self), form.version)
+            with closing(_Visit(self)) as visit:
+                self._trim(visit, form.version)
 
     def destroy(self, wrapped: bytes, owner: Owner) -> None:
         """Trim all versions of the key, those of attempts that came to nothing included."""
         form = self._parse(wrapped)
         if form.own:
-            visit = _Visit(self)
-            version = visit.ask(lambda transit: self._rotate(transit, form.version), self._unfit)
-            owner.confirm()
-            self._trim(visit, version)
+            with closing(_Visit(self)) as visit:
+                version = visit.ask(lambda transit: self._rotate(transit, form.version), self._unfit)
+                owner.confirm()
+                self._trim(visit, version)
 
     def forgets(self, wrapped: bytes | None = None) -> Forgets:
         """Tell whether this custody forgets; nobody is asked."""
@@ -124,6 +118,18 @@ class VaultTransit:
                 "and new keys (`tallystick rekey`)",
             )
         return Forgets(True, "as long as nobody has OpenBao's storage, or a copy of it, together with its unseal keys")
+
+    def _made(self, visit: "_Visit", replacing: bytes | None) -> int:
+        """Make a version of the key that has never encrypted anything; return it."""
+        if replacing is None:
+            visit.ask(self._claim, self._unfit)
+            version = visit.ask(self._rotate, self._unfit, again=False)  # a second time would look like another log
+            if version != 2:
+                raise self._taken()
+            return version
+        last = self._parse(replacing).version
+        visit.ask(lambda transit: self._fit(self._read(transit)), self._unfit)
+        return visit.ask(lambda transit: self._rotate(transit, last), self._unfit)
 
     # Steps, each of which may be taken again
 
@@ -297,6 +303,12 @@ class _Visit:
         self._client: Any = None
         self._line = Line()
         self._until = time.monotonic() + custody.timeout
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.adapter.close()
+        self._line.close()
 
     def ask(
         self,

@@ -191,6 +191,8 @@ fn make() -> Result<OwnedFd, Errno> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn pair() -> (Handover, Handover) {
