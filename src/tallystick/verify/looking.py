@@ -207,7 +207,7 @@ class Inputs:
             one.number = number
         unread = [*self._unread, *_gathered(passed)]
         unread += [Unread(f"{file.path}:{name}" if name else file.path, why) for file, name, why in self._unknown]
-        if not inputs:
+        if not inputs and not self._unknown:  # a file of a kind that is not read is a finding
             said = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
             raise ReportError(said)
         return inputs, unread
