@@ -133,7 +133,7 @@ def test_a_change_of_keys_or_place_does_not_lose_a_password_in_the_url(kind, use
         monkeypatch.delenv(name)
     custody, key, output = f"master-key:{tmp_path}/master.key", f"{tmp_path}/payments.key", f"{tmp_path}/audit.log"
     made = tallystick.create("payments", store=url, custody=custody, key_file=key)
-    rotated = moving.rotate("payments", output=output, store=url, key_file=f"{tmp_path}/2.key")
+    rotated = moving.rekey("payments", output=output, store=url, key_file=f"{tmp_path}/2.key")
     moving.migrate("payments", store=url, to_store=f"file:{tmp_path}/store")
     moving.migrate("payments", store=f"file:{tmp_path}/store", to_store=url)
     moving.migrate("payments", store=url, to_store=url, to_custody=f"master-key:{tmp_path}/2.master")

@@ -31,6 +31,7 @@ import tallystick.lines
 import tallystick.log
 import tallystick.rotation
 from tallystick.cli import main as command
+from tallystick.errors import CustodyError
 from tests.survival.remains import entry
 
 _SWEEP = 200  # runs after which compressed files are moved elsewhere, as an operator does
@@ -115,7 +116,7 @@ class Killing:
         """Let one writer write, and kill it, or let it come to its end."""
         how, seed = rng.choice(("library", "seal")), rng.getrandbits(32)
         # Most die early: there they open, rotate and compress.
-        lives = rng.choices((rng.random() * 0.03, rng.random() * 0.3, rng.random() * 1.5), (25, 70, 5))[0]
+        lives = rng.choices((rng.random() * 0.12, rng.random() * 0.6, rng.random() * 1.5), (25, 70, 5))[0]
         until = time.monotonic() + (60 if kill else 0.3)
         self.noted[:] = bytes(8)
         feeder = 0
@@ -167,11 +168,16 @@ class Killing:
     def rotate_twice(self, run: int) -> None:
         """Write three blocks of lines, each of which is enough for a file."""
         rotation = tallystick.Rotation(size=5_000, compress="gz")
-        with self.open(rotation, 40) as log:
-            for number in range(0, 300, 100):
-                log.write_lines(b"".join(entry(run, number + i, _now()) + b"\n" for i in range(100)))
-                self.noted[:] = struct.pack("q", number + 100)
-                time.sleep(0.006)
+        try:
+            with self.open(rotation, 40) as log:
+                for number in range(0, 300, 100):
+                    log.write_lines(b"".join(entry(run, number + i, _now()) + b"\n" for i in range(100)))
+                    self.noted[:] = struct.pack("q", number + 100)
+                    time.sleep(0.006)
+        except CustodyError as error:
+            if "was ended before it had answered" in str(error):  # the courier was at that call, and was killed
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,21 @@ class Disk:
         subprocess.run(["umount", self.place], check=True)
 
     def cut_power(self, process):
-        """Keep the disk as it is between two calls of a process, which is no more then."""
+        """Keep the disk as it is between two calls of a process and its courier, which are no more then."""
         process.send_signal(signal.SIGSTOP)
-        until(lambda: all(_is_stopped(task) for task in Path(f"/proc/{process.pid}/task").iterdir()))
+        until(lambda: _is_all_stopped(process.pid))
+        children = _children(process.pid)
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGSTOP)
+                until(lambda: _is_all_stopped(child))  # noqa: B023
         self._keep()
         process.kill()
         process.wait()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
         self._go_back()
 
     def lose(self):
@@ -81,8 +91,20 @@ def now():
     return time.monotonic_ns() // 1_000_000
 
 
-def _is_stopped(task):
-    return (task / "stat").read_text().rpartition(") ")[2][0] == "T"
+def _is_all_stopped(pid):
+    try:
+        return all(_state(task) in "TZX" for task in Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
+        return True
+
+
+def _state(task):
+    return (task / "stat").read_text().rpartition(") ")[2][0]
+
+
+def _children(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 @pytest.fixture

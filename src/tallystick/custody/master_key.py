@@ -70,6 +70,8 @@ class MasterKey(Remembers):
                 DataKey.generate().write(fd)
             try:
                 os.link(new, path)
+            except FileExistsError as error:
+                raise FileExistsError(error.errno, error.strerror, path) from None
             finally:
                 os.unlink(new)
             _private.sync_directory(above)

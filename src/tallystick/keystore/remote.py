@@ -477,7 +477,8 @@ class RemoteLease:
             return self._look()
 
     def _look(self) -> Record:
-        record = self._check(self._insist(lambda: self._session.peek(self.name)), self._peeked)
+        least: dict[Field, int] = {"state": self._peeked["state"], "head": self._least["head"]}
+        record = self._check(self._insist(lambda: self._session.peek(self.name)), least)
         self._peeked = dict(record.versions)
         return record
 
