@@ -179,10 +179,11 @@ def told_missing(report):
         if each.kind != "missing":
             continue
         _, epoch, start = map(int, each.position.split("."))
-        _, last, end = map(int, (each.to or each.position).split("."))
+        last, end = (each.to or each.position).split(".")[1:]  # `*` where nobody knows how many lines an epoch had
+        last = int(last)
         if each.count:
-            assert (epoch, each.count) == (last, end - start + 1)
-            told |= {(1, epoch, index) for index in range(start, end + 1)}
+            assert (epoch, each.count) == (last, int(end) - start + 1)
+            told |= {(1, epoch, index) for index in range(start, int(end) + 1)}
         else:
             told |= {(1, epoch, index) for index in range(start, EPOCH)}
             told |= {(1, whole, index) for whole in range(epoch + 1, last + 1) for index in range(EPOCH)}

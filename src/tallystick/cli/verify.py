@@ -57,19 +57,19 @@ _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or outp
     multiple=True,
     type=click.Choice(ALLOWED),
     metavar="WHAT",
-    help="Allow duplicate, narrowed, 'open end' or reordered.",
+    help="duplicate, narrowed, 'open end', reordered.",
 )
-@option("--subset", is_flag=True, help="Lines were filtered out: tell gaps, do not judge them.")
+@option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps.")
 @envelope_option
 @field_option
-@option("--added", metavar="NAMES", help="Members that a carrier added to JSON lines: date,kubernetes.")
+@option("--added", metavar="NAMES", help="JSON members that a carrier added.")
 @option("--exceptions", type=click.Path(), metavar="FILE", help="Findings that are known, with reasons.")
 @option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
 @option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @option(
     "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
 )
-@option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; one for each processor if not given.")
+@option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor.")
 def command(
     paths: Sequence[str],
     keys: Sequence[str],
