@@ -41,6 +41,7 @@ __all__ = [
     "Unwrapped",
     "Unwrapper",
     "acra_time",
+    "are_one",
     "check_evidence",
     "end_with_parent",
     "key_info",
