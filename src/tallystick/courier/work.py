@@ -239,16 +239,14 @@ def _relock(
     exposed = info.exposed
     if info.leaving is not None:
         exposed = exposed or opened.keeper.url  # that custody opens the copy where the log was to go
-    key = _core.DataKey.generate()
     keeper = opened.keeper if to_custody is None else _keeper(channel, to_custody)
     if keeper.url == opened.keeper.url:
         opened.state.note_move(exposed, None, None)
+        key = _core.DataKey.generate()
         wrapped = keeper.wrap(key, replace(opened.owner, version=opened.state.version), before)
         store(opened.state.lock(key, keeper.url, wrapped))
         return
-    owner = replace(opened.owner, version=info.version + 2)
-    wrapped = keeper.wrap(key, owner)
-    keeper.unwrap(wrapped, owner)
+    key, wrapped = custodies.fresh_key(keeper, replace(opened.owner, version=info.version + 2))
     # If this goes no further, somebody may have a copy of the state under the other custody: the log that goes on here
     # has it destroy that key first, or says for ever that it does not forget.
     forgets = keeper.forgets(wrapped).yes
