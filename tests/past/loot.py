@@ -16,7 +16,7 @@ from pathlib import Path
 from tallystick import _core
 from tallystick import custody as custodies
 from tallystick.courier.state import owner_of
-from tallystick.errors import TallystickError
+from tallystick.errors import FormatError, TallystickError
 from tests.custody.apart import Apart
 from tests.custody.keys import text_of
 from tests.past.forger import keys_in
@@ -24,8 +24,8 @@ from tests.past.forger import keys_in
 __all__ = ["Loot", "Opened", "memory_of", "tree"]
 
 _FRONT = re.compile(
-    rb"chain ([1-9][0-9]*)\nversion [0-9]+\ncustody [^\n]{1,500}\nwrapped [\w-]{40,20000}\n"
-    rb"(?:exposed [^\n]{1,500}\n)?(?:former [^\n]{1,20000}\n)?"
+    rb"chain ([1-9][0-9]*)\nversion [0-9]+\ncustody [ -~]{1,500}\nwrapped [\w-]{40,20000}\n"
+    rb"(?:exposed [ -~]{1,500}\n)?(?:former [ -~]{1,20000}\n)?"
 )
 _SECRET = re.compile(rb"secret ([\w-]{139})(?![\w-])")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{80,}")
@@ -87,14 +87,17 @@ class Loot:
         return self
 
     def states(self) -> Iterator[bytes]:
-        """Return each state that may have been one."""
+        """Return each state that can be read as one; memory holds pieces that were overwritten in part, too."""
         public = re.match(rb"tallystick-state v1\npublic [^\n]+\n", self.state)
         keys = re.search(rb"\nkeys [\w-]+\n(?:open [^\n]+\n)*", self.state)
         assert public
         assert keys
         for front in sorted(self.fronts):
             for secret in sorted(self.secrets):
-                yield public[0] + front + keys[0][1:] + b"secret " + secret + b"\n"
+                state = public[0] + front + keys[0][1:] + b"secret " + secret + b"\n"
+                with suppress(FormatError):
+                    _core.read_state(state)
+                    yield state
 
     def opened(self, *custody: str) -> list[Opened]:
         """Return what can be opened of it now; by the custody that a state names, and by others that are given."""
