@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use tallystick_core::acra;
 use tallystick_core::canon::without_tally;
+use tallystick_core::claims;
 use tallystick_core::envelope::added::without;
 use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
@@ -56,11 +57,36 @@ pub fn line(data: &[u8]) {
         Read::Redacted(_) | Read::Misfit(_) | Read::Unsealed => {}
     }
     let _ = line::parse_seal(data);
+    claimed(data);
     if let Some(at) = Position::parse(data) {
         assert_eq!(at.to_string().as_bytes(), data);
     }
     if let Some(log) = LogId::parse(data) {
         assert_eq!(log.as_str().as_bytes(), data);
+    }
+}
+
+/// What text claims is what the readers of lines and statements find there, and lies within it.
+fn claimed(data: &[u8]) {
+    let _ = claims::newest_chain(data, b"oedhcsck");
+    if let Some((_, chain, time)) = claims::first_opening(data) {
+        assert!(chain < 10_u64.pow(10) && time < 10_u64.pow(16));
+    }
+    if let Some(words) = claims::statement_words(data) {
+        assert!(words.len() >= 9 && claims::position(data).is_some());
+    }
+    let Some(found) = claims::seal_text(data) else { return };
+    assert_eq!(claims::position(data), Some((found.seal.log, found.seal.at)));
+    assert_eq!(line::parse_seal(&data[found.fields[0].start..found.fields[5].end]), Some(found.seal));
+    assert!(
+        found.start < found.fields[0].start
+            && found.fields.windows(2).all(|two| two[0].end + 1 == two[1].start)
+    );
+    if let Read::Sealed(sealed) = line::read(data) {
+        assert_eq!(sealed.seal, found.seal);
+        let (Span::Plain(_, to) | Span::Json(_, to)) = sealed.m;
+        // The blank before an empty m is a carrier's.
+        assert!(to == found.start || (to == found.start + 1 && sealed.m.start() == to));
     }
 }
 

@@ -43,15 +43,20 @@ __all__ = [
     "acra_time",
     "are_one",
     "check_evidence",
+    "claimed_position",
     "end_with_parent",
+    "first_opening",
     "key_info",
+    "newest_chain",
     "parse_head",
     "parse_pin",
     "read_state",
     "refuse_dumps",
     "scan",
+    "seal_text",
     "setup",
     "state_version",
+    "statement_words",
 ]
 
 _At = tuple[int, int, int]  # chain, epoch, index
@@ -576,6 +581,11 @@ class Shown:
     def tag(self) -> bool: ...
 
 def check_evidence(keys: Keys, data: bytes) -> Checked: ...
+def seal_text(line: bytes) -> tuple[int, list[tuple[int, int]]] | None: ...
+def claimed_position(line: bytes) -> tuple[str, _At] | None: ...
+def statement_words(line: bytes) -> list[bytes] | None: ...
+def newest_chain(text: bytes, log_id: str) -> int | None: ...
+def first_opening(text: bytes) -> tuple[str, int, int] | None: ...
 
 @final
 class NarrowedKey:

@@ -5,7 +5,6 @@ opened the one before; only then is anything sealed. So a number is never used t
 custody says anything about chains already opened. All work on states is done by the courier.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -170,15 +169,11 @@ def refuse_older_store(state: Next, sink: Sink) -> None:
     Raises:
         KeyStoreError: It is.
     """
-    seal = re.compile(
-        rb"(?: |^)tally=%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}[ \t\r]*$"
-        rb'|"tally":"%(id)s\.([0-9]{1,10})\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22}"\}[ \t\r]*$'
-        % {b"id": state.log_id.encode()}
-    )
     chain = sink.newest_chain(state.log_id)
     for line in sink.tail():
-        if found := seal.search(line[-200:]):
-            chain = max(chain, int(found[1] or found[2]))
+        claim = _core.claimed_position(line[-200:])
+        if claim is not None and claim[0] == state.log_id:
+            chain = max(chain, claim[1][0])
             break
     if state.next_chain is not None and chain >= state.next_chain:
         raise KeyStoreError(

@@ -26,7 +26,7 @@ from typing import Any
 
 from tallystick import _core
 from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
-from tallystick.attacks.scene import Position, seal_of
+from tallystick.attacks.scene import Field, Position, seal_of
 from tallystick.errors import ReportError
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
 from tallystick.verify.heads import NO_STORE, read_heads
@@ -387,9 +387,7 @@ def _part_of(one: Input, log_id: bytes, floor: tuple[int, int] | None) -> _File:
 
 def _position(line: bytes, log_id: bytes) -> Position | None:
     found = seal_of(line.removesuffix(b"\n"))
-    if found is None or found[1] != log_id:
-        return None
-    return int(found[2]), int(found[3]), int(found[4])
+    return found.position if found is not None and found[Field.LOG_ID] == log_id else None
 
 
 def _part(floor: tuple[int, int] | None) -> str | None:

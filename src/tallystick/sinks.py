@@ -17,7 +17,6 @@ b'one line\\n'
 import errno
 import fcntl
 import os
-import re
 import stat
 import struct
 import termios
@@ -35,7 +34,6 @@ __all__ = ["CallSink", "FileSink", "Sink", "StreamSink", "now", "open_sink"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
-_CLAIM = re.compile(rb"tallystick/v1 open [A-Za-z0-9._-]+ ([a-z2-7]{8}) ([0-9]{1,10}) ([0-9]{1,16}) ")
 
 
 def now() -> int:
@@ -275,9 +273,9 @@ class FileSink(_Descriptor):
     def newest_chain(self, log_id: str) -> int:
         """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""
         for beginning in self._archive.beginnings() if self._archive else ():
-            claim = _CLAIM.search(beginning)
-            if claim and claim[1] == log_id.encode():
-                return int(claim[2])
+            claim = _core.first_opening(beginning)
+            if claim and claim[0] == log_id:
+                return claim[1]
         return 0
 
     def close(self) -> None:
@@ -475,8 +473,8 @@ def _is_at(path: str, found: os.stat_result) -> bool:
 
 def _first_claim(fd: int) -> tuple[int, float] | None:
     """Return number and claimed time, in seconds since 1970, of the first chain that begins in a file."""
-    claim = _CLAIM.search(os.pread(fd, 65_536, 0))
-    return (int(claim[2]), int(claim[3]) / 1000) if claim else None
+    claim = _core.first_opening(os.pread(fd, 65_536, 0))
+    return (claim[1], claim[2] / 1000) if claim else None
 
 
 def _lines_backwards(fd: int) -> Iterator[bytes]:

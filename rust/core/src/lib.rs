@@ -9,6 +9,7 @@ use std::fmt;
 
 pub mod acra;
 pub mod canon;
+pub mod claims;
 pub mod doubles;
 pub mod envelope;
 pub mod epoch;

@@ -353,7 +353,7 @@ pub fn excess(line: &[u8]) -> Option<i64> {
 
 /// The seal at the end of a trimmed line, its form, and where its text `s` begins.
 #[inline]
-fn seal_at_end(line: &[u8]) -> Option<(Seal, Form, usize)> {
+pub(crate) fn seal_at_end(line: &[u8]) -> Option<(Seal, Form, usize)> {
     let (body, form) = match line.strip_suffix(b"\"}") {
         Some(body) => (body, Form::Json),
         None => (line, Form::Plain),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tallystick import _core
-from tallystick.attacks.scene import Attack, ImpossibleError, Position, Scene, seal_of, text_of
+from tallystick.attacks.scene import Attack, Field, ImpossibleError, Position, Scene, seal_of, text_of
 
 __all__ = ["CUT", "DROP_LAST_CHAIN", "ENDS", "FORGE_HEAD", "HEADS", "OWN_KEYS", "ROLL_BACK"]
 
@@ -81,7 +81,8 @@ def _made_up_chain(scene: Scene) -> Scene:
     assert found is not None
     texts = (b"tallystick/v1 open", b"user=root action=login ok=true", b"user=root action=logout ok=true")
     lines = [
-        b"%s tally=%s.%d.0.%d.%d.%s" % (text, found[1], chain, i, len(text), b"A" * 22) for i, text in enumerate(texts)
+        b"%s tally=%s.%d.0.%d.%d.%s" % (text, found[Field.LOG_ID], chain, i, len(text), b"A" * 22)
+        for i, text in enumerate(texts)
     ]
     return scene.spliced(last + 1, last + 1, *lines).telling(line=last + 2)
 
@@ -189,7 +190,7 @@ def _own_keys_this_id(scene: Scene) -> Scene:
     own, lines = _anew(scene)
     found = seal_of(scene.lines[scene.victim])
     assert found is not None
-    lines = [line.replace(own, found[1]) for line in lines]
+    lines = [line.replace(own, found[Field.LOG_ID]) for line in lines]
     return replace(scene, lines=tuple(lines), breaks=(len(lines),) * len(scene.breaks)).telling(line=0)
 
 

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from tallystick.attacks.scene import Attack, ImpossibleError, Scene, changeable, edited, seal_of, text_of, with_field
+from tallystick.attacks.scene import (
+    Attack,
+    Field,
+    ImpossibleError,
+    Scene,
+    changeable,
+    edited,
+    seal_of,
+    text_of,
+    with_field,
+)
 
 __all__ = ["BYTES", "EDIT", "INSERT", "LOOK_ALIKE", "SEALS", "SWAP_SEALS", "TEXT"]
 
@@ -81,17 +91,21 @@ TEXT = (
 # -- the seal
 
 
-def _field(group: int, change: Change) -> Change:
+def _field(field: Field, change: Change) -> Change:
     def changed(line: bytes) -> bytes:
         found = seal_of(line)
         assert found is not None
-        return with_field(line, group, change(found[group]))
+        return with_field(line, field, change(found[field]))
 
     return changed
 
 
 def _plus(number: int) -> Change:
     return lambda field: b"%d" % (int(field) + number)
+
+
+def _other_log(own: bytes) -> bytes:
+    return b"b" * 8 if own == b"a" * 8 else b"a" * 8
 
 
 def _first_letter(tag: bytes) -> bytes:
@@ -111,27 +125,26 @@ def _front_seal(line: bytes) -> bytes:
     return line[len(text) :].strip() + b" " + text
 
 
-LOG_ID, CHAIN, EPOCH, INDEX, LENGTH, TAG = range(1, 7)
 _BROKEN = "altered|unsealed"
 
 SWAP_SEALS = Attack("swap the seals of two lines", frozenset({"altered"}), _swap_seals)
 
 SEALS = (
     SWAP_SEALS,
-    _on_line("change the first letter of a tag", "altered", _field(TAG, _first_letter)),
-    _on_line("set spare bits in the last letter of a tag", _BROKEN, _field(TAG, lambda tag: tag[:-1] + b"B")),
-    _on_line("take a letter off a tag", _BROKEN, _field(TAG, lambda tag: tag[:-1])),
-    _on_line("make up a tag", "altered", _field(TAG, lambda tag: b"A" * len(tag))),
-    _on_line("claim a greater length", "altered", _field(LENGTH, _plus(1))),
-    _on_line("claim a smaller length", "altered", _field(LENGTH, _plus(-1))),
-    _on_line("claim the length 0", "altered", _field(LENGTH, lambda _: b"0")),
-    _on_line("claim another index", "altered", _field(INDEX, _plus(1))),
-    _on_line("write an index with a leading zero", _BROKEN, _field(INDEX, lambda index: b"0" + index)),
-    _on_line("claim another epoch", "altered", _field(EPOCH, lambda epoch: b"%d" % ((int(epoch) + 1) % 256))),
-    _on_line("claim another chain", "altered", _field(CHAIN, _plus(1))),
-    _on_line("claim a chain that no log gets to", "altered", _field(CHAIN, lambda _: b"%d" % (2**32 - 1))),
-    _on_line("claim another log", "unsealed", _field(LOG_ID, lambda own: b"b" * 8 if own == b"a" * 8 else b"a" * 8)),
-    _on_line("write the log id in capitals", _BROKEN, _field(LOG_ID, lambda own: own.upper())),
+    _on_line("change the first letter of a tag", "altered", _field(Field.TAG, _first_letter)),
+    _on_line("set spare bits in the last letter of a tag", _BROKEN, _field(Field.TAG, lambda tag: tag[:-1] + b"B")),
+    _on_line("take a letter off a tag", _BROKEN, _field(Field.TAG, lambda tag: tag[:-1])),
+    _on_line("make up a tag", "altered", _field(Field.TAG, lambda tag: b"A" * len(tag))),
+    _on_line("claim a greater length", "altered", _field(Field.LENGTH, _plus(1))),
+    _on_line("claim a smaller length", "altered", _field(Field.LENGTH, _plus(-1))),
+    _on_line("claim the length 0", "altered", _field(Field.LENGTH, lambda _: b"0")),
+    _on_line("claim another index", "altered", _field(Field.INDEX, _plus(1))),
+    _on_line("write an index with a leading zero", _BROKEN, _field(Field.INDEX, lambda index: b"0" + index)),
+    _on_line("claim another epoch", "altered", _field(Field.EPOCH, lambda epoch: b"%d" % ((int(epoch) + 1) % 256))),
+    _on_line("claim another chain", "altered", _field(Field.CHAIN, _plus(1))),
+    _on_line("claim a chain that no log gets to", "altered", _field(Field.CHAIN, lambda _: b"%d" % (2**32 - 1))),
+    _on_line("claim another log", "unsealed", _field(Field.LOG_ID, _other_log)),
+    _on_line("write the log id in capitals", _BROKEN, _field(Field.LOG_ID, lambda own: own.upper())),
     _on_line("take a seal off", "unsealed", text_of),
     _on_line("write a seal twice", _BROKEN, lambda line: line + b" " + line[len(text_of(line)) :].lstrip(b' ,"')),
     _on_line("put a seal before its line", _BROKEN, _front_seal),
@@ -162,7 +175,7 @@ def _insert_sealed(scene: Scene) -> Scene:
     found = seal_of(scene.lines[at])
     assert found is not None
     text = b"user=root action=login ok=true"
-    seal = b"%s.%d.%d.65535.%d.%s" % (found[1], chain, epoch, len(text), b"A" * 22)
+    seal = b"%s.%d.%d.65535.%d.%s" % (found[Field.LOG_ID], chain, epoch, len(text), b"A" * 22)
     return scene.spliced(at, at, text + b" tally=" + seal).telling(line=at)
 
 
@@ -209,7 +222,7 @@ def _redact(scene: Scene) -> Scene:
     at = scene.victim
     found = seal_of(scene.lines[at])
     assert found is not None
-    where = b".".join(found.group(LOG_ID, CHAIN, EPOCH, INDEX))
+    where = b".".join(found[field] for field in (Field.LOG_ID, Field.CHAIN, Field.EPOCH, Field.INDEX))
     return scene.changed(at, b"[redacted] tally=%s.~%s.%s" % (where, b"A" * 43, b"A" * 22))
 
 

@@ -8,34 +8,79 @@
 True
 """
 
-import re
+import enum
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from tallystick import _core
 from tallystick.errors import ReportError
 
-__all__ = ["Attack", "ImpossibleError", "Position", "Scene", "changeable", "edited", "seal_of", "text_of", "with_field"]
+__all__ = [
+    "Attack",
+    "Field",
+    "ImpossibleError",
+    "Position",
+    "Scene",
+    "SealText",
+    "changeable",
+    "edited",
+    "seal_of",
+    "text_of",
+    "with_field",
+]
 
 Position = tuple[int, int, int]
 
-_SEAL = re.compile(
-    rb'(?: ?tally=|,?"tally":")([a-z2-7]{8})\.([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)\.([\w-]{22})(?:"\})?[ \t\r]*\Z'
-)
-_STATEMENT = re.compile(rb'(?:\{"tallystick":")?(tallystick/v1 (?:open|checkpoint) [!-~ ]+?)(?:"\})?\Z')
-_PAIR = re.compile(rb"[A-Za-z](?=[A-Za-z])")
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+class Field(enum.IntEnum):
+    """A field of a seal."""
+
+    LOG_ID = 0
+    CHAIN = 1
+    EPOCH = 2
+    INDEX = 3
+    LENGTH = 4
+    TAG = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SealText:
+    """The seal at the end of a line.
+
+    Args:
+        line: The line.
+        start: Where the seal begins, with the blank or comma that joins it to the text.
+        places: Where each field begins and ends.
+    """
+
+    line: bytes
+    start: int
+    places: Sequence[tuple[int, int]]
+
+    def __getitem__(self, field: Field) -> bytes:
+        """Return the text of a field."""
+        start, end = self.places[field]
+        return self.line[start:end]
+
+    @property
+    def position(self) -> Position:
+        """The position that the seal claims."""
+        return int(self[Field.CHAIN]), int(self[Field.EPOCH]), int(self[Field.INDEX])
 
 
 class ImpossibleError(ReportError):
     """This attack cannot be played on this log; the message says why."""
 
 
-def seal_of(line: bytes) -> re.Match[bytes] | None:
-    """Find the seal at the end of a line: groups are log id, chain, epoch, index, length and tag."""
-    start = line.rfind(b"tally")
-    return _SEAL.search(line, max(0, start - 2)) if start >= 0 else None
+def seal_of(line: bytes) -> SealText | None:
+    """Return the seal at the end of a line; None if there is none, or the line is a redacted one."""
+    found = _core.seal_text(line)
+    return SealText(line, *found) if found is not None else None
 
 
 def text_of(line: bytes) -> bytes:
@@ -43,14 +88,15 @@ def text_of(line: bytes) -> bytes:
     found = seal_of(line)
     if found is None:
         return line
-    return line[: found.start()] + (b"}" if line[found.start() :].lstrip(b",").startswith(b'"') else b"")
+    return line[: found.start] + (b"}" if line[found.start :].lstrip(b",").startswith(b'"') else b"")
 
 
-def with_field(line: bytes, group: int, value: bytes) -> bytes:
+def with_field(line: bytes, field: Field, value: bytes) -> bytes:
     """Return a sealed line with another value in one field of its seal."""
     found = seal_of(line)
     assert found is not None
-    return line[: found.start(group)] + value + line[found.end(group) :]
+    start, end = found.places[field]
+    return line[:start] + value + line[end:]
 
 
 def changeable(line: bytes) -> int:
@@ -60,10 +106,10 @@ def changeable(line: bytes) -> int:
         ImpossibleError: There is none.
     """
     text = text_of(line)
-    for found in _PAIR.finditer(text):
-        # A letter behind a letter is no exponent; behind a backslash it could be another spelling of the same.
-        if b"\\" not in text[max(0, found.start() - 6) : found.end()]:
-            return found.end()
+    for at, (one, other) in enumerate(pairwise(text), 1):
+        # A letter after a letter is no exponent; after a backslash it could be another spelling of the same.
+        if one in _LETTERS and other in _LETTERS and b"\\" not in text[max(0, at - 7) : at]:
+            return at
     if not text or text.startswith(b"{"):
         raise ImpossibleError("there is no line with a word in it")
     return 0
@@ -106,9 +152,9 @@ class Scene:
 
     def _position(self, line: bytes) -> Position | None:
         found = seal_of(line)
-        if found is None or (self.log_id is not None and found[1] != self.log_id):
+        if found is None or (self.log_id is not None and found[Field.LOG_ID] != self.log_id):
             return None
-        return int(found[2]), int(found[3]), int(found[4])
+        return found.position
 
     def position(self, index: int) -> Position:
         """Return the position in the seal of a line."""
@@ -119,13 +165,7 @@ class Scene:
 
     def statement(self, index: int) -> list[bytes] | None:
         """Return the words of the statement in a line, if it is a control line by all that can be seen."""
-        at = self.positions[index]
-        if at is None or b"tallystick/v1 " not in self.lines[index][:32]:
-            return None
-        found = _STATEMENT.fullmatch(text_of(self.lines[index]))
-        words = found[1].split(b" ") if found else []
-        # An application may log anything, also what looks like a statement of another place.
-        return words if len(words) >= 9 and words[4] == b"%d" % at[0] else None
+        return _core.statement_words(self.lines[index]) if self.positions[index] is not None else None
 
     @cached_property
     def controls(self) -> tuple[int, ...]:
@@ -189,7 +229,7 @@ class Scene:
             return False
         for line in self.lines[index : index + 2]:
             found, text = seal_of(line), text_of(line)
-            if found is None or int(found[5]) != len(text):
+            if found is None or int(found[Field.LENGTH]) != len(text):
                 return False  # a carrier put something before it, or wrote it anew
             try:
                 changeable(line)

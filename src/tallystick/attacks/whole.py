@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from tallystick.attacks.scene import Attack, ImpossibleError, Position, Scene, edited, seal_of, with_field
+from tallystick.attacks.scene import Attack, Field, ImpossibleError, Position, Scene, edited, seal_of, with_field
 
 __all__ = ["ABSENCE", "COPIES", "DELETE", "DROP_CHAIN", "DROP_EPOCH", "ORDER", "REORDER", "REPLAY", "STATEMENTS"]
 
@@ -298,7 +298,8 @@ def _restated(line: bytes, old: list[bytes], new: list[bytes]) -> bytes:
     found = seal_of(line)
     assert found is not None
     before, after = b" ".join(old), b" ".join(new)
-    return with_field(line, 5, b"%d" % (int(found[5]) + len(after) - len(before))).replace(before, after, 1)
+    length = int(found[Field.LENGTH]) + len(after) - len(before)
+    return with_field(line, Field.LENGTH, b"%d" % length).replace(before, after, 1)
 
 
 def _inner_opening(scene: Scene) -> int:

@@ -6,7 +6,6 @@ of that is done again, a bounded number of times. What is judged is one pass in 
 nothing: a pass in which lines are missing says so.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ _PASSES = 3  # over everything
 _PATIENCE = 1.5  # seconds: a head counts what was written within 1 (spec section 6)
 _TAIL = 8192  # bytes at the end of a file in which its newest chain is looked for
 _MARGIN = 0.0005  # seconds
-_CHAIN = re.compile(rb"[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +91,11 @@ def _chains(heads: Heads) -> dict[str, int]:
 
 def _is_ahead(inputs: Iterable[Input], heads: Heads) -> bool:
     """Does the end of a file claim a newer chain than the head? That may be a lie, which costs a little time."""
-    chains = [(log_id.encode() + b".", chain) for log_id, chain in _chains(heads).items()]
+    chains = _chains(heads)
     for one in inputs if chains else ():
         end = one.tail(_TAIL)
-        for claim, chain in chains:
-            at = end.rfind(claim)
-            found = _CHAIN.match(end, at + len(claim)) if at >= 0 else None
-            if found and int(found[0]) > chain:
-                return True
+        if any((_core.newest_chain(end, log_id) or 0) > chain for log_id, chain in chains.items()):
+            return True
     return False
 
 
