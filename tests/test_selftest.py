@@ -149,7 +149,7 @@ def test_a_log_that_is_being_written_has_no_misses(chains: int, tmp_path: Path) 
         writer.open(epoch_lines=10).write(25).close()
     report = live(writer.open(epoch_lines=10).write(38), tmp_path, head=True)
     assert (report.untouched.verdict, names(report, "missed")) == (Verdict.OK, set())
-    assert "put half a line behind a closed chain" in names(report, "not possible")
+    assert "put half a line after a closed chain" in names(report, "not possible")
 
 
 def test_a_log_that_is_being_written_has_no_misses_without_a_head_either(tmp_path: Path) -> None:

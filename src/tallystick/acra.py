@@ -38,8 +38,8 @@ _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
     "altered": (Kind.ALTERED, _FAILED, "its integrity does not match: it was changed, or a line before it was removed"),
     "field": (Kind.ALTERED, _FAILED, "its integrity was changed; the line itself is as it was written"),
-    "inserted": (Kind.ALTERED, _FAILED, "it does not belong here: without it the lines behind it fit"),
-    "reordered": (Kind.REORDERED, _FAILED, "it was written behind a line that stands behind it here"),
+    "inserted": (Kind.ALTERED, _FAILED, "it does not belong here: without it the lines after it fit"),
+    "reordered": (Kind.REORDERED, _FAILED, "it was written after a line that stands after it here"),
     "unsealed": (Kind.UNSEALED, _FAILED, "it has no integrity, so nothing covers it"),
     "stripped": (Kind.UNSEALED, _FAILED, "its integrity was taken away; the line itself is as it was written"),
     "marker added": (Kind.ALTERED, _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
@@ -52,21 +52,21 @@ _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
     "unjudged": (
         Kind.UNCOVERED,
         _INCOMPLETE,
-        "behind what does not match nothing can be told up to the end of the chain",
+        "after what does not match nothing can be checked up to the end of the chain",
     ),
-    "late start": (Kind.LATE_START, _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
+    "late start": (Kind.LATE_START, _INCOMPLETE, "no chain begins before these lines, so they cannot be checked"),
 }
 
 _LIMITS = (
     "chains are not linked to each other: whole ones can be removed, moved or repeated without a trace in the others",
     "what says that a line begins a chain is not covered, and a line without integrity belongs to no chain",
-    "every chain starts from the same key: whoever can read it, as the service can, can write any line anew",
+    "every chain starts from the same key: whoever can read it, as the service can, can rewrite any line",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """A chain that was seen, as the core tells it."""
+    """A chain that was seen, as the core describes it."""
 
     file: int
     line: int
@@ -97,7 +97,7 @@ def verify(
         key: File with the key of the audit log: 32 bytes as they are, in hexadecimal or in base64.
         form: `plaintext`, `json` or `cef`; `auto` looks at each line.
         accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
-        max_findings: Findings of one kind and weight that are told one by one; the others are counted.
+        max_findings: Findings of one kind and weight that are listed one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
         progress: Called with the bytes read so far and those there are, on the disk.
 
@@ -120,8 +120,8 @@ def verify(
         judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
         found = unread_findings(unread)
-        told = _told(judged, inputs, accept_scheme_limits=accept_scheme_limits)
-        findings = with_excerpts(list(folded(itertools.chain(found, told), max_findings)), inputs)
+        single = _single(judged, inputs, accept_scheme_limits=accept_scheme_limits)
+        findings = with_excerpts(list(folded(itertools.chain(found, single), max_findings)), inputs)
     finally:
         for one in inputs:
             one.close()
@@ -177,7 +177,7 @@ def _first_line(one: Input) -> bytes:
 
 
 def _in_order(inputs: Sequence[Input]) -> list[Input]:
-    """Return files in the order in which they were written, as far as their first lines and their numbers tell."""
+    """Return files in the order in which they were written, as far as their first lines and their numbers say."""
     if len(inputs) == 1:
         return list(inputs)
     times = {one.number: _core.acra_time(_first_line(one)) for one in inputs}
@@ -189,7 +189,7 @@ def _in_order(inputs: Sequence[Input]) -> list[Input]:
     return sorted(inputs, key=age)
 
 
-def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_limits: bool) -> Iterator[Finding]:
+def _single(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_limits: bool) -> Iterator[Finding]:
     number, worst = 0, _INCOMPLETE
     while (event := judged.event(number)) is not None:
         what, file, line, offset, count = event
@@ -228,7 +228,7 @@ def _chains(judged: _core.AcraFound) -> Iterator[_Chain]:
 
 
 def _repeated(chains: Iterable[_Chain], inputs: Sequence[Input], beyond_proof: Weight) -> Iterator[Finding]:
-    """Tell of chains that are there twice; that one without fine times was not copied, no log can prove."""
+    """Report chains that are there twice; that one without fine times was not copied, no log can prove."""
     seen: dict[bytes, _Chain] = {}
     for chain in chains:
         first = seen.setdefault(chain.beginning, chain)

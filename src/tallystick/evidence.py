@@ -60,7 +60,7 @@ class Checked:
     """What evidence proves. All but verdict and detail is None unless the verdict is `ok`.
 
     Args:
-        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that cannot be told.
+        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that cannot be determined.
         detail: Why it is not `OK`, or what it proves.
         log: Name of the log.
         log_id: Its log id.
@@ -168,7 +168,7 @@ def prove(
         The evidence, and what it is of.
 
     Raises:
-        FormatError: The position or the public file is none.
+        FormatError: The position or the public file is invalid.
         ReportError: The line cannot be proved, which is said with its reason, or a file cannot be read or written.
     """
     if output is not None:
@@ -194,7 +194,7 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         The verdict, and what was proved. Look at the verdict.
 
     Raises:
-        FormatError: The file is no evidence, or a key is none.
+        FormatError: The file is no evidence, or a key is invalid.
         ReportError: A file cannot be read, or no key was given.
     """
     keys = _core.Keys()
@@ -254,7 +254,7 @@ def redact(
         The redacted line.
 
     Raises:
-        FormatError: The position or the key is none.
+        FormatError: The position or the key is invalid.
         ReportError: The line cannot be redacted, which is said with its reason, or a file cannot be read or written.
     """
     keys = _core.Keys()

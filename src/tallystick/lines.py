@@ -59,7 +59,7 @@ class Splitter:
         self._cut()
 
     def finish(self) -> None:
-        """Take the end of the stream: what stands behind the last line end is a line, too."""
+        """Take the end of the stream: what stands after the last line end is a line, too."""
         if self._rest or self._parts:
             self._rest += b"\n"
             self._cut()
@@ -75,7 +75,7 @@ class Splitter:
             self._end_line()
 
     def _cut(self) -> None:
-        """Seal parts of a line that is too long; what stays behind is as long as an entry may be."""
+        """Seal parts of a line that is too long; what stays is as long as an entry may be."""
         # A CR before the line end is no part of the entry, so one byte more may still be an entry.
         while len(self._rest) > self._longest and self._size() > self._longest:
             if not self._parts:

@@ -1,4 +1,4 @@
-"""A self-test: what an intruder could do to your own log is done to copies of it, and each time it must be told.
+"""A self-test: what an intruder could do to your own log is done to copies of it, and each time it must be reported.
 
 It answers whether verification works for this log, with these files, this key and this head: not whether somebody
 was here. The originals are only read.
@@ -93,7 +93,7 @@ class SelftestReport:
 
     @property
     def found(self) -> int:
-        """Number of attacks that were told, at their place."""
+        """Number of attacks that were reported, at their place."""
         return self._count("found")
 
     @property
@@ -146,7 +146,7 @@ def run(
     start: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SelftestReport:
-    """Doctor copies of a log in every way of the book, and see whether each is told.
+    """Doctor copies of a log in every way of the book, and see whether each is reported.
 
     Args:
         paths: What holds the log, in any order, as `verify` takes it. It is only read.
@@ -161,13 +161,13 @@ def run(
         epochs of a chain that is bigger than that.
 
     Raises:
-        FormatError: A key or head is none.
+        FormatError: A key or head is invalid.
         KeyStoreError: The key store that was named cannot be read.
         ReportError: A file cannot be read, holds no line of the log, or lines are here twice.
     """
     key_files = [os.fspath(key) for key in keys]
     logs = read_keys(key_files, ())
-    # The head is read before the log: lines that come meanwhile are then behind it, not missing.
+    # The head is read before the log: lines that come meanwhile are then after it, not missing.
     heads = read_heads(logs, store, head)
     name, log_id = _whole_key(logs, heads.texts if head is not None else {})
     if log_id in heads.bad:
@@ -223,8 +223,8 @@ def _play(bench: "_Bench", group: str, attack: Attack, scene: Scene, known: set[
             group, attack.name, "missed", remark=f"there was no verdict: {str(error) or type(error).__name__}"
         )
     seconds = time.perf_counter() - began
-    told = (f for f in report.findings if f.kind in attack.told and f.weight is not Weight.NOTE)
-    new = (f for f in told if _identity(f) not in known)
+    expected = (f for f in report.findings if f.kind in attack.expected and f.weight is not Weight.NOTE)
+    new = (f for f in expected if _identity(f) not in known)
     said = next((f for f in new if _is_at_its_place(f, doctored, bench)), None)
     found = said is not None and report.verdict is not Verdict.OK
     shown = replace(said, path=bench.original(said.path)) if said and said.path else said
@@ -238,14 +238,14 @@ def _identity(finding: Finding) -> tuple[object, ...]:
 
 def _is_at_its_place(finding: Finding, scene: Scene, bench: "_Bench") -> bool:
     """Is a finding about what was changed?"""
-    if not scene.told_at and scene.told_line is None:
+    if not scene.expected_at and scene.expected_line is None:
         return True
-    if (span := finding.span) and any(span[0] <= at <= span[1] for at in scene.told_at):
+    if (span := finding.span) and any(span[0] <= at <= span[1] for at in scene.expected_at):
         return True
-    if scene.told_line is None or finding.line is None:
+    if scene.expected_line is None or finding.line is None:
         return False
-    file = scene.file_of(scene.told_line)
-    line = scene.told_line - (0, *scene.breaks)[file] + 1
+    file = scene.file_of(scene.expected_line)
+    line = scene.expected_line - (0, *scene.breaks)[file] + 1
     return finding.path == bench.path(file) and finding.line <= line < finding.line + max(1, finding.count)
 
 

@@ -70,4 +70,4 @@ def test_an_attack_changes_the_log_and_is_found(
     (tmp_path / "head").write_bytes(after.head)
     report = verify([tmp_path / "app.log"], keys=[place / "app.key"], head=tmp_path / "head")
     assert report.verdict is not Verdict.OK
-    assert attack.told & {finding.kind for finding in report.findings}
+    assert attack.expected & {finding.kind for finding in report.findings}

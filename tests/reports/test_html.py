@@ -105,7 +105,11 @@ def test_the_page_has_a_language_a_title_headings_and_captions(report, page):
 
 
 def test_the_verdict_is_said_in_words(report, page):
-    heading = {"ok": "every line is as it was sealed", "incomplete": "could not be told", "failed": "is not as it was"}
+    heading = {
+        "ok": "every line is as it was sealed",
+        "incomplete": "could not be determined",
+        "failed": "is not as it was",
+    }
     assert f"{report.verdict.value}: " in page.text
     assert heading[report.verdict.value] in page.text
 

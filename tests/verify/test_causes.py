@@ -145,8 +145,8 @@ SAID = {
         whole().put("1.0.2", redacted(whole().line("1.0.2"))),
         "blanked; only the verification key can tell whether by right",
     ),
-    ("one line gone", "V"): (whole().without("1.0.2"), "a line that stood right behind this one is not here"),
-    ("two lines gone", "V"): (whole().without("1.0.2", "1.0.3"), "2 lines that stood right behind this one are not"),
+    ("one line gone", "V"): (whole().without("1.0.2"), "a line that stood right after this one is not here"),
+    ("two lines gone", "V"): (whole().without("1.0.2", "1.0.3"), "2 lines that stood right after this one are not"),
 }
 
 

@@ -302,7 +302,7 @@ def test_an_altered_line_goes_by_position_and_hash(tmp_path: Path) -> None:
 
 def test_duplicates_are_excepted_by_the_positions_that_a_range_names(tmp_path: Path) -> None:
     exceptions = read(tmp_path, "duplicate 7.0.10 to 7.0.12: r\n")
-    assert exceptions.doubled(APP, TODAY) == {"app": [((7, 0, 10), (7, 0, 12))]}
+    assert exceptions.duplicates(APP, TODAY) == {"app": [((7, 0, 10), (7, 0, 12))]}
     for at, to, inside in (("7.0.10", "7.0.12", True), ("7.0.11", None, True), ("7.0.12", "7.0.13", False),
                            ("7.1.11", None, False)):  # fmt: skip
         told, _ = exceptions.apply([finding("duplicate", at, to)], APP, TODAY, {})

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import pytest
 import tallystick
 from tallystick.verify import Report, Verdict
 from tallystick.verify import moment as verify_moment
+from tallystick.verify import run as verify_run
 from tallystick.verify.heads import Heads
 from tests.verify.test_constructed import kinds, text
 from tests.verify.test_inputs import Place, no_store, place, unreadable
 
 __all__ = ["no_store", "place"]
-
-VERIFY = sys.modules["tallystick.verify"]  # the package; its name is that of the function
 
 
 def before_opening(monkeypatch: pytest.MonkeyPatch, path: Path, act: Callable[[], object], times: int = 1) -> list[int]:
@@ -117,7 +115,7 @@ def heads_in_turn(monkeypatch: pytest.MonkeyPatch, log_id: str, *heads: bytes) -
         read[0] += 1
         return Heads({log_id: heads[min(read[0], len(heads)) - 1]})
 
-    monkeypatch.setattr(VERIFY, "read_heads", give)
+    monkeypatch.setattr(verify_run, "read_heads", give)
     return read
 
 
@@ -172,7 +170,7 @@ def test_lines_that_come_after_the_head_was_read_are_no_trouble(place: Place, mo
                 file.write(text(place.writer.lines))
         return Heads({place.writer.id: head})
 
-    monkeypatch.setattr(VERIFY, "read_heads", give)
+    monkeypatch.setattr(verify_run, "read_heads", give)
     assert (judged(place).verdict, judged(place).findings) == (Verdict.OK, ())
 
 

@@ -324,7 +324,7 @@ def test_what_is_folded_is_counted_and_weighs_as_much(tmp_path: Path, keys: dict
         assert report.verdict is Verdict.FAILED
         assert sum(f.count for f in report.findings) == 4
         assert len(report.findings) == min(most + 1, 4)
-        folded = [f for f in report.findings if f.detail == "more of this kind, not told one by one"]
+        folded = [f for f in report.findings if f.detail == "more of this kind, not listed one by one"]
         assert [(f.position, f.path, f.count) for f in folded] == ([(None, None, 4 - most)] if most < 4 else [])
 
 

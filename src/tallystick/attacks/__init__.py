@@ -1,6 +1,6 @@
 """What an intruder does to a sealed log, on copies: for the demonstration, for tests, and for your own log.
 
-Each attack names the findings of which one must be told, and where; an attack that gets a verdict of `ok` was missed.
+Each attack names the findings of which one must be reported, and where; one that gets a verdict of `ok` was missed.
 
 >>> [attack.name for attack in ATTACKS][:3]
 ['edit a line', 'insert a line', 'delete a line']

@@ -27,7 +27,7 @@ def _cut_at(scene: Scene, index: int, left: bytes | None = None) -> Scene:
     if not kept or gone is None:
         raise ImpossibleError("nothing would be left")
     cut = scene.spliced(index, len(scene.lines), *([left] if left else []))
-    return cut.telling(gone, kept[-1], remark=None if scene.head else _NO_HEAD)
+    return cut.expecting(gone, kept[-1], remark=None if scene.head else _NO_HEAD)
 
 
 def _tail(scene: Scene) -> int:
@@ -60,22 +60,22 @@ def _drop_last_chain(scene: Scene) -> Scene:
     return _cut_at(scene, _first_with(scene, 1))
 
 
-def _attack(name: str, told: str, doctor: Callable[[Scene], Scene]) -> Attack:
-    return Attack(name, frozenset(told.split("|")), doctor)
+def _attack(name: str, expected: str, doctor: Callable[[Scene], Scene]) -> Attack:
+    return Attack(name, frozenset(expected.split("|")), doctor)
 
 
-def _half_behind_the_end(scene: Scene) -> Scene:
-    """Put half a line behind a closed chain, where no crash can have left it."""
+def _half_after_the_end(scene: Scene) -> Scene:
+    """Put half a line after a closed chain, where no crash can have left it."""
     last = max((i for i, at in enumerate(scene.positions) if at is not None), key=scene.position)
     words = scene.statement(last)
     if words is None or words[10:11] not in ([b"closed"], [b"ended"]):
-        raise ImpossibleError("the newest chain is not closed, and half a line may stand behind it")
+        raise ImpossibleError("the newest chain is not closed, and half a line may stand after it")
     line = scene.lines[scene.victim]
-    return scene.spliced(last + 1, last + 1, line[: len(text_of(line)) // 2 + 1]).telling(line=last + 1)
+    return scene.spliced(last + 1, last + 1, line[: len(text_of(line)) // 2 + 1]).expecting(line=last + 1)
 
 
 def _made_up_chain(scene: Scene) -> Scene:
-    """Go on behind the end with a chain whose tags are made up."""
+    """Go on after the end with a chain whose tags are made up."""
     last = max((i for i, at in enumerate(scene.positions) if at is not None), key=scene.position)
     found, chain = seal_of(scene.lines[last]), scene.position(last)[0] + 1
     assert found is not None
@@ -84,7 +84,7 @@ def _made_up_chain(scene: Scene) -> Scene:
         b"%s tally=%s.%d.0.%d.%d.%s" % (text, found[Field.LOG_ID], chain, i, len(text), b"A" * 22)
         for i, text in enumerate(texts)
     ]
-    return scene.spliced(last + 1, last + 1, *lines).telling(line=last + 2)
+    return scene.spliced(last + 1, last + 1, *lines).expecting(line=last + 2)
 
 
 CUT = _attack("cut the tail off", "truncated|open end", lambda scene: _cut_at(scene, _tail(scene)))
@@ -97,7 +97,7 @@ ENDS = (
     _attack("cut the last epoch off", "truncated|open end", lambda scene: _cut_at(scene, _first_with(scene, 2))),
     DROP_LAST_CHAIN,
     _attack("empty the newest file", "truncated|open end", _last_file),
-    _attack("put half a line behind a closed chain", "unsealed", _half_behind_the_end),
+    _attack("put half a line after a closed chain", "unsealed", _half_after_the_end),
     _attack("go on with a chain whose tags are made up", "altered", _made_up_chain),
 )
 
@@ -122,28 +122,28 @@ def _roll_back(scene: Scene) -> Scene:
 def _forged(scene: Scene, cut: Scene) -> Scene:
     """Move the head back to where a log was cut, without the key that a head takes."""
     log_id, _, rest = _head(scene)
-    chain, epoch, index = cut.told_at[1]
+    chain, epoch, index = cut.expected_at[1]
     at = (chain, epoch, min(index + 1, 65_535))
-    return replace(cut, head=b"tallyhead %s %d.%d.%d.%s\n" % (log_id, *at, rest)).telling(at)
+    return replace(cut, head=b"tallyhead %s %d.%d.%d.%s\n" % (log_id, *at, rest)).expecting(at)
 
 
 def _forge_mac(scene: Scene) -> Scene:
     _, at, _ = _head(scene)
     start, mac = scene.head.strip().rsplit(b" ", 1)
-    return replace(scene, head=b"%s %s%s\n" % (start, b"B" if mac[:1] == b"A" else b"A", mac[1:])).telling(at)
+    return replace(scene, head=b"%s %s%s\n" % (start, b"B" if mac[:1] == b"A" else b"A", mac[1:])).expecting(at)
 
 
 def _other_head(scene: Scene) -> Scene:
     log_id, at, _ = _head(scene)
     other = bytes(_core.setup("other").head()).split(b" ", 2)[2].split(b".", 3)[3]
-    return replace(scene, head=b"tallyhead %s %d.%d.%d.%s\n" % (log_id, *at, other)).telling(at)
+    return replace(scene, head=b"tallyhead %s %d.%d.%d.%s\n" % (log_id, *at, other)).expecting(at)
 
 
 def _no_head(scene: Scene) -> Scene:
     _head(scene)
     if any(b" ended " in scene.lines[i] for i in scene.controls):
         raise ImpossibleError("the log has ended, so it needs no head")
-    return replace(scene, head=b"").telling()
+    return replace(scene, head=b"").expecting()
 
 
 ROLL_BACK = _attack("roll the head back", "open end", _roll_back)
@@ -164,8 +164,8 @@ HEADS = (
 # -- keys of his own
 
 
-def _anew(scene: Scene) -> tuple[bytes, list[bytes]]:
-    """Seal all entries anew, with keys that the intruder made: log id and lines."""
+def _resealed(scene: Scene) -> tuple[bytes, list[bytes]]:
+    """Seal all entries again, with keys that the intruder made: log id and lines."""
     words = next((found for i in scene.controls if (found := scene.statement(i))), None)
     setup = _core.setup(words[2].decode() if words else "log")
     sealer = setup.state().open_chain(bytes(setup.head()), 0)
@@ -182,19 +182,19 @@ def _anew(scene: Scene) -> tuple[bytes, list[bytes]]:
 
 
 def _own_keys(scene: Scene) -> Scene:
-    _, lines = _anew(scene)
-    return replace(scene, lines=tuple(lines), breaks=(len(lines),) * len(scene.breaks)).telling()
+    _, lines = _resealed(scene)
+    return replace(scene, lines=tuple(lines), breaks=(len(lines),) * len(scene.breaks)).expecting()
 
 
 def _own_keys_this_id(scene: Scene) -> Scene:
-    own, lines = _anew(scene)
+    own, lines = _resealed(scene)
     found = seal_of(scene.lines[scene.victim])
     assert found is not None
     lines = [line.replace(own, found[Field.LOG_ID]) for line in lines]
-    return replace(scene, lines=tuple(lines), breaks=(len(lines),) * len(scene.breaks)).telling(line=0)
+    return replace(scene, lines=tuple(lines), breaks=(len(lines),) * len(scene.breaks)).expecting(line=0)
 
 
 OWN_KEYS = (
-    _attack("seal it all anew with keys of his own", "nothing verified|truncated", _own_keys),
+    _attack("seal it all again with keys of his own", "nothing verified|truncated", _own_keys),
     _attack("the same, and claim the log id of this log", "altered", _own_keys_this_id),
 )

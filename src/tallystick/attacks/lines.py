@@ -21,13 +21,13 @@ Change = Callable[[bytes], bytes]
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def _on_line(name: str, told: str, change: Change) -> Attack:
-    """Return an attack that changes one line in the middle of the log, which must be told."""
+def _on_line(name: str, expected: str, change: Change) -> Attack:
+    """Return an attack that changes one line in the middle of the log, which must be reported."""
 
     def doctor(scene: Scene) -> Scene:
         return scene.changed(scene.victim, change(scene.lines[scene.victim]))
 
-    return Attack(name, frozenset(told.split("|")), doctor)
+    return Attack(name, frozenset(expected.split("|")), doctor)
 
 
 # -- the text
@@ -117,7 +117,7 @@ def _swap_seals(scene: Scene) -> Scene:
     one, two = scene.lines[at], scene.lines[at + 1]
     cut_one, cut_two = one.rindex(b"tally"), two.rindex(b"tally")
     swapped = one[:cut_one] + two[cut_two:], two[:cut_two] + one[cut_one:]
-    return scene.spliced(at, at + 2, *swapped).telling(line=at)
+    return scene.spliced(at, at + 2, *swapped).expecting(line=at)
 
 
 def _front_seal(line: bytes) -> bytes:
@@ -148,7 +148,7 @@ SEALS = (
     _on_line("take a seal off", "unsealed", text_of),
     _on_line("write a seal twice", _BROKEN, lambda line: line + b" " + line[len(text_of(line)) :].lstrip(b' ,"')),
     _on_line("put a seal before its line", _BROKEN, _front_seal),
-    _on_line("put something behind a seal", _BROKEN, lambda line: line + b" ok"),
+    _on_line("put something after a seal", _BROKEN, lambda line: line + b" ok"),
 )
 
 
@@ -157,7 +157,7 @@ SEALS = (
 
 def _insert(scene: Scene) -> Scene:
     at = scene.victim
-    return scene.spliced(at, at, b"user=root action=login ok=true from=10.0.0.1").telling(line=at)
+    return scene.spliced(at, at, b"user=root action=login ok=true from=10.0.0.1").expecting(line=at)
 
 
 def _look_alike(scene: Scene) -> Scene:
@@ -165,7 +165,7 @@ def _look_alike(scene: Scene) -> Scene:
     if not scene.controls:
         raise ImpossibleError("no opening of a chain is here")
     opening = next((i for i in reversed(scene.controls) if scene.position(i)[1:] == (0, 0)), scene.controls[0])
-    return scene.spliced(scene.victim, scene.victim, text_of(scene.lines[opening])).telling(line=scene.victim)
+    return scene.spliced(scene.victim, scene.victim, text_of(scene.lines[opening])).expecting(line=scene.victim)
 
 
 def _insert_sealed(scene: Scene) -> Scene:
@@ -176,13 +176,13 @@ def _insert_sealed(scene: Scene) -> Scene:
     assert found is not None
     text = b"user=root action=login ok=true"
     seal = b"%s.%d.%d.65535.%d.%s" % (found[Field.LOG_ID], chain, epoch, len(text), b"A" * 22)
-    return scene.spliced(at, at, text + b" tally=" + seal).telling(line=at)
+    return scene.spliced(at, at, text + b" tally=" + seal).expecting(line=at)
 
 
 def _insert_edited(scene: Scene) -> Scene:
-    """Put an edited copy of a line behind it."""
+    """Put an edited copy of a line after it."""
     at = scene.victim
-    return scene.spliced(at + 1, at + 1, edited(scene.lines[at])).telling(line=at + 1)
+    return scene.spliced(at + 1, at + 1, edited(scene.lines[at])).expecting(line=at + 1)
 
 
 def _halve(line: bytes) -> bytes:
@@ -191,20 +191,20 @@ def _halve(line: bytes) -> bytes:
 
 def _glue(scene: Scene) -> Scene:
     at = scene.victim
-    return scene.spliced(at, at + 2, scene.lines[at] + scene.lines[at + 1]).telling(line=at)
+    return scene.spliced(at, at + 2, scene.lines[at] + scene.lines[at + 1]).expecting(line=at)
 
 
 def _glue_middle(scene: Scene) -> Scene:
     """Cut a piece out of the file, from the middle of a line into the middle of the next one."""
     at = scene.victim
     one, two = _halve(scene.lines[at]), scene.lines[at + 1]
-    return scene.spliced(at, at + 2, one + two[changeable(two) :]).telling(line=at)
+    return scene.spliced(at, at + 2, one + two[changeable(two) :]).expecting(line=at)
 
 
 def _split(scene: Scene) -> Scene:
     at, line = scene.victim, scene.lines[scene.victim]
     half = _halve(line)
-    return scene.spliced(at, at + 1, half, line[len(half) :]).telling(line=at)
+    return scene.spliced(at, at + 1, half, line[len(half) :]).expecting(line=at)
 
 
 def _blanked(fill: bytes) -> Callable[[Scene], Scene]:
@@ -213,7 +213,7 @@ def _blanked(fill: bytes) -> Callable[[Scene], Scene]:
     def doctor(scene: Scene) -> Scene:
         at = scene.victim
         doctored = scene.spliced(at, at + 1, fill * len(scene.lines[at]))
-        return doctored.telling(scene.position(at))
+        return doctored.expecting(scene.position(at))
 
     return doctor
 
@@ -248,7 +248,7 @@ BYTES = (
     Attack("write NULs over a line", frozenset({"missing"}), _blanked(b"\0")),
     Attack("write blanks over a line", frozenset({"missing"}), _blanked(b" ")),
     _on_line("put NULs before a line", "altered", lambda line: bytes(16) + line),
-    _on_line("put NULs behind a line", _BROKEN, lambda line: line + bytes(16)),
+    _on_line("put NULs after a line", _BROKEN, lambda line: line + bytes(16)),
     Attack("put a byte order mark at the beginning of a file", frozenset({"altered"}), _byte_order_mark),
     Attack("redact a line without the right to", frozenset({"redacted", "altered"}), _redact),
 )

@@ -131,8 +131,8 @@ class Scene:
         older_head: A head that it had before its newest chain; empty if none was kept.
         breaks: Where another file begins: numbers of lines, ascending.
         log_id: Whose lines are looked at; None for those of any log.
-        told_at: Positions of which one must be told.
-        told_line: The line that must be told.
+        expected_at: Positions of which one must be reported.
+        expected_line: The line that must be reported.
         remark: What must be known to judge the result.
     """
 
@@ -141,8 +141,8 @@ class Scene:
     older_head: bytes = b""
     breaks: tuple[int, ...] = ()
     log_id: bytes | None = None
-    told_at: tuple[Position, ...] = ()
-    told_line: int | None = None
+    expected_at: tuple[Position, ...] = ()
+    expected_line: int | None = None
     remark: str | None = None
 
     @cached_property
@@ -181,7 +181,7 @@ class Scene:
         return (i for i, at in enumerate(self.positions) if at is not None and i not in self._controls)
 
     def chain(self, number: int) -> tuple[int, int]:
-        """Return the first line of a chain and the one behind its last."""
+        """Return the first line of a chain and the one after its last."""
         lines = [i for i, at in enumerate(self.positions) if at is not None and at[0] == number]
         return lines[0], lines[-1] + 1
 
@@ -199,12 +199,12 @@ class Scene:
         return [self.lines[start:end] for start, end in pairwise(ends)]
 
     def file_end(self, index: int) -> int:
-        """Return the number of the line behind the last one of the file in which a line stands."""
+        """Return the number of the line after the last one of the file in which a line stands."""
         return (*self.breaks, len(self.lines))[self.file_of(index)]
 
     @cached_property
     def victim(self) -> int:
-        """An entry in the middle of the log with another one behind it, and its chain around them, in one file."""
+        """An entry in the middle of the log with another one after it, and its chain around them, in one file."""
         entries = list(self.entries())
         middle = len(entries) // 2
         for index in (*entries[middle:], *reversed(entries[:middle])):
@@ -218,19 +218,19 @@ class Scene:
         if index == 0 or index + 2 >= len(self.lines) or self.file_of(index - 1) != self.file_of(index + 2):
             return False
         chain, epoch, at = self.position(index)
-        behind = self.positions[index + 2]  # what stands at the end of a chain may be torn by right
+        later = self.positions[index + 2]  # what stands at the end of a chain may be torn by right
         around = [self.positions[i] for i in (index - 1, index, index + 1)]
         if (
             around != [(chain, epoch, at - 1), (chain, epoch, at), (chain, epoch, at + 1)]
             or index + 1 in self._controls
         ):
             return False
-        if behind is None or behind[0] != chain or text_of(self.lines[index]) == text_of(self.lines[index + 1]):
+        if later is None or later[0] != chain or text_of(self.lines[index]) == text_of(self.lines[index + 1]):
             return False
         for line in self.lines[index : index + 2]:
             found, text = seal_of(line), text_of(line)
             if found is None or int(found[Field.LENGTH]) != len(text):
-                return False  # a carrier put something before it, or wrote it anew
+                return False  # a carrier put something before it, or rewrote it
             try:
                 changeable(line)
             except ImpossibleError:
@@ -252,8 +252,8 @@ class Scene:
         )
 
     def changed(self, index: int, line: bytes) -> "Scene":
-        """Return the scene with one line changed, which must be told."""
-        return self.spliced(index, index + 1, line).telling(line=index)
+        """Return the scene with one line changed, which must be reported."""
+        return self.spliced(index, index + 1, line).expecting(line=index)
 
     def without(self, keep: Callable[[int], bool]) -> "Scene":
         """Return the scene with those lines only of which `keep` says so."""
@@ -261,9 +261,9 @@ class Scene:
         breaks = tuple(bisect_left(kept, at) for at in self.breaks)
         return replace(self, lines=tuple(self.lines[i] for i in kept), breaks=breaks)
 
-    def telling(self, *at: Position, line: int | None = None, remark: str | None = None) -> "Scene":
-        """Return the scene with what a verifier must tell of it: one of some positions, or a line."""
-        return replace(self, told_at=at, told_line=line, remark=remark)
+    def expecting(self, *at: Position, line: int | None = None, remark: str | None = None) -> "Scene":
+        """Return the scene with what a verifier must report: one of some positions, or a line."""
+        return replace(self, expected_at=at, expected_line=line, remark=remark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +272,10 @@ class Attack:
 
     Args:
         name: What the intruder does.
-        told: Kinds of findings; a verifier that holds V and the head must tell one of them.
+        expected: Kinds of findings; a verifier that holds V and the head must report one of them.
         doctor: Makes the doctored scene; ImpossibleError says that it cannot be played on this log.
     """
 
     name: str
-    told: frozenset[str]
+    expected: frozenset[str]
     doctor: Callable[[Scene], Scene]

@@ -9,8 +9,8 @@ from tallystick.attacks.scene import Attack, Field, ImpossibleError, Position, S
 __all__ = ["ABSENCE", "COPIES", "DELETE", "DROP_CHAIN", "DROP_EPOCH", "ORDER", "REORDER", "REPLAY", "STATEMENTS"]
 
 
-def _attack(name: str, told: str, doctor: Callable[[Scene], Scene]) -> Attack:
-    return Attack(name, frozenset(told.split("|")), doctor)
+def _attack(name: str, expected: str, doctor: Callable[[Scene], Scene]) -> Attack:
+    return Attack(name, frozenset(expected.split("|")), doctor)
 
 
 def _first(candidates: Iterator[int], lacking: str) -> int:
@@ -22,7 +22,7 @@ def _first(candidates: Iterator[int], lacking: str) -> int:
 
 
 def _stretches(scene: Scene, parts: int) -> list[tuple[tuple[int, ...], int, int]]:
-    """Return what stands together: chain (and epoch, with 2 parts), first line, line behind the last."""
+    """Return what stands together: chain (and epoch, with 2 parts), first line, line after the last."""
     found: list[tuple[tuple[int, ...], int, int]] = []
     for i, at in enumerate(scene.positions):
         if at is None:
@@ -39,23 +39,23 @@ def _stretches(scene: Scene, parts: int) -> list[tuple[tuple[int, ...], int, int
 
 def _reorder(scene: Scene) -> Scene:
     at = scene.victim
-    return scene.spliced(at, at + 2, scene.lines[at + 1], scene.lines[at]).telling(line=at + 1)
+    return scene.spliced(at, at + 2, scene.lines[at + 1], scene.lines[at]).expecting(line=at + 1)
 
 
 def _move_to_end(scene: Scene) -> Scene:
     at, end = scene.victim, scene.file_end(scene.victim)
-    behind = max(i for i in range(at, end) if scene.positions[i] is not None) + 1
-    return scene.spliced(behind, behind, scene.lines[at]).spliced(at, at + 1).telling(line=behind - 1)
+    after = max(i for i in range(at, end) if scene.positions[i] is not None) + 1
+    return scene.spliced(after, after, scene.lines[at]).spliced(at, at + 1).expecting(line=after - 1)
 
 
 def _move_to_newer_file(scene: Scene) -> Scene:
     at, last = scene.victim, len(scene.breaks)
     if scene.file_of(at) == last:
         raise ImpossibleError("this takes a newer file than the one with the line")
-    behind = max((i for i, p in enumerate(scene.positions) if p is not None), default=0) + 1
-    if scene.file_of(behind - 1) == scene.file_of(at):
+    after = max((i for i, p in enumerate(scene.positions) if p is not None), default=0) + 1
+    if scene.file_of(after - 1) == scene.file_of(at):
         raise ImpossibleError("the newer file is empty")
-    return scene.spliced(behind, behind, scene.lines[at]).spliced(at, at + 1).telling(line=behind - 1)
+    return scene.spliced(after, after, scene.lines[at]).spliced(at, at + 1).expecting(line=after - 1)
 
 
 def _swap(scene: Scene, parts: int, lacking: str) -> Scene:
@@ -64,7 +64,7 @@ def _swap(scene: Scene, parts: int, lacking: str) -> Scene:
         one_file = middle == start_two and scene.file_of(start) == scene.file_of(start_two)
         if one_file and one < two and (parts == 1 or one[0] == two[0]):
             lines = scene.lines[middle:end] + scene.lines[start:middle]
-            return scene.spliced(start, end, *lines).telling(line=start + end - middle)
+            return scene.spliced(start, end, *lines).expecting(line=start + end - middle)
     raise ImpossibleError(lacking)
 
 
@@ -72,7 +72,7 @@ def _checkpoint_first(scene: Scene) -> Scene:
     at = _inner_checkpoint(scene)
     if scene.positions[at - 1] is None or scene.file_of(at - 1) != scene.file_of(at):
         raise ImpossibleError("the checkpoint stands alone in its file")
-    return scene.spliced(at - 1, at + 1, scene.lines[at], scene.lines[at - 1]).telling(line=at)
+    return scene.spliced(at - 1, at + 1, scene.lines[at], scene.lines[at - 1]).expecting(line=at)
 
 
 REORDER = _attack("reorder two lines", "reordered", _reorder)
@@ -95,14 +95,14 @@ def _delete(scene: Scene) -> Scene:
 
 
 def _gone(scene: Scene, at: int, *more: Position) -> Scene:
-    return scene.spliced(at, at + 1).telling(scene.position(at), *more)
+    return scene.spliced(at, at + 1).expecting(scene.position(at), *more)
 
 
 def _delete_two(scene: Scene) -> Scene:
     one = scene.victim
     end = scene.file_end(one)
     two = _first((i for i in scene.entries() if one + 1 < i < end - 1 and _is_inner(scene, i)), "the log is too short")
-    return scene.spliced(two, two + 1).spliced(one, one + 1).telling(scene.position(two))
+    return scene.spliced(two, two + 1).spliced(one, one + 1).expecting(scene.position(two))
 
 
 def _is_inner(scene: Scene, index: int) -> bool:
@@ -117,7 +117,7 @@ def _delete_first_of_epoch(scene: Scene) -> Scene:
         return before[0] == chain and after[:2] == (chain, epoch)
 
     lines = (i for i in scene.entries() if scene.position(i)[2] == 0 and 0 < i < len(scene.lines) - 1 and goes_on(i))
-    return _gone(scene, _first(lines, "this takes an epoch behind another one"))
+    return _gone(scene, _first(lines, "this takes an epoch after another one"))
 
 
 def _delete_before_checkpoint(scene: Scene) -> Scene:
@@ -147,7 +147,7 @@ def _checkpoints(scene: Scene) -> list[int]:
 
 
 def _inner_checkpoint(scene: Scene) -> int:
-    """Choose a checkpoint behind which its chain goes on; in the middle of the log, if it can be."""
+    """Choose a checkpoint after which its chain goes on; in the middle of the log, if it can be."""
     found = [i for i in _checkpoints(scene) if (scene.statement(i) or [b""])[10:11] == [b"continues"]]
     newest = {at[0]: at for at in scene.positions if at is not None}
     found = [i for i in found if newest[scene.position(i)[0]] > scene.position(i)]
@@ -157,7 +157,7 @@ def _inner_checkpoint(scene: Scene) -> int:
 
 
 def _closed_chain(scene: Scene) -> int:
-    """Choose a chain that was closed and has others before and behind it; its closing was counted by a head."""
+    """Choose a chain that was closed and has others before and after it; its closing was counted by a head."""
     chains = scene.chains()
     closed = {scene.position(i)[0] for i in _checkpoints(scene) if (scene.statement(i) or [b""])[10:11] == [b"closed"]}
     found = [chain for chain in chains[1:-1] if chain in closed]
@@ -172,7 +172,7 @@ def _delete_closing(scene: Scene) -> Scene:
         i for i in _checkpoints(scene)
         if scene.position(i)[0] != chains[-1] and (scene.statement(i) or [b""])[10:11] == [b"closed"]
     )  # fmt: skip
-    return _gone(scene, _first(closings, "this takes a chain that was closed, and one behind it"))
+    return _gone(scene, _first(closings, "this takes a chain that was closed, and one after it"))
 
 
 def _drop_epoch(scene: Scene) -> Scene:
@@ -180,12 +180,12 @@ def _drop_epoch(scene: Scene) -> Scene:
     gone = [at for at in scene.positions if at is not None and at[:2] == (chain, epoch)]
     newest = max(at for at in scene.positions if at is not None)
     if newest in gone:
-        raise ImpossibleError("there is nothing behind this epoch; its loss is played as one of the end")
-    return _without(scene, lambda at: at[:2] == (chain, epoch)).telling(*gone, *_first_left(scene, gone))
+        raise ImpossibleError("there is nothing after this epoch; its loss is played as one of the end")
+    return _without(scene, lambda at: at[:2] == (chain, epoch)).expecting(*gone, *_first_left(scene, gone))
 
 
 def _first_left(scene: Scene, gone: list[Position]) -> list[Position]:
-    """Return the new first position, where the beginning of the log went: then it is told as a late start."""
+    """Return the new first position, where the beginning of the log went: then it is reported as a late start."""
     away = set(gone)
     present = [at for at in scene.positions if at is not None]
     return [min(at for at in present if at not in away)] if min(present) in away else []
@@ -197,7 +197,7 @@ def _without(scene: Scene, gone: Callable[[Position], bool]) -> Scene:
 
 def _drop(scene: Scene, number: int) -> Scene:
     gone = [at for at in scene.positions if at is not None and at[0] == number]
-    return _without(scene, lambda at: at[0] == number).telling((number, 0, 0), *gone, *_first_left(scene, gone))
+    return _without(scene, lambda at: at[0] == number).expecting((number, 0, 0), *gone, *_first_left(scene, gone))
 
 
 def _drop_first(scene: Scene) -> Scene:
@@ -213,7 +213,7 @@ def _drop_file(scene: Scene) -> Scene:
     gone = [at for at in scene.positions[start:end] if at is not None]
     if not gone:
         raise ImpossibleError("the file holds no sealed line")
-    return scene.spliced(start, end).telling(*gone, *_first_left(scene, gone))
+    return scene.spliced(start, end).expecting(*gone, *_first_left(scene, gone))
 
 
 DELETE = _attack("delete a line", "missing", _delete)
@@ -241,7 +241,7 @@ ABSENCE = (
 
 def _twice(scene: Scene) -> Scene:
     at = scene.victim
-    return scene.spliced(at + 1, at + 1, scene.lines[at]).telling(scene.position(at))
+    return scene.spliced(at + 1, at + 1, scene.lines[at]).expecting(scene.position(at))
 
 
 def _replay(scene: Scene) -> Scene:
@@ -250,7 +250,7 @@ def _replay(scene: Scene) -> Scene:
     if end > last:
         raise ImpossibleError("the first chain goes on in another file")
     again = [line for line, at in zip(scene.lines[start:end], scene.positions[start:end], strict=True) if at]
-    return scene.spliced(last, last, *again).telling(scene.position(start))
+    return scene.spliced(last, last, *again).expecting(scene.position(start))
 
 
 def _edited_copy(scene: Scene) -> Scene:
@@ -261,7 +261,7 @@ def _edited_copy(scene: Scene) -> Scene:
     copy[scene.victim - start] = edited(copy[scene.victim - start])
     end = len(scene.lines)
     beside = replace(scene, lines=(*scene.lines, *copy), breaks=(*scene.breaks, end))
-    return beside.telling(line=end + scene.victim - start)
+    return beside.expecting(line=end + scene.victim - start)
 
 
 def _key(scene: Scene) -> Scene:
@@ -335,7 +335,7 @@ def _opening_again(scene: Scene) -> Scene:
     at, file = scene.victim, scene.file_of(scene.victim)
     openings = (i for i in scene.controls if i < at and scene.position(i)[1:] == (0, 0) and scene.file_of(i) == file)
     opening = _first(openings, "no opening of a chain is in the file of the line in the middle")
-    return scene.spliced(at, at, scene.lines[opening]).telling(scene.position(opening), line=at)
+    return scene.spliced(at, at, scene.lines[opening]).expecting(scene.position(opening), line=at)
 
 
 _BAD = "altered|bad statement"

@@ -92,10 +92,10 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
         head.write_bytes(after.head)
         report = verify([doctored], keys=[key], head=head)
         kinds = {finding.kind for finding in report.findings}
-        found = report.verdict is not Verdict.OK and bool(kinds & attack.told)
+        found = report.verdict is not Verdict.OK and bool(kinds & attack.expected)
         missed += not found
         colour = "red" if report.verdict is Verdict.FAILED else "yellow" if found else "bold magenta"
-        said = next((f for f in report.findings if f.kind in attack.told), None)
+        said = next((f for f in report.findings if f.kind in attack.expected), None)
         where = "MISSED" if not found or said is None else look.said(said)
         table.add_row(
             attack.name, f"[{colour}]{report.verdict.value}[/]", escape(where), f"{report.seconds * 1000:.0f}"

@@ -21,12 +21,12 @@ def headline(report: Report) -> str:
     if report.verdict is Verdict.INCOMPLETE:
         if Kind.NOTHING_VERIFIED in kinds:
             return "nothing could be verified"
-        return "what is here holds, but something could not be told"
+        return "what is here holds, but something could not be determined"
     sentence = "every line is as it was sealed, and none is missing"
     if any(log.end == "nothing" for log in report.logs):
         sentence += " before the last one that is here"
     if Kind.SCHEME_LIMIT in kinds:
-        return "every line fits in its chain, as far as the scheme of these logs can tell"
+        return "every line fits in its chain, as far as the scheme of these logs can show"
     if Kind.EXCEPTED in kinds:
         return f"{sentence}, but for what the exceptions file allows"
     if any(finding.kind == Kind.UNCLEAN_END and BEING_WRITTEN not in finding.detail for finding in report.findings):
@@ -43,5 +43,5 @@ def advice(report: Report) -> str:
     if report.verdict is Verdict.INCOMPLETE:
         return "This is no proof that all is well. Give what the findings ask for, such as the head or the older files."
     if report.findings:
-        return "There is nothing to do. The notes below tell what was out of the ordinary."
+        return "There is nothing to do. The notes below say what was out of the ordinary."
     return "There is nothing to do."

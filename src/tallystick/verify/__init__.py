@@ -24,7 +24,7 @@ from tallystick.verify.report import (
     Report,
     Verdict,
 )
-from tallystick.verify.run import Request, run
+from tallystick.verify.run import Request, carry_out
 
 __all__ = [
     "ALLOWED",
@@ -76,20 +76,20 @@ def verify(
         store: URL of the key store that has the heads; `none` for none. Without `store` and `head`, the key store that
             TALLYSTICK_STORE names is asked, else the default one if it has the log.
         head: File with a head, as `tallystick head` prints it.
-        pins: Pin texts, `tallypin …`: statements that were verified before, or that were got elsewhere.
+        pins: Pin texts, `tallypin …`: statements that were verified before, or obtained elsewhere.
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
             statements that it saw.
         start: Number of the chain that the log begins with here, if older ones were deleted by right.
         last: Number of the chain that the log ends with here, if newer ones are elsewhere.
         expect: Names of logs of which lines must be there; of one of several with the same name, NAME.LOGID.
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
-        subset: Lines were filtered out: gaps are told and not judged. Takes verification keys.
+        subset: Lines were filtered out: gaps are reported and not judged. Takes verification keys.
         envelope: What a carrier wrapped the lines in: `docker`, `cri`, `rfc3164`, `rfc5424`, `journal-export`,
             `journal-json`, `json` (with `field`) or `prefix:any`.
         field: Name of the JSON field that holds the lines; dots lead into objects, `[]` into each element of an array.
         added: Names of the members that a carrier added to JSON lines; they are taken out, and not covered.
         exceptions: Exceptions file: findings that are known, with reasons.
-        max_findings: Findings of one kind, weight and log that are told one by one; the others are counted.
+        max_findings: Findings of one kind, weight and log that are listed one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
         progress: Called with the bytes read so far and those there are, on the disk.
 
@@ -97,11 +97,11 @@ def verify(
         The report. Look at its verdict. What could not be read is a finding in it.
 
     Raises:
-        FormatError: A key, head, pin or exceptions file is none.
+        FormatError: A key, head, pin or exceptions file is invalid.
         KeyStoreError: The key store that was named cannot be read.
         ReportError: Nothing can be read, no key was given, or the demands contradict each other.
     """
-    return run(
+    return carry_out(
         Request(
             paths=tuple(paths),
             keys=tuple(keys),

@@ -249,8 +249,8 @@ _ENTRIES = (
         Kind.RESERIALIZED,
         _NOTE,
         _UNRANKED,
-        "JSON was written anew",
-        "Something on the way wrote the JSON of a line again; its content is as it was sealed.",
+        "JSON was rewritten",
+        "Something on the way rewrote the JSON of a line; its content is as it was sealed.",
         "carriers at work; what they put around lines is not covered",
     ),
     Entry(

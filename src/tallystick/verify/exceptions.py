@@ -105,7 +105,7 @@ class Exceptions:
     _all: tuple[_Exception, ...]
 
     def lines(self, with_v: Mapping[str, bool], today: datetime.date) -> tuple[Line, ...]:
-        """Return the bad lines that are allowed on a day, in file order; the scan counts them, and does not tell them.
+        """Return the bad lines that are allowed on a day, in file order; the scan counts them unreported.
 
         Args:
             with_v: Name of each log that is verified, and whether with its verification key.
@@ -127,13 +127,13 @@ class Exceptions:
         """Return the log that an exception is about."""
         if log is None and len(with_v) > 1:
             raise FormatError(
-                f"several logs are verified; name the one that is meant behind the kind: {_FORM}",
+                f"several logs are verified; name the one that is meant after the kind: {_FORM}",
                 path=self.path,
                 line=one.line,
             )
         return log if log is not None else next(iter(with_v), None)
 
-    def doubled(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[str, list[tuple[At, At]]]:
+    def duplicates(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[str, list[tuple[At, At]]]:
         """Return the positions at which a duplicate is allowed on a day, first and last, by log."""
         found: dict[str, list[tuple[At, At]]] = {}
         for what in self._placed(with_v, today):
@@ -159,7 +159,7 @@ class Exceptions:
             line_counts: How often each of `lines` occurred, by its number; such lines are among no other findings.
 
         Returns:
-            The findings in their order, behind them the lines that were excepted by their bytes; and what became of
+            The findings in their order, after them the lines that were excepted by their bytes; and what became of
             each exception, in file order.
 
         Raises:
@@ -167,14 +167,14 @@ class Exceptions:
         """
         placed = self._placed(with_v, today)
         counts: dict[int, int] = {}
-        told = [self._judged(finding, placed, with_v, counts) for finding in findings]
+        kept = [self._judged(finding, placed, with_v, counts) for finding in findings]
         for number, (one, what) in enumerate(self._lines(today)):
             if n := line_counts.get(number, 0):
                 counts[one.line] = n
-                told.append(self._line_told(one, what, with_v, n))
-        return told, tuple(self._use(one, counts.get(one.line, 0), today) for one in self._all)
+                kept.append(self._line_finding(one, what, with_v, n))
+        return kept, tuple(self._use(one, counts.get(one.line, 0), today) for one in self._all)
 
-    def _line_told(self, one: "_Exception", what: _Line, with_v: Mapping[str, bool], count: int) -> Finding:
+    def _line_finding(self, one: "_Exception", what: _Line, with_v: Mapping[str, bool], count: int) -> Finding:
         if what.at is None:
             detail = f"unsealed: a line without a seal that is known; excepted: {one.reason}"
             return Finding(Kind.EXCEPTED, Weight.NOTE, detail, count=count, sha256=what.hash.hex())
@@ -272,11 +272,11 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
     try:
         text = raw.decode().strip(" \t\r")
     except UnicodeDecodeError:
-        raise FormatError("this is no UTF-8 text; write it anew") from None
+        raise FormatError("this is no UTF-8 text; write it again") from None
     if not text or text.startswith("#"):
         return None
     if not all(letter.isprintable() or letter == "\t" for letter in text):
-        raise FormatError("there are letters here that nobody can see; write the line anew")
+        raise FormatError("there are letters here that nobody can see; write the line again")
     what: _Placed | _Line
     if match := _UNSEALED.fullmatch(text):
         what = _Line(bytes.fromhex(match["hash"]))
@@ -287,14 +287,14 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
     else:
         raise FormatError(_complaint(text))
     if not match["reason"]:
-        raise FormatError("a reason is missing; write behind the colon why this is allowed")
+        raise FormatError("a reason is missing; write after the colon why this is allowed")
     return _Exception(number, text, what, _day(match["until"]), match["reason"])
 
 
 def _placed(match: re.Match[str]) -> _Placed:
     first, last = _bounds(match["at"])[0], _bounds(match["to"] or match["at"])[1]
     if match["to"] and (last <= first or match["to"] == match["at"]):
-        raise FormatError("the position behind `to` must be behind the first one; for a single one leave `to` out")
+        raise FormatError("the position after `to` must come after the first one; for a single one leave `to` out")
     if match["kind"] == Kind.DUPLICATE and first[:2] != last[:2]:
         raise FormatError("an exception of duplicates names positions of one epoch; write one for each")
     return _Placed(Kind(match["kind"]), match["log"], match["at"], match["to"] or None)

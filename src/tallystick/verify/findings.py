@@ -8,7 +8,7 @@ from tallystick.verify.report import Finding
 
 __all__ = ["MORE", "folded", "gravest_first", "unread_findings"]
 
-MORE = "more of this kind, not told one by one"
+MORE = "more of this kind, not listed one by one"
 """Detail of a finding that stands for those that were only counted."""
 
 _ORDER = [Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE]

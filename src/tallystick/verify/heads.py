@@ -102,13 +102,13 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             # A key store has one log of a name. Of two logs with that name in one run, it can only have one.
             if (name, owner) not in known:
                 found.absent[log_id] = (
-                    f"the key store has another log of the name {name}, of log id {owner}: it was set up anew, "
+                    f"the key store has another log of the name {name}, of log id {owner}: it was set up again, "
                     "or this log comes from elsewhere; then name its head with --head, or say --store none"
                 )
         elif text is None:
             found.bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
         elif _owner(text) != log_id:
-            found.bad[log_id] = "the head in the key store is none of this log: somebody changed it"
+            found.bad[log_id] = "the head in the key store is not one of this log: somebody changed it"
         else:
             found.texts[log_id] = bytes(text)
             written |= _written(place, name, log_id)

@@ -92,7 +92,7 @@ class Input:
         self._compression = streams.compression(self._beginning)
         if self._compression:
             self.beginning = b""
-            with contextlib.suppress(*streams.BROKEN):  # it is told where the file is read
+            with contextlib.suppress(*streams.BROKEN):  # it is reported where the file is read
                 self.beginning = Unpacked(under, self.size).read(0, PEEK)[:PEEK]
         self._encoding = encoding(self.beginning)
 
@@ -161,12 +161,12 @@ class Input:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 
     def again(self) -> Iterator[Chunk]:
-        """Read the file once more, or a part of it: what the first time told stays."""
-        told = self.trouble, self.moved, self.ends_in_lf
+        """Read the file once more, or a part of it: what the first time found stays."""
+        found = self.trouble, self.moved, self.ends_in_lf
         try:
             yield from self.chunks()
         finally:
-            self.trouble, self.moved, self.ends_in_lf = told
+            self.trouble, self.moved, self.ends_in_lf = found
 
     def close(self) -> None:
         """Close the file."""
@@ -215,11 +215,11 @@ class Input:
             self.moved = True
             return f"{reason(error)}; verify again when it stays where it is"
         if isinstance(error, OSError) and error.strerror:
-            return f"{reason(error)} behind byte {offset}"
+            return f"{reason(error)} after byte {offset}"
         if isinstance(error, streams.RefusedError):
-            return f"it was not read behind byte {offset} of what it holds: {error}"
+            return f"it was not read after byte {offset} of what it holds: {error}"
         what = f"{self._compression} data" if self._compression else "data"
-        return f"its {what} is damaged behind byte {offset} of what it holds: {str(error).lower()}"
+        return f"its {what} is damaged after byte {offset} of what it holds: {str(error).lower()}"
 
     def _lines(self, source: Bytes, offset: int) -> tuple[bytes, int, bool]:
         want = self._chunk

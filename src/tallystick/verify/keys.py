@@ -14,7 +14,7 @@ def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.
     """Return the logs of some verification keys and public files.
 
     Raises:
-        FormatError: One is none.
+        FormatError: One is invalid.
         ReportError: One cannot be read, or there is none.
     """
     logs = _core.Keys()
@@ -28,7 +28,7 @@ def read_keys(keys: Iterable[str | os.PathLike[str]], public: Iterable[str | os.
 
 
 def labels(logs: _core.Keys) -> list[str]:
-    """Return what each log is called in one run: its name, and behind a dot its log id where others have that name."""
+    """Return what each log is called in one run: its name, with a dot and its log id where others have that name."""
     names = Counter(name for name, *_ in logs.logs())
     return [name if names[name] == 1 else f"{name}.{log_id}" for name, log_id, *_ in logs.logs()]
 

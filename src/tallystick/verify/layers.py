@@ -1,7 +1,7 @@
 """The bytes of an input, layer upon layer: as they stand in a file, a part of them, unpacked, decoded.
 
 Every layer is read from the beginning to the end; what was asked for last may be asked for again, and a layer that
-cannot go back begins anew. So one sweep over all members of an archive unpacks it once.
+cannot go back begins again. So one sweep over all members of an archive unpacks it once.
 
 >>> import gzip, tempfile
 >>> with tempfile.TemporaryFile() as file:

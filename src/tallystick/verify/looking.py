@@ -160,7 +160,7 @@ class Inputs:
             opened.file.look(found.size if found else None)
             for one in opened.inputs:
                 one.rename()
-                with contextlib.suppress(OSError):  # it is told where it is read
+                with contextlib.suppress(OSError):  # it is reported where it is read
                     one.look()
 
     def open_now(self) -> list[Input]:

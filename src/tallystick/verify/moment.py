@@ -56,7 +56,7 @@ def read_moment(
     """
     try:
         for left in reversed(range(_PASSES)):
-            found = _settled(files, logs, heads, patient=patient)
+            found = _steady(files, logs, heads, patient=patient)
             inputs, unread = files.ready()
             summary = scan(inputs, found)
             moved = any(one.moved for one in inputs)
@@ -69,7 +69,7 @@ def read_moment(
         raise
 
 
-def _settled(files: Inputs, logs: _core.Keys, heads: Callable[[], Heads], *, patient: bool) -> Heads:
+def _steady(files: Inputs, logs: _core.Keys, heads: Callable[[], Heads], *, patient: bool) -> Heads:
     """Read heads and open files until nothing moves and no file is ahead of its head."""
     until, pause = time.monotonic() + _PATIENCE, _MARGIN
     looks = 0
@@ -106,8 +106,8 @@ def _is_old(heads: Heads, summary: _core.Summary, logs: _core.Keys, read: Callab
     for chunk in summary.chunks():
         for number, _, _, last in chunk.edges:
             newest[ids[number]] = max(last[0], newest.get(ids[number], 0))
-    behind = {log_id for log_id, chain in counted.items() if newest.get(log_id, 0) > chain}
-    if not behind:
+    older = {log_id for log_id, chain in counted.items() if newest.get(log_id, 0) > chain}
+    if not older:
         return False
     now = _chains(read())
-    return any(now.get(log_id, 0) > counted[log_id] for log_id in behind)
+    return any(now.get(log_id, 0) > counted[log_id] for log_id in older)

@@ -200,7 +200,7 @@ def _read(path: str, name: str, directory: int) -> bytes:
 
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
-    """Give the directory as a descriptor; whatever goes wrong in it is told with its name."""
+    """Give the directory as a descriptor; every error in it is reported with its name."""
     with _private.telling(ReportError, path):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

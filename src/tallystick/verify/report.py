@@ -165,7 +165,7 @@ class LogReport:
         epochs: Checkpointed epochs present.
         sealed: Lines whose seal holds (with the public key: fits).
         prefixed: Of these, lines that a carrier wrapped in something, which is not covered.
-        reserialized: Of these, lines that a carrier wrote anew.
+        reserialized: Of these, lines that a carrier rewrote.
         redacted: Redacted lines.
         uncovered: Lines that no checkpoint covers (public key only).
         by_chain: The chains, in order; at most the first thousand.

@@ -1,6 +1,6 @@
 """Lines whose parts a rotation left in two files: the end of one and the beginning of another (spec section 9).
 
-Nothing says which file goes on in which. The seal does: it tells how long its line is.
+Nothing says which file goes on in which. The seal does: it says how long its line is.
 
 >>> one, other = Rotated(), Rotated()
 >>> one.last = [(b"stdout", 0, b"user=7 ")]
@@ -18,7 +18,7 @@ __all__ = ["Rotated", "rejoin"]
 _MOST = 2**28  # bytes that are put together to try whether they are one line
 
 Loose = tuple[bytes, int, bytes]
-"""Name of a stream, a letter that tells it from others of that name, and a part of a line."""
+"""Name of a stream, a letter that distinguishes it from others of that name, and a part of a line."""
 
 
 class Rotated:

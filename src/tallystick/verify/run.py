@@ -31,7 +31,7 @@ from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, V
 from tallystick.verify.source import Source
 from tallystick.verify.torn import torn_lines
 
-__all__ = ["Request", "run"]
+__all__ = ["Request", "carry_out"]
 
 StrPath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
@@ -64,7 +64,7 @@ class Request:
     progress: Progress | None
 
 
-def run(asked: Request) -> Report:
+def carry_out(asked: Request) -> Report:
     """Verify as asked; `verify` says what it raises."""
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     _check(asked)
@@ -103,7 +103,7 @@ def _check(asked: Request) -> None:
     if last is not None and not (start or 1) <= last < 2**32:
         raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
     if asked.max_findings < 1:
-        raise ReportError("at least one finding of each kind must be told")
+        raise ReportError("at least one finding of each kind must be listed")
 
 
 def _logs(asked: Request) -> _core.Keys:
@@ -143,7 +143,7 @@ class _Excepting:
 
     def duplicates(self) -> dict[str, list[tuple[tuple[int, int, int], tuple[int, int, int]]]]:
         """Return the positions at which duplicates are excepted, by log."""
-        return self.exceptions.doubled(self.with_v, self.today) if self.exceptions is not None else {}
+        return self.exceptions.duplicates(self.with_v, self.today) if self.exceptions is not None else {}
 
     def apply(
         self, findings: Iterable[Finding], line_counts: Mapping[int, int]
@@ -179,7 +179,7 @@ def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepti
 # -- what was found
 
 
-class _Told:
+class _Counted:
     """Reports the progress of a scan: the bytes on the disk that were read, and those there are."""
 
     def __init__(self, inputs: Iterable[Input], progress: Progress | None) -> None:
@@ -201,7 +201,7 @@ def _moment(
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Summary:
         _expect_chains(asked, logs, heads, pins)
-        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Told(inputs, asked.progress))
+        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Counted(inputs, asked.progress))
 
     def heads() -> Heads:
         return read_heads(logs, asked.store, asked.head, expected)

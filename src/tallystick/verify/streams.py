@@ -71,7 +71,7 @@ class _Gzip:
 
     @property
     def unused_data(self) -> bytes:
-        """What stands behind the member."""
+        """What stands after the member."""
         return self._one.unused_data
 
     def decompress(self, data: bytes, max_length: int = 0) -> bytes:
@@ -102,7 +102,7 @@ class _Lz4:
 
     @property
     def unused_data(self) -> bytes:
-        """What stands behind the frame."""
+        """What stands after the frame."""
         return self._one.unused_data or b""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
@@ -191,7 +191,7 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
             data = b""
             if not one.eof and one.needs_input and len(out) < _WRITE and not (data := more()):
                 raise EOFError(TOO_EARLY)
-        # Streams may stand one behind the other, and zeros behind the last.
+        # Streams may stand one after the other, and zeros after the last.
         data = one.unused_data.lstrip(b"\0")
         while len(data) < SIGNATURE and (new := more()):
             data = (data + new).lstrip(b"\0")
@@ -199,7 +199,7 @@ def blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
 
 def _begin(data: bytes, kind: str | None) -> _Decompressor:
     for name, signatures, begin in _KINDS:
-        # Another kind behind the first is what no tool would show.
+        # Another kind after the first is what no tool would show.
         if name == kind and data.startswith(signatures):
             return begin()
-    raise ValueError("what stands behind it is not compressed in the same way")
+    raise ValueError("what stands after it is not compressed in the same way")

@@ -64,15 +64,15 @@ def _judged(stretch: _Stretch, expected: Expectations, *, with_v: bool) -> tuple
     return Kind.DUPLICATE, weight, "seen before in the same file"
 
 
-def _parted(double: _core.Double, excepted: Sequence[tuple[At, At]]) -> Iterator[_Stretch]:
+def _parted(one: _core.Double, excepted: Sequence[tuple[At, At]]) -> Iterator[_Stretch]:
     """Give the parts of a duplicate that are excepted, and those that are not."""
     # Of copies it does not matter whether they are lines or statements.
-    log, proven, place = double.log, double.fork and double.proven, double.place
-    whole = _Stretch(log, double.start, double.to, double.count, double.one_file, double.fork, proven, place)
-    if double.fork or not double.one_file or not excepted:
+    log, proven, place = one.log, one.fork and one.proven, one.place
+    whole = _Stretch(log, one.start, one.to, one.count, one.one_file, one.fork, proven, place)
+    if one.fork or not one.one_file or not excepted:
         yield whole
         return
-    start, (chain, epoch, end) = double.start[2], double.to
+    start, (chain, epoch, end) = one.start[2], one.to
     bounds = {start, end + 1}
     for low, high in excepted:
         bounds |= {at[2] + more for at, more in ((low, 0), (high, 1)) if at[:2] == (chain, epoch)}
@@ -80,7 +80,7 @@ def _parted(double: _core.Double, excepted: Sequence[tuple[At, At]]) -> Iterator
     for low_, high_ in pairwise(cuts):
         at, to = (chain, epoch, low_), (chain, epoch, high_ - 1)
         number = next((n for n, (low, high) in enumerate(excepted) if low <= at <= high), None)
-        count = double.count if len(cuts) == 2 else high_ - low_
+        count = one.count if len(cuts) == 2 else high_ - low_
         yield replace(whole, start=at, to=to, count=count, excepted=number)
 
 
@@ -110,9 +110,9 @@ class Repeated:
     def of(cls, duplicates: Iterable[_core.Double]) -> "Repeated":
         """Return the positions that are in a file twice, or in conflict."""
         by_file: dict[tuple[int, int], list[tuple[At, At]]] = {}
-        for double in duplicates:
-            if double.one_file or double.fork:
-                by_file.setdefault((double.log, double.place.file), []).append((double.start, double.to))
+        for one in duplicates:
+            if one.one_file or one.fork:
+                by_file.setdefault((one.log, one.place.file), []).append((one.start, one.to))
         return cls({where: _merged(intervals) for where, intervals in by_file.items()})
 
     def holds(self, log: int | None, file: int, at: At | None) -> bool:

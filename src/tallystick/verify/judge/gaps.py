@@ -130,7 +130,7 @@ def _missing(log: LogView, gap: _core.Gap, through: At) -> Finding:
         rest = f"{through[0]}.{through[1]}.*"
         return log.finding(Kind.MISSING, Weight.FAILED, detail, gap.start, rest, place, count=0)
     count = gap.to[2] - gap.start[2] + 1 if gap.to[:2] == gap.start[:2] else 0
-    where = "behind" if gap.before else "before"
+    where = "after" if gap.before else "before"
     what = "a line that stood" if count == 1 else f"{count or 'some'} lines that stood"
     detail = f"{what} right {where} this one {'is' if count == 1 else 'are'} not here"
     source = log.facts.source

@@ -44,18 +44,18 @@ _SAID = {
         "blanked by right, but not listed: if you know of it, list it among the exceptions",
     ),
     "redacted false": _Said(Kind.REDACTED, _FAILED, "blanked by someone who had no right to"),
-    "reordered": _Said(Kind.REORDERED, _FAILED, "stands behind {last}, which was written later"),
+    "reordered": _Said(Kind.REORDERED, _FAILED, "stands after {last}, which was written later"),
 }
 _REASONS = {
     "tag": "the seal does not match the line: line or seal was changed, or the seal belongs to another line",
     "prefix": (
         "something stands before what was sealed, which is whole: if a carrier put it there, name it with --envelope"
     ),
-    "misfit": "something stands behind the seal, or the seal does not fit the line",
+    "misfit": "something stands after the seal, or the seal does not fit the line",
     "anew": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
     "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if it is right, name it",
-    "stranger": "a control line by its tag, but its statement is none, or of another log, chain or position",
+    "stranger": "a control line by its tag, but its statement is invalid, or of another log, chain or position",
     "path": "the statement's keys are not those of this log",
     "cert": "the certificate of this chain is not signed by its chain key",
     "signature": "the statement's signature does not hold",
@@ -173,7 +173,7 @@ def carried_findings(case: Case) -> Iterator[Finding]:
             found = Finding(Kind.PREFIXED, _NOTE, detail, log=label, count=counts.prefixed)
             yield case.source.at(found, counts.first_prefixed)
         if counts.reserialized:
-            detail = "a carrier wrote this JSON anew; what it says is what was sealed"
+            detail = "a carrier rewrote this JSON; its content is what was sealed"
             found = Finding(Kind.RESERIALIZED, _NOTE, detail, log=label, count=counts.reserialized)
             yield case.source.at(found, counts.first_reserialized)
 

@@ -18,7 +18,7 @@ def log_findings(log: LogView) -> Iterator[Finding]:
     if log.facts.narrowed:
         yield _narrowed(log)
     if log.expected.subset:
-        detail = "lines were filtered out, as the caller says: gaps are told, not judged"
+        detail = "lines were filtered out, as the caller says: gaps are reported, not judged"
         yield log.finding(Kind.SUBSET, Weight.INCOMPLETE, detail, count=0)
     if not log.facts.chains:
         yield from no_line_findings(log)

@@ -16,8 +16,8 @@ Stretch = tuple[At, At, int, _core.Place]
 _NOT_COVERED = (Kind.ALTERED, "this line is not among those that its epoch's checkpoint covers")
 _CLASHES = {
     "prev": (Kind.BAD_STATEMENT, "this checkpoint names another statement before it than the one that is here"),
-    "after closed": (Kind.BAD_STATEMENT, "a line stands behind the end of its chain"),
-    "after checkpoint": (Kind.BAD_STATEMENT, "a line stands behind the checkpoint of its epoch"),
+    "after closed": (Kind.BAD_STATEMENT, "a line stands after the end of its chain"),
+    "after checkpoint": (Kind.BAD_STATEMENT, "a line stands after the checkpoint of its epoch"),
     "cert": (Kind.BAD_STATEMENT, "certificates of this chain disagree"),
     "fork": (Kind.FORK, "two different lines claim this position"),
 }
@@ -83,7 +83,7 @@ def _altered(n: int, *, with_v: bool) -> str:
     if with_v:
         return (
             "every tag of this epoch holds, but its checkpoint signs other lines: "
-            "somebody who holds the verification key wrote some anew"
+            "somebody who holds the verification key rewrote some"
         )
     if n > 1:
         return f"one or more of the {n} lines that this checkpoint signs were changed"
