@@ -366,7 +366,7 @@ class Log:
         """Do as asked where no line can be written now; return to try again."""
         if isinstance(error, LostRightError) or not isinstance(error, _PASSING) or self._asked.on_full == "stop":
             self._stop(f"{error}; log {self.name} was stopped at {'.'.join(map(str, self._sealer.position))}")
-            raise SealError(self._broken) from error
+            raise SealError(self._broken or "") from error
         if str(error) != self._trouble:
             self._trouble = str(error)
             if self._asked.on_full != "raise":
