@@ -15,7 +15,7 @@ __all__ = [
     "CustodyError",
     "FormatError",
     "KeyStoreError",
-    "LostRightError",
+    "LeaseLostError",
     "OutputError",
     "ReportError",
     "SealError",
@@ -89,11 +89,11 @@ def reason(error: OSError) -> str:
 
 
 class KeyStoreError(TallystickError):
-    """State and head cannot be read or written, or another writer has the right to (spec section 6)."""
+    """State and head cannot be read or written, or another writer holds the lease (spec section 6)."""
 
 
-class LostRightError(KeyStoreError):
-    """The right to write a log is gone: the writer must stop at once (spec section 6)."""
+class LeaseLostError(KeyStoreError):
+    """The lease of a log is lost: its writer must stop at once (spec section 6)."""
 
 
 class CustodyError(TallystickError):
@@ -105,7 +105,7 @@ class SealError(TallystickError):
 
 
 class OutputError(SealError):
-    """The output takes no lines for the time being. What was sealed is kept and goes first (spec section 6)."""
+    """The output takes no lines for the time being. Sealed lines stay pending and go first (spec section 6)."""
 
 
 class ReportError(TallystickError):
