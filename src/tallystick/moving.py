@@ -32,7 +32,7 @@ def rekey(
     *,
     output: Any,
     key_file: str | os.PathLike[str] | int,
-    public_file: str | os.PathLike[str] | None = None,
+    public_file: str | os.PathLike[str] | int | None = None,
     store: str | None = None,
     custody: str | None = None,
     to_custody: str | None = None,

@@ -4,8 +4,10 @@ import json
 
 import click
 
-from tallystick.cli.options import option
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import form_option
 from tallystick.cli.output import COLOURS, is_watched, safe, when
+from tallystick.cli.streams import INPUT
 from tallystick.evidence import Checked, check
 from tallystick.verify.report import Verdict
 
@@ -16,15 +18,15 @@ _EPILOG = """Exit status: 0 it holds, 3 that cannot be told, 5 it does not hold,
 """
 
 
-@click.command("check", epilog=_EPILOG)
-@click.argument("file", type=click.Path(), metavar="FILE")
-@option("--public", type=click.Path(), metavar="FILE", help="Public file of the log: enough to check evidence.")
-@option("--key", type=click.Path(), metavar="FILE", help="Verification key of the log; it checks the tag as well.")
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command("check", cls=Command, epilog=_EPILOG)
+@click.argument("file", type=INPUT, metavar="FILE")
+@option("--public", type=INPUT, metavar="FILE", help="Public file of the log: enough to check evidence.")
+@option("--key", type=INPUT, metavar="FILE", help="Verification key of the log; it checks the tag as well.")
+@form_option("text", "json")
 def command(file: str, public: str | None, key: str | None, form: str) -> None:
-    """Check the evidence in FILE, made by `tallystick prove`, and say what it proves.
+    """Check the evidence in FILE, or - for standard input, and say what it proves.
 
-    Take the public file from the log's owner, not from whoever handed the evidence over.
+    `tallystick prove` makes evidence. Take the public file from the log's owner, not from the giver of the evidence.
     """
     if public is None and key is None:
         raise click.UsageError("give the public file with --public, or the verification key with --key")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli import output as look
+from tallystick.cli.command import Command
 from tallystick.cli.output import say
+from tallystick.cli.streams import INPUT
 
 if TYPE_CHECKING:
     from tallystick.attacks import Scene
@@ -23,8 +25,8 @@ _EPILOG = """Example:
 """
 
 
-@click.command("demo", epilog=_EPILOG)
-@click.argument("file", required=False, type=click.Path(), metavar="[FILE]")
+@click.command("demo", cls=Command, epilog=_EPILOG)
+@click.argument("file", required=False, type=INPUT, metavar="[FILE]")
 def command(file: str | None) -> None:
     """Seal a copy of FILE, play the intruder on copies of the result, and show that each attack is found.
 

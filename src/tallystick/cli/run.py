@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.options import DURATION, name_argument, option, rotation, sealing_options
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain, plural, safe
+from tallystick.cli.streams import STDOUT
+from tallystick.cli.values import DURATION
 from tallystick.errors import SealError, TallystickError, explain, reason
 
 if TYPE_CHECKING:
@@ -28,15 +31,15 @@ _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose outpu
 _BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
 
 
-class _Run(click.Command):
-    """Tells whose an option is: ours before the command, the command's behind it."""
+class _Run(Command):
+    """Tells whose an option is: ours before the command, the command's own after it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = self._start_of_command(args)
         if at is not None and any(word.startswith("-") for word in args[at + 1 :]):
             meant = f"{shlex.join(args[:at])} -- {shlex.join(args[at:])}"
             raise click.UsageError(
-                "options stand behind the command; put -- before it, and our own options before that: "
+                "options follow the command; put -- before it, and our own options before that: "
                 f"{ctx.command_path} {safe(meant)}",
                 ctx,
             )
@@ -61,27 +64,15 @@ class _Run(click.Command):
 
 
 def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
-    if any("=" in name for name in value):  # what follows it may be a secret, so it is not shown
+    if any("=" in name for name in value):  # the rest may be a secret, so it is not shown
         raise click.BadParameter("name a variable, without a value")
     return value
 
 
 @click.command("run", cls=_Run, epilog=_EPILOG)
 @name_argument
-@option(
-    "--linger",
-    type=DURATION,
-    default="5s",
-    show_default=True,
-    help="Seal what processes left behind by COMMAND write, this long.",
-)
-@option(
-    "--pass-env",
-    multiple=True,
-    metavar="NAME",
-    callback=_names,
-    help="Give COMMAND a variable of the writer's.",
-)
+@option("--linger", type=DURATION, metavar="TIME", default="5s", help="Seal this long after COMMAND [5s].")
+@option("--pass-env", multiple=True, metavar="NAME", callback=_names, help="Give COMMAND a variable of the writer.")
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
@@ -89,8 +80,8 @@ def command(
 ) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
-    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also opens
-    FILE anew. If sealing comes to an end, so does COMMAND, with exit status 4.
+    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also
+    reopens FILE. If sealing ends, so does COMMAND, with exit status 4.
     """
     from tallystick.cli.child import Child
     from tallystick.cli.given import withheld
@@ -102,7 +93,7 @@ def command(
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
     settings = rotation({**options, "output": output})
-    settings["output"] = 1 if output is None else output
+    settings["output"] = STDOUT if output is None else output
     with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         try:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import head_option, option, start_option, store_option
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import form_option, head_option, start_option, store_option
 from tallystick.cli.output import say
+from tallystick.cli.streams import INPUT, input_or_stdin
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,21 +26,21 @@ _EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log 
 """
 
 
-@click.command("selftest", epilog=_EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.command("selftest", cls=Command, epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option(
     "--key",
     "keys",
     multiple=True,
     required=True,
-    type=click.Path(),
+    type=INPUT,
     metavar="FILE",
     help="Verification key; the first one's log is doctored.",
 )
 @store_option
 @head_option
 @start_option
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@form_option("text", "json")
 def command(
     paths: Sequence[str],
     keys: Sequence[str],
@@ -47,7 +49,7 @@ def command(
     start: int | None,
     form: str,
 ) -> None:
-    """Do to copies of your own log what an intruder could do, and show that verify finds it each time.
+    """Attack copies of your own log as an intruder could, and show that verify finds it each time.
 
     The files PATH are only read; copies are doctored in a private temporary directory. Of a log of more than 64 MB
     the newest whole chains are taken.
