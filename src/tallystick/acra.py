@@ -100,7 +100,7 @@ def verify(
         ReportError: Nothing can be read.
     """
     if form not in FORMS:
-        raise ReportError(f"{form!r} is no form of an audit log; known are {', '.join(FORMS)}")
+        raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     secret = _read_key(os.fspath(key))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
@@ -137,7 +137,7 @@ def _read_key(path: str) -> _core.AcraKey:
         try:
             return _core.AcraKey.read(file.fileno())
         except FormatError as error:
-            raise FormatError(str(error), path=path) from None
+            raise error.found_in(path) from None
 
 
 def _feed(

@@ -32,7 +32,7 @@ class Created:
         public_key: Its public key as text, `tallypub1…`.
         store: URL of the key store that holds its state and head.
         custody: URL of the custody that encrypts its state.
-        forgets: `yes` or `no`: whether custody forgets what opened older states; then on what that depends, or why not.
+        forgets: `yes` or `no`: whether custody forgets the keys of older states; then on what that depends, or why not.
     """
 
     name: str
@@ -64,7 +64,7 @@ def create(
         entry: Its name in the key store until it gets its own; for `rekey`.
 
     Returns:
-        What was made.
+        The log.
 
     Raises:
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
@@ -82,7 +82,7 @@ def create(
                     files.enter_context(_public_file(public_file, f"{setup.public_key}\n".encode()))
                 setup.write_key(files.enter_context(_key_file(key_file)))
         except BaseException as error:
-            # A log whose key nobody got can never be verified: it must not stay.
+            # Without its key a log can never be verified: it must not stay.
             courier.discard(target, entry)
             if isinstance(error, OSError):
                 raise KeyStoreError(

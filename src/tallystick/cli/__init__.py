@@ -1,4 +1,4 @@
-"""The command line: one file a command, `output` for how things look, `options` for what commands share."""
+"""The command line: one file a command; `output` for how things look, `options` for shared options."""
 
 import errno
 import importlib
@@ -144,13 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain("standard output is closed; open it, or write into a file" if closed else f"{where}{reason(error)}")
         status = 4
     if status == 4:
-        # What is left in the buffer cannot be written either; do not try again on the way out.
+        # The rest of the buffer cannot be written either; do not try again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        # Nobody listens; that is no reason for another exit status.
+        # A closed standard error is no reason for another exit status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -178,12 +178,12 @@ def _reader_is_gone() -> bool:
 
 
 def _hold_places() -> None:
-    """Keep standard descriptors that are closed from becoming files of ours: reading or writing them shall fail."""
+    """Keep closed standard descriptors from becoming files of ours: reading or writing them must fail."""
     for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, mode)  # the lowest number that is free: this one
     if sys.stdout is None:
-        # A result that nobody gets is no result: what is written there fails, instead of vanishing.
+        # An undelivered result is no result: writing it must fail, not vanish.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

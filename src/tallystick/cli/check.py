@@ -11,7 +11,7 @@ from tallystick.cli.streams import INPUT
 from tallystick.evidence import Checked, check
 from tallystick.verify.report import Verdict
 
-_EPILOG = """Exit status: 0 it holds, 3 that cannot be told, 5 it does not hold, 2 usage, 4 input or output. Example:
+_EPILOG = """Exit status: 0 it holds, 3 unknown, 5 it does not hold, 2 usage, 4 input or output. Example:
 
 \b
   tallystick check login.evidence --public payments.pub
@@ -45,13 +45,13 @@ def _text(checked: Checked) -> str:
     if checked.verdict is Verdict.FAILED:
         return f"{verdict}: the evidence does not hold: {checked.detail}"
     if checked.position is None or checked.line is None or checked.time is None:
-        return f"{verdict}: whether the evidence holds cannot be told: {checked.detail}"
+        return f"{verdict}: the evidence cannot be judged: {checked.detail}"
     what = "the opening of a chain" if checked.control else "this line"
     lines = [f"{verdict}: {what} was sealed in log {checked.log} ({checked.log_id}) at position {checked.position}"]
     if checked.text is None:
-        lines.append("  text        redacted: something stood here that was sealed, and was taken out later")
+        lines.append("  text        redacted: a sealed text stood here, and was taken out later")
         if not checked.tag:
-            lines.append("              only the verification key can tell whether its holder did that")
+            lines.append("              only the verification key shows whether its holder did that")
     else:
         lines.append(f"  text        {safe(checked.text.decode('utf-8', 'backslashreplace'))}")
     lines.append(f"  claimed     {when(checked.time)}: the time of the checkpoint that ended its epoch")

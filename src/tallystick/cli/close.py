@@ -1,4 +1,4 @@
-"""`tallystick close`: ends a log for ever."""
+"""`tallystick close`: ends a log for good."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What all commands have: `--quiet`, a help that fits a screen, and options that also come from the environment."""
+"""The base of all commands: `--quiet`, a help that fits a screen, options that also come from the environment."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ class Option(click.Option):
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         extra = super().get_help_extra(ctx)
-        extra.pop("range", None)  # errors name it
+        extra.pop("range", None)  # it would often take a line of its own, and errors name it
         return extra
 
 

@@ -35,7 +35,7 @@ _SHOW = """Example:
 @command.command("show", cls=Command, epilog=_SHOW)
 @click.argument("file", type=INPUT, metavar="FILE")
 def show(file: str) -> None:
-    """Say what the key in FILE is, without showing what is secret in it."""
+    """Describe the key in FILE, without showing its secret."""
     info = _info(file)
     if info.secret:
         click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")

@@ -46,7 +46,7 @@ def output_option(help: str, **settings: Any) -> Callable[[F], F]:
 
 def form_option(*forms: str) -> Callable[[F], F]:
     """Return `--format`, with the forms that a result can have."""
-    return option("--format", "form", type=click.Choice(forms), default="text", show_default=True)
+    return option("--format", "form", type=click.Choice(forms), default="text")
 
 
 name_argument = click.argument("name", type=NAME, metavar="NAME")

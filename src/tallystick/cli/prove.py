@@ -10,7 +10,7 @@ from tallystick.cli.output import progress, say
 from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin
 from tallystick.cli.values import POSITION
 
-_EPILOG = """Exit status: 0 made, 2 usage, 4 the line cannot be proved, or input or output. Example:
+_EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Example:
 
 \b
   tallystick prove 1.0.7 audit.log* -o login.evidence
@@ -28,10 +28,9 @@ _EPILOG = """Exit status: 0 made, 2 usage, 4 the line cannot be proved, or input
 def command(
     position: str, paths: Sequence[str], output: str | None, public: str | None, envelope: str | None, field: str | None
 ) -> None:
-    """Prove the line at POSITION: write a small file that shows it and needs nothing else of the log.
+    """Prove the line at POSITION: write evidence that needs nothing else of the log.
 
-    POSITION stands in the line's seal: chain.epoch.index, or LOGID.chain.epoch.index where PATH holds lines of
-    several logs. PATH must hold all lines of its epoch. No key is needed here; `tallystick check` needs one.
+    POSITION stands in the line's seal: [LOGID.]chain.epoch.index. PATH must hold all lines of its epoch.
     """
     from tallystick.evidence import prove
 

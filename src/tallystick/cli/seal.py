@@ -134,7 +134,7 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     while not leaving.signal:
         found = dict(waiting.poll())
         if leaving.writing.woken in found:
-            leaving.writing.settle()
+            leaving.writing.wake()
         elif fd in found:
             if not (data := os.read(fd, _BLOCK)):
                 return

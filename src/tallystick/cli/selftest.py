@@ -1,4 +1,4 @@
-"""`tallystick selftest`: doctors copies of your own log and shows which attacks are found."""
+"""`tallystick selftest`: attacks copies of your own log and shows which attacks are found."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tallystick.selftest import Played, SelftestReport
 
-_EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log itself is failed. Example:
+_EPILOG = """Exit status: 0 every attack was found, 5 one was missed, or the log is failed. Example:
 
 \b
   tallystick selftest audit.log* --key payments.key --head payments.head
@@ -35,7 +35,7 @@ _EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log 
     required=True,
     type=INPUT,
     metavar="FILE",
-    help="Verification key; the first one's log is doctored.",
+    help="Verification key of the log.",
 )
 @store_option
 @head_option
@@ -49,7 +49,7 @@ def command(
     start: int | None,
     form: str,
 ) -> None:
-    """Attack copies of your own log as an intruder could, and show that verify finds it each time.
+    """Attack copies of your own log, and show that verify finds each attack.
 
     The files PATH are only read; copies are doctored in a private temporary directory. Of a log of more than 64 MB
     the newest whole chains are taken.
@@ -78,7 +78,7 @@ def _show(report: "SelftestReport") -> None:
     if report.part:
         console.print(f"taken were {report.part}")
     if not report.with_head:
-        console.print("there is no head: what is cut off at the end ends in `incomplete` in any case")
+        console.print("there is no head, so lines cut off at the end are `incomplete` at best")
     verdict = report.untouched.verdict.value
     console.print(f"untouched copy: [{look.COLOURS[verdict]}]{verdict}[/]")
     if not report.played:
@@ -104,7 +104,7 @@ def _table(report: "SelftestReport") -> "Table":
     from rich.table import Table
 
     table = Table()
-    for heading in ("what was done to a copy", "verdict", "what verify said"):
+    for heading in ("change to a copy", "verdict", "finding"):
         table.add_column(heading)
     table.add_column("ms", justify="right")
     group = None
@@ -131,16 +131,16 @@ def _outcome(one: "Played") -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress: a bar on a terminal."""
+    """Give a function that shows progress: a bar on a terminal."""
     if not look.is_terminal():
         yield lambda done, total: None
         return
-    with click.progressbar(length=1000, label="playing the intruder", file=sys.stderr) as bar:
+    with click.progressbar(length=1000, label="attacking copies", file=sys.stderr) as bar:
         shown = 0
 
-        def told(done: int, total: int) -> None:
+        def step(done: int, total: int) -> None:
             nonlocal shown
             bar.update(done * 1000 // total - shown)
             shown = done * 1000 // total
 
-        yield told
+        yield step

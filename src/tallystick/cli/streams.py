@@ -35,7 +35,7 @@ def only_one(**places: bool) -> None:
     """
     there = [name.replace("_", " ") for name, goes in places.items() if goes]
     if len(there) > 1:
-        raise click.UsageError(f"{' and '.join(there)} cannot all go to standard output; name a file for one of them")
+        raise click.UsageError(f"{' and '.join(there)} cannot go to standard output together; name a file for one")
 
 
 class _Input(click.Path):

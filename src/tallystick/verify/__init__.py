@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 
 from tallystick import _core
 from tallystick.errors import ReportError
@@ -154,7 +155,12 @@ def verify(
         return scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
 
     files = Inputs((os.fspath(path) for path in paths), wrapping)
-    moment = read_moment(files, logs, lambda: read_heads(logs, store, head, expected), scan, patient=head is None)
+
+    def look() -> Heads:
+        return read_heads(logs, store, head, expected)
+
+    # A head in a file is read once, for that may be a pipe.
+    moment = read_moment(files, logs, look if head is None else cache(look), scan, patient=head is None)
     heads, inputs, summary = moment.heads, moment.inputs, moment.summary
     uses: tuple[ExceptionUse, ...] = ()
     try:
