@@ -106,10 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         status = error.exit_code
     except FormatError as error:
-        complain(str(error))
+        complain(error)
         status = 2
     except TallystickError as error:
-        complain(str(error))
+        complain(error)
         status = 4
     except _HungUpError as error:
         status = _hung_up(error.__cause__)

@@ -103,7 +103,7 @@ def narrow(file: str, first: int, last: int, output: str) -> None:
         try:
             key = _core.NarrowedKey.read(fd, first, last)
         except FormatError as error:
-            raise FormatError(str(error), path=file) from None
+            raise error.found_in(file) from None
     with _private.telling(TallystickError, path), _private.creating(path, None) as target:
         key.write(target)
     _private.sync_directory(os.path.dirname(path))
@@ -129,7 +129,7 @@ def _info(file: str) -> "_core.KeyInfo":
         try:
             return _core.key_info(fd)
         except FormatError as error:
-            raise FormatError(str(error), path=file) from None
+            raise error.found_in(file) from None
 
 
 @contextmanager

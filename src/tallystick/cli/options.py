@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from tallystick.errors import FormatError, KeyStoreError
+from tallystick.errors import FormatError, KeyStoreError, explain
 from tallystick.keystore import check_name
 
 __all__ = [
@@ -84,7 +84,7 @@ class _Name(click.ParamType[str]):
         try:
             check_name(value)
         except KeyStoreError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(explain(error), param, ctx)
         return str(value)
 
 
@@ -97,7 +97,7 @@ class _Position(click.ParamType[str]):
         try:
             parse_position(value)
         except FormatError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(explain(error), param, ctx)
         return str(value)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tallystick.errors import explain
 from tallystick.reports.words import number, plural, safe, size, when
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong. Where nobody listens any more, sealing and verifying go on all the same."""
+def complain(problem: str | BaseException) -> None:
+    """Say what went wrong, and what to do: the one place that prints the hint of an error.
+
+    Where nobody listens any more, sealing and verifying go on all the same.
+    """
+    text = problem if isinstance(problem, str) else explain(problem)
     with suppress(OSError):
-        click.echo(f"tallystick: {safe(message)}", err=True)
+        click.echo(f"tallystick: {safe(text)}", err=True)
 
 
 def is_terminal() -> bool:

@@ -12,7 +12,7 @@ import click
 
 from tallystick.cli.options import DURATION, name_argument, option, rotation, sealing_options
 from tallystick.cli.output import complain, plural, safe
-from tallystick.errors import SealError, TallystickError, reason
+from tallystick.errors import SealError, TallystickError, explain, reason
 
 if TYPE_CHECKING:
     from tallystick.cli.child import Child
@@ -115,7 +115,7 @@ def command(
         try:
             _Copy(child, writing).seal(linger)
         except TallystickError as error:
-            tell_manager("STOPPING=1", f"STATUS={safe(str(error))}")
+            tell_manager("STOPPING=1", f"STATUS={safe(explain(error))}")
             raise
         tell_manager("STOPPING=1", f"STATUS=closing log {name}")
         writing.last()
@@ -227,7 +227,7 @@ class _Copy:
         lost, self._ending = self._lost, True
         # Said at once: to end the command may take a while.
         ending = "" if self._child.status is not None else "; COMMAND is ended, for its output is not sealed any more"
-        complain(f"{error}{ending}")
+        complain(f"{explain(error)}{ending}")
         self._child.send(signal.SIGTERM)
         until = time.monotonic() + _LONG_ENOUGH
         while self._child.status is None:

@@ -101,7 +101,7 @@ def _feed(splitter: "Splitter", data: bytes, path: str | int, leaving: _Leaving)
             raise
         # Somebody asked to leave while there was no room: what is in our hands is lost, and that is told.
         lost = data.count(b"\n") + _lines_standing(path)
-        raise SealError(f"{error}; up to {plural(lost, 'line')} that came are not sealed") from error
+        raise SealError(f"{error}; up to {plural(lost, 'line')} that came are not sealed", hint=error.hint) from error
 
 
 def _lines_standing(path: str | int) -> int:

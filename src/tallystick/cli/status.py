@@ -32,7 +32,7 @@ def command(name: str | None, store: str | None, form: str) -> None:
         try:
             logs.append(_status(place, one))
         except TallystickError as error:
-            complain(str(error))
+            complain(error)
             damaged = True
     _show(logs, form, place.url if not damaged else None)
     if damaged:

@@ -74,7 +74,7 @@ class Channel:
         answer = self.hear()
         self.say({"limit": None, "who": ""})
         if "error" in answer:
-            raise getattr(errors, answer["error"], CustodyError)(answer["said"])
+            raise getattr(errors, answer["error"], CustodyError)(answer["said"], hint=answer.get("hint"))
         self._attempts = answer["attempts"]
         return bytes.fromhex(answer["lead"]), DataKey.take_from(self._page)
 

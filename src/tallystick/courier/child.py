@@ -155,12 +155,12 @@ class Child:
             key.hand_over(self._page)
             return {"lead": lead.hex(), "attempts": passphrase.HERE.attempts(lead)}
         except TallystickError as error:
-            return {"error": type(error).__name__, "said": str(error)}
+            return {"error": type(error).__name__, "said": str(error), "hint": error.hint}
 
 
 def _error(message: dict[str, Any]) -> TallystickError:
     kind = getattr(errors, message["error"], KeyStoreError)
-    made: TallystickError = kind(message["said"])
+    made: TallystickError = kind(message["said"], hint=message.get("hint"))
     return made
 
 

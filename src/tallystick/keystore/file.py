@@ -24,7 +24,7 @@ from typing import Self
 
 from tallystick import _private
 from tallystick._core import state_version
-from tallystick.errors import FormatError, KeyStoreError, LostRightError
+from tallystick.errors import FormatError, KeyStoreError, LeaseLostError
 from tallystick.keystore.base import (
     HEAD_LIMIT,
     NOTE_LIMIT,
@@ -383,17 +383,17 @@ class FileLease:
 
     def _check(self) -> None:
         if self._pid != os.getpid():
-            raise LostRightError(
+            raise LeaseLostError(
                 f"the right to write log {self.name} stays with process {self._pid}; "
                 "a forked child must open a log of its own"
             )
         if self._released:
-            raise LostRightError(f"the right to write log {self.name} has been given back; open the log anew")
+            raise LeaseLostError(f"the right to write log {self.name} has been given back; open the log anew")
         with _private.telling(KeyStoreError, self._path):
             there = _private.is_at(self._log, self.name, self._store)
             ours = there and _private.is_at(self._lock, "lock", self._log)
         if not ours:
-            raise LostRightError(
+            raise LeaseLostError(
                 f"{self._path} was moved, removed or unlocked while log {self.name} was being written; "
                 "look into who did it, then open the log anew"
             )

@@ -19,7 +19,7 @@ from typing import Literal, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tallystick._services import AwayError, insist
-from tallystick.errors import KeyStoreError, LostRightError
+from tallystick.errors import KeyStoreError, LeaseLostError
 from tallystick.keystore.base import (
     NOTE_LIMIT,
     Grant,
@@ -541,20 +541,20 @@ class RemoteLease:
             self._lost = f"the right to write log {self.name} passed to {who}; only one writer at a time"
         else:
             return record
-        raise LostRightError(self._lost)
+        raise LeaseLostError(self._lost)
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
         if self._pid != os.getpid():
-            raise LostRightError(
+            raise LeaseLostError(
                 f"the right to write log {self.name} stays with process {self._pid}; "
                 "a forked child must open a log of its own"
             )
         with self._lock:
             if self._released:
-                raise LostRightError(f"the right to write log {self.name} has been given back; open the log anew")
+                raise LeaseLostError(f"the right to write log {self.name} has been given back; open the log anew")
             if self._lost:
-                raise LostRightError(self._lost)
+                raise LeaseLostError(self._lost)
             yield
 
     def _insist(self, work: Callable[[], T]) -> T:
