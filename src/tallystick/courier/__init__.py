@@ -142,7 +142,7 @@ def look(store: KeyStore, name: str) -> Look:
     Raises:
         KeyStoreError: There is no such log, or it cannot be read.
     """
-    return Look(**_call("look", store=store.grant().told(), name=name))
+    return Look(**_call("look", store=store.grant().message(), name=name))
 
 
 def create(store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytearray) -> Made:
@@ -159,7 +159,7 @@ def create(store: KeyStore, entry: str, custody: str | None, state: _core.Sealin
         KeyStoreError: There is such an entry, or it cannot be written. Nothing is left.
         CustodyError: The custody is not at hand, or its key belongs to another log.
     """
-    with Child.start("create", {"store": store.grant().told(), "entry": entry, "custody": custody}) as child:
+    with Child.start("create", {"store": store.grant().message(), "entry": entry, "custody": custody}) as child:
         child.say({"state": child.give_state(state, head)})
         return Made(**child.hear())
 
@@ -170,7 +170,7 @@ def discard(store: KeyStore, entry: str) -> None:
     Raises:
         KeyStoreError: It cannot be erased.
     """
-    _call("discard", store=store.grant().told(), entry=entry)
+    _call("discard", store=store.grant().message(), entry=entry)
 
 
 def end(lease: Lease, custody: str | None) -> None:
@@ -195,7 +195,7 @@ def succeed(store: KeyStore, name: str, custody: str | None) -> Look:
         KeyStoreError: It cannot be done, or the log has not ended.
         CustodyError: The keys of the log that has ended cannot be destroyed.
     """
-    return Look(**_call("succeed", store=store.grant().told(), name=name, custody=custody))
+    return Look(**_call("succeed", store=store.grant().message(), name=name, custody=custody))
 
 
 def migrate(
@@ -206,9 +206,9 @@ def migrate(
     Returns:
         The custody of before that cannot forget, if there is one.
     """
-    there = None if to_store is None else to_store.grant().told()
+    there = None if to_store is None else to_store.grant().message()
     exposed: str | None = _call(
-        "migrate", name=name, store=store.grant().told(), custody=custody, to_store=there, to_custody=to_custody
+        "migrate", name=name, store=store.grant().message(), custody=custody, to_store=there, to_custody=to_custody
     )["exposed"]
     return exposed
 

@@ -71,7 +71,9 @@ class Child:
                 raise
         child = cls(process, ours, page)
         try:
-            child.say({"what": what, "parent": os.getpid(), "given": given, "leases": [each.told() for each in leases]})
+            child.say(
+                {"what": what, "parent": os.getpid(), "given": given, "leases": [each.message() for each in leases]}
+            )
         except BaseException:
             child.end()
             raise
