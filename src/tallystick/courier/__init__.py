@@ -29,7 +29,7 @@ __all__ = ["Courier", "Look", "Made", "Next", "create", "discard", "end", "look"
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What anybody may read of a state that is about to be opened.
+    """The public part of a state that is about to be opened.
 
     Args:
         name: Name of the log.
@@ -73,7 +73,7 @@ class Courier:
         return self._child.take_state(self._child.hear())
 
     def put(self, state: _core.SealingState) -> int:
-        """Replace the state that was fetched; on return it is durable, and custody opens none of before.
+        """Replace the state that was fetched; on return it is durable, and custody opens no older one.
 
         Args:
             state: The state of the next chain.
@@ -83,7 +83,7 @@ class Courier:
 
         Raises:
             KeyStoreError: It could not be replaced, or the lease is lost. The old or the new state is there.
-            CustodyError: It could not be encrypted, or keys of before could not be destroyed.
+            CustodyError: It could not be encrypted, or older keys could not be destroyed.
         """
         assert self._child
         self._child.say({"state": self._child.give_state(state)})
@@ -117,7 +117,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What anybody may know of a log in a key store.
+    """All that anybody may know of a log in a key store.
 
     Args:
         log_id: Its log id.
@@ -137,7 +137,7 @@ class Look:
 
 
 def look(store: KeyStore, name: str) -> Look:
-    """Return what anybody may know of a log.
+    """Return all that anybody may know of a log.
 
     Raises:
         KeyStoreError: There is no such log, or it cannot be read.
@@ -204,7 +204,7 @@ def migrate(
     """Move a log; see `tallystick.moving.migrate`.
 
     Returns:
-        The custody of before that cannot forget, if there is one.
+        The former custody that cannot forget, if there is one.
     """
     there = None if to_store is None else to_store.grant().message()
     exposed: str | None = _call(
@@ -214,10 +214,10 @@ def migrate(
 
 
 def tidy(lease: Lease, custody: str | None) -> list[str]:
-    """Put in order what an interrupted `rekey` or `migrate` of this log left in its key store.
+    """Clean up after an interrupted `rekey` or `migrate` of this log in its key store.
 
     Returns:
-        What was done, in words for people.
+        A line for each thing that was done, for people.
 
     Raises:
         KeyStoreError: It cannot be done.
