@@ -88,6 +88,17 @@ FOUND_ONCE = {
     ),
 }
 
+FOUND_ONCE |= {
+    "an opening that a carrier wrote anew and somebody changed is a bad one": (
+        b"\n".join([anew(CRASHED.lines[0]).replace(b" 1795401650000 ", b" 1795401650001 "), *CRASHED.lines[1:], b""]),
+        ("failed", {"altered", "bad statement", "open end", "uncovered"}),
+    ),
+    "so is one before lines that no R covers": (
+        b"\n".join([anew(CRASHED.lines[0]).replace(b" 1795401650000 ", b" 1795401650001 "), CRASHED.lines[1], b""]),
+        ("failed", {"bad statement", "open end", "uncovered"}),
+    ),
+}
+
 
 @pytest.mark.parametrize("name", FOUND_ONCE)
 def test_what_was_read_in_two_ways_once_is_read_in_one(name: str, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ impl Summary {
     }
 
     /// Takes over those epochs of a second scan that say more in it: whose R matches, or would if each line stood
-    /// there once, or that no R covers in either.
+    /// there once, or that no R covers in either, or of which only in it all lines are here.
     ///
     /// Gives those: a closer look at them must be one at the RFC 8785 forms, too, or lines would be lost.
     pub fn adopt(&mut self, other: Summary) -> BTreeSet<EpochId> {
@@ -90,13 +90,15 @@ impl Summary {
                         && epoch.covered.is_none()
                         && epoch.checkpoints.is_empty() == old.checkpoints.is_empty()
                         && !waits.contains(&(c, e));
+                    let whole_now =
+                        old.unread.is_some() && old.covered.is_none() && epoch.covered == Some(false);
                     let complete = epoch.is_complete_with_copies();
-                    if at_its_word && !complete {
+                    if (at_its_word || whole_now) && !complete {
                         // What no R covers does not match; statements, of which the first look told, do by themselves.
                         epoch.reserialized = old.reserialized;
                         epoch.first_reserialized = old.first_reserialized;
                     }
-                    if epoch.covered == Some(true) || complete || at_its_word {
+                    if epoch.covered == Some(true) || complete || at_its_word || whole_now {
                         // Lines that only this scan could read are sealed ones after all.
                         let unread = std::mem::replace(old, *epoch).unread.map_or(0, |event| event.count);
                         let bad = bad.get(&(number, c, e)).copied().unwrap_or(0);

@@ -609,7 +609,11 @@ impl<'k> Scanner<'k> {
     pub(super) fn bad(&mut self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) {
         let told = match self.mode {
             Mode::All => true,
-            Mode::Canonical(_) => matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_)),
+            Mode::Canonical(_) => {
+                // What was taken in the first look already was told there.
+                matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_))
+                    || self.anew && matches!(kind, Kind::BadStatement(_))
+            }
             Mode::Detail(..) => false,
         };
         if !told {
