@@ -28,6 +28,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Continues, Self::Closed, Self::Ended];
+
     /// The word in the statement.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -145,6 +145,14 @@ fn scans() {
 }
 
 #[test]
+fn summaries() {
+    let log = lines("spec/vectors/plain.log");
+    let samples: Vec<_> =
+        (0..log.len()).step_by(5).map(|at| bodies::stored(&log[at..].join(&b'\n'))).collect();
+    mutate(10, 30_000, &samples, bodies::summary);
+}
+
+#[test]
 fn audit_logs_of_acra() {
     let logs = ["plaintext", "cef", "json"].map(|form| lines(&format!("tests/acra/data/{form}.log")));
     let short = |lines: &[Vec<u8>]| {

@@ -11,7 +11,7 @@ use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
 
 use crate::keys::{At, read_verification_key, write_secret};
-use crate::verify::Keys;
+use crate::scan::Keys;
 use crate::{OrRaise as _, py_bytes};
 
 /// Where a line stands: file, line from 1, offset and length in bytes, and how many of them are a carrier's.

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from tallystick import _core
 from tallystick.errors import ReportError
+from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
@@ -141,7 +142,7 @@ def verify(
     pinned = _pins(pins, pins_directory, {log_id for _, log_id, *_ in logs.logs()})
     expected = _expected_heads(pinned)
 
-    def scan(inputs: list[Input], heads: Heads) -> _core.Summary:
+    def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(logs, heads, pinned, max(start or 0, last or 0))
         total, done = sum(one.size for one in inputs), 0
 
@@ -155,23 +156,25 @@ def verify(
 
     files = Inputs((os.fspath(path) for path in paths), wrapping)
     moment = read_moment(files, logs, lambda: read_heads(logs, store, head, expected), scan, patient=head is None)
-    heads, inputs, summary = moment.heads, moment.inputs, moment.summary
+    heads, inputs = moment.heads, moment.inputs
     uses: tuple[ExceptionUse, ...] = ()
     try:
+        demand = Demand(heads, pinned, start, expect, allow, subset, last)
+        facts = finished(moment.verification, logs, inputs, demand)
 
         def excepted(findings: Iterable[Finding]) -> Iterable[Finding]:
             nonlocal uses
             if excepting is None:
                 return findings
-            kept, uses = excepting.apply(findings, with_v, today, summary.excepted)
+            kept, uses = excepting.apply(findings, with_v, today, facts.excepted)
             return kept
 
         doubled = excepting.doubled(with_v, today) if excepting is not None else {}
-        demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled=doubled)
-        findings, reports = judge(summary, logs, inputs, moment.unread, demand, excepted, max_findings)
+        demand = replace(demand, doubled=doubled)
+        findings, reports = judge(facts, logs, inputs, moment.unread, demand, excepted, max_findings)
     finally:
         files.close()
-    chunks = summary.chunks()
+    chunks = facts.chunks()
     report = Report(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
@@ -179,7 +182,7 @@ def verify(
         uses,
         tuple(one.path for one in inputs),
         lines=sum(chunk.counted for chunk in chunks),
-        unsealed=summary.unsealed,
+        unsealed=facts.unsealed,
         size=sum(chunk.size for chunk in chunks),
         time=began,
         seconds=time.perf_counter() - clock,

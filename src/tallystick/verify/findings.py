@@ -1,4 +1,4 @@
-"""From a merged summary to findings (spec section 7)."""
+"""From facts to findings (spec section 7)."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +11,6 @@ from tallystick.verify.lines import MORE, double_findings, line_findings, nothin
 from tallystick.verify.looking import Unread
 from tallystick.verify.report import Finding, LogReport, Verdict, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
-from tallystick.verify.torn import torn_lines
 
 __all__ = ["folded", "judge", "unread_findings"]
 
@@ -25,7 +24,7 @@ _RANKS = {kind: rank for rank, kind in enumerate(_GRAVEST_FIRST)}
 
 
 def judge(
-    summary: _core.Summary,
+    facts: _core.Facts,
     keys: _core.Keys,
     inputs: Sequence[Input],
     unread: Sequence[Unread],
@@ -36,7 +35,7 @@ def judge(
     """Return all findings, the worst first, and what was seen of each log. The inputs must still be open.
 
     Args:
-        summary: What was scanned.
+        facts: What was found.
         keys: The logs.
         inputs: What was read.
         unread: What could not be opened.
@@ -44,15 +43,11 @@ def judge(
         except_: Makes notes of findings that the caller excepts.
         most: Findings of one kind, weight and log that are told one by one; the others are counted.
     """
-    doubles = summary.doubles(keys)
-    summary.finish()
-    source = Source(summary, keys, inputs)
+    doubles, torn = facts.doubles(), facts.torn()
+    source = Source(facts, keys, inputs)
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
     demand = replace(demand, unread=tuple(one.path for one in unread if not one.passed))
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
-    # What a torn line claims must not hide that something is missing, so these are picked out first.
-    if torn := torn_lines(source, judges):
-        judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     found = itertools.chain(unread_findings(unread), _all(source, judges, doubles, torn, demand))
     findings = with_excerpts(list(folded(except_(found), most)), inputs)
     findings.sort(key=_gravity)

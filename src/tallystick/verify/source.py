@@ -1,4 +1,4 @@
-"""What a judgement starts from: the merged summary, and what the caller brings along."""
+"""What a judgement starts from: the facts, and what the caller brings along."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,9 +54,9 @@ class Demand:
 
 
 class Source:
-    """The merged summary, and the files that it came from."""
+    """The facts, and the files that they came from."""
 
-    def __init__(self, summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input]) -> None:
+    def __init__(self, summary: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
         """Take what was scanned; the inputs must stay open."""
         self.summary, self.keys, self.labels = summary, keys, labels(keys)
         self.chunks: list[_core.Chunk] = summary.chunks()

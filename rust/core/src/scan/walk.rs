@@ -14,7 +14,7 @@ use crate::lanes::wide::{LANES, Wide};
 use crate::line::{self, Position, Read};
 use crate::statement::CertCache;
 use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why,
+    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_LISTED, Occurrence, Seen, Summary, Why,
     earlier, note_seen,
 };
 
@@ -382,7 +382,7 @@ impl<'k> Scanner<'k> {
             let anew = json && self.keys.log(number).secret.is_none() && self.affords(id);
             if anew && matches!(self.mode, Mode::All) {
                 // There may be many, all of them good: a second look at their epoch will tell.
-                let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
+                let mut event = self.event(Kind::Altered(Why::Rewritten), Some(number), Some(seal.at));
                 event.quote(line);
                 event.length = line.len() as u64;
                 self.end_group(None);
@@ -600,7 +600,7 @@ impl<'k> Scanner<'k> {
         self.end_group(None);
         let mut group = self.event(kind, log, at);
         // What is only counted need not be looked at closer.
-        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
+        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_LISTED) {
             group.quote(self.line);
             group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
@@ -624,11 +624,11 @@ impl<'k> Scanner<'k> {
     fn tell(&mut self, event: Event) {
         let class = event.kind.class();
         let told = self.told.entry(class).or_default();
-        if *told < MOST_TOLD {
+        if *told < MOST_LISTED {
             *told += 1;
             self.out.events.push(event);
         } else {
-            *self.out.untold.entry((class, event.log)).or_default() += event.count;
+            *self.out.unlisted.entry((class, event.log)).or_default() += event.count;
         }
     }
 }
