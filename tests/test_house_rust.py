@@ -24,7 +24,11 @@ def sources() -> dict[str, str]:
     """Give the code of each module without comments, strings and tests, by its path below rust/."""
     files = [path for crate in ("core", "python") for path in (ROOT / crate / "src").rglob("*.rs")]
     paths = {path.relative_to(ROOT).as_posix(): path for path in files}
-    return {name: code(path.read_text()) for name, path in sorted(paths.items()) if "tests" not in Path(name).with_suffix("").parts}
+    return {
+        name: code(path.read_text())
+        for name, path in sorted(paths.items())
+        if "tests" not in Path(name).with_suffix("").parts
+    }
 
 
 def code(text: str) -> str:
