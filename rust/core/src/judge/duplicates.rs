@@ -81,10 +81,17 @@ fn pick(
     let covered = choose(&candidates, root);
     epoch.covered = Some(covered.is_some());
     epoch.picked = covered.is_some() && !with_v;
-    let Some(covered) = covered.filter(|_| !with_v) else { return BTreeSet::new() };
+    let Some(covered) = covered.filter(|_| !with_v) else {
+        if !with_v {
+            forget_reserialized(epoch, seen.values());
+        }
+        return BTreeSet::new();
+    };
+    let is_outside = |line: &Occurrence| covered.get(usize::from(line.index)) != Some(&line.leaf);
+    forget_reserialized(epoch, seen.iter().filter_map(|(line, seen)| is_outside(line).then_some(seen)));
     let mut outside = BTreeSet::new();
     for (occurrence, seen) in seen {
-        if covered.get(usize::from(occurrence.index)) == Some(&occurrence.leaf) {
+        if !is_outside(occurrence) {
             continue;
         }
         outside.insert((occurrence.index, occurrence.leaf));
@@ -94,6 +101,16 @@ fn pick(
         summary.events.push(Event { count, ..Event::new(kind, Some(id.0), place, at) });
     }
     outside
+}
+
+/// Takes lines that no R covers off those that match in their RFC 8785 form.
+fn forget_reserialized<'a>(epoch: &mut Epoch, lines: impl Iterator<Item = &'a Seen>) {
+    for seen in lines {
+        epoch.reserialized = epoch.reserialized.saturating_sub(seen.rewritten);
+        // Where the next one stands is not worth a look: the first line of the input names it as well as any.
+        epoch.first_reserialized =
+            epoch.first_reserialized.filter(|place| !(seen.first..=seen.last).contains(place));
+    }
 }
 
 /// The different leaves that were seen at each of the first n indices; `None` where one has none.
