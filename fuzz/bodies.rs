@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use tallystick_core::acra;
-use tallystick_core::canon::without_tally;
-use tallystick_core::envelope::added::without;
-use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
 use tallystick_core::hash::sha256;
-use tallystick_core::head::{Head, Mark, Pin};
 use tallystick_core::judge::{Expected, Facts, Step, Verification};
-use tallystick_core::keys::{PublicKey, VerificationKey};
+use tallystick_core::line::canon::without_tally;
+use tallystick_core::line::envelope::added::without;
+use tallystick_core::line::envelope::{Envelope, Unwrapper};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
+use tallystick_core::scan::summary::{Kind, Summary};
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
-use tallystick_core::slot::{BLOCK, Slot};
-use tallystick_core::state::{DataKey, PublicState};
-use tallystick_core::statement::{CertCache, Statement, control_text, control_text_open};
-use tallystick_core::summary::{Kind, Summary};
+use tallystick_core::seal::head::{Head, Mark, Pin};
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
+use tallystick_core::seal::slot::{BLOCK, Slot};
+use tallystick_core::seal::state::{DataKey, PublicState};
+use tallystick_core::seal::statement::{CertCache, Statement, control_text, control_text_open};
 
 /// Keys of the log of spec/vectors, in their text forms.
 fn known(name: &str) -> String {

@@ -31,7 +31,7 @@
 //!
 //! ```compile_fail,E0382
 //! # use tallystick_core::judge::Pass;
-//! # use tallystick_core::summary::Summary;
+//! # use tallystick_core::scan::summary::Summary;
 //! fn late(mut pass: Pass, part: Summary) {
 //!     let _verification = pass.finish();
 //!     pass.merge(part);

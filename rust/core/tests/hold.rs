@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
-use tallystick_core::slot::Slot;
+use tallystick_core::seal::slot::Slot;
 
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tallystick_core::evidence::{self, Doubt, Finder};
 use tallystick_core::hash::{Digest, sha256};
-use tallystick_core::head::{Head, Mark};
 use tallystick_core::judge::{Expected, Step, Verification};
-use tallystick_core::keys::{MOST_NARROWED, PublicKey, VerificationKey, signature_holds};
 use tallystick_core::line::Position;
 use tallystick_core::scan::{Input, Keys, LogKeys, scan};
-use tallystick_core::sealer::{Format, Sealer};
+use tallystick_core::seal::head::{Head, Mark};
+use tallystick_core::seal::keys::{MOST_NARROWED, PublicKey, VerificationKey, signature_holds};
+use tallystick_core::seal::sealer::{Format, Sealer};
+use tallystick_core::seal::state::{SealingState, Setup};
+use tallystick_core::seal::tree;
 use tallystick_core::secret::Secret;
-use tallystick_core::state::{SealingState, Setup};
 use tallystick_core::text::b64;
-use tallystick_core::tree;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors").join(name)

@@ -6,9 +6,9 @@ use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tallystick_core::Error;
 use tallystick_core::evidence::{self as core, Doubt, Refusal};
-use tallystick_core::keys::VerificationKey;
 use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
+use tallystick_core::seal::keys::VerificationKey;
 
 use crate::keys::{At, read_verification_key, write_secret};
 use crate::scan::Keys;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tallystick_core::Error;
-use tallystick_core::head::Pin;
 use tallystick_core::judge::{self, EpochFacts};
 use tallystick_core::line::LogId;
-use tallystick_core::statement::Body;
-use tallystick_core::summary::{self, Kind, Neighbour, Record, Why};
+use tallystick_core::scan::summary::{self, Kind, Neighbour, Record, Why};
+use tallystick_core::seal::head::Pin;
+use tallystick_core::seal::statement::Body;
 
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, REASON};

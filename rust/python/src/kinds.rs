@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tallystick_core::judge::Clash;
-use tallystick_core::statement::Kind as Ending;
-use tallystick_core::summary::{Kind, Why};
+use tallystick_core::scan::summary::{Kind, Why};
+use tallystick_core::seal::statement::Kind as Ending;
 
 /// An `enum.StrEnum`, whose members are named for their words.
 pub struct Kinds {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tallystick_core::Error;
-use tallystick_core::keys::{PublicKey, VerificationKey};
 use tallystick_core::line::Position;
+use tallystick_core::scan::summary;
 use tallystick_core::scan::{self as core_scan, LogKeys};
-use tallystick_core::summary;
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 
 use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_head, read_secret, read_verification_key};
@@ -144,8 +144,8 @@ pub struct Place {
     offset: u64,
 }
 
-impl From<tallystick_core::epoch::Place> for Place {
-    fn from(place: tallystick_core::epoch::Place) -> Self {
+impl From<tallystick_core::seal::epoch::Place> for Place {
+    fn from(place: tallystick_core::seal::epoch::Place) -> Self {
         Self { file: place.file, chunk: place.chunk, line: place.line, offset: place.offset }
     }
 }

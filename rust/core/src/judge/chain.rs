@@ -3,10 +3,10 @@
 //! Here stands what needs trees, statements and ranges. What needs heads, pins, exceptions or words
 //! stands with the caller.
 
-use crate::epoch::Place;
 use crate::line::Position;
-use crate::statement::{Body, Kind as Ending};
-use crate::summary::{Chain, Epoch, Record};
+use crate::scan::summary::{Chain, Epoch, Record};
+use crate::seal::epoch::Place;
+use crate::seal::statement::{Body, Kind as Ending};
 
 /// Absent positions of one chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 use super::ends::{Ends, Expected};
 use super::facts::Facts;
 use super::torn::rows;
-use crate::epoch::Place;
 use crate::line::Position;
 use crate::scan::Keys;
-use crate::summary::{Event, LogNumber};
+use crate::scan::summary::{Event, LogNumber};
+use crate::seal::epoch::Place;
 
 /// Broken ends that are looked into: somebody may have made many of them, and each costs a few reads.
 const MOST: usize = 64;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::verification::Known;
-use crate::epoch::{Piece, Place, Run};
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::statement::Body;
-use crate::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
-use crate::tree;
+use crate::scan::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
+use crate::seal::epoch::{Piece, Place, Run};
+use crate::seal::statement::Body;
+use crate::seal::tree;
 
 /// A position that was seen more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use super::chain::ChainFacts;
 use super::facts::Facts;
 use super::openings::Openings;
 use crate::hash::Digest;
-use crate::head::Head;
 use crate::line::Position;
+use crate::scan::summary::LogNumber;
 use crate::scan::{Keys, LogKeys};
-use crate::statement::{Body, Kind as Ending};
-use crate::summary::LogNumber;
+use crate::seal::head::Head;
+use crate::seal::statement::{Body, Kind as Ending};
 
 /// What the caller knows of the ends of files and logs.
 #[derive(Debug, Clone, Default)]
@@ -114,7 +114,7 @@ impl<'a> Ends<'a> {
     /// Is something absent before the first line that is here, as far as nothing says that it never was?
     fn begins_late(&self, chain: u32, first: Position, marks: &[Position]) -> bool {
         let secret = self.keys.secret.as_ref();
-        let covered_from = secret.map_or(1, crate::keys::VerificationKey::first);
+        let covered_from = secret.map_or(1, crate::seal::keys::VerificationKey::first);
         if chain > covered_from {
             // An opening may say by right that nothing was counted before it.
             let counted = self.openings.named_chains().chain(marks.iter().map(|mark| mark.chain)).collect();

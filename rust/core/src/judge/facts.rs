@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::{ChainFacts, Gap};
 use super::duplicates::Duplicate;
 use super::torn::Torn;
-use crate::epoch::Place;
 use crate::line::Position;
-use crate::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
+use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
+use crate::seal::epoch::Place;
 
 /// What a verification found.
 pub struct Facts {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::epoch::Place;
-use crate::summary::{Event, Summary};
+use crate::scan::summary::{Event, Summary};
+use crate::seal::epoch::Place;
 
 /// Ends the work on events: sorts and joins them, and counts those that are too many.
 pub(super) fn join(summary: &mut Summary) {

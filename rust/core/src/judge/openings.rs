@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::head::Mark;
 use crate::line::Position;
-use crate::statement::Body;
-use crate::summary::Record;
+use crate::scan::summary::Record;
+use crate::seal::head::Mark;
+use crate::seal::statement::Body;
 
 /// Numbers of chains, first and last.
 pub(super) type Range = (u32, u32);

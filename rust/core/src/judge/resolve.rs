@@ -1,10 +1,10 @@
 //! Judging what had to wait for the whole input: statements whose chain root came late, and the tree of each epoch.
 
 use crate::hash::Digest;
+use crate::scan::summary::{Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
 use crate::scan::{Keys, LogKeys, judge_pending, record};
-use crate::statement::{Body, CertCache, Statement};
-use crate::summary::{Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
-use crate::tree;
+use crate::seal::statement::{Body, CertCache, Statement};
+use crate::seal::tree;
 
 /// Judges what had to wait for the whole input: late statements, then the tree of each epoch.
 pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {

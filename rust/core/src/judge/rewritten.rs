@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve;
-use crate::epoch::Place;
 use crate::scan::Keys;
-use crate::summary::{Chunk, Epoch, EpochId, Event, Kind, Summary};
+use crate::scan::summary::{Chunk, Epoch, EpochId, Event, Kind, Summary};
+use crate::seal::epoch::Place;
 
 /// Epochs to scan once more in the RFC 8785 form of their lines: with P only, where R does not match.
 pub(super) fn candidates(summary: &Summary, keys: &Keys) -> BTreeSet<EpochId> {

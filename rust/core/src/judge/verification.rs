@@ -11,8 +11,8 @@ use super::duplicates::{self, Duplicate};
 use super::ends::Expected;
 use super::facts::Facts;
 use super::{groups, resolve, rewritten, torn};
+use crate::scan::summary::{EpochId, Summary};
 use crate::scan::{Keys, Mode};
-use crate::summary::{EpochId, Summary};
 
 /// Lines that are looked at one by one in one pass; about 100 bytes of memory each.
 const BATCH: u64 = 400_000;

@@ -5,11 +5,11 @@ use zeroize::Zeroize;
 use super::entry_keys::{Kept, KeyAt};
 use super::walk::Scanner;
 use super::{Mode, record, why};
-use crate::canon::without_tally;
 use crate::hash::{self, Digest, LinePair, Mac, Many, Text, first16, hmac, leaf};
+use crate::line::canon::without_tally;
 use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
-use crate::statement::{Body, Statement, control_text, control_text_open};
-use crate::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
+use crate::scan::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
+use crate::seal::statement::{Body, Statement, control_text, control_text_open};
 
 /// What an authentic line adds to its epoch.
 #[derive(Clone, Copy)]

@@ -7,16 +7,16 @@ use memchr::memmem;
 use super::entry_keys::Kept;
 use super::judge::Entry;
 use super::{Input, Keys, Mode};
-use crate::envelope::{Envelope, Origin};
-use crate::epoch::Place;
+use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, Many, sha256};
-use crate::lanes::wide::{LANES, Wide};
+use crate::line::envelope::{Envelope, Origin};
 use crate::line::{self, Position, Read, Seal};
-use crate::statement::CertCache;
-use crate::summary::{
+use crate::scan::summary::{
     Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_LISTED, Occurrence, Seen, Summary, Why,
     earlier, note_seen,
 };
+use crate::seal::epoch::Place;
+use crate::seal::statement::CertCache;
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
 const BATCH: usize = 2 * LANES;

@@ -42,8 +42,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
-    use crate::epoch::Place;
-    use crate::summary::{Event, Kind};
+    use crate::scan::summary::{Event, Kind};
+    use crate::seal::epoch::Place;
 
     fn sample() -> Summary {
         let mut summary = Summary { unsealed: 1, ..Summary::default() };

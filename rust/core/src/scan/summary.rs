@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
 use crate::line::{LogId, Position, trim};
-use crate::statement::Body;
+use crate::seal::epoch::{Lines, Place};
+use crate::seal::statement::Body;
 
 /// A log's number in [`crate::scan::Keys`].
 pub type LogNumber = u32;
