@@ -10,11 +10,11 @@ unexport PYTHONPATH PYTHONHOME
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
-SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
+SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture soak lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -64,6 +64,9 @@ bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
+
+pages: $(VENV)/.wheel $(VENV)/.group-test ## make the man pages and completions that the wheel ships
+	$(BIN)/python scripts/pages.py
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))

@@ -60,7 +60,7 @@ _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
 _LIMITS = (
     "chains are not linked to each other: whole ones can be removed, moved or repeated without a trace in the others",
     "what says that a line begins a chain is not covered, and a line without integrity belongs to no chain",
-    "every chain starts from the same key: whoever can read it, as the service can, can rewrite any line",
+    "every chain starts from the same key: anybody who can read it, as the service can, can rewrite any line",
 )
 
 
@@ -109,7 +109,7 @@ def verify(
         ReportError: Nothing can be read.
     """
     if form not in FORMS:
-        raise ReportError(f"{form!r} is no form of an audit log; known are {', '.join(FORMS)}")
+        raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     secret = _read_key(os.fspath(key))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
@@ -150,7 +150,7 @@ def _read_key(path: str) -> _core.AcraKey:
         try:
             return _core.AcraKey.read(file.fileno())
         except FormatError as error:
-            raise FormatError(str(error), path=path) from None
+            raise error.found_in(path) from None
 
 
 def _feed(

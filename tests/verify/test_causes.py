@@ -140,10 +140,10 @@ SAID = {
         whole().put("1.0.2", forged("1.0.2", b"a owt")),
         "every tag of this epoch holds, but its checkpoint signs other lines",
     ),
-    ("blanked", "V"): (whole().put("1.0.2", redacted(whole().line("1.0.2"))), "blanked by right, but not listed"),
+    ("blanked", "V"): (whole().put("1.0.2", redacted(whole().line("1.0.2"))), "rightly blanked, but not listed"),
     ("blanked", "P"): (
         whole().put("1.0.2", redacted(whole().line("1.0.2"))),
-        "blanked; only the verification key can tell whether by right",
+        "blanked; only the verification key can tell whether rightly",
     ),
     ("one line gone", "V"): (whole().without("1.0.2"), "a line that stood right after this one is not here"),
     ("two lines gone", "V"): (whole().without("1.0.2", "1.0.3"), "2 lines that stood right after this one are not"),

@@ -15,9 +15,9 @@
 use memchr::memmem;
 use std::ops::Range;
 
-use crate::keys::name_is_valid;
 use crate::line::{self, Form, LogId, Position, Proof, Seal};
-use crate::statement::{control_text, control_text_open};
+use crate::seal::keys::name_is_valid;
+use crate::seal::statement::{control_text, control_text_open};
 
 /// A well-formed seal at the end of a line, by the places of its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]

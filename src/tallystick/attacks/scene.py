@@ -218,7 +218,7 @@ class Scene:
         if index == 0 or index + 2 >= len(self.lines) or self.file_of(index - 1) != self.file_of(index + 2):
             return False
         chain, epoch, at = self.position(index)
-        later = self.positions[index + 2]  # what stands at the end of a chain may be torn by right
+        later = self.positions[index + 2]  # a line at the end of a chain may rightly be torn
         around = [self.positions[i] for i in (index - 1, index, index + 1)]
         if (
             around != [(chain, epoch, at - 1), (chain, epoch, at), (chain, epoch, at + 1)]

@@ -79,7 +79,7 @@ def verify(
         pins: Pin texts, `tallypin …`: statements that were verified before, or obtained elsewhere.
         pins_directory: Directory with pins that must be met, in which a run with the verdict `ok` leaves the newest
             statements that it saw.
-        start: Number of the chain that the log begins with here, if older ones were deleted by right.
+        start: Number of the chain that the log begins with here, if older ones were deleted by policy.
         last: Number of the chain that the log ends with here, if newer ones are elsewhere.
         expect: Names of logs of which lines must be there; of one of several with the same name, NAME.LOGID.
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.

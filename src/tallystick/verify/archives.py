@@ -1,6 +1,6 @@
 """Archives as people send them, tar and zip: their members are inputs of their own, and nothing is written to the disk.
 
-Whoever made an archive may be an attacker, so names, sizes and offsets in it are believed only as far as they were
+The maker of an archive may be an attacker, so names, sizes and offsets in it are believed only as far as they were
 checked. An archive in an archive is not read.
 
 >>> import io, tarfile

@@ -1,4 +1,4 @@
-"""What may have happened to a line without anybody's ill will, where there is a sign of it (spec section 7).
+"""Innocent causes of a bad line, where there is a sign of one (spec section 7).
 
 >>> carrier(b'{"log":"user=7 tally=abcd","stream":"stdout"}')
 'docker'

@@ -209,12 +209,12 @@ class Exceptions:
             return finding
         if finding.kind == Kind.REDACTED:
             if finding.weight is Weight.FAILED:
-                return finding  # r does not hold: whoever blanked the line had no right to, listed or not
+                return finding  # r does not hold: nobody with a right to it blanked the line, listed or not
             if not with_v.get(finding.log, False):
                 return replace(
                     finding, detail=f"{finding.detail}; it is listed, but only the verification key can tell"
                 )
-            detail = f"blanked by right, and listed: {one.reason}"
+            detail = f"rightly blanked, and listed: {one.reason}"
             changed = replace(finding, weight=Weight.NOTE, detail=detail)
         else:
             detail = f"{finding.kind}: {finding.detail}; excepted: {one.reason}"

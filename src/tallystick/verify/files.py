@@ -147,7 +147,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
             return fd, path == STDIN
         if not named or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or path == STDIN):
             raise OSError(errno.EISDIR, "this is no file")
-        # Whoever can make a pipe must not hold a run up for ever; of standard input the caller knows.
+        # Somebody who can make a pipe must not hold a run up for ever; of standard input the caller knows.
         has_name = stat.S_ISFIFO(mode) and path != STDIN and not path.startswith(("/dev/", "/proc/"))
         return _copied(fd, _SILENCE if has_name else None), True
     except BaseException:

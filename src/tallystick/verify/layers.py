@@ -112,7 +112,7 @@ class Stream:
         while missing > 0 and (block := self._next()):
             parts.append(block)
             missing -= len(block)
-        # One copy of each byte: whoever decompresses is the slowest.
+        # One copy of each byte: the thread that decompresses is the slowest.
         self._held, self._begin = b"".join(parts), offset
         if not self._held and self._error is not None:
             raise self._error

@@ -60,7 +60,7 @@ class Finding:
         kind: Its kind, which equals its word, such as `altered` or `unclean end`.
         weight: How much it weighs.
         detail: What it means and what to look at.
-        cause: What may have caused it without anybody's ill will, where there is a sign of that.
+        cause: What may innocently have caused it, where there is a sign of that.
         log: Name of the log, if it is about one, as in the report on the log.
         path: File it was found in, if it is about lines of a file.
         line: First line in that file, from 1.

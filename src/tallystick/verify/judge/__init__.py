@@ -1,7 +1,7 @@
 """Judging: from facts and expectations to single findings, and to what was seen of each log (spec section 7).
 
-Everything here is a pure function of what it is given. Findings are generated, since there may be millions of them;
-whoever asks for them again gets the same ones.
+Everything here is a pure function of what it is given. Findings are generated, since there may be millions of them,
+and they are the same each time.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tallystick import _core
-from tallystick.verify.openings import Openings
+from tallystick.verify.judge.openings import Openings
 from tallystick.verify.positions import At, after
 from tallystick.verify.source import Source
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.judge.openings import Range
 from tallystick.verify.judge.view import LogView
-from tallystick.verify.openings import Range
 from tallystick.verify.positions import At, dotted
 from tallystick.verify.report import Finding
 
@@ -45,7 +45,7 @@ def _late_start(log: LogView) -> Finding:
     first = log.facts.numbers[0]
     facts = log.facts.chains[first]
     detail = (
-        f"the log begins at {dotted(facts.first)} here; if what came before was deleted by right, "
+        f"the log begins at {dotted(facts.first)} here; if older lines were deleted by policy, "
         f"name the start with --from {first}, else look for the older files"
     )
     return log.finding(Kind.LATE_START, Weight.INCOMPLETE, detail, facts.first, place=facts.first_place, count=0)
@@ -104,7 +104,7 @@ def _truncated(log: LogView, end: At, start: At) -> Finding:
     last = log.facts.chains[log.judged[-1]]
     detail = (
         f"the log ends at {dotted(last.last)} here, but {_who_demands(log, end)}; "
-        "look for a newer file, or name the last chain with --to if newer ones are elsewhere by right; "
+        "look for a newer file, or name the last chain with --to if newer ones are rightly elsewhere; "
         "else its end was cut off"
     )
     return _cut(log, end, detail, start, last.last_place)

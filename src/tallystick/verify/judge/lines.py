@@ -41,7 +41,7 @@ _SAID = {
     "redacted": _Said(
         Kind.REDACTED,
         _INCOMPLETE,
-        "blanked by right, but not listed: if you know of it, list it among the exceptions",
+        "rightly blanked, but not listed: if you know of it, list it among the exceptions",
     ),
     "redacted false": _Said(Kind.REDACTED, _FAILED, "blanked by someone who had no right to"),
     "reordered": _Said(Kind.REORDERED, _FAILED, "stands after {last}, which was written later"),
@@ -63,7 +63,7 @@ _REASONS = {
 }
 _WITH_P = {
     ("altered", "tag"): "another line claims this position, and is the one that the checkpoint covers",
-    ("redacted", ""): "blanked; only the verification key can tell whether by right",
+    ("redacted", ""): "blanked; only the verification key can tell whether rightly",
 }
 """What takes other words where only the public key is at hand."""
 

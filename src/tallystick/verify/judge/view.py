@@ -145,7 +145,7 @@ def _is_judged(mark: At, facts: LogFacts, floor: At, ceiling: int) -> bool:
 def _begins_late(facts: LogFacts, anchors: Anchors) -> bool:
     """Is something absent before the first line that is here, as far as nothing says that it never was?"""
     first, lowest = facts.numbers[0], facts.covers[0]
-    # An opening may say by right that nothing was counted before it.
+    # An opening may rightly say that nothing was counted before it.
     named = {chain for chain in facts.openings.named if chain > 0} | {mark[0] for mark in anchors.marks}
     nothing = facts.with_v and not facts.openings.part(lowest, first - 1, sorted(named))[0]
     if first > lowest and not nothing:
