@@ -2,34 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::verification::Known;
+use super::known::{Duplicate, Known};
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
 use crate::seal::epoch::{Piece, Place, Run};
 use crate::seal::statement::Body;
 use crate::seal::tree;
-
-/// A position that was seen more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Duplicate {
-    /// Whose.
-    pub log: LogNumber,
-    /// First position.
-    pub from: Position,
-    /// Last position.
-    pub to: Position,
-    /// Lines too many.
-    pub count: u64,
-    /// The same line twice in one file?
-    pub one_file: bool,
-    /// Two different lines at one position?
-    pub fork: bool,
-    /// Both authentic by themselves: with V, or as statements?
-    pub proven: bool,
-    /// Where the later one stands.
-    pub place: Place,
-}
 
 /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
 pub(super) fn doubtful(summary: &Summary) -> Vec<(EpochId, u64)> {
