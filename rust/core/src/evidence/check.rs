@@ -2,12 +2,11 @@
 
 use super::parts::{self, OPENING, Parts, seal_of};
 use crate::hash::{Digest, Mac, leaf, line_hash};
-use crate::line::{self, LogId, Position, Proof, Read, Seal, Span};
+use crate::line::{LogId, Position, Proof, Seal};
 use crate::scan::LogKeys;
 use crate::seal::keys::VerificationKey;
 use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
 use crate::seal::tree;
-use crate::text::{b64, b64_fixed};
 
 /// Why evidence is not found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

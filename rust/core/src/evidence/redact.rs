@@ -2,10 +2,9 @@
 
 use super::parts::r;
 use super::prove::Found;
-use crate::hash::{self, Digest, Mac, first16, hmac, leaf, line_hash};
+use crate::hash::{Mac, leaf, line_hash};
 use crate::line::{Form, Proof, form_of};
 use crate::seal::keys::VerificationKey;
-use crate::secret::Secret;
 use crate::text::b64;
 
 /// Why a line is not redacted.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::known::{Duplicate, Known};
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
-use crate::seal::epoch::{Piece, Place, Run};
+use crate::scan::summary::{Epoch, EpochId, Event, Kind, Occurrence, Record, Seen, Summary, Why};
+use crate::seal::epoch::{Piece, Run};
 use crate::seal::statement::Body;
 use crate::seal::tree;
 

@@ -10,7 +10,7 @@ use super::facts::{Facts, Torn};
 use super::openings::prev_of;
 use crate::line::Position;
 use crate::scan::Keys;
-use crate::scan::summary::{Event, Kind, LogNumber, Neighbour, Record, Why};
+use crate::scan::summary::{Event, Kind, Neighbour, Record, Why};
 
 /// Lines in a row; as many crashes one after the other within the first line.
 const MOST: u64 = 8;

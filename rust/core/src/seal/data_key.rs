@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::secret::{ALL, Cell, Handover, LINE, Secret, check_usable, clean};
-use crate::text::{b64, b64_decode, b64_fixed};
+use crate::text::{b64, b64_fixed};
 
 /// A key that encrypts another key or the sealing state: 32 bytes, never shown.
 pub struct DataKey(pub(crate) Secret);

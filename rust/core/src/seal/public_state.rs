@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::Error;
-use crate::seal::head::{Head, Mark};
-use crate::seal::keys::{FANOUT, PublicKey, key_root, name_is_valid};
-use crate::text::{b64, b64_decode, b64_fixed, num};
+use crate::seal::keys::{FANOUT, PublicKey};
+use crate::text::{b64, b64_decode, num};
 
 /// The part of the sealing state that anybody may read.
 #[derive(Debug, Clone, PartialEq, Eq)]

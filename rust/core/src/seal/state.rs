@@ -19,8 +19,6 @@
 use std::fmt::Write as _;
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
-use zeroize::Zeroizing;
 
 use super::data_key::{DataKey, Nonce};
 use super::public_state::{FIRST_LINE, PublicState, split};
@@ -32,8 +30,8 @@ use crate::seal::keys::{
 };
 use crate::seal::sealer::{Sealer, check_time};
 use crate::seal::statement::{Prev, Speaker};
-use crate::secret::{ALL, Cell, Handover, LINE, Secret, check_usable, clean};
-use crate::text::{b64, b64_decode, b64_fixed, num};
+use crate::secret::{Handover, Secret, check_usable};
+use crate::text::b64;
 
 /// The sealing state, unlocked: keys for chains not yet opened.
 pub struct SealingState {

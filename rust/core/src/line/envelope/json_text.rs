@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'a> {
     pub raw: &'a [u8],
-    escaped: bool,
+    pub(super) escaped: bool,
 }
 
 impl Text<'_> {
