@@ -25,6 +25,7 @@
 //! ```
 
 pub mod added;
+mod bulk;
 mod documents;
 mod export;
 mod form;

@@ -16,10 +16,6 @@
 //! ```
 //! Associated data of the encryption is every byte before the line `secret`.
 
-use std::fmt::Write as _;
-
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-
 use super::data_key::{DataKey, Nonce};
 use super::public_state::{FIRST_LINE, PublicState, split};
 use crate::Error;

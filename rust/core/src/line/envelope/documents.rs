@@ -6,7 +6,8 @@
 
 use memchr::{memchr, memchr3};
 
-use super::json::{Found, MAX_DEPTH, Skim};
+use super::bulk::is_action;
+use super::json::{MAX_DEPTH, Skim};
 use super::levels::{Expect, Level, State};
 use super::output::{MAX_RECORD, Parts, Unwrapped};
 use super::path::Path;
@@ -347,7 +348,7 @@ impl Documents {
         self.reset();
         if older && let Some(last) = held.iter().rposition(|byte| *byte == b'\n') {
             // The lines before this one are given as they stand; this one may be a document of its own.
-            raw_lines(&held[..last], out);
+            out.push_raw_lines(&held[..last]);
             self.bytes(&held[last + 1..], out, parts);
             return;
         }
@@ -386,35 +387,6 @@ impl Documents {
     /// Gives what is held as it stands.
     fn give_out(&mut self, out: &mut Unwrapped) {
         let held = std::mem::take(&mut self.held);
-        raw_lines(if held.len() > MAX_RECORD { &held[..MAX_TOLD] } else { &held }, out);
+        out.push_raw_lines(if held.len() > MAX_RECORD { &held[..MAX_TOLD] } else { &held });
     }
-}
-
-fn raw_lines(lines: &[u8], out: &mut Unwrapped) {
-    for line in lines.split(|byte| *byte == b'\n') {
-        out.push_raw(line);
-    }
-}
-
-/// Is this what stands before each document in a request to Elasticsearch's `_bulk`?
-fn is_action(object: &[u8]) -> bool {
-    let read = || {
-        let mut skim = Skim::new(object);
-        skim.enter()?;
-        let Found::Text(action) = skim.name()? else { return None };
-        if !(action.is(b"index") || action.is(b"create")) || skim.enter().is_none() {
-            return None;
-        }
-        // Where it goes to, in plain values: nothing that could be taken for a line.
-        while let Found::Text(name) = skim.name()? {
-            let known: [&[u8]; 6] = [b"_index", b"_id", b"_type", b"routing", b"pipeline", b"require_alias"];
-            if !known.iter().any(|known| name.is(known)) || matches!(skim.peek()?, b'{' | b'[') {
-                return None;
-            }
-            skim.value()?;
-        }
-        matches!(skim.name()?, Found::Other).then_some(())?;
-        skim.done()
-    };
-    read().is_some()
 }
