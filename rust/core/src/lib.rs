@@ -12,7 +12,6 @@ pub mod evidence;
 pub mod hash;
 pub mod judge;
 pub mod line;
-pub mod recipient;
 pub mod scan;
 pub mod seal;
 pub mod secret;

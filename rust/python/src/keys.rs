@@ -1,10 +1,11 @@
 //! Keys and heads: secrets go from file descriptors to wiped memory without becoming Python objects.
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use tallystick_core::seal::data_key;
 use tallystick_core::seal::head::{Head, Pin};
 use tallystick_core::seal::keys::{PublicKey, VerificationKey};

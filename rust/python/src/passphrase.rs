@@ -1,10 +1,11 @@
 //! Passphrases, read without being shown.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
 use tallystick_core::seal::passphrase;
 use zeroize::Zeroizing;
 

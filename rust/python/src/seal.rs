@@ -1,9 +1,10 @@
 //! Set-up, sealing state and sealer.
 
-use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyString};
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyString};
 use tallystick_core::Error;
 use tallystick_core::line::MAX_ENTRY;
 use tallystick_core::seal::sealer;

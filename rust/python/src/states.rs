@@ -1,23 +1,22 @@
 //! Sealing states, locked and unlocked, and what of them is no secret.
 
+use std::io::Read as _;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 use tallystick_core::Error;
-use tallystick_core::recipient::{Randomness, Recipient};
+use tallystick_core::seal::data_key;
 use tallystick_core::seal::head::Head;
 use tallystick_core::seal::keys::VerificationKey;
+use tallystick_core::seal::public_state;
 use tallystick_core::seal::state;
 use tallystick_core::secret::Secret;
-
-use crate::keys::{DataKey, Handover, head_text, random, read_head, write_secret};
-use crate::{OrRaise as _, py_bytes};
+use zeroize::Zeroizing;
 
 use crate::descriptor::{file, os_error};
+use crate::keys::{DataKey, Handover, head_text, random, read_head, write_secret};
 use crate::seal::Sealer;
-use std::io::Read as _;
-use tallystick_core::seal::data_key;
-use tallystick_core::seal::public_state;
-use zeroize::Zeroizing;
+use crate::{OrRaise as _, py_bytes};
 
 /// The first lines of a sealing state, up to its version, are not longer than this.
 const BEGINNING: usize = 256;
@@ -60,31 +59,6 @@ impl Setup {
         let text = self.key.to_text().or_raise(py)?;
         write_secret(fd, &text)?;
         write_secret(fd, "\n")
-    }
-
-    /// Writes the verification key to a file descriptor as a QR code of block elements, dark on light.
-    fn write_qr(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
-        let mut text = self.key.to_text().or_raise(py)?;
-        text.make_ascii_uppercase(); // the same key, in fewer and larger squares
-        let code = qrcode::QrCode::with_error_correction_level(text.as_bytes(), qrcode::EcLevel::L)
-            .map_err(|error| Error::Format(format!("no QR code can hold the key: {error}")))
-            .or_raise(py)?;
-        let shown = zeroize::Zeroizing::new(
-            code.render::<qrcode::render::unicode::Dense1x2>()
-                .dark_color(qrcode::render::unicode::Dense1x2::Light)
-                .light_color(qrcode::render::unicode::Dense1x2::Dark)
-                .build(),
-        );
-        write_secret(fd, &shown)?;
-        write_secret(fd, "\n")
-    }
-
-    /// Writes the verification key to a file descriptor, encrypted for a recipient, `age1…`.
-    fn write_encrypted(&self, py: Python<'_>, fd: i32, recipient: &str) -> PyResult<()> {
-        let recipient = Recipient::parse(recipient).or_raise(py)?;
-        let random = Randomness { ephemeral: random()?, file_key: random()?, nonce: *random()? };
-        let text = self.key.to_text().or_raise(py)?;
-        write_secret(fd, &recipient.encrypt(text.as_bytes(), &random).or_raise(py)?)
     }
 
     /// The log id.

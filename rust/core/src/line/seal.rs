@@ -1,7 +1,8 @@
 //! Seals: how they are written and parsed.
 
-use memchr::memmem;
 use std::sync::LazyLock;
+
+use memchr::memmem;
 
 use super::position::{LogId, Position};
 use crate::text::{b64_fixed, b64_tag, b64_tag_decode};

@@ -1,7 +1,6 @@
 //! Statements that hold, and those that had to wait.
 
 use super::keys::LogKeys;
-
 use crate::scan::summary::{Pending, Record, Roots, Why};
 use crate::seal::epoch::Place;
 use crate::seal::head::Head;

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use crate::Error;
-use crate::hash::{self, Digest, wipe};
-
 use super::memory::Cell;
 use super::traces::{LINE, clean};
+use crate::Error;
+use crate::hash::{self, Digest, wipe};
 
 /// 32 secret bytes; wiped on drop, not cloneable, redacted in debug output.
 pub struct Secret(Cell);
