@@ -136,7 +136,7 @@ impl Why {
             Self::Prefix => "prefix",
             Self::Length(_) => "length",
             Self::Misfit => "misfit",
-            Self::Rewritten => "anew",
+            Self::Rewritten => "rewritten",
             Self::Reach => "reach",
             Self::Effort => "effort",
             Self::Stranger => "stranger",
