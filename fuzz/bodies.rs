@@ -14,10 +14,11 @@ use tallystick_core::line::envelope::{Envelope, Unwrapper};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
 use tallystick_core::scan::summary::{Kind, Summary};
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
+use tallystick_core::seal::data_key::DataKey;
 use tallystick_core::seal::head::{Head, Mark, Pin};
 use tallystick_core::seal::keys::{PublicKey, VerificationKey};
+use tallystick_core::seal::public_state::PublicState;
 use tallystick_core::seal::slot::{BLOCK, Slot};
-use tallystick_core::seal::state::{DataKey, PublicState};
 use tallystick_core::seal::statement::{CertCache, Statement, control_text, control_text_open};
 
 /// Keys of the log of spec/vectors, in their text forms.

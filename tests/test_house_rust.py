@@ -1,4 +1,4 @@
-"""The house rules that Rust code can be held to: short functions and modules, no circles, `unsafe` in two places."""
+"""The house rules that Rust code can be held to: short functions and modules, no circles, `unsafe` in few places."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "rust"
 LONGEST_FUNCTION, LONGEST_MODULE = 60, 400  # lines
-MAY_BE_UNSAFE = ("core/src/hash/lanes", "core/src/secret")
+MAY_BE_UNSAFE = ("core/src/hash/lanes", "core/src/secret", "python/src/descriptor.rs")
 
 # Comments, strings and characters: braces and words in them count for nothing.
 _BLANKED = re.compile(
@@ -17,7 +17,8 @@ _BLANKED = re.compile(
 _FUNCTION = re.compile(r"^[ \t]*(?:pub(?:\([a-z]+\))? )?(?:const |async |unsafe |extern \S+ )*fn (\w+)", re.MULTILINE)
 _TESTS = re.compile(r"#\[cfg\((?:test|all\(test[^\n]*)\)\]\s+mod \w+ (?=\{)")
 _USE = re.compile(r"^[ \t]*(?:pub(?:\([a-z]+\))? )?use ([^;]+);", re.MULTILINE)
-_PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
+_PATH = re.compile(r"\b((?:crate|super|self)(?:::\w+)+)")
+_INNER = re.compile(r"\bmod (\w+) (?=\{)")
 
 
 def sources() -> dict[str, str]:
@@ -91,15 +92,23 @@ def imports(crate: str, texts: dict[str, str]) -> dict[str, set[str]]:
     known = modules(crate, texts)
     edges: dict[str, set[str]] = {}
     for module, name in known.items():
-        paths = {path for use in _USE.findall(texts[name]) for path in spread(use)} | set(_PATH.findall(texts[name]))
         edges[name] = set()
-        for path in paths:
-            target = absolute(path.split("::"), module, known)
+        for path, inner in paths(texts[name]):
+            target = absolute(path.split("::"), module + inner, known)
             while target and target not in known:
                 target = target[:-1]
             if target and target != module:
                 edges[name].add(known[target])
     return edges
+
+
+def paths(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Give each path that a file uses, and the names of the modules within the file that it stands in."""
+    inner = [(found[1], found.end(), closing(text, found.end())) for found in _INNER.finditer(text)]
+    for found in [*_USE.finditer(text), *_PATH.finditer(text)]:
+        around = tuple(name for name, start, end in inner if start < found.start() < end)
+        for path in spread(found[1]):
+            yield path, around
 
 
 def absolute(parts: list[str], module: tuple[str, ...], known: dict[tuple[str, ...], str]) -> tuple[str, ...]:
@@ -150,7 +159,7 @@ def test_imports_form_no_circle(crate: str) -> None:
     assert circle(edges) == []
 
 
-def test_unsafe_code_stands_in_two_places() -> None:
+def test_unsafe_code_stands_in_few_places() -> None:
     allowed = re.compile(r"\bunsafe\b|allow\(unsafe_code\)")
     found = {name for name, text in sources().items() if allowed.search(text)}
     assert any(name.startswith(MAY_BE_UNSAFE[0]) for name in found)

@@ -17,7 +17,7 @@ __all__ = [
     "ClashKind",
     "Counts",
     "DataKey",
-    "Double",
+    "Duplicate",
     "EarlyState",
     "Ending",
     "Envelope",
@@ -326,7 +326,7 @@ class Reason(StrEnum):
     PREFIX = "prefix"
     LENGTH = "length"
     MISFIT = "misfit"
-    ANEW = "anew"
+    REWRITTEN = "rewritten"
     REACH = "reach"
     EFFORT = "effort"
     STRANGER = "stranger"
@@ -357,8 +357,6 @@ class Event:
     def excess(self) -> int | None: ...
     @property
     def log_id(self) -> str | None: ...
-    @property
-    def why(self) -> str: ...
     @property
     def log(self) -> int | None: ...
     @property
@@ -454,7 +452,7 @@ class Gap:
     def after(self) -> Place | None: ...
 
 @final
-class Double:
+class Duplicate:
     @property
     def log(self) -> int: ...
     @property
@@ -533,8 +531,8 @@ class Verification:
 class Facts:
     def events(self) -> list[Event]: ...
     def torn(self) -> set[int]: ...
-    def untold(self) -> list[tuple[EventKind, int | None, int]]: ...
-    def doubles(self) -> list[Double]: ...
+    def unlisted(self) -> list[tuple[EventKind, int | None, int]]: ...
+    def duplicates(self) -> list[Duplicate]: ...
     @property
     def unsealed(self) -> int: ...
     @property

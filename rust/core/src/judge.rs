@@ -44,6 +44,7 @@ mod duplicates;
 mod ends;
 mod facts;
 mod groups;
+mod known;
 mod openings;
 mod resolve;
 mod rewritten;
@@ -52,7 +53,7 @@ mod verification;
 
 pub use chain::{ChainFacts, Clash, EpochFacts, Gap, Stretch};
 pub use copies::BrokenEnd;
-pub use duplicates::Duplicate;
 pub use ends::Expected;
 pub use facts::Facts;
+pub use known::Duplicate;
 pub use verification::{Complete, Pass, Step, Verification};

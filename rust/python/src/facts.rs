@@ -51,16 +51,6 @@ impl Event {
         }
     }
 
-    /// Reason, length and log id as one text.
-    #[getter]
-    fn why(&self) -> String {
-        match self.0.kind {
-            Kind::Foreign(id) => id.to_string(),
-            Kind::Altered(Why::Length(excess)) => format!("length {excess}"),
-            kind => kind.reason().map(Why::word).unwrap_or_default().to_string(),
-        }
-    }
-
     #[getter]
     fn log(&self) -> Option<u32> {
         self.0.log
@@ -204,7 +194,7 @@ pub struct Gap {
 
 /// A position that was seen more than once.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
-pub struct Double {
+pub struct Duplicate {
     log: u32,
     start: At,
     to: At,
@@ -247,14 +237,14 @@ impl Facts {
     }
 
     /// Bad lines beyond those listed: kind, log, lines.
-    fn untold(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyAny>, Option<u32>, u64)>> {
+    fn unlisted(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyAny>, Option<u32>, u64)>> {
         let unlisted = self.0.unlisted().iter();
         unlisted.map(|((kind, log), count)| Ok((EVENT_KIND.member(py, kind.word())?, *log, *count))).collect()
     }
 
     /// Positions that were seen more than once.
-    fn doubles(&self) -> Vec<Double> {
-        let double = |d: &judge::Duplicate| Double {
+    fn duplicates(&self) -> Vec<Duplicate> {
+        let duplicate = |d: &judge::Duplicate| Duplicate {
             log: d.log,
             start: at(d.from),
             to: at(d.to),
@@ -264,7 +254,7 @@ impl Facts {
             proven: d.proven,
             place: d.place.into(),
         };
-        self.0.duplicates().iter().map(double).collect()
+        self.0.duplicates().iter().map(duplicate).collect()
     }
 
     /// Lines without a seal of a known log.

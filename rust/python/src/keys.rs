@@ -1,54 +1,22 @@
 //! Keys and heads: secrets go from file descriptors to wiped memory without becoming Python objects.
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use tallystick_core::seal::data_key;
 use tallystick_core::seal::head::{Head, Pin};
 use tallystick_core::seal::keys::{PublicKey, VerificationKey};
-use tallystick_core::seal::{passphrase, state};
 use tallystick_core::{Error, secret};
 use zeroize::Zeroizing;
 
+use crate::descriptor::{file, os_error};
 use crate::{OrRaise as _, py_bytes, raise};
-
-/// The caller's file, through a duplicate of its descriptor.
-#[allow(unsafe_code)]
-pub fn file(fd: i32) -> std::io::Result<File> {
-    if fd < 0 {
-        return Err(std::io::Error::from_raw_os_error(9)); // EBADF
-    }
-    // SAFETY: the descriptor is open for as long as the Python caller holds its file, which is for the
-    // whole call; a stale one makes the duplication fail and nothing else.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(File::from(borrowed.try_clone_to_owned()?))
-}
-
-/// An error of the operating system as Python makes it, with its number.
-#[allow(clippy::needless_pass_by_value)] // for map_err
-pub fn os_error(error: std::io::Error) -> PyErr {
-    match error.raw_os_error() {
-        Some(number) => {
-            // The library puts the number behind the words, Python before them.
-            let text = error.to_string();
-            let words = text.split(" (os error").next().unwrap_or(&text).to_string();
-            PyOSError::new_err((number, words))
-        }
-        None => PyOSError::new_err(error.to_string()),
-    }
-}
-
-/// Longest line of a passphrase.
-const MAX_PASSPHRASE: usize = 1024;
 
 /// Longest secret text: a sealing state with one `open` for each finished generation.
 const MAX_KEY_TEXT: u64 = 16 << 20;
-
-/// The first lines of a sealing state, up to its version, are not longer than this.
-const BEGINNING: usize = 256;
 
 /// Reads a small secret text to its end, into memory that is wiped.
 pub fn read_secret(fd: i32) -> PyResult<Zeroizing<Vec<u8>>> {
@@ -71,44 +39,6 @@ fn read_text(fd: i32) -> std::io::Result<Zeroizing<Vec<u8>>> {
             text = larger;
         }
         text.extend_from_slice(&block[..count]);
-    }
-}
-
-/// Reads one line, up to its end or that of the input, into memory that is wiped. Signals are heard meanwhile.
-fn read_line(py: Python<'_>, source: &mut File) -> PyResult<Zeroizing<Vec<u8>>> {
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE));
-    let mut byte = Zeroizing::new([0]);
-    while line.len() < MAX_PASSPHRASE && line.last() != Some(&b'\n') {
-        match py.detach(|| source.read(&mut byte[..])) {
-            Ok(0) => break,
-            Ok(_) => line.push(byte[0]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
-            Err(error) => return Err(os_error(error)),
-        }
-    }
-    Ok(line)
-}
-
-/// A terminal that shows nothing of what is typed; no signal can come between its end and what it showed before.
-struct Silent<'a> {
-    terminal: &'a File,
-    before: Termios,
-}
-
-impl<'a> Silent<'a> {
-    fn new(terminal: &'a File) -> rustix::io::Result<Self> {
-        let before = tcgetattr(terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Drop for Silent<'_> {
-    fn drop(&mut self) {
-        // Where the terminal has gone there is nothing to be shown any more.
-        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
     }
 }
 
@@ -177,33 +107,33 @@ impl Handover {
 
 /// A key that encrypts another key or the sealing state.
 #[pyclass(frozen, module = "tallystick._core")]
-pub struct DataKey(pub state::DataKey);
+pub struct DataKey(pub data_key::DataKey);
 
 #[pymethods]
 impl DataKey {
     /// A new random key.
     #[staticmethod]
     fn generate() -> PyResult<Self> {
-        Ok(Self(state::DataKey::take(&mut *random()?)))
+        Ok(Self(data_key::DataKey::take(&mut *random()?)))
     }
 
     /// Reads the text form from a file descriptor.
     #[staticmethod]
     fn read(fd: i32) -> PyResult<Self> {
         let text = read_secret(fd)?;
-        state::DataKey::parse(&text).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+        data_key::DataKey::parse(&text).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
     /// Reads the text form from a string.
     #[staticmethod]
     fn parse(text: &str) -> PyResult<Self> {
-        state::DataKey::parse(text.as_bytes()).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
+        data_key::DataKey::parse(text.as_bytes()).map(Self).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
     /// Takes a key that another process put into a page.
     #[staticmethod]
     fn take_from(py: Python<'_>, page: &mut Handover) -> PyResult<Self> {
-        state::DataKey::take_from(&mut page.0).map(Self).or_raise(py)
+        data_key::DataKey::take_from(&mut page.0).map(Self).or_raise(py)
     }
 
     /// Puts the key into a page that another process takes it from.
@@ -233,55 +163,6 @@ impl DataKey {
     #[allow(clippy::unused_self)] // a method, as Python wants it
     fn __repr__(&self) -> &'static str {
         "DataKey(redacted)"
-    }
-}
-
-/// What somebody typed; kept in memory that is wiped.
-#[pyclass(frozen, module = "tallystick._core")]
-pub struct Passphrase(passphrase::Passphrase);
-
-#[pymethods]
-impl Passphrase {
-    /// Reads a line from a file descriptor.
-    #[staticmethod]
-    fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
-        let mut source = file(fd).map_err(os_error)?;
-        Ok(Self(passphrase::Passphrase::take(read_line(py, &mut source)?)))
-    }
-
-    /// Asks for a line at a terminal, which shows nothing of it.
-    #[staticmethod]
-    fn ask(py: Python<'_>, terminal: i32, question: &str) -> PyResult<Self> {
-        let terminal = file(terminal).map_err(os_error)?;
-        let mut source = terminal.try_clone().map_err(os_error)?;
-        let silent = Silent::new(&terminal).map_err(|error| os_error(error.into()))?;
-        (&terminal).write_all(question.as_bytes()).map_err(os_error)?;
-        let line = read_line(py, &mut source);
-        drop(silent);
-        (&terminal).write_all(b"\n").map_err(os_error)?;
-        Ok(Self(passphrase::Passphrase::take(line?)))
-    }
-
-    /// How many bytes it has.
-    #[getter]
-    fn length(&self) -> usize {
-        self.0.length()
-    }
-
-    /// Whether both are the same.
-    fn same(&self, other: &Self) -> bool {
-        self.0.same(&other.0)
-    }
-
-    /// The key by Argon2id, over so many KiB of memory so many times; `ValueError` for costs out of bounds.
-    fn stretch(&self, py: Python<'_>, salt: &[u8], memory: u32, passes: u32) -> PyResult<DataKey> {
-        let key = py.detach(|| self.0.stretch(salt, memory, passes));
-        key.map(DataKey).map_err(|error| PyValueError::new_err(error.to_string()))
-    }
-
-    #[allow(clippy::unused_self)] // a method, as Python wants it
-    fn __repr__(&self) -> &'static str {
-        "Passphrase(redacted)"
     }
 }
 
@@ -361,20 +242,6 @@ pub fn end_with_parent(parent: u32) -> PyResult<()> {
         }
     }
     Ok(())
-}
-
-/// The version of the sealing state in a file. The rest of it stays there: a writer's memory must not hold it.
-#[pyfunction]
-pub fn state_version(py: Python<'_>, fd: i32) -> PyResult<u64> {
-    let mut beginning = Zeroizing::new([0; BEGINNING]);
-    let (mut source, mut count) = (file(fd).map_err(os_error)?, 0);
-    while count < BEGINNING {
-        match source.read(&mut beginning[count..]).map_err(os_error)? {
-            0 => break,
-            more => count += more,
-        }
-    }
-    state::PublicState::version_of(&beginning[..count]).or_raise(py)
 }
 
 /// Reads a head text: log id, position, hash of its statement. Its mac is not shown.

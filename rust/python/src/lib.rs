@@ -4,15 +4,18 @@
 
 mod acra;
 mod claims;
+mod descriptor;
 mod envelope;
 mod evidence;
 mod facts;
 mod keys;
 mod kinds;
 mod output;
+mod passphrase;
 mod scan;
 mod seal;
 mod slot;
+mod states;
 mod verification;
 
 use pyo3::prelude::*;
@@ -59,21 +62,24 @@ mod _core {
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Double, Event, Facts, Gap, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Statement};
     #[pymodule_export]
     use crate::keys::{
-        DataKey, Handover, KeyInfo, Passphrase, end_with_parent, key_info, parse_head, parse_pin,
-        refuse_dumps, state_version,
+        DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,
     };
     #[pymodule_export]
     use crate::output::Output;
     #[pymodule_export]
+    use crate::passphrase::Passphrase;
+    #[pymodule_export]
     use crate::scan::{Keys, Mode, Place, Summary, scan};
+    #[pymodule_export]
+    use crate::seal::Sealer;
     use crate::seal::todo;
     #[pymodule_export]
-    use crate::seal::{EarlyState, PublicState, Sealer, SealingState, Setup, read_state, setup};
-    #[pymodule_export]
     use crate::slot::Slot;
+    #[pymodule_export]
+    use crate::states::{EarlyState, PublicState, SealingState, Setup, read_state, setup, state_version};
     #[pymodule_export]
     use crate::verification::{BrokenEnd, Expected, Verification};
     use pyo3::prelude::*;

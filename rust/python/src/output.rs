@@ -5,7 +5,7 @@ use pyo3::types::PyBytes;
 use std::fs::File;
 use std::io::Write as _;
 
-use crate::keys::{file, os_error};
+use crate::descriptor::{file, os_error};
 use crate::py_bytes;
 
 /// Milliseconds of writing after which the output is looked at again.

@@ -8,7 +8,8 @@ use std::os::unix::fs::FileExt as _;
 use tallystick_core::seal::slot;
 use zeroize::Zeroizing;
 
-use crate::keys::{DataKey, file, os_error, random};
+use crate::descriptor::{file, os_error};
+use crate::keys::{DataKey, random};
 use crate::py_bytes;
 
 /// A key of one log beside a master key.

@@ -25,7 +25,7 @@ from tallystick.errors import CustodyError, reason
 
 __all__ = ["Name", "Slots", "path_of"]
 
-_BLOCK = 4096  # bytes of a slot; rust/core/src/slot.rs
+_BLOCK = 4096  # bytes of a slot; rust/core/src/seal/slot.rs
 _PATIENCE = 10.0  # seconds that another process may take for its own writing
 _TAG = b"tallystick-slots1 "
 

@@ -50,7 +50,7 @@ def cause(event: _core.Event, beginning: bytes) -> str | None:
     if event.replaced:
         return "it holds U+FFFD: a carrier may have replaced bytes that were no UTF-8"
     kind = next(filter(None, map(carrier, [beginning, *event.texts])), None)
-    if kind and event.why != "tag":  # else the seal fits the line: nothing was put around it
+    if kind and event.reason != "tag":  # else the seal fits the line: nothing was put around it
         option = f"--envelope {kind}" + (" and the name of the field with --field" if kind == "json" else "")
         return f"it looks like a line in an envelope: if a carrier put it in one, verify with {option}"
     if event.kind == "altered" and _ESCAPE.search(event.texts[0]):

@@ -231,7 +231,7 @@ def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expect
     """Put together what is judged."""
     source = Source(facts, logs, moment.inputs)
     views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
-    return Case(source, views, facts.doubles(), facts.torn(), _unread(moment), expected)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected)
 
 
 # -- what is reported

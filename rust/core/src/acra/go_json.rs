@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// The message of the line that ends a chain.
+pub const LAST_WORDS: &str = "End of current audit log chain";
+
 /// Stands around each key and value.
 pub const DELIMITER: &[u8] = b"delimiter";
 /// Stands between a value and the next name. A name that holds it swallows members: the same data is theirs, too.
@@ -76,7 +79,7 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
         }
     }
     let owned = |text: &[u8]| String::from_utf8(text.to_vec()).ok();
-    let last_words = message == Some(super::line::LAST_WORDS.as_bytes());
+    let last_words = message == Some(LAST_WORDS.as_bytes());
     Some(Parsed {
         data,
         integrity: integrity.and_then(owned),
@@ -108,7 +111,7 @@ fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     let integrity = text("integrity").map(str::to_string);
     let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
-    let end = end && text("msg") == Some(super::line::LAST_WORDS);
+    let end = end && text("msg") == Some(LAST_WORDS);
     let time = text("unixTime").or_else(|| text("timestamp")).map(str::to_string);
     let mut data = Vec::with_capacity(line.len() + 30 * members.len());
     let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::found::{Chain, Event, Form, Judged, What};
+use super::key::{Key, Step};
 use super::line::{Line, parse};
-use super::{Key, Step};
 
 /// Lines that do not fit, as long as none does.
 struct Lost {

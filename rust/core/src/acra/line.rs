@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Form, go_json};
-
-/// The message of the line that ends a chain.
-pub const LAST_WORDS: &str = "End of current audit log chain";
+use super::found::Form;
+use super::go_json::{self, LAST_WORDS};
 
 const FIELD: &[u8] = b" integrity=";
 const NEW: &[u8] = b" chain=new";
@@ -154,4 +152,10 @@ fn moment(text: &[u8]) -> Option<(i64, bool)> {
         _ => return None,
     };
     Some((((days * 24 + hour) * 60 + minute - zone) * 60_000 + second * 1000, false))
+}
+
+/// The time that a line claims, ms since 1970.
+#[must_use]
+pub fn time(line: &[u8]) -> Option<i64> {
+    parse(line, Form::Auto).time.map(|(time, _)| time)
 }

@@ -129,7 +129,7 @@ fn a_log_of_json_that_was_written_anew_is_one_event_on_any_number_of_threads() {
     for number in 0..400 {
         let (first, last) = (number % 4 == 0, number % 4 == 3);
         let end = if last { r#""chain":"end","# } else { "" };
-        let message = if last { line::LAST_WORDS } else { "a" };
+        let message = if last { go_json::LAST_WORDS } else { "a" };
         let line = format!(r#"{{{end}"msg":"{message}","n":{number}.0}}"#);
         step = if first { key().beginning() } else { step };
         let (integrity, next) =

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::m_of;
+use super::parts::m_of;
 use crate::hash::{Digest, leaf, line_hash};
 use crate::line::canon::without_tally;
 use crate::line::{self, Form, LogId, Position, Proof, Read, Seal, Sealed, form_of, parse_seal};

@@ -1,7 +1,8 @@
 //! From what a [`Finder`] kept to evidence: nothing leaves that would not hold elsewhere.
 
+use super::check::{Doubt, check};
 use super::find::{Finder, Line, Spot};
-use super::{Doubt, Parts, check};
+use super::parts::Parts;
 use crate::hash::Digest;
 use crate::line::{self, Proof, Seal};
 use crate::scan::LogKeys;

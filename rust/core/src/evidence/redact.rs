@@ -1,12 +1,10 @@
 //! Redaction: a line's leaf stands for it, and r says that a holder of V did that (SPEC section 4).
 
-use zeroize::Zeroize;
-
-use super::Found;
-use crate::hash::{self, Digest, Mac, first16, hmac, leaf, line_hash};
+use super::parts::r;
+use super::prove::Found;
+use crate::hash::{Mac, leaf, line_hash};
 use crate::line::{Form, Proof, form_of};
 use crate::seal::keys::VerificationKey;
-use crate::secret::Secret;
 use crate::text::b64;
 
 /// Why a line is not redacted.
@@ -20,15 +18,6 @@ pub enum Refusal {
     Key,
     /// Its tag does not match.
     Tag,
-}
-
-/// First 16 bytes of `HMAC(derive(K[index], "redact"), leaf)`.
-pub(super) fn r(entry_key: &Secret, leaf: &Digest) -> [u8; 16] {
-    let mut key = [0; 32];
-    hash::derive_into(entry_key.expose(), "redact", &mut key);
-    let r = first16(&hmac(&key, &[leaf]));
-    key.zeroize();
-    r
 }
 
 /// The redacted form of a line whose epoch's checkpoint covers it.

@@ -2,8 +2,8 @@
 
 use sha2::block_api::compress256;
 
-use super::{Digest, IV, bytes};
-use crate::hash::lanes::{compress_pairs, one_by_one};
+use super::lanes::{compress_pairs, one_by_one};
+use super::sha256::{Digest, IV, bytes};
 
 /// m of a line, as it stands there.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +134,13 @@ impl<'a> LineBlocks<'a> {
 #[inline]
 fn next_part<'p, 'a>(parts: &'p mut [&'a [[u8; 64]]; 3]) -> Option<&'p mut &'a [[u8; 64]]> {
     parts.iter_mut().find(|part| !part.is_empty())
+}
+
+/// `H(prefix || m)`: the hash of a line (SPEC section 4).
+#[inline]
+#[must_use]
+pub fn line_hash(prefix: u8, m: &[u8]) -> Digest {
+    Text::Whole(m).hash(prefix)
 }
 
 #[cfg(test)]

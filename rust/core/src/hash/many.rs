@@ -4,9 +4,9 @@
 
 use sha2::block_api::compress256;
 
+use super::lanes::wide::{LANES, Row, Wide};
 use super::lines::{LineBlocks, Text};
-use super::{Digest, INNER, IV, OUTER, wipe};
-use crate::hash::lanes::wide::{LANES, Row, Wide};
+use super::sha256::{Digest, INNER, IV, OUTER, wipe};
 
 /// All lanes.
 const ALL: u16 = u16::MAX;

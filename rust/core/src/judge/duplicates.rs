@@ -2,34 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::verification::Known;
+use super::known::{Duplicate, Known};
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::summary::{Epoch, EpochId, Event, Kind, LogNumber, Occurrence, Record, Seen, Summary, Why};
-use crate::seal::epoch::{Piece, Place, Run};
+use crate::scan::summary::{Epoch, EpochId, Event, Kind, Occurrence, Record, Seen, Summary, Why};
+use crate::seal::epoch::{Piece, Run};
 use crate::seal::statement::Body;
 use crate::seal::tree;
-
-/// A position that was seen more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Duplicate {
-    /// Whose.
-    pub log: LogNumber,
-    /// First position.
-    pub from: Position,
-    /// Last position.
-    pub to: Position,
-    /// Lines too many.
-    pub count: u64,
-    /// The same line twice in one file?
-    pub one_file: bool,
-    /// Two different lines at one position?
-    pub fork: bool,
-    /// Both authentic by themselves: with V, or as statements?
-    pub proven: bool,
-    /// Where the later one stands.
-    pub place: Place,
-}
 
 /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
 pub(super) fn doubtful(summary: &Summary) -> Vec<(EpochId, u64)> {
@@ -177,23 +156,34 @@ fn same_run<'a>(epoch: &'a Epoch, again: &Run) -> Option<&'a Run> {
     epoch.lines.run_at(again.range().0).filter(|run| run.range() == again.range() && run.tree == again.tree)
 }
 
+/// Duplicates in a run that was seen again: in one file, or across files, each stretch by itself.
 fn of_run(id: EpochId, base: &Run, again: &Run) -> Vec<Duplicate> {
-    let duplicate = |piece: &Piece| {
-        let overlap = |b: &&Piece| b.start < piece.end && piece.start < b.end;
-        let one_file = base.pieces.iter().filter(overlap).any(|b| b.first.file == piece.first.file);
-        let at = |index: u32| Position::new(id.1, id.2, u16::try_from(index).unwrap_or(u16::MAX));
-        Duplicate {
-            log: id.0,
-            from: at(piece.start),
-            to: at(piece.end - 1),
-            count: u64::from(piece.end - piece.start),
-            one_file,
-            fork: false,
-            proven: false,
-            place: piece.first,
+    let at = |index: u32| Position::new(id.1, id.2, u16::try_from(index).unwrap_or(u16::MAX));
+    let mut found: Vec<Duplicate> = Vec::new();
+    for piece in &again.pieces {
+        let first = found.len();
+        for other in base.pieces.iter().filter(|b| b.start < piece.end && piece.start < b.end) {
+            let (start, end) = (piece.start.max(other.start), piece.end.min(other.end));
+            let one_file = other.first.file == piece.first.file;
+            match found[first..].last_mut() {
+                Some(last) if last.one_file == one_file => {
+                    last.to = at(end - 1);
+                    last.count += u64::from(end - start);
+                }
+                _ => found.push(Duplicate {
+                    log: id.0,
+                    from: at(start),
+                    to: at(end - 1),
+                    count: u64::from(end - start),
+                    one_file,
+                    fork: false,
+                    proven: false,
+                    place: if start == piece.start { piece.first } else { other.first },
+                }),
+            }
         }
-    };
-    again.pieces.iter().map(duplicate).collect()
+    }
+    found
 }
 
 fn among_records(id: EpochId, records: &[Record]) -> Vec<Duplicate> {

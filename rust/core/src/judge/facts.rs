@@ -5,11 +5,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
-use super::duplicates::Duplicate;
-use super::torn::Torn;
+use super::known::Duplicate;
 use crate::line::Position;
 use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
 use crate::seal::epoch::Place;
+
+/// The torn lines, and what they claim.
+#[derive(Default)]
+pub(super) struct Torn {
+    /// Numbers of their events. Where they stand would say less: a carrier's record may hold several lines.
+    pub(super) events: BTreeSet<usize>,
+    pub(super) claims: Vec<(LogNumber, Position)>,
+}
+
+impl Torn {
+    pub(super) fn take<'a>(&mut self, events: impl IntoIterator<Item = (usize, &'a Event)>) {
+        for (number, event) in events {
+            self.events.insert(number);
+            if let (Kind::Altered(_), Some(log), Some(at)) = (event.kind, event.log, event.first) {
+                self.claims.push((log, at));
+            }
+        }
+    }
+}
 
 /// What a verification found.
 pub struct Facts {

@@ -6,22 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::{Ends, Expected};
-use super::facts::Facts;
+use super::facts::{Facts, Torn};
 use super::openings::prev_of;
 use crate::line::Position;
 use crate::scan::Keys;
-use crate::scan::summary::{Event, Kind, LogNumber, Neighbour, Record, Why};
+use crate::scan::summary::{Event, Kind, Neighbour, Record, Why};
 
 /// Lines in a row; as many crashes one after the other within the first line.
 const MOST: u64 = 8;
-
-/// The torn lines, and what they claim.
-#[derive(Default)]
-pub(super) struct Torn {
-    /// Numbers of their events. Where they stand would say less: a carrier's record may hold several lines.
-    pub(super) events: BTreeSet<usize>,
-    pub(super) claims: Vec<(LogNumber, Position)>,
-}
 
 /// Bad lines between two known lines, or at an end of a file.
 pub(super) struct Row<'a> {
@@ -87,17 +79,6 @@ pub(super) fn torn_lines(facts: &Facts, keys: &Keys, expected: &Expected, copies
         }
     }
     torn
-}
-
-impl Torn {
-    fn take<'a>(&mut self, events: impl IntoIterator<Item = (usize, &'a Event)>) {
-        for (number, event) in events {
-            self.events.insert(number);
-            if let (Kind::Altered(_), Some(log), Some(at)) = (event.kind, event.log, event.first) {
-                self.claims.push((log, at));
-            }
-        }
-    }
 }
 
 impl Row<'_> {

@@ -7,25 +7,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::copies::{BrokenEnd, broken_ends};
-use super::duplicates::{self, Duplicate};
+use super::duplicates;
 use super::ends::Expected;
 use super::facts::Facts;
+use super::known::Known;
 use super::{groups, resolve, rewritten, torn};
 use crate::scan::summary::{EpochId, Summary};
 use crate::scan::{Keys, Mode};
 
 /// Lines that are looked at one by one in one pass; about 100 bytes of memory each.
 const BATCH: u64 = 400_000;
-
-/// What is known so far.
-pub(super) struct Known {
-    pub(super) keys: Arc<Keys>,
-    pub(super) summary: Summary,
-    /// Duplicates and conflicts in the epochs that were looked at line by line.
-    pub(super) duplicates: Vec<Duplicate>,
-    /// Epochs that were looked at line by line.
-    pub(super) looked_at: BTreeSet<EpochId>,
-}
 
 /// Which pass comes next.
 enum Stage {

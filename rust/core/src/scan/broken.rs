@@ -3,7 +3,7 @@
 //! What is whole of it must be what the log's writer could have written, as far as the key can tell; of the field
 //! that broke off there are only letters that it may begin with.
 
-use super::LogKeys;
+use super::keys::LogKeys;
 use crate::hash::{first16, sha256};
 use crate::line::{Position, trim};
 use crate::seal::head::{Head, Mark};

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use super::LogKeys;
+use super::keys::LogKeys;
 use crate::hash::{self, Digest};
 use crate::line::Position;
 use crate::scan::summary::EpochId;

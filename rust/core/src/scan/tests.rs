@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::walk::Scanner;
+use super::collect::Scanner;
 use super::{Input, Keys, LogKeys, Mode};
 use crate::scan::summary::EpochId;
 use crate::seal::keys::{PublicKey, VerificationKey};

@@ -3,8 +3,9 @@
 //! Tag side: V gives A[1], each A[c] gives C[c], each C[c] the epoch keys E[e], each E[e] the entry
 //! keys K[i]. Signature side: S gives B[1], each B[c] a chain key and the epoch keys' seeds.
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::sync::Mutex;
+
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::tree;

@@ -4,8 +4,8 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::data_key::DataKey;
 use crate::Error;
-use crate::seal::state::DataKey;
 use crate::secret::{ALL, clean};
 
 /// What somebody typed; wiped on drop.

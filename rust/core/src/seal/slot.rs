@@ -13,8 +13,8 @@
 
 use zeroize::Zeroizing;
 
+use super::data_key::DataKey;
 use crate::hash::{Digest, sha256};
-use crate::seal::state::DataKey;
 use crate::secret::{ALL, Secret, clean};
 
 /// Size of a slot: a block of its own, so that writing one never touches another.

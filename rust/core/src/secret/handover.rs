@@ -9,7 +9,8 @@ use std::ptr::{NonNull, null_mut};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::{LINE, Secret, clean};
+use super::traces::{LINE, clean};
+use super::value::{Secret, check_usable, not_locked};
 use crate::Error;
 
 /// Bytes of the page.
@@ -62,11 +63,11 @@ impl Handover {
         let memory = NonNull::new(at.cast::<u8>()).ok_or_else(|| refused(Errno::NOMEM))?;
         let page = Self { memory, fd };
         // SAFETY: the page is mapped as long as `page` lives; none of this changes what it holds.
-        unsafe { rustix::mm::mlock(at, PAGE) }.map_err(|_| super::not_locked())?;
+        unsafe { rustix::mm::mlock(at, PAGE) }.map_err(|_| not_locked())?;
         #[cfg(target_os = "linux")]
         for advice in [rustix::mm::Advice::LinuxDontDump, rustix::mm::Advice::LinuxDontFork] {
             // SAFETY: as above.
-            unsafe { rustix::mm::madvise(at, PAGE, advice) }.map_err(|_| super::not_locked())?;
+            unsafe { rustix::mm::madvise(at, PAGE, advice) }.map_err(|_| not_locked())?;
         }
         Ok(page)
     }
@@ -74,9 +75,9 @@ impl Handover {
     /// Puts one secret or two into the page.
     ///
     /// # Errors
-    /// [`Error::Seal`] if a secret must not be used, see [`check_usable`](super::check_usable).
+    /// [`Error::Seal`] if a secret must not be used, see [`check_usable`].
     pub(crate) fn put(&mut self, secrets: &[&Secret]) -> Result<(), Error> {
-        super::check_usable(secrets)?;
+        check_usable(secrets)?;
         clean::<LINE, _>(|| {
             for (half, secret) in self.content().secrets.iter_mut().zip(secrets) {
                 *half = *secret.expose();

@@ -28,7 +28,7 @@ class Case:
 
     source: Source
     logs: Sequence[LogView]
-    duplicates: Sequence[_core.Double]
+    duplicates: Sequence[_core.Duplicate]
     torn: AbstractSet[int]
     unread: Sequence[Unread]
     expected: Expectations

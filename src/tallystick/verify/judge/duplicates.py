@@ -15,7 +15,9 @@ from tallystick.verify.source import Source
 __all__ = ["Repeated", "duplicate_findings"]
 
 
-def duplicate_findings(source: Source, duplicates: Sequence[_core.Double], expected: Expectations) -> Iterator[Finding]:
+def duplicate_findings(
+    source: Source, duplicates: Sequence[_core.Duplicate], expected: Expectations
+) -> Iterator[Finding]:
     """Give the findings about positions that were seen more than once."""
     logs = source.keys.logs()
     parts = (part for one in duplicates for part in _parted(one, expected.duplicates.get(source.labels[one.log], ())))
@@ -64,7 +66,7 @@ def _judged(stretch: _Stretch, expected: Expectations, *, with_v: bool) -> tuple
     return Kind.DUPLICATE, weight, "seen before in the same file"
 
 
-def _parted(one: _core.Double, excepted: Sequence[tuple[At, At]]) -> Iterator[_Stretch]:
+def _parted(one: _core.Duplicate, excepted: Sequence[tuple[At, At]]) -> Iterator[_Stretch]:
     """Give the parts of a duplicate that are excepted, and those that are not."""
     # Of copies it does not matter whether they are lines or statements.
     log, proven, place = one.log, one.fork and one.proven, one.place
@@ -107,7 +109,7 @@ class Repeated:
     _intervals: Mapping[tuple[int, int], Sequence[tuple[At, At]]]
 
     @classmethod
-    def of(cls, duplicates: Iterable[_core.Double]) -> "Repeated":
+    def of(cls, duplicates: Iterable[_core.Duplicate]) -> "Repeated":
         """Return the positions that are in a file twice, or in conflict."""
         by_file: dict[tuple[int, int], list[tuple[At, At]]] = {}
         for one in duplicates:

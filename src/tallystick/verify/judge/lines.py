@@ -30,7 +30,7 @@ class _Said:
 
 _SAID = {
     "unsealed": _Said(Kind.UNSEALED, _FAILED, "no seal: written by something else, or its seal was taken off"),
-    "foreign": _Said(Kind.UNSEALED, _FAILED, "sealed for log {why}, whose key was not given"),
+    "foreign": _Said(Kind.UNSEALED, _FAILED, "sealed for log {log_id}, whose key was not given"),
     "altered": _Said(Kind.ALTERED, _FAILED, ""),
     "bad statement": _Said(Kind.BAD_STATEMENT, _FAILED, ""),
     "older open lacking": _Said(
@@ -52,7 +52,7 @@ _REASONS = {
         "something stands before what was sealed, which is whole: if a carrier put it there, name it with --envelope"
     ),
     "misfit": "something stands after the seal, or the seal does not fit the line",
-    "anew": "neither these bytes nor what they say as JSON is what was sealed",
+    "rewritten": "neither these bytes nor what they say as JSON is what was sealed",
     "effort": "not looked at: forged lines before it took all the time or memory that such lines may take",
     "reach": "not looked at: its chain lies far beyond those that start, head and pins name; if it is right, name it",
     "stranger": "a control line by its tag, but its statement is invalid, or of another log, chain or position",
@@ -63,7 +63,7 @@ _REASONS = {
 }
 _WITH_P = {
     ("altered", "tag"): "another line claims this position, and is the one that the checkpoint covers",
-    ("redacted", ""): "blanked; only the verification key can tell whether rightly",
+    ("redacted", None): "blanked; only the verification key can tell whether rightly",
 }
 """What takes other words where only the public key is at hand."""
 
@@ -75,7 +75,7 @@ def line_findings(case: Case) -> Iterator[Finding]:
         if (found := _event_finding(case, repeated, number, event)) is not None:
             yield case.source.at(found, event.place)
     yield from _between_chunks(case, repeated)
-    for what, log, count in case.source.summary.untold():
+    for what, log, count in case.source.summary.unlisted():
         if what != "foreign" or case.is_known:
             said = _SAID[what]
             allowed = said.kind is Kind.REORDERED and said.kind in case.expected.allow
@@ -121,18 +121,21 @@ def _said(event: _core.Event, facts: LogFacts | None) -> _Said:
     """Return what is said of a group of bad lines."""
     said, detail = _SAID[event.kind], ""
     if facts is not None and not facts.with_v:
-        detail = _WITH_P.get((event.kind, event.why), "")
-    detail = detail or said.detail or _wrong_length(event.why) or _REASONS[event.why]
-    detail = detail.format(why=event.why, last=dotted(event.last) if event.last else "")
+        detail = _WITH_P.get((event.kind, event.reason), "")
+    detail = detail or said.detail or _reason(event)
+    detail = detail.format(log_id=event.log_id, last=dotted(event.last) if event.last else "")
     return _Said(said.kind, said.weight, detail)
 
 
-def _wrong_length(why: str) -> str | None:
+def _reason(event: _core.Event) -> str:
+    """Say why a line is altered, or a statement bad."""
+    if event.excess is not None:
+        return _wrong_length(event.excess)
+    return _REASONS[event.reason] if event.reason is not None else ""
+
+
+def _wrong_length(excess: int) -> str:
     """Say by how much a line is longer or shorter than its seal says."""
-    word, _, by = why.partition(" ")
-    if word != "length":
-        return None
-    excess = int(by)
     what = f"{abs(excess)} byte{'' if abs(excess) == 1 else 's'} {'longer' if excess > 0 else 'shorter'}"
     return f"the line is {what} than its seal says: it was changed, or the seal belongs to another line"
 
@@ -180,7 +183,7 @@ def carried_findings(case: Case) -> Iterator[Finding]:
 
 def nothing_verified_findings(case: Case) -> Iterator[Finding]:
     """Say of each log of which nothing was verified why: an empty input, or the key of another log."""
-    foreign = sorted({event.why for event in case.source.summary.events() if event.kind == "foreign"})
+    foreign = sorted({event.log_id for event in case.source.summary.events() if event.log_id is not None})
     for log in case.logs:
         if log.facts.chains:
             continue

@@ -60,7 +60,7 @@ class Openings:
         Args:
             low: First absent chain.
             high: Last absent chain.
-            demanded: Chains of which lines were counted, sorted: they must be there, even if an opening passes over them.
+            demanded: Chains of which lines were counted, sorted: they must be there, passed over or not.
         """
         passed: list[Range] = []
         for start, last in self.passed(low, high):

@@ -6,106 +6,16 @@
 
 use memchr::{memchr, memchr3};
 
-use super::json::{Found, Skim};
+use super::bulk::is_action;
+use super::json::{MAX_DEPTH, Skim};
+use super::levels::{Expect, Level, State};
 use super::output::{MAX_RECORD, Parts, Unwrapped};
+use super::path::Path;
 use super::records::{self, Step};
-use super::{Error, MAX_DEPTH};
 
 /// Longest name that is compared with the path, and most that is told of a line that is too long to be held.
 const MAX_NAME: usize = 1024;
 const MAX_TOLD: usize = 160;
-
-/// Where in a document the records are, and where in a record the line is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    /// Steps to the records; the last one goes into each element of an array.
-    outer: Vec<Step>,
-    /// Steps from a record to its line.
-    inner: Vec<Step>,
-}
-
-impl Path {
-    /// Reads names, parted by dots, `[]` for each element of an array, and `[N]` for one.
-    pub(super) fn parse(field: &str) -> Result<Self, Error> {
-        let steps = steps(field).filter(|steps| steps.len() <= MAX_DEPTH as usize);
-        let mut outer = steps.ok_or_else(|| {
-            Error::Format(format!(
-                "envelope json: {field:?} is no field: give a name, with dots if it stands in objects, and [] for the \
-                 elements of an array"
-            ))
-        })?;
-        let last = outer.iter().rposition(|step| *step == Step::Each).map_or(0, |at| at + 1);
-        // On the way to a record dots lead into objects; in a record a member may have dots in its name.
-        let inner = outer.split_off(last);
-        let names = |step| match step {
-            Step::Name(name) => name.split(|b| *b == b'.').map(|name| Step::Name(name.to_vec())).collect(),
-            other => vec![other],
-        };
-        Ok(Self { outer: outer.into_iter().flat_map(names).collect(), inner })
-    }
-}
-
-fn steps(field: &str) -> Option<Vec<Step>> {
-    let (mut steps, mut rest) = (Vec::new(), field);
-    while !rest.is_empty() {
-        if let Some(more) = rest.strip_prefix('[') {
-            let (index, more) = more.split_once(']')?;
-            steps.push(if index.is_empty() { Step::Each } else { Step::At(index.parse().ok()?) });
-            rest = more.strip_prefix('.').unwrap_or(more);
-            if rest.is_empty() && more.starts_with('.') {
-                return None;
-            }
-        } else {
-            let end = rest.find('[').unwrap_or(rest.len());
-            let dots = rest[..end].matches('.').count();
-            steps.push(Step::Name(rest[..end].into()));
-            if dots >= MAX_DEPTH as usize {
-                return None;
-            }
-            rest = &rest[end..];
-        }
-    }
-    (!steps.is_empty()).then_some(steps)
-}
-
-/// What must come next in a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Value,
-    ValueOrEnd,
-    Name,
-    NameOrEnd,
-    Colon,
-    CommaOrEnd,
-}
-
-/// An object or array that is open.
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    object: bool,
-    /// The step that leads on from here, if the path leads here.
-    step: Option<usize>,
-    /// Number of the element that comes next.
-    index: u32,
-    /// The member of the path was met.
-    met: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Between documents.
-    Top,
-    /// In a document, outside of strings and words.
-    Inside,
-    /// In a string; it is a name.
-    Text(bool),
-    /// In a number, or in true, false, null.
-    Word,
-    /// In a line that is given as it stands.
-    Raw,
-    /// The rest of a line that is too long to be held.
-    Skip,
-}
 
 /// Takes records out of documents, piece by piece.
 #[derive(Debug)]
@@ -438,7 +348,7 @@ impl Documents {
         self.reset();
         if older && let Some(last) = held.iter().rposition(|byte| *byte == b'\n') {
             // The lines before this one are given as they stand; this one may be a document of its own.
-            raw_lines(&held[..last], out);
+            out.push_raw_lines(&held[..last]);
             self.bytes(&held[last + 1..], out, parts);
             return;
         }
@@ -477,35 +387,6 @@ impl Documents {
     /// Gives what is held as it stands.
     fn give_out(&mut self, out: &mut Unwrapped) {
         let held = std::mem::take(&mut self.held);
-        raw_lines(if held.len() > MAX_RECORD { &held[..MAX_TOLD] } else { &held }, out);
+        out.push_raw_lines(if held.len() > MAX_RECORD { &held[..MAX_TOLD] } else { &held });
     }
-}
-
-fn raw_lines(lines: &[u8], out: &mut Unwrapped) {
-    for line in lines.split(|byte| *byte == b'\n') {
-        out.push_raw(line);
-    }
-}
-
-/// Is this what stands before each document in a request to Elasticsearch's `_bulk`?
-fn is_action(object: &[u8]) -> bool {
-    let read = || {
-        let mut skim = Skim::new(object);
-        skim.enter()?;
-        let Found::Text(action) = skim.name()? else { return None };
-        if !(action.is(b"index") || action.is(b"create")) || skim.enter().is_none() {
-            return None;
-        }
-        // Where it goes to, in plain values: nothing that could be taken for a line.
-        while let Found::Text(name) = skim.name()? {
-            let known: [&[u8]; 6] = [b"_index", b"_id", b"_type", b"routing", b"pipeline", b"require_alias"];
-            if !known.iter().any(|known| name.is(known)) || matches!(skim.peek()?, b'{' | b'[') {
-                return None;
-            }
-            skim.value()?;
-        }
-        matches!(skim.name()?, Found::Other).then_some(())?;
-        skim.done()
-    };
-    read().is_some()
 }

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem;
 
-use super::Form;
-use super::json::unended;
+use super::form::Form;
+use super::json_text::unended;
 use super::prefix::time;
 use super::records::standard_stream;
 use crate::line::{self, Read};

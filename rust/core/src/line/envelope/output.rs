@@ -57,6 +57,11 @@ impl Unwrapped {
         Origin { line: self.lines.saturating_sub(1), offset: self.here, wrapped }
     }
 
+    /// Takes lines in as they stand.
+    pub(super) fn push_raw_lines(&mut self, lines: &[u8]) {
+        lines.split(|byte| *byte == b'\n').for_each(|line| self.push_raw(line));
+    }
+
     /// A physical line that is not in the envelope's form.
     #[inline]
     pub(super) fn push_raw(&mut self, line: &[u8]) {

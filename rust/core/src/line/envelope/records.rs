@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use super::json::{Found, Skim};
+
 pub(super) use super::output::Record;
 use super::prefix::time;
 

@@ -1,0 +1,184 @@
+//! Does evidence hold? (SPEC section 10)
+
+use super::parts::{self, OPENING, Parts, seal_of};
+use crate::hash::{Digest, Mac, leaf, line_hash};
+use crate::line::{LogId, Position, Proof, Seal};
+use crate::scan::LogKeys;
+use crate::seal::keys::VerificationKey;
+use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
+use crate::seal::tree;
+
+/// Why evidence is not found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// The file is none.
+    NoEvidence,
+    /// It does not hold.
+    Fails(&'static str),
+    /// What is at hand does not suffice to tell.
+    Unknown(String),
+}
+
+/// What evidence that holds says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// Whose line.
+    pub log: LogId,
+    /// Where in the log.
+    pub at: Position,
+    /// The line as it was sealed.
+    pub line: &'a [u8],
+    /// What was sealed; `None` if the line was redacted.
+    pub m: Option<Vec<u8>>,
+    /// Is it an `open`?
+    pub control: bool,
+    /// Claimed time of the checkpoint, ms since 1970.
+    pub time: u64,
+    /// Lines of the epoch, the checkpoint not counted.
+    pub n: u16,
+    /// What comes after the checkpoint.
+    pub kind: Kind,
+    /// Does a verification key vouch for the tag as well?
+    pub tag: bool,
+}
+
+/// The log that evidence says it is of; `None` if that cannot be read.
+#[must_use]
+pub fn claimed_log(data: &[u8]) -> Option<LogId> {
+    Some(seal_of(Parts::parse(data)?.line)?.0.log)
+}
+
+/// Checks evidence with the keys of its log (SPEC section 10).
+///
+/// # Errors
+/// [`Doubt`] if it does not hold, or if that cannot be told.
+pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
+    if !data.starts_with(OPENING) {
+        return Err(Doubt::NoEvidence);
+    }
+    let parts =
+        Parts::parse(data).ok_or(Doubt::Fails("the file is damaged: it is not laid out as evidence is"))?;
+    let checkpoint =
+        Statement::parse(parts.checkpoint).ok_or(Doubt::Fails("the checkpoint is no statement"))?;
+    let Body::Checkpoint { epoch, n, root, kind, .. } = checkpoint.body else {
+        return Err(Doubt::Fails("the checkpoint is no statement"));
+    };
+    let (seal, m) = seal_of(parts.line).ok_or(Doubt::Fails("the line is not as a writer seals it"))?;
+    if (seal.log, seal.at.chain, seal.at.epoch) != (checkpoint.log(), checkpoint.chain, epoch) {
+        return Err(Doubt::Fails("line and checkpoint are not of one epoch"));
+    }
+    if seal.log != keys.log_id() {
+        return Err(Doubt::Unknown(format!(
+            "this is evidence of log {}, and the key is of log {}; give the key of that log",
+            seal.log,
+            keys.log_id()
+        )));
+    }
+    let mut trust = Trust { keys, roots: keys.known_roots(), certs: CertCache::default() };
+    trust.older(&parts.opens, checkpoint.generation())?;
+    trust.holds(&checkpoint, checkpoint.position(), "the checkpoint is not signed by this log")?;
+    let no_open = "the first line of a chain must be its open, and this is none";
+    let opening = (seal.at.epoch, seal.at.index) == (0, 0);
+    let leaf = match (&m, seal.proof) {
+        (Some(m), Proof::Tag { tag, .. }) if opening => {
+            let open =
+                control_text(m).and_then(Statement::parse).filter(is_open).ok_or(Doubt::Fails(no_open))?;
+            trust.holds(&open, seal.at, no_open)?;
+            leaf(&tag, &line_hash(3, m))
+        }
+        (Some(m), Proof::Tag { tag, .. }) => leaf(&tag, &line_hash(2, m)),
+        (_, Proof::Redacted { leaf, .. }) if !opening => leaf,
+        _ => return Err(Doubt::Fails(no_open)),
+    };
+    if tree::climb(leaf, usize::from(seal.at.index), usize::from(n), &parts.proof) != Some(root) {
+        return Err(Doubt::Fails("the line is not the one that the checkpoint covers at its position"));
+    }
+    let tag = match &keys.secret {
+        Some(key) => tag_holds(key, &seal, m.as_deref(), opening)?,
+        None => false,
+    };
+    let (log, at, line, time) = (seal.log, seal.at, parts.line, checkpoint.time);
+    Ok(Shown { log, at, line, m, control: opening, time, n, kind, tag })
+}
+
+fn is_open(statement: &Statement<'_>) -> bool {
+    matches!(statement.body, Body::Open { .. })
+}
+
+/// What is known of a log's signatures, from P on.
+struct Trust<'k> {
+    keys: &'k LogKeys,
+    /// Chain roots, from generation 0 on.
+    roots: Vec<Digest>,
+    certs: CertCache,
+}
+
+impl Trust<'_> {
+    /// Takes in the opens of generations below one.
+    fn older(&mut self, opens: &[&[u8]], generation: u32) -> Result<(), Doubt> {
+        let mut below = 0;
+        for text in opens {
+            let none = Doubt::Fails("what stands for an older `open` is none");
+            let open = Statement::parse(text).filter(is_open).ok_or(none)?;
+            if open.generation() < below || open.generation() >= generation {
+                return Err(Doubt::Fails(
+                    "the opens are not of older generations, one of each, oldest first",
+                ));
+            }
+            below = open.generation() + 1;
+            self.holds(&open, open.position(), "an older `open` is not signed by this log")?;
+        }
+        Ok(())
+    }
+
+    /// Is the statement of this log and position, and signed? Learns the next generation's chain root from it.
+    fn holds(&mut self, statement: &Statement<'_>, at: Position, wrong: &'static str) -> Result<(), Doubt> {
+        let (generation, next) = (statement.generation() as usize, statement.generation() as usize + 1);
+        let Some(root) = self.roots.get(generation) else {
+            return Err(Doubt::Unknown(format!(
+                "chain {} is of generation {generation}, and the `open` of an older one is lacking; give a \
+                 public file that has it",
+                statement.chain,
+            )));
+        };
+        let agrees = statement.agrees(&self.keys.public, self.keys.log_id(), at);
+        if !agrees || statement.check(root, &mut self.certs).is_err() {
+            return Err(Doubt::Fails(wrong));
+        }
+        match self.roots.get(next) {
+            Some(known) if *known == statement.next_root() => Ok(()),
+            Some(_) => Err(Doubt::Fails("its certs name different chain roots for one generation")),
+            None => {
+                self.roots.push(statement.next_root());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Does the key vouch for the line as well?
+fn tag_holds(key: &VerificationKey, seal: &Seal, m: Option<&[u8]>, control: bool) -> Result<bool, Doubt> {
+    let Some(entry_key) = key.entry_key(seal.at) else {
+        return Err(Doubt::Unknown(format!(
+            "the signature holds, but the key does not reach chain {}, so the tag cannot be checked",
+            seal.at.chain
+        )));
+    };
+    match (seal.proof, m) {
+        (Proof::Tag { tag, .. }, Some(m)) => {
+            let l = line_hash(if control { 3 } else { 2 }, m);
+            if Mac::new(entry_key.expose()).tag(&l) != tag {
+                return Err(Doubt::Fails(
+                    "the signature holds, but the tag does not: key and log do not fit",
+                ));
+            }
+        }
+        (Proof::Redacted { leaf, r }, _) => {
+            if parts::r(&entry_key, &leaf) != r {
+                return Err(Doubt::Fails("the line was redacted by somebody without the verification key"));
+            }
+        }
+        _ => return Err(Doubt::Fails("the line is not as a writer seals it")),
+    }
+    Ok(true)
+}

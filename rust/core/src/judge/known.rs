@@ -1,0 +1,40 @@
+//! What a verification knows between two passes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::line::Position;
+use crate::scan::Keys;
+use crate::scan::summary::{EpochId, LogNumber, Summary};
+use crate::seal::epoch::Place;
+
+/// A position that was seen more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Whose.
+    pub log: LogNumber,
+    /// First position.
+    pub from: Position,
+    /// Last position.
+    pub to: Position,
+    /// Lines too many.
+    pub count: u64,
+    /// The same line twice in one file?
+    pub one_file: bool,
+    /// Two different lines at one position?
+    pub fork: bool,
+    /// Both authentic by themselves: with V, or as statements?
+    pub proven: bool,
+    /// Where the later one stands.
+    pub place: Place,
+}
+
+/// What is known so far.
+pub(super) struct Known {
+    pub(super) keys: Arc<Keys>,
+    pub(super) summary: Summary,
+    /// Duplicates and conflicts in the epochs that were looked at line by line.
+    pub(super) duplicates: Vec<Duplicate>,
+    /// Epochs that were looked at line by line.
+    pub(super) looked_at: BTreeSet<EpochId>,
+}
