@@ -1,6 +1,6 @@
-"""What a judgement starts from: the facts, and what the caller brings along."""
+"""The facts of a verification, and the files that they came from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tallystick import _core
@@ -16,10 +16,10 @@ _BEGINNING = 512  # bytes
 class Source:
     """The facts, and the files that they came from."""
 
-    def __init__(self, summary: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
+    def __init__(self, facts: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
         """Take what was scanned; the inputs must stay open."""
-        self.summary, self.keys, self.labels = summary, keys, labels(keys)
-        self.chunks: list[_core.Chunk] = summary.chunks()
+        self.facts, self.keys, self.labels = facts, keys, labels(keys)
+        self.chunks: list[_core.Chunk] = facts.chunks()
         self._inputs = inputs
         self._by_file: dict[int, list[_core.Chunk]] = {}
         self._lines_before: dict[tuple[int, int], int] = {}
@@ -29,18 +29,6 @@ class Source:
             before = self._lines_before[last.file, last.chunk] + last.lines if last else 0
             self._lines_before[chunk.file, chunk.chunk] = before
             others.append(chunk)
-
-    def files(self) -> Iterable[int]:
-        """Return the numbers of all files."""
-        return range(len(self._inputs))
-
-    def input(self, file: int) -> Input:
-        """Return a file, which may be read once more."""
-        return self._inputs[file]
-
-    def chunks_of(self, file: int) -> Sequence[_core.Chunk]:
-        """Return the chunks of a file, in order."""
-        return self._by_file.get(file, [])
 
     def at(self, finding: Finding, place: _core.Place | None) -> Finding:
         """Return a finding with the place where it was made."""
@@ -59,10 +47,10 @@ class Source:
 
     def only_foreign(self, log: int) -> bool:
         """Are sealed lines here, but none of a log whose key is at hand, and none that claims to be of this one?"""
-        if any(self.summary.chains(number, False) for number in range(len(self.keys.logs()))):
+        if any(self.facts.chains(number, False) for number in range(len(self.keys.logs()))):
             return False
-        events = self.summary.events()
-        mine = self.summary.counts(log).narrowed or any(event.log == log for event in events)
+        events = self.facts.events()
+        mine = self.facts.counts(log).narrowed or any(event.log == log for event in events)
         return not mine and any(event.kind == "foreign" for event in events)
 
     def is_first(self, place: _core.Place) -> bool:
@@ -84,7 +72,3 @@ class Source:
         """Is the last of some lines the one within which a file could not be read any further?"""
         one = self._inputs[place.file]
         return bool(one.trouble) and not one.ends_in_lf and self._line(place) + count - 1 == self._last_line(place.file)
-
-    def ends_in_lf(self, file: int) -> bool:
-        """Is the last line of a file whole?"""
-        return self._inputs[file].ends_in_lf

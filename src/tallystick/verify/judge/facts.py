@@ -45,7 +45,7 @@ class LogFacts:
     def of(cls, source: Source, number: int) -> "LogFacts":
         """Return the facts about the log with a number."""
         name, log_id, with_v, narrowed, first, last = source.keys.logs()[number]
-        chains = dict(source.summary.chains(number, with_v))
+        chains = dict(source.facts.chains(number, with_v))
         numbers = sorted(chains)
         opened = ((chain, chains[chain].open) for chain in numbers)
         openings = Openings(((chain, one) for chain, one in opened if one is not None), with_v=with_v)
@@ -63,7 +63,7 @@ class LogFacts:
 
     def gaps(self, chain: int, end: At | None = None) -> list[_core.Gap]:
         """Return the absent positions of a chain that is here, up to its last line or to `end` if that is later."""
-        return self.source.summary.gaps(self.number, (chain, 0, 0), end)
+        return self.source.facts.gaps(self.number, (chain, 0, 0), end)
 
     def ending(self, chain: int) -> str | None:
         """Return how a chain that is here ended: `closed`, `ended`, or None where neither is here."""
@@ -77,21 +77,21 @@ class LogFacts:
     def reaches(self, end: At) -> bool:
         """Was everything before a position written, as far as the last line of its chain tells?"""
         last = self.chains[end[0]].last
-        statement = self.source.summary.statement_at(self.number, last)
+        statement = self.source.facts.statement_at(self.number, last)
         if statement is not None and statement.ending == "continues" and end == (last[0], last[1] + 1, 0):
             return True
         return after(last) >= end
 
     def has_other_statement(self, at: At, digest: bytes) -> bool:
         """Is the newest statement before a position another one, for certain?"""
-        found = self.source.summary.statement_before(self.number, at)
+        found = self.source.facts.statement_before(self.number, at)
         return found is not None and found.hash != digest
 
     def newest_pin(self) -> str | None:
         """Return the newest statement that is here, as the text of a pin (spec section 6)."""
         for chain in reversed(self.numbers):
             facts = self.chains[chain]
-            newest = self.source.summary.statement_before(self.number, after(facts.last)) or facts.open
+            newest = self.source.facts.statement_before(self.number, after(facts.last)) or facts.open
             if newest is not None:
                 return newest.pin(self.log_id)
         return None

@@ -71,11 +71,11 @@ _WITH_P = {
 def line_findings(case: Case) -> Iterator[Finding]:
     """Give the findings about lines, one by one or in groups, and about those that were only counted."""
     repeated = Repeated.of(case.duplicates)
-    for number, event in enumerate(case.source.summary.events()):
+    for number, event in enumerate(case.source.facts.events()):
         if (found := _event_finding(case, repeated, number, event)) is not None:
             yield case.source.at(found, event.place)
     yield from _between_chunks(case, repeated)
-    for what, log, count in case.source.summary.unlisted():
+    for what, log, count in case.source.facts.unlisted():
         if what != "foreign" or case.is_known:
             said = _SAID[what]
             allowed = said.kind is Kind.REORDERED and said.kind in case.expected.allow
@@ -170,7 +170,7 @@ def _between_chunks(case: Case, repeated: Repeated) -> Iterator[Finding]:
 def carried_findings(case: Case) -> Iterator[Finding]:
     """Give the findings about lines that carriers wrapped or wrote again."""
     for log in case.logs:
-        label, counts = log.facts.label, case.source.summary.counts(log.facts.number)
+        label, counts = log.facts.label, case.source.facts.counts(log.facts.number)
         if counts.prefixed:
             detail = "a carrier put something around these lines or into them, which nothing covers"
             found = Finding(Kind.PREFIXED, _NOTE, detail, log=label, count=counts.prefixed)
@@ -183,7 +183,7 @@ def carried_findings(case: Case) -> Iterator[Finding]:
 
 def nothing_verified_findings(case: Case) -> Iterator[Finding]:
     """Say of each log of which nothing was verified why: an empty input, or the key of another log."""
-    foreign = sorted({event.log_id for event in case.source.summary.events() if event.log_id is not None})
+    foreign = sorted({event.log_id for event in case.source.facts.events() if event.log_id is not None})
     for log in case.logs:
         if log.facts.chains:
             continue

@@ -31,7 +31,7 @@ def log_findings(log: LogView) -> Iterator[Finding]:
 
 def _narrowed(log: LogView) -> Finding:
     first, last = log.facts.covers
-    lines = log.facts.source.summary.counts(log.facts.number).narrowed
+    lines = log.facts.source.facts.counts(log.facts.number).narrowed
     outside = [f"{lines} lines"] if lines != 1 else ["1 line"]
     if log.anchors.pins_outside:
         outside.append(f"{log.anchors.pins_outside} pin{'' if log.anchors.pins_outside == 1 else 's'}")

@@ -15,7 +15,7 @@ _MOST_CHAINS = 1000  # chains that a report lists one by one
 def log_report(log: LogView) -> LogReport:
     """Return what was seen of a log."""
     facts = log.facts
-    counts = facts.source.summary.counts(facts.number)
+    counts = facts.source.facts.counts(facts.number)
     key = "verification key" if facts.with_v else "public key"
     chains = facts.chains.values()
     times = [chain.times for chain in chains if chain.times]

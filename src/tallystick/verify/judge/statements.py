@@ -30,7 +30,7 @@ def statement_findings(log: LogView) -> Iterator[Finding]:
         if chain >= log.floor[0] and (detail := _contradiction(log, chain, opening)):
             yield log.finding(Kind.BAD_STATEMENT, Weight.FAILED, detail, opening.at, place=opening.place)
     for pinned in log.pins:
-        found = log.facts.source.summary.statement_at(log.facts.number, pinned.at)
+        found = log.facts.source.facts.statement_at(log.facts.number, pinned.at)
         if (found is None or found.hash != pinned.digest) and _is_present(log, pinned.at):
             detail = "something else stands here than the statement that was pinned"
             place = found.place if found else None
