@@ -294,7 +294,10 @@ fn facts(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Facts {
     loop {
         match verification.next_pass() {
             Step::Pass(mut pass) => {
-                parts.iter().for_each(|part| pass.merge(core_scan(keys, part, &pass.mode().clone())));
+                let mode = pass.mode().clone();
+                for part in parts {
+                    pass.merge(core_scan(keys, part, &mode));
+                }
                 verification = pass.finish();
             }
             Step::Complete(complete) => return complete.finish(&Expected::default(), &BTreeSet::new()),

@@ -23,7 +23,7 @@ pub fn file(fd: i32) -> std::io::Result<File> {
 pub fn os_error(error: std::io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(number) => {
-            // The library puts the number behind the words, Python before them.
+            // The library puts the number after the words, Python before them.
             let text = error.to_string();
             let words = text.split(" (os error").next().unwrap_or(&text).to_string();
             PyOSError::new_err((number, words))

@@ -112,7 +112,7 @@ pub struct Statement {
     hash: Py<PyBytes>,
     time: u64,
     place: Place,
-    /// An open's prev: position, hash, and whether its proof is right (`None`: cannot be told).
+    /// An open's prev: position, hash, and whether its proof is right (`None`: nobody knows).
     prev: Option<(At, Py<PyBytes>, Option<bool>)>,
     /// `continues`, `closed`, `ended`; `None` for an open.
     ending: Option<Py<PyAny>>,
@@ -220,6 +220,9 @@ pub struct Chunk {
     last: Option<(u32, At)>,
 }
 
+/// Kind, log, lines.
+type Unlisted = (Py<PyAny>, Option<u32>, u64);
+
 /// What a verification found.
 #[pyclass(frozen, module = "tallystick._core")]
 pub struct Facts(pub judge::Facts);
@@ -237,7 +240,7 @@ impl Facts {
     }
 
     /// Bad lines beyond those listed: kind, log, lines.
-    fn unlisted(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyAny>, Option<u32>, u64)>> {
+    fn unlisted(&self, py: Python<'_>) -> PyResult<Vec<Unlisted>> {
         let unlisted = self.0.unlisted().iter();
         unlisted.map(|((kind, log), count)| Ok((EVENT_KIND.member(py, kind.word())?, *log, *count))).collect()
     }

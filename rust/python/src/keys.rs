@@ -68,7 +68,7 @@ pub struct Handover(pub secret::Handover);
 
 #[pymethods]
 impl Handover {
-    /// A new page; or that behind a descriptor, which another process made.
+    /// A new page; or that of a descriptor, which another process made.
     #[new]
     #[pyo3(signature = (fd = None))]
     fn new(py: Python<'_>, fd: Option<i32>) -> PyResult<Self> {
@@ -178,7 +178,7 @@ pub struct KeyInfo {
     narrowed: bool,
 }
 
-/// Tells what the key text behind a descriptor is.
+/// Says what the key text of a descriptor is.
 #[pyfunction]
 pub fn key_info(py: Python<'_>, fd: i32) -> PyResult<KeyInfo> {
     let text = read_secret(fd)?;

@@ -39,13 +39,13 @@ impl Keys {
         Self { inner: Arc::default(), process: std::process::id() }
     }
 
-    /// Adds the log of the verification key behind a descriptor; gives its number.
+    /// Adds the log of the verification key of a descriptor; gives its number.
     fn add_key(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
         let key = read_verification_key(py, fd)?;
         self.add(py, LogKeys::new(key.public.clone(), Some(key)))
     }
 
-    /// Adds the log of a public file behind a descriptor; gives its number.
+    /// Adds the log of a public file of a descriptor; gives its number.
     fn add_public(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
         let text = read_secret(fd)?;
         let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
@@ -62,7 +62,7 @@ impl Keys {
         Ok(number)
     }
 
-    /// Names bad lines that are not to be told: log and position that a seal claims, if there is one, and SHA-256.
+    /// Names bad lines that are not reported: log and position that a seal claims, if there is one, and SHA-256.
     fn except_lines(&mut self, py: Python<'_>, lines: Vec<BadLine>) -> PyResult<()> {
         let at = |(log, (chain, epoch, index)): (u32, At)| (log, Position::new(chain, epoch, index));
         let lines = lines.into_iter().map(|(claim, hash)| (claim.map(at), hash));

@@ -35,7 +35,7 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(MAX_TIME)
 }
 
-/// One line: without the line end behind it, and with those inside it written as `\n` and `\r`.
+/// One line: without the line end after it, and with those inside it written as `\n` and `\r`.
 fn one_line(record: &[u8]) -> Cow<'_, [u8]> {
     let record = record.strip_suffix(b"\n").unwrap_or(record);
     let record = record.strip_suffix(b"\r").unwrap_or(record);

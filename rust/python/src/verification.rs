@@ -16,7 +16,7 @@ use crate::scan::{Keys, Mode, Place, Summary, at, position};
 /// Where a verification stands.
 enum Stage {
     Between(judge::Verification),
-    Running(Pass),
+    Running(Box<Pass>),
     Complete(Complete),
     Over,
 }
@@ -136,6 +136,7 @@ impl Verification {
     }
 
     /// Gives the facts; `copies` are the events of those broken ends whose line stands whole in another file.
+    #[allow(clippy::needless_pass_by_value)] // as Python hands it over
     fn finish(&mut self, py: Python<'_>, expected: &Expected, copies: BTreeSet<usize>) -> PyResult<Facts> {
         // In a forked child secrets are zeros: no beginning of an opening would hold there.
         if self.process != std::process::id() {

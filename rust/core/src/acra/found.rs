@@ -16,15 +16,15 @@ pub enum Form {
 pub enum What {
     /// It is not what was written here, or a line before it is missing.
     Altered,
-    /// Only its integrity was changed: the lines behind it fit.
+    /// Only its integrity was changed: the lines after it fit.
     Field,
-    /// It does not belong here: without it the lines behind fit.
+    /// It does not belong here: without it the lines after fit.
     Inserted,
-    /// It stands before a line that it was written behind.
+    /// It stands before a line that it was written after.
     Reordered,
     /// It has no integrity.
     Unsealed,
-    /// It has no integrity, and was written without doubt: the lines behind it fit.
+    /// It has no integrity, and was written without doubt: the lines after it fit.
     Stripped,
     /// It says that it begins a chain, and does not.
     MarkerAdded,

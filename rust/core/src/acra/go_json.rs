@@ -56,7 +56,7 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
             b'1'..=b'9' => value.iter().take(16).position(|byte| !byte.is_ascii_digit())?,
             _ => return None,
         };
-        let (value, behind) = value.split_at_checked(length)?;
+        let (value, after) = value.split_at_checked(length)?;
         let text = value.strip_prefix(b"\"").map(|text| &text[..text.len() - 1]);
         let mut covered = true;
         match name {
@@ -72,9 +72,9 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
                 data.extend_from_slice(part);
             }
         }
-        match behind.split_first()? {
+        match after.split_first()? {
             (b'}', []) => break,
-            (b',', behind) => rest = behind.strip_prefix(b"\"")?,
+            (b',', after) => rest = after.strip_prefix(b"\"")?,
             _ => return None,
         }
     }

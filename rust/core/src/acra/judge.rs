@@ -1,6 +1,6 @@
 //! Goes through an audit log and says what does not fit, and goes on where the scheme lets it.
 //!
-//! A line that was altered takes the tag away that all lines behind it in its chain are judged with. Two guesses are kept
+//! A line that was altered takes the tag away that all lines after it in its chain are judged with. Two guesses are kept
 //! while nothing fits: that the lines since then do not belong here, and that only what they carry as integrity is wrong.
 
 use std::ops::Range;
@@ -34,7 +34,7 @@ struct Place {
     offset: u64,
 }
 
-/// Lines that are tried once more behind one that fits again: more would be work for an attacker to order.
+/// Lines that are tried once more after one that fits again: more would be work for an attacker to order.
 const MOST_ASIDE: usize = 16;
 /// Bytes of a line that is tried once more, for the same reason.
 const LONGEST_ASIDE: usize = 1 << 16;
@@ -49,7 +49,7 @@ pub struct Judge {
     lost: Option<Lost>,
     aside: Vec<(usize, Vec<u8>)>,
     found: Judged,
-    /// The line behind the last event, blank ones skipped: the same there is no event of its own.
+    /// The line after the last event, blank ones skipped: the same there is no event of its own.
     next: u64,
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
@@ -122,12 +122,12 @@ impl Judge {
     /// Returns what was found in all.
     #[must_use]
     pub fn finish(mut self) -> Judged {
-        self.settle();
+        self.resolve();
         self.found
     }
 
     fn append(&mut self, other: Judge, at: Place) {
-        self.settle();
+        self.resolve();
         let moved = |file: &mut u32, line: &mut u64, offset: &mut u64| {
             (*file, *line, *offset) = (at.file, *line + at.line, *offset + at.offset);
         };
@@ -204,7 +204,7 @@ impl Judge {
         if line.new
             && let Some(next) = fit(&self.begin, line)
         {
-            self.settle();
+            self.resolve();
             self.open(at);
             self.fits(line, next);
             return true;
@@ -220,14 +220,14 @@ impl Judge {
         if !line.new
             && let Some(next) = fit(&self.begin, line)
         {
-            self.settle();
+            self.resolve();
             self.open(at);
             self.tell(What::MarkerGone, at);
             self.fits(line, next);
             return false;
         }
         if line.new {
-            self.settle();
+            self.resolve();
             self.open(at);
             self.step = Some(self.begin.clone());
         }
@@ -235,7 +235,7 @@ impl Judge {
         false
     }
 
-    /// Where the line fits in the chain that is open: where it should, behind lines that do not belong here, or behind
+    /// Where the line fits in the chain that is open: where it should, after lines that do not belong here, or after
     /// lines that were put aside.
     fn here(&mut self, line: &Line<'_>) -> Option<Step> {
         if let Some(step) = self.step.clone() {
@@ -336,7 +336,7 @@ impl Judge {
         }
     }
 
-    /// Was the same told of the line before?
+    /// Was the same reported of the line before?
     fn goes_on(&self, what: What, file: u32, line: u64) -> bool {
         self.found
             .events
@@ -355,8 +355,8 @@ impl Judge {
         self.aside.clear();
     }
 
-    /// The chain that is open is over: what did not fit stays as it was told, and the rest of it nobody can judge.
-    fn settle(&mut self) {
+    /// The chain that is open is over: what did not fit stays as it was reported, and the rest of it nobody can judge.
+    fn resolve(&mut self) {
         self.step = None;
         if let Some(lost) = self.lost.take()
             && let Some(rest) = lost.rest

@@ -3,7 +3,7 @@
 use crate::hash::{hmac, ratchet, sha256};
 use crate::secret::Secret;
 
-/// The secret of an installation, from which every chain begins: whoever reads it can write any log anew.
+/// The secret of an installation, from which every chain begins: whoever reads it can forge any log.
 pub struct Key(Secret);
 
 impl Key {

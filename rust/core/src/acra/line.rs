@@ -68,7 +68,7 @@ fn text(line: &[u8]) -> Line<'_> {
         data: Cow::Borrowed(data),
         integrity,
         new: new && integrity.is_some(),
-        // What the integrity of a line of JSON covers, with that integrity behind it, is no line of text.
+        // What the integrity of a line of JSON covers, with that integrity after it, is no line of text.
         rewritten: data.starts_with(go_json::DELIMITER),
         end: is_last(data),
         time: text_time(data),

@@ -153,7 +153,7 @@ impl Finder {
                     self.redacted(line, seal, spot);
                 }
             }
-            // What a carrier wrote anew may have its seal anywhere, or written with escapes.
+            // A line that a carrier rewrote may have its seal anywhere, or written with escapes.
             Read::Misfit(seal) => self.rewritten(line, Some(seal), spot),
             Read::Unsealed => self.rewritten(line, None, spot),
         }

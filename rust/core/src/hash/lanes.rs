@@ -132,7 +132,7 @@ mod x86 {
     #[target_feature(enable = "sha,sse4.1,ssse3")]
     fn schedule(oldest: usize, lane: &mut Lane) {
         let w = &mut lane.w;
-        let [second, third, newest] = [1, 2, 3].map(|behind| w[(oldest + behind) % 4]);
+        let [second, third, newest] = [1, 2, 3].map(|after| w[(oldest + after) % 4]);
         let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[oldest], second), _mm_alignr_epi8(newest, third, 4));
         w[oldest] = _mm_sha256msg2_epu32(sum, newest);
     }

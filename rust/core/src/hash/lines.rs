@@ -65,7 +65,7 @@ pub(super) struct LineBlocks<'a> {
     /// The prefix and the first 63 bytes of m, if it has them.
     first: [[u8; 64]; 1],
     first_count: usize,
-    /// What of m fills whole blocks behind them.
+    /// What of m fills whole blocks after them.
     inside: &'a [[u8; 64]],
     /// What does not fill a block, with the padding: one block or two.
     tail: [[u8; 64]; 2],
@@ -120,8 +120,8 @@ impl<'a> LineBlocks<'a> {
     /// The block with a number; past the end, any.
     #[inline]
     pub(super) fn block(&self, at: usize) -> &[u8; 64] {
-        let Some(behind) = at.checked_sub(self.first_count) else { return &self.first[0] };
-        self.inside.get(behind).unwrap_or_else(|| &self.tail[usize::from(behind > self.inside.len())])
+        let Some(after) = at.checked_sub(self.first_count) else { return &self.first[0] };
+        self.inside.get(after).unwrap_or_else(|| &self.tail[usize::from(after > self.inside.len())])
     }
 
     #[inline]

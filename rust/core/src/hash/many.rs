@@ -21,7 +21,7 @@ pub(crate) struct Many<'a> {
     lines: [LineBlocks<'a>; LANES],
     /// Word by word.
     tags: [Row; 4],
-    /// Each in the first half of a block, zeros behind it.
+    /// Each in the first half of a block, zeros after it.
     keys: [[u8; 64]; LANES],
 }
 
@@ -29,7 +29,7 @@ fn start() -> [Row; 8] {
     IV.map(|word| [word; LANES])
 }
 
-/// A block whose words behind the given ones are padding, for a message of some bytes.
+/// A block whose words after the given ones are padding, for a message of some bytes.
 fn padded<const N: usize>(words: &[Row; N], bytes: u32) -> [Row; 16] {
     let mut block = [[0; LANES]; 16];
     block[..N].copy_from_slice(words);
@@ -39,7 +39,7 @@ fn padded<const N: usize>(words: &[Row; N], bytes: u32) -> [Row; 16] {
 }
 
 /// The words of a message that is a byte and then these words; the last one's last byte is not in them.
-fn behind(byte: u32, words: &[Row], out: &mut [Row]) {
+fn after(byte: u32, words: &[Row], out: &mut [Row]) {
     let mut before = &[byte; LANES];
     for (word, place) in words.iter().zip(out) {
         for lane in 0..LANES {
@@ -124,7 +124,7 @@ impl<'a> Many<'a> {
         words[4..12].copy_from_slice(hashes);
         words[12] = [0x8000_0000; LANES];
         let mut block = [[0; LANES]; 16];
-        behind(0, &words, &mut block);
+        after(0, &words, &mut block);
         block[15] = [392; LANES];
         wide.compress(&mut states, &block, ALL);
         wide.digests(&states, &mut digests);
@@ -144,10 +144,10 @@ pub(crate) fn nodes(wide: Wide, children: &[Digest; 2 * LANES]) -> [Digest; LANE
     let (pairs, _) = children.as_flattened().as_chunks::<64>();
     wide.words(&std::array::from_fn(|i| &pairs[i]), &mut words);
     let mut block = [[0; LANES]; 16];
-    behind(1, &words, &mut block);
+    after(1, &words, &mut block);
     wide.compress(&mut states, &block, ALL);
     block = [[0; LANES]; 16];
-    behind(0, &[[0x8000_0000; LANES]], &mut block);
+    after(0, &[[0x8000_0000; LANES]], &mut block);
     for (word, last) in block[0].iter_mut().zip(words[15]) {
         *word |= last << 24;
     }

@@ -205,7 +205,7 @@ fn pad(key: &[u8; 32], with: u8) -> [u8; 64] {
     block
 }
 
-/// HMAC-SHA-256 under a 32-byte key (RFC 2104), the key's own block of either half behind it.
+/// HMAC-SHA-256 under a 32-byte key (RFC 2104), the key's own block of either half after it.
 ///
 /// That part is apart because it does not wait for the message.
 pub(crate) struct Mac {

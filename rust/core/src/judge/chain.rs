@@ -17,7 +17,7 @@ pub struct Gap {
     pub to: Option<Position>,
     /// Where the line before the gap stands.
     pub before: Option<Place>,
-    /// Where the line behind it stands.
+    /// Where the line after it stands.
     pub after: Option<Place>,
 }
 
@@ -26,9 +26,9 @@ pub struct Gap {
 pub enum Clash {
     /// A checkpoint's prev is not the statement before it.
     Prev,
-    /// A line stands behind `closed` or `ended`.
+    /// A line stands after `closed` or `ended`.
     AfterClosed,
-    /// A line stands at or behind its epoch's checkpoint.
+    /// A line stands at or after its epoch's checkpoint.
     AfterCheckpoint,
     /// Certs of one chain, or of one generation, disagree.
     Cert,
@@ -170,7 +170,7 @@ impl Chain {
 
     /// Absent positions from `start` up to the last line present, or to `end` (not included) if that is later.
     ///
-    /// A position that a bad line claims is not absent: it is told as bad.
+    /// A position that a bad line claims is not absent: it is reported as bad.
     #[must_use]
     pub fn gaps(&self, number: u32, start: Position, end: Option<Position>) -> Vec<Gap> {
         let mut gaps = Vec::new();
@@ -193,7 +193,7 @@ impl Chain {
                     before = places.map(|(_, last)| last).or(before);
                 }
             }
-            // The last line of the epoch, or a bad one behind it, may have been the checkpoint, told as bad already.
+            // The last line of the epoch, or a bad one after it, may have been the checkpoint, reported as bad already.
             let told = epoch.claimed.iter().any(|(_, past)| *past >= next);
             if e < until && epoch.checkpoints.is_empty() && !told {
                 gaps.push(Gap { from: at(next), to: None, before, after: None });
@@ -285,7 +285,7 @@ impl ChainFacts {
         }
     }
 
-    /// Lines in the place of an epoch's checkpoint, and behind it.
+    /// Lines in the place of an epoch's checkpoint, and after it.
     fn clash_beyond(&mut self, number: u32, e: u8, epoch: &Epoch, n: u32) {
         for piece in epoch.lines.pieces().filter(|piece| piece.end > n) {
             // Of lines that begin before the checkpoint's place, only the last one's place is known.
@@ -293,8 +293,8 @@ impl ChainFacts {
             if piece.start <= n {
                 self.clashes.push((Clash::Fork, Stretch::one(position(number, e, n), place)));
             }
-            let behind = stretch(number, e, [(piece.start.max(n + 1), piece.end, place)]);
-            self.clashes.extend(behind.map(|stretch| (Clash::AfterCheckpoint, stretch)));
+            let after = stretch(number, e, [(piece.start.max(n + 1), piece.end, place)]);
+            self.clashes.extend(after.map(|stretch| (Clash::AfterCheckpoint, stretch)));
         }
     }
 
@@ -309,7 +309,7 @@ fn position(number: u32, e: u8, index: u32) -> Position {
     Position::new(number, e, u16::try_from(index).unwrap_or(u16::MAX))
 }
 
-/// What lies in some ranges of indices, given with the index behind the last and the place of the first; sorted.
+/// What lies in some ranges of indices, given with the index after the last and the place of the first; sorted.
 fn stretch(number: u32, e: u8, ranges: impl IntoIterator<Item = (u32, u32, Place)>) -> Option<Stretch> {
     ranges.into_iter().filter(|(start, end, _)| start < end).fold(None, |found, (start, end, place)| {
         let (last, count) = (position(number, e, end - 1), u64::from(end - start));

@@ -6,7 +6,7 @@ use super::known::{Duplicate, Known};
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::summary::{Epoch, EpochId, Event, Kind, Occurrence, Record, Seen, Summary, Why};
-use crate::seal::epoch::{Piece, Run};
+use crate::seal::epoch::Run;
 use crate::seal::statement::Body;
 use crate::seal::tree;
 

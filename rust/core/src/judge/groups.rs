@@ -21,7 +21,7 @@ pub(super) fn join(summary: &mut Summary) {
         let before = chunk.checked_sub(1).and_then(|chunk| open.get(&(file, chunk)).copied());
         let number = match before.and_then(|number| Some((number, joined.get_mut(number)?))) {
             Some((number, group)) if line == 0 && group.goes_on(event.kind, event.log, event.first) => {
-                group.join(event);
+                group.join(&event);
                 number
             }
             _ => {

@@ -34,7 +34,7 @@ pub struct Verification {
 /// What comes next.
 pub enum Step {
     /// A pass over the whole input.
-    Pass(Pass),
+    Pass(Box<Pass>),
     /// Nothing has to be read any more.
     Complete(Complete),
 }
@@ -80,7 +80,7 @@ impl Verification {
                 None => return Step::Complete(Complete::new(known)),
             },
         };
-        Step::Pass(Pass { known, stage, mode: Arc::new(mode), found: None })
+        Step::Pass(Box::new(Pass { known, stage, mode: Arc::new(mode), found: None }))
     }
 }
 

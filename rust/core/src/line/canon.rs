@@ -1,4 +1,4 @@
-//! JSON that a carrier wrote anew: back to the RFC 8785 form (SPEC section 4).
+//! JSON that a carrier rewrote: back to the RFC 8785 form (SPEC section 4).
 //!
 //! Only a line whose bytes did not match comes here. What is read is I-JSON (RFC 7493): unique names,
 //! valid UTF-8, numbers that RFC 8785 writes with the same exact value, 64 levels at most.

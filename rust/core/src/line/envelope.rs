@@ -3,7 +3,7 @@
 //! ```text
 //! docker          {"log":"user=7 tally=…\n","stream":"stdout","time":"2026-11-23T08:15:45.1Z"}
 //! cri             2026-11-23T08:15:45.1Z stdout F user=7 tally=…
-//! journal-export  MESSAGE=user=7 tally=…          one field a line, an empty line behind each entry
+//! journal-export  MESSAGE=user=7 tally=…          one field a line, an empty line after each entry
 //! journal-json    {"MESSAGE":"user=7 tally=…","_PID":"12"}
 //! json            {"_source":{"message":"user=7 tally=…"}}        with the field `_source.message`
 //! rfc3164         Nov 23 08:15:45 host app[12]: user=7 tally=…

@@ -156,7 +156,7 @@ fn span(line: &[u8], form: Form, start: usize, length: usize) -> Option<Span> {
 
 /// Looks for a well-formed seal anywhere in a line that does not end in one.
 ///
-/// The last one counts: a line that was glued to another, or had text put behind it, is told at its seal.
+/// The last one counts: a line that was glued to another, or had text put after it, is reported at its seal.
 fn seal_inside(line: &[u8]) -> Read {
     for at in memmem::rfind_iter(line, b"tally") {
         let rest = &line[at + 5..];
@@ -171,7 +171,7 @@ fn seal_inside(line: &[u8]) -> Read {
             },
             _ => continue,
         };
-        // Its fifth dot and the 22 characters behind it end a seal, whatever follows.
+        // Its fifth dot and the 22 characters after it end a seal, whatever follows.
         let dots = s.iter().take(LONGEST_SEAL).enumerate().filter(|(_, b)| **b == b'.');
         let seal = dots.map(|(at, _)| at + 23).nth(4).and_then(|end| parse_seal(s.get(..end)?));
         if let Some(seal) = seal {

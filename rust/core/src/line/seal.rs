@@ -13,13 +13,13 @@ pub const MAX_ENTRY: usize = 1 << 24;
 /// The form of a sealed line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// ` tally=…` behind the text.
+    /// ` tally=…` after the text.
     Plain,
     /// `,"tally":"…"` as the last member.
     Json,
 }
 
-/// What stands behind the position.
+/// What stands after the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// Length of m and its tag t.
@@ -137,7 +137,7 @@ pub fn parse_seal(s: &[u8]) -> Option<Seal> {
     (chain > 0).then_some(Seal { log, at, proof })
 }
 
-/// Reads a `num` of at most `max` with a dot behind it, and gives what follows.
+/// Reads a `num` of at most `max` with a dot after it, and gives what follows.
 ///
 /// One walk over the digits: this is done four times for every line.
 #[inline]

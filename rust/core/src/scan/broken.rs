@@ -53,7 +53,7 @@ impl<'a> Rest<'a> {
         digits
     }
 
-    /// A number, and what stands behind it.
+    /// A number, and what stands after it.
     fn number(&mut self, max: u64, end: &[u8]) -> Result<u64, Stop> {
         let digits = self.digits();
         if digits.is_empty() && self.0.is_empty() {

@@ -68,7 +68,7 @@ pub struct Epoch {
     pub checkpoints: Vec<Record>,
     /// The `open` at its index 0.
     pub opens: Vec<Record>,
-    /// Indices that bad lines claim: they are told as bad, not once more as missing.
+    /// Indices that bad lines claim: they are reported as bad, not once more as missing.
     pub claimed: Vec<(u32, u32)>,
     /// It has lines that may have an RFC 8785 form other than their bytes.
     pub json: bool,
@@ -81,10 +81,10 @@ pub struct Epoch {
     pub reserialized: u64,
     /// Where the first of them stands.
     pub first_reserialized: Option<Place>,
-    /// Lines that R does not cover were told one by one.
+    /// Lines that R does not cover were reported one by one.
     #[serde(skip)]
     pub picked: bool,
-    /// Does the checkpoint's R match the lines? `None` where that cannot be told.
+    /// Does the checkpoint's R match the lines? `None` where nobody knows.
     #[serde(skip)]
     pub covered: Option<bool>,
 }
@@ -92,7 +92,7 @@ pub struct Epoch {
 impl Epoch {
     /// Notes that a bad line claims an index.
     pub fn claim(&mut self, index: u16) {
-        // A flood of forged claims must not grow without bound; beyond it a gap is told as well.
+        // A flood of forged claims must not grow without bound; beyond it a gap is reported as well.
         if self.claimed.len() > 4096 {
             return;
         }
@@ -143,7 +143,7 @@ impl Epoch {
         self.unread = Some(event);
     }
 
-    /// Notes a line that a carrier wrote anew.
+    /// Notes a line that a carrier rewrote.
     pub(crate) fn note_reserialized(&mut self, place: Place) {
         self.reserialized += 1;
         self.first_reserialized = earlier(self.first_reserialized, Some(place));
@@ -221,7 +221,7 @@ impl Log {
 
     pub(super) fn merge(&mut self, other: Log) {
         for (number, chain) in other.chains {
-            // Forged lines can claim any number of chains; beyond so many, a gap there is told as well.
+            // Forged lines can claim any number of chains; beyond so many, a gap there is reported as well.
             if self.chains.len() >= MOST_CLAIMED
                 && !self.chains.contains_key(&number)
                 && chain.is_claimed_only()

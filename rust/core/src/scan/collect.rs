@@ -48,8 +48,8 @@ pub(super) struct Scanner<'k> {
     pub(super) chunk: Chunk,
     /// Group of bad lines that goes on as long as such lines follow.
     pub(super) group: Option<Event>,
-    pub(super) told: BTreeMap<Kind, usize>,
-    /// From here on, events wait for the known line behind them.
+    pub(super) listed: BTreeMap<Kind, usize>,
+    /// From here on, events wait for the known line after them.
     pub(super) waiting: usize,
     pub(super) epoch_at: Option<EpochId>,
     pub(super) epoch: Epoch,
@@ -78,7 +78,7 @@ impl<'k> Scanner<'k> {
             begin: 0,
             chunk: Chunk::default(),
             group: None,
-            told: BTreeMap::new(),
+            listed: BTreeMap::new(),
             waiting: 0,
             epoch_at: None,
             epoch: Epoch::default(),
@@ -236,7 +236,7 @@ impl<'k> Scanner<'k> {
         self.in_order(number, at);
     }
 
-    /// Notes a position for the order in its file, told where it stands behind a higher one.
+    /// Notes a position for the order in its file, reported where it stands after a higher one.
     pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
         let edge = Edge { first: at, first_place: self.place, last: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
@@ -252,16 +252,16 @@ impl<'k> Scanner<'k> {
 
     /// Notes a line that is not as it should be, together with like ones right before it.
     pub(super) fn bad(&mut self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) {
-        let told = match self.mode {
+        let reported = match self.mode {
             Mode::All => true,
             Mode::Canonical(_) => {
-                // What was taken in the first look already was told there.
+                // What was taken in the first look was reported there already.
                 matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_))
                     || self.in_other_form && matches!(kind, Kind::BadStatement(_))
             }
             Mode::Detail(..) => false,
         };
-        if !told {
+        if !reported {
             return;
         }
         if let Some(group) = &mut self.group
@@ -276,7 +276,7 @@ impl<'k> Scanner<'k> {
         self.end_group(None);
         let mut group = self.event(kind, log, at);
         // What is only counted need not be looked at closer.
-        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_LISTED) {
+        if self.listed.get(&kind.class()).is_none_or(|listed| *listed < MOST_LISTED) {
             group.quote(self.line);
             group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
@@ -299,9 +299,9 @@ impl<'k> Scanner<'k> {
 
     pub(super) fn tell(&mut self, event: Event) {
         let class = event.kind.class();
-        let told = self.told.entry(class).or_default();
-        if *told < MOST_LISTED {
-            *told += 1;
+        let listed = self.listed.entry(class).or_default();
+        if *listed < MOST_LISTED {
+            *listed += 1;
             self.out.events.push(event);
         } else {
             *self.out.unlisted.entry((class, event.log)).or_default() += event.count;

@@ -52,7 +52,7 @@ impl Drop for EntryKeys {
     }
 }
 
-/// Wipes keys, and those of an earlier epoch that stand behind them.
+/// Wipes keys, and those of an earlier epoch that stand after them.
 fn wipe(keys: &mut Vec<[u8; 32]>) {
     keys.clear();
     keys.spare_capacity_mut().zeroize();

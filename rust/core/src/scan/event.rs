@@ -13,7 +13,7 @@ pub type LogNumber = u32;
 /// One epoch of one chain of one log.
 pub type EpochId = (LogNumber, u32, u8);
 
-/// The last line of a known log before a bad one, or the first one behind it.
+/// The last line of a known log before a bad one, or the first one after it.
 pub type Neighbour = Option<(LogNumber, Position)>;
 
 /// Bad lines that stood together.
@@ -33,7 +33,7 @@ pub struct Event {
     pub last: Option<Position>,
     /// The known line before the group, if it is in the same chunk.
     pub before: Neighbour,
-    /// The known line behind it, if it is in the same chunk.
+    /// The known line after it, if it is in the same chunk.
     pub after: Neighbour,
     /// Beginnings of its lines, of the first few; none where the lines themselves were not at hand.
     pub texts: Vec<Box<[u8]>>,
@@ -82,7 +82,7 @@ impl Event {
     }
 
     /// Takes in the lines of another event, which go on with this group.
-    pub(crate) fn join(&mut self, next: Event) {
+    pub(crate) fn join(&mut self, next: &Event) {
         self.count += next.count;
         self.last = next.last;
         self.after = next.after;
@@ -95,7 +95,7 @@ impl Event {
         }
     }
 
-    /// Do the lines of another event, which come right behind this one's, belong to the same group?
+    /// Do the lines of another event, which come right after this one's, belong to the same group?
     #[must_use]
     pub fn goes_on(&self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) -> bool {
         // A group stays within one epoch, so that it can be judged with it.

@@ -79,7 +79,7 @@ impl LogKeys {
     }
 }
 
-/// A bad line that is not to be told: log and position that its seal claims, if it has one, and its SHA-256.
+/// A bad line that is not reported: log and position that its seal claims, if it has one, and its SHA-256.
 pub type Excepted = (Option<(LogNumber, Position)>, Digest);
 
 /// The logs that are verified together.
@@ -103,7 +103,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Names bad lines that are not to be told.
+    /// Names bad lines that are not reported.
     pub fn except(&mut self, lines: impl IntoIterator<Item = Excepted>) {
         self.excepted.extend(lines);
     }

@@ -21,7 +21,7 @@ pub enum Kind {
     Redacted,
     /// A redacted line whose r is wrong.
     RedactedFalse,
-    /// A line that stands behind one with a higher position.
+    /// A line that stands after one with a higher position.
     Reordered,
 }
 
@@ -82,7 +82,7 @@ impl Kind {
     }
 }
 
-/// The reason behind a [`Kind`].
+/// The reason for a [`Kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Why {
     /// The tag does not match the text.
@@ -91,7 +91,7 @@ pub enum Why {
     Prefix,
     /// The line is by so many bytes longer than its seal says.
     Length(i64),
-    /// Something stands behind the seal, or the seal does not fit the line.
+    /// Something stands after the seal, or the seal does not fit the line.
     Misfit,
     /// With P only: JSON that is not as it was sealed, and neither is its RFC 8785 form.
     Rewritten,

@@ -11,7 +11,7 @@ use crate::scan::summary::LogNumber;
 use crate::seal::statement::{Statement, control_text};
 
 impl Scanner<'_> {
-    /// JSON that a carrier wrote anew: tried once more with the RFC 8785 form of the rest (SPEC section 4).
+    /// JSON that a carrier rewrote: tried once more with the RFC 8785 form of the rest (SPEC section 4).
     ///
     /// `seal` is the one that a first look found in the line, if it found one.
     pub(super) fn rewritten(&mut self, line: &[u8], seal: Option<Seal>) -> bool {
@@ -112,7 +112,7 @@ impl Scanner<'_> {
         sealed.m.start() == 0 && self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
     }
 
-    /// Is this a redacted line behind a carrier's prefix?
+    /// Is this a redacted line after a carrier's prefix?
     pub(super) fn is_redacted_behind_prefix(&self, line: &[u8]) -> bool {
         let line = line::trim(line);
         ["[redacted] tally=", "{\"redacted\":true,"].iter().any(|begin| {

@@ -155,7 +155,7 @@ impl Sealer {
         self.closed
     }
 
-    /// The position of the next line; after `closed`, the one behind the last.
+    /// The position of the next line; after `closed`, the one after the last.
     #[must_use]
     pub fn position(&self) -> Position {
         // An epoch has at most 65,534 lines and a checkpoint, so the index fits.
@@ -168,7 +168,7 @@ impl Sealer {
         self.before + u64::from(self.index)
     }
 
-    /// Seals one entry: appends its line, with `open` before it and a checkpoint behind it where due.
+    /// Seals one entry: appends its line, with `open` before it and a checkpoint after it where due.
     ///
     /// `m` may end in one CR, which is dropped. `time` is ms since 1970.
     ///
@@ -315,7 +315,7 @@ impl Sealer {
         }
     }
 
-    /// The checkpoint behind the last line of an epoch.
+    /// The checkpoint after the last line of an epoch.
     #[inline]
     fn end_if_full(&mut self, time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.index >= self.epoch_lines { self.checkpoint(time, out) } else { Ok(()) }

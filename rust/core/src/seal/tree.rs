@@ -117,7 +117,7 @@ const GROUP: usize = 1 << LEVEL;
 #[derive(Debug, Clone, Default)]
 pub struct Growing {
     stretch: Stretch,
-    /// Leaves behind the stretch, fewer than a group; the first stands at a multiple of [`GROUP`].
+    /// Leaves after the stretch, fewer than a group; the first stands at a multiple of [`GROUP`].
     waiting: Vec<Digest>,
 }
 

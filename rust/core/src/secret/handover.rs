@@ -39,7 +39,7 @@ impl Handover {
         Self::map(make().map_err(refused)?)
     }
 
-    /// The page behind a descriptor that the process which made it handed on.
+    /// The page of a descriptor that the process which made it handed on.
     ///
     /// # Errors
     /// [`Error::Seal`] as for [`new`](Self::new), or if the descriptor is that of something else.

@@ -1,4 +1,4 @@
-//! JSON in whatever shape a store gives it out: one object a line, objects one behind the other, arrays, whole answers.
+//! JSON in whatever shape a store gives it out: one object a line, objects one after the other, arrays, whole answers.
 //!
 //! A path says where the lines are: `message` in each object, `[].message` in an array, `data.result[].values[][1]` in
 //! an answer of Loki's. A *record* is an element at the last `[]`, or a whole document where there is none. Documents

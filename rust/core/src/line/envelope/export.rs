@@ -1,6 +1,6 @@
 //! systemd's Journal Export Format.
 //!
-//! An entry is fields, and an empty line behind them. A field is `NAME=value` on one line, or, for any bytes,
+//! An entry is fields, and an empty line after them. A field is `NAME=value` on one line, or, for any bytes,
 //! the name on a line, then the size as 64 bits, little-endian, then the data and an LF.
 //! <https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-export-format>
 
@@ -66,7 +66,7 @@ impl Export {
 
     /// Ends the entry that the end of the file leaves unfinished.
     pub fn finish(&mut self, out: &mut Unwrapped, parts: &mut Parts) {
-        // What was begun and does not end must not be passed over in silence, nor what stands behind it.
+        // What was begun and does not end must not be passed over in silence, nor what stands after it.
         while let Some(field) = self.field.take() {
             if field.size.len() < 8 {
                 self.lines_after_all(&field, out, parts);

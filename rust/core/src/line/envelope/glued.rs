@@ -1,6 +1,6 @@
 //! Records that a power loss glued to each other: zeros, or half a record, and then the next one on the same line.
 //!
-//! Engines that start anew append to what is there, without an LF. The record after it is taken; what stands before it
+//! Engines that restart append to what is there, without an LF. The record after it is taken; what stands before it
 //! is looked at as if it stood on a line of its own.
 
 use std::sync::LazyLock;

@@ -50,8 +50,8 @@ impl Text<'_> {
         while let Some(at) = special(rest) {
             out.extend_from_slice(&rest[..at]);
             // No quote stands in a string, and what follows a backslash was checked.
-            let (letter, behind) = rest[at + 1..].split_first()?;
-            rest = behind;
+            let (letter, after) = rest[at + 1..].split_first()?;
+            rest = after;
             match letter {
                 b'b' => out.push(0x08),
                 b'f' => out.push(0x0c),
@@ -90,16 +90,16 @@ pub(super) fn unended(raw: &[u8]) -> Option<Text<'_>> {
     Some(Text { raw, escaped })
 }
 
-/// Appends the character behind `\u`, which may be a pair of surrogates; gives what follows.
+/// Appends the character after `\u`, which may be a pair of surrogates; gives what follows.
 fn unicode<'a>(text: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     let (mut code, mut rest) = hex4(text)?;
     if (0xd800..0xdc00).contains(&code) {
-        let (low, behind) = hex4(rest.strip_prefix(b"\\u")?)?;
+        let (low, after) = hex4(rest.strip_prefix(b"\\u")?)?;
         if !(0xdc00..0xe000).contains(&low) {
             return None;
         }
         code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        rest = behind;
+        rest = after;
     }
     let character = char::from_u32(code)?;
     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -124,14 +124,14 @@ pub(super) fn special(text: &[u8]) -> Option<usize> {
     let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let mut at = 0;
     let mut rest = text;
-    while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((eight, after)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*eight);
         let found = zeros(word ^ (LOW * 0x22)) | zeros(word ^ (LOW * 0x5c));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
         at += 8;
-        rest = behind;
+        rest = after;
     }
     rest.iter().position(|b| matches!(b, b'"' | b'\\')).map(|more| at + more)
 }

@@ -81,7 +81,7 @@ impl Envelope {
         Some(text[start..].to_vec())
     }
 
-    /// Where the head of a syslog line ends, without the blanks behind it.
+    /// Where the head of a syslog line ends, without the blanks after it.
     fn head(&self, line: &[u8]) -> Option<usize> {
         match self {
             Self::Rfc3164 => prefix::rfc3164(line),

@@ -38,7 +38,7 @@ pub(super) fn rfc5424(line: &[u8]) -> Option<usize> {
     Some(line.len() - rest.len())
 }
 
-/// How many blanks stand behind a head.
+/// How many blanks stand after a head.
 pub(super) fn gap(rest: &[u8]) -> usize {
     run(rest, |b| *b == b' ')
 }
@@ -121,7 +121,7 @@ fn tag(text: &[u8]) -> Option<&[u8]> {
     rest.strip_prefix(b":")
 }
 
-/// `-`, or elements `[id name="value" …]` one behind the other.
+/// `-`, or elements `[id name="value" …]` one after the other.
 fn structured_data(text: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = text.strip_prefix(b"-") {
         return Some(rest);
@@ -137,7 +137,7 @@ fn element(text: &[u8]) -> Option<&[u8]> {
     let mut rest = sd_name(text.strip_prefix(b"[")?)?;
     loop {
         match rest.split_first()? {
-            (b']', behind) => return Some(behind),
+            (b']', after) => return Some(after),
             (b' ', parameter) => rest = quoted(sd_name(parameter)?.strip_prefix(b"=\"")?)?,
             _ => return None,
         }
@@ -154,10 +154,10 @@ fn quoted(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
         match rest.split_first()? {
-            (b'"', behind) => return Some(behind),
+            (b'"', after) => return Some(after),
             (b']', _) => return None,
-            (b'\\', behind) => rest = behind.split_first()?.1,
-            (_, behind) => rest = behind,
+            (b'\\', after) => rest = after.split_first()?.1,
+            (_, after) => rest = after,
         }
     }
 }
