@@ -26,8 +26,8 @@ from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
 from tallystick.verify.looking import open_inputs
+from tallystick.verify.positions import dotted
 from tallystick.verify.report import Verdict
-from tallystick.verify.source import dotted
 
 __all__ = ["Checked", "Proof", "Redaction", "check", "parse_position", "prove", "redact"]
 
