@@ -17,11 +17,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick import _core
+from tallystick._newfile import new_file, refuse_existing, write_all
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
@@ -171,13 +172,13 @@ def prove(
         FormatError: The position or the public file is none.
         ReportError: The line cannot be proved, which is said with its reason, or a file cannot be read or written.
     """
-    _refuse_existing(output)
+    refuse_existing(output)
     wrapping = named_envelope(envelope, field)
     with _found(position, paths, public, wrapping, progress) as (found, _):
         data = found.evidence
     if output is not None:
-        with _new_file(output, 0o666) as file:
-            _write(file, data)
+        with new_file(output, 0o666) as file:
+            write_all(file, data)
     return Proof(found.name, found.log_id, position.removeprefix(f"{found.log_id}."), data)
 
 
@@ -265,7 +266,7 @@ def redact(
     """
     keys = _core.Keys()
     add_file(os.fspath(key), keys.add_key)
-    _refuse_existing(output)
+    refuse_existing(output)
     with _found(position, paths, None, None, progress) as (found, inputs):
         try:
             line = found.redact(keys)
@@ -339,7 +340,7 @@ def _copy(
     """Copy a file with another line in some places; as private as it was."""
     if source.is_member:
         raise ReportError(f"{source.path} is a member of an archive", hint="redact an unpacked copy")
-    with _new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
+    with new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):
             there = source.excerpt(offset, length)
@@ -351,7 +352,7 @@ def _copy(
                 what = f"the line {at} is not there as it was read"
                 raise ReportError(f"{where}: {what}", hint="redact an uncompressed copy that nobody writes to")
             _pour(source, done, offset, file)
-            _write(file, line)
+            write_all(file, line)
             done = offset + length
         _pour(source, done, source.size, file)
         if not isinstance(output, int):
@@ -363,44 +364,8 @@ def _pour(source: Input, start: int, end: int, file: int) -> None:
         data = source.excerpt(start, min(_PIECE, end - start))
         if not data:
             raise ReportError(f"{source.path} was truncated while it was copied", hint="try again")
-        _write(file, data)
+        write_all(file, data)
         start += len(data)
-
-
-@contextmanager
-def _new_file(place: StrPath | int, mode: int) -> Iterator[int]:
-    """Give a descriptor of a new file, which is gone if the block fails; or the descriptor that was named."""
-    if isinstance(place, int):
-        yield place
-        return
-    _refuse_existing(place)
-    path = os.fspath(place)
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}", hint="name another place") from error
-    try:
-        yield fd
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(path)
-        if isinstance(error, OSError):
-            raise ReportError(f"{path}: {reason(error)}", hint="make room there or name another place") from error
-        raise
-    finally:
-        os.close(fd)
-
-
-def _write(fd: int, data: bytes) -> None:
-    with memoryview(data) as view:
-        at = 0
-        while at < len(view):
-            at += os.write(fd, view[at:])
-
-
-def _refuse_existing(place: StrPath | int | None) -> None:
-    if not isinstance(place, int | None) and os.path.lexists(place):
-        raise ReportError(f"{os.fspath(place)} exists already", hint="name a new file")
 
 
 def _read(path: str, limit: int) -> bytes:
