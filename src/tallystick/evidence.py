@@ -61,7 +61,7 @@ class Checked:
     """What evidence proves. All but verdict and detail is None unless the verdict is `ok`.
 
     Args:
-        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that cannot be told.
+        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that is unknown.
         detail: Why it is not `OK`, or what it proves.
         log: Name of the log.
         log_id: Its log id.
@@ -134,7 +134,7 @@ def parse_position(text: str) -> tuple[str | None, tuple[int, int, int]]:
     ((None, (1, 0, 7)), ('oedhcsck', (1, 0, 7)))
 
     Raises:
-        FormatError: It is no position.
+        FormatError: It is not a position.
     """
     number = "(0|[1-9][0-9]{0,9})"
     found = re.fullmatch(rf"(?:([a-z2-7]{{8}})\.)?{number}\.{number}\.{number}", text)
@@ -154,7 +154,7 @@ def prove(
     output: StrPath | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Proof:
-    """Make evidence of one line; no key is needed, since whoever checks it has one.
+    """Make evidence of one line; no key is needed here, only for checking it.
 
     Args:
         position: `chain.epoch.index`, with the log id and a dot before it where files hold lines of several logs.
@@ -169,8 +169,8 @@ def prove(
         The evidence, and what it is of.
 
     Raises:
-        FormatError: The position or the public file is none.
-        ReportError: The line cannot be proved, which is said with its reason, or a file cannot be read or written.
+        FormatError: The position or the public file is invalid.
+        ReportError: The line cannot be proved, with the reason, or a file cannot be read or written.
     """
     refuse_existing(output)
     wrapping = named_envelope(envelope, field)
@@ -194,7 +194,7 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         The verdict, and what was proved. Look at the verdict.
 
     Raises:
-        FormatError: The file is no evidence, or a key is none.
+        FormatError: The file is not evidence, or a key is invalid.
         ReportError: A file cannot be read, or no key was given.
     """
     keys = _core.Keys()
@@ -261,8 +261,8 @@ def redact(
         The redacted line.
 
     Raises:
-        FormatError: The position or the key is none.
-        ReportError: The line cannot be redacted, which is said with its reason, or a file cannot be read or written.
+        FormatError: The position or the key is invalid.
+        ReportError: The line cannot be redacted, with the reason, or a file cannot be read or written.
     """
     keys = _core.Keys()
     add_file(os.fspath(key), keys.add_key)

@@ -1,4 +1,4 @@
-"""A self-test: what an intruder could do to your own log is done to copies of it, and each time it must be told.
+"""A self-test: the attacks of an intruder are played on copies of your own log, and each must be reported.
 
 It answers whether verification works for this log, with these files, this key and this head: not whether somebody
 was here. The originals are only read.
@@ -93,7 +93,7 @@ class SelftestReport:
 
     @property
     def found(self) -> int:
-        """Number of attacks that were told, at their place."""
+        """Number of attacks that were reported, at their place."""
         return self._count("found")
 
     @property
@@ -153,7 +153,7 @@ def run(
         keys: Files with verification keys; the log of the head, else that of the first one is doctored.
         head: File with its head, as `tallystick head` prints it.
         store: URL of the key store that has the head. Without `store` and `head`, the default key store is asked.
-        start: Number of the chain that the log begins with here, if older ones were deleted by right.
+        start: Number of the chain that the log begins with here, if older ones were deleted by policy.
         progress: Called with the number of attacks played so far and of all.
 
     Returns:
@@ -161,7 +161,7 @@ def run(
         epochs of a chain that is bigger than that.
 
     Raises:
-        FormatError: A key or head is none.
+        FormatError: A key or head is invalid.
         KeyStoreError: The key store that was named cannot be read.
         ReportError: A file cannot be read, holds no line of the log, or lines are here twice.
     """
