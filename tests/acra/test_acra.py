@@ -256,7 +256,7 @@ def test_with_another_key_nothing_is_verified_and_that_is_told_first(logs, form)
 
 
 def test_an_unknown_form_is_refused(logs):
-    with pytest.raises(ReportError, match="is no form"):
+    with pytest.raises(ReportError, match="is not a form"):
         logs.verify(made("cef"), form="xml")
 
 
