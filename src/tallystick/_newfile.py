@@ -1,11 +1,11 @@
-"""New files that hold what a command made: never over another file, and gone if the command fails.
+"""Results that go into a new file, or to a descriptor such as standard output.
 
->>> import tempfile
->>> with tempfile.TemporaryDirectory() as place:
-...     with new_file(f"{place}/proof", 0o666) as file:
-...         write(file, b"evidence")
-...     os.path.getsize(f"{place}/proof")
-8
+>>> import pathlib, tempfile
+>>> with tempfile.TemporaryDirectory() as directory:
+...     with new_file(f"{directory}/one.evidence", 0o600) as fd:
+...         write_all(fd, b"result")
+...     pathlib.Path(f"{directory}/one.evidence").read_text()
+'result'
 """
 
 import os
@@ -14,17 +14,19 @@ from contextlib import contextmanager, suppress
 
 from tallystick.errors import ReportError, reason
 
-__all__ = ["new_file", "refuse_existing", "write"]
-
-StrPath = str | os.PathLike[str]
+__all__ = ["new_file", "refuse_existing", "write_all"]
 
 
 @contextmanager
-def new_file(place: StrPath | int, mode: int) -> Iterator[int]:
+def new_file(place: str | os.PathLike[str] | int, mode: int) -> Iterator[int]:
     """Give a descriptor of a new file, which is gone if the block fails; or the descriptor that was named.
 
+    Args:
+        place: A path that must not exist yet, or a descriptor.
+        mode: Permissions of the file, before the umask.
+
     Raises:
-        ReportError: The file exists, or cannot be made or written.
+        ReportError: The file exists, cannot be made, or cannot be written.
     """
     if isinstance(place, int):
         yield place
@@ -47,19 +49,19 @@ def new_file(place: StrPath | int, mode: int) -> Iterator[int]:
         os.close(fd)
 
 
-def write(fd: int, data: bytes) -> None:
-    """Write all of some bytes."""
+def write_all(fd: int, data: bytes) -> None:
+    """Write all bytes to a descriptor."""
     with memoryview(data) as view:
         at = 0
         while at < len(view):
             at += os.write(fd, view[at:])
 
 
-def refuse_existing(place: StrPath | int | None) -> None:
-    """Refuse to write over a file; a descriptor is written to as it is.
+def refuse_existing(place: str | os.PathLike[str] | int | None) -> None:
+    """Refuse a path that exists, before long work for it begins.
 
     Raises:
-        ReportError: Something of that name exists.
+        ReportError: It exists.
     """
     if not isinstance(place, int | None) and os.path.lexists(place):
         raise ReportError(f"{os.fspath(place)} exists already", hint="name a new file")

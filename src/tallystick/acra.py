@@ -39,7 +39,7 @@ _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
     "altered": (Kind.ALTERED, _FAILED, "its integrity does not match: it was changed, or a line before it was removed"),
     "field": (Kind.ALTERED, _FAILED, "its integrity was changed; the line itself is as it was written"),
     "inserted": (Kind.ALTERED, _FAILED, "it does not belong here: without it the lines after it fit"),
-    "reordered": (Kind.REORDERED, _FAILED, "it was written after a line that stands after it here"),
+    "reordered": (Kind.REORDERED, _FAILED, "it was written after a line that follows it here"),
     "unsealed": (Kind.UNSEALED, _FAILED, "it has no integrity, so nothing covers it"),
     "stripped": (Kind.UNSEALED, _FAILED, "its integrity was taken away; the line itself is as it was written"),
     "marker added": (Kind.ALTERED, _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
@@ -52,15 +52,15 @@ _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
     "unjudged": (
         Kind.UNCOVERED,
         _INCOMPLETE,
-        "after what does not match nothing can be checked up to the end of the chain",
+        "after a line that does not match nothing is known up to the end of the chain",
     ),
-    "late start": (Kind.LATE_START, _INCOMPLETE, "no chain begins before these lines, so they cannot be checked"),
+    "late start": (Kind.LATE_START, _INCOMPLETE, "no chain begins before these lines, so nothing is known of them"),
 }
 
 _LIMITS = (
     "chains are not linked to each other: whole ones can be removed, moved or repeated without a trace in the others",
     "what says that a line begins a chain is not covered, and a line without integrity belongs to no chain",
-    "every chain starts from the same key: anybody who can read it, as the service can, can rewrite any line",
+    "every chain starts from the same key: a reader of it, such as the service, can write any line again",
 )
 
 
@@ -97,7 +97,7 @@ def verify(
         key: File with the key of the audit log: 32 bytes as they are, in hexadecimal or in base64.
         form: `plaintext`, `json` or `cef`; `auto` looks at each line.
         accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
-        max_findings: Findings of one kind and weight that are listed one by one; the others are counted.
+        max_findings: Findings of one kind and weight that are reported one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
         progress: Called with the bytes read so far and those there are, on the disk.
 

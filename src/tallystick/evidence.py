@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick import _core
-from tallystick._newfile import new_file, refuse_existing, write
+from tallystick._newfile import new_file, refuse_existing, write_all
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
@@ -61,7 +61,7 @@ class Checked:
     """What evidence proves. All but verdict and detail is None unless the verdict is `ok`.
 
     Args:
-        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that cannot be determined.
+        verdict: `OK` if it holds, `FAILED` if it does not, `INCOMPLETE` if that is unknown.
         detail: Why it is not `OK`, or what it proves.
         log: Name of the log.
         log_id: Its log id.
@@ -134,7 +134,7 @@ def parse_position(text: str) -> tuple[str | None, tuple[int, int, int]]:
     ((None, (1, 0, 7)), ('oedhcsck', (1, 0, 7)))
 
     Raises:
-        FormatError: It is no position.
+        FormatError: It is not a position.
     """
     number = "(0|[1-9][0-9]{0,9})"
     found = re.fullmatch(rf"(?:([a-z2-7]{{8}})\.)?{number}\.{number}\.{number}", text)
@@ -154,7 +154,7 @@ def prove(
     output: StrPath | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Proof:
-    """Make evidence of one line; no key is needed, since the holder of one checks it.
+    """Make evidence of one line; no key is needed here, only for checking it.
 
     Args:
         position: `chain.epoch.index`, with the log id and a dot before it where files hold lines of several logs.
@@ -170,7 +170,7 @@ def prove(
 
     Raises:
         FormatError: The position or the public file is invalid.
-        ReportError: The line cannot be proved, which is said with its reason, or a file cannot be read or written.
+        ReportError: The line cannot be proved, with the reason, or a file cannot be read or written.
     """
     refuse_existing(output)
     wrapping = named_envelope(envelope, field)
@@ -178,7 +178,7 @@ def prove(
         data = found.evidence
     if output is not None:
         with new_file(output, 0o666) as file:
-            write(file, data)
+            write_all(file, data)
     return Proof(found.name, found.log_id, position.removeprefix(f"{found.log_id}."), data)
 
 
@@ -194,7 +194,7 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         The verdict, and what was proved. Look at the verdict.
 
     Raises:
-        FormatError: The file is no evidence, or a key is invalid.
+        FormatError: The file is not evidence, or a key is invalid.
         ReportError: A file cannot be read, or no key was given.
     """
     keys = _core.Keys()
@@ -262,7 +262,7 @@ def redact(
 
     Raises:
         FormatError: The position or the key is invalid.
-        ReportError: The line cannot be redacted, which is said with its reason, or a file cannot be read or written.
+        ReportError: The line cannot be redacted, with the reason, or a file cannot be read or written.
     """
     keys = _core.Keys()
     add_file(os.fspath(key), keys.add_key)
@@ -352,7 +352,7 @@ def _copy(
                 what = f"the line {at} is not there as it was read"
                 raise ReportError(f"{where}: {what}", hint="redact an uncompressed copy that nobody writes to")
             _pour(source, done, offset, file)
-            write(file, line)
+            write_all(file, line)
             done = offset + length
         _pour(source, done, source.size, file)
         if not isinstance(output, int):
@@ -364,7 +364,7 @@ def _pour(source: Input, start: int, end: int, file: int) -> None:
         data = source.excerpt(start, min(_PIECE, end - start))
         if not data:
             raise ReportError(f"{source.path} was truncated while it was copied", hint="try again")
-        write(file, data)
+        write_all(file, data)
         start += len(data)
 
 

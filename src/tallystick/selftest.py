@@ -1,4 +1,4 @@
-"""A self-test: what an intruder could do to your own log is done to copies of it, and each time it must be reported.
+"""A self-test: the attacks of an intruder are played on copies of your own log, and each must be reported.
 
 It answers whether verification works for this log, with these files, this key and this head: not whether somebody
 was here. The originals are only read.
@@ -315,9 +315,7 @@ def _whole_key(logs: _core.Keys, heads: Mapping[str, bytes]) -> tuple[str, str]:
     of_head = [log for log in logs.logs() if log[1] in heads]
     name, log_id, with_v, narrowed, *_ = (of_head or logs.logs())[0]
     if not with_v or narrowed:
-        raise ReportError(
-            f"a self-test of log {name} judges every line", hint="give the whole verification key, not a narrowed one"
-        )
+        raise ReportError(f"a self-test of log {name} judges every line", hint="give its whole verification key")
     return name, log_id
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong around key store and custody is told, and no number is ever used twice (spec section 6)."""
+"""What goes wrong around key store and custody is reported, and no number is ever used twice (spec section 6)."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ import pytest
 from tests.sealed import lines, position
 
 
-def refused(site, *told, env=None, more=()):
+def refused(site, *reported, env=None, more=()):
     """Seal a line, which must be refused without a byte of output."""
     before = site.read() if (site.path / "audit.log").exists() else b""
     done = site("seal", "payments", "-o", "audit.log", *more, stdin=b"more\n", env=env)
     assert (done.status, done.err.count("\n")) == (4, 1)
-    for words in told:
+    for words in reported:
         assert words in done.err
     assert (site.read() if (site.path / "audit.log").exists() else b"") == before
 
@@ -29,13 +29,13 @@ def test_another_master_key_is_refused(site):
     refused(site, f"the master key in {site.path}/master.key does not open the state of this log")
 
 
-def test_a_lost_master_key_is_told(site):
+def test_a_lost_master_key_is_reported(site):
     (site.path / "master.key").unlink()
     refused(site, f"the master key {site.path}/master.key is not there; restore it")
 
 
 def test_without_the_keys_beside_the_master_key_a_log_has_ended_and_another_one_goes_on(site):
-    """As docs/custody.md tells it."""
+    """As docs/custody.md shows it."""
     site.seal(b"one\n")
     (beside,) = site.path.glob("master.key.*")
     beside.unlink()
@@ -54,7 +54,7 @@ def test_a_master_key_that_others_can_read_is_refused_with_the_command_to_run(si
 
 
 @pytest.mark.parametrize("text", [b"", b"short\n", b"\0" * 43])
-def test_a_file_that_is_no_master_key_is_told(site, text):
+def test_a_file_that_is_no_master_key_is_reported(site, text):
     (site.path / "master.key").write_bytes(text)
     refused(site, f"{site.path}/master.key holds no master key (43 letters of base64url); restore it")
 
@@ -74,13 +74,13 @@ def test_a_master_key_in_the_environment_serves(by_variable):
     assert b"Q" * 43 not in b"".join(p.read_bytes() for p in by_variable.store.rglob("*") if p.is_file())
 
 
-def test_an_environment_variable_that_is_not_set_is_told(by_variable):
+def test_an_environment_variable_that_is_not_set_is_reported(by_variable):
     del by_variable.env["PAYMENTS_KEY"]
     refused(by_variable, "environment variable PAYMENTS_KEY is not set; put the master key into it")
 
 
 @pytest.mark.parametrize("value", ["", "A" * 42, "A" * 42 + "!", "B" * 43, "A" * 43])
-def test_an_environment_variable_that_is_no_master_key_is_told_and_not_shown(by_variable, value):
+def test_an_environment_variable_that_is_no_master_key_is_reported_and_not_shown(by_variable, value):
     done = by_variable("seal", "payments", stdin=b"x\n", env={"PAYMENTS_KEY": value})
     assert (done.status, done.out) == (4, b"")
     assert "environment variable PAYMENTS_KEY holds no master key (43 letters of base64url)" in done.err
@@ -91,18 +91,18 @@ def test_another_master_key_in_the_environment_is_refused(by_variable):
     refused(by_variable, "the master key in PAYMENTS_KEY does not open", env={"PAYMENTS_KEY": "A" * 42 + "E"})
 
 
-def test_a_custody_that_is_none_is_told(site):
+def test_a_custody_that_is_none_is_reported(site):
     refused(site, "there is no kind of custody called 'vault'", more=("--custody", "vault:x"))
 
 
 # Key store
 
 
-def test_a_store_that_is_not_there_is_told(site):
+def test_a_store_that_is_not_there_is_reported(site):
     refused(site, "there is no key store at", env={"TALLYSTICK_STORE": str(site.path / "gone")})
 
 
-def test_a_log_that_is_not_there_is_told_with_those_that_are(site):
+def test_a_log_that_is_not_there_is_reported_with_those_that_are(site):
     done = site("seal", "paymnets", stdin=b"x\n")
     assert (done.status, done.out) == (4, b"")
     assert "there is no log paymnets in file:" in done.err
@@ -123,7 +123,7 @@ def test_a_store_that_others_can_read_is_refused_with_the_command_to_run(site, p
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage\n", b"tallystick-state v1\n\x1b[31m\n"])
-def test_a_damaged_state_is_told(site, data):
+def test_a_damaged_state_is_reported(site, data):
     (site.store / "payments" / "state").write_bytes(data)
     refused(site, "the state of log payments in the key store is damaged: ")
 

@@ -18,7 +18,7 @@ RESULTS = [
 
 
 @pytest.mark.parametrize("arguments", RESULTS, ids=" ".join)
-def test_a_result_that_nobody_reads_is_exit_status_4_and_nothing_is_said(site, arguments):
+def test_a_result_without_a_reader_is_exit_status_4_without_a_message(site, arguments):
     site.seal(b"one\n")
     reading, writing = os.pipe()
     os.close(reading)
@@ -35,7 +35,7 @@ def test_a_result_for_a_standard_output_that_is_closed_is_exit_status_4(site, ar
     assert (done.status, done.err) == (4, "tallystick: standard output is closed; open it, or write into a file\n")
 
 
-def test_what_has_its_result_elsewhere_misses_no_standard_output(site):
+def test_a_command_with_its_result_elsewhere_needs_no_standard_output(site):
     site.seal(b"one\n")
     verify = ("verify", "audit.log", "--key", "payments.key")
     assert site("seal", "payments", "-o", "audit.log", preexec_fn=lambda: os.close(1)).status == 0
@@ -44,7 +44,7 @@ def test_what_has_its_result_elsewhere_misses_no_standard_output(site):
     assert site(*verify, preexec_fn=lambda: (os.close(1), os.close(2))).status == 4
 
 
-def test_where_nobody_hears_complaints_sealing_goes_on(site):
+def test_sealing_goes_on_where_standard_error_has_no_reader(site):
     reading, writing = os.pipe()
     os.close(reading)
     command = ("--linger", "300ms", "--", "sh", "-c", "echo one; sleep 30 & exit 3")
@@ -55,7 +55,7 @@ def test_where_nobody_hears_complaints_sealing_goes_on(site):
 
 
 @pytest.mark.parametrize("words", [("ls", "-l"), ("my-service", "-o", "x"), ("git", "log", "--", "path", "-x")])
-def test_options_behind_a_command_without_dashes_are_refused_with_what_to_write(site, words):
+def test_options_after_a_command_without_dashes_are_refused_with_what_to_write(site, words):
     done = site("run", "payments", "-o", "audit.log", *words)
     assert done.status == 2
     assert f"run payments -o audit.log -- {' '.join(words)}" in done.err

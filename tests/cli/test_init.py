@@ -12,7 +12,7 @@ SECRET = re.compile(rb"tallysecret1[%b]+" % LETTERS.encode())
 
 
 def verification_key(text: bytes) -> bytes:
-    """Return V of a key text: behind scope, P and two chain numbers (spec section 3)."""
+    """Return V of a key text: after scope, P and two chain numbers (spec section 3)."""
     bits = "".join(f"{LETTERS.index(chr(c)):05b}" for c in text.strip().removeprefix(b"tallysecret1")[:-6])
     data = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
     return data[41:73]

@@ -47,14 +47,14 @@ def test_there_is_a_head_before_the_first_line(site):
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage\n", b"\x1b[31mred\n", b"\xff\xfe\n", b"tallyhead x 1.2.3.4 5\n"])
-def test_a_damaged_head_is_told_and_not_printed(site, garbage):
+def test_a_damaged_head_is_reported_and_not_printed(site, garbage):
     (site.store / "payments" / "head").write_bytes(garbage)
     done = site("head", "payments")
     assert (done.status, done.out) == (4, b"")
     assert "the head of log payments in the key store is damaged" in done.err
 
 
-def test_a_lost_head_is_told(site):
+def test_a_lost_head_is_reported(site):
     (site.store / "payments" / "head").unlink()
     done = site("head", "payments")
     assert done.status == 4
@@ -95,7 +95,7 @@ def test_status_in_json_has_the_same(site):
     }  # fmt: skip
 
 
-def test_status_tells_of_a_writer_that_was_killed_and_of_what_the_next_one_recovered(site):
+def test_status_reports_a_writer_that_was_killed_and_of_what_the_next_one_recovered(site):
     with site.start("seal", "payments", "-o", "audit.log") as writer:
         writer.stdin.write(b"one\n")
         while not (site.path / "audit.log").exists() or b"one" not in site.read():
@@ -205,7 +205,7 @@ def test_a_public_file_is_described(site):
 
 
 @pytest.mark.parametrize("text", [b"", b"hello\n", b"\x1b[31m\xff\n", b"tallypub1qqqq\n", b"tallysecret1qqqq\n"])
-def test_what_is_no_key_is_told_with_its_file_and_not_shown(site, text):
+def test_what_is_no_key_is_reported_with_its_file_and_not_shown(site, text):
     (site.path / "file").write_bytes(text)
     done = site("key", "show", "file")
     assert (done.status, done.out) == (2, b"")
@@ -213,18 +213,18 @@ def test_what_is_no_key_is_told_with_its_file_and_not_shown(site, text):
     assert "\x1b" not in done.err
 
 
-def test_a_truncated_key_is_told_and_not_shown(site):
+def test_a_truncated_key_is_reported_and_not_shown(site):
     (site.path / "file").write_bytes(secret(site)[:-1])
     done = site("key", "show", "file")
     assert done.status == 2
     assert secret(site)[20:60].decode() not in done.err
 
 
-@pytest.mark.parametrize(("path", "told"), [("gone", "no such file or directory"), (".", "is a directory")])
-def test_a_key_file_that_cannot_be_read_is_told_with_its_name(site, path, told):
+@pytest.mark.parametrize(("path", "reported"), [("gone", "no such file or directory"), (".", "is a directory")])
+def test_a_key_file_that_cannot_be_read_is_reported_with_its_name(site, path, reported):
     done = site("key", "show", path)
     assert done.status == 4
-    assert done.err.startswith(f"tallystick: {path}: {told}")
+    assert done.err.startswith(f"tallystick: {path}: {reported}")
 
 
 def test_the_public_key_is_printed_from_a_verification_key_too(site):

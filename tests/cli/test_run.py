@@ -37,18 +37,18 @@ def test_the_exit_status_is_passed_back(site, status):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV], ids=lambda n: n.name)
-def test_a_command_that_a_signal_ended_is_told_as_a_shell_does(site, number):
+def test_a_command_that_a_signal_ended_is_reported_as_a_shell_does(site, number):
     assert shell(site, f"echo last words; kill -{int(number)} $$").status == 128 + number
     assert entries(site.read()) == [b"last words"]
 
 
-def test_a_command_that_is_not_there_is_told_and_the_chain_closed(site):
+def test_a_command_that_is_not_there_is_reported_and_the_chain_closed(site):
     done = sealed(site, "no-such-command")
     assert (done.status, done.err) == (127, "tallystick: no-such-command: no such file or directory\n")
     assert controls(site.read()) == ["open", "closed"]
 
 
-def test_a_command_that_cannot_be_run_is_told_and_the_chain_closed(site):
+def test_a_command_that_cannot_be_run_is_reported_and_the_chain_closed(site):
     (site.path / "data").write_bytes(b"")
     done = sealed(site, "./data")
     assert (done.status, done.err) == (126, "tallystick: ./data: permission denied\n")
@@ -145,6 +145,6 @@ def test_the_environment_and_the_directory_are_the_command_s(site):
 
 def test_what_the_command_was_given_is_not_shown_to_others(site, running):
     running("sh", "-c", "echo ready; exec sleep 60", "a password")
-    told = site("seal", "payments", "-o", "audit.log").err
-    assert "is being written by pid" in told
-    assert "password" not in told
+    reported = site("seal", "payments", "-o", "audit.log").err
+    assert "is being written by pid" in reported
+    assert "password" not in reported

@@ -110,7 +110,7 @@ def test_what_both_may_need_is_withheld_where_the_writer_uses_it(monkeypatch):
     assert names(monkeypatch, "file:/x", here, PGPASSWORD="x") == set()
 
 
-def test_where_nobody_can_tell_the_custody_nothing_that_may_be_its_own_is_given(monkeypatch, tmp_path):
+def test_where_the_custody_is_unknown_no_variable_that_may_be_its_own_is_passed(monkeypatch, tmp_path):
     found = names(monkeypatch, f"file:{tmp_path}", None, MASTER_KEY="x" * 43, OTHER="x" * 42, **KEYS)
     assert found == {"MASTER_KEY", *KEYS}
 

@@ -1,4 +1,4 @@
-"""`tallystick run` when the end is not simple: workers left behind, process 1, sealing that stops."""
+"""`tallystick run` when the end is not simple: workers that outlive the command, process 1, sealing that stops."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def run(site, script, *options, **how):
     return site("run", "payments", "-o", "audit.log", *options, "--", "sh", "-c", script, **how)
 
 
-# Workers left behind
+# Workers that outlive the command
 
 
 def test_what_workers_write_after_the_command_has_ended_is_sealed_until_they_end(site):
@@ -31,7 +31,7 @@ def test_what_workers_write_after_the_command_has_ended_is_sealed_until_they_end
     assert site.verdict() == ("ok", [])
 
 
-def test_workers_that_do_not_end_are_left_behind_in_time_and_log_and_stderr_say_so(site):
+def test_workers_that_do_not_end_are_left_in_time_and_log_and_stderr_say_so(site):
     began = time.monotonic()
     done = run(site, "(sleep 0.2; echo late; printf half; exec sleep 30) & echo one; exit 3", "--linger", "600ms")
     assert time.monotonic() - began < 10
@@ -41,7 +41,7 @@ def test_workers_that_do_not_end_are_left_behind_in_time_and_log_and_stderr_say_
     assert site.verdict() == ("ok", [])
 
 
-def test_whoever_asks_to_leave_need_not_wait_for_workers_left_behind(site, running):
+def test_a_request_to_leave_does_not_wait_for_workers(site, running):
     process = running("sh", "-c", "sleep 30 & echo ready; exit 3", options=("--linger", "1h"))
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_a_command_that_is_stopped_with_its_pipe_full_goes_on_where_it_was(site,
     os.kill(pid, signal.SIGSTOP)
     os.kill(process.pid, signal.SIGSTOP)
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)  # it fills its pipe, for nobody reads
+        os.kill(pid, signal.SIGCONT)  # it fills its pipe, since it has no reader
     time.sleep(0.3)
     os.kill(process.pid, signal.SIGCONT)
     assert process.wait(30) == 0
@@ -71,11 +71,11 @@ def test_a_command_that_is_stopped_with_its_pipe_full_goes_on_where_it_was(site,
 
 
 def test_where_run_itself_is_killed_the_command_gets_a_broken_pipe(site, running):
-    script = "while echo ready; do sleep 0.05; done 2>/dev/null; echo gone > told"
+    script = "while echo ready; do sleep 0.05; done 2>/dev/null; echo gone > reported"
     process = running("sh", "-c", f"trap '' PIPE; {script}")
     process.kill()
     deadline = time.monotonic() + 10
-    while not (site.path / "told").exists():
+    while not (site.path / "reported").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -91,14 +91,14 @@ def test_output_without_a_line_end_does_not_gather_in_memory(site):
 # Sealing that stops
 
 
-def test_a_command_whose_output_cannot_be_sealed_is_ended_and_that_is_told(site):
-    script = "trap 'echo ended > told; exit 0' TERM; while :; do echo line; sleep 0.02; done"
+def test_a_command_whose_output_cannot_be_sealed_is_ended_and_that_is_reported(site):
+    script = "trap 'echo ended > reported; exit 0' TERM; while :; do echo line; sleep 0.02; done"
     reading, writing = os.pipe()
     os.close(reading)
     done = site("run", "payments", "--", "sh", "-c", script, stdout=writing)
     os.close(writing)
     assert done.status == 4
-    assert site.read("told") == b"ended\n"
+    assert site.read("reported") == b"ended\n"
     assert "the reader is gone" in done.err
     assert "COMMAND is ended, since its output is no longer sealed" in done.err
     assert re.search(r"of the output of COMMAND up to [0-9]+ lines? are not sealed", done.err)
@@ -106,12 +106,12 @@ def test_a_command_whose_output_cannot_be_sealed_is_ended_and_that_is_told(site)
 
 def test_a_command_that_has_much_to_say_when_sealing_stops_can_still_end(site):
     """Its pipes are emptied: else it would wait for room in them, and not end."""
-    script = "trap 'seq 100000; echo ended > told; exit 0' TERM; while :; do echo line; sleep 0.02; done"
+    script = "trap 'seq 100000; echo ended > reported; exit 0' TERM; while :; do echo line; sleep 0.02; done"
     reading, writing = os.pipe()
     os.close(reading)
     done = site("run", "payments", "--", "sh", "-c", script, stdout=writing)
     os.close(writing)
-    assert (done.status, site.read("told")) == (4, b"ended\n")
+    assert (done.status, site.read("reported")) == (4, b"ended\n")
     assert int(re.search(r"up to ([0-9,]+) lines", done.err)[1].replace(",", "")) >= 100_000
 
 

@@ -1,4 +1,4 @@
-"""`tallystick run` tells a service manager how it is, as Type=notify wants it. The listener is a real socket."""
+"""`tallystick run` notifies a service manager of its state, as Type=notify asks. The listener is a real socket."""
 
 import os
 import socket
@@ -58,7 +58,7 @@ def test_the_command_may_tell_of_itself(site, manager):
     assert entries(site.read()) == [b"False 1000000"]
 
 
-def test_a_manager_that_is_not_there_is_told_and_holds_nothing_up(site):
+def test_a_manager_that_is_not_there_is_reported_and_holds_nothing_up(site):
     done = site("run", "payments", "-o", "audit.log", "--", "echo", "one", env={"NOTIFY_SOCKET": "/no/such"})
     assert done.status == 0
     assert (

@@ -73,7 +73,7 @@ def test_no_line_of_any_worker_is_lost_or_sealed_twice_while_workers_are_killed(
     for pid, asked in answers:
         for stream in ("out", "err"):
             assert said.count(f"{stream} {asked} by {pid}") == 1
-    assert len({pid for pid, _ in answers}) > 4, "no worker was killed and made anew"
+    assert len({pid for pid, _ in answers}) > 4, "no worker was killed and replaced"
     positions = [position(line) for line in lines(site.read())]
     assert positions == sorted(set(positions))
     assert site.verdict() == ("ok", [])
@@ -102,14 +102,14 @@ with tallystick.open("payments", output="audit.log") as log:
 """
 
 
-def test_forked_children_cannot_write_their_parent_s_log_and_are_told_what_to_do(site):
+def test_forked_children_cannot_write_their_parent_s_log_and_are_reported_what_to_do(site):
     done = subprocess.run(
         [sys.executable, "-c", FORKS], cwd=site.path, env=site.env, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "[9, 9, 9, 9]\n")
-    told = done.stderr.splitlines()
-    assert len(told) == 4
-    assert all("a forked child cannot write it" in one and "tallystick run" in one for one in told)
+    reported = done.stderr.splitlines()
+    assert len(reported) == 4
+    assert all("a forked child cannot write it" in one and "tallystick run" in one for one in reported)
     assert entries(site.read()) == [b"before", *(b"parent %d" % i for i in range(4)), b"after"]
     positions = [position(line) for line in lines(Path(site.path / "audit.log").read_bytes())]
     assert positions == sorted(set(positions))

@@ -79,12 +79,12 @@ def test_several_files_are_sealed_in_order_and_no_line_goes_on_in_the_next(site)
     assert site.verdict() == ("ok", [])
 
 
-@pytest.mark.parametrize(("wrong", "told"), [("gone", "no such file or directory"), ("d", "is a directory")])
-def test_a_file_that_cannot_be_read_is_named_and_lines_before_it_are_sealed(site, wrong, told):
+@pytest.mark.parametrize(("wrong", "reported"), [("gone", "no such file or directory"), ("d", "is a directory")])
+def test_a_file_that_cannot_be_read_is_named_and_lines_before_it_are_sealed(site, wrong, reported):
     (site.path / "a").write_bytes(b"1\n")
     (site.path / "d").mkdir()
     done = site("seal", "payments", "a", wrong, "-o", "audit.log")
-    assert (done.status, done.err) == (4, f"tallystick: {wrong}: {told}; lines before it are sealed\n")
+    assert (done.status, done.err) == (4, f"tallystick: {wrong}: {reported}; lines before it are sealed\n")
     assert entries(site.read()) == [b"1"]
     assert site.verdict() == ("ok", [])
 
@@ -198,7 +198,7 @@ def test_options_come_from_the_environment_too(site):
     assert site.read().startswith(b'{"tallystick":')
 
 
-def test_standard_input_that_is_closed_is_told(site):
+def test_standard_input_that_is_closed_is_reported(site):
     done = site("seal", "payments", "-o", "audit.log", stdin=None, preexec_fn=lambda: os.close(0))
     assert (done.status, done.err) == (
         4,

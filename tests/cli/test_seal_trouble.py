@@ -40,7 +40,7 @@ def stopping(request):
         request.getfixturevalue(name).env["TALLYSTICK_ON_FULL"] = "stop"
 
 
-def assert_told(done, what):
+def assert_reported(done, what):
     """One line of talk that names the output and says what happened and what to do."""
     assert done.status == 4
     assert done.err.startswith(f"tallystick: {what}")
@@ -55,49 +55,49 @@ def assert_goes_on(site, noted, *paths):
     assert (verdict, set(kinds) <= noted) == ("ok", True), kinds
 
 
-def test_a_full_device_is_told_and_the_log_goes_on_elsewhere(site):
-    assert_told(
+def test_a_full_device_is_reported_and_the_log_goes_on_elsewhere(site):
+    assert_reported(
         site("seal", "payments", "-o", "/dev/full", stdin=b"1\n"), "/dev/full: no space left on device; make room"
     )
     assert_goes_on(site, UNCLEAN)
 
 
-def test_a_full_standard_output_is_told_and_the_log_goes_on_elsewhere(site):
+def test_a_full_standard_output_is_reported_and_the_log_goes_on_elsewhere(site):
     with open("/dev/full", "wb") as full:
         done = site("seal", "payments", stdin=b"1\n", stdout=full)
-    assert_told(done, "standard output: no space left on device; make room there")
+    assert_reported(done, "standard output: no space left on device; make room there")
     assert_goes_on(site, UNCLEAN)
 
 
-def test_a_standard_output_that_is_closed_is_told(site):
+def test_a_standard_output_that_is_closed_is_reported(site):
     done = site("seal", "payments", stdin=b"1\n", stdout=None, preexec_fn=lambda: os.close(1))
-    assert_told(done, "standard output: bad file descriptor")
+    assert_reported(done, "standard output: bad file descriptor")
     assert_goes_on(site, UNCLEAN)
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "reported"),
     [
         ("/tmp", "/tmp: is a directory; name a file"),
         ("not/there/audit.log", "not/there/audit.log: no such file or directory; make its directory first"),
         ("master.key/audit.log", "master.key/audit.log: not a directory; name a place in a directory"),
     ],
 )
-def test_an_output_that_cannot_be_opened_is_told_and_uses_no_number_up(site, output, told):
-    assert_told(site("seal", "payments", "-o", output, stdin=b"1\n"), told)
+def test_an_output_that_cannot_be_opened_is_reported_and_uses_no_number_up(site, output, reported):
+    assert_reported(site("seal", "payments", "-o", output, stdin=b"1\n"), reported)
     site.seal(b"2\n")
     assert position(lines(site.read())[0]) == (1, 0, 0)
     assert site.verdict() == ("ok", [])
 
 
-def test_a_reader_that_has_gone_is_told(site):
+def test_a_reader_that_has_gone_is_reported(site):
     reading, writing = os.pipe()
     os.close(reading)
     try:
         done = site("seal", "payments", stdin=b"1\n", stdout=writing)
     finally:
         os.close(writing)
-    assert_told(done, "standard output: broken pipe; the reader is gone")
+    assert_reported(done, "standard output: broken pipe; the reader is gone")
     assert_goes_on(site, UNCLEAN)
 
 
@@ -105,7 +105,7 @@ def test_a_reader_that_has_gone_is_told(site):
 def test_a_line_that_was_written_half_is_a_torn_line_and_nothing_worse(site, limit):
     data = b"".join(b"line %d\n" % i for i in range(5000))
     done = site("seal", "payments", "-o", "audit.log", stdin=data, preexec_fn=limited(limit))
-    assert_told(done, "audit.log: file too large; raise the limit of the size of files (ulimit -f)")
+    assert_reported(done, "audit.log: file too large; raise the limit of the size of files (ulimit -f)")
     assert "log payments was stopped at" in done.err
     assert size(site.path / "audit.log") == limit
     assert set(site.verdict()[1]) <= UNANCHORED
@@ -144,20 +144,20 @@ def small_disk(tmp_path):
 def test_a_disk_that_is_full_takes_lines_again_when_there_is_room(site, small_disk):
     (small_disk / "ballast").write_bytes(bytes(32_768))
     done = site("seal", "payments", "-o", "disk/audit.log", stdin=b"a line of the log\n" * 2000)
-    assert_told(done, "disk/audit.log: no space left on device; make room there")
+    assert_reported(done, "disk/audit.log: no space left on device; make room there")
     (small_disk / "ballast").unlink()
     site.seal(b"after\n", "disk/audit.log")
     verdict, kinds = site.verdict("disk/audit.log")
     assert (verdict, set(kinds) <= UNCLEAN) == ("ok", True), kinds
 
 
-def test_a_read_only_disk_is_told(site, small_disk):
+def test_a_read_only_disk_is_reported(site, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     done = site("seal", "payments", "-o", "disk/audit.log", stdin=b"1\n")
-    assert_told(done, "disk/audit.log: read-only file system; choose a place that can be written")
+    assert_reported(done, "disk/audit.log: read-only file system; choose a place that can be written")
 
 
-def test_a_full_disk_under_the_key_store_is_told_and_uses_no_number_up(bare, small_disk):
+def test_a_full_disk_under_the_key_store_is_reported_and_uses_no_number_up(bare, small_disk):
     bare.env["TALLYSTICK_STORE"] = str(small_disk / "store")
     bare.init()
     (small_disk / "ballast").write_bytes(bytes(16_384))
@@ -165,7 +165,7 @@ def test_a_full_disk_under_the_key_store_is_told_and_uses_no_number_up(bare, sma
         while True:
             ballast.write(bytes(4096))
     done = bare("seal", "payments", "-o", "audit.log", stdin=b"1\n")
-    assert_told(done, f"{small_disk}/store/payments")
+    assert_reported(done, f"{small_disk}/store/payments")
     assert "no space left on device; make room there" in done.err
     assert size(bare.path / "audit.log") == 0
     (small_disk / "ballast").unlink()
@@ -177,7 +177,7 @@ def test_a_full_disk_under_the_key_store_is_told_and_uses_no_number_up(bare, sma
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-def test_a_signal_closes_the_chain_and_is_told_by_the_exit_status(site, number):
+def test_a_signal_closes_the_chain_and_is_reported_by_the_exit_status(site, number):
     with site.start("seal", "payments", "-o", "audit.log") as running:
         running.stdin.write(b"one\ntwo\nhalf a li")
         until(lambda: b"two" in (site.read() if size(site.path / "audit.log") else b""))
@@ -305,8 +305,8 @@ def test_a_writer_that_lost_its_right_says_so_at_once_and_seals_nothing_more(sit
         until(lambda: b"2" in site("head", "payments").out.split(b" ")[2].split(b".")[2])
         (site.store / "payments" / "lock").unlink()
         running.stdin.write(b"two\n")
-        told = running.stderr.readline()
-        assert b"unlocked while log payments was being written" in told
+        reported = running.stderr.readline()
+        assert b"unlocked while log payments was being written" in reported
         before = site.read()
         running.stdin.write(b"three\n")
         running.stdin.close()

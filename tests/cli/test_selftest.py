@@ -66,7 +66,7 @@ def test_older_chains_that_were_deleted_by_right_are_named_with_from(sealed: Sit
     assert (report["untouched"]["verdict"], report["missed"]) == ("ok", 0)
 
 
-def test_a_log_that_is_failed_is_told_and_not_played_with(sealed: Site) -> None:
+def test_a_log_that_is_failed_is_reported_and_not_played_with(sealed: Site) -> None:
     (sealed.path / "audit.log").write_bytes(sealed.read().replace(b"user=7", b"user=8", 1))
     done = sealed("selftest", "audit.log", "--key", "payments.key")
     assert done.status == 5
@@ -96,7 +96,7 @@ def test_a_verifier_that_is_broken_on_purpose_is_missed_with_status_5(sealed: Si
     assert b"missed: look at the rows marked MISSED" in done.stderr
 
 
-def test_bad_input_is_told_without_a_traceback(sealed: Site) -> None:
+def test_bad_input_is_reported_without_a_traceback(sealed: Site) -> None:
     for arguments, status in (
         (["none.log", "--key", "payments.key"], 4),
         (["audit.log", "--key", "none.key"], 4),

@@ -176,7 +176,7 @@ def test_the_sealed_lines_of_a_quiet_writer_are_the_same(site):
 
 
 def test_a_report_is_appended_where_standard_output_is(log):
-    """Opened by its name, the file behind standard output would be truncated."""
+    """Opened by its name, the file that standard output is would be truncated."""
     command = "echo before >> r; tallystick verify audit.log --key payments.key -o /dev/stdout >> r; cat r"
     env = log.env | {"PATH": f"{log.bin}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", command], cwd=log.path, env=env, capture_output=True, timeout=60, check=True)

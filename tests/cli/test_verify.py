@@ -51,7 +51,7 @@ def test_the_key_of_another_log_is_incomplete_and_never_ok(log):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "reported"),
     [
         ((), 2, "Missing argument 'PATH...'"),
         (("audit.log",), 2, "no key was given; give the verification key with --key"),
@@ -76,13 +76,13 @@ def test_the_key_of_another_log_is_incomplete_and_never_ok(log):
         (("audit.log", "--key", "payments.key", "--from", "0"), 2, "--from"),
     ],
 )
-def test_what_cannot_be_verified_is_told(log, arguments, status, told):
+def test_what_cannot_be_verified_is_reported(log, arguments, status, reported):
     (log.path / "cut.key").write_bytes(log.read("payments.key").strip()[:-3])
     (log.path / "binary").write_bytes(bytes(range(256)))
     (log.path / "empty").mkdir()
     done = verify(log, *arguments)
     assert (done.status, done.out) == (status, b"")
-    assert told in done.err
+    assert reported in done.err
     assert log.read("payments.key").strip()[20:60].decode() not in done.err
 
 
@@ -195,7 +195,7 @@ def test_the_output_of_seal_in_the_environment_is_not_that_of_verify(log):
     assert log.read() == before
 
 
-def test_a_report_that_cannot_be_written_is_told(log):
+def test_a_report_that_cannot_be_written_is_reported(log):
     with open("/dev/full", "wb") as full:
         done = verify(log, "audit.log", "--key", "payments.key", stdout=full)
     assert (done.status, done.err) == (4, "tallystick: no space left on device\n")

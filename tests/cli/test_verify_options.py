@@ -182,7 +182,7 @@ def test_a_narrowed_key_can_be_allowed(log):
     assert (report["verdict"], kinds(report)) == ("ok", ["narrowed"])
 
 
-def test_of_a_subset_gaps_are_told_and_changes_judged(log):
+def test_of_a_subset_gaps_are_reported_and_changes_judged(log):
     write(log, [line for line in lines(log) if b"one" not in line[:5]])
     report = run(log, *KEY, "--subset")
     assert (report["verdict"], [(f["kind"], f["weight"]) for f in report["findings"]]) == (
@@ -237,7 +237,7 @@ def test_to_names_the_last_chain_that_must_be_here(log):
 # -- exceptions
 
 
-def test_exceptions_are_told_as_used_unused_and_expired(log):
+def test_exceptions_are_reported_as_used_unused_and_expired(log):
     write(log, [*lines(log), b"banner \x1b[1m"])
     (unsealed,) = [f for f in run(log, *KEY)["findings"] if f["kind"] == "unsealed"]
     texts = [
@@ -303,22 +303,22 @@ def test_a_carriers_file_verifies_in_its_envelope_and_in_no_other_one(bare, fixt
     for wrong in ((), ("--envelope", other)):
         report = run(bare, *keys, *wrong)
         assert report["verdict"] in ("failed", "incomplete")
-        told = " ".join(finding["cause"] or "" for finding in report["findings"])
-        assert f"--envelope {kind}" in told, wrong
+        reported = " ".join(finding["cause"] or "" for finding in report["findings"])
+        assert f"--envelope {kind}" in reported, wrong
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("--envelope", "podman"), "no envelope is called"),
         (("--envelope", "json"), "field"),
         (("--envelope", "cri", "--field", "x"), "field"),
     ],
 )
-def test_an_envelope_that_is_none_is_a_usage_error(log, arguments, told):
+def test_an_envelope_that_is_none_is_a_usage_error(log, arguments, reported):
     done = log("verify", "audit.log", *KEY, *arguments)
     assert (done.status, done.out) == (2, b"")
-    assert told in done.err
+    assert reported in done.err
 
 
 def test_rotated_and_compressed_files_are_one_log(log):

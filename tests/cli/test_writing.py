@@ -11,7 +11,7 @@ from tallystick.errors import SealError
 
 
 class Full:
-    """A log that waits for room until it is told to give up."""
+    """A log that waits for room until it is reported to give up."""
 
     def __init__(self):
         self.given_up = 0

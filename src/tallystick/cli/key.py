@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 _CHAIN = click.IntRange(1, 2**32 - 1)
 
 
-@click.group("key")
+_EPILOG = """Example:
+
+\b
+  tallystick key show payments.key
+  tallystick key public payments > payments.pub
+"""
+
+
+@click.group("key", epilog=_EPILOG)
 def command() -> None:
     """Look at keys; narrow one; print the public file of a log."""
 
