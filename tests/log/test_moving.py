@@ -9,7 +9,7 @@ from tallystick import keystore
 from tallystick.errors import CustodyError, KeyStoreError, SealError
 from tallystick.keystore import moving_entry, next_entry
 from tallystick.moving import migrate, rekey
-from tallystick.notes import read_note
+from tallystick.writer.status import read_note
 from tests.log.test_log import Place
 
 

@@ -73,7 +73,7 @@ def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick.courier.state import forgets, public_state
     from tallystick.errors import FormatError
     from tallystick.keystore import moving_entry, next_entry
-    from tallystick.notes import read_note
+    from tallystick.writer.status import read_note
 
     stored = place.load(name)
     state = public_state(name, stored.state)

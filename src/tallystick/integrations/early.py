@@ -10,15 +10,12 @@
 import atexit
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from datetime import UTC, datetime
-from types import FrameType
 
-from tallystick import process
 from tallystick.integrations.formatters import shown
+from tallystick.writer import lifecycle
 
 __all__ = ["PENDING", "EarlyRecords", "keep_early"]
 
@@ -87,9 +84,6 @@ PENDING: list[EarlyRecords] = []
 """Those that wait for a sealing handler."""
 
 
-_ENDS_AT_ONCE = (signal.SIG_DFL, process._terminated)
-
-
 def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
     """See `tallystick.bootstrap`."""
     early = EarlyRecords(capacity)
@@ -98,20 +92,17 @@ def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
     atexit.unregister(_give_away)
     atexit.register(_give_away)
     atexit.register(logging.shutdown)
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) in _ENDS_AT_ONCE:
-        signal.signal(signal.SIGTERM, _terminated)
+    lifecycle.close_on_sigterm()
+    lifecycle.before_end(_before_end)
     PENDING.append(early)
     return early
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _before_end() -> None:
     """Before SIGTERM ends the process: seal what waits where there is a handler, and give the rest away."""
-    for log in list(process.LOGS):
-        log.give_up()
     if PENDING:
         logging.shutdown()
     _give_away()
-    process._terminated(number, frame)
 
 
 def _give_away() -> None:

@@ -47,8 +47,8 @@ class Sealing(logging.Handler):
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
         self.formatter = PlainFormatter()
         self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
-        self._keeper = self._log._keeper
-        self._keeper_ident = self._keeper.ident
+        self._background = self._log.background
+        self._background_ident = self._background.ident
         _OPEN.add(self)
         _register()
 
@@ -65,7 +65,7 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if get_ident() == self._keeper_ident and self._keeper.is_alive():
+        if get_ident() == self._background_ident and self._background.is_alive():
             self._put_aside(item)
             return
         self.acquire()
@@ -135,7 +135,7 @@ class Sealing(logging.Handler):
 
     def _settle(self) -> None:
         """Seal what waits, unless we are in the middle of something or the log is closed."""
-        if self._emitting or self._log._closed:
+        if self._emitting or self._log.closed:
             return
         self._emitting = True
         try:
@@ -195,7 +195,7 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper_ident):
+        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._background_ident):
             self._aside.append(item)
         else:
             self._caused += 1
