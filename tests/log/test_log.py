@@ -497,7 +497,7 @@ def test_chains_roll_while_threads_write_and_heads_are_kept(place):
 
 
 def fill_a_chain(log, place):
-    while " closed " not in place.read()[-500:].decode():
+    while b" closed " not in place.read()[-3000:]:
         log.write("a line")
 
 

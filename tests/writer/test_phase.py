@@ -16,7 +16,7 @@ def test_the_first_reason_to_stop_stays(phase):
     assert not phase.stop("second")
     assert phase.begin_closing()
     phase.closed()
-    with pytest.raises(SealError, match="^first$"):
+    with pytest.raises(SealError, match=r"^first$"):
         phase.check()
 
 
