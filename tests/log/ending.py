@@ -82,11 +82,11 @@ class Scene:
     def prepare_rotating(self):
         rename = os.rename
 
-        def slow(old, new):
+        def slow(old, new, **places):
             if old == self.output:
                 self.armed.set()
                 time.sleep(1)
-            rename(old, new)
+            rename(old, new, **places)
 
         os.rename = slow
 
