@@ -92,6 +92,11 @@ def _status(place: Any, name: str) -> dict[str, Any]:
     phase = "ended" if state.next_chain is None else "being written" if writer else "at rest"
     left_open = note.get("closed") not in (None, "well") and not writer
     unclean = "the last writer did not close its chain; the next one goes on after it" if left_open else None
+    if left_open and phase == "ended":
+        unclean = (
+            "the log was ended, but its writer was interrupted before a last line said so: nothing can be sealed any "
+            "more, and verify reports an open end"
+        )
     trouble = note.get("trouble") if writer or left_open else None
     counted, counted_age = _mark(note.get("head"))
     checkpoint, checkpoint_age = _mark(note.get("checkpoint"))
