@@ -237,6 +237,35 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_line(place, alarms):
     assert place.verify() == ("ok", [])
 
 
+def test_a_signal_handler_may_write_while_its_thread_syncs(place, alarms):
+    """It once met locks that its own thread held."""
+    numbers = itertools.count()
+    with place.open(durability="sync-each", epoch_lines=20) as log:
+        alarms(lambda: log.write(f"handler {next(numbers)}"), 0.002)
+        for i in range(300):
+            log.write(f"main {i}")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(place.entries()) == 300 + next(numbers) > 300
+    assert place.verify() == ("ok", [])
+
+
+@pytest.mark.parametrize("durability", ["flush", "sync-each"])
+def test_a_signal_handler_may_close_the_log_in_the_middle_of_a_line(place, alarms, durability):
+    for run in range(10):
+        log = place.open(durability=durability, epoch_lines=3)
+        alarms(lambda log=log: log.close(), 0.002 + run * 0.003)
+        with pytest.raises(SealError, match="log payments is closed"):
+            write_for_ever(log)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert controls(place.read())[-1] == "closed"
+    assert place.verify() == ("ok", [])
+
+
+def write_for_ever(log):
+    while True:
+        log.write("a line")
+
+
 def test_what_a_signal_handler_raises_never_makes_a_hole(place, alarms):
     class Interrupted(BaseException):
         pass

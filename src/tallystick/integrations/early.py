@@ -7,9 +7,7 @@
 ['started', 'read the configuration']
 """
 
-import atexit
 import logging
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -75,8 +73,8 @@ class EarlyRecords(logging.Handler):
         dropped = f", and {self.dropped} more were dropped" if self.dropped else ""
         return f"{follow} kept in memory since {since}, before sealing began{dropped}"
 
-    def _begin_in_child(self) -> None:
-        # What came before the fork is its parent's to seal.
+    def begin_in_child(self) -> None:
+        """Keep nothing of what came before a fork: that is the parent's to seal."""
         self._records, self.dropped, self.since = [], 0, time.time()
 
 
@@ -89,9 +87,8 @@ def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
     early = EarlyRecords(capacity)
     logging.getLogger(logger).addHandler(early)
     # What ends first was registered last: handlers take what is theirs, then the rest is given away.
-    atexit.unregister(_give_away)
-    atexit.register(_give_away)
-    atexit.register(logging.shutdown)
+    lifecycle.before_exit(_give_away)
+    lifecycle.before_exit(logging.shutdown)
     lifecycle.close_on_sigterm()
     lifecycle.before_end(_before_end)
     PENDING.append(early)
@@ -120,9 +117,9 @@ def _give_away() -> None:
                 print(f"{record.levelname} {record.name} {text!r}", file=sys.stderr)
 
 
-def _after_fork_in_child() -> None:
+def _begin_in_child() -> None:
     for early in PENDING:
-        early._begin_in_child()
+        early.begin_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+lifecycle.in_child(_begin_in_child)

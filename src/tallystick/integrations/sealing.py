@@ -1,8 +1,6 @@
 """What all loggers share on their way into a log: one lock, trouble told once, and no loop."""
 
-import atexit
 import logging
-import os
 import sys
 import time
 import weakref
@@ -15,6 +13,7 @@ from tallystick.errors import TallystickError
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, shown
 from tallystick.log import open_log
+from tallystick.writer import lifecycle
 
 __all__ = ["OnError", "Sealing"]
 
@@ -106,6 +105,10 @@ class Sealing(logging.Handler):
             self._settle()
         finally:
             self.release()
+
+    def give_up(self) -> None:
+        """Let nobody wait for room any more."""
+        self._log.give_up()
 
     def close(self) -> None:
         """Close the chain; this waits for no room, whatever `on_full` says.
@@ -218,8 +221,8 @@ class Sealing(logging.Handler):
         finally:
             self._draining = False
 
-    def _begin_in_child(self) -> None:
-        # Another thread of the parent may have been sealing; what it and its like put aside is the parent's.
+    def begin_in_child(self) -> None:
+        """Keep nothing of what was sealed or put aside before a fork: that is the parent's."""
         self._emitting = self._draining = False
         self._aside.clear()
         self._caused = self._unsealed = 0
@@ -259,19 +262,19 @@ def _register() -> None:
     global _registered
     if not _registered:
         _registered = True
-        atexit.register(_leave)
+        lifecycle.before_exit(_leave)
 
 
-def _after_fork_in_child() -> None:
+def _begin_in_child() -> None:
     for each in list(_OPEN):
-        each._begin_in_child()
+        each.begin_in_child()
 
 
 def _leave() -> None:
     # A thread that waits for room has its handler's lock, for which `logging.shutdown` would wait for ever.
     for each in list(_OPEN):
-        each._log.give_up()
+        each.give_up()
     logging.shutdown()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+lifecycle.in_child(_begin_in_child)

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from tallystick.errors import TallystickError
 
-__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "close_on_sigterm", "follow_up"]
+__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
 
@@ -104,6 +104,7 @@ UNDER_WAY: set[Abandonable] = set()
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []
 _before_end: list[Callable[[], None]] = []
+_in_child: list[Callable[[], None]] = []
 _following: list[int] = []
 
 
@@ -121,6 +122,16 @@ def before_end(call: Callable[[], None]) -> None:
     """
     if call not in _before_end:
         _before_end.append(call)
+
+
+def before_exit(call: Callable[[], object]) -> None:
+    """Have something called when the interpreter ends, before logs are closed and before what was registered so far."""
+    atexit.register(call)
+
+
+def in_child(call: Callable[[], None]) -> None:
+    """Have something called in each forked child, after the copies of logs there are dead."""
+    _in_child.append(call)
 
 
 def follow_up() -> None:
@@ -207,6 +218,8 @@ def _after_fork_in_child() -> None:
     KEY_SETUP.renew()
     UNDER_WAY.clear()
     _following.clear()
+    for call in _in_child:
+        call()
 
 
 _refuse_sub_interpreters()
