@@ -13,23 +13,23 @@
 
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from tallystick import _core, keystore
 from tallystick.ceremony import create
-from tallystick.errors import SealError, TallystickError
+from tallystick.errors import TallystickError
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
+from tallystick.writer.closing import Closing
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.locks import Locks
@@ -41,9 +41,6 @@ from tallystick.writer.steps import Durability, Parts, Settings, Steps
 from tallystick.writer.turn import Step, Turn
 
 __all__ = ["Durability", "Log", "OnFull", "create", "open_log"]
-
-_PATIENCE = 3.5  # seconds for which a log that is closed waits: for room, for other threads, for a disk
-_MOMENT = 0.5  # seconds within which others come to an end that were told to
 
 
 class Log:
@@ -57,7 +54,6 @@ class Log:
     def __init__(self, lease: keystore.Lease, sink: Sink, settings: Settings, tidied: Sequence[str] = ()) -> None:
         """Open the next chain of the log of a lease; see `open_log` for the arguments."""
         self.name = lease.name
-        self._held = [lease.release, sink.close]
         locks = Locks()
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total)
@@ -72,6 +68,7 @@ class Log:
         self._steps = Steps(parts, settings, lambda: self._background.wake())
         self._synced = parts.group.wait if settings.durability == "sync-each" else None
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
+        self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
             self._steps.open(partial(refuse_older_store, sink=sink))
             lifecycle.LOGS.add(self)
@@ -151,10 +148,7 @@ class Log:
 
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain: they get an error. For signal handlers, too."""
-        self._parts.outlet.give_up(0.0)
-        self._parts.chains.hurry(time.monotonic() + _PATIENCE)
-        self._parts.chains.abandon()
-        self._background.wake()
+        self._closing.give_up()
 
     def close(self) -> None:
         """Close the chain; returns when a head counts it. More than once does no harm.
@@ -166,7 +160,7 @@ class Log:
             SealError: The last lines could not be written or made durable; what is there stays verifiable.
             KeyStoreError: The head could not be stored.
         """
-        self._finish(ended=False)
+        self._closing.close(ended=False)
 
     def end(self) -> None:
         """End the log for ever: no chain will follow. Its state is emptied first, so it can never be opened again.
@@ -176,7 +170,7 @@ class Log:
             KeyStoreError: As for `close`.
         """
         self._parts.phase.check()
-        self._finish(ended=True)
+        self._closing.close(ended=True)
 
     def __enter__(self) -> Self:
         """Return the log itself."""
@@ -226,66 +220,7 @@ class Log:
         try:
             self._turn.take(step, afterwards)
         finally:
-            self._follow_up()
-
-    def _finish(self, *, ended: bool) -> None:
-        turn, until = self._turn, time.monotonic() + _PATIENCE
-        step = partial(self._close, ended=ended, until=until)
-        if turn.is_ours:
-            turn.take(step)
-            return
-        if not turn.hold(_PATIENCE):
-            self.give_up()
-            if not turn.hold(_MOMENT):
-                name = self._parts.outlet.sink.name
-                raise SealError(
-                    f"log {self.name} cannot be closed: another thread is in the middle of a line, which {name} does "
-                    "not take; it may not be written whole"
-                )
-        try:
-            turn.take(step)
-        finally:
-            turn.lock.release()
-            self._follow_up()
-
-    def _close(self, *, ended: bool, until: float) -> None:
-        parts = self._parts
-        parts.outlet.give_up(until)
-        parts.chains.hurry(until)
-        # Lines that wait for room go before the last ones, or are counted as dropped.
-        parts.turn.wait_for(lambda: not parts.turn.pausing, _left(until) + _MOMENT)
-        if not parts.phase.begin_closing():
-            parts.turn.wait_for(lambda: parts.phase.is_closed, _left(until) + _MOMENT)
-            return
-        # From here on nothing else is sealed, not even by a signal handler.
-        self._turn.fast = False
-        self._background.wake()
-        if not parts.turn.wait_for(lambda: not parts.chains.is_carrying, min(2.0, _left(until))):
-            parts.chains.abandon()
-        try:
-            self._steps.last_lines(ended=ended)
-            within = max(_MOMENT, _left(until))
-            self._steps.store(self._steps.count(), lambda: parts.outlet.sink.drain(within), within)
-        finally:
-            self._steps.sealer.erase()
-            parts.status.note.closed(well=not (parts.phase.reason or parts.outlet.output.kept))
-            parts.status.write()
-            parts.phase.closed()
-            parts.turn.wake()
-
-    def _follow_up(self) -> None:
-        if self._parts.phase.is_closed and not self.is_ours:
-            self._let_go()
-        lifecycle.follow_up()
-
-    def _let_go(self) -> None:
-        """Give output and lease back, once the background thread does not use them any more."""
-        ours = threading.current_thread() is self.background
-        if self._held and not ours and not self._turn.wait_for(lambda: self._background.is_over, 2 * _MOMENT):
-            self._held.clear()  # it hangs in a call to disk or key store, and uses both; they end with the process
-        while self._held:
-            with suppress(RuntimeError):  # in a child: a thread that is not there was using it
-                self._held.pop()()
+            self._closing.follow_up()
 
     def _written(self) -> int:
         with self._lock:
@@ -295,10 +230,6 @@ class Log:
     def _trouble(self) -> str | None:
         parts = self._parts
         return parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
-
-
-def _left(until: float) -> float:
-    return max(0.0, until - time.monotonic())
 
 
 def _encoded(record: str | bytes | bytearray | memoryview) -> bytes:
@@ -359,17 +290,13 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
-    lease, tidied = take_lease(keystore.connect(store), name, custody)
-    try:
+    with ExitStack() as undoing:
+        lease, tidied = take_lease(keystore.connect(store), name, custody)
+        undoing.callback(lease.release)
         sink = open_sink(output, rotation, settings.on_trouble)
-        try:
-            log = Log(lease, sink, settings, tidied)
-        except BaseException:
-            sink.close()
-            raise
-    except BaseException:
-        lease.release()
-        raise
+        undoing.callback(sink.close)
+        log = Log(lease, sink, settings, tidied)
+        undoing.pop_all()
     lifecycle.close_on_sigterm()
     return log
 

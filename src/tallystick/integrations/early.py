@@ -1,4 +1,4 @@
-"""Records that are logged before a log can be opened: kept in memory, and sealed first when it can.
+"""Records that are logged before a log can be opened: held in memory, and sealed first when it can.
 
 >>> keeping = keep_early("example.early", capacity=100)
 >>> logging.getLogger("example.early").warning("started")
@@ -19,10 +19,10 @@ __all__ = ["PENDING", "EarlyRecords", "keep_early"]
 
 
 class EarlyRecords(logging.Handler):
-    """Keeps records until a sealing handler takes them over; those that nobody took go to standard error at the end."""
+    """Holds records until a sealing handler takes them; those that none took go to standard error at the end."""
 
     def __init__(self, capacity: int) -> None:
-        """Take how many records are kept at most; more are counted."""
+        """Take how many records are held at most; more are counted."""
         super().__init__()
         self._capacity = capacity
         self._records: list[logging.LogRecord] = []
@@ -66,7 +66,7 @@ class EarlyRecords(logging.Handler):
         finally:
             self.release()
 
-    def told(self, count: int) -> str:
+    def report(self, count: int) -> str:
         """Return what the log says of so many records."""
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         follow = "1 record follows that was" if count == 1 else f"{count} records follow that were"
@@ -96,7 +96,7 @@ def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
 
 
 def _before_end() -> None:
-    """Before SIGTERM ends the process: seal what waits where there is a handler, and give the rest away."""
+    """Before SIGTERM ends the process: seal records that wait where there is a handler, and give the rest away."""
     if PENDING:
         logging.shutdown()
     _give_away()

@@ -38,7 +38,7 @@ class HeadKeeper:
 
     State: how many heads were made, the newest one that was stored, whether lines came since the last one was made.
     Invariant: never an older head over a newer one, whichever thread is slower; a head counts only bytes that are as
-    safe as the sink can make them; our copy of it is wiped, since whoever finds an old head can go back to it.
+    safe as the sink can make them; our copy of it is wiped, since an old head lets its finder go back to it.
     """
 
     def __init__(self, lease: _Heads, head_lock: Any, lease_lock: Any) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of open logs when their process forks or ends; every hook for that stands here.
+"""Open logs and the forks and ends of their process; every hook for those stands here.
 
 A forked child's copies are dead at once (spec section 3). SIGTERM and the end of the interpreter close chains; a
 program that handles SIGTERM itself is left alone. A signal handler that finds its own thread in the middle of a step
@@ -99,7 +99,7 @@ LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
 """The logs that this process has open."""
 
 UNDER_WAY: set[Abandonable] = set()
-"""Couriers that are under way: who must not wait for one has it fail."""
+"""Couriers that are under way; a thread that must not wait for one has it fail."""
 
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []

@@ -28,8 +28,8 @@ class Turn:
 
     State: the lock, the steps of each thread that is in one, how many threads pause in the middle of theirs, and
     whether a line may be sealed under the lock without a step: `fast`.
-    Invariant: one step at a time, but for those that pause. A step which a signal handler asks for in the middle of
-    one, or in the middle of what belongs to it, follows it: so a handler never meets a lock of its own thread. Nobody
+    Invariant: one step at a time, but for those that pause. A step that a signal handler asks for in the middle
+    of one, or of the sync after it, follows it: so a handler never meets a lock of its own thread. Nobody
     waits while holding the turn: `pause` lets go of it, however often this thread has taken it.
     """
 
