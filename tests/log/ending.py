@@ -19,10 +19,11 @@ import tallystick
 from tallystick.errors import TallystickError
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
-STATES = ("blocked", "unread", "dropping", "syncing", "rotating", "fetching", "opening")
-"""`unread` is blocked by a pipe that nobody reads; `fetching` is in the background, `opening` in the writer's way."""
+STATES = ("blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening")
+"""`unread` is blocked by a pipe that nobody reads, and `hanging` by a callable that does not return; `fetching` is in
+the background, `opening` in the writer's way."""
 
-LONG = 60.0  # seconds, for whoever hangs
+LONG = 60.0  # seconds for which calls hang
 
 
 def report(*said):
@@ -42,6 +43,8 @@ class Scene:
         elif state == "unread":
             self.reading, writing = os.pipe()
             options = {"output": writing}
+        elif state == "hanging":
+            options = {"output": self.take}
         elif state == "dropping":
             options = {"on_full": "drop"}
         elif state == "rotating":
@@ -51,6 +54,10 @@ class Scene:
         self.log = tallystick.open(
             "payments", **{"output": self.output, "store": f"file:{directory}/store", "on_trouble": report} | options
         )
+
+    def take(self, _):
+        if self.armed.is_set():
+            time.sleep(LONG)
 
     def prepare(self):
         """Go as far as the state is one line, or some time, away."""
@@ -66,6 +73,9 @@ class Scene:
         resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(self.output).st_size + 100, most))
 
     prepare_dropping = prepare_blocked
+
+    def prepare_hanging(self):
+        self.armed.set()
 
     def prepare_syncing(self):
         real = os.fdatasync
@@ -127,7 +137,7 @@ class Scene:
             assert self.armed.wait(30)
             time.sleep(0.2)
         else:
-            time.sleep(2)
+            time.sleep(1.5)  # longer than the pauses of a writer that waits
 
 
 def happen(event, log):

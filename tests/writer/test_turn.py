@@ -123,6 +123,17 @@ def test_it_is_known_how_many_pause(turn):
     assert (seen, turn.pausing) == ([1], 0)
 
 
+def test_the_end_of_one_pause_does_not_end_another(turn):
+    long = threading.Thread(target=lambda: turn.take(lambda: turn.pause(10)))
+    long.start()
+    assert turn.wait_for(lambda: turn.pausing == 1, 5)
+    turn.take(lambda: turn.pause(0.01))
+    assert not turn.wait_for(lambda: turn.pausing == 0, 0.1)
+    with turn.lock:
+        turn.wake()
+    long.join()
+
+
 def test_waiting_for_something_lets_go_of_the_turn_and_ends_in_time(turn):
     with turn.lock:
         assert turn.wait_for(lambda: is_free(turn) or True, 1)

@@ -67,8 +67,8 @@ def canonical(fields: Mapping[str, Any], more: Iterable[tuple[str, Any]] = (), *
 
     Args:
         fields: Members by name. What JSON cannot hold becomes text: numbers that are not exact or not finite, bytes,
-            objects, values that contain themselves. A member `tally` or `tallystick`, at any depth, gets a `_` at the end
-            of its name.
+            objects, values that contain themselves. A member `tally` or `tallystick`, at any depth, gets a `_` at the
+            end of its name.
         more: More members; they get a `_` where `fields` has their name.
         reserved: Names that `more` does not get either.
     """

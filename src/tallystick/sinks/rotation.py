@@ -32,7 +32,7 @@ __all__ = ["Archive", "Rotation"]
 
 _BLOCK = 2**20  # bytes
 _BESIDE = 5  # rotated files whose beginnings are looked at when a log is opened
-_PATIENCE = 10.0  # seconds that a writer waits for compression when it leaves; the next one goes on
+_PATIENCE = 2.0  # seconds that a writer waits for compression when it leaves; the next one goes on
 
 
 @dataclass(frozen=True, slots=True)

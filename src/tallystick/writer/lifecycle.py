@@ -8,6 +8,7 @@ lets it come to its end first: it could meet locks that this thread holds.
 ...     pass                    # keys are derived, and handed to what wipes them in a forked child
 """
 
+import _thread
 import atexit
 import importlib
 import os
@@ -26,6 +27,7 @@ from tallystick.errors import TallystickError
 __all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
+_LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
 
 
 class OpenLog(Protocol):
@@ -143,10 +145,19 @@ def follow_up() -> None:
 def _terminated(number: int, _: FrameType | None) -> None:
     for log in list(LOGS):
         log.give_up()
-    if _is_in_step():
-        _following.append(number)
-    else:
+    if not _is_in_step():
         _end(number)
+    elif not _following:
+        _following.append(number)
+        # Nothing of `threading`: the thread that we interrupted may hold locks of it.
+        _thread.start_new_thread(_end_a_step_that_hangs, ())
+
+
+def _end_a_step_that_hangs() -> None:
+    time.sleep(_LONGEST)
+    if _following:
+        print("tallystick: a line does not come to its end, and may not be written whole", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _is_in_step() -> bool:
@@ -194,6 +205,8 @@ def _before_fork() -> None:
 
 
 def _is_held(hold: Callable[[float], bool], until: float) -> bool:
+    if sys.platform != "linux":
+        return hold(-1)  # nothing else wipes keys there
     if hold(max(0.0, until - time.monotonic())):
         return True
     for courier in list(UNDER_WAY):

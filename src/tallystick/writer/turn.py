@@ -40,7 +40,7 @@ class Turn:
 
     def _begin(self, lock: Any) -> None:
         self.lock = lock
-        self._changed = threading.Condition(lock)
+        self._pauses, self._waits = threading.Condition(lock), threading.Condition(lock)
         self._steps: dict[int, deque[Step]] = {}
         self._pausing = 0
         self.fast = False
@@ -103,14 +103,15 @@ class Turn:
         """Let others have the turn for a while, or until `wake`; called in the middle of a step."""
         self._pausing += 1
         try:
-            self._changed.wait(seconds)
+            self._pauses.wait(seconds)
         finally:
             self._pausing -= 1
-            self._changed.notify_all()
+            self._waits.notify_all()
 
     def wake(self) -> None:
         """Have all that wait look again; called by a thread that has the turn."""
-        self._changed.notify_all()
+        self._pauses.notify_all()
+        self._waits.notify_all()
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait without holding the turn until a condition holds; return whether it does.
@@ -121,7 +122,7 @@ class Turn:
         until = time.monotonic() + seconds
         with self.lock:
             while not condition() and (left := until - time.monotonic()) > 0:
-                self._changed.wait(min(left, _LOOK))
+                self._waits.wait(min(left, _LOOK))
             return condition()
 
     def hold(self, seconds: float) -> bool:
