@@ -49,18 +49,27 @@ class Closing:
         if turn.is_ours:
             turn.take(step)
             return
-        if not turn.hold(_PATIENCE):
-            self.give_up()
-            if not turn.hold(_MOMENT):
-                raise SealError(
-                    f"log {self._parts.lease.name} cannot be closed: another thread is in the middle of a line, which "
-                    f"{self._parts.outlet.sink.name} does not take; it may not be written whole"
-                )
+        self._hold()
         try:
             turn.take(step)
         finally:
             turn.lock.release()
             self.follow_up()
+
+    def _hold(self) -> None:
+        """Take the lock of the turn; a line that waits for a courier fails after a while."""
+        turn = self._parts.turn
+        if turn.hold(_COURIER):
+            return
+        self._parts.chains.abandon()
+        if turn.hold(_PATIENCE - _COURIER):
+            return
+        self.give_up()
+        if not turn.hold(_MOMENT):
+            raise SealError(
+                f"log {self._parts.lease.name} cannot be closed: another thread is in the middle of a line, which "
+                f"{self._parts.outlet.sink.name} does not take; it may not be written whole"
+            )
 
     def follow_up(self) -> None:
         """Do what is left to do after a step: give everything back, if that closed the log, and end the process."""
