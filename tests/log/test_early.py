@@ -10,7 +10,6 @@ import pytest
 from tallystick import _core, keystore
 from tallystick.courier import Courier
 from tallystick.errors import SealError
-from tallystick.writer.lifecycle import UNDER_WAY
 from tallystick.writer.opening import fetch_early
 from tests.log.test_log import Place, until
 from tests.sealed import lines, position
@@ -106,7 +105,7 @@ def test_a_store_that_was_restored_behind_what_was_fetched_stops_the_writer(plac
     writer = place.open(epoch_lines=1, on_full="stop", on_trouble=lambda _: None)
     before = (place.state / "state").read_bytes()
     write(writer, 130)
-    until(lambda: next_chain(place) == 3 and not UNDER_WAY)
+    until(lambda: writer.is_ahead)
     (place.state / "state").write_bytes(before)
     with pytest.raises(SealError, match="a restored backup must not be sealed with"):
         write(writer, 130)

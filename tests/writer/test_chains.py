@@ -44,8 +44,10 @@ def test_the_next_chain_is_fetched_once_when_half_of_this_one_is_used(source):
 
 def test_a_chain_that_was_fetched_early_is_opened_once(source):
     source.chains.fetch_early((1, 128))
+    assert source.chains.is_ahead
     assert source.chains.open("auto", 4096) == source.chains.open("auto", 4096) == "sealer"
     assert source.asked[1:] == [("open", "early chain"), ("open", None)]
+    assert not source.chains.is_ahead
 
 
 def test_a_chain_that_was_fetched_and_could_not_be_opened_is_still_there(source):

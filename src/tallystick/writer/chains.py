@@ -125,6 +125,11 @@ class ChainSource:
         self._until = min(self._until, until)
 
     @property
+    def is_ahead(self) -> bool:
+        """Is the next chain here already?"""
+        return self._early is not None
+
+    @property
     def is_carrying(self) -> bool:
         """Is a courier under way?"""
         return self._courier is not None
