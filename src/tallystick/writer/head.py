@@ -1,4 +1,15 @@
-"""The head: how far the log goes, as the key store remembers it (spec section 6)."""
+"""The head: how far the log goes, as the key store remembers it (spec section 6).
+
+>>> import tempfile, threading, tallystick
+>>> from tallystick import keystore
+>>> with tempfile.TemporaryDirectory() as d:
+...     _ = tallystick.create("payments", store=f"file:{d}/s", custody=f"master-key:{d}/k", key_file=f"{d}/key")
+...     with keystore.connect(f"file:{d}/s").lease("payments") as lease:
+...         heads = HeadKeeper(lease, threading.Lock(), threading.Lock())
+...         head = Counted(lease.head(), 1, (0, 0, 0), 0)
+...         heads.store(head, lambda: None), heads.store(head, lambda: None), set(head.text)
+(True, False, {0})
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,16 @@
-"""The way out of a writer: pending bytes, back-pressure, dropped lines, notices, and files that others or we rotate."""
+"""The way out of a writer: pending bytes, back-pressure, dropped lines, notices, and files that others or we rotate.
+
+>>> from contextlib import suppress
+>>> from tallystick.sinks import CallSink
+>>> outlet = Outlet(CallSink(print), "payments", "drop", print, pause=time.sleep, changed=lambda: None)
+>>> with suppress(OutputError):
+...     outlet.refuse(OutputError("no room"), 3)
+no room; log payments drops lines until it goes on
+>>> outlet.goes_on()
+log payments goes on
+>>> outlet.next_notice().split(" from ")[0]
+'3 lines were dropped'
+"""
 
 import time
 from collections import deque
