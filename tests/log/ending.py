@@ -48,7 +48,7 @@ class Scene:
         elif state == "dropping":
             options = {"on_full": "drop"}
         elif state == "rotating":
-            options = {"rotation": tallystick.Rotation(size=1000)}
+            options = {"rotation": tallystick.Rotation(size=10_000)}
         elif state in ("fetching", "opening"):
             options = {"epoch_lines": 1}
         self.log = tallystick.open(

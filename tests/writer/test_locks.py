@@ -113,7 +113,7 @@ def test_a_writer_with_all_that_it_can_do_takes_locks_in_their_order(tmp_path, w
     options = {"epoch_lines": 1, "heartbeat": 0.05, "epoch_age": 0.05, "rotation": rotation, "durability": durability}
 
     def write():
-        for number in range(200):
+        for number in range(90):
             log.write(f"{number} " + "x" * 50)
 
     with place.open(**options, on_trouble=lambda _: None) as log:
