@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tallystick.integrations.early import EarlyRecords
     from tallystick.log import Log
     from tallystick.log import open_log as open
-    from tallystick.rotation import Rotation
+    from tallystick.sinks.rotation import Rotation
     from tallystick.verify import (
         ChainReport,
         EpochReport,
@@ -62,7 +62,7 @@ _WHERE = {
     "create": ("ceremony", "create"),
     "Log": ("log", "Log"),
     "open": ("log", "open_log"),
-    "Rotation": ("rotation", "Rotation"),
+    "Rotation": ("sinks.rotation", "Rotation"),
     "ChainReport": ("verify", "ChainReport"),
     "EpochReport": ("verify", "EpochReport"),
     "ExceptionUse": ("verify", "ExceptionUse"),

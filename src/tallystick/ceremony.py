@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tallystick import _core, _private, courier, keystore
-from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.errors import KeyStoreError, reason
+from tallystick.writer.lifecycle import KEY_SETUP
 
 __all__ = ["Created", "create"]
 
@@ -73,7 +73,7 @@ def create(
     keystore.check_name(name)
     entry = entry or name
     target = keystore.connect(store)
-    with KEYS_ON_THEIR_WAY:
+    with KEY_SETUP:
         setup = _core.setup(name)
         made = courier.create(target, entry, custody, setup.state(), setup.head())
         try:

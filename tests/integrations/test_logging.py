@@ -20,7 +20,8 @@ import rfc8785
 import tallystick
 from tallystick.errors import SealError
 from tallystick.integrations.logging import JSONFormatter, PlainFormatter, SealedFileHandler, SealingHandler
-from tests.log.test_full import begun, full
+from tallystick.writer.lifecycle import LOGS
+from tests.log.test_full import full
 from tests.log.test_log import Place, in_a_child
 from tests.sealed import entries
 
@@ -53,6 +54,12 @@ def finished(logger):
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
+
+
+def close_all():
+    """Close the logs of all handlers, but no handler."""
+    for log in list(LOGS):
+        log.close()
 
 
 BARE = logging.Formatter("%(message)s")
@@ -200,25 +207,26 @@ def test_tasks_that_log_themselves_keep_their_order(place, logger):
     assert place.verify() == ("ok", [])
 
 
-def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logger):
-    handler = sealing(place, logger, BARE)
-    write = handler._log.write
+def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logger, monkeypatch):
+    sealing(place, logger, BARE)
+    write = tallystick.Log.write
 
-    def chatty(record):
-        write(record)
+    def chatty(log, record):
+        write(log, record)
         logger.info("the store was asked")
 
-    handler._log.write = chatty
-    logger.info("one")
-    del handler._log.write
+    with monkeypatch.context() as patched:
+        patched.setattr(tallystick.Log, "write", chatty)
+        logger.info("one")
     finished(logger)
     said = b"tallystick: 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
 
 
 def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):
-    handler = sealing(place, logger, BARE)
-    begun(handler._log)
+    sealing(place, logger, BARE)
+    for number in range(200):
+        logger.info("before %d %s", number, "x" * 100)
     with full(place):
         for _ in range(50):
             logger.info("y" * 200)
@@ -233,8 +241,8 @@ def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):
 
 
 def test_trouble_is_raised_where_that_is_asked_for(place, logger):
-    handler = sealing(place, logger, BARE, on_error="raise")
-    handler._log.close()
+    sealing(place, logger, BARE, on_error="raise")
+    close_all()
     with pytest.raises(SealError, match="is closed"):
         logger.info("two")
 

@@ -8,30 +8,27 @@ import pytest
 
 from tallystick.integrations.formatters import canonical
 from tallystick.integrations.logging import JSONFormatter
+from tallystick.keystore.file import FileLease
 from tests.integrations.test_logging import BARE, finished, logger, place, sealing
 
 __all__ = ["logger", "place"]
 
 
-def talks(handler, logger, seconds=0.0):
+def talks(monkeypatch, logger, seconds=0.0):
     """Have the key store's client log whenever it replaces a head, whichever thread does that."""
-    lease = handler._log._lease
+    replace = FileLease.replace_head
 
-    class Talking:
-        def __getattr__(self, name):
-            return getattr(lease, name)
+    def talking(lease, head):
+        time.sleep(seconds)
+        logger.info("the store said 204")
+        replace(lease, head)
 
-        def replace_head(self, head):
-            time.sleep(seconds)
-            logger.info("the store said 204")
-            lease.replace_head(head)
-
-    handler._log._lease = Talking()
+    monkeypatch.setattr(FileLease, "replace_head", talking)
 
 
-def test_what_a_store_logs_for_each_head_makes_no_head_after_head(place, logger):
-    handler = sealing(place, logger, BARE)
-    talks(handler, logger)
+def test_what_a_store_logs_for_each_head_makes_no_head_after_head(place, logger, monkeypatch):
+    sealing(place, logger, BARE)
+    talks(monkeypatch, logger)
     logger.info("one")
     time.sleep(2.5)  # a head follows a line within a second, so a loop would show
     assert len(place.entries()) <= 2
@@ -40,9 +37,9 @@ def test_what_a_store_logs_for_each_head_makes_no_head_after_head(place, logger)
     assert place.verify() == ("ok", [])
 
 
-def test_a_store_that_logs_stops_no_thread(place, logger):
-    handler = sealing(place, logger, BARE, epoch_lines=2)
-    talks(handler, logger, 0.002)
+def test_a_store_that_logs_stops_no_thread(place, logger, monkeypatch):
+    sealing(place, logger, BARE, epoch_lines=2)
+    talks(monkeypatch, logger, 0.002)
     for number in range(1000):
         logger.info("%d", number)
     finished(logger)

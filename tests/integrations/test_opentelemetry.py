@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 
 from tallystick.errors import SealError
 from tallystick.integrations.opentelemetry import SealingProcessor
-from tests.integrations.test_logging import place
+from tests.integrations.test_logging import close_all, place
 
 __all__ = ["place"]
 
@@ -111,7 +111,7 @@ def test_what_is_behind_may_log_through_the_same_provider(place, caplog):
 
 def test_a_record_that_cannot_be_sealed_goes_no_further(place, capsys):
     pipeline = Pipeline(place)
-    pipeline.processor._sealing.close()
+    close_all()
     pipeline.emit("late")
     assert all("late" not in each.log_record.body for each in pipeline.exporter.get_finished_logs())
     pipeline.provider.shutdown()
@@ -121,7 +121,7 @@ def test_a_record_that_cannot_be_sealed_goes_no_further(place, capsys):
 def test_trouble_is_raised_where_that_is_asked_for(place):
     logging.getLogger("opentelemetry").disabled = True
     pipeline = Pipeline(place, on_error="raise")
-    pipeline.processor._sealing.close()
+    close_all()
     with pytest.raises(SealError, match="is closed"):
         pipeline.emit("late")
     pipeline.provider.shutdown()

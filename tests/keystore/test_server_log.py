@@ -10,7 +10,7 @@ import pytest
 
 import tallystick
 from tallystick import keystore, moving
-from tallystick.errors import KeyStoreError, SealError
+from tallystick.errors import KeyStoreError
 from tests import servers
 from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
 
@@ -103,26 +103,45 @@ def test_what_was_sealed_before_a_crash_verifies_and_the_next_writer_goes_on(pla
     assert "missing" not in verdict(place, tmp_path)[1]
 
 
-def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(place, server, kind, tmp_path):
-    told = []
-    log = tallystick.open("payments", output=f"{tmp_path}/audit.log", store=place, on_trouble=told.append)
-    log.write("mine")
-    log._lease._over.set()  # as if the process had stood still for long
-    log._closed, closed = True, log._closed  # and its keeper, too
-    time.sleep(0.5)
-    if kind == "postgresql":
-        import psycopg
+WRITER = """
+import sys, time, tallystick
+log = tallystick.open("payments", output=sys.argv[1], store=sys.argv[2], on_trouble=lambda _: None)
+log.write("mine")
+print("open", flush=True)
+sys.stdin.readline()
+try:
+    while True:
+        log.write("more")
+        time.sleep(0.1)
+except tallystick.TallystickError as error:
+    print(error, flush=True)
+try:
+    log.close()
+except tallystick.TallystickError:
+    sys.exit(3)
+"""
 
-        with psycopg.connect(server.url(), password=servers.PASSWORD) as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-    store = keystore.connect(place)
-    servers.until(lambda: store.holder("payments") is None, "the end of the right", 10)
-    with store.lease("payments"):
-        log._closed = closed
-        with pytest.raises((KeyStoreError, SealError), match=f"passed to pid {os.getpid()} "):
-            log._store_head(log._sink.sync)
-    with pytest.raises((KeyStoreError, SealError)):
-        log.close()
+
+def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(place, server, kind, tmp_path):
+    program = [sys.executable, "-c", WRITER, f"{tmp_path}/audit.log", place]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        try:
+            assert writer.stdout.readline() == "open\n"
+            writer.send_signal(signal.SIGSTOP)  # it stands still for long
+            if kind == "postgresql":
+                import psycopg
+
+                with psycopg.connect(server.url(), password=servers.PASSWORD) as connection:
+                    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            store = keystore.connect(place)
+            servers.until(lambda: store.holder("payments") is None, "the end of the lease", 10)
+            with store.lease("payments"):
+                writer.send_signal(signal.SIGCONT)
+                said, _ = writer.communicate("go on\n", timeout=30)
+        finally:
+            writer.kill()
+    assert f"passed to pid {os.getpid()} " in said
+    assert writer.returncode == 3
 
 
 @pytest.mark.parametrize(("kind", "user"), [("redis", "default"), ("postgresql", "tally")], indirect=["kind"])

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from tallystick import _core, keystore, log
+from tallystick import _core, keystore
+from tallystick.courier import Courier
 from tallystick.errors import SealError
+from tallystick.writer.opening import fetch_early
 from tests.log.test_log import Place, until
 from tests.sealed import lines, position
 
@@ -69,7 +71,7 @@ def test_after_a_kill_so_too(place):
 
 
 def test_custody_that_is_gone_is_told_long_before_the_chain_is_full_and_comes_back(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(log, "_EARLY_AGAIN", 0.5)
+    monkeypatch.setattr("tallystick.writer.chains._AGAIN", 0.5)
     told, master = [], tmp_path / "master.key"
     with place.open(epoch_lines=1, on_trouble=told.append) as writer:
         shutil.move(master, tmp_path / "away")
@@ -103,7 +105,7 @@ def test_a_store_that_was_restored_behind_what_was_fetched_stops_the_writer(plac
     writer = place.open(epoch_lines=1, on_full="stop", on_trouble=lambda _: None)
     before = (place.state / "state").read_bytes()
     write(writer, 130)
-    until(lambda: writer._early is not None)
+    until(lambda: writer.is_ahead)
     (place.state / "state").write_bytes(before)
     with pytest.raises(SealError, match="a restored backup must not be sealed with"):
         write(writer, 130)
@@ -114,14 +116,16 @@ def test_a_store_that_was_restored_behind_what_was_fetched_stops_the_writer(plac
 
 def test_at_the_end_of_a_generation_nothing_is_fetched(place):
     """The state after it holds the last chain's `open`, which is made when that chain opens."""
-    store = keystore.connect(place.store)
-    with store.lease("payments") as lease:
-        for _ in range(254):
-            assert log.fetch_early(lease, None) is not None
+    with keystore.connect(place.store).lease("payments") as lease:
+        with Courier(lease, None) as courier:
+            state = courier.fetch()
+            for _ in range(254):  # one after the other in memory: what a courier does is the same for each
+                assert state.fetch_early() is not None
+            courier.put(state)
         assert next_chain(place) == 255
-        assert log.fetch_early(lease, None) is not None
+        assert fetch_early(lease, Courier(lease, None)) is not None
         assert next_chain(place) == 256
-        assert log.fetch_early(lease, None) is None
+        assert fetch_early(lease, Courier(lease, None)) is None
         assert next_chain(place) == 256
     with place.open() as writer:
         writer.write("the last chain of the generation")

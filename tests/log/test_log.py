@@ -14,7 +14,9 @@ import pytest
 
 import tallystick
 from tallystick import _core, keystore
+from tallystick.courier import Courier
 from tallystick.errors import KeyStoreError, SealError
+from tallystick.writer.opening import open_chain
 from tests.sealed import controls, entries, lines, position
 
 
@@ -235,6 +237,35 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_line(place, alarms):
     assert place.verify() == ("ok", [])
 
 
+def test_a_signal_handler_may_write_while_its_thread_syncs(place, alarms):
+    """It once met locks that its own thread held."""
+    numbers = itertools.count()
+    with place.open(durability="sync-each", epoch_lines=20) as log:
+        alarms(lambda: log.write(f"handler {next(numbers)}"), 0.002)
+        for i in range(300):
+            log.write(f"main {i}")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(place.entries()) == 300 + next(numbers) > 300
+    assert place.verify() == ("ok", [])
+
+
+@pytest.mark.parametrize("durability", ["flush", "sync-each"])
+def test_a_signal_handler_may_close_the_log_in_the_middle_of_a_line(place, alarms, durability):
+    for run in range(10):
+        log = place.open(durability=durability, epoch_lines=3)
+        alarms(lambda log=log: log.close(), 0.002 + run * 0.003)
+        with pytest.raises(SealError, match="log payments is closed"):
+            write_for_ever(log)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert controls(place.read())[-1] == "closed"
+    assert place.verify() == ("ok", [])
+
+
+def write_for_ever(log):
+    while True:
+        log.write("a line")
+
+
 def test_what_a_signal_handler_raises_never_makes_a_hole(place, alarms):
     class Interrupted(BaseException):
         pass
@@ -298,14 +329,15 @@ def test_a_forked_child_cannot_write_and_its_parent_goes_on(place):
 def test_a_forked_child_holds_no_live_key(place, fork):
     def child():
         try:
-            log._sealer.write(b"forged", _core.Output())
+            sealer.write(b"forged", _core.Output())
         except SealError as error:
             told = "a forked child cannot write it" in str(error)
-            return 0 if told and log._sealer.head() is None and log._sealer.closed else 2
+            return 0 if told and sealer.head() is None and sealer.closed else 2
         return 1
 
-    with place.open() as log:
-        log.write("before")
+    with keystore.connect(place.store).lease("payments") as lease:
+        sealer = open_chain(lease, Courier(lease, None), "auto", 4096)
+        sealer.write(b"before", _core.Output())
         assert in_a_child(child, fork) == 0
 
 
@@ -459,7 +491,7 @@ def test_a_checkpoint_can_be_asked_for(place):
 
 
 def test_an_age_beyond_all_ages_is_none(place):
-    """`threading` cannot wait that long; the keeper of the head once ended by it."""
+    """`threading` cannot wait that long; the background thread once ended by it."""
     with place.open(epoch_age=1e12) as log:
         log.write("one")
         until(lambda: place.head() == (1, 0, 2))
@@ -493,11 +525,15 @@ def test_chains_roll_while_threads_write_and_heads_are_kept(place):
     assert place.verify() == ("ok", [])
 
 
+def fill_a_chain(log, place):
+    while b" closed " not in place.read()[-3000:]:
+        log.write("a line")
+
+
 def test_a_chain_that_is_full_and_idle_is_left_alone(place):
-    """The keeper of the head once rewrote it twice a second for ever."""
+    """The background thread once rewrote the head twice a second for ever."""
     with place.open(epoch_lines=1, epoch_age=0.1) as log:
-        while not log._sealer.closed:
-            log.write("a line")
+        fill_a_chain(log, place)
         until(lambda: place.head()[1] == 255)
         time.sleep(0.6)
         before = (place.state / "head").stat().st_ino, (place.state / "head").stat().st_mtime_ns
@@ -507,8 +543,7 @@ def test_a_chain_that_is_full_and_idle_is_left_alone(place):
 
 def test_where_the_next_chain_cannot_be_opened_for_a_time_no_number_is_lost(place):
     with place.open(epoch_lines=1) as log:
-        while not log._sealer.closed:
-            log.write("a line")
+        fill_a_chain(log, place)
         (place.state / "state.new").mkdir()
         with pytest.raises(KeyStoreError):
             log.write("not sealed")
@@ -652,5 +687,5 @@ def test_whoever_hears_of_trouble_may_close_the_log(place):
     log.write("one")
     (place.state / "lock").unlink()
     assert closed.wait(10)
-    log._keeper.join(10)
-    assert not log._keeper.is_alive()
+    log.background.join(10)
+    assert not log.background.is_alive()

@@ -1,15 +1,19 @@
 """Logs that go on under new keys or in another place: whatever is interrupted, no two places can write one log."""
 
+import os
 import re
+import signal
 
 import pytest
+from click.testing import CliRunner
 
 import tallystick
-from tallystick import keystore
+from tallystick import courier, keystore
+from tallystick.cli.status import command
 from tallystick.errors import CustodyError, KeyStoreError, SealError
 from tallystick.keystore import moving_entry, next_entry
 from tallystick.moving import migrate, rekey
-from tallystick.notes import read_note
+from tallystick.writer.status import read_note
 from tests.log.test_log import Place
 
 
@@ -228,3 +232,15 @@ def test_a_move_that_stopped_halfway_is_carried_through(place):
     with place.open() as log:
         log.write("two")
     assert place.verify() == ("ok", [])
+
+
+def test_status_says_of_a_log_whose_last_line_never_came_that_nothing_can_be_sealed_any_more(place):
+    if (child := os.fork()) == 0:
+        place.open().write("one")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with keystore.connect(place.store).lease("payments") as lease:
+        courier.end(lease, None)  # as `close` and `rekey` do before they write the last line
+    shown = CliRunner().invoke(command, ["payments", "--store", place.store]).output
+    assert "the log was ended, but its writer was interrupted before a last line said so" in shown
+    assert place.verify() == ("incomplete", ["open end"])

@@ -5,11 +5,13 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
-from tallystick.errors import SealError
-from tallystick.sinks import FileSink, StreamSink, open_sink
+from tallystick.errors import OutputError, SealError
+from tallystick.sinks import FileSink, Followed, StreamSink, open_sink
+from tallystick.sinks.base import Awaited
 
 
 @pytest.fixture
@@ -116,11 +118,11 @@ def test_a_drain_waits_for_the_reader_of_a_pipe_but_not_for_ever(opened, pipe):
     sink = opened(pipe[1])
     write(sink, b"line\n")
     began = time.monotonic()
-    sink.drain()
+    sink.drain(5)
     assert StreamSink.INTERVAL <= time.monotonic() - began < StreamSink.INTERVAL + 1
     os.read(pipe[0], 100)
     began = time.monotonic()
-    sink.drain()
+    sink.drain(5)
     assert time.monotonic() - began < StreamSink.INTERVAL
 
 
@@ -130,7 +132,7 @@ def test_a_drain_ends_a_sync(opened, pipe):
     try:
         waiting = threading.Thread(target=sink.sync)
         waiting.start()
-        sink.drain()
+        sink.drain(5)
         waiting.join(5)
         assert not waiting.is_alive()
     finally:
@@ -177,3 +179,44 @@ def test_closing_twice_closes_once(opened, tmp_path):
         sink.close()
         other.write(b"still open")
     assert (tmp_path / "other").read_bytes() == b"still open"
+
+
+def test_a_reader_that_takes_nothing_is_waited_for_until_a_moment_and_bytes_stay(opened, pipe):
+    sink = opened(pipe[1])
+    sink.hurry(time.monotonic() + 0.2)
+    sink.output.put(b"x" * 200_000)
+    began = time.monotonic()
+    with pytest.raises(OutputError, match="its reader takes nothing"):
+        sink.push()
+    assert 0.2 <= time.monotonic() - began < 5
+    assert sink.output.kept >= 100_000
+    got = bytearray()
+    while sink.output.kept:
+        got += os.read(pipe[0], 65_536)
+        with suppress(OutputError):
+            sink.push()
+    assert got + os.read(pipe[0], 65_536) == b"x" * 200_000
+
+
+def test_a_sync_that_hangs_is_not_waited_for_any_longer_when_the_writer_leaves(opened, tmp_path, monkeypatch):
+    sink, hanging, going = opened(tmp_path / "log"), threading.Event(), threading.Event()
+
+    def hangs(fd):
+        hanging.set()
+        going.wait(10)
+
+    monkeypatch.setattr(os, "fdatasync", hangs)
+    other = threading.Thread(target=sink.sync)
+    other.start()
+    assert hanging.wait(5)
+    with pytest.raises(SealError, match="the disk does not answer; the lines may not be on the disk"):
+        sink.drain(0.05)
+    going.set()
+    other.join()
+    sink.drain(5)
+
+
+def test_only_files_can_be_followed_and_only_streams_have_readers(opened, tmp_path, pipe):
+    kinds = [opened(tmp_path / "log"), opened(pipe[1]), opened(print)]
+    assert [isinstance(each, Followed) for each in kinds] == [True, False, False]
+    assert [isinstance(each, Awaited) for each in kinds] == [False, True, False]

@@ -47,7 +47,7 @@ for number in range(%d): log.write('user=0 action=wait')
 begin()
 for number in range(10): log.write('user=0 action=wait')
 until = time.monotonic() + %d
-while not log._early and time.monotonic() < until: time.sleep(0.005)
+while not log.is_ahead and time.monotonic() < until: time.sleep(0.005)
 log.close()
 """
 CHANGES = {

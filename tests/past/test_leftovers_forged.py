@@ -151,7 +151,7 @@ EARLY = (
     + """
 log = tallystick.open('payments', output='audit.log', epoch_lines=1)
 for number in range(150): log.write('user=0 action=wait')
-while not log._early: time.sleep(0.01)
+while not log.is_ahead: time.sleep(0.01)
 print("fetched", flush=True)
 sys.stdin.readline()
 for number in range(150): log.write('user=0 action=wait')

@@ -85,7 +85,7 @@ WAYS = {
     "a chain that was fetched early": (
         "log = tallystick.open('payments', output='audit.log', epoch_lines=4)\n"
         "for number in range(600): log.write('user=0 action=wait')\n"
-        "while not log._early: time.sleep(0.01)\n"
+        "while not log.is_ahead: time.sleep(0.01)\n"
         "for number in range(500): log.write('user=0 action=wait')"
     ),
     "a log that it moved to another custody": (

@@ -29,7 +29,7 @@ import tallystick.cli.seal
 import tallystick.cli.writing  # all that a writer needs is there before the first one is forked
 import tallystick.lines
 import tallystick.log
-import tallystick.rotation
+import tallystick.sinks.rotation
 from tallystick.cli import main as command
 from tallystick.errors import CustodyError
 from tests.survival.remains import entry

@@ -27,7 +27,7 @@ KEEP = 30
 # Writes until its directory has a file `stop`; its arguments are the output, the store, and bytes for a rotation.
 PROGRAM = """
 import os, sys, time, tallystick
-from tallystick.rotation import Rotation
+from tallystick.sinks.rotation import Rotation
 output, store, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 rotation = Rotation(size=size, compress="gz", keep=30) if size else None
 stop, number = os.path.join(os.path.dirname(store), "stop"), 0

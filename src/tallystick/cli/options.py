@@ -115,7 +115,7 @@ def rotation(options: dict[str, Any]) -> dict[str, Any]:
         return options
     if options.get("output") is None:
         raise click.UsageError("only a file can be rotated; name it with -o FILE")
-    from tallystick.rotation import Rotation
+    from tallystick.sinks.rotation import Rotation
 
     kept = {"keep" if isinstance(keep, int) else "keep_for": keep} if keep is not None else {}
     return {**options, "rotation": Rotation(size=size, age=age, compress=compress, **kept)}

@@ -75,7 +75,7 @@ def _status(place: Any, name: str) -> dict[str, Any]:
     from tallystick.courier.state import forgets, public_state
     from tallystick.errors import FormatError
     from tallystick.keystore import moving_entry, next_entry
-    from tallystick.notes import read_note
+    from tallystick.writer.status import read_note
 
     stored = place.load(name)
     state = public_state(name, stored.state)
@@ -94,6 +94,11 @@ def _status(place: Any, name: str) -> dict[str, Any]:
     phase = "ended" if state.next_chain is None else "being written" if writer else "at rest"
     left_open = note.get("closed") not in (None, "well") and not writer
     unclean = "the last writer did not close its chain; the next one goes on after it" if left_open else None
+    if left_open and phase == "ended":
+        unclean = (
+            "the log was ended, but its writer was interrupted before a last line said so: nothing can be sealed any "
+            "more, and verify reports an open end"
+        )
     trouble = note.get("trouble") if writer or left_open else None
     counted, counted_age = _mark(note.get("head"))
     checkpoint, checkpoint_age = _mark(note.get("checkpoint"))

@@ -15,6 +15,7 @@ A[c] and B[c] of the next chain by a page of locked memory that both share, and 
 (1, True)
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -48,11 +49,13 @@ class Courier:
     Args:
         lease: The lease of the log; nobody else uses it meanwhile.
         custody: URL of the custody, if it is not the one noted in the sealing state.
+        until: Moment of the monotonic clock, in seconds, after which no answer is waited for.
     """
 
-    def __init__(self, lease: Lease, custody: str | None) -> None:
-        self._lease, self._custody = lease, custody
+    def __init__(self, lease: Lease, custody: str | None, until: float = math.inf) -> None:
+        self._lease, self._custody, self._until = lease, custody, until
         self._child: Child | None = None
+        self._abandoned = False
 
     def fetch(self, check: Callable[[Next], None] | None = None) -> _core.SealingState:
         """Return the state of the log as the key store holds it.
@@ -65,7 +68,9 @@ class Courier:
             CustodyError: It cannot be opened.
             SealError: The log has ended.
         """
-        self._child = Child.start("carry", {"custody": self._custody}, [self._lease.grant()])
+        self._child = Child.start("carry", {"custody": self._custody}, [self._lease.grant()], self._until)
+        if self._abandoned:
+            self._child.kill()
         found = Next(**self._child.hear())
         if check is not None:
             check(found)
@@ -89,6 +94,12 @@ class Courier:
         self._child.say({"state": self._child.give_state(state)})
         left: int = self._child.hear()["left"]
         return left
+
+    def abandon(self) -> None:
+        """End its process at once: what is asked of it fails. Another thread or a signal handler may call this."""
+        self._abandoned = True
+        if self._child is not None:
+            self._child.kill()
 
     def __enter__(self) -> Self:
         """Return the courier itself."""

@@ -4,6 +4,7 @@ Both sides speak in lines of JSON over a pair of sockets. Secrets go by a page o
 """
 
 import json
+import math
 import os
 import signal
 import socket
@@ -33,15 +34,17 @@ class Child:
         self._process, self._channel, self._page = process, channel, page
         self._heard = b""
         self._limit, self._who = _PATIENCE, ""
+        self._until = math.inf
 
     @classmethod
-    def start(cls, what: str, given: dict[str, Any], leases: Sequence[Grant] = ()) -> Self:
+    def start(cls, what: str, given: dict[str, Any], leases: Sequence[Grant] = (), until: float = math.inf) -> Self:
         """Start a process that does some work.
 
         Args:
             what: The kind of work, see `tallystick.courier.work`.
             given: Arguments of the work; no keys.
             leases: Leases that it uses meanwhile.
+            until: Moment of the monotonic clock, in seconds, after which no answer is waited for.
 
         Raises:
             KeyStoreError: It cannot be started.
@@ -70,6 +73,7 @@ class Child:
                 ours.close()
                 raise
         child = cls(process, ours, page)
+        child._until = until
         try:
             child.say(
                 {"what": what, "parent": os.getpid(), "given": given, "leases": [each.message() for each in leases]}
@@ -112,6 +116,12 @@ class Child:
             self._page.put_head(head)
         return state.hand_over(self._page)
 
+    def kill(self) -> None:
+        """End its process, so that `hear` fails; another thread or a signal handler may call this."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """End it and all that it started; the page is wiped."""
         with suppress(ProcessLookupError):
@@ -131,16 +141,15 @@ class Child:
         self.end()
 
     def _line(self) -> bytes:
-        until = time.monotonic() + self._limit + _SURPLUS
+        until = min(self._until, time.monotonic() + self._limit + _SURPLUS)
         while b"\n" not in self._heard:
             self._channel.settimeout(max(0.001, until - time.monotonic()))
             try:
                 data = self._channel.recv(65536)
             except TimeoutError:
                 who = self._who or "the place of the sealing state"
-                raise CustodyError(
-                    f"{who} did not answer within {self._limit:g} seconds; see that it runs and can be reached"
-                ) from None
+                late = "in time" if until == self._until else f"within {self._limit:g} seconds"
+                raise CustodyError(f"{who} did not answer {late}; see that it runs and can be reached") from None
             except ConnectionResetError:
                 data = b""
             if not data:

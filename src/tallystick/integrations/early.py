@@ -1,4 +1,4 @@
-"""Records that are logged before a log can be opened: kept in memory, and sealed first when it can.
+"""Records that are logged before a log can be opened: held in memory, and sealed first when it can.
 
 >>> keeping = keep_early("example.early", capacity=100)
 >>> logging.getLogger("example.early").warning("started")
@@ -7,27 +7,22 @@
 ['started', 'read the configuration']
 """
 
-import atexit
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from datetime import UTC, datetime
-from types import FrameType
 
-from tallystick import process
 from tallystick.integrations.formatters import shown
+from tallystick.writer import lifecycle
 
 __all__ = ["PENDING", "EarlyRecords", "keep_early"]
 
 
 class EarlyRecords(logging.Handler):
-    """Keeps records until a sealing handler takes them over; those that nobody took go to standard error at the end."""
+    """Holds records until a sealing handler takes them; those that none took go to standard error at the end."""
 
     def __init__(self, capacity: int) -> None:
-        """Take how many records are kept at most; more are counted."""
+        """Take how many records are held at most; more are counted."""
         super().__init__()
         self._capacity = capacity
         self._records: list[logging.LogRecord] = []
@@ -71,15 +66,15 @@ class EarlyRecords(logging.Handler):
         finally:
             self.release()
 
-    def told(self, count: int) -> str:
+    def report(self, count: int) -> str:
         """Return what the log says of so many records."""
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         follow = "1 record follows that was" if count == 1 else f"{count} records follow that were"
         dropped = f", and {self.dropped} more were dropped" if self.dropped else ""
         return f"{follow} kept in memory since {since}, before sealing began{dropped}"
 
-    def _begin_in_child(self) -> None:
-        # What came before the fork is its parent's to seal.
+    def begin_in_child(self) -> None:
+        """Keep nothing of what came before a fork: that is the parent's to seal."""
         self._records, self.dropped, self.since = [], 0, time.time()
 
 
@@ -87,31 +82,24 @@ PENDING: list[EarlyRecords] = []
 """Those that wait for a sealing handler."""
 
 
-_ENDS_AT_ONCE = (signal.SIG_DFL, process._terminated)
-
-
 def keep_early(logger: str | None, *, capacity: int) -> EarlyRecords:
     """See `tallystick.bootstrap`."""
     early = EarlyRecords(capacity)
     logging.getLogger(logger).addHandler(early)
     # What ends first was registered last: handlers take what is theirs, then the rest is given away.
-    atexit.unregister(_give_away)
-    atexit.register(_give_away)
-    atexit.register(logging.shutdown)
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) in _ENDS_AT_ONCE:
-        signal.signal(signal.SIGTERM, _terminated)
+    lifecycle.before_exit(_give_away)
+    lifecycle.before_exit(logging.shutdown)
+    lifecycle.close_on_sigterm()
+    lifecycle.before_end(_before_end)
     PENDING.append(early)
     return early
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """Before SIGTERM ends the process: seal what waits where there is a handler, and give the rest away."""
-    for log in list(process.LOGS):
-        log.give_up()
+def _before_end() -> None:
+    """Before SIGTERM ends the process: seal records that wait where there is a handler, and give the rest away."""
     if PENDING:
         logging.shutdown()
     _give_away()
-    process._terminated(number, frame)
 
 
 def _give_away() -> None:
@@ -129,9 +117,9 @@ def _give_away() -> None:
                 print(f"{record.levelname} {record.name} {text!r}", file=sys.stderr)
 
 
-def _after_fork_in_child() -> None:
+def _begin_in_child() -> None:
     for early in PENDING:
-        early._begin_in_child()
+        early.begin_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+lifecycle.in_child(_begin_in_child)

@@ -32,11 +32,11 @@ class PlainFormatter(logging.Formatter):
 
 
 class JSONFormatter(PlainFormatter):
-    """A record as one JSON object in canonical form (RFC 8785), so that a carrier may write it anew.
+    """A record as one JSON object in canonical form (RFC 8785), so that a carrier may write it again.
 
     Members are `time`, `level`, `logger`, `message`, `exception` and `stack` where there are such, and the extra
     fields. What JSON cannot hold becomes text; extra fields of these names, and `tally` and `tallystick`, get a `_`
-    behind them. A message whose arguments do not fit is there as it was written, with `unformatted` saying why.
+    at their end. A message whose arguments do not fit is there as it was written, with `unformatted` saying why.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -67,7 +67,8 @@ def canonical(fields: Mapping[str, Any], more: Iterable[tuple[str, Any]] = (), *
 
     Args:
         fields: Members by name. What JSON cannot hold becomes text: numbers that are not exact or not finite, bytes,
-            objects, what contains itself. A member `tally` or `tallystick`, at any depth, gets a `_` behind its name.
+            objects, values that contain themselves. A member `tally` or `tallystick`, at any depth, gets a `_` at the
+            end of its name.
         more: More members; they get a `_` where `fields` has their name.
         reserved: Names that `more` does not get either.
     """

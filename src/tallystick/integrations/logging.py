@@ -21,7 +21,7 @@ from typing import Any, Literal, TextIO
 
 from tallystick.integrations.formatters import JSONFormatter, PlainFormatter
 from tallystick.integrations.sealing import OnError, Sealing
-from tallystick.rotation import Rotation
+from tallystick.sinks.rotation import Rotation
 
 __all__ = ["JSONFormatter", "PlainFormatter", "SealedFileHandler", "SealingHandler", "file_or_stream"]
 

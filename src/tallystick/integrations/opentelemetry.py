@@ -74,7 +74,7 @@ class SealingProcessor(LogRecordProcessor):
             self._processor.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Seal what waits, and flush what is behind."""
+        """Seal records that wait, and flush the processor after it."""
         self._sealing.flush()
         return self._processor.force_flush(timeout_millis)
 

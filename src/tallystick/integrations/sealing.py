@@ -1,8 +1,6 @@
-"""What all loggers share on their way into a log: one lock, trouble told once, and no loop."""
+"""The way of all loggers into a log: one lock, trouble reported once, and no loop."""
 
-import atexit
 import logging
-import os
 import sys
 import time
 import weakref
@@ -15,6 +13,7 @@ from tallystick.errors import TallystickError
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, shown
 from tallystick.log import open_log
+from tallystick.writer import lifecycle
 
 __all__ = ["OnError", "Sealing"]
 
@@ -29,9 +28,9 @@ _AGAIN = 3600.0  # seconds after which the same trouble is news again
 class Sealing(logging.Handler):
     """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`.
 
-    Its lock is held while it seals. A key store's client may log meanwhile, and that may come in here again: from the
-    same thread, or from the one that keeps the head, which must not wait for the lock, because the thread that has
-    it may be waiting for the head. Both is put aside and sealed behind the next record, once around.
+    Its lock is held while it seals. A key store's client may log meanwhile, and such records come in here again: from
+    the same thread, or from the log's background thread, which must not wait for the lock, because the thread that has
+    it may be waiting for the head. They are put aside and sealed after the next record, once around.
     """
 
     def __init__(self, name: str, output: Any, on_error: OnError, options: Mapping[str, Any]) -> None:
@@ -47,13 +46,13 @@ class Sealing(logging.Handler):
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
         self.formatter = PlainFormatter()
         self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
-        self._keeper = self._log._keeper
-        self._keeper_ident = self._keeper.ident
+        self._background = self._log.background
+        self._background_ident = self._background.ident
         _OPEN.add(self)
         _register()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Seal a record if no filter objects; as `logging.Handler.handle` does, but the head's thread never waits."""
+        """Seal a record if no filter objects, as `logging.Handler.handle` does; the background thread never waits."""
         passed: Any = self.filter(record)
         if passed:
             self.take(record if passed is True else passed)
@@ -65,7 +64,7 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if get_ident() == self._keeper_ident and self._keeper.is_alive():
+        if get_ident() == self._background_ident and self._background.is_alive():
             self._put_aside(item)
             return
         self.acquire()
@@ -100,12 +99,16 @@ class Sealing(logging.Handler):
             self._emitting = False
 
     def flush(self) -> None:
-        """Seal what was logged early and waits; lines themselves wait for nothing."""
+        """Seal early records that wait; lines themselves wait for nothing."""
         self.acquire()
         try:
             self._settle()
         finally:
             self.release()
+
+    def give_up(self) -> None:
+        """Let nobody wait for room any more."""
+        self._log.give_up()
 
     def close(self) -> None:
         """Close the chain; this waits for no room, whatever `on_full` says.
@@ -118,7 +121,7 @@ class Sealing(logging.Handler):
         try:
             self._settle()
             closing = not self._emitting
-            self._emitting = True  # what the key store's client says from here on comes too late
+            self._emitting = True  # records of the key store's client come too late from here on
             try:
                 self._log.close()
             except TallystickError as error:
@@ -134,8 +137,8 @@ class Sealing(logging.Handler):
             self.release()
 
     def _settle(self) -> None:
-        """Seal what waits, unless we are in the middle of something or the log is closed."""
-        if self._emitting or self._log._closed:
+        """Seal records that wait, unless we are in the middle of something or the log is closed."""
+        if self._emitting or self._log.closed:
             return
         self._emitting = True
         try:
@@ -163,20 +166,20 @@ class Sealing(logging.Handler):
         self._log.write(text)
 
     def _seal_quietly(self, item: Any) -> None:
-        """Seal what came before or besides the record that is sealed now; its trouble is not that one's."""
+        """Seal a record from before or beside the one that is sealed now; its trouble is not that one's."""
         try:
             self._seal(item)
         except Exception as error:
             self._count(error)
 
     def _take_early(self, current: Any) -> None:
-        """Seal, behind a line that says so, what was logged before there was a handler; once and in order."""
+        """Seal records from before there was a handler, after a line that says so; once and in order."""
         for early in list(PENDING):
             records = early.hand_over()
             wanted = [each for each in records if each is not current and each.levelno >= self.level]
             if wanted or early.dropped:
                 try:
-                    self._log.write(f"tallystick: {early.told(len(wanted))}")
+                    self._log.write(f"tallystick: {early.report(len(wanted))}")
                 except Exception as error:
                     early.take_back(records)
                     self._tell(shown(error, str))
@@ -195,13 +198,13 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper_ident):
+        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._background_ident):
             self._aside.append(item)
         else:
             self._caused += 1
 
     def _drain(self) -> None:
-        """Seal what was put aside so far; what arises from that is only counted."""
+        """Seal records that were put aside so far; those that arise from that are only counted."""
         self._draining = True
         try:
             for _ in range(len(self._aside)):
@@ -214,12 +217,12 @@ class Sealing(logging.Handler):
                     self._log.write(f"tallystick: {which} dropped that sealing itself had caused")
                 except Exception as error:
                     self._count(error)
-                self._caused = 0  # what this line has caused is not told by another one
+                self._caused = 0  # records that this line has caused are not reported by another one
         finally:
             self._draining = False
 
-    def _begin_in_child(self) -> None:
-        # Another thread of the parent may have been sealing; what it and its like put aside is the parent's.
+    def begin_in_child(self) -> None:
+        """Keep nothing of what was sealed or put aside before a fork: that is the parent's."""
         self._emitting = self._draining = False
         self._aside.clear()
         self._caused = self._unsealed = 0
@@ -259,19 +262,19 @@ def _register() -> None:
     global _registered
     if not _registered:
         _registered = True
-        atexit.register(_leave)
+        lifecycle.before_exit(_leave)
 
 
-def _after_fork_in_child() -> None:
+def _begin_in_child() -> None:
     for each in list(_OPEN):
-        each._begin_in_child()
+        each.begin_in_child()
 
 
 def _leave() -> None:
     # A thread that waits for room has its handler's lock, for which `logging.shutdown` would wait for ever.
     for each in list(_OPEN):
-        each._log.give_up()
+        each.give_up()
     logging.shutdown()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+lifecycle.in_child(_begin_in_child)

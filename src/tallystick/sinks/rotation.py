@@ -1,8 +1,8 @@
-"""Files that the writer itself rotates: when, what they are called then, and what becomes of them.
+"""Files that the writer itself rotates: when, under which names, and for how long they stay.
 
 `audit.log` becomes `audit.log.0000000042`, by the number of the first chain in it: unique for ever and in order,
-whatever the clock says. A rotated file holds whole chains, so what is left after older ones were removed is verified by
-`tallystick verify 'audit.log*' --from 42`.
+whatever the clock says. A rotated file holds whole chains, so those that are left after older ones were removed are
+verified by `tallystick verify 'audit.log*' --from 42`.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
@@ -32,12 +32,12 @@ __all__ = ["Archive", "Rotation"]
 
 _BLOCK = 2**20  # bytes
 _BESIDE = 5  # rotated files whose beginnings are looked at when a log is opened
-_PATIENCE = 10.0  # seconds that a writer waits for compression when it leaves; the next one goes on
+_PATIENCE = 2.0  # seconds that a writer waits for compression when it leaves; the next one goes on
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When the writer begins a new file, and what becomes of the old ones.
+    """When the writer begins a new file, and how long the old ones stay.
 
     Args:
         size: Bytes above which a new file is begun, or None.
@@ -57,7 +57,7 @@ class Rotation:
     compress: Literal["gz", "zst"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would rotate or remove without end."""
+        """Refuse numbers that would rotate or remove without end."""
         for name in ("size", "age", "keep", "keep_for"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -70,12 +70,12 @@ class Archive:
     """The rotated files beside a log's file."""
 
     def __init__(self, path: str, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
-        """Take the path of the file that is written, and who is told when a file cannot be compressed."""
+        """Take the path of the file that is written; `on_trouble` is called when a file cannot be compressed."""
         self._directory, self._base = os.path.split(os.path.abspath(path))
         self._rotation, self._on_trouble = rotation, on_trouble
         self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
         self._lock = threading.Lock()
-        self._placing = threading.Lock()  # what is removed as one too many must not come back compressed
+        self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
         self._leaving = False
 
@@ -95,7 +95,7 @@ class Archive:
         return [os.path.join(self._directory, match[0]) for match in found]
 
     def beginnings(self) -> Iterator[bytes]:
-        """Give what the newest rotated files begin with, the newest first."""
+        """Give the beginnings of the newest rotated files, the newest first."""
         for path in reversed(self.files()[-_BESIDE:]):
             with suppress(Exception), open(path, "rb") as file:  # whatever stands there now, it is no obstacle
                 form = os.path.splitext(path)[1]
@@ -103,7 +103,7 @@ class Archive:
                     yield source.read(65_536)
 
     def prune(self) -> list[str]:
-        """Remove rotated files beyond what is kept; return their paths."""
+        """Remove rotated files that are too many or too old; return their paths."""
         removed = []
         with self._placing:
             files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
@@ -123,7 +123,7 @@ class Archive:
         return removed
 
     def compress(self) -> None:
-        """Compress in the background what is to be compressed, and finish what a crash left half done."""
+        """Compress rotated files in the background, also those that a crash left half done."""
         if self._rotation.compress is None:
             return
         with self._lock:
@@ -132,7 +132,7 @@ class Archive:
                 self._worker.start()
 
     def finish(self) -> None:
-        """Wait for compression for a while; the next writer does what is left."""
+        """Wait for compression for a while; the next writer does the rest."""
         worker = self._worker
         if worker is not None:
             worker.join(_PATIENCE)
@@ -165,7 +165,7 @@ class Archive:
         return os.path.join(self._directory, f".{os.path.basename(path)}.new")
 
     def clear(self) -> None:
-        """Remove what a crash left of a compression; only who has the right to write the log may do that."""
+        """Remove files that a crash left of a compression; only the holder of the lease may do that."""
         with suppress(OSError):
             for name in os.listdir(self._directory):
                 if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
@@ -173,7 +173,7 @@ class Archive:
                         os.unlink(os.path.join(self._directory, name))
 
     def _compress(self, path: str) -> None:
-        # A copy that a crash left beside its original is made anew, in its own form: there must not be a second one.
+        # A copy that a crash left beside its original is made again, in its own form: there must not be a second one.
         form = next((each for each in ("gz", "zst") if os.path.exists(f"{path}.{each}")), self._rotation.compress)
         target = f"{path}.{form}"
         temporary = self._temporary(target)

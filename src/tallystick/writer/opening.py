@@ -1,6 +1,6 @@
-"""Opening a chain: from the right to write a log to what seals its next chain (spec section 6).
+"""Opening a chain: from the lease of a log to the sealer of its next chain (spec section 6).
 
-Take the right; load; replace the state by that of the chain after the next one, durably; have custody destroy what
+Take the lease; load; replace the state by that of the chain after the next one, durably; have custody destroy what
 opened the one before; only then is anything sealed. So a number is never used twice, and neither a stolen store nor
 custody says anything about chains already opened. All work on states is done by the courier.
 """
@@ -12,7 +12,8 @@ from tallystick import _core, courier
 from tallystick.courier import Courier, Next
 from tallystick.errors import FormatError, KeyStoreError, SealError
 from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
-from tallystick.sinks import Sink, now
+from tallystick.keystore.base import HeadText
+from tallystick.sinks.base import Followed, Sink, now
 
 __all__ = ["EarlyChain", "fetch_early", "open_chain", "refuse_older_store", "take_lease"]
 
@@ -33,7 +34,7 @@ class EarlyChain:
 
 
 def take_lease(store: KeyStore, name: str, custody: str | None) -> tuple[Lease, list[str]]:
-    """Take the right to write a log, and put in order what an interrupted change of keys or place left of it.
+    """Take the lease of a log, and put in order what an interrupted change of keys or place left of it.
 
     Args:
         store: The key store.
@@ -60,7 +61,7 @@ def take_lease(store: KeyStore, name: str, custody: str | None) -> tuple[Lease, 
 
 def open_chain(
     lease: Lease,
-    custody: str | None,
+    courier: Courier,
     control: str,
     epoch_lines: int,
     *,
@@ -70,8 +71,8 @@ def open_chain(
     """Open the next chain of a log.
 
     Args:
-        lease: The right to write it.
-        custody: URL of the custody, if it is not the one noted in the sealing state.
+        lease: The lease of the log.
+        courier: Carries its state; not asked if the chain was fetched early.
         control: Form of control lines: auto, plain or json.
         epoch_lines: Lines after which an epoch ends.
         early: The chain, if it was fetched early.
@@ -84,29 +85,33 @@ def open_chain(
     """
     if early is not None:
         _refuse_other(lease, early)
-        return _opened(lease, early.state.unlock(), control, epoch_lines)
+        return _opened(lease, early.state.unlock(), lease.head(), control, epoch_lines)
+    # Read once: nobody else replaces it while we hold the lease, and where that is lost the state cannot be replaced.
+    head: HeadText | None = None
 
     def look(found: Next) -> None:
+        nonlocal head
         if check is not None:
             check(found)
-        _refuse_older_state(found, lease.head())
+        head = lease.head()
+        _refuse_older_state(found, head)
 
-    with Courier(lease, custody) as carrier:
-        state = carrier.fetch(look)
-        sealer = _opened(lease, state, control, epoch_lines)
-        carrier.put(state)
+    with courier:
+        state = courier.fetch(look)
+        sealer = _opened(lease, state, head, control, epoch_lines)
+        courier.put(state)
         return sealer
 
 
-def fetch_early(lease: Lease, custody: str | None) -> EarlyChain | None:
-    """Fetch the next chain while the current one goes on: the store keeps only the state of the chain after it.
+def fetch_early(lease: Lease, courier: Courier) -> EarlyChain | None:
+    """Fetch the next chain while the current one goes on: the store has only the state of the chain after it.
 
     So trouble with store or custody is met long before a chain is full. The state is encrypted under a key that only
     locked memory holds: until it opens, no key of the next chain is in memory (spec sections 3 and 9).
 
     Args:
-        lease: The right to write the log.
-        custody: URL of the custody, if it is not the one noted in the sealing state.
+        lease: The lease of the log.
+        courier: Carries its state.
 
     Returns:
         The next chain; None at the end of a generation, whose state needs the chain's `open`.
@@ -116,18 +121,19 @@ def fetch_early(lease: Lease, custody: str | None) -> EarlyChain | None:
         CustodyError: It cannot be opened or encrypted, or older ones could still be opened.
         SealError: The log has ended.
     """
-    with Courier(lease, custody) as carrier:
-        state = carrier.fetch()
+    with courier:
+        state = courier.fetch()
         number, early = state.next_chain, state.fetch_early()
         if early is None or number is None:
             return None
-        left = carrier.put(state)
+        left = courier.put(state)
     return EarlyChain(early, number, left)
 
 
-def _opened(lease: Lease, state: _core.SealingState, control: str, epoch_lines: int) -> _core.Sealer:
-    """Return what seals the next chain; the state becomes that of the chain after it."""
-    head = lease.head()
+def _opened(
+    lease: Lease, state: _core.SealingState, head: HeadText | None, control: str, epoch_lines: int
+) -> _core.Sealer:
+    """Return the sealer of the next chain; the state becomes that of the chain after it."""
     if head is None:
         raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
     try:
@@ -169,6 +175,8 @@ def refuse_older_store(state: Next, sink: Sink) -> None:
     Raises:
         KeyStoreError: It is.
     """
+    if not isinstance(sink, Followed):
+        return  # lines that went elsewhere cannot be read again
     chain = sink.newest_chain(state.log_id)
     for line in sink.tail():
         claim = _core.claimed_position(line[-200:])

@@ -1,8 +1,8 @@
-"""What a writer says of itself, for people: `tallystick status` shows it. It holds no secret, and proves nothing.
+"""What a writer reports of itself, for people: `tallystick status` shows it. It holds no secret, and proves nothing.
 
 >>> dropped = Dropped()
 >>> dropped.add(3, "no room")
->>> dropped.told().split(" from ")[0]
+>>> dropped.report().split(" from ")[0]
 '3 lines were dropped'
 """
 
@@ -10,16 +10,17 @@ import json
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, TallystickError
 from tallystick.keystore import Lease
-from tallystick.sinks import FileSink, Sink
+from tallystick.sinks.base import Followed, Sink
 
-__all__ = ["Dropped", "WriterNote", "read_note"]
+__all__ = ["Dropped", "Status", "WriterNote", "read_note"]
 
 
 def _when(seconds: float) -> str:
@@ -28,7 +29,7 @@ def _when(seconds: float) -> str:
 
 @dataclass(slots=True)
 class Dropped:
-    """Lines that came while none could be written, until the log has told of them."""
+    """Lines that came while none could be written, until the log has said so."""
 
     count: int = 0
     total: int = 0
@@ -42,20 +43,20 @@ class Dropped:
         self.count += count
         self.total += count
 
-    def told(self) -> str:
+    def report(self) -> str:
         """Return what the log says of them."""
         lines = "1 line was" if self.count == 1 else f"{self.count} lines were"
         why = self.why.replace("\n", " ").replace("\r", " ")
         return f"{lines} dropped from {_when(self.since)} to {_when(time.time())}: {why}"
 
     def clear(self) -> None:
-        """They have been told of."""
+        """Note that the log has said so."""
         self.count = 0
 
 
 @dataclass(slots=True)
 class WriterNote:
-    """What there is to say, as a writer goes on. Times are seconds since 1970, by the clock of its host."""
+    """The note of a writer, as it goes on. Times are seconds since 1970, by the clock of its host."""
 
     output: str
     recovered: list[str]
@@ -67,7 +68,7 @@ class WriterNote:
 
     @classmethod
     def begin(cls, lease: Lease, sink: Sink, tidied: Sequence[str] = ()) -> Self:
-        """Begin a note; what was put in order at the start, and what the last writer left, says what was recovered."""
+        """Begin a note; what was recovered is what the last writer left, and what was put in order at the start."""
         recovered = list(tidied)
         try:
             last = read_note(lease.note())
@@ -78,12 +79,14 @@ class WriterNote:
             recovered.append(
                 f"the writer before (pid {last.get('pid')}) did not close its chain; a head counts up to {at}"
             )
-        if isinstance(sink, FileSink) and sink.repaired:
+        if not isinstance(sink, Followed):
+            return cls(sink.name, recovered)
+        if sink.repaired:
             recovered.append("the file ended within a line, which got its line end")
-        return cls(sink.name if not isinstance(sink, FileSink) else os.path.abspath(sink.name), recovered)
+        return cls(os.path.abspath(sink.name), recovered)
 
     def stated(self, position: tuple[int, int, int]) -> None:
-        """Note a statement: what stands before this position is covered."""
+        """Note a statement: lines before this position are covered."""
         self.checkpoint = (".".join(map(str, position)), time.time())
 
     def counted(self, position: tuple[int, int, int], lines: int) -> None:
@@ -116,8 +119,27 @@ class WriterNote:
         return json.dumps(said).encode()
 
 
+class Status:
+    """Says in the key store how a writer is.
+
+    State: the note, and where trouble and dropped lines are found.
+    Invariant: it holds no secret, and a store that does not take it is in nobody's way.
+    """
+
+    def __init__(
+        self, lease: Lease, note: WriterNote, trouble: Callable[[], str | None], dropped: Callable[[], int]
+    ) -> None:
+        """Begin; the callables return what is wrong now, and how many lines were dropped in all."""
+        self._lease, self.note, self._trouble, self._dropped = lease, note, trouble, dropped
+
+    def write(self) -> None:
+        """Store the note."""
+        with suppress(TallystickError):
+            self._lease.replace_note(self.note.text(trouble=self._trouble(), dropped=self._dropped()))
+
+
 def read_note(text: bytes | None) -> dict[str, Any] | None:
-    """Return what a writer said of itself, None if it said nothing that can be read; anyone may have written it."""
+    """Return what a writer reported of itself, None if it is not readable; anyone may have written it."""
     try:
         said = json.loads(text or b"null")
     except ValueError:

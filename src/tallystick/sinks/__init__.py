@@ -1,0 +1,74 @@
+"""Where sealed lines go: a file, a stream such as a pipe, or a callable.
+
+>>> import pathlib, tempfile
+>>> with tempfile.TemporaryDirectory() as directory:
+...     sink = open_sink(os.path.join(directory, "audit.log"))
+...     sink.output.put(b"one line\\n")
+...     sink.push()
+...     sink.sync()
+...     sink.close()
+...     pathlib.Path(directory, "audit.log").read_bytes()
+b'one line\\n'
+"""
+
+import os
+import stat
+from collections.abc import Callable
+
+from tallystick.errors import SealError, reason
+from tallystick.sinks.base import Followed, Sink, advice, now
+from tallystick.sinks.call import CallSink
+from tallystick.sinks.file import FileSink, open_file
+from tallystick.sinks.rotation import Rotation
+from tallystick.sinks.stream import StreamSink
+
+__all__ = ["CallSink", "FileSink", "Followed", "Sink", "StreamSink", "now", "open_sink"]
+
+
+def open_sink(
+    output: str | os.PathLike[str] | int | Callable[[bytes], object],
+    rotation: Rotation | None = None,
+    on_trouble: Callable[[str], None] | None = None,
+) -> Sink:
+    """Open where sealed lines go.
+
+    Args:
+        output: A path, which is appended to and made if it is not there; or an open file descriptor, which stays
+            the caller's to close; or a callable that takes sealed bytes.
+        rotation: When a new file is begun; takes the path of a file.
+        on_trouble: Called when a rotated file cannot be compressed.
+
+    Raises:
+        SealError: It cannot be written, or not rotated.
+    """
+    path = None
+    if isinstance(output, int):
+        name = "standard output" if output == 1 else f"file descriptor {output}"
+        fd = _copy(output, name)
+    elif callable(output):
+        if rotation is not None:
+            raise _not_rotated(CallSink.name)
+        return CallSink(output)
+    else:
+        name = path = os.fspath(output)
+        fd = open_file(name)
+    if stat.S_ISREG(os.fstat(fd).st_mode) and (path is not None or rotation is None):
+        return FileSink(fd, name, path, rotation, on_trouble)
+    if rotation is not None:
+        os.close(fd)
+        raise _not_rotated(name)
+    return StreamSink(fd, name, returns=path is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
+
+
+def _not_rotated(name: str) -> SealError:
+    return SealError(f"{name} cannot be rotated; name a file, or leave rotation to the program that takes the lines")
+
+
+def _copy(fd: int, name: str) -> int:
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
+            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        return os.dup(fd)
+    except OSError as error:
+        raise SealError(f"{name}: {reason(error)}; {advice(error)}") from error

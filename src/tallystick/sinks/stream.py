@@ -1,0 +1,97 @@
+"""Lines to a pipe, a socket or a terminal.
+
+>>> reading, writing = os.pipe()
+>>> sink = StreamSink(writing, "the pipe")
+>>> sink.output.put(b"one line\\n")
+>>> sink.push()
+>>> os.read(reading, 100)
+b'one line\\n'
+>>> sink.close()
+>>> os.close(reading)
+"""
+
+import errno
+import fcntl
+import math
+import os
+import select
+import stat
+import struct
+import termios
+import threading
+import time
+
+from tallystick.errors import OutputError
+from tallystick.sinks.base import Descriptor
+
+_AT_ONCE = 4096  # bytes that a pipe takes without waiting when it takes any: PIPE_BUF
+
+__all__ = ["StreamSink"]
+
+
+class StreamSink(Descriptor):
+    """A pipe, a socket or a terminal: nobody can sync it, so the head follows one interval later.
+
+    Args:
+        fd: Its descriptor, which is the sink's from now on.
+        name: What messages call it.
+        returns: May its reader come back, as that of a named pipe may?
+    """
+
+    INTERVAL = 0.5  # seconds
+
+    def __init__(self, fd: int, name: str, *, returns: bool = False) -> None:
+        super().__init__(fd, name)
+        self.returns = returns
+        self._draining = threading.Event()
+        self._until = math.inf
+
+    def hurry(self, until: float) -> None:
+        """Wait for the reader until a moment of the monotonic clock at most; signal handlers may call it."""
+        self._until = min(self._until, until)
+
+    def push(self) -> None:
+        """Hand over the pending bytes; see `Sink.push`."""
+        while self._until == math.inf:
+            number = self.output.push()  # waits for the reader, until a signal comes
+            if number == 0:
+                return
+            if number == errno.EAGAIN:
+                os.set_blocking(self._fd, True)
+            elif number != errno.EINTR:
+                raise self._failed(OSError(number, os.strerror(number)))
+        self._push_in_time()
+
+    def _push_in_time(self) -> None:
+        self.output.close()  # from now on bytes stay there when lines are sealed: that must not wait either
+        room = select.poll()
+        room.register(self._fd, select.POLLOUT)
+        while data := self.output.peek():
+            if not room.poll(max(0.0, self._until - time.monotonic()) * 1000):
+                raise OutputError(f"{self.name}: its reader takes nothing; see what has become of it")
+            try:
+                self.output.drop(os.write(self._fd, data[:_AT_ONCE]))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._failed(error) from error
+
+    def sync(self) -> None:
+        """Wait for an interval."""
+        self._draining.wait(self.INTERVAL)
+
+    def drain(self, within: float) -> None:
+        """Wait until the reader of a pipe has taken all, for an interval at most."""
+        # A thread that waits in `sync` has nothing left to wait for.
+        self._draining.set()
+        deadline = time.monotonic() + min(self.INTERVAL, within)
+        while time.monotonic() < deadline and self._waiting():
+            time.sleep(0.002)
+        self._draining.clear()
+
+    def _waiting(self) -> bool:
+        """Has the reader of a pipe yet to take bytes that were written?"""
+        if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+            return False
+        count: int = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))[0]
+        return count > 0

@@ -1,0 +1,240 @@
+"""Open logs and the forks and ends of their process; every hook for those stands here.
+
+A forked child's copies are dead at once (spec section 3). SIGTERM and the end of the interpreter close chains; a
+program that handles SIGTERM itself is left alone. A signal handler that finds its own thread in the middle of a step
+lets it come to its end first: it could meet locks that this thread holds.
+
+>>> with KEY_SETUP:
+...     pass                    # keys are derived, and handed to what wipes them in a forked child
+"""
+
+import _thread
+import atexit
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Protocol
+
+from tallystick.errors import TallystickError
+
+__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
+
+_PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
+_LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
+
+
+class OpenLog(Protocol):
+    """The part of a log that this module needs."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Is this thread in the middle of a step?"""
+        ...
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer."""
+        ...
+
+    def close(self) -> None:
+        """Close the chain."""
+        ...
+
+    def hold(self, seconds: float) -> bool:
+        """Keep other threads from being in the middle of a line; return False if that took too long."""
+        ...
+
+    def let_go(self) -> None:
+        """Let them go on."""
+        ...
+
+    def die_in_child(self) -> None:
+        """Be dead from now on: this is the copy of a forked child."""
+        ...
+
+
+class Abandonable(Protocol):
+    """Something under way that waits for others."""
+
+    def abandon(self) -> None:
+        """Have it fail now."""
+        ...
+
+
+class _KeySetup:
+    """Held while keys are unlocked and before the log that wipes them in a child is known; a fork waits for it.
+
+    It is taken before any lock of a log.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def hold(self, seconds: float) -> bool:
+        """Take it; return False if that took too long."""
+        return self._lock.acquire(timeout=seconds)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(RuntimeError):  # in a child that was forked in the middle of a set-up it is another lock
+            self._lock.release()
+
+    def renew(self) -> None:
+        """Begin with a new lock: the old one may belong to a thread that is not there in a child."""
+        self._lock = threading.RLock()
+
+
+KEY_SETUP = _KeySetup()
+"""Held while keys are set up."""
+
+LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
+"""The logs that this process has open."""
+
+UNDER_WAY: set[Abandonable] = set()
+"""Couriers that are under way; a thread that must not wait for one has it fail."""
+
+_held: list[OpenLog] = []
+_keys_held: list[bool] = []
+_before_end: list[Callable[[], None]] = []
+_in_child: list[Callable[[], None]] = []
+_following: list[int] = []
+
+
+def close_on_sigterm() -> None:
+    """Have SIGTERM close all logs before it ends the process, where it would have ended it at once."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def before_end(call: Callable[[], None]) -> None:
+    """Have something called when SIGTERM ends the process, before logs are closed; once, however often this is asked.
+
+    Args:
+        call: What is called, in the main thread and in the middle of no step.
+    """
+    if call not in _before_end:
+        _before_end.append(call)
+
+
+def before_exit(call: Callable[[], object]) -> None:
+    """Have something called when the interpreter ends, before logs are closed and before what was registered so far."""
+    atexit.register(call)
+
+
+def in_child(call: Callable[[], None]) -> None:
+    """Have something called in each forked child, after the copies of logs there are dead."""
+    _in_child.append(call)
+
+
+def follow_up() -> None:
+    """End the process if SIGTERM came in the middle of a step that is over now; logs call this after steps."""
+    if _following and threading.current_thread() is threading.main_thread() and not _is_in_step():
+        _end(_following.pop())
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    for log in list(LOGS):
+        log.give_up()
+    if not _is_in_step():
+        _end(number)
+    elif not _following:
+        _following.append(number)
+        # Nothing of `threading`: the thread that we interrupted may hold locks of it.
+        _thread.start_new_thread(_end_a_step_that_hangs, ())
+
+
+def _end_a_step_that_hangs() -> None:
+    time.sleep(_LONGEST)
+    if _following:
+        print("tallystick: a line does not come to its end, and may not be written whole", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_in_step() -> bool:
+    return any(log.is_ours for log in list(LOGS))
+
+
+def _end(number: int) -> None:
+    for call in list(_before_end):
+        call()
+    _close_all()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _close_all() -> None:
+    for log in list(LOGS):
+        try:
+            log.close()
+        except TallystickError as error:
+            print(f"tallystick: {error}", file=sys.stderr)
+
+
+def _refuse_sub_interpreters() -> None:
+    # What wipes keys, at a fork and at the end, is one for a process; the core is bound to one interpreter.
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        with suppress(ImportError):
+            interpreters = importlib.import_module(name)
+            if interpreters.get_current() != interpreters.get_main():
+                raise _SubInterpreterError
+            return
+
+
+class _SubInterpreterError(RuntimeError):
+    def __init__(self) -> None:
+        super().__init__("tallystick cannot be used in a sub-interpreter; import it in the main one, or use processes")
+
+
+def _before_fork() -> None:
+    # With every lock held no thread is in the middle of a line, and a child's copies are whole when they die. A lock
+    # that cannot be had in time is one of a thread that waits for a courier, which then fails, or for a disk. Keys are
+    # wiped in a child in any case: their pages are marked so.
+    until = time.monotonic() + _PATIENCE
+    _keys_held.append(_is_held(KEY_SETUP.hold, until))
+    _held[:] = [log for log in list(LOGS) if _is_held(log.hold, until)]
+
+
+def _is_held(hold: Callable[[float], bool], until: float) -> bool:
+    if sys.platform != "linux":
+        return hold(-1)  # nothing else wipes keys there
+    if hold(max(0.0, until - time.monotonic())):
+        return True
+    for courier in list(UNDER_WAY):
+        courier.abandon()
+    return hold(0.2)
+
+
+def _after_fork_in_parent() -> None:
+    for log in _held:
+        log.let_go()
+    _held.clear()
+    if _keys_held.pop():
+        KEY_SETUP.__exit__(None, None, None)
+
+
+def _after_fork_in_child() -> None:
+    for log in list(LOGS):
+        log.die_in_child()
+    _held.clear()
+    LOGS.clear()
+    _keys_held.clear()
+    KEY_SETUP.renew()
+    UNDER_WAY.clear()
+    _following.clear()
+    for call in _in_child:
+        call()
+
+
+_refuse_sub_interpreters()
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(_close_all)

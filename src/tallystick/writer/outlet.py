@@ -1,0 +1,227 @@
+"""The way out of a writer: pending bytes, back-pressure, dropped lines, notices, and files that others or we rotate.
+
+>>> from contextlib import suppress
+>>> from tallystick.sinks import CallSink
+>>> outlet = Outlet(CallSink(print), "payments", "drop", print, pause=time.sleep, changed=lambda: None)
+>>> with suppress(OutputError):
+...     outlet.refuse(OutputError("no room"), 3)
+no room; log payments drops lines until it goes on
+>>> outlet.goes_on()
+log payments goes on
+>>> outlet.next_notice().split(" from ")[0]
+'3 lines were dropped'
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, OutputError, SealError, TallystickError
+from tallystick.sinks.base import Awaited, Followed, Sink, now
+from tallystick.writer.status import Dropped
+
+__all__ = ["PASSING", "GaveUpError", "OnFull", "Outlet"]
+
+OnFull = Literal["raise", "block", "drop", "stop"]
+
+PASSING = (OutputError, KeyStoreError, CustodyError)
+"""Errors that may be over the next time."""
+
+_READING = 3.5  # seconds that the reader of a pipe has to make room for what is left
+_LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
+_SHORTEST, _LONGEST = 0.02, 0.25  # seconds between two tries to go on
+_MEANWHILE = {"block": "waits", "drop": "drops lines until it goes on"}
+
+
+class GaveUpError(SealError):
+    """Nobody waits for room any more."""
+
+
+class Outlet:
+    """Takes sealed bytes to the sink, and knows what to do while it takes none.
+
+    State: the sink, the trouble it is in, lines that were dropped, notices for the log, whether the output is to be
+    reopened or rotated, how long to wait before the next try.
+    Invariant: pending bytes leave before anything new is sealed, and every line that was refused or dropped is counted
+    until the log has said so. Used under the turn, but for `reopen` and `give_up`, which signal handlers may call.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        on_full: OnFull,
+        report: Callable[[str], None],
+        *,
+        pause: Callable[[float], None],
+        changed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin.
+
+        Args:
+            sink: Where lines go.
+            name: The name of the log, for messages.
+            on_full: What becomes of lines while the sink takes none.
+            report: Called with what `write` does not raise.
+            pause: Lets others have the turn for so many seconds.
+            changed: Called when the trouble is another one.
+            clock: The monotonic clock, in seconds.
+        """
+        self.sink, self.output, self._name = sink, sink.output, name
+        self._followed = sink if isinstance(sink, Followed) else None
+        self._on_full, self._report, self._pause, self._changed, self._clock = on_full, report, pause, changed, clock
+        self.dropped = Dropped()
+        self.trouble: str | None = None
+        self.notices: deque[str] = deque()
+        self.rotating = False
+        """Is the chain closed, or to be closed, so that a new file can begin?"""
+        self._reopen = False
+        self._looked, self._wait = 0.0, 0.0
+        self._patient_until = float("inf")
+
+    @property
+    def is_idle(self) -> bool:
+        """Has nothing to be done here before the next line or after it?"""
+        return not (
+            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.kept
+        )
+
+    @property
+    def blocks(self) -> bool:
+        """Do lines wait while the sink takes none?"""
+        return self._on_full == "block"
+
+    @property
+    def raises(self) -> bool:
+        """Is each line refused by an error while the sink takes none?"""
+        return self._on_full == "raise"
+
+    def reopen(self) -> None:
+        """Have the output reopened by its name before the next line."""
+        self._reopen = True
+
+    def give_up(self, at: float) -> None:
+        """Let nobody wait for room any more from a moment of the clock on; a reader has a little time in any case."""
+        self._patient_until = min(self._patient_until, at)
+        if isinstance(self.sink, Awaited):
+            self.sink.hurry(max(at, self._clock() + _READING))
+
+    @property
+    def gave_up(self) -> bool:
+        """Does nobody wait for room any more?"""
+        return self._clock() >= self._patient_until
+
+    def push(self) -> None:
+        """Hand over pending bytes.
+
+        Raises:
+            OutputError: They are not taken now.
+            SealError: They never will be.
+        """
+        if self.output.kept:
+            self.sink.push()
+
+    def look(self) -> bool:
+        """See what others did to the output, if that is due; return whether it is time to rotate.
+
+        Raises:
+            OutputError: Lines have nowhere to go now.
+            SealError: Lines that were written cannot be made safe.
+        """
+        if not self._reopen and self._clock() - self._looked < _LOOK_AFTER:
+            return False
+        reopen, self._reopen = self._reopen, False
+        try:
+            if self._followed is None:
+                self.output.looked_at(now())
+            else:
+                for notice in self._followed.look(reopen=reopen):
+                    self.notices.append(notice)
+                    self._report(notice)
+        except BaseException:
+            self._reopen = reopen
+            raise
+        self._looked = self._clock()
+        return self._followed is not None and self._followed.due_in() == 0 and not self.rotating
+
+    def rotate(self, chain: int) -> None:
+        """Begin a new file, if it is time; without one lines go on in the old one."""
+        self.rotating = False
+        if self._followed is not None:
+            try:
+                self.notices.extend(self._followed.rotate(chain))
+            except OutputError as error:
+                self._report(str(error))
+
+    def next_notice(self) -> str | None:
+        """Return what the log has to say before its next line; `said` once it has."""
+        if self.dropped.count:
+            self.notices.append(self.dropped.report())
+            self.dropped.clear()
+        return self.notices[0] if self.notices else None
+
+    def said(self) -> None:
+        """Note that the log has said its first notice."""
+        self.notices.popleft()
+
+    def is_fatal(self, error: TallystickError) -> bool:
+        """Must the log stop for this error?"""
+        return isinstance(error, LeaseLostError) or not isinstance(error, PASSING) or self._on_full == "stop"
+
+    def refuse(self, error: TallystickError, count: int, *, wait: bool = True) -> None:
+        """Do as asked where so many lines cannot be written now; return to try again.
+
+        Args:
+            error: What is in the way.
+            count: How many lines; they are counted as dropped if this raises.
+            wait: May this wait for room where lines do?
+
+        Raises:
+            OutputError, KeyStoreError, CustodyError: This error, unless lines wait.
+            GaveUpError: Nobody waits any more.
+        """
+        if str(error) != self.trouble:
+            self.trouble = str(error)
+            if not self.raises:
+                self._report(f"{error}; log {self._name} {_MEANWHILE[self._on_full]}")
+            self._changed()
+        if not (self.blocks and wait) or self.gave_up:
+            self.dropped.add(count, str(error))
+            if not (self.blocks and wait):
+                raise error
+            raise GaveUpError(f"{error}; log {self._name} was told not to wait any longer") from error
+        self._wait = min(_LONGEST, self._wait * 2 or _SHORTEST)
+        self._pause(self._wait)
+
+    def goes_on(self) -> None:
+        """Note that lines can be written."""
+        if self.trouble:
+            self.trouble, self._wait = None, 0.0
+            if not self.raises:
+                self._report(f"log {self._name} goes on")
+            self._changed()
+
+    def due_in(self) -> float | None:
+        """Return the seconds until something has to be done here even if no line comes, or None."""
+        if self._reopen or self.trouble or self.dropped.count:
+            return 0.0
+        return None if self._followed is None else self._followed.due_in()
+
+    def check_pending(self) -> None:
+        """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""
+        if self.output.kept:
+            raise OutputError(f"{self.trouble or self.sink.name}; the line is sealed, and goes out first when it can")
+
+    def left(self) -> str:
+        """Return what is lost when the log is closed now."""
+        lost = []
+        if self.output.kept:
+            lost.append(f"{self.output.kept} bytes of sealed lines that were not written")
+        if count := self.dropped.count:
+            lines = "1 line that was" if count == 1 else f"{count} lines that were"
+            lost.append(f"{lines} dropped and not reported in it")
+        told = " was told not to wait any longer, and" if self.blocks and self.gave_up else ""
+        how = f"is closed with {', and '.join(lost)}" if lost else "cannot be closed"
+        return f"{self.trouble or self.sink.name}; log {self._name}{told} {how}"

@@ -1,0 +1,286 @@
+"""The steps of a writer: what is done with a line, a checkpoint, the last lines; each under the turn."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from tallystick import _core, courier
+from tallystick.courier import Next
+from tallystick.errors import OutputError, SealError, TallystickError
+from tallystick.keystore import Lease
+from tallystick.writer.chains import ChainSource
+from tallystick.writer.clock import EpochClock
+from tallystick.writer.groupsync import GroupSync
+from tallystick.writer.head import Counted, HeadKeeper
+from tallystick.writer.outlet import PASSING, GaveUpError, OnFull, Outlet
+from tallystick.writer.phase import Phase
+from tallystick.writer.status import Status
+from tallystick.writer.turn import Turn
+
+__all__ = ["Durability", "Parts", "Settings", "Steps"]
+
+Durability = Literal["flush", "sync", "sync-each"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `open_log` was asked for; see there."""
+
+    custody: str | None
+    control: str
+    epoch_lines: int
+    epoch_age: float
+    durability: Durability
+    on_full: OnFull
+    heartbeat: float | None
+    on_trouble: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one writer."""
+
+    lease: Lease
+    turn: Turn
+    phase: Phase
+    clock: EpochClock
+    outlet: Outlet
+    chains: ChainSource
+    heads: HeadKeeper
+    group: GroupSync
+    status: Status
+
+
+class Steps:
+    """Seals, and does before and after each line what has to be done then.
+
+    State: the sealer of the chain that is written.
+    Invariant: before a chain opens a head counts the end of the one before; a line is sealed only if nothing that was
+    sealed before it is pending.
+    """
+
+    def __init__(self, parts: Parts, settings: Settings, wake: Callable[[], None]) -> None:
+        """Begin; `wake` has the background thread look for lines that no head counts. `open` comes first."""
+        self._parts, self._settings, self._wake = parts, settings, wake
+        self.sealer: _core.Sealer
+        self.output = parts.outlet.output
+
+    def open(self, check: Callable[[Next], None] | None = None) -> None:
+        """Open the next chain; see `ChainSource.open`."""
+        self.sealer = self._parts.chains.open(self._settings.control, self._settings.epoch_lines, check)
+        self._parts.clock.opened(self.sealer.chain)
+
+    @property
+    def is_idle(self) -> bool:
+        """Can lines be sealed with nothing to do before or after them?"""
+        parts = self._parts
+        return (
+            parts.phase.is_open
+            and parts.outlet.is_idle
+            and parts.clock.is_running
+            and parts.heads.dirty
+            and self._settings.durability != "sync-each"
+        )
+
+    # Steps
+
+    def seal(self, m: bytes) -> None:
+        """Seal one entry."""
+        while self._before(1):
+            if self.sealer.write(m, self.output) != _core.FIRST:
+                self.after()
+                return
+
+    def seal_lines(self, data: bytes, end: int) -> None:
+        """Seal the complete lines of some bytes up to an offset."""
+        used = 0
+        try:
+            while used < end and self._before(data.count(b"\n", used, end)):
+                used, _ = self.sealer.write_lines(data, used, self.output)
+                self.after()
+        finally:
+            self._note_epoch()
+
+    def checkpoint(self) -> None:
+        """End the epoch."""
+        while self._before(0):
+            if self.sealer.checkpoint(self.output) != _core.FIRST:
+                self.after()
+                return
+
+    def tend(self) -> None:
+        """Do what time demands; this waits for no room."""
+        self._parts.phase.check()
+        if self._clear_way(0, wait=False) and self._parts.clock.is_over:
+            self.sealer.checkpoint(self.output)
+            self.after(wait=False)
+
+    def last_lines(self, *, ended: bool) -> None:
+        """End the chain, or the log.
+
+        Raises:
+            SealError: The log was stopped.
+            OutputError, KeyStoreError, CustodyError: Something is in the way; the message says what is lost.
+        """
+        outlet = self._parts.outlet
+        if self._parts.phase.reason is not None:
+            raise SealError(self._parts.phase.reason)
+        try:
+            if ended:
+                self._wait_for_way()
+                courier.end(self._parts.lease, self._settings.custody)
+                self.sealer.end(self.output)
+            elif not self.sealer.closed or self.output.kept or outlet.dropped.count:
+                self._wait_for_way()
+                self.sealer.close(self.output)
+            self.after()
+        except (GaveUpError, *PASSING) as error:
+            kind = OutputError if isinstance(error, GaveUpError) else type(error)
+            raise kind(outlet.left() if outlet.trouble else str(error)) from error
+        if self.output.kept:
+            raise OutputError(outlet.left())
+
+    def count(self) -> Counted | None:
+        """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
+        self._parts.outlet.push()
+        self._parts.turn.fast = False
+        return self._parts.heads.make(self.sealer)
+
+    def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
+        """Store a head once its lines are safe; see `HeadKeeper.store`."""
+        if head is not None and self._parts.heads.store(head, settle, within):
+            self._parts.status.note.counted(head.at, head.lines)
+            self._parts.status.write()
+
+    def stop(self, why: str) -> bool:
+        """Seal nothing more, for this reason; return whether that is news."""
+        self._parts.turn.fast = False
+        news = self._parts.phase.stop(why)
+        self.sealer.erase()
+        return news
+
+    def die_in_child(self) -> None:
+        """Wipe the keys of a forked child's copy."""
+        with suppress(RuntimeError):  # a thread that is not there was in the middle of a line; the system wiped them
+            self.sealer.erase()
+
+    def sync(self) -> None:
+        """Have what was written on the disk; called with or without the turn.
+
+        Raises:
+            SealError: It cannot be. The log is stopped: a later sync may seem to work, with the lines gone.
+        """
+        try:
+            self._parts.outlet.sink.sync()
+        except SealError as error:
+            with self._parts.turn.lock:
+                self.stop(f"{error}; log {self._parts.lease.name} was stopped")
+            raise
+
+    def after(self, *, wait: bool = True) -> None:
+        """Do what follows sealing: hand over pending bytes, and note lines that a head has to count."""
+        outlet = self._parts.outlet
+        stated = self._note_line()
+        while self.output.kept:
+            try:
+                outlet.push()
+            except TallystickError as error:
+                try:
+                    self._refused(error, 0, wait=wait)
+                except PASSING as error:
+                    if outlet.raises:
+                        raise type(error)(f"{error}; the line is sealed, and goes out first when it can") from error
+                    return
+        if stated and self._settings.durability == "sync":
+            self.sync()
+
+    # What stands before a line
+
+    def _before(self, count: int) -> bool:
+        """Make sure that the next line can be sealed; if it cannot, do as asked with so many lines."""
+        while True:
+            self._parts.phase.check()
+            if self._clear_way(count):
+                self._parts.phase.check()  # others may have closed the log meanwhile
+                return True
+            if not self._parts.outlet.blocks:
+                return False
+
+    def _wait_for_way(self) -> None:
+        while not self._clear_way(0):
+            if not self._parts.outlet.blocks:
+                raise OutputError(self._parts.outlet.left())
+
+    def _clear_way(self, count: int, *, wait: bool = True) -> bool:
+        try:
+            self._make_way()
+        except TallystickError as error:
+            try:
+                self._refused(error, count, wait=wait)
+            except PASSING:
+                if self._parts.outlet.raises:
+                    raise
+            return False
+        self._parts.outlet.goes_on()
+        return True
+
+    def _make_way(self) -> None:
+        """Do all that has to be done before the next line."""
+        outlet = self._parts.outlet
+        outlet.push()
+        # A store that is away cannot give the next chain, so nothing is rotated then.
+        if outlet.look() and not self._parts.heads.trouble:
+            self._begin_rotation()
+        while True:
+            outlet.push()
+            if self.sealer.closed:
+                self._next_chain()
+            notice = outlet.next_notice()
+            if notice is None:
+                return
+            if self.sealer.write_lines(f"tallystick: {notice}\n".encode(), 0, self.output)[0]:
+                outlet.said()
+                self._note_line()
+
+    def _begin_rotation(self) -> None:
+        if not self.sealer.closed and not self.sealer.lines:
+            self._parts.outlet.rotate(self.sealer.chain)
+            return
+        if not self.sealer.closed:
+            self.sealer.close(self.output)
+            self._note_line()
+        self._parts.outlet.rotating = True
+
+    def _next_chain(self) -> None:
+        # `closed` must be counted by a head before the next chain opens (spec section 6).
+        self.store(self.count(), self._parts.outlet.sink.sync)
+        if self._parts.outlet.rotating:
+            self._parts.outlet.rotate(self.sealer.chain)
+        self.sealer.erase()
+        self.open()
+
+    def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
+        """Do as asked where lines cannot be written now; return to try again."""
+        outlet = self._parts.outlet
+        if outlet.is_fatal(error):
+            at = ".".join(map(str, self.sealer.position))
+            why = f"{error}; log {self._parts.lease.name} was stopped at {at}"
+            self.stop(why)
+            raise SealError(why) from error
+        outlet.refuse(error, count, wait=wait)
+
+    def _note_line(self) -> bool:
+        if not self._parts.heads.dirty:
+            self._parts.heads.dirty = True
+            self._wake()
+        self._parts.group.note()
+        return self._note_epoch()
+
+    def _note_epoch(self) -> bool:
+        """Note where the writer is; was there a statement since the last note?"""
+        chain, epoch, index = self.sealer.position
+        stated = self._parts.clock.note((chain, epoch, index), closed=self.sealer.closed)
+        if stated:
+            self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
+        return stated

@@ -1,0 +1,192 @@
+"""A program whose writer is in some state when its end, or a fork, comes.
+
+    python -m tests.log.ending DIRECTORY STATE EVENT
+
+STATE is one of `STATES`, EVENT one of `EVENTS`. The log `payments` is in DIRECTORY. It prints what the log and its
+callers report, and `took SECONDS` where the program goes on after the event.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import tallystick
+from tallystick.errors import TallystickError
+
+EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
+STATES = ("blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening")
+"""`unread` is blocked by a pipe that nobody reads, and `hanging` by a callable that does not return; `fetching` is in
+the background, `opening` in the writer's way."""
+
+LONG = 60.0  # seconds for which calls hang
+
+
+def report(*said):
+    print(*said, flush=True)
+
+
+class Scene:
+    """A log, and a way to bring its writer into a state."""
+
+    def __init__(self, directory, state):
+        self.directory, self.state = directory, state
+        self.output = f"{directory}/audit.log"
+        self.armed = threading.Event()
+        options = {}
+        if state == "blocked":
+            options = {"on_full": "block"}
+        elif state == "unread":
+            self.reading, writing = os.pipe()
+            options = {"output": writing}
+        elif state == "hanging":
+            options = {"output": self.take}
+        elif state == "dropping":
+            options = {"on_full": "drop"}
+        elif state == "rotating":
+            options = {"rotation": tallystick.Rotation(size=10_000)}
+        elif state in ("fetching", "opening"):
+            options = {"epoch_lines": 1}
+        self.log = tallystick.open(
+            "payments", **{"output": self.output, "store": f"file:{directory}/store", "on_trouble": report} | options
+        )
+
+    def take(self, _):
+        if self.armed.is_set():
+            time.sleep(LONG)
+
+    def prepare(self):
+        """Go as far as the state is one line, or some time, away."""
+        for number in range({"fetching": 127, "opening": 255}.get(self.state, 100)):
+            self.log.write(f"{number} " + "x" * 100 * (self.state != "rotating"))
+            if self.state == "opening" and number == 200:
+                time.sleep(1.5)  # the next chain is fetched early; a second one is not
+        getattr(self, f"prepare_{self.state}", lambda: None)()
+
+    def prepare_blocked(self):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(self.output).st_size + 100, most))
+
+    prepare_dropping = prepare_blocked
+
+    def prepare_hanging(self):
+        self.armed.set()
+
+    def prepare_syncing(self):
+        real = os.fdatasync
+        mine = threading.get_ident()
+
+        def hangs(fd):
+            if threading.get_ident() != mine:
+                self.armed.set()
+                time.sleep(LONG)
+            real(fd)
+
+        os.fdatasync = hangs
+
+    def prepare_rotating(self):
+        rename = os.rename
+
+        def slow(old, new, **places):
+            if old == self.output:
+                self.armed.set()
+                time.sleep(1)
+            rename(old, new, **places)
+
+        os.rename = slow
+
+    def prepare_fetching(self):
+        scene = self
+
+        class Stopped(subprocess.Popen):
+            """What holds the keys does not answer."""
+
+            def __init__(self, *given, **options):
+                super().__init__(*given, **options)
+                self.send_signal(signal.SIGSTOP)
+                scene.armed.set()
+
+        subprocess.Popen = Stopped
+
+    def prepare_opening(self):
+        with suppress(TallystickError):  # chain 1 is full, chain 2 was fetched early
+            for number in range(300):
+                if self.log.position.startswith("2.2"):
+                    break
+                self.log.write(f"{number}")
+        self.prepare_fetching()
+
+    def write(self):
+        """Write until the log takes no more."""
+        try:
+            for number in range(10**9):
+                self.log.write(f"more {number} " + "y" * 200)
+                if self.state in ("syncing", "rotating", "fetching", "dropping"):
+                    time.sleep(0.01)
+        except TallystickError as error:
+            report(f"write: {error}")
+
+    def wait(self):
+        """Wait until the writer is in its state."""
+        if self.state in ("syncing", "rotating", "fetching", "opening"):
+            assert self.armed.wait(30)
+            time.sleep(0.2)
+        else:
+            time.sleep(1.5)  # longer than the pauses of a writer that waits
+
+
+def happen(event, log):
+    began = time.monotonic()
+    if event.startswith("SIGTERM"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
+    if event == "exit":
+        sys.exit(0)
+    if event == "close":
+        try:
+            log.close()
+        except TallystickError as error:
+            report(f"close: {error}")
+    elif (child := os.fork()) == 0:
+        try:
+            log.write("by the child")
+        except TallystickError as error:
+            os._exit(0 if "a forked child cannot write it" in str(error) else 2)
+        os._exit(1)
+    else:
+        took = time.monotonic() - began
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        report("took", took)
+        os._exit(status)
+    report("took", time.monotonic() - began)
+    os._exit(0)
+
+
+def main():
+    directory, state, event = sys.argv[1:]
+    scene = Scene(directory, state)
+    scene.prepare()
+    if event == "SIGTERM here":
+
+        def elsewhere():
+            scene.wait()
+            report("now")
+            happen(event, scene.log)
+
+        threading.Thread(target=elsewhere, daemon=True).start()
+        scene.write()
+        time.sleep(LONG)
+    threading.Thread(target=scene.write, daemon=True).start()
+    scene.wait()
+    report("now")
+    happen(event, scene.log)
+    time.sleep(LONG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a writer does that nobody asks for, one round at a time."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from tallystick.errors import KeyStoreError, LostRightError, OutputError, SealError
+from tallystick.writer.background import Background
+from tallystick.writer.phase import Phase
+from tallystick.writer.turn import Turn
+from tests.writer.fakes import Lease
+
+
+class Round:
+    """The background of a writer whose parts do what a test says; the thread is not started."""
+
+    def __init__(self):
+        self.done, self.reported, self.fails, self.written = [], [], {}, 0
+        self.heads = SimpleNamespace(dirty=False, trouble=None)
+        self.clock = SimpleNamespace(epoch=(1, 0), due_in=lambda: self.due)
+        self.outlet = SimpleNamespace(trouble=None, due_in=lambda: None, sink=SimpleNamespace(sync=None))
+        self.due = None
+        self.phase = Phase("payments")
+        parts = SimpleNamespace(
+            lease=Lease(), turn=Turn(threading.RLock(), lambda: True), phase=self.phase, heads=self.heads,
+            clock=self.clock, outlet=self.outlet, chains=SimpleNamespace(fetch_early=self.act("fetch")),
+            status=SimpleNamespace(write=self.write),
+        )  # fmt: skip
+        steps = SimpleNamespace(
+            tend=self.act("tend"), count=self.act("count"), store=self.act("store"), stop=self.phase.stop
+        )
+        self.background = Background(parts, steps, lambda step: step(), self.reported.append)
+
+    def act(self, what):
+        def act(*_):
+            if error := self.fails.get(what):
+                raise error
+            self.done.append(what)
+
+        return act
+
+    def write(self):
+        self.written += 1
+
+
+@pytest.fixture
+def background():
+    return Round()
+
+
+def test_time_lines_and_the_next_chain_are_seen_to_in_this_order(background):
+    background.due, background.heads.dirty = 0.0, True
+    background.background.round()
+    assert background.done == ["tend", "count", "store", "fetch"]
+
+
+def test_what_is_not_due_is_left_alone(background):
+    background.due = 3.0
+    background.background.round()
+    assert background.done == ["fetch"]
+
+
+def test_a_store_that_is_away_is_reported_once_and_tried_again(background):
+    background.heads.dirty = True
+    background.fails["store"] = KeyStoreError("away")
+    for _ in range(3):
+        background.background.round()
+    assert background.reported == ["away"]
+    assert background.phase.is_open
+    background.fails.clear()
+    background.background.round()
+    assert background.heads.trouble is None
+    assert background.done[-2:] == ["store", "fetch"]
+
+
+def test_trouble_that_writers_know_is_not_reported_again(background):
+    background.heads.dirty = True
+    background.outlet.trouble = "no room"
+    background.fails["count"] = OutputError("no room")
+    background.background.round()
+    assert background.reported == []
+
+
+@pytest.mark.parametrize("error", [LostRightError("taken over"), SealError("the disk failed")])
+def test_what_is_never_over_stops_the_log_and_is_reported(background, error):
+    background.heads.dirty = True
+    background.fails["store"] = error
+    background.background.round()
+    assert background.reported == [f"{error}; log payments was stopped"]
+    assert background.phase.reason == str(error)
+
+
+def test_a_log_that_is_being_closed_has_nothing_to_report(background):
+    background.heads.dirty = True
+    background.phase.begin_closing()
+    for error in (SealError("log payments is closed"), KeyStoreError("away")):
+        background.fails["store"] = error
+        background.background.round()
+    assert background.reported == []
