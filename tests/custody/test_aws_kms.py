@@ -113,7 +113,7 @@ def answered(code, bare, service, status=400, **more):
     [
         ("UnrecognizedClientException", f"AWS does not know these credentials (UnrecognizedClientException); {WITH}"),
         ("InvalidSignatureException", "AWS does not know these credentials"),
-        ("AccessDeniedException", "allow kms:Encrypt with this key to who runs this, in the policy that the docu"),
+        ("AccessDeniedException", "allow kms:Encrypt with this key to this process, in the policy that the docu"),
         ("DisabledException", "this key is disabled; enable it with `aws kms enable-key`"),
         ("KMSInvalidStateException", "if it is to be deleted, `aws kms cancel-key-deletion`"),
         ("ExpiredTokenException", "have expired, or the clock is wrong (ExpiredTokenException); give valid ones by"),
@@ -144,7 +144,7 @@ def test_a_right_to_decrypt_that_lacks_is_told_although_it_might_be_another_key(
     init(bare, service.url(), env=service.env())
     with servers.Answering.running(lambda headers, body: (400, {"__type": "AccessDeniedException"})) as server:
         said = nothing_is_sealed(bare, service, env=environment(server.port))
-    assert "wrong key, or the state was changed; if neither, allow kms:Decrypt with this key to who runs this" in said
+    assert "wrong key, or the state was changed; if neither, allow kms:Decrypt with this key to this process" in said
 
 
 def test_attempts_end_in_time_altogether(service, bare):
@@ -270,7 +270,7 @@ def test_a_malformed_url_is_told_at_once(rest):
 
 def test_an_endpoint_that_is_none_is_told(service, bare):
     said = nothing_is_set_up(bare, service, service.url(), env=service.env() | {"AWS_ENDPOINT_URL_KMS": "nowhere"})
-    assert "what AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS names is no URL" in said
+    assert "AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS holds no URL" in said
 
 
 def test_a_missing_package_is_told_with_how_to_install_it(service, bare):

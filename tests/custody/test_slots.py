@@ -537,7 +537,7 @@ def test_it_says_where_it_forgets(custody, master, log, monkeypatch):
     for told, yes, why in [
         ("ext4", True, "if what is below ext4 overwrites in place, too, and nobody has a copy from before"),
         ("xfs", True, "if what is below xfs"),
-        ("btrfs", False, f"{master} is on btrfs, which may keep what is overwritten; ext4 and xfs do not"),
+        ("btrfs", False, f"{master} is on btrfs, which may keep overwritten bytes; ext4 and xfs do not"),
         ("ext4 with data=journal", False, "is on ext4 with data=journal, which may keep"),
         ("overlay", False, "is on overlay, which"),
         ("fuse.sshfs", False, "is on fuse.sshfs, which"),

@@ -255,7 +255,7 @@ class PostgresSession(Session):
         except errors.DiskFull:
             raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left; make room there") from None
         except self._psycopg.OperationalError as error:
-            # A connection that could not be made has no code, only text, which may quote what it was made with.
+            # A connection that could not be made has no code, only text, which may quote its options.
             text = str(error)
             if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
                 raise self._refused() from None

@@ -181,7 +181,7 @@ class RedisSession(Session):
             socket_timeout=patience,
             socket_connect_timeout=patience,
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # attempts are ours to make
-            single_connection_client=True,  # WAITAOF speaks of what its own connection wrote
+            single_connection_client=True,  # WAITAOF covers the writes of its own connection
             **options,
         )
         self._durably = self._find_durability(client)
