@@ -41,7 +41,7 @@ class TallystickError(Exception):
 
 
 class FormatError(TallystickError):
-    """Bytes that are not what they should be: a key, a head, a pin, a public file, an exceptions file.
+    """Invalid bytes: of a key, a head, a pin, a public file, an exceptions file.
 
     Args:
         message: What is wrong.
@@ -80,7 +80,7 @@ def explain(error: BaseException) -> str:
 
 
 def reason(error: OSError) -> str:
-    """Return what the operating system said, in the form of our messages.
+    """Return the reason that the operating system gives, in the form of our messages.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "audit.log"))
     'no such file or directory'

@@ -32,7 +32,7 @@ def rekey(
     *,
     output: Any,
     key_file: str | os.PathLike[str] | int,
-    public_file: str | os.PathLike[str] | None = None,
+    public_file: str | os.PathLike[str] | int | None = None,
     store: str | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
@@ -81,7 +81,7 @@ def rekey(
     new = courier.succeed(place, name, custody)
     if made is not None and new.public_key != made.public_key:
         raise KeyStoreError(
-            f"log {name} was given other keys meanwhile; look for another process that runs `tallystick rekey`"
+            f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
     with open_log(name, custody=to_custody or custody, **options) as log:
         log.write(f"tallystick: this log follows {before}")

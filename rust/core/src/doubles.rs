@@ -115,10 +115,17 @@ impl Summary {
         }
         epoch.covered = Some(right.is_some());
         epoch.picked = right.is_some() && !with_v;
-        let Some(right) = right.filter(|_| !with_v) else { return BTreeSet::new() };
+        let Some(right) = right.filter(|_| !with_v) else {
+            if !with_v {
+                epoch.forget_reserialized(seen.values());
+            }
+            return BTreeSet::new();
+        };
+        let lost = |at: &Occurrence| right.get(usize::from(at.index)) != Some(&at.leaf);
+        epoch.forget_reserialized(seen.iter().filter_map(|(at, seen)| lost(at).then_some(seen)));
         let mut losers = BTreeSet::new();
         for (occurrence, seen) in seen {
-            if right.get(usize::from(occurrence.index)) == Some(&occurrence.leaf) {
+            if !lost(occurrence) {
                 continue;
             }
             losers.insert((occurrence.index, occurrence.leaf));
@@ -132,6 +139,16 @@ impl Summary {
 }
 
 impl Epoch {
+    /// Takes lines that no R covers off those that match in their RFC 8785 form.
+    fn forget_reserialized<'a>(&mut self, lines: impl Iterator<Item = &'a Seen>) {
+        for seen in lines {
+            self.reserialized = self.reserialized.saturating_sub(seen.anew);
+            // Where the next one stands is not worth a look: the first line of the input names it as well as any.
+            self.first_reserialized =
+                self.first_reserialized.filter(|place| !(seen.first..=seen.last).contains(place));
+        }
+    }
+
     /// Was some position seen again, other than in one copy that is like the first, which needs no closer look?
     fn has_odd_copies(&self) -> bool {
         self.lines.many() || self.lines.again().any(|run| same_run(self, run).is_none())

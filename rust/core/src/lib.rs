@@ -20,7 +20,6 @@ pub mod keys;
 mod lanes;
 pub mod line;
 pub mod passphrase;
-pub mod recipient;
 pub mod scan;
 pub mod sealer;
 pub mod secret;

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::epoch::Place;
 use crate::hash::Digest;
 use crate::scan::{Keys, LogKeys, judge_pending, record};
 use crate::statement::{Body, CertCache, Statement};
-use crate::summary::{Epoch, EpochId, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::summary::{
+    Chunk, Epoch, EpochId, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why,
+};
 use crate::tree;
 
 impl Summary {
@@ -66,17 +69,15 @@ impl Summary {
     }
 
     /// Takes over those epochs of a second scan that say more in it: whose R matches, or would if each line stood
-    /// there once, or that no R covers in either.
+    /// there once, or that no R covers in either, or of which only in it all lines are here.
     ///
     /// Gives those: a closer look at them must be one at the RFC 8785 forms, too, or lines would be lost.
     pub fn adopt(&mut self, other: Summary) -> BTreeSet<EpochId> {
-        let Summary { logs, events, .. } = other;
-        let id = |event: &Event| event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch));
-        let mut bad: BTreeMap<EpochId, u64> = BTreeMap::new();
-        for (id, count) in events.iter().filter_map(|event| Some((id(event)?, event.count))) {
-            *bad.entry(id).or_default() += count;
-        }
-        let mut adopted = BTreeSet::new();
+        let Summary { logs, events, chunks, untold, .. } = other;
+        self.adopt_neighbours(&events, &chunks);
+        let whole = untold.is_empty();
+        let (bad, told) = (altered_lines(&events), altered_lines(&self.events));
+        let (mut adopted, mut again) = (BTreeSet::new(), BTreeSet::new());
         for (number, log) in logs {
             let mine = self.log(number);
             let waits: BTreeSet<_> = log.pending.iter().map(|p| (p.at.chain, p.at.epoch)).collect();
@@ -89,20 +90,52 @@ impl Summary {
                         && epoch.covered.is_none()
                         && epoch.checkpoints.is_empty() == old.checkpoints.is_empty()
                         && !waits.contains(&(c, e));
-                    if epoch.covered == Some(true) || epoch.is_complete_with_copies() || at_its_word {
+                    let whole_now =
+                        old.unread.is_some() && old.covered.is_none() && epoch.covered == Some(false);
+                    let complete = epoch.is_complete_with_copies();
+                    if (at_its_word || whole_now) && !complete {
+                        // What no R covers does not match; statements, of which the first look told, do by themselves.
+                        epoch.reserialized = old.reserialized;
+                        epoch.first_reserialized = old.first_reserialized;
+                    }
+                    if epoch.covered == Some(true) || complete || at_its_word || whole_now {
                         // Lines that only this scan could read are sealed ones after all.
                         let unread = std::mem::replace(old, *epoch).unread.map_or(0, |event| event.count);
                         let bad = bad.get(&(number, c, e)).copied().unwrap_or(0);
                         mine.counts.sealed += unread.saturating_sub(bad);
                         adopted.insert((number, c, e));
+                        again.insert((number, c, e));
+                    } else if whole {
+                        let lines =
+                            |of: &BTreeMap<EpochId, u64>| of.get(&(number, c, e)).copied().unwrap_or(0);
+                        if old.tell_unread(lines(&bad).saturating_sub(lines(&told))) {
+                            again.insert((number, c, e));
+                        }
                     }
                 }
             }
         }
-        let ours = |event: &Event| id(event).is_some_and(|id| adopted.contains(&id));
+        let ours = |event: &Event| epoch_of(event).is_some_and(|id| again.contains(&id));
         self.events.retain(|event| !(ours(event) && matches!(event.kind, Kind::Altered(_))));
         self.events.extend(events.into_iter().filter(ours));
         adopted
+    }
+
+    /// Takes over the neighbours of bad lines, among which lines in their RFC 8785 form count, too.
+    fn adopt_neighbours(&mut self, events: &[Event], chunks: &BTreeMap<(u32, u32), Chunk>) {
+        let known: BTreeMap<Place, &Event> = events.iter().map(|event| (event.place, event)).collect();
+        for event in &mut self.events {
+            let stands = matches!(event.kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_));
+            if let Some(again) = known.get(&event.place).filter(|again| stands && again.count == event.count)
+            {
+                (event.before, event.after) = (again.before, again.after);
+            }
+        }
+        for (number, chunk) in chunks {
+            if let Some(mine) = self.chunks.get_mut(number) {
+                (mine.first, mine.last) = (chunk.first, chunk.last);
+            }
+        }
     }
 
     /// Every epoch of every log.
@@ -113,6 +146,22 @@ impl Summary {
             })
         })
     }
+}
+
+/// The epoch that the lines of an event claim.
+fn epoch_of(event: &Event) -> Option<EpochId> {
+    event.log.zip(event.first).map(|(log, at)| (log, at.chain, at.epoch))
+}
+
+/// Altered lines of each epoch.
+fn altered_lines(events: &[Event]) -> BTreeMap<EpochId, u64> {
+    let mut lines = BTreeMap::new();
+    for event in events.iter().filter(|event| matches!(event.kind, Kind::Altered(_))) {
+        if let Some(id) = epoch_of(event) {
+            *lines.entry(id).or_default() += event.count;
+        }
+    }
+    lines
 }
 
 fn event(kind: Kind, log: LogNumber, pending: &Pending) -> Event {
@@ -168,6 +217,17 @@ impl Log {
 }
 
 impl Epoch {
+    /// Takes lines that fit in no form, told one by one elsewhere, off those that were left unread; `false` if there are
+    /// not so many.
+    fn tell_unread(&mut self, count: u64) -> bool {
+        match &mut self.unread {
+            Some(event) if event.count > count && count > 0 => event.count -= count,
+            Some(event) if event.count == count => self.unread = None,
+            _ => return false,
+        }
+        true
+    }
+
     /// Sorts what came in any order, then holds R against the lines.
     fn settle(&mut self, with_v: bool) {
         self.lines.gather();

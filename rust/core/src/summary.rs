@@ -437,6 +437,8 @@ pub struct Seen {
     pub first: Place,
     /// Last place.
     pub last: Place,
+    /// Times that it was only its RFC 8785 form.
+    pub anew: u64,
 }
 
 /// What a scan of some bytes found, or of many.
@@ -562,6 +564,7 @@ pub(crate) fn note_seen(seen: &mut BTreeMap<Occurrence, Seen>, occurrence: Occur
     seen.entry(occurrence)
         .and_modify(|old| {
             old.count += new.count;
+            old.anew += new.anew;
             old.first = old.first.min(new.first);
             old.last = old.last.max(new.last);
         })

@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from tallystick import _core
-from tallystick.verify.chains import LogJudge
-from tallystick.verify.source import At, Source, behind
+from tallystick.verify.judge.facts import LogFacts
+from tallystick.verify.judge.view import LogView
+from tallystick.verify.positions import At, after
+from tallystick.verify.source import Source
 from tallystick.verify.streams import BROKEN
 
 __all__ = ["MOST", "ends_within_copy"]
@@ -17,22 +19,22 @@ _LONGEST = 2**24 + 2**20  # bytes of a line that is compared
 _PLACES = 8  # places that are looked at for one line
 
 
-def ends_within_copy(source: Source, judges: Sequence[LogJudge], event: _core.Event) -> bool:
+def ends_within_copy(source: Source, logs: Sequence[LogView], event: _core.Event) -> bool:
     """Is a bad line the broken end of a file, whose bytes are the beginning of the line that stands there elsewhere?
 
     Args:
         source: What was read.
-        judges: What is known of each log.
+        logs: The logs.
         event: The bad line.
     """
     file = event.place.file
     if event.count != 1 or not source.is_last(event.place) or source.ends_in_lf(file):
         return False
     broken = source.input(file).excerpts([event.place.offset], _LONGEST).get(event.place.offset)
-    return bool(broken) and any(line.startswith(broken) for line in _lines_there(source, judges, file) if broken)
+    return bool(broken) and any(line.startswith(broken) for line in _lines_there(source, logs, file) if broken)
 
 
-def _lines_there(source: Source, judges: Sequence[LogJudge], file: int) -> Iterator[bytes]:
+def _lines_there(source: Source, logs: Sequence[LogView], file: int) -> Iterator[bytes]:
     """Give the lines of other files that stand where a file ends, as their carriers wrote them."""
     last = {log: at for chunk in source.chunks_of(file) for log, _, _, at in chunk.edges}
     if not last:  # it breaks off within its first line
@@ -42,23 +44,23 @@ def _lines_there(source: Source, judges: Sequence[LogJudge], file: int) -> Itera
         return
     looked = 0
     for log, at in last.items():
-        wanted = _next(source, judges[log], at)
-        seal = f"{judges[log].log_id}.{wanted[0]}.{wanted[1]}.{wanted[2]}.".encode()
+        wanted = _next(source, logs[log].facts, at)
+        seal = f"{logs[log].facts.log_id}.{wanted[0]}.{wanted[1]}.{wanted[2]}.".encode()
         for chunk in source.chunks:
             if chunk.file != file and looked < _PLACES and _holds(chunk, log, wanted):
                 looked += 1
                 yield from _lines_with(source, chunk, log, seal)
 
 
-def _next(source: Source, judge: LogJudge, at: At) -> At:
-    """Give the position that comes after one, as far as the lines here tell."""
-    statement = source.summary.statement_at(judge.number, at)
+def _next(source: Source, log: LogFacts, at: At) -> At:
+    """Return the position that comes after one, as far as the lines here tell."""
+    statement = source.summary.statement_at(log.number, at)
     if statement is not None and statement.ending == "continues":
         return at[0], at[1] + 1, 0
-    facts = judge.chains.get(at[0])  # None: its lines are statements that cannot be proved
+    facts = log.chains.get(at[0])  # None: its lines are statements that cannot be proved
     if facts is None or at == facts.last:
-        return next((chain for chain in judge.numbers if chain > at[0]), at[0]), 0, 0
-    return behind(at)
+        return next((chain for chain in log.numbers if chain > at[0]), at[0]), 0, 0
+    return after(at)
 
 
 def _holds(chunk: _core.Chunk, log: int, at: At) -> bool:

@@ -7,9 +7,10 @@ nothing: the position that a seal inside it claims is not taken for present.
 from collections.abc import Sequence
 
 from tallystick import _core
-from tallystick.verify.chains import LogJudge
 from tallystick.verify.copies import MOST, ends_within_copy
-from tallystick.verify.source import At, Source
+from tallystick.verify.judge.view import LogView
+from tallystick.verify.positions import At
+from tallystick.verify.source import Source
 
 __all__ = ["torn_lines"]
 
@@ -17,7 +18,7 @@ _MOST = 8  # lines in a row; as many crashes one after the other within the firs
 Known = tuple[int, At]
 
 
-def torn_lines(source: Source, judges: Sequence[LogJudge]) -> set[int]:
+def torn_lines(source: Source, judges: Sequence[LogView]) -> set[int]:
     """Find the torn lines, and take back what they claim.
 
     Args:
@@ -68,7 +69,7 @@ def _neighbours(source: Source, event: _core.Event) -> tuple[Known | None, Known
 
 
 def _are_torn(
-    judges: Sequence[LogJudge], before: Known | None, after: Known | None, texts: list[bytes], ends_in_lf: bool
+    judges: Sequence[LogView], before: Known | None, after: Known | None, texts: list[bytes], ends_in_lf: bool
 ) -> bool:
     """Are these the lines that broken writers left between two known lines, or at the end of a file?"""
     if before is None and after is None:
@@ -80,30 +81,63 @@ def _are_torn(
         return False
     opening = None
     if after is not None:
-        facts = judge.chains.get(after[1][0])
+        facts = judge.facts.chains.get(after[1][0])
         opening = facts.open if facts is not None else None
-        if opening is None or opening.at != after[1] or not judge.openings.vouches(opening):
+        if opening is None or opening.at != after[1] or not judge.facts.openings.vouches(opening):
             return False
         # What a head counted was written whole: a broken line in its place was broken later.
         counted = opening.prev[0] if opening.prev else None
-        if counted and counted[0] in judge.chains and not judge.reaches(counted):
+        if counted and counted[0] in judge.facts.chains and not judge.facts.reaches(counted):
             return False
     chain = before[1][0] if before is not None else 0
     if opening is not None and chain >= opening.at[0]:
         return False
     if before is None:
         return _begin_opens(judge, texts, 0, opening)
-    if judge.may_be_torn(before[1], at_end=opening is None):
+    if _may_be_torn(judge, before[1], at_end=opening is None):
         # The first is the last line of the chain before, whatever it holds.
         return _begin_opens(judge, texts[1:], chain, opening)
     # The chain before is closed: only the beginnings of other chains may be broken.
-    closed = judge.chains.get(chain)  # None: its lines are statements that cannot be proved
+    closed = judge.facts.chains.get(chain)  # None: its lines are statements that cannot be proved
     ending = closed.ending if closed is not None and closed.last == before[1] else None
-    whole = ending is not None and ending.ending != "ended" and not (after is None and judge.is_cut_behind(before[1]))
+    whole = ending is not None and ending.ending != "ended" and not (after is None and _is_cut_after(judge, before[1]))
     return whole and (after is not None or not ends_in_lf) and _begin_opens(judge, texts, chain, opening)
 
 
-def _begin_opens(judge: LogJudge, texts: Sequence[bytes], chain: int, opening: _core.Statement | None) -> bool:
+def _is_cut_after(judge: LogView, at: At) -> bool:
+    """Is something absent after a line that head or pins count?"""
+    return judge.is_cut() and at < (judge.demanded_end or at)
+
+
+def _may_be_torn(judge: LogView, at: At, *, at_end: bool) -> bool:
+    """Is this the last line of a chain whose end is unclean, so that one broken line may stand after it?
+
+    Args:
+        judge: What is known of the log.
+        at: The line.
+        at_end: Nothing follows in its file; else the opening that follows vouches for the end.
+    """
+    facts = judge.facts.chains.get(at[0])
+    if facts is None or facts.ending is not None or facts.last != at:
+        return False
+    if not at_end:
+        return True
+    if at[0] == judge.facts.numbers[-1]:
+        return not _is_cut_after(judge, at)
+    # The next chain went to another file.
+    named = judge.facts.openings.named.get(at[0])
+    return judge.facts.openings.passes_over(at[0]) or (named is not None and judge.facts.reaches(named))
+
+
+def _may_be_named(judge: LogView, at: At, digest: bytes) -> bool:
+    """Could an opening that is written now name this head, as far as the lines that are here tell?"""
+    log = judge.facts
+    if at[0] == 0 or not log.chains or at < log.first:
+        return True
+    return at[0] in log.chains and log.reaches(at) and not log.has_other_statement(at, digest)
+
+
+def _begin_opens(judge: LogView, texts: Sequence[bytes], chain: int, opening: _core.Statement | None) -> bool:
     """Is each line the beginning of an opening that the writer could have written there, and are they in order?
 
     Args:
@@ -114,11 +148,11 @@ def _begin_opens(judge: LogJudge, texts: Sequence[bytes], chain: int, opening: _
     """
     most = opening.at[0] - 1 if opening is not None else 2**32 - 1
     for text in texts:
-        found = judge.source.keys.broken_opening(judge.number, text)
+        found = judge.facts.source.keys.broken_opening(judge.facts.number, text)
         if found is None:
             return False
         digits, whole, prev = found
-        if prev is not None and not judge.may_be_named(*prev):
+        if prev is not None and not _may_be_named(judge, *prev):
             return False
         blocks = [(whole, whole)] if whole is not None else _numbers(digits)
         lowest = [_lowest(judge, max(chain + 1, low), min(most, high)) for low, high in blocks]
@@ -140,11 +174,11 @@ def _numbers(digits: bytes) -> list[tuple[int, int]]:
     return [(int(digits) * scale, (int(digits) + 1) * scale - 1) for scale in scales]
 
 
-def _lowest(judge: LogJudge, low: int, high: int) -> int | None:
+def _lowest(judge: LogView, low: int, high: int) -> int | None:
     """Give the lowest chain of a range that was passed over, or is still to come, and of which no line is here."""
-    newest = judge.numbers[-1] if judge.numbers else 0
-    for first, last in [*judge.openings.passed(low, min(high, newest)), (max(low, newest + 1), high)]:
+    newest = judge.facts.numbers[-1] if judge.facts.numbers else 0
+    for first, last in [*judge.facts.openings.passed(low, min(high, newest)), (max(low, newest + 1), high)]:
         for chain in range(first, last + 1):
-            if chain not in judge.chains:
+            if chain not in judge.facts.chains:
                 return chain
     return None
