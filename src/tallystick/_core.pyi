@@ -1,6 +1,7 @@
 """Types of the extension module; what each thing does stands in rust/python/src."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from enum import StrEnum
 from typing import final
 
 __all__ = [
@@ -9,15 +10,21 @@ __all__ = [
     "AcraFound",
     "AcraJudge",
     "AcraKey",
+    "BrokenEnd",
     "ChainFacts",
     "Checked",
     "Chunk",
+    "ClashKind",
     "Counts",
     "DataKey",
     "Double",
     "EarlyState",
+    "Ending",
     "Envelope",
     "Event",
+    "EventKind",
+    "Expected",
+    "Facts",
     "Finder",
     "Found",
     "Gap",
@@ -30,6 +37,7 @@ __all__ = [
     "Passphrase",
     "Place",
     "PublicState",
+    "Reason",
     "Sealer",
     "SealingState",
     "Setup",
@@ -40,6 +48,7 @@ __all__ = [
     "Trouble",
     "Unwrapped",
     "Unwrapper",
+    "Verification",
     "acra_time",
     "are_one",
     "check_evidence",
@@ -279,17 +288,12 @@ class Keys:
     def expect_chain(self, log: int, chain: int) -> None: ...
     def add_members(self, names: Sequence[str]) -> None: ...
     def except_lines(self, lines: Sequence[tuple[tuple[int, _At] | None, bytes]]) -> None: ...
-    def broken_opening(self, log: int, line: bytes) -> tuple[bytes, int | None, tuple[_At, bytes] | None] | None: ...
     def head_holds(self, log: int, head: bytes | bytearray) -> bool | None: ...
 
 @final
 class Mode:
     @staticmethod
     def all() -> Mode: ...
-    @staticmethod
-    def canonical(epochs: Sequence[_Epoch]) -> Mode: ...
-    @staticmethod
-    def detail(epochs: Sequence[_Epoch], rewritten: Sequence[_Epoch]) -> Mode: ...
 
 @final
 class Place:
@@ -302,10 +306,52 @@ class Place:
     @property
     def offset(self) -> int: ...
 
+class EventKind(StrEnum):
+    UNSEALED = "unsealed"
+    FOREIGN = "foreign"
+    ALTERED = "altered"
+    BAD_STATEMENT = "bad statement"
+    OLDER_OPEN_LACKING = "older open lacking"
+    REDACTED = "redacted"
+    REDACTED_FALSE = "redacted false"
+    REORDERED = "reordered"
+
+class Reason(StrEnum):
+    TAG = "tag"
+    PREFIX = "prefix"
+    LENGTH = "length"
+    MISFIT = "misfit"
+    ANEW = "anew"
+    REACH = "reach"
+    EFFORT = "effort"
+    STRANGER = "stranger"
+    PATH = "path"
+    CERT = "cert"
+    SIGNATURE = "signature"
+    NO_OPEN = "no open"
+
+class ClashKind(StrEnum):
+    PREV = "prev"
+    AFTER_CLOSED = "after closed"
+    AFTER_CHECKPOINT = "after checkpoint"
+    CERT = "cert"
+    FORK = "fork"
+
+class Ending(StrEnum):
+    CONTINUES = "continues"
+    CLOSED = "closed"
+    ENDED = "ended"
+
 @final
 class Event:
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> EventKind: ...
+    @property
+    def reason(self) -> Reason | None: ...
+    @property
+    def excess(self) -> int | None: ...
+    @property
+    def log_id(self) -> str | None: ...
     @property
     def why(self) -> str: ...
     @property
@@ -318,10 +364,6 @@ class Event:
     def first(self) -> _At | None: ...
     @property
     def last(self) -> _At | None: ...
-    @property
-    def before(self) -> tuple[int, _At] | None: ...
-    @property
-    def after(self) -> tuple[int, _At] | None: ...
     @property
     def texts(self) -> list[bytes]: ...
     @property
@@ -344,7 +386,7 @@ class Statement:
     @property
     def prev(self) -> tuple[_At, bytes, bool | None] | None: ...
     @property
-    def ending(self) -> str | None: ...
+    def ending(self) -> Ending | None: ...
     def pin(self, log_id: str) -> str: ...
 
 _Stretch = tuple[_At, _At, int, Place]  # first and last position, lines, place of the first
@@ -374,7 +416,7 @@ class ChainFacts:
     @property
     def uncovered(self) -> list[_Stretch]: ...
     @property
-    def clashes(self) -> list[tuple[str, _Stretch]]: ...
+    def clashes(self) -> list[tuple[ClashKind, _Stretch]]: ...
     @property
     def epochs(self) -> list[tuple[int, int, tuple[int, int] | None]]: ...
 
@@ -446,18 +488,48 @@ class Chunk:
 
 @final
 class Summary:
-    def __new__(cls, pickled: bytes | None = None) -> Summary: ...
+    def __new__(cls, stored: bytes | None = None) -> Summary: ...
+    def to_bytes(self) -> bytes: ...
     def __getnewargs__(self) -> tuple[bytes]: ...
     def merge(self, other: Summary) -> None: ...
-    def settle(self, keys: Keys) -> None: ...
-    def rewritten(self, keys: Keys) -> list[_Epoch]: ...
-    def adopt(self, other: Summary) -> list[_Epoch]: ...
-    def doubtful(self) -> list[tuple[_Epoch, int]]: ...
-    def resolve(self, keys: Keys) -> None: ...
-    def doubles(self, keys: Keys) -> list[Double]: ...
-    def finish(self) -> None: ...
+
+@final
+class Expected:
+    def __new__(
+        cls,
+        keys: Keys,
+        *,
+        whole: Sequence[int],
+        heads: Sequence[tuple[int, bytes | bytearray]],
+        pins: Sequence[tuple[int, _At]],
+        start: int | None = None,
+        last: int | None = None,
+    ) -> Expected: ...
+
+@final
+class BrokenEnd:
+    @property
+    def event(self) -> int: ...
+    @property
+    def place(self) -> Place: ...
+    @property
+    def sought(self) -> list[tuple[int, _At]]: ...
+
+@final
+class Verification:
+    def __new__(cls, keys: Keys) -> Verification: ...
+    def next_pass(self) -> Mode | None: ...
+    def merge(self, part: Summary) -> None: ...
+    def chunks(self) -> list[Chunk]: ...
+    def broken_ends(self, expected: Expected) -> list[BrokenEnd]: ...
+    def finish(self, expected: Expected, copies: Set[int]) -> Facts: ...
+
+@final
+class Facts:
     def events(self) -> list[Event]: ...
-    def untold(self) -> list[tuple[str, int | None, int]]: ...
+    def torn(self) -> set[int]: ...
+    def untold(self) -> list[tuple[EventKind, int | None, int]]: ...
+    def doubles(self) -> list[Double]: ...
     @property
     def unsealed(self) -> int: ...
     @property
@@ -465,7 +537,6 @@ class Summary:
     def chunks(self) -> list[Chunk]: ...
     def counts(self, log: int) -> Counts: ...
     def chains(self, log: int, with_v: bool) -> list[tuple[int, ChainFacts]]: ...
-    def unclaim(self, log: int, at: tuple[int, int, int]) -> None: ...
     def gaps(self, log: int, start: _At, end: _At | None) -> list[Gap]: ...
     def statement_before(self, log: int, at: _At) -> Statement | None: ...
     def statement_at(self, log: int, at: _At) -> Statement | None: ...

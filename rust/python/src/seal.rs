@@ -4,12 +4,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_core::head::Head;
-use tallystick_core::keys::VerificationKey;
+use tallystick_core::Error;
 use tallystick_core::line::MAX_ENTRY;
+use tallystick_core::seal::head::Head;
+use tallystick_core::seal::keys::VerificationKey;
+use tallystick_core::seal::statement::MAX_TIME;
+use tallystick_core::seal::{sealer, state};
 use tallystick_core::secret::Secret;
-use tallystick_core::statement::MAX_TIME;
-use tallystick_core::{Error, sealer, state};
 
 use crate::keys::{At, DataKey, Handover, head_text, random, read_head, write_secret};
 use crate::output::Output;

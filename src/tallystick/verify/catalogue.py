@@ -125,7 +125,7 @@ _ENTRIES = (
         4,
         "A line has no seal",
         "A line without a seal of a known log stands among sealed lines.",
-        "who writes into this file? If it is known and harmless, except it by its SHA-256",
+        "which program writes into this file? If it is known and harmless, except the line by its SHA-256",
         exceptable=Exceptable.BY_BYTES,
     ),
     Entry(
@@ -215,7 +215,7 @@ _ENTRIES = (
         13,
         "Nothing vouches for the end",
         "Lines after the last one could be missing without a sign of it.",
-        "give the head; a pin says only how far the log reached at least",
+        "give the head; a pin proves only how far the log reached at least",
         allowable=True,
         exceptable=Exceptable.BY_POSITION,
     ),
@@ -225,7 +225,7 @@ _ENTRIES = (
         12,
         "The head cannot be had",
         "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
-        "the key store has not this log, or cannot be read: mend that, give `--head`, or say `--store none`",
+        "the key store does not have this log, or cannot be read: correct that, give `--head`, or say `--store none`",
         stated=Stated.TEXT,
     ),
     Entry(
@@ -251,7 +251,7 @@ _ENTRIES = (
         _UNRANKED,
         "JSON was written anew",
         "Something on the way wrote the JSON of a line again; its content is as it was sealed.",
-        "carriers at work; what they put around lines is not covered",
+        "carriers at work; the text that they put around lines is not covered",
     ),
     Entry(
         Kind.PREFIXED,
@@ -259,7 +259,7 @@ _ENTRIES = (
         _UNRANKED,
         "Something was put before a line",
         "A carrier wrapped the line; the line is as it was sealed, what was put around it is not covered.",
-        "carriers at work; what they put around lines is not covered",
+        "carriers at work; the text that they put around lines is not covered",
     ),
     Entry(
         Kind.SUBSET,

@@ -14,6 +14,7 @@ from functools import cache
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
+from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import Exceptions, read_exceptions
 from tallystick.verify.excerpts import with_excerpts
@@ -30,7 +31,6 @@ from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, Verdict
 from tallystick.verify.source import Source
-from tallystick.verify.torn import torn_lines
 
 __all__ = ["Request", "run"]
 
@@ -79,12 +79,13 @@ def run(asked: Request) -> Report:
     moment = _moment(asked, logs, pins, files, envelope)
     try:
         expected = _expectations(asked, moment, pins, excepting)
-        judgement = judge(_case(moment, logs, expected))
-        single, uses = excepting.apply(judgement.findings(), moment.summary.excepted)
+        facts = finished(moment.verification, logs, moment.inputs, expected)
+        judgement = judge(_case(facts, moment, logs, expected))
+        single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
     finally:
         files.close()
-    report = _report(moment, judgement, findings, uses, began)
+    report = _report(facts, moment, judgement, findings, uses, began)
     report = replace(report, seconds=time.perf_counter() - clock, allowed=_allowed(asked, uses))
     if asked.pins_directory is not None and report.verdict is Verdict.OK:
         return _with_pins_kept(report, asked.pins_directory, moment.heads)
@@ -200,7 +201,7 @@ def _moment(
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
     expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
-    def scan(inputs: list[Input], heads: Heads) -> _core.Summary:
+    def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(asked, logs, heads, pins)
         return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Told(inputs, asked.progress))
 
@@ -226,29 +227,25 @@ def _unread(moment: Moment) -> list[Unread]:
     return [*moment.unread, *(Unread(one.path, one.trouble) for one in moment.inputs if one.trouble)]
 
 
-def _case(moment: Moment, logs: _core.Keys, expected: Expectations) -> Case:
-    """Put together what is judged. Torn lines come first: their claims must not hide that something is missing."""
-    duplicates = moment.summary.doubles(logs)
-    moment.summary.finish()
-    source = Source(moment.summary, logs, moment.inputs)
-    views = _views(source, expected)
-    torn = torn_lines(source, views)
-    if torn:
-        views = _views(source, expected)
-    return Case(source, views, duplicates, torn, _unread(moment), expected)
-
-
-def _views(source: Source, expected: Expectations) -> list[LogView]:
-    return [LogView.of(source, number, expected) for number in range(len(source.labels))]
+def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations) -> Case:
+    """Put together what is judged."""
+    source = Source(facts, logs, moment.inputs)
+    views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
+    return Case(source, views, facts.doubles(), facts.torn(), _unread(moment), expected)
 
 
 # -- what is reported
 
 
 def _report(
-    moment: Moment, judgement: Judgement, findings: Sequence[Finding], uses: tuple[ExceptionUse, ...], began: int
+    facts: _core.Facts,
+    moment: Moment,
+    judgement: Judgement,
+    findings: Sequence[Finding],
+    uses: tuple[ExceptionUse, ...],
+    began: int,
 ) -> Report:
-    chunks = moment.summary.chunks()
+    chunks = facts.chunks()
     return Report(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
@@ -256,7 +253,7 @@ def _report(
         uses,
         tuple(one.path for one in moment.inputs),
         lines=sum(chunk.counted for chunk in chunks),
-        unsealed=moment.summary.unsealed,
+        unsealed=facts.unsealed,
         size=sum(chunk.size for chunk in chunks),
         time=began,
         seconds=0.0,

@@ -1,4 +1,4 @@
-"""The merged summary of a verification, and the files that it came from."""
+"""What a judgement starts from: the facts, and what the caller brings along."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ _BEGINNING = 512  # bytes
 
 
 class Source:
-    """The merged summary, and the files that it came from."""
+    """The facts, and the files that they came from."""
 
-    def __init__(self, summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input]) -> None:
+    def __init__(self, summary: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
         """Take what was scanned; the inputs must stay open."""
         self.summary, self.keys, self.labels = summary, keys, labels(keys)
         self.chunks: list[_core.Chunk] = summary.chunks()

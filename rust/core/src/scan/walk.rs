@@ -7,16 +7,16 @@ use memchr::memmem;
 use super::entry_keys::Kept;
 use super::judge::Entry;
 use super::{Input, Keys, Mode};
-use crate::envelope::{Envelope, Origin};
-use crate::epoch::Place;
+use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, Many, sha256};
-use crate::lanes::wide::{LANES, Wide};
+use crate::line::envelope::{Envelope, Origin};
 use crate::line::{self, Position, Read, Seal};
-use crate::statement::CertCache;
-use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why,
+use crate::scan::summary::{
+    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_LISTED, Occurrence, Seen, Summary, Why,
     earlier, note_seen,
 };
+use crate::seal::epoch::Place;
+use crate::seal::statement::CertCache;
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
 const BATCH: usize = 2 * LANES;
@@ -89,7 +89,7 @@ pub(super) struct Scanner<'k> {
     /// It was wrapped in something by a carrier.
     wrapped: bool,
     /// It is taken in its RFC 8785 form, which is not what its bytes are.
-    pub(super) anew: bool,
+    pub(super) in_other_form: bool,
     origins: &'k [Origin],
     envelope: Option<&'k Envelope>,
     begin: u64,
@@ -120,7 +120,7 @@ impl<'k> Scanner<'k> {
             line: &[],
             cut: false,
             wrapped: false,
-            anew: false,
+            in_other_form: false,
             origins: &[],
             envelope: None,
             begin: 0,
@@ -378,10 +378,10 @@ impl<'k> Scanner<'k> {
             && !self.unescaped(line, number)
         {
             let json = line::trim(line).ends_with(b"}");
-            let anew = json && self.keys.log(number).secret.is_none() && self.affords(id);
-            if anew && matches!(self.mode, Mode::All) {
+            let rewritten = json && self.keys.log(number).secret.is_none() && self.affords(id);
+            if rewritten && matches!(self.mode, Mode::All) {
                 // There may be many, all of them good: a second look at their epoch will tell.
-                let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
+                let mut event = self.event(Kind::Altered(Why::Rewritten), Some(number), Some(seal.at));
                 event.quote(line);
                 event.length = line.len() as u64;
                 self.end_group(None);
@@ -391,7 +391,7 @@ impl<'k> Scanner<'k> {
                 self.altered(why, number, seal.at);
             }
             self.claim(id, seal.at.index);
-            if anew {
+            if rewritten {
                 self.epoch(id).json = true;
             }
         }
@@ -506,7 +506,7 @@ impl<'k> Scanner<'k> {
             note_seen(
                 seen,
                 Occurrence { index, leaf, file: place.file },
-                Seen { count: 1, first: place, last: place, anew: u64::from(self.anew) },
+                Seen { count: 1, first: place, last: place, rewritten: u64::from(self.in_other_form) },
             );
         } else {
             self.epoch(id).lines.add(index, leaf, place);
@@ -612,7 +612,7 @@ impl<'k> Scanner<'k> {
             Mode::Canonical(_) => {
                 // What was taken in the first look already was told there.
                 matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_))
-                    || self.anew && matches!(kind, Kind::BadStatement(_))
+                    || self.in_other_form && matches!(kind, Kind::BadStatement(_))
             }
             Mode::Detail(..) => false,
         };
@@ -631,7 +631,7 @@ impl<'k> Scanner<'k> {
         self.end_group(None);
         let mut group = self.event(kind, log, at);
         // What is only counted need not be looked at closer.
-        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
+        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_LISTED) {
             group.quote(self.line);
             group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
@@ -655,11 +655,11 @@ impl<'k> Scanner<'k> {
     fn tell(&mut self, event: Event) {
         let class = event.kind.class();
         let told = self.told.entry(class).or_default();
-        if *told < MOST_TOLD {
+        if *told < MOST_LISTED {
             *told += 1;
             self.out.events.push(event);
         } else {
-            *self.out.untold.entry((class, event.log)).or_default() += event.count;
+            *self.out.unlisted.entry((class, event.log)).or_default() += event.count;
         }
     }
 }

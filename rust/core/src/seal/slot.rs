@@ -14,8 +14,8 @@
 use zeroize::Zeroizing;
 
 use crate::hash::{Digest, sha256};
+use crate::seal::state::DataKey;
 use crate::secret::{ALL, Secret, clean};
-use crate::state::DataKey;
 
 /// Size of a slot: a block of its own, so that writing one never touches another.
 pub const BLOCK: usize = 4096;

@@ -4,7 +4,7 @@
 //! valid UTF-8, numbers that RFC 8785 writes with the same exact value, 64 levels at most.
 //!
 //! ```
-//! use tallystick_core::canon::without_tally;
+//! use tallystick_core::line::canon::without_tally;
 //! let (rest, tally) = without_tally(br#"{ "b": 1.0, "tally": "x", "a": "\u00e9" }"#).unwrap();
 //! assert_eq!(rest, "{\"a\":\"é\",\"b\":1}".as_bytes());
 //! assert_eq!(tally, "x");

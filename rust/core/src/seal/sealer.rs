@@ -4,7 +4,8 @@
 //! when its use is over, before the line that it made leaves through `out`.
 //!
 //! ```
-//! use tallystick_core::{sealer::Format, secret::Secret, state::{Opened, SealingState}};
+//! use tallystick_core::seal::{sealer::Format, state::{Opened, SealingState}};
+//! use tallystick_core::secret::Secret;
 //! # fn main() -> Result<(), tallystick_core::Error> {
 //! let setup = SealingState::setup("payments", Secret::take(&mut [1; 32]), Secret::take(&mut [2; 32]))?;
 //! let Opened { mut sealer, .. } = setup.state.open_chain(&setup.head, 1_795_401_650_000)?;
@@ -19,12 +20,12 @@ use memchr::memchr;
 
 use crate::Error;
 use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
-use crate::head::{Head, Mark};
-use crate::keys::{SignKey, key_path};
 use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
+use crate::seal::head::{Head, Mark};
+use crate::seal::keys::{SignKey, key_path};
+use crate::seal::statement::{Kind, MAX_TIME, Speaker, control_m};
+use crate::seal::tree::Growing;
 use crate::secret::{Secret, check_usable};
-use crate::statement::{Kind, MAX_TIME, Speaker, control_m};
-use crate::tree::Growing;
 
 /// Form of control lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -372,7 +373,7 @@ impl Sealer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Opened, SealingState};
+    use crate::seal::state::{Opened, SealingState};
 
     const TIME: u64 = 1_795_401_650_000;
 

@@ -5,8 +5,8 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Error;
+use crate::seal::state::DataKey;
 use crate::secret::{ALL, clean};
-use crate::state::DataKey;
 
 /// What somebody typed; wiped on drop.
 pub struct Passphrase(Zeroizing<Vec<u8>>);

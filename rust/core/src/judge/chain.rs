@@ -3,10 +3,10 @@
 //! Here stands what needs trees, statements and ranges. What needs heads, pins, exceptions or words
 //! stands with the caller.
 
-use crate::epoch::Place;
 use crate::line::Position;
-use crate::statement::{Body, Kind as Ending};
-use crate::summary::{Chain, Epoch, Record};
+use crate::scan::summary::{Chain, Epoch, Record};
+use crate::seal::epoch::Place;
+use crate::seal::statement::{Body, Kind as Ending};
 
 /// Absent positions of one chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,23 @@ pub enum Clash {
     Cert,
     /// Two different statements at one position.
     Fork,
+}
+
+impl Clash {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Prev, Self::AfterClosed, Self::AfterCheckpoint, Self::Cert, Self::Fork];
+
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prev => "prev",
+            Self::AfterClosed => "after closed",
+            Self::AfterCheckpoint => "after checkpoint",
+            Self::Cert => "cert",
+            Self::Fork => "fork",
+        }
+    }
 }
 
 /// Lines of one epoch that something is said of.
@@ -222,6 +239,11 @@ impl Chain {
 }
 
 impl ChainFacts {
+    /// Is it closed, and may other chains follow?
+    pub(super) fn is_closed(&self) -> bool {
+        self.ending.is_some_and(|(kind, _)| kind == Ending::Closed)
+    }
+
     fn add(&mut self, e: u8, epoch: &Epoch, previous: Option<(u8, Record)>, with_v: bool, number: u32) {
         let lines = epoch.count();
         self.lines += lines;

@@ -16,7 +16,7 @@
 //! linear, memory is bounded, and what is not in the carrier's form is given as it stands, and told.
 //!
 //! ```
-//! use tallystick_core::envelope::{Envelope, Unwrapper};
+//! use tallystick_core::line::envelope::{Envelope, Unwrapper};
 //! let envelope = Envelope::parse("docker", None).unwrap();
 //! let mut unwrapper = Unwrapper::new(&envelope).unwrap();
 //! let got = unwrapper.feed(b"{\"log\":\"a \\u003c b\\n\",\"stream\":\"stdout\"}\nraw\n", true);

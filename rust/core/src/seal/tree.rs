@@ -1,14 +1,14 @@
 //! The Merkle tree of RFC 6962 section 2.1 over leaf hashes (SPEC sections 2, 3 and 5).
 //!
 //! ```
-//! use tallystick_core::{hash::sha256, tree};
+//! use tallystick_core::{hash::sha256, seal::tree};
 //! let leaves: Vec<_> = (0..3u32).map(|i| sha256(&[&[0], &i.to_be_bytes()])).collect();
 //! let path = tree::path(&leaves, 1);
 //! assert_eq!(tree::climb(leaves[1], 1, 3, &path), Some(tree::root(&leaves)));
 //! ```
 
+use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, node, node_pair, nodes, sha256};
-use crate::lanes::wide::{LANES, Wide};
 
 /// Leaf hash of a public key: `H(0x00 || pk)`.
 #[must_use]

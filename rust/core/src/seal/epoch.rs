@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::hash::Digest;
-use crate::tree::{Growing, Stretch};
+use crate::seal::tree::{Growing, Stretch};
 
 /// Where a line was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -333,7 +333,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::hash::sha256;
-    use crate::tree;
+    use crate::seal::tree;
 
     fn leaf(i: u16) -> Digest {
         sha256(&[&i.to_be_bytes()])

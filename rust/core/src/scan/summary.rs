@@ -3,15 +3,16 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod stored;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::doubles::Double;
-use crate::epoch::{Lines, Place};
 use crate::hash::Digest;
 use crate::line::{LogId, Position, trim};
-use crate::statement::Body;
+use crate::seal::epoch::{Lines, Place};
+use crate::seal::statement::Body;
 
 /// A log's number in [`crate::scan::Keys`].
 pub type LogNumber = u32;
@@ -41,6 +42,42 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// One of each kind, whatever stands in it.
+    pub const ALL: [Self; 8] = [
+        Self::Unsealed,
+        Self::Foreign(LogId::NONE),
+        Self::Altered(Why::Tag),
+        Self::BadStatement(Why::Stranger),
+        Self::OlderOpenLacking,
+        Self::Redacted,
+        Self::RedactedFalse,
+        Self::Reordered,
+    ];
+
+    /// The name of the kind.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unsealed => "unsealed",
+            Self::Foreign(_) => "foreign",
+            Self::Altered(_) => "altered",
+            Self::BadStatement(_) => "bad statement",
+            Self::OlderOpenLacking => "older open lacking",
+            Self::Redacted => "redacted",
+            Self::RedactedFalse => "redacted false",
+            Self::Reordered => "reordered",
+        }
+    }
+
+    /// The reason, if the kind has one.
+    #[must_use]
+    pub fn reason(self) -> Option<Why> {
+        match self {
+            Self::Altered(why) | Self::BadStatement(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// The kind of a group: lines of any wrong length belong together.
     fn grouped(self) -> Self {
         match self {
@@ -73,7 +110,7 @@ pub enum Why {
     /// Something stands behind the seal, or the seal does not fit the line.
     Misfit,
     /// With P only: JSON that is not as it was sealed, and neither is its RFC 8785 form.
-    Anew,
+    Rewritten,
     /// The chain number is beyond what a verifier walks to.
     Reach,
     /// Forged lines before it cost too much.
@@ -88,6 +125,43 @@ pub enum Why {
     Signature,
     /// The line at epoch 0, index 0 is no `open`.
     NoOpen,
+}
+
+impl Why {
+    /// Each reason, whatever stands in it.
+    pub const ALL: [Self; 12] = [
+        Self::Tag,
+        Self::Prefix,
+        Self::Length(0),
+        Self::Misfit,
+        Self::Rewritten,
+        Self::Reach,
+        Self::Effort,
+        Self::Stranger,
+        Self::Path,
+        Self::Cert,
+        Self::Signature,
+        Self::NoOpen,
+    ];
+
+    /// The name of the reason.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tag => "tag",
+            Self::Prefix => "prefix",
+            Self::Length(_) => "length",
+            Self::Misfit => "misfit",
+            Self::Rewritten => "anew",
+            Self::Reach => "reach",
+            Self::Effort => "effort",
+            Self::Stranger => "stranger",
+            Self::Path => "path",
+            Self::Cert => "cert",
+            Self::Signature => "signature",
+            Self::NoOpen => "no open",
+        }
+    }
 }
 
 /// The last line of a known log before a bad one, or the first one behind it.
@@ -158,6 +232,14 @@ impl Event {
         self.keep(&text[..text.len().min(if opening { OPENING } else { TEXT })]);
     }
 
+    /// Takes in the lines of another event, which go on with this group.
+    pub(crate) fn join(&mut self, next: Event) {
+        self.count += next.count;
+        self.last = next.last;
+        self.after = next.after;
+        next.texts.iter().for_each(|text| self.keep(text));
+    }
+
     fn keep(&mut self, text: &[u8]) {
         if self.texts.len() < TEXTS {
             self.texts.push(text.into());
@@ -189,6 +271,16 @@ pub struct Record {
     pub place: Place,
     /// An open's proof of its prev: right, wrong, or `None` where the key cannot tell.
     pub proof: Option<bool>,
+}
+
+impl Record {
+    /// n and R of a checkpoint.
+    pub(crate) fn tree(&self) -> Option<(u16, Digest)> {
+        match self.body {
+            Body::Checkpoint { n, root, .. } => Some((n, root)),
+            Body::Open { .. } => None,
+        }
+    }
 }
 
 /// What a cert says.
@@ -227,6 +319,7 @@ pub struct Epoch {
     /// It has lines that may have an RFC 8785 form other than their bytes.
     pub json: bool,
     /// With P only: n of the checkpoint, beyond which nothing counts as present.
+    #[serde(skip)]
     pub bound: Option<u32>,
     /// With P only: lines that may have an RFC 8785 form which R covers; else they are altered.
     pub unread: Option<Box<Event>>,
@@ -235,8 +328,10 @@ pub struct Epoch {
     /// Where the first of them stands.
     pub first_reserialized: Option<Place>,
     /// Lines that R does not cover were told one by one.
+    #[serde(skip)]
     pub picked: bool,
     /// Does the checkpoint's R match the lines? `None` where that cannot be told.
+    #[serde(skip)]
     pub covered: Option<bool>,
 }
 
@@ -261,6 +356,11 @@ impl Epoch {
         let parts = |(start, end): (u32, u32)| [(start, end.min(index)), (start.max(index + 1), end)];
         self.claimed =
             self.claimed.iter().copied().flat_map(parts).filter(|(start, end)| start < end).collect();
+    }
+
+    /// The checkpoint, the first that was read.
+    pub(crate) fn checkpoint(&self) -> Option<&Record> {
+        self.checkpoints.first()
     }
 
     fn merge(&mut self, other: Epoch) {
@@ -438,30 +538,26 @@ pub struct Seen {
     /// Last place.
     pub last: Place,
     /// Times that it was only its RFC 8785 form.
-    pub anew: u64,
+    pub rewritten: u64,
 }
 
 /// What a scan of some bytes found, or of many.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// By log.
-    pub logs: BTreeMap<LogNumber, Log>,
+    pub(crate) logs: BTreeMap<LogNumber, Log>,
     /// By file and chunk.
-    pub chunks: BTreeMap<(u32, u32), Chunk>,
+    pub(crate) chunks: BTreeMap<(u32, u32), Chunk>,
     /// Bad lines.
-    pub events: Vec<Event>,
-    /// Bad lines beyond those told one by one, by class and log.
-    pub untold: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    pub(crate) events: Vec<Event>,
+    /// Bad lines beyond those listed, by class and log.
+    pub(crate) unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
     /// Lines without a seal, all in all.
-    pub unsealed: u64,
+    pub(crate) unsealed: u64,
     /// How often each excepted line was seen.
-    pub excepted: BTreeMap<u32, u64>,
-    /// Epochs looked at line by line.
-    pub details: BTreeMap<EpochId, BTreeMap<Occurrence, Seen>>,
-    /// Positions that were seen more than once, of epochs that were judged by their details.
-    pub resolved: Vec<Double>,
-    /// Epochs that were looked at line by line.
-    pub looked_at: BTreeSet<EpochId>,
+    pub(crate) excepted: BTreeMap<u32, u64>,
+    /// Lines of epochs that are looked at line by line.
+    pub(crate) details: BTreeMap<EpochId, BTreeMap<Occurrence, Seen>>,
 }
 
 impl Summary {
@@ -470,25 +566,32 @@ impl Summary {
         self.logs.entry(number).or_default()
     }
 
+    /// Every epoch of every log.
+    pub(crate) fn epochs(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
+        self.logs.iter().flat_map(|(number, log)| {
+            log.chains.iter().flat_map(move |(c, chain)| {
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), &**epoch))
+            })
+        })
+    }
+
     /// Takes in another summary.
     pub fn merge(&mut self, other: Summary) {
         for (number, log) in other.logs {
             self.log(number).merge(log);
         }
         self.chunks.extend(other.chunks);
-        for (class, count) in other.untold {
-            *self.untold.entry(class).or_default() += count;
+        for (class, count) in other.unlisted {
+            *self.unlisted.entry(class).or_default() += count;
         }
         self.unsealed += other.unsealed;
         for (number, count) in other.excepted {
             *self.excepted.entry(number).or_default() += count;
         }
         self.events.extend(other.events);
-        if self.events.len() > 4 * MOST_TOLD {
-            self.leave_untold();
+        if self.events.len() > 4 * MOST_LISTED {
+            self.count_unlisted();
         }
-        self.resolved.extend(other.resolved);
-        self.looked_at.extend(other.looked_at);
         for (id, seen) in other.details {
             let mine = self.details.entry(id).or_default();
             for (occurrence, new) in seen {
@@ -498,59 +601,25 @@ impl Summary {
     }
 }
 
-/// Groups of bad lines of one class that are told one by one, the first in the input; the others are counted.
+/// Groups of bad lines of one class that are listed, the first in the input; the others are counted.
 ///
-/// So a flood of them costs no memory, and what is told does not depend on how the input was cut.
-pub const MOST_TOLD: usize = 1000;
+/// So a flood of them costs no memory, and what is reported does not depend on how the input was cut.
+pub const MOST_LISTED: usize = 1000;
 
 impl Summary {
     /// Sorts the events, and counts those that are too many.
-    fn leave_untold(&mut self) {
+    pub(crate) fn count_unlisted(&mut self) {
         self.events.sort_by_key(|event| (event.place, event.kind, event.log, event.first));
-        let mut told: BTreeMap<Kind, usize> = BTreeMap::new();
+        let mut listed: BTreeMap<Kind, usize> = BTreeMap::new();
         for event in std::mem::take(&mut self.events) {
-            let told = told.entry(event.kind.class()).or_default();
-            *told += 1;
-            if *told <= MOST_TOLD {
+            let listed = listed.entry(event.kind.class()).or_default();
+            *listed += 1;
+            if *listed <= MOST_LISTED {
                 self.events.push(event);
             } else {
-                *self.untold.entry((event.kind.class(), event.log)).or_default() += event.count;
+                *self.unlisted.entry((event.kind.class(), event.log)).or_default() += event.count;
             }
         }
-    }
-
-    /// Ends the work on events: what no second look explained, groups that the cut between two chunks parted.
-    pub fn finish(&mut self) {
-        let epochs = self.logs.values_mut().flat_map(|log| log.chains.values_mut());
-        let unread = epochs.flat_map(|chain| chain.epochs.values_mut()).filter_map(|e| e.unread.take());
-        self.events.extend(unread.map(|event| *event));
-        self.leave_untold();
-        let mut joined: Vec<Event> = Vec::with_capacity(self.events.len());
-        // Where the last line of a chunk belongs to a group, the group that goes on in the next chunk is joined to it.
-        let mut open: BTreeMap<(u32, u32), usize> = BTreeMap::new();
-        for event in std::mem::take(&mut self.events) {
-            let Place { file, chunk, line, .. } = event.place;
-            let ends =
-                self.chunks.get(&(file, chunk)).map(|c| c.lines) == Some(u64::from(line) + event.count);
-            let before = chunk.checked_sub(1).and_then(|chunk| open.get(&(file, chunk)).copied());
-            let number = match before.and_then(|number| Some((number, joined.get_mut(number)?))) {
-                Some((number, group)) if line == 0 && group.goes_on(event.kind, event.log, event.first) => {
-                    group.count += event.count;
-                    group.last = event.last;
-                    group.after = event.after;
-                    event.texts.iter().for_each(|text| group.keep(text));
-                    number
-                }
-                _ => {
-                    joined.push(event);
-                    joined.len() - 1
-                }
-            };
-            if ends {
-                open.insert((file, chunk), number);
-            }
-        }
-        self.events = joined;
     }
 }
 
@@ -564,7 +633,7 @@ pub(crate) fn note_seen(seen: &mut BTreeMap<Occurrence, Seen>, occurrence: Occur
     seen.entry(occurrence)
         .and_modify(|old| {
             old.count += new.count;
-            old.anew += new.anew;
+            old.rewritten += new.rewritten;
             old.first = old.first.min(new.first);
             old.last = old.last.max(new.last);
         })

@@ -4,7 +4,7 @@
 //! what carriers let through in strings: invalid UTF-8 and raw control characters.
 
 use super::MAX_DEPTH;
-use crate::canon::number_length;
+use crate::line::canon::number_length;
 
 /// A string as it stands between its quotes.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::hash::{Digest, first16};
-use crate::keys::VerificationKey;
 use crate::line::{LogId, Position};
+use crate::seal::keys::VerificationKey;
 use crate::secret::{LINE, Secret, clean};
 use crate::text::{b64, b64_fixed};
 

@@ -8,9 +8,9 @@
 //! `tallystick/v1 chain <name> <log id> <chain> <epoch root> <next chain root>`.
 
 use crate::hash::{Digest, sha256};
-use crate::head::Mark;
-use crate::keys::{PublicKey, SignKey, key_climb, name_is_valid, signature_holds};
 use crate::line::{LogId, Position};
+use crate::seal::head::Mark;
+use crate::seal::keys::{PublicKey, SignKey, key_climb, name_is_valid, signature_holds};
 use crate::text::{b64, b64_fixed, num};
 
 /// Largest time: 2^53 - 1 ms.
@@ -28,6 +28,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Continues, Self::Closed, Self::Ended];
+
     /// The word in the statement.
     #[must_use]
     pub fn word(self) -> &'static str {

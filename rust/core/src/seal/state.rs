@@ -23,14 +23,14 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::head::{Head, Mark};
-use crate::keys::{
+use crate::seal::head::{Head, Mark};
+use crate::seal::keys::{
     FANOUT, PublicKey, SignKey, VerificationKey, epoch_keys, generation_keys, key_path, key_root,
     name_is_valid,
 };
-use crate::sealer::{Sealer, check_time};
+use crate::seal::sealer::{Sealer, check_time};
+use crate::seal::statement::{Prev, Speaker};
 use crate::secret::{ALL, Cell, Handover, LINE, Secret, check_usable, clean};
-use crate::statement::{Prev, Speaker};
 use crate::text::{b64, b64_decode, b64_fixed, num};
 
 /// A key that encrypts another key or the sealing state: 32 bytes, never shown.

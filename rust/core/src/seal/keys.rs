@@ -7,11 +7,12 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::sync::Mutex;
 use zeroize::Zeroizing;
 
+use super::tree;
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
 use crate::secret::{ALL, Secret, clean};
 use crate::text::{bech32m, bech32m_decode};
-use crate::{Error, hash, tree};
+use crate::{Error, hash};
 
 /// Chains in a generation, epochs in a chain.
 pub const FANOUT: u32 = 256;
