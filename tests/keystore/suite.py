@@ -3,6 +3,7 @@
 A backend subclasses KeyStoreSuite and gives it an empty `store`.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,6 +43,23 @@ def refused(work, why):
     except KeyStoreError as problem:
         return 7 if why in str(problem) else 0
     return 0
+
+
+@contextlib.contextmanager
+def a_child_that_lives(fork=os.fork):
+    """Fork a child that does nothing and lives until the block ends."""
+    read, write = os.pipe()
+    pid = fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.close(read)
+        os.close(write)
+        os.waitpid(pid, 0)
 
 
 class KeyStoreSuite:
@@ -234,20 +252,10 @@ class KeyStoreSuite:
         assert payments.load("payments").head == b"head 1"
 
     def test_a_forked_child_does_not_keep_the_right(self, payments):
-        read, write = os.pipe()
         lease = payments.lease("payments")
-        pid = os.fork()
-        if pid == 0:
-            os.close(write)
-            os.read(read, 1)  # lives on until the test is over
-            os._exit(0)
-        lease.release()
-        try:
+        with a_child_that_lives():
+            lease.release()
             payments.lease("payments").release()
-        finally:
-            os.close(read)
-            os.close(write)
-            os.waitpid(pid, 0)
 
     def test_a_forked_child_takes_a_right_of_its_own(self, payments):
         payments.create("other", b"state", b"head")

@@ -1,5 +1,6 @@
 """What a directory as key store promises beyond what every key store does."""
 
+import ctypes
 import errno
 import os
 import resource
@@ -12,8 +13,8 @@ import pytest
 
 from tallystick import _private
 from tallystick.errors import KeyStoreError
-from tallystick.keystore import FileKeyStore, Stored, base
-from tests.keystore.suite import KeyStoreSuite, in_a_child, refused
+from tallystick.keystore import FileKeyStore, Stored
+from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
 
 FILES = {"state", "head", "lock"}
 
@@ -293,20 +294,9 @@ def test_the_right_ends_with_a_writer_that_was_killed_while_its_child_lives(stor
 
 def test_the_right_is_given_back_although_a_child_keeps_the_files(store):
     lease = store.lease("payments")
-    base._LEASES.clear()  # as if another library had forked behind the back of Python
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)  # lives on until the test is over
-        os._exit(0)
-    lease.release()
-    try:
+    with a_child_that_lives(fork=ctypes.PyDLL(None).fork):  # by another library, unknown to Python
+        lease.release()
         store.lease("payments").release()
-    finally:
-        os.close(read)
-        os.close(write)
-        os.waitpid(pid, 0)
 
 
 def test_what_the_lock_says_is_cut_and_printable(store, log):

@@ -16,22 +16,9 @@ from tallystick.errors import KeyStoreError, LeaseLostError
 from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
-from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
+from tests.keystore.test_servers import credentials, emptied, with_options
 
 FIRST = Stored(b"state 1", b"head 0")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def server(kind, request, monkeypatch):
-    server = request.getfixturevalue(f"{kind}_server")
-    credentials(kind, server, monkeypatch)
-    emptied(kind, server)
-    return server
 
 
 @pytest.fixture
