@@ -71,7 +71,7 @@ def told(work, kind=KeyStoreError, within=5.0):
 # Two writers
 
 
-def test_of_many_that_race_exactly_one_wins_and_the_others_are_told_who(store):
+def test_of_many_that_race_exactly_one_wins_and_the_others_learn_who(store):
     won, lost, start = [], [], threading.Barrier(6)
 
     def race():
@@ -154,7 +154,7 @@ def disconnect_all(server, kind):
             connection.execute(query)
 
 
-def test_a_writer_that_lost_its_lease_stops_at_its_next_head_and_is_told_who_has_it(store, server, kind):
+def test_a_writer_that_lost_its_lease_stops_at_its_next_head_and_learns_who_has_it(store, server, kind):
     with Writer(store) as writer:
         writer.stand_still()
         disconnect_all(server, kind)
@@ -180,7 +180,7 @@ def test_a_lease_that_expired_and_was_taken_by_nobody_is_still_ours(store, kind)
     assert store.load("payments").head == b"head-1"
 
 
-def test_an_idle_writer_keeps_its_right(store):
+def test_an_idle_writer_keeps_its_lease(store):
     with store.lease("payments") as lease:
         time.sleep(4)
         told(lambda: store.lease("payments"))
@@ -214,7 +214,7 @@ def test_a_log_whose_making_was_confirmed_to_nobody_is_made_once(behind, store, 
     assert "there is a log other" in told(lambda: behind.create("other", b"x", b"x"))
 
 
-def test_a_server_that_is_away_is_told_within_the_timeout_and_the_writer_goes_on_later(behind, proxy, store):
+def test_a_server_that_is_away_is_reported_within_the_timeout_and_the_writer_goes_on_later(behind, proxy, store):
     with behind.lease("payments") as lease:
         target, proxy.target = proxy.target, servers.free_port()
         proxy.drop()
@@ -227,13 +227,13 @@ def test_a_server_that_is_away_is_told_within_the_timeout_and_the_writer_goes_on
 
 
 @pytest.mark.parametrize("what", ["load", "lease", "names", "create"])
-def test_a_server_that_is_not_there_is_told(server, store, what):
+def test_a_server_that_is_not_there_is_reported(server, store, what):
     gone = keystore.connect(with_options(server.url(servers.free_port()), timeout=1))
     arguments = {"names": (), "create": ("new", b"state", b"head")}.get(what, ("payments",))
     assert "see that the server runs" in told(lambda: getattr(gone, what)(*arguments))
 
 
-def test_a_slow_server_is_told_within_the_timeout_and_nothing_is_lost(behind, proxy, store):
+def test_a_slow_server_is_reported_within_the_timeout_and_nothing_is_lost(behind, proxy, store):
     with behind.lease("payments") as lease:
         proxy.stalled = True
         text = told(lambda: lease.replace_head(b"head 1"))
@@ -250,7 +250,7 @@ def test_a_slow_server_is_told_within_the_timeout_and_nothing_is_lost(behind, pr
 @pytest.mark.parametrize(
     "garbage", [b"\xff\x00garbage\r\n" * 50, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", b"+OK\r\n"]
 )
-def test_garbage_from_the_server_is_told(behind, proxy, store, garbage):
+def test_garbage_from_the_server_is_reported(behind, proxy, store, garbage):
     proxy.garbage = garbage
     told(lambda: behind.load("payments"))
     told(lambda: behind.create("other", b"state", b"head"))
@@ -316,7 +316,7 @@ def test_a_backup_restored_under_a_writer_is_refused(store, server, kind):
         assert "a restored backup must not be sealed with" in text
 
 
-def test_a_log_that_vanished_under_its_writer_is_told(store, server, kind):
+def test_a_log_that_vanished_under_its_writer_is_reported(store, server, kind):
     with store.lease("payments") as lease:
         emptied(kind, server)
         assert "is gone from" in told(lambda: lease.replace_head(b"head 1"), LeaseLostError, within=6)
@@ -334,7 +334,7 @@ def test_a_child_that_ends_does_not_disturb_the_connection_of_its_parent(store):
 # Who may
 
 
-def test_wrong_credentials_are_told_without_them(store, server, kind, monkeypatch):
+def test_wrong_credentials_are_reported_without_them(store, server, kind, monkeypatch):
     for variable in ("TALLYSTICK_REDIS_PASSWORD", "PGPASSWORD", "BAO_TOKEN"):
         monkeypatch.setenv(variable, "wrong-password")
     for work in (
