@@ -80,7 +80,7 @@ class Server:
         return library("hvac", self._extra, self._error)
 
     def client(self, line: Line) -> Any:
-        """Return a client that speaks over a line and is logged in; to be called within `telling`."""
+        """Return a client that speaks over a line and is logged in; to be called within `reporting`."""
         if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
             raise self._error(
                 f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
@@ -138,7 +138,7 @@ class Server:
             ) from None
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def reporting(self) -> Iterator[None]:
         """Turn trouble into an AwayError if another attempt may succeed, else into the error of this server."""
         errors, web = self.hvac.exceptions, library("requests", self._extra, self._error).exceptions
         try:

@@ -336,7 +336,7 @@ class _Visit:
 
     def _attempt(self, work: Callable[[Any], T], refusal: Callable[[str], CustodyError], seconds: float) -> T:
         errors, custody = self._server.hvac.exceptions, self._custody
-        with self._line.within(seconds), self._server.telling():
+        with self._line.within(seconds), self._server.reporting():
             if self._client is None:
                 self._client = self._server.client(self._line)
             try:
