@@ -146,3 +146,9 @@ def test_a_page_is_in_plain_english(page: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src" / "tallystick")))
 def test_a_module_is_in_plain_english(path: Path) -> None:
     check(path, found(source(path), PHRASES))
+
+
+if __name__ == "__main__":  # python -m tests.test_words: what is found where
+    for each in [*PROSE, *SOURCES]:
+        for hit in found(prose(each), [*PHRASES, CLAUSE]) if each in PROSE else found(source(each), PHRASES):
+            print(f"{each.relative_to(ROOT)}: {hit}")

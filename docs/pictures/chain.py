@@ -158,11 +158,11 @@ def readers() -> list[str]:
         text(
             FILE + 14,
             y,
-            ("A break-in now finds only this key.", "alarm strong"),
-            (" It can seal new lines, but it cannot", "quiet"),
+            ("A break-in now finds none of the erased keys.", "alarm strong"),
+            (" It can seal new lines,", "quiet"),
         ),
-        text(FILE + 14, y + 20, ("change, add, remove or reorder a line above: each key is made from the", "quiet")),
-        text(FILE + 14, y + 40, ("one before it, and nobody can compute that backwards.", "quiet")),
+        text(FILE + 14, y + 20, ("but it cannot change, add, remove or reorder a line above: each key is", "quiet")),
+        text(FILE + 14, y + 40, ("made from the one before it, and nobody can compute that backwards.", "quiet")),
         text(
             FILE + 14,
             y + 72,

@@ -21,7 +21,7 @@ from tallystick.errors import TallystickError, reason
 
 __all__ = ["OPTIONS", "REMEDY", "Server"]
 
-# What may stand behind ? in a URL, with what it is if it does not.
+# Options that a URL may have after ?, with their defaults.
 OPTIONS = {
     "namespace": "",
     "cacert": "",
@@ -40,15 +40,15 @@ _LONGEST = 65_536  # characters of a credential
 
 
 class Server:
-    """A server, how to log in there, and what to raise where no other attempt will do.
+    """A server, how to log in there, and the error for trouble that no other attempt can end.
 
     Args:
         shown: The URL that names it to people.
         host: Its HOST[:PORT].
         options: Those of OPTIONS, and others that are not looked at.
         timeout: Seconds that one answer may take.
-        extra: The extra of this package that installs what is needed.
-        error: What is raised.
+        extra: The extra of this package that installs its client.
+        error: The class of errors.
 
     Raises:
         TallystickError: An option is wrong; this is of the kind that was asked for.
@@ -80,7 +80,7 @@ class Server:
         return library("hvac", self._extra, self._error)
 
     def client(self, line: Line) -> Any:
-        """Return a client that speaks over a line and is logged in; to be called within `telling`."""
+        """Return a client that speaks over a line and is logged in; to be called within `reporting`."""
         if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
             raise self._error(
                 f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
@@ -89,7 +89,7 @@ class Server:
         guarded = self._options["tls"] == "on"
         session = _session(library("requests", self._extra, self._error), line)
         session.verify = cacert or True
-        session.trust_env = guarded  # a proxy for what is not encrypted would see all of it
+        session.trust_env = guarded  # a proxy would see all that is not encrypted
         client = self.hvac.Client(
             url=f"{'https' if guarded else 'http'}://{self._host}",
             token=token,  # for None the client looks at VAULT_TOKEN and ~/.vault-token
@@ -130,7 +130,7 @@ class Server:
                 return file.read(_LONGEST).strip()
         except UnicodeDecodeError:
             raise self._error(
-                f"the credential for {self.name} in {path} is none; write a token or a secret id into it"
+                f"the credential for {self.name} in {path} is invalid; write a token or a secret id into it"
             ) from None
         except OSError as error:
             raise self._error(
@@ -138,8 +138,8 @@ class Server:
             ) from None
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Say what went wrong: AwayError if another attempt may succeed, else the error of this server."""
+    def reporting(self) -> Iterator[None]:
+        """Turn trouble into an AwayError if another attempt may succeed, else into the error of this server."""
         errors, web = self.hvac.exceptions, library("requests", self._extra, self._error).exceptions
         try:
             yield
@@ -191,7 +191,7 @@ def _session(requests: Any, line: Line) -> Any:
 
 
 def _hold(manager: Any, line: Line) -> Any:
-    """Have a line hold whatever connection a manager of urllib3 makes."""
+    """Make a line hold each connection that a manager of urllib3 makes."""
 
     def holding(pool: Any) -> Any:
         class Connection(pool.ConnectionCls):  # type: ignore[misc]

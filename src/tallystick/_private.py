@@ -1,4 +1,4 @@
-"""Private files: nobody but their owner reads them, and what they held before is not left on the disk.
+"""Private files: nobody but their owner reads them, and their former content is not left on the disk.
 
 Everything is named relative to an open directory, so that nobody can put another one in its place half-way.
 
@@ -67,7 +67,7 @@ class _RefusedError(Exception):
 
 @contextmanager
 def telling(error: type[TallystickError], base: str) -> Iterator[None]:
-    """Turn what goes wrong in a block into an error that names the path and says what to do.
+    """Turn trouble in a block into an error that names the path and says what to do.
 
     Args:
         error: The class of the error.
@@ -90,7 +90,7 @@ def make_directory(name: str, within: int | None = None) -> None:
     os.mkdir(name, 0o700, dir_fd=within)
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
     try:
-        os.fchmod(fd, 0o700)  # whatever the umask took away
+        os.fchmod(fd, 0o700)  # despite the umask
     finally:
         os.close(fd)
 
@@ -107,7 +107,7 @@ def make_directories(path: str) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make durable what names a directory holds; it may be anybody's."""
+    """Make the names in a directory durable; it may be anybody's."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -138,7 +138,7 @@ def creating(name: str, directory: int | None) -> Iterator[int]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=directory)
     try:
-        os.fchmod(fd, 0o600)  # whatever the umask took away
+        os.fchmod(fd, 0o600)  # despite the umask
         yield fd
         os.fsync(fd)
     except BaseException:
@@ -158,7 +158,7 @@ def create_file(name: str, data: bytes | bytearray, directory: int) -> None:
 
 
 def read_file(name: str, directory: int, kind: type[B], *, limit: int) -> B:
-    """Return what a private file holds, in an array of a kind; at most `limit` bytes of it are allowed."""
+    """Return the content of a private file, in an array of a kind; at most `limit` bytes of it are allowed."""
     for _ in range(100):
         fd = open_file(name, directory, os.O_RDONLY)
         try:
@@ -176,7 +176,7 @@ def read_file(name: str, directory: int, kind: type[B], *, limit: int) -> B:
 
 
 def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
-    """Put a file with `data` in the place of the one there, durably, and erase what was there.
+    """Put a file with `data` in the place of the one there, durably, and erase the old one.
 
     A crash leaves the old or the new, never neither. There is one writer at a time.
     """
@@ -203,7 +203,7 @@ def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
 
 
 def put_file(name: str, data: bytes, directory: int) -> None:
-    """Put a file in the place of the one there, whole, but neither durably nor erasing what was there."""
+    """Put a file in the place of the one there, whole, but neither durably nor erasing the old one."""
     new = f"{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)
@@ -216,7 +216,7 @@ def put_file(name: str, data: bytes, directory: int) -> None:
 
 
 def sweep(name: str, directory: int) -> None:
-    """Erase what a crashed or failed replacement of a file left behind."""
+    """Erase the remains of a crashed or failed replacement of a file."""
     left = [left for left in (f"{name}.new", f"{name}.old") if _is_there(left, directory)]
     if not left:
         return
@@ -240,7 +240,7 @@ def wipe_file(name: str, directory: int) -> None:
 
 
 def is_at(fd: int, name: str, directory: int | None) -> bool:
-    """Tell whether a name in a directory still means the file or directory that is open as `fd`."""
+    """Return whether a name in a directory still means the file or directory that is open as `fd`."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))
     except FileNotFoundError:

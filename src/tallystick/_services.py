@@ -1,4 +1,4 @@
-"""What key stores and custody share where they ask something on a network: attempts, time, and libraries.
+"""Calls over a network, for key stores and custody: attempts, time, and libraries.
 
 >>> answers = iter([AwayError("is asleep"), "here"])
 >>> def ask(seconds):
@@ -41,7 +41,7 @@ def insist(work: Callable[[float], T], timeout: float, between: Callable[[], Non
     """Do some work, again and again while the server is away, until the time is over.
 
     Args:
-        work: What to do within so many seconds; AwayError says that another attempt may succeed.
+        work: Does it within so many seconds; an AwayError says that another attempt may succeed.
         timeout: Seconds that all attempts may take.
         between: Called after each attempt that failed.
 
@@ -92,7 +92,7 @@ class Line:
 
     def __init__(self) -> None:
         self._turn = threading.Condition()
-        self._held: socket.socket | None = None  # a descriptor of our own: whoever has the other may close it any time
+        self._held: socket.socket | None = None  # a descriptor of our own: the owner of the other may close it any time
         self._until = math.inf
         self._watching = False
 
@@ -132,7 +132,7 @@ class Line:
         return made
 
     def close(self) -> None:
-        """Let go of the connection; whoever opened it closes it."""
+        """Let go of the connection; its opener closes it."""
         with self._turn:
             self._drop()
             self._turn.notify_all()
@@ -166,7 +166,7 @@ class Line:
 
 
 def _in_a_thread(connect: Callable[[], C], until: float) -> C:
-    """Connect in a thread; what comes too late is closed."""
+    """Connect in a thread; a connection that comes too late is closed."""
     answers: queue.SimpleQueue[C | BaseException] = queue.SimpleQueue()
     turn, left_alone = threading.Lock(), False
 
@@ -206,7 +206,7 @@ def _started(work: Callable[[], None]) -> bool:
 
 
 def is_here(host: str) -> bool:
-    """Tell whether a host is this one by its name: `localhost`, or an address of the loopback.
+    """Return whether a host is this one by its name: `localhost`, or an address of the loopback.
 
     >>> [host for host in ("localhost", "127.0.0.9", "::1", "::ffff:127.0.0.1", "127.0.0.1.example") if is_here(host)]
     ['localhost', '127.0.0.9', '::1', '::ffff:127.0.0.1']
@@ -219,7 +219,7 @@ def is_here(host: str) -> bool:
 
 
 def library(module: str, extra: str, error: type[TallystickError]) -> Any:
-    """Import what a part of this package needs, now that it is needed; raise an error if it is not installed."""
+    """Import a library at its first use; raise an error if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -1,6 +1,6 @@
 """Logs that go on elsewhere: under new keys (`rekey`), in another key store or custody (`migrate`).
 
-A log that is on its way stands in the key store under a name of its own, which no log can have, until the place that it
+A log that is on its way is in the key store under a name of its own, which no log can have, until the place that it
 comes from can open no chain any more. So at no moment could two writers open the same log. After an interruption the
 same call carries the change through; so does the next writer, as far as it can.
 
@@ -81,7 +81,7 @@ def rekey(
     new = courier.succeed(place, name, custody)
     if made is not None and new.public_key != made.public_key:
         raise KeyStoreError(
-            f"log {name} was given other keys meanwhile", hint="find out what else runs `tallystick rekey`"
+            f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
     with open_log(name, custody=to_custody or custody, **options) as log:
         log.write(f"tallystick: this log follows {before}")
@@ -107,7 +107,7 @@ def migrate(
             there is made.
 
     Returns:
-        None; or the custody of before that may still open older states of this log, since it cannot forget. Only new
+        None; or the former custody, which may still open older states of this log, since it cannot forget. Only new
         keys (`rekey`) change that.
 
     Raises:

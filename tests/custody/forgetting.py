@@ -109,7 +109,7 @@ class ForgettingSuite:
         assert len(log.recorded) == 5
         assert self.take_over(custody, log) == [log.state]
 
-    def test_before_it_is_told_to_forget_it_keeps_what_may_be_needed(self, log):
+    def test_before_it_is_asked_to_forget_it_keeps_what_may_be_needed(self, log):
         before = log.state
         log.open(until="wrapped")
         assert log.opens() == log.recorded[-2:] == [before, log.recorded[-1]]
@@ -210,7 +210,7 @@ class ForgettingSuite:
 
     # The form of before
 
-    def test_the_form_of_before_stays_what_it_was(self, earlier):
+    def test_the_older_form_stays_what_it_was(self, earlier):
         custody, old = earlier
         custody.unwrap(old, OWNER)
         new = custody.wrap(DataKey.generate(), replace(OWNER, version=2), old)

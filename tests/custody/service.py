@@ -115,7 +115,7 @@ class ServiceSuite(OutsideSuite):
         proxy.close()
 
     @pytest.mark.parametrize("harm", ["away", "slow", "garbage"])
-    def test_trouble_is_told_in_time_and_nothing_is_written(self, service, proxy, bare, harm):
+    def test_trouble_is_reported_in_time_and_nothing_is_written(self, service, proxy, bare, harm):
         env, url = service.env(proxy.port), service.url(proxy.port, timeout=1)
         init(bare, url, env=env)
         seal(bare, b"one\n", env=env)

@@ -87,13 +87,13 @@ def test_each_request_bears_the_context_that_policies_and_trails_name(url, kms):
             kms.decrypt(CiphertextBlob=outer, EncryptionContext=other)
 
 
-def test_a_key_that_is_not_there_is_told(service, bare):
+def test_a_key_that_is_not_there_is_reported(service, bare):
     url = service.url().rpartition("/")[0] + "/alias/nothing"
     said = nothing_is_set_up(bare, Service(None, None, 0, re.escape(url)), url, env=service.env())
     assert "this key is not there; see that region, account and key are right" in said
 
 
-def test_a_key_that_is_not_for_encryption_is_told(kms, service, bare):
+def test_a_key_that_is_not_for_encryption_is_reported(kms, service, bare):
     """moto encrypts with it all the same, so this is what the service documents."""
     said = answered("InvalidKeyUsageException", bare, service)
     assert "is not for this; take a symmetric one" in said
@@ -113,7 +113,7 @@ def answered(code, bare, service, status=400, **more):
     [
         ("UnrecognizedClientException", f"AWS does not know these credentials (UnrecognizedClientException); {WITH}"),
         ("InvalidSignatureException", "AWS does not know these credentials"),
-        ("AccessDeniedException", "allow kms:Encrypt with this key to who runs this, in the policy that the docu"),
+        ("AccessDeniedException", "allow kms:Encrypt with this key to this process, in the policy that the docu"),
         ("DisabledException", "this key is disabled; enable it with `aws kms enable-key`"),
         ("KMSInvalidStateException", "if it is to be deleted, `aws kms cancel-key-deletion`"),
         ("ExpiredTokenException", "have expired, or the clock is wrong (ExpiredTokenException); give valid ones by"),
@@ -124,7 +124,7 @@ def answered(code, bare, service, status=400, **more):
         ("SomethingNew", "refuses (SomethingNew); look the code up"),
     ],
 )
-def test_what_moto_does_not_play_is_told_as_the_service_documents_it(service, bare, code, told):
+def test_an_error_that_moto_does_not_play_is_reported_as_the_service_documents_it(service, bare, code, told):
     service.secrets.append(SESSION)
     status = 500 if code == "KeyUnavailableException" else 400
     assert told in answered(code, bare, service, status, AWS_SESSION_TOKEN=SESSION)
@@ -140,11 +140,11 @@ def test_a_key_that_was_disabled_stops_a_log_that_is_there(moto_server, service,
     assert bare.verdict() == ("ok", [])
 
 
-def test_a_right_to_decrypt_that_lacks_is_told_although_it_might_be_another_key(service, bare):
+def test_a_right_to_decrypt_that_lacks_is_reported_although_it_might_be_another_key(service, bare):
     init(bare, service.url(), env=service.env())
     with servers.Answering.running(lambda headers, body: (400, {"__type": "AccessDeniedException"})) as server:
         said = nothing_is_sealed(bare, service, env=environment(server.port))
-    assert "wrong key, or the state was changed; if neither, allow kms:Decrypt with this key to who runs this" in said
+    assert "wrong key, or the state was changed; if neither, allow kms:Decrypt with this key to this process" in said
 
 
 def test_attempts_end_in_time_altogether(service, bare):
@@ -163,7 +163,7 @@ def test_attempts_end_in_time_altogether(service, bare):
 # Who asks. Where moto judges that, it answers with 403 and no code that a client understands.
 
 
-def test_where_nobody_says_who_asks_that_is_told(service, bare):
+def test_a_caller_without_an_identity_is_reported(service, bare):
     env = {name: text for name, text in service.env().items() if "ACCESS" not in name}
     said = nothing_is_set_up(bare, service, service.url(), env=env)
     assert "no credentials for AWS that work were found (NoCredentialsError); give valid ones by" in said
@@ -206,7 +206,7 @@ def user(moto_server):
         iam.delete_user(UserName=name)
 
 
-def test_wrong_credentials_are_told(moto_server, service, bare, user):
+def test_wrong_credentials_are_reported(moto_server, service, bare, user):
     right = user("payments", "kms:Encrypt", "kms:Decrypt")
     with moto_server.judging():
         init(bare, service.url(), env=service.env() | right)
@@ -218,7 +218,7 @@ def test_wrong_credentials_are_told(moto_server, service, bare, user):
         seal(bare, b"one\n", env=service.env() | right)
 
 
-def test_credentials_that_were_taken_away_are_told(moto_server, service, bare, user):
+def test_credentials_that_were_taken_away_are_reported(moto_server, service, bare, user):
     right = user("payments", "kms:Encrypt", "kms:Decrypt")
     with moto_server.judging():
         init(bare, service.url(), env=service.env() | right)
@@ -228,14 +228,14 @@ def test_credentials_that_were_taken_away_are_told(moto_server, service, bare, u
 
 
 @pytest.mark.parametrize(("has", "lacks"), [("Encrypt", "Decrypt"), ("Decrypt", "Encrypt")])
-def test_a_right_that_lacks_is_told_at_set_up(moto_server, service, bare, user, has, lacks):
+def test_a_right_that_lacks_is_reported_at_set_up(moto_server, service, bare, user, has, lacks):
     env = service.env() | user("payments", f"kms:{has}")
     with moto_server.judging():
         said = nothing_is_set_up(bare, service, service.url(), env=env)
     assert f"these credentials are refused, or lack kms:{lacks} with this key" in said
 
 
-def test_a_role_that_may_not_be_assumed_is_told(service, bare):
+def test_a_role_that_may_not_be_assumed_is_reported(service, bare):
     """On the way to credentials another service refuses: that is no matter of the key's policy."""
     (bare.path / ".aws").mkdir()
     env = service.env()
@@ -262,18 +262,18 @@ def test_a_role_that_may_not_be_assumed_is_told(service, bare):
         "//eu-central-1/arn:aws:kms:us-east-1:123456789012:key/1234", "//eu-central-1/a b", "//eu-central-1/a\nb",
     ],
 )  # fmt: skip
-def test_a_malformed_url_is_told_at_once(rest):
+def test_a_malformed_url_is_reported_at_once(rest):
     with pytest.raises(CustodyError, match="aws-kms:") as problem:
         custodies.connect(f"aws-kms:{rest}")
     assert "hunter2" not in str(problem.value)
 
 
-def test_an_endpoint_that_is_none_is_told(service, bare):
+def test_an_invalid_endpoint_is_reported(service, bare):
     said = nothing_is_set_up(bare, service, service.url(), env=service.env() | {"AWS_ENDPOINT_URL_KMS": "nowhere"})
-    assert "what AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS names is no URL" in said
+    assert "AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS holds no URL" in said
 
 
-def test_a_missing_package_is_told_with_how_to_install_it(service, bare):
+def test_a_missing_package_is_reported_with_how_to_install_it(service, bare):
     (bare.path / "without").mkdir()
     (bare.path / "without" / "boto3.py").write_text("raise ImportError\n")
     env = service.env() | {"PYTHONPATH": f"{bare.path}/without"}

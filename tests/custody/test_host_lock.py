@@ -52,7 +52,7 @@ def test_one_at_a_time(place):
     assert os.listdir(place) == [NAME]
 
 
-def test_who_waits_in_vain_is_told_who_to_look_for(place):
+def test_a_wait_in_vain_ends_with_who_to_look_for(place):
     with taken(place):
         refused(place, rf"another process held {place}/{NAME} for 0.2 seconds; fuser")
     with taken(place):
@@ -69,7 +69,7 @@ def test_it_ends_with_its_process(place):
         pass
 
 
-def test_one_that_is_removed_meanwhile_is_made_anew(place):
+def test_one_that_is_removed_meanwhile_is_made_again(place):
     """Two who hold two files of one name would both go on."""
     with taken(place):
         waits = threading.Thread(target=lambda: entered.append(taken(place, timeout=30).__enter__()))
@@ -132,7 +132,7 @@ def test_a_place_where_others_exchange_files_is_refused(place, tmp_path):
     refused(tmp_path / "none", "no such file or directory; make it, as root: install -d -m 1777")
 
 
-def test_a_user_who_may_not_take_it_is_told_how_to_let_him(place):
+def test_a_user_who_may_not_take_it_learns_how_to_be_let_in(place):
     (place / NAME).touch()
     (place / NAME).chmod(0o600)
     if child := os.fork():

@@ -10,7 +10,7 @@ from tallystick.custody import in_place
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
-def test_a_file_system_is_told_by_where_it_is_mounted(tmp_path, kind):
+def test_a_file_system_is_known_by_where_it_is_mounted(tmp_path, kind):
     mounted = subprocess.run(["mount", "-t", kind, kind, tmp_path], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("nothing can be mounted here")

@@ -109,13 +109,13 @@ def test_a_key_that_cannot_be_written_leaves_no_file(path, monkeypatch):
     assert not path.exists()
 
 
-def test_a_key_that_is_not_there_is_told(path):
+def test_a_key_that_is_not_there_is_reported(path):
     with pytest.raises(CustodyError, match=f"{path} is not there; restore it, .* cannot be opened without it"):
         custody.connect(f"master-key:{path}")
     assert not path.exists()
 
 
-def test_a_key_that_went_away_is_told_when_it_is_used(master, path):
+def test_a_key_that_went_away_is_reported_when_it_is_used(master, path):
     wrapped = master.wrap(DataKey.generate(), OWNER)
     path.unlink()
     with pytest.raises(CustodyError, match="is not there; restore it"):
@@ -190,7 +190,7 @@ def test_a_variable_that_holds_no_key_is_refused_untold(monkeypatch, text):
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_a_variable_that_is_not_set_is_told(monkeypatch, create):
+def test_a_variable_that_is_not_set_is_reported(monkeypatch, create):
     monkeypatch.delenv("MASTER_KEY", raising=False)
     with pytest.raises(CustodyError, match="environment variable MASTER_KEY is not set; put the master key"):
         custody.connect("master-key:MASTER_KEY", create=create)
@@ -220,13 +220,13 @@ def test_a_key_is_made_where_that_is_asked_for(path):
     assert path.read_bytes() == before
 
 
-def test_an_unknown_kind_is_told_with_the_known_ones():
+def test_an_unknown_kind_is_reported_with_the_known_ones():
     with pytest.raises(CustodyError, match=r"called 'safe'; known are .*, master-key:"):
         custody.connect("safe:/x")
 
 
 @pytest.mark.parametrize("path", ["/etc/x.key", "x.key", "./a:b"])
-def test_a_plain_path_is_told_how_to_write_it(path):
+def test_a_plain_path_is_answered_with_how_to_write_it(path):
     with pytest.raises(CustodyError, match=f"write master-key:{path}$"):
         custody.connect(path)
 

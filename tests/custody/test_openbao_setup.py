@@ -102,7 +102,7 @@ def test_a_server_that_ignores_what_keys_are_bound_to_is_refused(bao, monkeypatc
         monkeypatch.setattr(
             transit, name, lambda *given, ask=ask, **more: ask(*given, **more | {"associated_data": None})
         )
-    assert "does not bind what it encrypts to a log; run OpenBao, or Vault 1.13 or newer" in refusal(bao, bao.key())
+    assert "does not bind its texts to a log; run OpenBao, or Vault 1.13 or newer" in refusal(bao, bao.key())
 
 
 def test_a_key_that_is_made_exportable_later_is_refused_at_the_next_opening_and_can_be_left(bao):

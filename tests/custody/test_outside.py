@@ -41,7 +41,7 @@ def wrap(url="systemd-creds:"):
     return custodies.connect(url).wrap(DataKey.generate(), OWNER)
 
 
-def test_a_provider_that_does_not_answer_is_told_within_its_timeout(programs):
+def test_a_provider_that_does_not_answer_is_reported_within_its_timeout(programs):
     programs("sleep 60")
     began = time.monotonic()
     with pytest.raises(CustodyError, match=r"systemd-creds did not answer within 0\.5 seconds"):
@@ -49,7 +49,7 @@ def test_a_provider_that_does_not_answer_is_told_within_its_timeout(programs):
     assert time.monotonic() - began < 5
 
 
-def test_one_that_answers_too_much_or_nothing_is_told(programs):
+def test_one_that_answers_too_much_or_nothing_is_reported(programs):
     programs("head -c 20000 /dev/zero")
     with pytest.raises(CustodyError, match="an answer of 20000 bytes"):
         wrap()
@@ -75,7 +75,7 @@ def test_a_log_is_not_set_up_with_custody_that_encrypts_and_cannot_decrypt(progr
     assert not list(tmp_path.glob("store/*"))
 
 
-def test_no_key_is_in_what_is_told(programs):
+def test_no_key_is_in_an_error(programs):
     programs('tee -a "$0.seen" >&2; exit 1')
     with pytest.raises(CustodyError) as caught:
         wrap()

@@ -95,13 +95,13 @@ def test_what_is_too_short_is_refused(answers):
         custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 
-def test_without_terminal_and_program_it_is_told_what_to_do(answers, monkeypatch):
+def test_without_terminal_and_program_the_error_says_what_to_do(answers, monkeypatch):
     monkeypatch.delenv("TALLYSTICK_ASKPASS")
     with pytest.raises(CustodyError, match=r"no terminal .+ TALLYSTICK_ASKPASS, or take another custody"):
         custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 
-def test_a_program_that_fails_or_is_not_there_is_told(answers, monkeypatch):
+def test_a_program_that_fails_or_is_not_there_is_reported(answers, monkeypatch):
     answers(WORDS, status=1)
     with pytest.raises(CustodyError, match="gave no passphrase") as caught:
         custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)

@@ -113,7 +113,7 @@ def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):
         ("pkcs11:object=a?module-path=/x.so&backups=daily", "takes backups=none, which says that the token keeps none"),
     ],
 )
-def test_a_malformed_url_is_told_at_once(url, told):
+def test_a_malformed_url_is_reported_at_once(url, told):
     with pytest.raises(CustodyError) as caught:
         custodies.connect(url)
     assert told in str(caught.value)
@@ -181,7 +181,7 @@ def test_the_pin_comes_from_a_private_file(hsm, monkeypatch, tmp_path):
         wrap(url)
 
 
-def test_no_pin_and_a_wrong_one_are_told_and_not_repeated(hsm, monkeypatch, tmp_path):
+def test_no_pin_and_a_wrong_one_are_reported_and_not_repeated(hsm, monkeypatch, tmp_path):
     wrapped = wrap(hsm.url())
     monkeypatch.setenv(HSM_PIN, "not-this-one")
     for ask in (lambda: wrap(hsm.url()), lambda: unwrap(wrapped, hsm.url())):
@@ -216,7 +216,7 @@ def test_a_token_that_is_locked_or_near_to_it_is_left_alone(mine, flag, told):
 # The key
 
 
-def test_a_key_that_is_gone_or_there_twice_is_told(mine):
+def test_a_key_that_is_gone_or_there_twice_is_reported(mine):
     wrapped = wrap(by_id(mine.url()))
     wrap(mine.url())  # what is made for a state has the same label, and is not meant
     mine.make_key("payments", number="02")
@@ -265,7 +265,7 @@ def test_a_key_of_another_kind_or_use_is_refused(mine):
         wrap(by_id(mine.url("wrapper"), "03"))
 
 
-def test_a_token_without_the_mechanism_is_told(mine):
+def test_a_token_without_the_mechanism_is_reported(mine):
     mine.configure("slots.mechanisms = CKM_AES_KEY_GEN,CKM_AES_GCM")
     with pytest.raises(CustodyError, match="has no AES-CBC; take another HSM"):
         wrap(mine.url())
@@ -449,14 +449,14 @@ def test_a_copy_of_the_tokens_directory_revives_what_was_destroyed(mine, beside)
     assert log.opens() == [before]
 
 
-def test_a_token_that_makes_no_keys_is_told_with_the_way_out(mine):
+def test_a_token_that_makes_no_keys_is_reported_with_the_way_out(mine):
     mine.set_flag(0x2)  # write-protected
     with pytest.raises(CustodyError, match=r"makes no AES key for this user \(.+\); .+ name it by id=…, which"):
         wrap(mine.url())
     unwrap(wrap(by_id(mine.url())), mine.url())
 
 
-def test_a_key_that_cannot_be_destroyed_is_told(mine, log):
+def test_a_key_that_cannot_be_destroyed_is_reported(mine, log):
     asked(mine, "keep", b"tally1" + OWNER.root + bytes(24))
     log.open(until="replaced")
     with pytest.raises(CustodyError, match=r"the token of pkcs11:.+ fails \(.+\); see that .+ its user may"):
@@ -489,7 +489,7 @@ def test_a_token_that_still_has_what_it_destroyed_is_not_believed(monkeypatch):
 # The library
 
 
-def test_a_library_that_is_none_is_told(tmp_path):
+def test_a_file_that_is_no_library_is_reported(tmp_path):
     (tmp_path / "text.so").write_text("no library\n")
     for path, told in (
         ("/nowhere/lib.so", "is not there; install it, or name another by module-path"),
@@ -562,7 +562,7 @@ def test_an_hsm_that_does_not_answer_is_reported_within_the_timeout(remote, tmp_
         remote.process.send_signal(signal.SIGCONT)
 
 
-def test_an_hsm_that_is_away_is_told(remote):
+def test_an_hsm_that_is_away_is_reported(remote):
     remote.stop()
     with pytest.raises(CustodyError, match=r"no token in .+ \(there is none\)|fails \(DeviceError\)|DeviceRemoved"):
         wrap(remote.url("&timeout=5"))

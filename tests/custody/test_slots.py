@@ -293,13 +293,13 @@ def test_a_state_from_a_backup_is_older_than_the_file(log):
         log.custody.unwrap(old, log.owner)
 
 
-def test_another_key_of_the_same_number_is_told(custody, log, path):
+def test_another_key_of_the_same_number_is_reported(custody, log, path):
     path.unlink()
     wrap(custody)
     refused(log, "it holds another key of that number: it is another file, or the state was changed")
 
 
-def test_a_file_that_is_gone_is_told_and_not_made_again(log, path):
+def test_a_file_that_is_gone_is_reported_and_not_made_again(log, path):
     path.unlink()
     refused(
         log, f"{path} is not there, .* wrong master key, or the log is written on another host; if the file is lost"
@@ -384,7 +384,7 @@ def test_a_full_disk_at_set_up_leaves_no_file(custody, master, monkeypatch, name
 
 @pytest.mark.parametrize("what", ["wrap", "forget", "destroy"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_a_sync_that_fails_is_told_and_what_opens_the_state_stays(custody, log, monkeypatch, what, number):
+def test_a_sync_that_fails_is_reported_and_what_opens_the_state_stays(custody, log, monkeypatch, what, number):
     log.open()
     if what != "wrap":
         log.open(until="replaced")
@@ -402,7 +402,7 @@ def test_a_sync_that_fails_is_told_and_what_opens_the_state_stays(custody, log, 
         assert log.opens() == [log.state]
 
 
-def test_what_is_still_there_after_it_was_overwritten_is_told(custody, log, monkeypatch):
+def test_a_key_that_is_still_there_after_it_was_overwritten_is_reported(custody, log, monkeypatch):
     log.open(until="replaced")
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: len(data))
     with pytest.raises(CustodyError, match="a key could not be overwritten, it is still there"):
@@ -537,7 +537,7 @@ def test_it_says_where_it_forgets(custody, master, log, monkeypatch):
     for told, yes, why in [
         ("ext4", True, "if what is below ext4 overwrites in place, too, and nobody has a copy from before"),
         ("xfs", True, "if what is below xfs"),
-        ("btrfs", False, f"{master} is on btrfs, which may keep what is overwritten; ext4 and xfs do not"),
+        ("btrfs", False, f"{master} is on btrfs, which may keep overwritten bytes; ext4 and xfs do not"),
         ("ext4 with data=journal", False, "is on ext4 with data=journal, which may keep"),
         ("overlay", False, "is on overlay, which"),
         ("fuse.sshfs", False, "is on fuse.sshfs, which"),

@@ -44,18 +44,18 @@ class TestSystemdCreds(OutsideSuite):
 
 
 @pytest.mark.parametrize("url", ["systemd-creds:/x", "systemd-creds:?with-key=none", "systemd-creds:?timeout=0"])
-def test_a_malformed_url_is_told_at_once(url):
+def test_a_malformed_url_is_reported_at_once(url):
     with pytest.raises(CustodyError, match="systemd-creds:"):
         custodies.connect(url)
 
 
-def test_where_it_is_not_installed_that_is_told(monkeypatch, tmp_path):
+def test_a_missing_program_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CustodyError, match="no such file or directory; install systemd 250 or later"):
         custodies.connect("systemd-creds:").wrap(DataKey.generate(), OWNER)
 
 
-def test_without_a_chip_the_kind_of_key_that_needs_one_is_told(monkeypatch):
+def test_without_a_chip_the_kind_of_key_that_needs_one_is_reported(monkeypatch):
     monkeypatch.setenv("TPM2TOOLS_TCTI", "none")
     with pytest.raises(CustodyError, match=r"systemd-creds cannot encrypt the key \(.+\); run this as root"):
         custodies.connect("systemd-creds:?with-key=tpm2").wrap(DataKey.generate(), OWNER)

@@ -158,7 +158,7 @@ def test_init_seal_crash_seal_verify(tpm2_custody, tmp_path):
     "url",
     ["tpm2:/dev/tpm0", "tpm2:?pcrs=24", "tpm2:?pcrs=md5:1", "tpm2:?pcrs=7,", "tpm2:?tcti=cmd:id", "tpm2:?timeout=0"],
 )
-def test_a_malformed_url_is_told_at_once(url):
+def test_a_malformed_url_is_reported_at_once(url):
     with pytest.raises(CustodyError, match=r"tpm2:|names no PCRs; write pcrs=sha256:7"):
         custodies.connect(url)
 
@@ -234,7 +234,7 @@ def test_a_url_with_fewer_pcrs_does_not_open_so_that_nobody_takes_them_away_in_t
         unwrap(wrap(), "tpm2:?pcrs=7")
 
 
-def test_pcrs_that_the_chip_does_not_keep_are_told(other, monkeypatch):
+def test_pcrs_that_the_chip_does_not_keep_are_reported(other, monkeypatch):
     other.call(keep_no_sha512)
     other.restart()
     monkeypatch.setenv("TPM2TOOLS_TCTI", other.tcti())
@@ -253,7 +253,7 @@ def keep_no_sha512(tss, esapi):
 # The chip
 
 
-def test_another_chip_and_one_that_was_cleared_are_told(other, monkeypatch):
+def test_another_chip_and_one_that_was_cleared_are_reported(other, monkeypatch):
     wrapped = wrap()
     monkeypatch.setenv("TPM2TOOLS_TCTI", other.tcti())
     with pytest.raises(CustodyError, match=r"another machine, or this one was cleared since; go back there"):
@@ -265,7 +265,7 @@ def test_another_chip_and_one_that_was_cleared_are_told(other, monkeypatch):
         unwrap(wrapped)
 
 
-def test_an_owner_with_a_password_is_told(chip):
+def test_an_owner_with_a_password_is_reported(chip):
     wrapped = wrap()
     chip.call(lambda tss, esapi: esapi.hierarchy_change_auth(tss.ESYS_TR.OWNER, "owner"))
     try:
@@ -310,7 +310,7 @@ def lock_out(tss, esapi):
         esapi.flush_context(made)
 
 
-def test_a_chip_that_is_away_is_told(chip, monkeypatch, tmp_path):
+def test_a_chip_that_is_away_is_reported(chip, monkeypatch, tmp_path):
     wrapped = wrap()
     chip.stop()
     try:
@@ -595,7 +595,7 @@ def test_after_a_crash_it_counts_first_but_not_for_one_without_lease(chip, log):
     log.custody.unwrap(log.state, losing(log.owner))
 
 
-def test_a_state_that_was_passed_is_told(chip, log):
+def test_a_state_that_was_passed_is_reported(chip, log):
     older, before = log.state, log.owner
     log.open()
     passed = (
@@ -624,7 +624,7 @@ def test_an_owner_who_removes_the_counter_ends_the_log(chip, log):
     log.custody.destroy(log.state, log.owner)
 
 
-def test_a_chip_without_room_is_told_with_where_to_look_and_nothing_stays(chip):
+def test_a_chip_without_room_is_reported_with_where_to_look_and_nothing_stays(chip):
     chip.call(fill)
     before = counters(chip)
     try:
@@ -683,7 +683,7 @@ def test_a_chip_that_does_not_count_is_not_believed(chip, log, monkeypatch):
     log.custody.forget(log.state, log.owner)
 
 
-def test_a_counter_that_was_removed_and_is_still_there_is_told(chip, log, monkeypatch):
+def test_a_counter_that_was_removed_and_is_still_there_is_reported(chip, log, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Chip, "remove", lambda *_: None)
         with pytest.raises(CustodyError, match=r"still holds a counter of this log .+ tpm2_nvundefine 0x"):

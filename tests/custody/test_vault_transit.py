@@ -97,7 +97,7 @@ def test_a_rotated_key_opens_what_it_closed_before(openbao_server, transit):
 
 
 @pytest.mark.parametrize("change", ["deleted", "deleted softly", "too old"])
-def test_a_key_that_was_taken_away_is_told(openbao_server, transit, service, bare, change):
+def test_a_key_that_was_taken_away_is_reported(openbao_server, transit, service, bare, change):
     env = service.env()
     init(bare, service.url(), env=env)
     seal(bare, b"one\n", env=env)
@@ -118,7 +118,7 @@ def test_a_key_that_was_taken_away_is_told(openbao_server, transit, service, bar
 
 
 @pytest.mark.parametrize("made", [{"key_type": "rsa-2048"}, {"key_type": "ed25519"}, {"derived": True}])
-def test_a_key_that_is_not_for_this_is_told(openbao_server, transit, service, bare, made):
+def test_a_key_that_is_not_for_this_is_reported(openbao_server, transit, service, bare, made):
     transit.secrets.transit.create_key("strange", **made)
     said = nothing_is_set_up(bare, service, place(openbao_server, "strange"), env=service.env())
     assert "see that it is of type aes256-gcm96 and not derived" in said
@@ -131,7 +131,7 @@ def test_no_key_is_made_by_who_may_only_use_one(openbao_server, transit, service
     assert "new" not in transit.secrets.transit.list_keys()["data"]["keys"]
 
 
-def test_a_mount_that_is_not_there_is_told_with_the_command_that_makes_it(openbao_server, service, bare):
+def test_a_mount_that_is_not_there_is_reported_with_the_command_that_makes_it(openbao_server, service, bare):
     url = place(openbao_server).replace("/transit/", "/crypto/team/")
     said = nothing_is_set_up(bare, Service(None, None, 0, "vault-transit://"), url, env=service.env())
     assert "no engine transit at 'crypto/team'; make it with `bao secrets enable -path=crypto/team transit`" in said
@@ -147,7 +147,7 @@ def test_an_engine_at_a_longer_path_is_found(openbao_server, transit):
         transit.sys.disable_secrets_engine("team/crypto")
 
 
-def test_a_sealed_server_is_told(openbao_server, transit, service, bare):
+def test_a_sealed_server_is_reported(openbao_server, transit, service, bare):
     transit.sys.seal()
     try:
         said = nothing_is_set_up(bare, service, service.url(timeout=1), env=service.env())
@@ -163,14 +163,14 @@ def test_a_sealed_server_is_told(openbao_server, transit, service, bare):
 REFUSED = "refuses the token, or its policy lacks a right; give a token that is valid by the variable BAO_TOKEN"
 
 
-def test_a_wrong_token_is_told(transit, service, bare):
+def test_a_wrong_token_is_reported(transit, service, bare):
     service.secrets.append("s.wrong-token")
     assert REFUSED in nothing_is_set_up(bare, service, service.url(), env={"BAO_TOKEN": "s.wrong-token"})
     assert REFUSED in nothing_is_set_up(bare, service, service.url(), env={})
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked"])
-def test_a_token_that_has_ended_is_told_and_a_new_one_will_do(transit, service, bare, end):
+def test_a_token_that_has_ended_is_reported_and_a_new_one_will_do(transit, service, bare, end):
     old = token(transit, "encrypt", "decrypt", **({"ttl": "3s"} if end == "expired" else {}))
     service.secrets.append(old)
     init(bare, service.url(), env={"BAO_TOKEN": old})
@@ -183,7 +183,7 @@ def test_a_token_that_has_ended_is_told_and_a_new_one_will_do(transit, service, 
 
 
 @pytest.mark.parametrize("rights", [["encrypt"], ["decrypt"]])
-def test_a_policy_that_lacks_a_right_is_told_at_set_up(transit, service, bare, rights):
+def test_a_policy_that_lacks_a_right_is_reported_at_set_up(transit, service, bare, rights):
     env = {"BAO_TOKEN": token(transit, *rights)}
     assert REFUSED in nothing_is_set_up(bare, service, service.url(), env=env)
 
@@ -223,13 +223,13 @@ def test_an_approle_lets_in_by_a_variable_and_by_a_file(service, bare, approle):
     init(bare, url, env={}, name="other")
 
 
-def test_an_approle_without_its_secret_id_is_told(service, bare, approle):
+def test_an_approle_without_its_secret_id_is_reported(service, bare, approle):
     said = nothing_is_set_up(bare, service, service.url(login="approle", role=approle[0]), env={})
     assert "no secret id to log in" in said
     assert "by the variable BAO_SECRET_ID" in said
 
 
-def test_a_wrong_or_revoked_secret_id_is_told(transit, service, bare, approle):
+def test_a_wrong_or_revoked_secret_id_is_reported(transit, service, bare, approle):
     role, secret, accessor = approle
     url = service.url(login="approle", role=role)
     init(bare, url, env={"BAO_SECRET_ID": secret})
@@ -238,14 +238,14 @@ def test_a_wrong_or_revoked_secret_id_is_told(transit, service, bare, approle):
     assert re.search(LOGIN, nothing_is_sealed(bare, service, env={"BAO_SECRET_ID": secret}))
 
 
-def test_a_role_whose_policy_lacks_a_right_is_told(transit, service, bare, approle):
+def test_a_role_whose_policy_lacks_a_right_is_reported(transit, service, bare, approle):
     policy(transit, "encrypt")
     env = {"BAO_SECRET_ID": approle[1]}
     said = nothing_is_set_up(bare, service, service.url(login="approle", role=approle[0]), env=env)
     assert "but no further; give it the policy in the documentation" in said
 
 
-def test_a_login_that_is_not_enabled_is_told(transit, service, bare):
+def test_a_login_that_is_not_enabled_is_reported(transit, service, bare):
     url = service.url(login="approle", role="x", **{"login-mount": "elsewhere"})
     said = nothing_is_set_up(bare, service, url, env={"BAO_SECRET_ID": "x"})
     assert "refuses the login by approle at auth/elsewhere; see that it is enabled there" in said
@@ -341,7 +341,7 @@ def test_the_service_account_of_a_pod_lets_in(service, bare, pod):
     assert bare.verdict() == ("ok", [])
 
 
-def test_a_pod_that_the_cluster_does_not_know_any_more_is_told(service, bare, pod, cluster):
+def test_a_pod_that_the_cluster_does_not_know_any_more_is_reported(service, bare, pod, cluster):
     init(bare, pod, env={})
     cluster.update(authenticated=False, user={}, error="token has expired")
     said = nothing_is_sealed(bare, service, env={})
@@ -349,7 +349,7 @@ def test_a_pod_that_the_cluster_does_not_know_any_more_is_told(service, bare, po
     assert "the credential is valid and has not expired" in said
 
 
-def test_outside_of_a_pod_that_is_told(service, bare):
+def test_a_process_outside_of_a_pod_is_reported(service, bare):
     said = nothing_is_set_up(bare, service, service.url(login="kubernetes", role="payments"), env={})
     assert "cannot be read from /var/run/secrets/kubernetes.io/serviceaccount/token: no such file" in said
 
@@ -379,14 +379,14 @@ def test_a_server_is_believed_by_its_authority_only(openbao_server, service, bar
         "//host/transit/log?timeout=0",
     ],
 )  # fmt: skip
-def test_a_malformed_url_is_told_at_once(rest):
+def test_a_malformed_url_is_reported_at_once(rest):
     with pytest.raises(CustodyError) as problem:
         custodies.connect(f"vault-transit:{rest}")
     assert "vault-transit" in str(problem.value) or "OpenBao" in str(problem.value)
     assert rest == "//host/transit/log?login=hunter2" or "hunter2" not in str(problem.value)
 
 
-def test_a_missing_package_is_told_with_how_to_install_it(transit, service, bare):
+def test_a_missing_package_is_reported_with_how_to_install_it(transit, service, bare):
     (bare.path / "without").mkdir()
     (bare.path / "without" / "hvac.py").write_text("raise ImportError\n")
     env = service.env() | {"PYTHONPATH": f"{bare.path}/without"}

@@ -3,6 +3,7 @@
 A backend subclasses KeyStoreSuite and gives it an empty `store`.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,6 +43,23 @@ def refused(work, why):
     except KeyStoreError as problem:
         return 7 if why in str(problem) else 0
     return 0
+
+
+@contextlib.contextmanager
+def a_child_that_lives(fork=os.fork):
+    """Fork a child that does nothing and lives until the block ends."""
+    read, write = os.pipe()
+    pid = fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.close(read)
+        os.close(write)
+        os.waitpid(pid, 0)
 
 
 class KeyStoreSuite:
@@ -132,7 +150,7 @@ class KeyStoreSuite:
         assert store.names() == [name]
 
     @pytest.mark.parametrize("what", ["remove", "load", "head", "holder", "lease"])
-    def test_a_log_that_is_not_there_is_told_with_those_that_are(self, payments, what):
+    def test_a_log_that_is_not_there_is_reported_with_those_that_are(self, payments, what):
         with pytest.raises(KeyStoreError, match=r"there is no log payment\b.*it holds payments"):
             getattr(payments, what)("payment")
 
@@ -167,11 +185,11 @@ class KeyStoreSuite:
         with payments.lease("payments"), pytest.raises(KeyStoreError, match="only one writer at a time"):
             payments.lease("payments")
 
-    def test_a_second_writer_is_told_the_first(self, payments, writer):
+    def test_a_second_writer_learns_who_the_first_is(self, payments, writer):
         with pytest.raises(KeyStoreError, match=rf"log payments is being written by pid {writer.pid}\b.* since "):
             payments.lease("payments")
 
-    def test_the_holder_is_told_while_it_writes(self, payments, writer):
+    def test_the_holder_is_named_while_it_writes(self, payments, writer):
         assert payments.holder("payments").startswith(f"pid {writer.pid} ")
 
     def test_nobody_holds_a_log_that_is_not_being_written(self, payments):
@@ -180,14 +198,14 @@ class KeyStoreSuite:
             pass
         assert payments.holder("payments") is None
 
-    def test_the_right_ends_with_the_process(self, payments, writer):
+    def test_the_lease_ends_with_the_process(self, payments, writer):
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         self.wait_for_expiry(payments)
         assert payments.holder("payments") is None
         payments.lease("payments").release()
 
-    def test_the_right_is_given_back_when_a_block_fails(self, payments):
+    def test_the_lease_is_given_back_when_a_block_fails(self, payments):
         with pytest.raises(ZeroDivisionError), payments.lease("payments"):
             raise ZeroDivisionError
         payments.lease("payments").release()
@@ -233,23 +251,13 @@ class KeyStoreSuite:
             lease.replace_head(b"head 1")
         assert payments.load("payments").head == b"head 1"
 
-    def test_a_forked_child_does_not_keep_the_right(self, payments):
-        read, write = os.pipe()
+    def test_a_forked_child_does_not_keep_the_lease(self, payments):
         lease = payments.lease("payments")
-        pid = os.fork()
-        if pid == 0:
-            os.close(write)
-            os.read(read, 1)  # lives on until the test is over
-            os._exit(0)
-        lease.release()
-        try:
+        with a_child_that_lives():
+            lease.release()
             payments.lease("payments").release()
-        finally:
-            os.close(read)
-            os.close(write)
-            os.waitpid(pid, 0)
 
-    def test_a_forked_child_takes_a_right_of_its_own(self, payments):
+    def test_a_forked_child_takes_a_lease_of_its_own(self, payments):
         payments.create("other", b"state", b"head")
         with payments.lease("payments"):
             assert in_a_child(lambda: payments.lease("other").replace_head(b"child")) == 0

@@ -49,13 +49,13 @@ def test_a_url_goes_before_the_environment(monkeypatch):
     assert keystore.connect("file:/other").url == "file:/other"
 
 
-def test_an_unknown_scheme_is_told_with_the_known_ones():
+def test_an_unknown_scheme_is_reported_with_the_known_ones():
     with pytest.raises(KeyStoreError, match="called 'tape'; known are file:"):
         keystore.connect("tape:/x")
 
 
 @pytest.mark.parametrize("path", ["/srv/store", "store", "./a:b"])
-def test_a_plain_path_is_told_how_to_write_it(path):
+def test_a_plain_path_is_answered_with_how_to_write_it(path):
     with pytest.raises(KeyStoreError, match=f"write file:{path}$"):
         keystore.connect(path)
 
@@ -82,7 +82,7 @@ def test_no_server_is_asked_and_no_client_imported_before_there_is_need():
         ("vault://host/secret", "hvac", "openbao"),
     ],
 )
-def test_a_missing_package_is_told_with_how_to_install_it(monkeypatch, url, module, extra):
+def test_a_missing_package_is_reported_with_how_to_install_it(monkeypatch, url, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(KeyStoreError, match=rf"pip install 'tallystick\[{extra}\]'$"):
         keystore.connect(url)

@@ -1,5 +1,6 @@
 """What a directory as key store promises beyond what every key store does."""
 
+import ctypes
 import errno
 import os
 import resource
@@ -12,8 +13,8 @@ import pytest
 
 from tallystick import _private
 from tallystick.errors import KeyStoreError
-from tallystick.keystore import FileKeyStore, Stored, base
-from tests.keystore.suite import KeyStoreSuite, in_a_child, refused
+from tallystick.keystore import FileKeyStore, Stored
+from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
 
 FILES = {"state", "head", "lock"}
 
@@ -152,26 +153,26 @@ def test_a_reader_never_sees_a_file_that_is_being_erased(store, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["names", "load", "holder", "lease", "remove"])
-def test_a_store_that_is_not_there_is_told_with_how_to_make_it(tmp_path, what):
+def test_a_store_that_is_not_there_is_reported_with_how_to_make_it(tmp_path, what):
     store = FileKeyStore(tmp_path / "store")
     with pytest.raises(KeyStoreError, match=f"no key store at {tmp_path}/store; `tallystick init NAME` makes"):
         getattr(store, what)(*([] if what == "names" else ["payments"]))
     assert not (tmp_path / "store").exists()
 
 
-def test_a_file_in_the_place_of_the_store_is_told(tmp_path):
+def test_a_file_in_the_place_of_the_store_is_reported(tmp_path):
     (tmp_path / "store").touch(0o600)
     with pytest.raises(KeyStoreError, match=f"{tmp_path}/store: not a directory; name a directory"):
         FileKeyStore(tmp_path / "store").create("payments", b"state", b"head")
 
 
-def test_an_empty_store_is_told_with_how_to_make_the_log(store):
+def test_an_empty_store_is_reported_with_how_to_make_the_log(store):
     store.remove("payments")
     with pytest.raises(KeyStoreError, match="make it with `tallystick init payments`"):
         store.load("payments")
 
 
-def test_a_lost_state_is_told_with_its_path(store, log):
+def test_a_lost_state_is_reported_with_its_path(store, log):
     (log / "state").unlink()
     assert store.names() == []
     with pytest.raises(KeyStoreError, match=f"{log}/state: no such file or directory; restore it"):
@@ -246,7 +247,7 @@ def test_an_error_before_the_new_is_in_its_place_leaves_just_the_old(store, log,
 
 
 @pytest.mark.parametrize("step", ["fsync", "link", "rename", "fdatasync", "unlink"])
-def test_an_error_at_any_step_is_told_and_leaves_the_old_or_the_new(store, log, monkeypatch, step):
+def test_an_error_at_any_step_is_reported_and_leaves_the_old_or_the_new(store, log, monkeypatch, step):
     def fail(*args, **kwargs):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -274,7 +275,7 @@ def test_a_limit_of_file_sizes_leaves_the_old(store):
 # The lock
 
 
-def test_the_right_ends_with_a_writer_that_was_killed_while_its_child_lives(store):
+def test_the_lease_ends_with_a_writer_that_was_killed_while_its_child_lives(store):
     script = (
         "import os, sys\nfrom tallystick import keystore\n"
         "lease = keystore.connect(sys.argv[1]).lease('payments')\n"
@@ -291,22 +292,11 @@ def test_the_right_ends_with_a_writer_that_was_killed_while_its_child_lives(stor
         store.lease("payments").release()
 
 
-def test_the_right_is_given_back_although_a_child_keeps_the_files(store):
+def test_the_lease_is_given_back_although_a_child_keeps_the_files(store):
     lease = store.lease("payments")
-    base._LEASES.clear()  # as if another library had forked behind the back of Python
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)  # lives on until the test is over
-        os._exit(0)
-    lease.release()
-    try:
+    with a_child_that_lives(fork=ctypes.PyDLL(None).fork):  # by another library, unknown to Python
+        lease.release()
         store.lease("payments").release()
-    finally:
-        os.close(read)
-        os.close(write)
-        os.waitpid(pid, 0)
 
 
 def test_what_the_lock_says_is_cut_and_printable(store, log):

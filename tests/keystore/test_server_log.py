@@ -12,20 +12,7 @@ import tallystick
 from tallystick import keystore, moving
 from tallystick.errors import KeyStoreError
 from tests import servers
-from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def server(kind, request, monkeypatch):
-    server = request.getfixturevalue(f"{kind}_server")
-    credentials(kind, server, monkeypatch)
-    emptied(kind, server)
-    return server
+from tests.keystore.test_servers import with_options
 
 
 @pytest.fixture

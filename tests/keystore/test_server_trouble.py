@@ -3,7 +3,10 @@
 import io
 import logging
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -16,22 +19,9 @@ from tallystick.errors import KeyStoreError, LeaseLostError
 from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
-from tests.keystore.test_servers import KINDS, credentials, emptied, with_options
+from tests.keystore.test_servers import credentials, emptied, with_options
 
 FIRST = Stored(b"state 1", b"head 0")
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def server(kind, request, monkeypatch):
-    server = request.getfixturevalue(f"{kind}_server")
-    credentials(kind, server, monkeypatch)
-    emptied(kind, server)
-    return server
 
 
 @pytest.fixture
@@ -81,7 +71,7 @@ def told(work, kind=KeyStoreError, within=5.0):
 # Two writers
 
 
-def test_of_many_that_race_exactly_one_wins_and_the_others_are_told_who(store):
+def test_of_many_that_race_exactly_one_wins_and_the_others_learn_who(store):
     won, lost, start = [], [], threading.Barrier(6)
 
     def race():
@@ -103,41 +93,94 @@ def test_of_many_that_race_exactly_one_wins_and_the_others_are_told_who(store):
     won[0].release()
 
 
-def steal(store, server, kind, lease):
-    """Let another writer take the right that a lease still believes it has."""
-    lease._over.set()  # it is renewed no more, as if the process were stopped
+WRITER = """
+import sys
+from tallystick import keystore
+from tallystick.errors import LeaseLostError
+with keystore.connect(sys.argv[1]).lease("payments") as lease:
+    print("leased", flush=True)
+    for line in sys.stdin:
+        field, data = line.split()
+        try:
+            {"state": lease.replace_state, "head": lease.replace_head}[field](data.encode())
+            print("replaced", flush=True)
+        except LeaseLostError as error:
+            print("lost:", error, flush=True)
+"""
+
+
+class Writer:
+    """A writer in a process of its own, which can be made to stand still, so that nothing renews its lease."""
+
+    def __init__(self, store):
+        command = [sys.executable, "-c", WRITER, store.grant().place["url"]]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout.readline() == "leased\n"
+
+    def stand_still(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def replace(self, field, data):
+        """Replace state or head; return what the writer says of it."""
+        self._process.stdin.write(f"{field} {data}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
+    def end(self):
+        """Let it give its lease back, and end."""
+        self._process.stdin.close()
+        assert self._process.wait(20) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+def disconnect_all(server, kind):
+    """End the connections that hold locks, where a lease lasts as long as they do."""
     if kind == "postgresql":
         import psycopg
 
         with psycopg.connect(server.url(), password=servers.PASSWORD) as connection:
             query = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
             connection.execute(query)
-    servers.until(lambda: store.holder("payments") is None, "the end of the right")
-    return store.lease("payments")
 
 
-def test_a_writer_that_lost_its_right_stops_at_its_next_head_and_is_told_who_has_it(store, server, kind):
-    lease = store.lease("payments")
-    with steal(store, server, kind, lease) as other:
-        text = told(lambda: lease.replace_head(b"stale"), LeaseLostError, within=6)
-        assert f"passed to pid {os.getpid()} " in text
-        told(lambda: lease.replace_state(b"stale"), LeaseLostError)
-        other.replace_head(b"head 1")
-        lease.release()
-        other.replace_state(b"state 2")
+def test_a_writer_that_lost_its_lease_stops_at_its_next_head_and_learns_who_has_it(store, server, kind):
+    with Writer(store) as writer:
+        writer.stand_still()
+        disconnect_all(server, kind)
+        servers.until(lambda: store.holder("payments") is None, "the end of the lease")
+        with store.lease("payments") as other:
+            writer.go_on()
+            assert re.match(rf"lost: .* passed to pid {os.getpid()} ", writer.replace("head", "stale"))
+            assert writer.replace("state", "stale").startswith("lost: ")
+            other.replace_head(b"head 1")
+            writer.end()
+            other.replace_state(b"state 2")
     assert store.load("payments") == Stored(b"state 2", b"head 1")
 
 
-def test_a_right_that_expired_and_was_taken_by_nobody_is_still_ours(store, server, kind):
-    lease = store.lease("payments")
-    lease._over.set()
-    time.sleep(3 if kind != "postgresql" else 0)
-    lease.replace_head(b"head 1")
-    lease.release()
-    assert store.load("payments").head == b"head 1"
+def test_a_lease_that_expired_and_was_taken_by_nobody_is_still_ours(store, kind):
+    with Writer(store) as writer:
+        writer.stand_still()
+        if kind != "postgresql":
+            servers.until(lambda: store.holder("payments") is None, "the end of the lease")
+        writer.go_on()
+        assert writer.replace("head", "head-1") == "replaced\n"
+        writer.end()
+    assert store.load("payments").head == b"head-1"
 
 
-def test_an_idle_writer_keeps_its_right(store):
+def test_an_idle_writer_keeps_its_lease(store):
     with store.lease("payments") as lease:
         time.sleep(4)
         told(lambda: store.lease("payments"))
@@ -171,7 +214,7 @@ def test_a_log_whose_making_was_confirmed_to_nobody_is_made_once(behind, store, 
     assert "there is a log other" in told(lambda: behind.create("other", b"x", b"x"))
 
 
-def test_a_server_that_is_away_is_told_within_the_timeout_and_the_writer_goes_on_later(behind, proxy, store):
+def test_a_server_that_is_away_is_reported_within_the_timeout_and_the_writer_goes_on_later(behind, proxy, store):
     with behind.lease("payments") as lease:
         target, proxy.target = proxy.target, servers.free_port()
         proxy.drop()
@@ -184,13 +227,13 @@ def test_a_server_that_is_away_is_told_within_the_timeout_and_the_writer_goes_on
 
 
 @pytest.mark.parametrize("what", ["load", "lease", "names", "create"])
-def test_a_server_that_is_not_there_is_told(server, store, what):
+def test_a_server_that_is_not_there_is_reported(server, store, what):
     gone = keystore.connect(with_options(server.url(servers.free_port()), timeout=1))
     arguments = {"names": (), "create": ("new", b"state", b"head")}.get(what, ("payments",))
     assert "see that the server runs" in told(lambda: getattr(gone, what)(*arguments))
 
 
-def test_a_slow_server_is_told_within_the_timeout_and_nothing_is_lost(behind, proxy, store):
+def test_a_slow_server_is_reported_within_the_timeout_and_nothing_is_lost(behind, proxy, store):
     with behind.lease("payments") as lease:
         proxy.stalled = True
         text = told(lambda: lease.replace_head(b"head 1"))
@@ -207,7 +250,7 @@ def test_a_slow_server_is_told_within_the_timeout_and_nothing_is_lost(behind, pr
 @pytest.mark.parametrize(
     "garbage", [b"\xff\x00garbage\r\n" * 50, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", b"+OK\r\n"]
 )
-def test_garbage_from_the_server_is_told(behind, proxy, store, garbage):
+def test_garbage_from_the_server_is_reported(behind, proxy, store, garbage):
     proxy.garbage = garbage
     told(lambda: behind.load("payments"))
     told(lambda: behind.create("other", b"state", b"head"))
@@ -273,7 +316,7 @@ def test_a_backup_restored_under_a_writer_is_refused(store, server, kind):
         assert "a restored backup must not be sealed with" in text
 
 
-def test_a_log_that_vanished_under_its_writer_is_told(store, server, kind):
+def test_a_log_that_vanished_under_its_writer_is_reported(store, server, kind):
     with store.lease("payments") as lease:
         emptied(kind, server)
         assert "is gone from" in told(lambda: lease.replace_head(b"head 1"), LeaseLostError, within=6)
@@ -291,7 +334,7 @@ def test_a_child_that_ends_does_not_disturb_the_connection_of_its_parent(store):
 # Who may
 
 
-def test_wrong_credentials_are_told_without_them(store, server, kind, monkeypatch):
+def test_wrong_credentials_are_reported_without_them(store, server, kind, monkeypatch):
     for variable in ("TALLYSTICK_REDIS_PASSWORD", "PGPASSWORD", "BAO_TOKEN"):
         monkeypatch.setenv(variable, "wrong-password")
     for work in (

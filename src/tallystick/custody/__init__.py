@@ -1,4 +1,4 @@
-"""Custody: what encrypts the sealing states that a key store keeps (spec section 6).
+"""Custody: the encryption of the sealing states in a key store (spec section 6).
 
 >>> import tempfile
 >>> from tallystick._core import DataKey
@@ -45,7 +45,7 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
         passphrases: Where the keys of passphrases come from.
 
     Raises:
-        CustodyError: This is no URL of a custody, or the custody is not at hand; says what to do.
+        CustodyError: This is no URL of a custody, or the custody cannot be reached; says what to do.
     """
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
@@ -67,15 +67,15 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
 
 
 def is_outside(url: str) -> bool:
-    """Tell whether a custody is a provider outside, such as a service that is shown what lets one in."""
+    """Return whether a custody is a provider outside, such as a service that is shown credentials."""
     return url.partition(":")[0] in outside.PROVIDERS
 
 
 def fresh_key(keeper: Custody, owner: Owner) -> tuple[DataKey, bytes]:
-    """Return a new data key, and what `wrap` makes of it; it was unwrapped once, for what cannot be opened is lost.
+    """Return a new data key, plain and wrapped. It was unwrapped once: a state that cannot be opened is lost.
 
     Raises:
-        CustodyError: The custody is not at hand, or encrypts but does not decrypt.
+        CustodyError: The custody cannot be reached, or encrypts but does not decrypt.
     """
     key = DataKey.generate()
     wrapped = keeper.wrap(key, owner)

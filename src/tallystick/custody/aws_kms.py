@@ -1,6 +1,6 @@
 """AWS KMS as custody: `aws-kms://REGION/KEY`; KEY is a key's id, its ARN or `alias/NAME`.
 
-The key never leaves the service. Who asks is found the way all programs on boto3 find it: variables, profile, role of
+The key never leaves the service. The caller is identified as in all programs on boto3: variables, profile, role of
 the pod, the task or the machine. Each request bears the encryption context `application=tallystick`, which key
 policies can ask for and CloudTrail notes.
 """
@@ -94,7 +94,7 @@ class AwsKms(Remembers):
         try:
             client = boto3.client("kms", region_name=self._region, config=config)
         except ValueError:
-            raise CustodyError(f"{self.url}: what AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS names is no URL") from None
+            raise CustodyError(f"{self.url}: AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_KMS holds no URL") from None
         endpoint = urlsplit(client.meta.endpoint_url)
         if endpoint.scheme == "https":
             return client
@@ -103,7 +103,7 @@ class AwsKms(Remembers):
                 f"{self.url}: its endpoint is on another host and not https, so others on the way would read the key; "
                 "set AWS_ENDPOINT_URL_KMS to an https one, or add tls=off if the way there is guarded"
             )
-        config.proxies = {}  # a proxy for what is not encrypted would see all of it
+        config.proxies = {}  # a proxy would see all that is not encrypted
         return boto3.client("kms", region_name=self._region, config=config)
 
     def _attempt(self, what: str, work: Callable[[Any], T]) -> T:
@@ -127,7 +127,7 @@ class AwsKms(Remembers):
             raise AwayError("cannot be reached, or the connection broke") from None
         except (parsers.ResponseParserError, KeyError, ValueError, TypeError, AttributeError):
             raise AwayError("answers what it would not") from None
-        except errors.BotoCoreError as error:  # what it found on this host does not do; its words may hold anything
+        except errors.BotoCoreError as error:  # a setting of this host does not do; its words may hold anything
             raise CustodyError(f"{self.url}: {_nobody(type(error).__name__)}") from None
 
     def _refusal(self, what: str, code: str, status: int) -> Exception:
@@ -140,13 +140,13 @@ class AwsKms(Remembers):
                 f"{self.url}: these credentials have expired, or the clock is wrong ({code}); {_CREDENTIALS}"
             )
         if code in _RIGHTS:
-            advice = f"allow kms:{what} with this key to who runs this, in the policy that the documentation lists"
-            if what == "Decrypt":  # it says the same of what another key encrypted
+            advice = f"allow kms:{what} with this key to this process, in the policy that the documentation lists"
+            if what == "Decrypt":  # the same error comes for a text of another key
                 return unopened(self.url, f"if neither, {advice}")
             return CustodyError(f"{self.url}: AWS KMS refuses ({code}); {advice}")
         if code in _STATES:
             return CustodyError(f"{self.url}: this key {_STATES[code]}")
-        if status in (401, 403):  # by something in between, which tells no more
+        if status in (401, 403):  # by something in between, which says no more
             return CustodyError(
                 f"{self.url}: these credentials are refused, or lack kms:{what} with this key; {_CREDENTIALS}"
             )

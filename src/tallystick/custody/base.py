@@ -1,9 +1,9 @@
-"""What every custody can do: encrypt the data key of a sealing state, and forget how (spec section 6).
+"""Every custody: it encrypts the data key of a sealing state, and forgets how (spec section 6).
 
 A data key lives in memory of the Rust core that is wiped, and never becomes an object of Python.
 
 A custody that forgets wraps each state with a key of its own, which it makes for that and destroys once a newer state
-is durable. Whoever recorded every state and takes custody later opens none of them.
+is durable. An attacker who recorded every state and takes custody later opens none of them.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Forgets:
-    """Whether states from before can still be opened by whoever has custody now.
+    """Whether the present custody can still open older states.
 
     Args:
-        yes: They cannot: custody destroys the key of each state once a newer one is durable.
-        why: In words for people: why not, or what that depends on; empty where there is nothing to say.
+        yes: It cannot: custody destroys the key of each state once a newer one is durable.
+        why: In words for people: why not, or on which condition; empty where there is nothing to say.
     """
 
     yes: bool
@@ -68,7 +68,7 @@ class Custody(Protocol):
                 at set-up, or when the log moves here.
 
         Raises:
-            CustodyError: The custody is not at hand, or what it would have to use belongs to another log.
+            CustodyError: The custody cannot be reached, or its key, counter or file belongs to another log.
             KeyStoreError: The lease is lost.
         """
         ...
@@ -77,7 +77,7 @@ class Custody(Protocol):
         """Decrypt what `wrap` returned for the same log.
 
         Raises:
-            CustodyError: The custody is not at hand or another one, a byte was changed, or the key was destroyed.
+            CustodyError: The custody cannot be reached or is another one, a byte was changed, or the key was destroyed.
         """
         ...
 
@@ -109,7 +109,7 @@ class Custody(Protocol):
         ...
 
     def forgets(self, wrapped: bytes | None = None) -> Forgets:
-        """Tell whether this custody forgets; nobody is asked.
+        """Return whether this custody forgets; nobody is asked.
 
         Args:
             wrapped: The wrapped key of a state; None for a log that is going to be set up.

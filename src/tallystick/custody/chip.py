@@ -1,8 +1,8 @@
-"""A TPM 2.0: what is sealed to it, and counters in it that only grow.
+"""A TPM 2.0: secrets that are sealed to it, and counters in it that only grow.
 
-A counter is an NV index. What is sealed to a count of it opens at that count and never again: the chip does not count
-back, and an index that is removed and made anew begins above all counts of those that were removed. Its Name stands in
-the policy of what is sealed, and stands for all that the index is: its place, its kind and its mark.
+A counter is an NV index. A secret sealed to a count of it opens at that count and never again: the chip does not count
+back, and an index that is removed and made again begins above all counts of those that were removed. Its Name is part
+of the policy of each secret, and covers all that the index is: its place, its kind and its mark.
 
 >>> Mark.of(bytes(32), 7).since
 7
@@ -26,10 +26,10 @@ _MOST = 100  # handles that are asked for at once
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Whose counter an NV index is. It stands where a policy could, which nothing here can use.
+    """The owner of a counter. It takes the place of a policy, which nothing here can use.
 
     Args:
-        log: What stands for the log's P.
+        log: A hash of the log's P.
         since: Version of the state with which the log got this counter.
     """
 
@@ -53,13 +53,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """What something is sealed to, beside the chip.
+    """Conditions that a secret is sealed to, beside the chip.
 
     Args:
         pcrs: Which PCRs, as tpm2-tools write them; empty for none.
-        values: What they hold.
+        values: Their content.
         counter: A counter, as `Chip.counter` gives it; None for none.
-        count: Where it stands.
+        count: Its count.
     """
 
     pcrs: str
@@ -68,7 +68,7 @@ class Bond:
     count: int = 0
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything."""
+        """Return whether there is any condition."""
         return bool(self.pcrs) or self.counter is not None
 
 
@@ -94,26 +94,26 @@ class Chip:
             yield cls(tss, esapi, made)
 
     def maker(self) -> str:
-        """Return who made it and what he calls it, as it says itself."""
+        """Return its maker and its name, as it says itself."""
         tss = self._tss
         _, found = self._esapi.get_capability(tss.TPM2_CAP.TPM_PROPERTIES, tss.TPM2_PT.MANUFACTURER, 5)
         words = [int(each.value).to_bytes(4, "big") for each in found.data.tpmProperties]
         return " ".join(b"".join([*words[:1], b" ", *words[1:]]).replace(b"\0", b"").decode("latin-1").split())
 
     def values(self, pcrs: str) -> tuple[bytes, ...]:
-        """Return what the PCRs hold."""
+        """Return the content of the PCRs."""
         found = []
         bank, _, numbers = pcrs.partition(":")
         for number in filter(None, numbers.split(",")):
             _, _, digests = self._esapi.pcr_read(f"{bank}:{number}")
             if not len(digests):
                 raise CustodyError(
-                    f"the TPM has no PCR {bank}:{number}; name others behind pcrs=, tpm2_pcrread lists them"
+                    f"the TPM has no PCR {bank}:{number}; name others after pcrs=, tpm2_pcrread lists them"
                 )
             found.append(bytes(digests[0]))
         return tuple(found)
 
-    # What is sealed
+    # Secrets
 
     def seal(self, secret: bytes, bond: Bond) -> tuple[bytes, bytes]:
         """Seal a secret, 128 bytes at most."""
@@ -135,27 +135,27 @@ class Chip:
 
     @contextmanager
     def loaded(self, public: bytes, private: bytes) -> Iterator[tuple[Any, bytes]]:
-        """Load what was sealed here; give it, and its policy."""
+        """Load a sealed secret; give it, and its policy."""
         tss, esapi = self._tss, self._esapi
         try:
             there, hidden = tss.TPM2B_PUBLIC.unmarshal(public)[0], tss.TPM2B_PRIVATE.unmarshal(private)[0]
             loaded = esapi.load(self._parent, hidden, there)
         except tss.TSS2_Exception as error:
-            if error.error in full(tss):  # that says nothing about what was sealed
+            if error.error in full(tss):  # that says nothing about the secret
                 raise
             raise unopened(f"the TPM ({said(error)})") from None
         with _flushed(esapi, loaded) as sealed:
             yield sealed, bytes(there.publicArea.authPolicy)
 
     def unseal(self, sealed: Any, bond: Bond) -> bytes:
-        """Return the secret in what was loaded."""
+        """Return the secret that was loaded."""
         tss = self._tss
         with self._session(tss.TPM2_SE.POLICY if bond else tss.TPM2_SE.HMAC) as session:
             self._apply(bond, session)
             return bytes(self._esapi.unseal(sealed, session1=session))
 
     def policy(self, bond: Bond) -> bytes:
-        """Return the policy of what is sealed to this; the count need not be reached yet."""
+        """Return the policy of a secret with these conditions; the count need not be reached yet."""
         if not bond:
             return b""
         with self._session(self._tss.TPM2_SE.TRIAL) as session:
@@ -216,7 +216,7 @@ class Chip:
         return found
 
     def count(self, counter: Any) -> int:
-        """Return where a counter stands. The chip's answer is authenticated by a key of the chip."""
+        """Return the count of a counter. The chip's answer is authenticated by a key of the chip."""
         tss = self._tss
         with self._session(tss.TPM2_SE.HMAC) as session:
             count = self._esapi.nv_read(counter, _SIZE, 0, tss.ESYS_TR.OWNER, session1=session)
@@ -231,7 +231,7 @@ class Chip:
     def remove(self, index: int) -> None:
         """Remove a counter, after which nothing that was sealed to it opens.
 
-        What was sealed ahead, to the next count, would open at the first count of one made anew in its place.
+        A secret sealed ahead, to the next count, would open at the first count of one made again in its place.
         """
         counter = self._esapi.tr_from_tpmpublic(index)
         public, _ = self._esapi.nv_read_public(counter)
@@ -271,7 +271,7 @@ def full(tss: Any) -> tuple[Any, ...]:
 
 
 def said(error: Exception) -> str:
-    """Return what a library says of an error, in short."""
+    """Return the short form of a library's error."""
     return str(error).strip().rstrip(".")[:200] or type(error).__name__
 
 

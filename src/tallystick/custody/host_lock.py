@@ -1,7 +1,7 @@
-"""A lock that all writers on this host share, for what they share there.
+"""A lock that all writers on this host share, for things that they share there.
 
-Whoever may use what it guards may take it, and nobody else: a stranger who could take it would stop every log, and one
-who could exchange it would let two in.
+Only those who may use the guarded thing may take it: a stranger who could take it would stop every log, and one who
+could exchange it would let two writers in.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as place, host_lock("tallystick-x.lock", None, 1, place):
@@ -32,7 +32,7 @@ def host_lock(name: str, group: int | None, timeout: float, place: str = PLACE) 
 
     Args:
         name: Of the lock's file.
-        group: Who may take it, beside root and this user; None for nobody.
+        group: The group that may take it, beside root and this user; None for no group.
         timeout: Seconds to wait for another holder.
         place: A directory that is root's or this user's.
 

@@ -1,4 +1,4 @@
-"""Whether a file system writes over what a file holds, or writes elsewhere and keeps what was there.
+"""Whether a file system overwrites the content of a file in place, or writes elsewhere and keeps the old bytes.
 
 >>> file_system("/nowhere/at/all")
 """
@@ -14,7 +14,7 @@ _IN_PLACE = {"ext2", "ext3", "ext4", "jfs", "xfs"}
 
 
 def overwrites(kind: str) -> bool:
-    """Tell whether a file system, as `file_system` calls it, overwrites in place; one that is not known does not."""
+    """Return whether a file system, as `file_system` calls it, overwrites in place; one that is not known does not."""
     return kind in _IN_PLACE
 
 
@@ -23,8 +23,8 @@ def file_system(directory: str) -> str | None:
     with suppress(OSError, ValueError, StopIteration):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as told:
-                mount = next(line.split()[1] for line in told if line.startswith("mnt_id:"))
+            with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+                mount = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
         finally:
             os.close(fd)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
@@ -39,5 +39,5 @@ def _kind(line: str) -> str:
     'ext4 with data=journal'
     """
     kind, _, options = line.partition(" - ")[2].split(" ", 2)
-    # Then what is overwritten stays in the journal for a while.
+    # Then overwritten bytes stay in the journal for a while.
     return f"{kind} with data=journal" if "data=journal" in options.rstrip("\n").split(",") else kind

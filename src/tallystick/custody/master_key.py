@@ -1,6 +1,6 @@
 """A master key as custody, in a file or in an environment variable (spec section 6).
 
-Its text form is 43 letters of base64url. The file is 0600 and belongs to who runs this; anything else is
+Its text form is 43 letters of base64url. The file is 0600 and belongs to the user of this process; anything else is
 refused. The key is read for each use and kept no longer.
 
 A master key in a file forgets: what encrypts a state takes a key in the file's slots, too (`tallystick.custody.slots`).
@@ -32,7 +32,7 @@ class MasterKey(Remembers):
         self.url = f"master-key:{place}"
         self._place = place
         self._read = read
-        read()  # so that a wrong place is told at once
+        read()  # so that a wrong place is reported at once
 
     @staticmethod
     def in_file(path: str | os.PathLike[str]) -> "MasterKey":
@@ -108,7 +108,7 @@ class MasterKey(Remembers):
 class _InFile(MasterKey):
     """Custody by a master key in a file and, for each state, a key in the slots beside it: it takes both.
 
-    States from before there were slots stay as they are; what says so is that they name no slot.
+    Older states, made before there were slots, stay as they are: they name no slot.
     """
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
@@ -142,21 +142,21 @@ class _InFile(MasterKey):
         if wrapped is not None and Name.read(wrapped) is None:
             return Forgets(
                 False,
-                "one master key opens every state of this log, as it was set up; what changes that: "
+                "one master key opens every state of this log, as it was set up; to change that, take "
                 "new keys (`tallystick rekey`)",
             )
         kind = in_place.file_system(os.path.dirname(self._place))
         if kind is None or not in_place.overwrites(kind):
             return Forgets(
                 False,
-                f"{self._place} is on {kind or 'a file system that is not known'}, which may keep what is overwritten; "
+                f"{self._place} is on {kind or 'a file system that is not known'}, which may keep overwritten bytes; "
                 "ext4 and xfs do not",
             )
         return Forgets(True, f"if what is below {kind} overwrites in place, too, and nobody has a copy from before")
 
 
 def _bound(name: Name, owner: Owner) -> bytes:
-    """Return what a wrapped key is bound to."""
+    """Return the bytes that a wrapped key is bound to."""
     return name.to_bytes() + owner.root + owner.context
 
 

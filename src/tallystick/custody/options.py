@@ -1,4 +1,4 @@
-"""What providers outside share: their URLs, `KIND:PLACE[?OPTION=VALUE&...]`, and the words for a state that stays shut.
+"""URLs of providers outside, `KIND:PLACE[?OPTION=VALUE&...]`, and the words for a state that stays shut.
 
 >>> options = Options.parse("tpm2:?pcrs=7+11&timeout=3", {"pcrs": ""})
 >>> options.place, options["pcrs"], options.timeout
@@ -21,7 +21,7 @@ class Options:
     """A URL, taken apart.
 
     Args:
-        place: What stands between the kind and `?`.
+        place: The part between the kind and `?`.
         timeout: Seconds that a call may take.
         given: Each option that is known, with its default where the URL does not name it.
     """
@@ -35,7 +35,7 @@ class Options:
         """Take a URL apart.
 
         Raises:
-            CustodyError: An option is not known or no option, or the timeout is none.
+            CustodyError: An option is not known or invalid, or the timeout is invalid.
         """
         kind, _, rest = url.partition(":")
         place, _, query = rest.partition("?")
@@ -46,7 +46,7 @@ class Options:
             timeout = float(given.pop("timeout", 10))
         except ValueError:
             raise CustodyError(
-                f"what stands behind ? in the custody {kind}: are no options; write NAME=VALUE&…"
+                f"the part after ? in the custody {kind}: holds no options; write NAME=VALUE&…"
             ) from None
         if strange := sorted(set(given) - set(known)):
             names = ", ".join(sorted([*known, "timeout"]))
@@ -76,7 +76,7 @@ class Remembers:
         """Do nothing: other logs may have the same key."""
 
     def forgets(self, wrapped: bytes | None = None) -> Forgets:
-        """Tell that this custody does not forget, and why."""
+        """Return that this custody does not forget, and why."""
         return Forgets(False, self.remembers)
 
 

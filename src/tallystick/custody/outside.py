@@ -17,7 +17,7 @@ from tallystick.errors import CustodyError, TallystickError
 
 __all__ = ["PROVIDERS", "Outside", "Provider", "connect"]
 
-# Each is imported when it is first asked for: nobody pays for what others use.
+# Each is imported at its first use, so that others cost nothing.
 PROVIDERS = {
     "aws-kms": ("aws_kms", "AwsKms"),
     "pkcs11": ("pkcs11", "Pkcs11"),
@@ -30,9 +30,10 @@ _LONGEST = 16_384  # bytes of an answer
 
 
 class Provider(Protocol):
-    """Speaks to what holds the key. Making it loads no library and asks nobody: that is done in the writer, too.
+    """The client of a service or chip that holds the key. Making it loads no library and asks nobody.
 
-    What it does with `owner` and `replacing`, and what `forget`, `destroy` and `forgets` promise, is said in `Custody`.
+    It is made in the writer, too. `Custody` describes `owner` and `replacing`, and the promises of `forget`, `destroy`
+    and `forgets`.
     """
 
     url: str  # holds no secret
@@ -44,11 +45,11 @@ class Provider(Protocol):
         Args:
             key: The key.
             owner: The log.
-            replacing: What `encrypt` returned for the state that is going to be replaced; None where this provider gets
+            replacing: The answer of `encrypt` for the state that is going to be replaced; None where this provider gets
                 the log.
 
         Raises:
-            CustodyError: The provider is not at hand or refuses; names it and says what to do.
+            CustodyError: The provider cannot be reached or refuses; names it and says what to do.
         """
         ...
 
@@ -56,7 +57,7 @@ class Provider(Protocol):
         """Decrypt what `encrypt` returned.
 
         Raises:
-            CustodyError: The provider is not at hand or refuses, or this is nothing that it encrypted.
+            CustodyError: The provider cannot be reached or refuses, or it did not encrypt this.
         """
         ...
 
@@ -69,7 +70,7 @@ class Provider(Protocol):
         ...
 
     def forgets(self, wrapped: bytes | None) -> Forgets:
-        """Tell whether `forget` destroys anything, for what `encrypt` returned or is going to return."""
+        """Return whether `forget` destroys anything, for an answer of `encrypt` or a future one."""
         ...
 
 
@@ -85,7 +86,7 @@ class Outside:
         """Encrypt a data key; it is authenticated together with the log's context.
 
         Raises:
-            CustodyError: The provider is not at hand or refuses.
+            CustodyError: The provider cannot be reached or refuses.
         """
         between = DataKey.generate()
         text = _text(between)
@@ -93,14 +94,14 @@ class Outside:
         with _asking(self.url, text):
             wrapped = self._provider.encrypt(text, owner, before)
         if not 0 < len(wrapped) <= _LONGEST:
-            raise CustodyError(f"{self.url} gave an answer of {len(wrapped)} bytes; look at what stands there")
+            raise CustodyError(f"{self.url} gave an answer of {len(wrapped)} bytes; look at the server or device there")
         return len(wrapped).to_bytes(2, "big") + wrapped + between.wrap(key, owner.context)
 
     def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
         """Decrypt what `wrap` returned for the same log.
 
         Raises:
-            CustodyError: The provider is not at hand or refuses, or holds another key, or a byte was changed.
+            CustodyError: The provider cannot be reached or refuses, or holds another key, or a byte was changed.
         """
         outer, inner = self._outer(wrapped)
         with _asking(self.url, outer):
@@ -123,11 +124,11 @@ class Outside:
             self._provider.destroy(outer, owner)
 
     def forgets(self, wrapped: bytes | None = None) -> Forgets:
-        """Tell whether this custody forgets; nobody is asked."""
+        """Return whether this custody forgets; nobody is asked."""
         return self._provider.forgets(None if wrapped is None else self._outer(wrapped)[0])
 
     def _outer(self, wrapped: bytes) -> tuple[bytes, bytes]:
-        """Return what the provider encrypted, and the data key under that."""
+        """Return the part that the provider encrypted, and the data key under that."""
         length = int.from_bytes(wrapped[:2], "big")
         outer, inner = wrapped[2 : 2 + length], wrapped[2 + length :]
         if not (0 < length == len(outer) <= _LONGEST and inner):
@@ -147,7 +148,7 @@ def connect(url: str) -> Provider:
 
 
 class _asking:  # noqa: N801  (used like a function)
-    """Report errors of a provider without what it was given, which its libraries may quote."""
+    """Report errors of a provider without its input, which its libraries may quote."""
 
     def __init__(self, url: str, given: bytes) -> None:
         self._url, self._given = url, given.strip()
@@ -156,14 +157,14 @@ class _asking:  # noqa: N801  (used like a function)
         """Begin to ask."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Turn what went wrong into an error for people."""
+        """Turn trouble into an error for people."""
         if isinstance(error, CustodyError):
             raise CustodyError(_without(self._given, str(error))) from None
         if isinstance(error, Exception) and not isinstance(error, TallystickError):
             # A library met something that its authors did not think of; its text may hold a secret.
             name = type(error).__name__
             raise CustodyError(
-                f"{self._url} failed in a way that is not known ({name}); look at what stands there"
+                f"{self._url} failed in a way that is not known ({name}); look at the server or device there"
             ) from None
 
 
@@ -178,7 +179,7 @@ def _text(key: DataKey) -> bytes:
 
 
 def _without(secret: bytes, text: str) -> str:
-    """Take out of a message what a provider may have quoted of its input."""
+    """Take the parts of its input that a provider may have quoted out of a message."""
     for form in (secret.decode("latin-1"), secret.hex(), base64.b64encode(secret).rstrip(b"=").decode()):
         text = text.replace(form, "(...)") if form else text
     return text

@@ -32,7 +32,7 @@ _TAG = b"tallystick-slots1 "
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a wrapped key says of the key in a slot that it was wrapped with.
+    """The name, in a wrapped key, of the key in a slot that it was wrapped with.
 
     Args:
         slot: Where it is, 0 or 1.
@@ -59,17 +59,17 @@ class Name:
         return cls(rest[0], int.from_bytes(rest[1:9], "big"), rest[9:])
 
     def names(self, slot: Slot | None) -> bool:
-        """Tell whether this is the name of a key."""
+        """Return whether this is the name of a key."""
         return slot is not None and (slot.number, slot.digest) == (self.number, self.digest)
 
 
 def path_of(master: str, root: bytes) -> str:
-    """Return the path of the file that stands beside a master key for the log with P as its root."""
+    """Return the path of the file beside a master key for the log with P as its root."""
     return f"{master}.{base64.b32encode(root).decode().lower().rstrip('=')}"
 
 
 class Slots:
-    """The slots of one log. What changes them holds a lock, and confirms the lease under it."""
+    """The slots of one log. Each change of them holds a lock, and confirms the lease under it."""
 
     def __init__(self, master: str, owner: Owner) -> None:
         self.path = path_of(master, owner.root)
@@ -98,7 +98,7 @@ class Slots:
             replacing: The key of the state that is going to be replaced; None where the log is new here.
 
         Raises:
-            CustodyError: It cannot be written durably, or what is there belongs to another log or another state.
+            CustodyError: It cannot be written durably, or the file belongs to another log or another state.
             KeyStoreError: The lease is lost.
         """
         with self._locked(make=replacing is None) as fd:
@@ -116,7 +116,7 @@ class Slots:
             return name, self._named(name, self._read(fd))
 
     def forget(self, name: Name) -> None:
-        """Overwrite what is older than a key.
+        """Overwrite all that is older than a key.
 
         Raises:
             CustodyError: It could not be overwritten, or that key is not there.

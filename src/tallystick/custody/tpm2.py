@@ -1,15 +1,15 @@
 """The machine's TPM 2.0 as custody: `tpm2:[?pcrs=[BANK:]N+N…][&timeout=SECONDS]`.
 
-The key is sealed to the chip, with `pcrs` also to what these registers hold: to how the machine was started. Which chip
-is asked is said by the environment variable TPM2TOOLS_TCTI, as for tpm2-tools, and is /dev/tpmrm0 without it; never by
-the URL, which stands in the state and so is chosen by whoever may write the key store.
+The key is sealed to the chip, with `pcrs` also to the content of these registers: to how the machine was started. The
+environment variable TPM2TOOLS_TCTI names the chip, as for tpm2-tools; without it the chip is /dev/tpmrm0. The URL never
+does, since it is noted in the state, where anybody who may write the key store can change it.
 
-Each call makes the same storage key anew and flushes it. The secret goes there and comes back in a session that
+Each call makes the same storage key again and flushes it. The secret goes there and comes back in a session that
 encrypts, salted with that key; its name is noted, so that nobody between us and the chip can put another one in its
-place later. The name also tells that the chip is another one, or was cleared.
+place later. The name also shows that the chip is another one, or was cleared.
 
 It forgets by a counter in the chip, one for each log: each state is sealed to the next count, and once it is durable
-the chip counts on. Nothing else of ours stays in the chip. Logs from before have no counter, and go on without.
+the chip counts on. Nothing else of ours stays in the chip. Older logs have no counter, and go on without.
 
 >>> Tpm2("tpm2:?pcrs=11+7").pcrs
 'sha256:7,11'
@@ -35,27 +35,27 @@ __all__ = ["Tpm2"]
 
 _CHIP, _DEVICE = "TPM2TOOLS_TCTI", "/dev/tpmrm0"
 _PCRS = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9]{1,2}(?:[+,][0-9]{1,2})*)")
-_ROOM = "tpm2_getcap handles-nv-index lists what is there, tpm2_nvundefine makes room"
+_ROOM = "tpm2_getcap handles-nv-index lists the indices, tpm2_nvundefine makes room"
 _NUMBERS = struct.Struct(">IQQQ")
-_COUNTED = b"counted"  # what was sealed before there were counters begins with the name of the chip
-# By what chips say of themselves: swtpm, VMware, Amazon, Google, Hyper-V and Azure.
+_COUNTED = b"counted"  # states from before there were counters begin with the name of the chip
+# The names that chips give themselves: swtpm, VMware, Amazon, Google, Hyper-V and Azure.
 _VIRTUAL = re.compile(r"IBM SW|VMW|AMZN|GOOG|MSFT")
 
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """What `encrypt` returns; without a counter, `index` is 0 as are the other numbers.
+    """The answer of `encrypt`; without a counter, `index` is 0 as are the other numbers.
 
     Args:
         chip: Name of the chip's storage key.
         pcrs: Which PCRs, as tpm2-tools write them.
-        then: What these held.
+        then: Their content.
         maker: Whose chip it is, as it said itself.
         index: The place of the log's counter.
         since: Version of the state with which the log got that counter.
         version: That of the state.
-        count: Where the counter stands when it opens.
-        public: What the chip needs to open it.
+        count: The count at which it opens.
+        public: The part that the chip needs to open it.
         private: The same, encrypted by the chip.
     """
 
@@ -72,7 +72,7 @@ class _Sealed:
 
     @classmethod
     def read(cls, wrapped: bytes) -> Self:
-        """Take apart what `encrypt` returned."""
+        """Take an answer of `encrypt` apart."""
         parts = _unpacked(wrapped)
         if len(parts) == 5:
             chip, pcrs, then, public, private = parts
@@ -120,7 +120,7 @@ class Tpm2:
             return self._counted(chip, key, owner, bond, before.index, before.since)
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
-        """Unseal what `encrypt` returned on this chip, and count on first where `forget` did not come to that."""
+        """Unseal an answer of `encrypt` of this chip; first count on where `forget` did not come to that."""
         sealed = _Sealed.read(wrapped)
         if sealed.pcrs.decode("latin-1") != self.pcrs:
             there = _shown(sealed.pcrs)
@@ -155,7 +155,7 @@ class Tpm2:
             return secret[len(_digest(b"")) :]
 
     def forget(self, wrapped: bytes, owner: Owner) -> None:
-        """Count on, to where the present state opens; what older states were sealed to is over."""
+        """Count on, to the count at which the present state opens; the counts of older states are over."""
         sealed = _Sealed.read(wrapped)
         if not sealed.index:
             return
@@ -177,7 +177,7 @@ class Tpm2:
                 self._remove(chip, owner, sealed.version)
 
     def forgets(self, wrapped: bytes | None) -> Forgets:
-        """Tell whether a counter forgets: that of a chip does, that of a virtual machine does not."""
+        """Return whether a counter forgets: that of a chip does, that of a virtual machine does not."""
         if wrapped is None:
             return Forgets(True, "if the TPM is a chip: that of a virtual machine goes back with its snapshots")
         sealed = _Sealed.read(wrapped)
@@ -186,7 +186,7 @@ class Tpm2:
                 False, "the TPM did not count yet when it was sealed; this changes with new keys (`tallystick rekey`)"
             )
         if virtual := _VIRTUAL.match(sealed.maker.decode("latin-1")):
-            who = virtual[0]  # and nothing else of what the state says
+            who = virtual[0]  # and nothing else from the state
             return Forgets(False, f"this TPM is that of a virtual machine ({who}), and goes back with its snapshots")
         return Forgets(True, "")
 
@@ -215,7 +215,7 @@ class Tpm2:
     def _counted(self, chip: Chip, key: bytes, owner: Owner, bond: Bond, index: int, since: int) -> bytes:
         maker = chip.maker().encode("latin-1")
         head = _Sealed(chip.name, *self._noted(bond.values), maker, index, since, owner.version, bond.count)
-        # What is noted beside it is sealed with it.
+        # The notes beside it are sealed with it.
         return self._sealed(chip, _digest(head.head()) + key, bond, head)
 
     def _sealed(self, chip: Chip, secret: bytes, bond: Bond, head: _Sealed) -> bytes:
@@ -237,7 +237,7 @@ class Tpm2:
         return counter
 
     def _reach(self, chip: Chip, counter: Any, sealed: _Sealed, owner: Owner) -> None:
-        """Count on if the counter is one behind the state."""
+        """Count on if the counter is one count below the state."""
         owner.confirm()
         now = chip.count(counter)
         if now + 1 == sealed.count:

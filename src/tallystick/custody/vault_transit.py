@@ -1,15 +1,15 @@
 """OpenBao or HashiCorp Vault as custody: `vault-transit://HOST[:PORT]/MOUNT/KEY`, by a key of the engine transit.
 
-The key never leaves the server, which encrypts and decrypts for whoever its policy names, and can note each use.
-`tallystick._openbao` says how it is logged in to, for each call anew.
+The key never leaves the server, which encrypts and decrypts for those whom its policy names, and can note each use.
+`tallystick._openbao` logs in, again for each call.
 
 The key belongs to one log, and this custody forgets: each state is encrypted by a version of the key that was made for
 it. Once a newer state is durable, all older versions are trimmed, which nobody can undo through the server's interface.
-Versions only grow, and what is trimmed is older than a version that was made while the lease was held. So a writer that
+Versions only grow, and trimmed versions are older than one that was made while the lease was held. So a writer that
 stood still and lost its lease destroys nothing of its successor's.
 
 Without TLS the network shows the keys, so that destroying them would be for nothing: with `tls=off` a key is used as
-it is. States from before keys belonged to one log are treated likewise.
+it is. Older states, from before keys belonged to one log, are treated likewise.
 
 >>> VaultTransit("vault-transit://bao.example/transit/payments").forgets(None).yes
 True
@@ -37,9 +37,9 @@ __all__ = ["VaultTransit"]
 T = TypeVar("T")
 
 _FORM = re.compile(rb"(own:)?(vault:v([1-9][0-9]{0,8}):[A-Za-z0-9+/=]{1,8000})")
-_SHARED = b"tallystick"  # what is encrypted is bound to, where many logs may use one key
+_SHARED = b"tallystick"  # texts are bound to this, where many logs may use one key
 _OWN = b"tallystick state of "  # and where the key is that of one log, whose P follows
-_TYPES = ("aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305")  # 256 bits, and bound to what is named above
+_TYPES = ("aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305")  # 256 bits, and bound to the text above
 _NEWEST = 7 * 86_400  # seconds that a key may have been there before a log gets it
 
 
@@ -83,7 +83,7 @@ class VaultTransit:
             return visit.ask(work, self._unfit)
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
-        """Decrypt what `encrypt` returned, on the server."""
+        """Decrypt an answer of `encrypt`, on the server."""
         form = self._parse(wrapped)
         about = _OWN + owner.root if form.own else _SHARED
         with closing(_Visit(self, form)) as visit:
@@ -107,15 +107,15 @@ class VaultTransit:
                 self._trim(visit, version)
 
     def forgets(self, wrapped: bytes | None = None) -> Forgets:
-        """Tell whether this custody forgets; nobody is asked."""
-        anew = "" if wrapped is None else ", and then take new keys (`tallystick rekey`)"
+        """Return whether this custody forgets; nobody is asked."""
+        then = "" if wrapped is None else ", and then take new keys (`tallystick rekey`)"
         if not self._private:
-            return Forgets(False, f"the network shows the keys without TLS; leave out tls=off{anew}")
+            return Forgets(False, f"the network shows the keys without TLS; leave out tls=off{then}")
         if wrapped is not None and not self._parse(wrapped).own:
             return Forgets(
                 False,
-                "its key opens older states, too, and may be that of other logs; what changes that is a key of its own "
-                "and new keys (`tallystick rekey`)",
+                "its key opens older states, too, and may be that of other logs; to change that, take a "
+                "key of its own and new keys (`tallystick rekey`)",
             )
         return Forgets(True, "as long as nobody has OpenBao's storage, or a copy of it, together with its unseal keys")
 
@@ -151,7 +151,7 @@ class VaultTransit:
         with suppress(refused):
             self._opened(transit, trial, _OWN)
             raise CustodyError(
-                f"{self._server.name} does not bind what it encrypts to a log; run OpenBao, or Vault 1.13 or newer"
+                f"{self._server.name} does not bind its texts to a log; run OpenBao, or Vault 1.13 or newer"
             )
         self._write(transit, "config", min_encryption_version=0, min_decryption_version=1)
         with suppress(refused):  # since there is nothing to trim
@@ -208,10 +208,10 @@ class VaultTransit:
         url = f"/v1/{quote(self._mount)}/keys/{quote(self._key)}/{what}"
         transit._adapter.post(url=url, json=given)
 
-    # What is said
+    # Messages
 
     def _fit(self, found: dict[str, Any]) -> None:
-        """Refuse a key that cannot be made to forget, by what was read of it."""
+        """Refuse a key that cannot be made to forget, by its configuration."""
         options = ("derived", "exportable", "allow_plaintext_backup", "auto_rotate_period", "imported_key")
         wrong = [what for what in options if found[what] not in (False, 0)]
         if found["type"] not in _TYPES:
@@ -250,7 +250,7 @@ class VaultTransit:
         return CustodyError(f"{self._who} was deleted softly; restore it with the endpoint soft-delete-restore")
 
     def _reason(self, said: str, form: "_Form | None" = None) -> CustodyError | None:
-        """Return what to say of a key that is not as it was; the server's own words may hold anything."""
+        """Return the message for a key that was changed; the server's own words may hold anything."""
         if "key not found" in said:
             return self._no_key()
         if "soft-deleted" in said:
@@ -281,7 +281,7 @@ class VaultTransit:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What `encrypt` returned, taken apart.
+    """An answer of `encrypt`, taken apart.
 
     Args:
         own: The key belongs to one log, and its older versions are destroyed.
@@ -321,10 +321,10 @@ class _Visit:
         """Do some work, while there is time and the server is away, or at once or never.
 
         Args:
-            work: What to do with the engine transit.
-            refusal: What is raised, by the server's name, where it says that this cannot be.
+            work: The call of the engine transit.
+            refusal: Makes the error, from the server's name, where the server says that this cannot be.
             again: Do it again where no answer came.
-            remedy: What to do if none comes at all.
+            remedy: The advice if no answer comes at all.
         """
         left = max(0.0, self._until - time.monotonic())
         try:
@@ -336,7 +336,7 @@ class _Visit:
 
     def _attempt(self, work: Callable[[Any], T], refusal: Callable[[str], CustodyError], seconds: float) -> T:
         errors, custody = self._server.hvac.exceptions, self._custody
-        with self._line.within(seconds), self._server.telling():
+        with self._line.within(seconds), self._server.reporting():
             if self._client is None:
                 self._client = self._server.client(self._line)
             try:

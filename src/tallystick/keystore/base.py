@@ -1,4 +1,4 @@
-"""What every key store can do.
+"""Every key store and every lease.
 
 A key store holds two things of each log: its sealing state and its head (spec section 6). It understands
 neither. It gives the lease of a log, the exclusive right to write it, to one writer at a time.
@@ -56,7 +56,7 @@ class HeadText(bytearray):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds for one log.
+    """The content of a store for one log.
 
     Args:
         state: The sealing state; its secrets are encrypted by custody.
@@ -103,7 +103,7 @@ class Lease(ABC):
 
     @abstractmethod
     def load(self) -> Stored:
-        """Return what the store holds. Never called in a writer, whose memory must not hold a state.
+        """Return the content of the store. Never called in a writer, whose memory must not hold a state.
 
         Raises:
             KeyStoreError: It cannot be read, or the lease is lost.
@@ -251,7 +251,7 @@ class KeyStore(ABC):
 
     @abstractmethod
     def load(self, name: str) -> Stored:
-        """Return what the store holds for a log, without a lease.
+        """Return the content of the store for a log, without a lease.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
@@ -315,7 +315,7 @@ _LEASES: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
 def forget_in_children(lease: Lease) -> None:
-    """Have forked children close their copies of what a lease holds open."""
+    """Make forked children close their copies of the files and connections of a lease."""
     _LEASES.add(lease)
 
 

@@ -54,7 +54,7 @@ class OpenBaoSession(Session):
         self._prefix = prefix or "tallystick"
 
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
-        with self._telling():
+        with self._connected():
             if (found := self._secrets.read("state", name)) is not None:
                 return bool(found.content["token"] == token)
             # Two processes that make the same log must not mix heads and states, so this needs the lease as well.
@@ -70,11 +70,11 @@ class OpenBaoSession(Session):
             return True
 
     def names(self) -> list[str]:
-        with self._telling():
+        with self._connected():
             return self._secrets.names("state")
 
     def load(self, name: str) -> Record | None:
-        with self._telling():
+        with self._connected():
             state, head = self._secrets.read("state", name), self._secrets.read("head", name)
             if state is None:
                 return None
@@ -89,7 +89,7 @@ class OpenBaoSession(Session):
 
     def peek(self, name: str) -> Record | None:
         """As in `Session`; the version of the state is that of the secret."""
-        with self._telling():
+        with self._connected():
             versions: dict[Field, int] = {"state": self._secrets.version("state", name), "head": 0}
             if not versions["state"]:
                 return None
@@ -102,7 +102,7 @@ class OpenBaoSession(Session):
             return Record(stored, versions, token, self._holder(lease))
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
-        with self._telling():
+        with self._connected():
             holder = self._take_lease(name, token, who)
             if holder is not None:
                 return holder
@@ -112,7 +112,7 @@ class OpenBaoSession(Session):
             return None
 
     def claim(self, name: str, token: str) -> None:
-        with self._telling():
+        with self._connected():
             lease = self._secrets.read("lease", name)
             if lease is None or lease.content["token"] != token:
                 return  # the lease has passed to another writer, which the next look reports
@@ -122,7 +122,7 @@ class OpenBaoSession(Session):
                 self._secrets.sweep(name, state.content.get("pieces", []))  # remains of a crash
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
-        with self._telling():
+        with self._connected():
             found = self._secrets.read(field, name)
             version = 0 if found is None else int(found.content["version"])
             guard = found or self._secrets.read("lease", name)
@@ -139,18 +139,18 @@ class OpenBaoSession(Session):
             return done
 
     def renew(self, name: str, token: str) -> bool:
-        with self._telling():
+        with self._connected():
             found = self._secrets.read("lease", name)
             if found is None or found.content["token"] != token:
                 return False
             return self._secrets.put("lease", name, found.content, found.version)
 
     def release(self, name: str, token: str) -> None:
-        with self._telling():
+        with self._connected():
             self._drop_lease(name, token)
 
     def remove(self, name: str, token: str) -> None:
-        with self._telling():
+        with self._connected():
             found = self._secrets.read("state", name)
             if found is not None and found.content["token"] != token:
                 return
@@ -160,12 +160,12 @@ class OpenBaoSession(Session):
             self._secrets.erase("lease", name)
 
     def note(self, name: str) -> bytes | None:
-        with self._telling():
+        with self._connected():
             found = self._secrets.read("note", name)
             return None if found is None else found.data()
 
     def replace_note(self, name: str, note: bytes, token: str) -> None:
-        with self._telling():
+        with self._connected():
             self._secrets.put("note", name, {"data": text_of(note)}, None)
 
     def close(self) -> None:
@@ -205,9 +205,10 @@ class OpenBaoSession(Session):
         return str(lease.content["who"]).encode() if now - since <= float(lease.content["expiry"]) else None
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _connected(self) -> Iterator[None]:
+        """Give a block an open connection, and turn its trouble into errors for people."""
         errors, old = self._hvac.exceptions, self._open is not None
-        with self._line.within(self.patience), self._server.telling():
+        with self._line.within(self.patience), self._server.reporting():
             try:
                 if self._open is None:
                     self._open = self._server.client(self._line)

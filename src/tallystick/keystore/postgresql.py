@@ -106,7 +106,7 @@ class PostgresSession(Session):
         self._locked = False
 
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
-        with self._telling() as connection:
+        with self._connected() as connection:
             if connection.execute("SELECT to_regclass('tallystick_logs')").fetchone()[0] is None:
                 try:
                     connection.execute(_TABLE)
@@ -120,7 +120,7 @@ class PostgresSession(Session):
             return mine.fetchone() is not None
 
     def names(self) -> list[str]:
-        with self._telling() as connection:
+        with self._connected() as connection:
             try:
                 return [name for (name,) in connection.execute("SELECT name FROM tallystick_logs").fetchall()]
             except self._psycopg.errors.UndefinedTable:
@@ -133,7 +133,7 @@ class PostgresSession(Session):
         return self._record(name, _LOAD.format("''::bytea"))
 
     def _record(self, name: str, load: LiteralString) -> Record | None:
-        with self._telling() as connection:
+        with self._connected() as connection:
             try:
                 row = connection.execute(load, (_key(name), name), binary=True).fetchone()
             except self._psycopg.errors.UndefinedTable:
@@ -145,7 +145,7 @@ class PostgresSession(Session):
             return Record(stored, {"state": state_version, "head": head_version}, token, who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
-        with self._telling() as connection:
+        with self._connected() as connection:
             if not self._lock(connection, name):
                 for pause in _PATIENCE:
                     row = connection.execute("SELECT who FROM tallystick_logs WHERE name = %s", (name,)).fetchone()
@@ -159,7 +159,7 @@ class PostgresSession(Session):
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
         update, look = _REPLACE[field]
-        with self._telling() as connection:
+        with self._connected() as connection:
             try:
                 if connection.execute(update, (data, high + 1, name, token, low, high)).rowcount == 1:
                     return True
@@ -168,7 +168,7 @@ class PostgresSession(Session):
             return connection.execute(look, (name, token, high + 1)).fetchone() is not None
 
     def renew(self, name: str, token: str) -> bool:
-        with self._telling() as connection:
+        with self._connected() as connection:
             if not self._locked:  # the server may not have noticed yet that our last connection ended
                 self._lock(connection, name)
             query = "SELECT FROM tallystick_logs WHERE name = %s AND token = %s"
@@ -176,24 +176,24 @@ class PostgresSession(Session):
 
     def release(self, name: str, token: str) -> None:
         self._name = None
-        with self._telling() as connection:
+        with self._connected() as connection:
             connection.execute("UPDATE tallystick_logs SET who = NULL WHERE name = %s AND token = %s", (name, token))
             if self._locked:
                 connection.execute("SELECT pg_advisory_unlock(%s)", (_key(name),))
                 self._locked = False
 
     def remove(self, name: str, token: str) -> None:
-        with self._telling() as connection:
+        with self._connected() as connection:
             connection.execute("DELETE FROM tallystick_logs WHERE name = %s AND token = %s", (name, token))
 
     def note(self, name: str) -> bytes | None:
-        with self._telling() as connection:
+        with self._connected() as connection:
             query = "SELECT note FROM tallystick_logs WHERE name = %s"
             row = connection.execute(query, (name,), binary=True).fetchone()
             return row[0] if row else None
 
     def replace_note(self, name: str, note: bytes, token: str) -> None:
-        with self._telling() as connection:
+        with self._connected() as connection:
             update = "UPDATE tallystick_logs SET note = %s WHERE name = %s AND token = %s"
             connection.execute(update, (note, name, token))
 
@@ -234,7 +234,8 @@ class PostgresSession(Session):
         return connection
 
     @contextmanager
-    def _telling(self) -> Iterator[Any]:
+    def _connected(self) -> Iterator[Any]:
+        """Give a block an open connection, and turn its trouble into errors for people."""
         # The client library waits for ever, so half of the time is left for another attempt.
         with self._line.within(min(self.patience, self._place.timeout / 2)), self._words():
             if self._open is None:
@@ -255,7 +256,7 @@ class PostgresSession(Session):
         except errors.DiskFull:
             raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left; make room there") from None
         except self._psycopg.OperationalError as error:
-            # A connection that could not be made has no code, only text, which may quote what it was made with.
+            # A connection that could not be made has no code, only text, which may quote its options.
             text = str(error)
             if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
                 raise self._refused() from None

@@ -94,7 +94,7 @@ class RedisSession(Session):
         return bool(self._write(_CREATE, name, state, head, token))
 
     def names(self) -> list[str]:
-        with self._telling() as client:
+        with self._connected() as client:
             found = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{_PREFIX}*", count=1000)]
         return [key.removeprefix(_PREFIX) for key in set(found)]
 
@@ -105,7 +105,7 @@ class RedisSession(Session):
         return self._record(name, "")
 
     def _record(self, name: str, wanted: str) -> Record | None:
-        with self._telling() as client:
+        with self._connected() as client:
             state, head, *versions, token, who, _ = client.eval(_LOAD, 1, _PREFIX + name, wanted)
             if (wanted and state is None) or token is None:
                 return None
@@ -120,22 +120,22 @@ class RedisSession(Session):
         return bool(self._write(_REPLACE, name, field, data, token, low, high, self._expiry))
 
     def renew(self, name: str, token: str) -> bool:
-        with self._telling() as client:
+        with self._connected() as client:
             return bool(client.eval(_RENEW, 1, _PREFIX + name, token, self._expiry))
 
     def release(self, name: str, token: str) -> None:
-        with self._telling() as client:
+        with self._connected() as client:
             client.eval(_RELEASE, 1, _PREFIX + name, token)
 
     def remove(self, name: str, token: str) -> None:
         self._write(_REMOVE, name, token)
 
     def note(self, name: str) -> bytes | None:
-        with self._telling() as client:
+        with self._connected() as client:
             return client.hget(_PREFIX + name, "note")  # type: ignore[no-any-return]
 
     def replace_note(self, name: str, note: bytes, token: str) -> None:
-        with self._telling() as client:
+        with self._connected() as client:
             client.eval(_NOTE, 1, _PREFIX + name, token, note)
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class RedisSession(Session):
         return round(self._place.expiry * 1000)
 
     def _write(self, script: str, name: str, *arguments: bytes | str | int) -> Any:
-        with self._telling() as client:
+        with self._connected() as client:
             answer = client.eval(script, 1, _PREFIX + name, *arguments)
             self._durably()
             return answer
@@ -181,7 +181,7 @@ class RedisSession(Session):
             socket_timeout=patience,
             socket_connect_timeout=patience,
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # attempts are ours to make
-            single_connection_client=True,  # WAITAOF speaks of what its own connection wrote
+            single_connection_client=True,  # WAITAOF covers the writes of its own connection
             **options,
         )
         self._durably = self._find_durability(client)
@@ -213,7 +213,8 @@ class RedisSession(Session):
             raise AwayError("its append-only file did not reach the disk in time")
 
     @contextmanager
-    def _telling(self) -> Iterator[Any]:
+    def _connected(self) -> Iterator[Any]:
+        """Give a block an open client, and turn its trouble into errors for people."""
         with self._line.within(self.patience), self._words():
             if self._open is None:
                 self._open = self._connect()
