@@ -20,10 +20,11 @@ from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
+from tallystick.verify.digest import on_disk
 from tallystick.verify.findings import folded, unread_findings
 from tallystick.verify.inputs import Input
 from tallystick.verify.looking import Unread, open_inputs
-from tallystick.verify.report import Finding, Report, Verdict, Weight
+from tallystick.verify.report import Finding, KeyReport, Report, Verdict, Weight
 from tallystick.verify.source import with_excerpts
 
 __all__ = ["FORMS", "verify"]
@@ -78,6 +79,7 @@ def verify(
     accept_scheme_limits: bool = False,
     max_findings: int = 100,
     jobs: int | None = None,
+    digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify audit logs of Acra.
@@ -90,6 +92,7 @@ def verify(
         accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
         max_findings: Findings of one kind and weight that are told one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
+        digests: Take the SHA-256 of each file while it is read, for the record.
         progress: Called with the bytes read so far and those there are, on the disk.
 
     Returns:
@@ -103,7 +106,7 @@ def verify(
         raise ReportError(f"{form!r} is no form of an audit log; known are {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     secret = _read_key(os.fspath(key))
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK, digests=digests)
     try:
         judge, size = _core.AcraJudge(secret, form), 0
         for one in _in_order(inputs):
@@ -113,6 +116,7 @@ def verify(
         found = unread_findings(unread)
         told = _told(judged, inputs, accept_scheme_limits=accept_scheme_limits)
         findings = with_excerpts(list(folded(itertools.chain(found, told), max_findings)), inputs)
+        read = on_disk(inputs)
     finally:
         for one in inputs:
             one.close()
@@ -129,6 +133,8 @@ def verify(
         size=size,
         time=began,
         seconds=time.perf_counter() - clock,
+        on_disk=read,
+        keys=(KeyReport(os.fspath(key), "key of Acra"),),
     )
 
 

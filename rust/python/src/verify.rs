@@ -99,6 +99,11 @@ impl Keys {
         self.inner.logs().iter().map(info).collect()
     }
 
+    /// The text of the public key of each log, by number.
+    fn public_keys(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.inner.logs().iter().map(|log| log.public.to_text().or_raise(py)).collect()
+    }
+
     /// What is whole of a line that is the beginning of an `open` of a log: digits of its chain's number, the number,
     /// the head that it names; `None` if it is none, or not broken.
     fn broken_opening<'py>(

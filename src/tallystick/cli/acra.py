@@ -8,7 +8,7 @@ from tallystick.acra import FORMS as LOG_FORMS
 from tallystick.cli import output as look
 from tallystick.cli.options import option
 from tallystick.cli.verify import deliver
-from tallystick.reports import FORMS
+from tallystick.reports import DIGESTED, FORMS
 
 _EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
 
@@ -57,6 +57,7 @@ def command(
             accept_scheme_limits=accept_scheme_limits,
             max_findings=max_findings,
             jobs=jobs,
+            digests=form in DIGESTED,
             progress=progress,
         )
     deliver(report, form, output, [*paths, key])

@@ -1,7 +1,9 @@
 """`tallystick verify`: checks sealed logs and says what happened to them."""
 
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -16,7 +18,7 @@ from tallystick.cli.options import (
     start_option,
     store_option,
 )
-from tallystick.reports import FORMS, render
+from tallystick.reports import DIGESTED, FORMS, command_line, render
 from tallystick.verify import ALLOWED
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ def command(
             exceptions=exceptions,
             max_findings=max_findings,
             jobs=jobs,
+            digests=form in DIGESTED,
             progress=progress,
         )
     deliver(report, form, output, [*paths, *keys, *public, *(named for named in (head, exceptions) if named)])
@@ -131,6 +134,7 @@ def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[st
     """Write a report, to standard output or a file, but never over what it is about; leave with its exit status."""
     from tallystick.errors import ReportError
 
+    report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:
         click.echo(render(report, form, look.columns()), nl=False)
     else:

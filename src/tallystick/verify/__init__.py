@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from tallystick import _core
 from tallystick.errors import ReportError
+from tallystick.verify.digest import on_disk
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import read_exceptions
 from tallystick.verify.findings import judge
@@ -32,7 +33,9 @@ from tallystick.verify.report import (
     ChainReport,
     EpochReport,
     ExceptionUse,
+    FileReport,
     Finding,
+    KeyReport,
     LogReport,
     Report,
     Verdict,
@@ -45,7 +48,9 @@ __all__ = [
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
+    "FileReport",
     "Finding",
+    "KeyReport",
     "LogReport",
     "Report",
     "Verdict",
@@ -79,6 +84,7 @@ def verify(
     exceptions: str | os.PathLike[str] | None = None,
     max_findings: int = 100,
     jobs: int | None = None,
+    digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
@@ -106,6 +112,7 @@ def verify(
         exceptions: Exceptions file: findings that are known, with reasons.
         max_findings: Findings of one kind, weight and log that are told one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
+        digests: Take the SHA-256 of each file while it is read, for the record.
         progress: Called with the bytes read so far and those there are, on the disk.
 
     Returns:
@@ -119,7 +126,7 @@ def verify(
     began, today = time.time_ns() // 1_000_000, datetime.datetime.now(datetime.UTC).date()
     clock = time.perf_counter()
     _check_demands(allow := frozenset(allow), start, last, max_findings)
-    logs = read_keys(keys, public)
+    logs, given = read_keys(keys, public)
     with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
     _check_expected(expect := frozenset(expect), logs)
     if subset and not all(with_v.values()):
@@ -153,7 +160,7 @@ def verify(
 
         return scan_all(logs, inputs, wrapping, jobs=jobs, progress=told)
 
-    files = Inputs((os.fspath(path) for path in paths), wrapping)
+    files = Inputs((os.fspath(path) for path in paths), wrapping, digests=digests)
     moment = read_moment(files, logs, lambda: read_heads(logs, store, head, expected), scan, patient=head is None)
     heads, inputs, summary = moment.heads, moment.inputs, moment.summary
     uses: tuple[ExceptionUse, ...] = ()
@@ -169,6 +176,7 @@ def verify(
         doubled = excepting.doubled(with_v, today) if excepting is not None else {}
         demand = Demand(heads, pinned, start, expect, allow, subset, last, doubled=doubled)
         findings, reports = judge(summary, logs, inputs, moment.unread, demand, excepted, max_findings)
+        read = on_disk(inputs)
     finally:
         files.close()
     chunks = summary.chunks()
@@ -184,6 +192,8 @@ def verify(
         time=began,
         seconds=time.perf_counter() - clock,
         allowed=_allowed(demand, uses),
+        on_disk=read,
+        keys=given,
     )
     if pins_directory is not None and report.verdict is Verdict.OK:
         return _with_pins_kept(report, pins_directory, heads)
