@@ -31,7 +31,7 @@ TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VE
 
 test: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) | have-cargo ## run all tests, those in Python against the installed wheel
 	cargo test --release --locked --quiet -p tallystick-core
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone'
 	$(BIN)/pytest -m alone
 
 LINES ?= 10000000

@@ -14,9 +14,7 @@ import subprocess
 
 import pytest
 
-from tests.servers import PASSWORD, Proxy, Server, free_port, missing, program
-from tests.servers import _own_directory as own_directory
-from tests.servers import _running as running
+from tests.servers import PASSWORD, Proxy, Server, free_port, missing, own_directory, program, running
 
 HSM_PIN = "TALLYSTICK_PKCS11_PIN"
 FOLDERS = ["/usr/lib", "/usr/lib64", "/usr/lib/*-linux-gnu", "/usr/local/lib"]  # of libraries

@@ -12,9 +12,9 @@ import pytest
 from tallystick import keystore
 from tallystick._core import DataKey
 from tests import servers
-from tests.cli.conftest import Site
 from tests.custody.keys import text_of
 from tests.keystore.test_servers import emptied, with_options
+from tests.places import Site
 from tests.sealed import entries
 
 NUMBERS = itertools.count(1)

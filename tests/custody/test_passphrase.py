@@ -12,9 +12,9 @@ from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError
-from tests.cli.conftest import COMMAND
 from tests.custody.keys import text_of
 from tests.custody.suite import OWNER, CustodySuite
+from tests.places import COMMAND
 from tests.sealed import entries
 
 WORDS = "correct horse battery staple"

@@ -19,11 +19,11 @@ from tallystick import _core, keystore
 from tallystick import custody as custodies
 from tallystick.courier.state import owner_of
 from tallystick.errors import CustodyError
-from tests.cli.conftest import Site
 from tests.custody.apart import Apart
 from tests.custody.keys import text_of
 from tests.memory import secrets
 from tests.memory.secrets import Mark
+from tests.places import Site
 from tests.servers import missing
 
 ROOT = Path(__file__).resolve().parents[2]

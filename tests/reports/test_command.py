@@ -6,10 +6,7 @@ import shlex
 import pytest
 
 from tallystick.reports import command_line, render
-from tests.cli.conftest import bare, site
 from tests.reports import made
-
-__all__ = ["bare", "site"]
 
 SECRET = "correct-horse-7"
 

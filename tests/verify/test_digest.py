@@ -23,6 +23,8 @@ from tests.verify.test_inputs import Place, place
 
 __all__ = ["place"]
 
+pytestmark = pytest.mark.usefixtures("no_store")
+
 
 def whole(path: Path) -> FileReport:
     """Return what is to be said of a file that was read to its end."""
