@@ -174,9 +174,16 @@ class Tpm(Server):
 
 
 @pytest.fixture(scope="session")
-def hsm():
+def softhsm():
     with own_directory("hsm") as directory:
         yield Hsm(directory).make_token().make_key()
+
+
+@pytest.fixture
+def hsm(softhsm):
+    """A token with a key, whatever a test before has killed that used it."""
+    softhsm.recover()
+    return softhsm
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +192,7 @@ def tpm():
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def pkcs11_custody(hsm):
     """A URL, and the environment that it wants."""
     return hsm.url(), hsm.env

@@ -109,13 +109,13 @@ def memory(tmp_path_factory):
 def forgetful(tmp_path_factory):
     """Where a package lies whose core erases nothing."""
     cargo = shutil.which("cargo") or missing("cargo", "get it from https://rustup.rs")
-    target = ROOT / "target" / "keep-traces"
     command = [cargo, "build", "--quiet", "--locked", "-p", "tallystick-python", "--features", "keep-traces"]
-    command += ["--config", "profile.dev.opt-level=0", "--config", "profile.dev.debug=false"]  # made in half the time
-    subprocess.run([*command, "--target-dir", target], cwd=ROOT, check=True)
+    subprocess.run([*command, "--profile", "checked"], cwd=ROOT, check=True)  # as tests of the core are built
     place = tmp_path_factory.mktemp("forgetful")
     shutil.copytree(Path(tallystick.__file__).parent, place / "tallystick")
-    shutil.copy(target / "debug" / "libtallystick_core_python.so", place / "tallystick" / Path(_core.__file__).name)
+    shutil.copy(
+        ROOT / "target" / "checked" / "libtallystick_core_python.so", place / "tallystick" / Path(_core.__file__).name
+    )
     return place
 
 
