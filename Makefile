@@ -10,11 +10,11 @@ unexport PYTHONPATH PYTHONHOME
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
-SOURCES := $(shell find src rust -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
+SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture soak lint bench docs fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -51,19 +51,24 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 
-lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style and types
+lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict src
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest --noconftest tests/test_house.py
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
+
+pages: $(VENV)/.wheel $(VENV)/.group-test ## make the man pages and completions that the wheel ships
+	$(BIN)/python scripts/pages.py
 
 FUZZ_SECONDS ?= 300
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))

@@ -1,22 +1,23 @@
 //! What must hold for any bytes: the bodies of the fuzz targets, which the tests on stable run as well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use tallystick_core::acra;
-use tallystick_core::canon::without_tally;
-use tallystick_core::envelope::added::without;
-use tallystick_core::envelope::{Envelope, Unwrapper};
 use tallystick_core::evidence;
 use tallystick_core::hash::sha256;
-use tallystick_core::head::{Head, Mark, Pin};
-use tallystick_core::keys::{PublicKey, VerificationKey};
+use tallystick_core::judge::{Expected, Facts, Step, Verification};
+use tallystick_core::line::canon::without_tally;
+use tallystick_core::line::envelope::added::without;
+use tallystick_core::line::envelope::{Envelope, Unwrapper};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
+use tallystick_core::scan::summary::{Kind, Summary};
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
-use tallystick_core::slot::{BLOCK, Slot};
-use tallystick_core::state::{DataKey, PublicState};
-use tallystick_core::statement::{CertCache, Statement, control_text, control_text_open};
-use tallystick_core::summary::{Kind, Summary};
+use tallystick_core::seal::head::{Head, Mark, Pin};
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
+use tallystick_core::seal::slot::{BLOCK, Slot};
+use tallystick_core::seal::state::{DataKey, PublicState};
+use tallystick_core::seal::statement::{CertCache, Statement, control_text, control_text_open};
 
 /// Keys of the log of spec/vectors, in their text forms.
 fn known(name: &str) -> String {
@@ -233,11 +234,11 @@ pub fn evidence(data: &[u8]) {
 /// What is found in some lines does not depend on where they were cut and in which order they were merged.
 pub fn scan(data: &[u8]) {
     // Made once, so that what a mutated chain number makes them walk is walked once.
-    static KEYS: LazyLock<[Keys; 2]> = LazyLock::new(|| {
+    static KEYS: LazyLock<[Arc<Keys>; 2]> = LazyLock::new(|| {
         [false, true].map(|with_v| {
             let mut keys = Keys::default();
             keys.add(log_keys(with_v)).expect("one key");
-            keys
+            Arc::new(keys)
         })
     });
     for keys in &*KEYS {
@@ -256,37 +257,53 @@ fn part(data: &[u8], chunk: u32, offset: u64) -> Input<'_> {
 }
 
 type Bad = (Kind, u64, u64, Option<Position>, Option<Position>);
-type Doubles = Vec<(Position, Position, bool, bool)>;
-type Found = (Vec<Bad>, Doubles, Chains, u64);
+type Duplicates = Vec<(Position, Position, bool, bool)>;
+type Found = (Vec<Bad>, Duplicates, Chains, u64);
 type Chains = Vec<(u32, Position, Position, u64, u64, usize, usize)>;
 
-/// What a summary says that does not name a chunk. Disorder across a cut is told by the caller of the core.
-fn found(keys: &Keys, parts: &[Input<'_>]) -> Found {
+/// The facts about some parts of an input, which the verification is given in their order.
+fn facts(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Facts {
+    let mut verification = Verification::new(keys.clone());
+    loop {
+        match verification.next_pass() {
+            Step::Pass(mut pass) => {
+                parts.iter().for_each(|part| pass.merge(core_scan(keys, part, &pass.mode().clone())));
+                verification = pass.finish();
+            }
+            Step::Complete(complete) => return complete.finish(&Expected::default(), &BTreeSet::new()),
+        }
+    }
+}
+
+/// What facts say that does not name a chunk. Disorder across a cut is reported by the caller of the core.
+fn found(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Found {
     let with_v = keys.logs()[0].secret.is_some();
-    let mut summary = Summary::default();
-    for part in parts {
-        summary.merge(core_scan(keys, part, &Mode::All));
-    }
-    summary.settle(keys);
-    let doubtful = summary.doubtful().into_iter().map(|(id, _)| id).collect();
-    let closely = Mode::Detail(doubtful, BTreeSet::new());
-    for part in parts {
-        summary.merge(core_scan(keys, part, &closely));
-    }
-    summary.resolve(keys);
-    let doubles = summary.doubles(keys);
-    let doubles = doubles.into_iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();
-    summary.finish();
-    let told = summary.events.iter().filter(|event| event.kind != Kind::Reordered);
-    let told = told.map(|e| (e.kind, e.place.offset, e.count, e.first, e.last)).collect();
-    let chains = summary.logs.get(&0).into_iter().flat_map(|log| &log.chains);
-    let facts = chains.filter_map(|(number, chain)| {
-        let gaps = chain.gaps(*number, Position::new(*number, 0, 0), None).len();
-        let facts = chain.facts(*number, with_v)?;
-        let bad = facts.altered.len() + facts.clashes.len();
-        Some((*number, facts.first.0, facts.last.0, facts.lines, facts.checkpoints, bad, gaps))
+    let facts = facts(keys, parts);
+    let duplicates = facts.duplicates().iter().map(|d| (d.from, d.to, d.one_file, d.fork)).collect();
+    let bad = facts.events().iter().filter(|event| event.kind != Kind::Reordered);
+    let bad = bad.map(|e| (e.kind, e.place.offset, e.count, e.first, e.last)).collect();
+    let chains = facts.chains(0, with_v).map(|(number, chain)| {
+        let gaps = facts.gaps(0, Position::new(number, 0, 0), None).len();
+        let contradictions = chain.altered.len() + chain.clashes.len();
+        (number, chain.first.0, chain.last.0, chain.lines, chain.checkpoints, contradictions, gaps)
     });
-    (told, doubles, facts.collect(), summary.unsealed)
+    (bad, duplicates, chains.collect(), facts.unsealed())
+}
+
+/// The stored form of what is found in some bytes.
+#[must_use]
+pub fn stored(data: &[u8]) -> Vec<u8> {
+    let mut keys = Keys::default();
+    keys.add(log_keys(false)).expect("one key");
+    core_scan(&keys, &part(data, 0, 0), &Mode::All).to_bytes().expect("a summary")
+}
+
+/// A summary that is read from its stored form is stored again as it was.
+pub fn summary(data: &[u8]) {
+    let Ok(read) = Summary::from_bytes(data) else { return };
+    let stored = read.to_bytes().expect("a summary that was read");
+    let again = Summary::from_bytes(&stored).expect("a summary that was stored");
+    assert_eq!(again.to_bytes().expect("a summary that was read"), stored);
 }
 
 /// Audit logs of Acra that its key wrote, in three forms.

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tallystick import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS, CARRIERS = ROOT / "spec/vectors", ROOT / "tests/carriers"
@@ -21,6 +24,16 @@ def strings(value: Any) -> Iterator[bytes]:
     elif isinstance(value, list | dict):
         for one in value.values() if isinstance(value, dict) else value:
             yield from strings(one)
+
+
+def public_keys() -> _core.Keys:
+    """Return the public key of the log of spec/vectors."""
+    keys = _core.Keys()
+    with tempfile.TemporaryFile() as file:
+        file.write(json.loads((VECTORS / "keys.json").read_text())["text"]["public_key"].encode())
+        file.seek(0)
+        keys.add_public(file.fileno())
+    return keys
 
 
 def samples() -> Iterator[tuple[str, bytes]]:
@@ -47,10 +60,13 @@ def samples() -> Iterator[tuple[str, bytes]]:
         begins = [number for number, line in enumerate(lines) if b"chain=new" in line[-10:] or b':"new"' in line[:20]]
         for begin in begins:
             yield "acra", b"\n".join(line for line in lines[begin : begin + 16] if len(line) < 1000)
+    keys = public_keys()
     for log in logs:
         at = log.split(b"\n")
         for start in range(0, min(len(at), 60), 6):
-            yield "scan", b"\n".join(at[start : start + 12])
+            data = b"\n".join(at[start : start + 12])
+            yield "scan", data
+            yield "summary", _core.scan(keys, _core.Mode.all(), data, len(data), file=0, chunk=0, offset=0).to_bytes()
 
 
 def main() -> None:

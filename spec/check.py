@@ -742,8 +742,9 @@ def judge_files(log):
         rows = [line for line in rows if line.kind != "excepted"]
         judge_lines(log, rows)
         rows = [line for line in rows if line.kind != "unjudged"]
-        torn = {len(rows) - 1} if rows and not is_good(rows[-1]) and ends_copy(log, log.files[path], rows[-1]) else set()
-        broken = [not is_good(line) for line in rows[:min(torn, default=None)]] + [False, False]
+        may_be = [not is_good(line) and (log.V or not line.seal) for line in rows]  # with P only, a whole line broke off nowhere
+        torn = {len(rows) - 1} if rows and may_be[-1] and ends_copy(log, log.files[path], rows[-1]) else set()
+        broken = may_be[:min(torn, default=None)] + [False, False]
         for i, line in enumerate(rows):
             if broken[i] and not broken[i - 1]:
                 end = broken.index(False, i)
@@ -752,7 +753,7 @@ def judge_files(log):
             if i in torn:
                 log.tell("torn line", "note", "one broken line where the writer stopped, or has come to", line)
                 log.torn |= {(line.path, line.no)}
-            elif broken[i] and (known or line.kind != "foreign"):
+            elif not is_good(line) and (known or line.kind != "foreign"):
                 log.tell("altered" if line.kind == "altered" else "unsealed", "failed", line.detail, line)
 
 # ---- section 9: exceptions --------------------------------------------------------------------------------------------

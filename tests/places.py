@@ -41,6 +41,7 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory
+        self.bin = os.path.dirname(COMMAND)
         self.store = directory / "store"
         self.custody = f"master-key:{directory}/master.key"
         self.env = {

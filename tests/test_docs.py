@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,9 @@ def test_links_between_pages_lead_somewhere() -> None:
                 count += 1
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
     assert count > 10
+
+
+def test_the_picture_of_a_chain_is_what_its_script_draws() -> None:
+    pictures = ROOT / "docs" / "pictures"
+    drawn = runpy.run_path(str(pictures / "chain.py"))["picture"]()
+    assert (pictures / "chain.svg").read_text() == drawn

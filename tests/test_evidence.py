@@ -288,7 +288,7 @@ def test_lines_of_several_logs_ask_for_the_log(keys: vectors.Keys, file: Any, tm
 @pytest.mark.parametrize("text", ["", "1.0", "1.0.1.2", "0.0.0", "1.256.0", "1.0.65536", "4294967296.0.0", "01.0.1",
                                   "1.0.1\n", "-1.0.1", "OEDHCSCK.1.0.1", "oedhcsck 1.0.1", "1.0.١"])  # fmt: skip
 def test_what_is_no_position_is_told(text: str, file: Any) -> None:
-    with pytest.raises(FormatError, match="is no position"):
+    with pytest.raises(FormatError, match="is not a position"):
         evidence.prove(text, [file(PLAIN)])
 
 

@@ -246,7 +246,7 @@ def test_of_a_big_chain_the_newest_epochs_are_taken(log: Log, monkeypatch: pytes
 def test_lines_that_are_here_twice_are_refused(log: Log) -> None:
     (file,) = plain(log)
     (log.path / "copy").write_bytes((log.path / file).read_bytes())
-    with pytest.raises(ReportError, match="name each part of the log once"):
+    with pytest.raises(ReportError, match="lines are in more than one of the files"):
         log.run(file, "copy")
 
 

@@ -7,7 +7,7 @@ The arithmetic stands in rust/core/src/acra.rs. Where the scheme proves nothing,
 ...     _ = pathlib.Path(d, "key").write_text("00" * 32)
 ...     _ = pathlib.Path(d, "audit.log").write_text("a line without integrity\\n")
 ...     report = verify([f"{d}/audit.log"], key=f"{d}/key")
->>> report.verdict, [finding.kind for finding in report.findings]
+>>> report.verdict, [finding.kind.value for finding in report.findings]
 (<Verdict.FAILED: 'failed'>, ['nothing verified', 'unsealed'])
 """
 
@@ -20,12 +20,13 @@ from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
-from tallystick.verify.digest import on_disk
+from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.disk import on_disk
+from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.findings import folded, unread_findings
 from tallystick.verify.inputs import Input
 from tallystick.verify.looking import Unread, open_inputs
-from tallystick.verify.report import Finding, KeyReport, Report, Verdict, Weight
-from tallystick.verify.source import with_excerpts
+from tallystick.verify.report import Finding, KeyReport, Report, Verdict
 
 __all__ = ["FORMS", "verify"]
 
@@ -35,18 +36,26 @@ _ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbe
 _BLOCK = 2**25  # bytes: enough that chains in it are judged side by side
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
-_EVENTS = {
-    "altered": ("altered", _FAILED, "its integrity does not match: it was changed, or a line before it was removed"),
-    "field": ("altered", _FAILED, "its integrity was changed; the line itself is as it was written"),
-    "inserted": ("altered", _FAILED, "it does not belong here: without it the lines behind it fit"),
-    "reordered": ("reordered", _FAILED, "it was written behind a line that stands behind it here"),
-    "unsealed": ("unsealed", _FAILED, "it has no integrity, so nothing covers it"),
-    "stripped": ("unsealed", _FAILED, "its integrity was taken away; the line itself is as it was written"),
-    "marker added": ("altered", _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
-    "marker gone": ("altered", _FAILED, "it begins a chain, but `chain=new` was taken out of it"),
-    "rewritten": ("altered", _FAILED, "what its integrity covers fits, but these are not the bytes that Acra writes"),
-    "unjudged": ("uncovered", _INCOMPLETE, "behind what does not match nothing can be told up to the end of the chain"),
-    "late start": ("late start", _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
+_EVENTS: dict[str, tuple[Kind, Weight, str]] = {
+    "altered": (Kind.ALTERED, _FAILED, "its integrity does not match: it was changed, or a line before it was removed"),
+    "field": (Kind.ALTERED, _FAILED, "its integrity was changed; the line itself is as it was written"),
+    "inserted": (Kind.ALTERED, _FAILED, "it does not belong here: without it the lines behind it fit"),
+    "reordered": (Kind.REORDERED, _FAILED, "it was written behind a line that stands behind it here"),
+    "unsealed": (Kind.UNSEALED, _FAILED, "it has no integrity, so nothing covers it"),
+    "stripped": (Kind.UNSEALED, _FAILED, "its integrity was taken away; the line itself is as it was written"),
+    "marker added": (Kind.ALTERED, _FAILED, "`chain=new` was put into it: it fits in the chain that goes on here"),
+    "marker gone": (Kind.ALTERED, _FAILED, "it begins a chain, but `chain=new` was taken out of it"),
+    "rewritten": (
+        Kind.ALTERED,
+        _FAILED,
+        "what its integrity covers fits, but these are not the bytes that Acra writes",
+    ),
+    "unjudged": (
+        Kind.UNCOVERED,
+        _INCOMPLETE,
+        "behind what does not match nothing can be told up to the end of the chain",
+    ),
+    "late start": (Kind.LATE_START, _INCOMPLETE, "no chain begins before these lines, so nothing can be told of them"),
 }
 
 _LIMITS = (
@@ -103,7 +112,7 @@ def verify(
         ReportError: Nothing can be read.
     """
     if form not in FORMS:
-        raise ReportError(f"{form!r} is no form of an audit log; known are {', '.join(FORMS)}")
+        raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     secret = _read_key(os.fspath(key))
     inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK, digests=digests)
@@ -120,8 +129,7 @@ def verify(
     finally:
         for one in inputs:
             one.close()
-    order = [_FAILED, _INCOMPLETE, _NOTE]
-    findings.sort(key=lambda each: (order.index(each.weight), each.kind != "nothing verified", each.path is None))
+    findings.sort(key=_gravity)
     return Report(
         Verdict.of(each.weight for each in findings),
         tuple(findings),
@@ -138,12 +146,17 @@ def verify(
     )
 
 
+def _gravity(finding: Finding) -> tuple[int, bool, bool]:
+    order = [_FAILED, _INCOMPLETE, _NOTE]
+    return order.index(finding.weight), finding.kind is not Kind.NOTHING_VERIFIED, finding.path is None
+
+
 def _read_key(path: str) -> _core.AcraKey:
     with open(path, "rb", buffering=0) as file:
         try:
             return _core.AcraKey.read(file.fileno())
         except FormatError as error:
-            raise FormatError(str(error), path=path) from None
+            raise error.found_in(path) from None
 
 
 def _feed(
@@ -192,17 +205,17 @@ def _told(judged: _core.AcraFound, inputs: Sequence[Input], *, accept_scheme_lim
         number += 1
     if not judged.good:
         # With another key all chains look as if their first lines were altered, and that may be what was done.
-        yield Finding("nothing verified", worst, _nothing(judged), count=judged.lines)
+        yield Finding(Kind.NOTHING_VERIFIED, worst, _nothing(judged), count=judged.lines)
         return
     beyond_proof = _NOTE if accept_scheme_limits else _INCOMPLETE
     for chain in _chains(judged):
         if not chain.ended:
             detail = "this chain has no end that holds: lines may have been cut off there"
-            yield _at(chain, inputs, "open end", _INCOMPLETE, detail)
+            yield _at(chain, inputs, Kind.OPEN_END, _INCOMPLETE, detail)
     yield from _repeated(_chains(judged), inputs, beyond_proof)
     yield from _backwards(_chains(judged), inputs)
     for limit in _LIMITS:
-        yield Finding("scheme limit", beyond_proof, limit, count=0)
+        yield Finding(Kind.SCHEME_LIMIT, beyond_proof, limit, count=0)
 
 
 def _nothing(judged: _core.AcraFound) -> str:
@@ -235,7 +248,7 @@ def _repeated(chains: Iterable[_Chain], inputs: Sequence[Input], beyond_proof: W
         weight, detail = beyond_proof, f"{what}; within a second that may be, or it is a copy"
         if chain.fine:
             weight, detail = _FAILED, f"{what}, with its times in ms: it is a copy"
-        yield _at(chain, inputs, "duplicate", weight, detail)
+        yield _at(chain, inputs, Kind.DUPLICATE, weight, detail)
 
 
 def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Finding]:
@@ -247,10 +260,10 @@ def _backwards(chains: Iterable[_Chain], inputs: Sequence[Input]) -> Iterator[Fi
         if latest is not None and begin < latest:
             back = (latest - chain.times[0]) / 1000
             detail = f"this chain begins {back:g} s before the one before it ends: moved, or a clock was set back"
-            yield _at(chain, inputs, "reordered", _FAILED, detail)
+            yield _at(chain, inputs, Kind.REORDERED, _FAILED, detail)
         latest = max(latest or 0, chain.times[1])
 
 
-def _at(chain: _Chain, inputs: Sequence[Input], kind: str, weight: Weight, detail: str) -> Finding:
+def _at(chain: _Chain, inputs: Sequence[Input], kind: Kind, weight: Weight, detail: str) -> Finding:
     path = inputs[chain.file].path
     return Finding(kind, weight, detail, path=path, line=chain.line + 1, offset=chain.offset, count=chain.lines)

@@ -32,7 +32,7 @@ class Created:
         public_key: Its public key as text, `tallypub1…`.
         store: URL of the key store that holds its state and head.
         custody: URL of the custody that encrypts its state.
-        forgets: `yes` or `no`: whether custody forgets what opened older states; then on what that depends, or why not.
+        forgets: `yes` or `no`: whether custody forgets the keys of older states; then on what that depends, or why not.
     """
 
     name: str
@@ -49,9 +49,7 @@ def create(
     store: str | None = None,
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
-    public_file: str | os.PathLike[str] | None = None,
-    recipient: str | None = None,
-    qr: bool = False,
+    public_file: str | os.PathLike[str] | int | None = None,
     entry: str | None = None,
 ) -> Created:
     """Set a log up and hand its verification key over.
@@ -62,23 +60,17 @@ def create(
         custody: URL of the custody; a master key file that is not there is made. The default is this user's
             master key.
         key_file: Where the verification key goes: a path that must not exist yet, or an open file descriptor.
-        public_file: Where the public key goes, if anywhere.
-        recipient: For whom the verification key is encrypted, so that it never lies in the clear: `age1…`, a
-            public key of age.
-        qr: Show the verification key as a QR code, too, where its text goes.
+        public_file: Where the public key goes, if anywhere: a path that must not exist yet, or a descriptor.
         entry: Its name in the key store until it gets its own; for `rekey`.
 
     Returns:
-        What was made.
+        The log.
 
     Raises:
-        KeyStoreError: The log exists already, its name is none, or a file cannot be written; nothing is left.
-        FormatError: The recipient is none.
-        CustodyError: The custody is not at hand.
+        KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
+        CustodyError: The custody cannot be reached.
     """
     keystore.check_name(name)
-    if qr and (recipient is not None or not isinstance(key_file, int)):
-        raise ValueError("a QR code is shown, so it goes with neither a file nor a recipient")
     entry = entry or name
     target = keystore.connect(store)
     with KEYS_ON_THEIR_WAY:
@@ -87,26 +79,17 @@ def create(
         try:
             with ExitStack() as files:
                 if public_file is not None:
-                    files.enter_context(_public_file(os.path.abspath(public_file), f"{setup.public_key}\n".encode()))
-                _hand_over(setup, files.enter_context(_key_file(key_file)), recipient, qr=qr)
+                    files.enter_context(_public_file(public_file, f"{setup.public_key}\n".encode()))
+                setup.write_key(files.enter_context(_key_file(key_file)))
         except BaseException as error:
-            # A log whose key nobody got can never be verified: it must not stay.
+            # Without its key a log can never be verified: it must not stay.
             courier.discard(target, entry)
             if isinstance(error, OSError):
                 raise KeyStoreError(
-                    f"the verification key could not be written: {reason(error)}; log {name} was not set up"
+                    f"the keys could not be written: {reason(error)}, so log {name} was not set up"
                 ) from error
             raise
     return Created(name, setup.log_id, setup.public_key, target.url, made.custody, made.forgets)
-
-
-def _hand_over(setup: _core.Setup, fd: int, recipient: str | None, *, qr: bool) -> None:
-    if recipient is not None:
-        setup.write_encrypted(fd, recipient)
-        return
-    setup.write_key(fd)
-    if qr:
-        setup.write_qr(fd)
 
 
 @contextmanager
@@ -124,8 +107,14 @@ def _key_file(place: str | os.PathLike[str] | int) -> Iterator[int]:
 
 
 @contextmanager
-def _public_file(path: str, data: bytes) -> Iterator[None]:
-    """Have a new file in a block, which stays unless the block fails."""
+def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[None]:
+    """Have a new file in a block, which stays unless the block fails; a descriptor is written to."""
+    if isinstance(place, int):
+        with open(place, "wb", closefd=False) as stream:
+            stream.write(data)
+        yield
+        return
+    path = os.path.abspath(place)
     _refuse_existing(path, "it may be the public key of another log")
     with _private.telling(KeyStoreError, path):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -140,4 +129,4 @@ def _public_file(path: str, data: bytes) -> Iterator[None]:
 
 def _refuse_existing(path: str, why: str) -> None:
     if os.path.lexists(path):
-        raise KeyStoreError(f"{path} is there already, and {why}; name a new file")
+        raise KeyStoreError(f"{path} exists, and {why}", hint="name a new file")

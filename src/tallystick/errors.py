@@ -1,39 +1,65 @@
 """What can go wrong, by what a caller can do about it.
 
->>> str(FormatError("the seal is cut off; restore the file", path="audit.log", line=7))
+The text of an error says what happened; its `hint` says what to do.
+
+>>> error = FormatError("the seal is cut off", path="audit.log", line=7, hint="restore the file")
+>>> str(error), error.hint
+('audit.log:7: the seal is cut off', 'restore the file')
+>>> explain(error)
 'audit.log:7: the seal is cut off; restore the file'
 """
+
+from typing import Self
 
 __all__ = [
     "CustodyError",
     "FormatError",
     "KeyStoreError",
-    "LostRightError",
+    "LeaseLostError",
     "OutputError",
     "ReportError",
     "SealError",
     "TallystickError",
+    "explain",
     "reason",
 ]
 
 
 class TallystickError(Exception):
-    """The root of all errors of this package: catch it to catch them all."""
+    """The root of all errors of this package: catch it to catch them all.
+
+    Args:
+        message: What happened. This is the text of the error.
+        hint: What to do about it, if something can be done. Tracebacks show it as a note.
+    """
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
 
 
 class FormatError(TallystickError):
-    """Bytes that are not what they should be: a key, a head, a pin, a public file, an exceptions file.
+    """Invalid bytes: of a key, a head, a pin, a public file, an exceptions file.
 
     Args:
-        message: What is wrong and what to do.
+        message: What is wrong.
+        hint: What to do about it.
         path: The file it was found in, if it was a file.
         line: The line in that file, from 1.
     """
 
-    def __init__(self, message: str, *, path: str | None = None, line: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, hint: str | None = None, path: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.path = path
         self.line = line
+
+    def found_in(self, path: str, line: int | None = None) -> Self:
+        """Return the same error with the place where it was found: a file, and a line in it from 1."""
+        return type(self)(self.args[0], hint=self.hint, path=path, line=line)
 
     def __str__(self) -> str:
         """Return the message, led by the place where it was found."""
@@ -41,8 +67,20 @@ class FormatError(TallystickError):
         return ": ".join([":".join(place), self.args[0]] if place else [self.args[0]])
 
 
+def explain(error: BaseException) -> str:
+    """Return what happened and what to do, in one line, for people.
+
+    >>> explain(CustodyError("the master key is not there", hint="restore it"))
+    'the master key is not there; restore it'
+    >>> explain(ValueError("no such thing"))
+    'no such thing'
+    """
+    hint = error.hint if isinstance(error, TallystickError) else None
+    return f"{error}; {hint}" if hint else str(error)
+
+
 def reason(error: OSError) -> str:
-    """Return what the operating system said, in the form of our messages.
+    """Return the reason that the operating system gives, in the form of our messages.
 
     >>> reason(FileNotFoundError(2, "No such file or directory", "audit.log"))
     'no such file or directory'
@@ -51,11 +89,11 @@ def reason(error: OSError) -> str:
 
 
 class KeyStoreError(TallystickError):
-    """State and head cannot be read or written, or another writer has the right to (spec section 6)."""
+    """State and head cannot be read or written, or another writer holds the lease (spec section 6)."""
 
 
-class LostRightError(KeyStoreError):
-    """The right to write a log is gone: the writer must stop at once (spec section 6)."""
+class LeaseLostError(KeyStoreError):
+    """The lease of a log is lost: its writer must stop at once (spec section 6)."""
 
 
 class CustodyError(TallystickError):
@@ -67,7 +105,7 @@ class SealError(TallystickError):
 
 
 class OutputError(SealError):
-    """The output takes no lines for the time being. What was sealed is kept and goes first (spec section 6)."""
+    """The output takes no lines for the time being. Sealed lines stay pending and go first (spec section 6)."""
 
 
 class ReportError(TallystickError):

@@ -26,8 +26,8 @@ from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
 from tallystick.verify.looking import open_inputs
+from tallystick.verify.positions import dotted
 from tallystick.verify.report import Verdict
-from tallystick.verify.source import dotted
 
 __all__ = ["Checked", "Proof", "Redaction", "check", "parse_position", "prove", "redact"]
 
@@ -139,7 +139,7 @@ def parse_position(text: str) -> tuple[str | None, tuple[int, int, int]]:
     found = re.fullmatch(rf"(?:([a-z2-7]{{8}})\.)?{number}\.{number}\.{number}", text)
     at = (int(found[2]), int(found[3]), int(found[4])) if found else (0, 0, 0)
     if found is None or not (1 <= at[0] < 2**32 and at[1] < 2**8 and at[2] < 2**16):
-        raise FormatError(f"{text!r} is no position; write chain.epoch.index, or LOGID.chain.epoch.index")
+        raise FormatError(f"{text!r} is not a position", hint="write chain.epoch.index, or LOGID.chain.epoch.index")
     return found[1], at
 
 
@@ -150,7 +150,7 @@ def prove(
     public: StrPath | None = None,
     envelope: str | None = None,
     field: str | None = None,
-    output: StrPath | None = None,
+    output: StrPath | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Proof:
     """Make evidence of one line; no key is needed, since whoever checks it has one.
@@ -161,7 +161,7 @@ def prove(
         public: Public file of the log, for openings of older generations that are not in the files.
         envelope: What a carrier wrapped the lines in, as for `verify`.
         field: Name of the JSON field that holds the lines.
-        output: Where the evidence goes, if to a file; it must not exist yet.
+        output: Where the evidence goes, if anywhere: a file that must not exist yet, or a descriptor.
         progress: Called with the bytes read so far and those there are.
 
     Returns:
@@ -171,13 +171,12 @@ def prove(
         FormatError: The position or the public file is none.
         ReportError: The line cannot be proved, which is said with its reason, or a file cannot be read or written.
     """
-    if output is not None:
-        _refuse_existing(os.fspath(output))
+    _refuse_existing(output)
     wrapping = named_envelope(envelope, field)
     with _found(position, paths, public, wrapping, progress) as (found, _):
         data = found.evidence
     if output is not None:
-        with _new_file(os.fspath(output), 0o666) as file:
+        with _new_file(output, 0o666) as file:
             _write(file, data)
     return Proof(found.name, found.log_id, position.removeprefix(f"{found.log_id}."), data)
 
@@ -199,19 +198,25 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
     """
     keys = _core.Keys()
     if public is None and key is None:
-        raise ReportError("no key was given; give the public file with --public or the verification key with --key")
+        raise ReportError(
+            "no key was given", hint="give the public file with --public or the verification key with --key"
+        )
     if key is not None:
         add_file(os.fspath(key), keys.add_key)
     if public is not None:
         add_file(os.fspath(public), keys.add_public)
     if len(keys.logs()) > 1:
-        raise ReportError("the verification key and the public file are of different logs; one of them is enough")
+        raise ReportError(
+            "the verification key and the public file are of different logs", hint="give one of them; it is enough"
+        )
     path = None if isinstance(evidence, bytes) else os.fspath(evidence)
     data = evidence if isinstance(evidence, bytes) else _read(os.fspath(evidence), _LARGEST)
     try:
         checked = _core.check_evidence(keys, data)
     except FormatError as error:
-        raise FormatError(str(error), path=path) from None
+        if path is None:
+            raise
+        raise error.found_in(path) from None
     shown, verdict = checked.line, Verdict(checked.verdict)
     if shown is None:
         return Checked(verdict, checked.detail)
@@ -238,7 +243,7 @@ def redact(
     paths: Iterable[StrPath],
     *,
     key: StrPath,
-    output: StrPath | None = None,
+    output: StrPath | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Redaction:
     """Take the text out of one line, so that the log still verifies; the files stay as they are.
@@ -247,7 +252,8 @@ def redact(
         position: `chain.epoch.index`, with the log id and a dot before it where files hold lines of several logs.
         paths: Files that hold all lines of the line's epoch and its checkpoint.
         key: The verification key; only its holder can redact.
-        output: Where a copy of the file that holds the line goes, with the line redacted; it must not exist yet.
+        output: Where a copy of the file that holds the line goes, with the line redacted: a file that must not exist
+            yet, or a descriptor.
         progress: Called with the bytes read so far and those there are.
 
     Returns:
@@ -259,8 +265,7 @@ def redact(
     """
     keys = _core.Keys()
     add_file(os.fspath(key), keys.add_key)
-    if output is not None:
-        _refuse_existing(os.fspath(output))
+    _refuse_existing(output)
     with _found(position, paths, None, None, progress) as (found, inputs):
         try:
             line = found.redact(keys)
@@ -271,8 +276,8 @@ def redact(
         if output is not None:
             if others := {spot[0] for spot in found.spots} - {source.number}:
                 names = f"{source.path} and {inputs[min(others)].path}"
-                raise ReportError(f"the line {at} stands in {names}; name one of them at a time")
-            _copy(source, found.spots, at, line, os.fspath(output))
+                raise ReportError(f"the line {at} stands in {names}", hint="name one of them at a time")
+            _copy(source, found.spots, at, line, output)
     return Redaction(at, line, source.path, sum(spot[0] == source.number for spot in found.spots))
 
 
@@ -289,8 +294,7 @@ def _found(
     finder, keys = _core.Finder(log, at), None
     if public is not None:
         keys = _core.Keys()
-        add_file(os.fspath(public), keys.add_public)
-        for text in _read(os.fspath(public), _PUBLIC).split(b"\n")[1:]:
+        for text in _add_public(keys, os.fspath(public)).split(b"\n")[1:]:
             finder.know(text.strip())
     inputs, unread = open_inputs((os.fspath(path) for path in paths), envelope)
     try:
@@ -316,52 +320,72 @@ def _found(
             one.close()
 
 
-def _copy(source: Input, spots: Sequence[tuple[int, int, int, int, int]], at: str, line: bytes, output: str) -> None:
+def _add_public(keys: _core.Keys, path: str) -> bytes:
+    """Add a public file to keys and return what it holds. It is read once, for it may be a pipe."""
+    data = _read(path, _PUBLIC)
+    with open(os.memfd_create("public"), "w+b") as copy:
+        copy.write(data)
+        copy.seek(0)
+        try:
+            keys.add_public(copy.fileno())
+        except FormatError as error:
+            raise error.found_in(path) from None
+    return data
+
+
+def _copy(
+    source: Input, spots: Sequence[tuple[int, int, int, int, int]], at: str, line: bytes, output: StrPath | int
+) -> None:
     """Copy a file with another line in some places; as private as it was."""
     if source.is_member:
-        raise ReportError(f"{source.path}: this is a member of an archive; redact an unpacked copy")
+        raise ReportError(f"{source.path} is a member of an archive", hint="redact an unpacked copy")
     with _new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):
             there = source.excerpt(offset, length)
             where = f"{source.path}:{number}"
             if prefix:
-                what = f"a carrier put something before the line {at}; redact a copy from before it was carried"
-                raise ReportError(f"{where}: {what}")
+                what = f"a carrier put something before the line {at}"
+                raise ReportError(f"{where}: {what}", hint="redact a copy from before it was carried")
             if b"\n" in there or f".{at}.".encode() not in there:
-                what = f"the line {at} is not there as it was read; redact an uncompressed copy that nobody writes to"
-                raise ReportError(f"{where}: {what}")
+                what = f"the line {at} is not there as it was read"
+                raise ReportError(f"{where}: {what}", hint="redact an uncompressed copy that nobody writes to")
             _pour(source, done, offset, file)
             _write(file, line)
             done = offset + length
         _pour(source, done, source.size, file)
-        os.fsync(file)
+        if not isinstance(output, int):
+            os.fsync(file)
 
 
 def _pour(source: Input, start: int, end: int, file: int) -> None:
     while start < end:
         data = source.excerpt(start, min(_PIECE, end - start))
         if not data:
-            raise ReportError(f"{source.path}: it was cut while it was copied; try again")
+            raise ReportError(f"{source.path} was truncated while it was copied", hint="try again")
         _write(file, data)
         start += len(data)
 
 
 @contextmanager
-def _new_file(path: str, mode: int) -> Iterator[int]:
-    """Give a descriptor of a new file, which is gone if the block fails."""
-    _refuse_existing(path)
+def _new_file(place: StrPath | int, mode: int) -> Iterator[int]:
+    """Give a descriptor of a new file, which is gone if the block fails; or the descriptor that was named."""
+    if isinstance(place, int):
+        yield place
+        return
+    _refuse_existing(place)
+    path = os.fspath(place)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; name another place") from error
+        raise ReportError(f"{path}: {reason(error)}", hint="name another place") from error
     try:
         yield fd
     except BaseException as error:
         with suppress(OSError):
             os.unlink(path)
         if isinstance(error, OSError):
-            raise ReportError(f"{path}: {reason(error)}; make room there or name another place") from error
+            raise ReportError(f"{path}: {reason(error)}", hint="make room there or name another place") from error
         raise
     finally:
         os.close(fd)
@@ -374,9 +398,9 @@ def _write(fd: int, data: bytes) -> None:
             at += os.write(fd, view[at:])
 
 
-def _refuse_existing(path: str) -> None:
-    if os.path.lexists(path):
-        raise ReportError(f"{path} is there already; name a new file")
+def _refuse_existing(place: StrPath | int | None) -> None:
+    if not isinstance(place, int | None) and os.path.lexists(place):
+        raise ReportError(f"{os.fspath(place)} exists already", hint="name a new file")
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -384,7 +408,7 @@ def _read(path: str, limit: int) -> bytes:
         with open(path, "rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name") from error
+        raise ReportError(f"{path}: {reason(error)}", hint="check the name") from error
     if len(data) > limit:
-        raise FormatError(f"this is longer than {limit} bytes, and none of ours is", path=path)
+        raise FormatError(f"longer than {limit} bytes, so it is neither evidence nor a public file", path=path)
     return data

@@ -27,7 +27,7 @@ from typing import Literal, Self
 from tallystick import _core, courier, keystore, process
 from tallystick._fork import KEYS_ON_THEIR_WAY
 from tallystick.ceremony import create
-from tallystick.errors import CustodyError, KeyStoreError, LostRightError, OutputError, SealError, TallystickError
+from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, OutputError, SealError, TallystickError
 from tallystick.notes import Dropped, WriterNote
 from tallystick.opening import EarlyChain, fetch_early, open_chain, refuse_older_store, take_lease
 from tallystick.rotation import Rotation
@@ -364,9 +364,9 @@ class Log:
 
     def _refused(self, error: TallystickError) -> None:
         """Do as asked where no line can be written now; return to try again."""
-        if isinstance(error, LostRightError) or not isinstance(error, _PASSING) or self._asked.on_full == "stop":
+        if isinstance(error, LeaseLostError) or not isinstance(error, _PASSING) or self._asked.on_full == "stop":
             self._stop(f"{error}; log {self.name} was stopped at {'.'.join(map(str, self._sealer.position))}")
-            raise SealError(self._broken) from error
+            raise SealError(self._broken or "") from error
         if str(error) != self._trouble:
             self._trouble = str(error)
             if self._asked.on_full != "raise":
@@ -509,7 +509,7 @@ class Log:
                     self._write_note()
             except _PASSING as error:
                 # Lines go on being sealed; the next round tries again.
-                if isinstance(error, LostRightError):
+                if isinstance(error, LeaseLostError):
                     self._stop_by(error)
                 elif str(error) not in (self._head_trouble, self._trouble) and not self._closed:
                     self._head_trouble = str(error)
@@ -530,7 +530,7 @@ class Log:
                 if self._early is None and not self._closed:
                     self._early = fetch_early(self._lease, self._asked.custody)
             self._early_for = chain
-        except LostRightError:
+        except LeaseLostError:
             raise
         except (KeyStoreError, CustodyError) as error:
             self._early_again = time.monotonic() + _EARLY_AGAIN

@@ -32,7 +32,7 @@ def rekey(
     *,
     output: Any,
     key_file: str | os.PathLike[str] | int,
-    public_file: str | os.PathLike[str] | None = None,
+    public_file: str | os.PathLike[str] | int | None = None,
     store: str | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
@@ -80,7 +80,9 @@ def rekey(
         log.end()
     new = courier.succeed(place, name, custody)
     if made is not None and new.public_key != made.public_key:
-        raise KeyStoreError(f"log {name} was given other keys meanwhile; look at what else runs `tallystick rekey`")
+        raise KeyStoreError(
+            f"log {name} was given other keys meanwhile", hint="find out what else runs `tallystick rekey`"
+        )
     with open_log(name, custody=to_custody or custody, **options) as log:
         log.write(f"tallystick: this log follows {before}")
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)

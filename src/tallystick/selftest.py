@@ -146,7 +146,7 @@ def run(
     start: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SelftestReport:
-    """Doctor copies of a log in every way of the book, and see whether each is told.
+    """Doctor copies of a log in every known way, and see whether each is reported.
 
     Args:
         paths: What holds the log, in any order, as `verify` takes it. It is only read.
@@ -171,7 +171,7 @@ def run(
     heads = read_heads(logs, store, head)
     name, log_id = _whole_key(logs, heads.texts if head is not None else {})
     if log_id in heads.bad:
-        raise ReportError(f"{heads.bad[log_id]}; run tallystick verify first")
+        raise ReportError(heads.bad[log_id], hint="run tallystick verify first")
     copy, floor = _read([os.fspath(path) for path in paths], log_id)
     if floor is not None and floor[1] == 0:
         start = max(start or 1, floor[0])
@@ -302,8 +302,8 @@ class _Bench:
 def _check_untouched(report: Report) -> None:
     if any(finding.kind == "duplicate" and finding.weight is Weight.NOTE for finding in report.findings):
         raise ReportError(
-            "lines are in more than one of the files, so what is lost in one is still in the other; "
-            "name each part of the log once"
+            "lines are in more than one of the files, so a loss in one leaves them in the other",
+            hint="name each part of the log once",
         )
 
 
@@ -315,7 +315,9 @@ def _whole_key(logs: _core.Keys, heads: Mapping[str, bytes]) -> tuple[str, str]:
     of_head = [log for log in logs.logs() if log[1] in heads]
     name, log_id, with_v, narrowed, *_ = (of_head or logs.logs())[0]
     if not with_v or narrowed:
-        raise ReportError(f"a self-test of log {name} takes its whole verification key, since it judges every line")
+        raise ReportError(
+            f"a self-test of log {name} judges every line", hint="give the whole verification key, not a narrowed one"
+        )
     return name, log_id
 
 
@@ -324,7 +326,7 @@ def _lines(one: Input) -> Iterator[bytes]:
     for chunk in one.chunks():
         yield from io.BytesIO(chunk.data[: chunk.end])
     if one.trouble:
-        raise ReportError(f"{one.path}: {one.trouble}; give a self-test what can be read")
+        raise ReportError(f"{one.path}: {one.trouble}", hint="give a self-test readable files")
 
 
 def _read(paths: Sequence[str], log_id: str) -> tuple[list[_File], tuple[int, int] | None]:
@@ -350,7 +352,7 @@ def _taken(inputs: Sequence[Input], log_id: str) -> tuple[list[_File], tuple[int
             if at is not None:
                 sizes[at[:2]] = sizes.get(at[:2], 0) + len(line)
     if not sizes:
-        raise ReportError(f"no line of log id {log_id} is here; is this its key?")
+        raise ReportError(f"no line of log id {log_id} is here", hint="give the key of this log")
     floor = _floor(sizes) if total > MOST else None
     files = [_part_of(one, own, floor) for one in inputs]
     # An intruder knows which file is the newest, whatever its name is.

@@ -280,17 +280,17 @@ def test_the_command_reports_and_leaves_as_verify_does(bare):
         (bare.path / f"{form}.log").write_bytes(b"\n".join(made(form)) + b"\n")
     (bare.path / "key").write_text(KEY.hex())
     assert bare("acra", "json.log", "--key", "key").status == 3
-    done = bare("acra", "json.log", "--key", "key", "--accept-scheme-limits", "--report", "json")
+    done = bare("acra", "json.log", "--key", "key", "--accept-scheme-limits", "--format", "json")
     assert (done.status, json.loads(done.out)["verdict"]) == (0, "ok")
     assert b"as far as the scheme" in bare("acra", "cef.log", "--key", "key", "--accept-scheme-limits").out
     lines = made("plaintext")
     (bare.path / "doctored.log").write_bytes(b"\n".join([*lines[:9], changed(lines[9]), *lines[10:]]))
     done = bare("acra", "doctored.log", "--key", "key")
     assert (done.status, b"altered doctored.log:10" in done.out.replace(b"    ", b" ")) == (5, True)
-    done = bare("acra", "doctored.log", "--key", "key", "--report", "json")
+    done = bare("acra", "doctored.log", "--key", "key", "--format", "json")
     jsonschema.Draft202012Validator(schema()).validate(json.loads(done.out))
     for report in ("sarif", "html"):
-        assert bare("acra", "doctored.log", "--key", "key", "--report", report, "-o", f"r.{report}").status == 5
+        assert bare("acra", "doctored.log", "--key", "key", "--format", report, "-o", f"r.{report}").status == 5
     assert bare("acra", "nowhere.log", "--key", "key").status == 4
     assert bare("acra", "json.log").status == 2
     assert bare("acra", "json.log", "--key", "json.log").status in (2, 4)

@@ -48,7 +48,7 @@ def test_prove_never_writes_over_a_file(sealed):
     before = sealed.read("login.evidence")
     for name in ("login.evidence", "audit.log", "payments.key"):
         done = sealed("prove", "1.0.1", "audit.log", "-o", name)
-        assert (done.status, done.err) == (4, f"tallystick: {name} is there already; name a new file\n")
+        assert (done.status, done.err) == (4, f"tallystick: {name} exists already; name a new file\n")
     assert sealed.read("login.evidence") == before
 
 
@@ -114,7 +114,7 @@ def test_the_key_of_another_log_cannot_tell(sealed):
     sealed.init("other")
     done = sealed("check", "login.evidence", "--public", "other.pub")
     assert done.status == 3
-    assert done.out.startswith(b"incomplete: whether the evidence holds cannot be told: this is evidence of log ")
+    assert done.out.startswith(b"incomplete: the evidence cannot be judged: this is evidence of log ")
 
 
 def test_check_says_what_it_needs(sealed):
@@ -169,7 +169,7 @@ def test_redact_never_writes_over_a_file(sealed):
     before = sealed.read()
     done = sealed("redact", "1.0.2", "audit.log", "--key", "payments.key", "-o", "audit.log")
     assert done.status == 4
-    assert "is there already" in done.err
+    assert "exists" in done.err
     assert sealed.read() == before
 
 
@@ -283,7 +283,7 @@ def test_narrow_never_writes_over_a_file_or_through_a_link(site):
     for name in ("payments.key", "link"):
         done = narrow(site, output=name)
         assert done.status == 4
-        assert "is there already" in done.err
+        assert "exists" in done.err
     assert site.read("payments.key") == before
     assert narrow(site, output="no/such/place").status == 4
 

@@ -46,7 +46,7 @@ def test_a_key_file_that_is_there_is_left_alone_and_no_log_is_made(bare):
     (bare.path / "payments.key").write_text("precious")
     done = init(bare, "--verification-key", "payments.key")
     assert done.status == 4
-    assert "payments.key is there already" in done.err
+    assert "payments.key exists, and it may be the key of another log; name a new file" in done.err
     assert bare.read("payments.key") == b"precious"
     assert bare("status", "payments").status == 4
 

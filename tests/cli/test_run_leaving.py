@@ -14,9 +14,7 @@ import pytest
 from tests.places import COMMAND
 from tests.sealed import controls, entries
 
-BEHIND = (
-    b"tallystick: processes that COMMAND left behind hold its output still; what they write from now on is not sealed"
-)
+BEHIND = b"tallystick: processes that outlived COMMAND still hold its output; their output is not sealed from now on"
 
 
 def run(site, script, *options, **how):
@@ -102,7 +100,7 @@ def test_a_command_whose_output_cannot_be_sealed_is_ended_and_that_is_told(site)
     assert done.status == 4
     assert site.read("told") == b"ended\n"
     assert "the reader is gone" in done.err
-    assert "COMMAND is ended, for its output is not sealed any more" in done.err
+    assert "COMMAND is ended, since its output is no longer sealed" in done.err
     assert re.search(r"of the output of COMMAND up to [0-9]+ lines? are not sealed", done.err)
 
 

@@ -61,7 +61,9 @@ def test_the_command_may_tell_of_itself(site, manager):
 def test_a_manager_that_is_not_there_is_told_and_holds_nothing_up(site):
     done = site("run", "payments", "-o", "audit.log", "--", "echo", "one", env={"NOTIFY_SOCKET": "/no/such"})
     assert done.status == 0
-    assert "NOTIFY_SOCKET /no/such: no such file or directory; the service manager was not told READY=1" in done.err
+    assert (
+        "NOTIFY_SOCKET /no/such: no such file or directory; the service manager was not notified of READY=1" in done.err
+    )
     assert entries(site.read()) == [b"one"]
 
 

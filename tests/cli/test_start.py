@@ -1,5 +1,6 @@
 """The command starts fast, for it loads nothing that it does not use; and it says what it can do."""
 
+import re
 import subprocess
 import sys
 
@@ -19,7 +20,12 @@ HEAVY = {
     "cryptography",
     "importlib.metadata",
 }
-COMMANDS = ["init", "seal", "run", "verify", "head", "close", "status", "key", "demo"]
+GROUPS = ["key"]
+COMMANDS = [
+    "init", "seal", "run", "verify", "head", "prove", "check", "redact", "rekey", "migrate", "close", "status",
+    "key", "acra", "selftest", "demo",
+]  # fmt: skip
+BELOW = ["key show", "key public", "key narrow"]
 
 
 def loaded(site, *arguments, stdin=b""):
@@ -50,23 +56,55 @@ def test_help_shows_all_commands_and_an_example(bare):
     assert text.count("\n") <= 40
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "key show", "key public"])
+@pytest.mark.parametrize("command", [*COMMANDS, *BELOW])
 def test_each_help_fits_a_screen_and_shows_an_example(bare, command):
     done = bare(*command.split(), "--help")
     assert (done.status, done.err) == (0, "")
     text = done.out.decode()
     assert text.count("\n") <= 40
-    if command not in ("key", "demo"):
+    if command not in GROUPS:
         assert "Example:" in text
         assert f"tallystick {command} " in text
 
 
-def test_the_version_is_told(bare):
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *BELOW} - set(GROUPS)))
+def test_each_help_names_the_variable_of_each_option(bare, command):
+    text = bare(*command.split(), "--help").out.decode()
+    options = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.MULTILINE)) - {"help"}
+    variables = set(re.findall(r"TALLYSTICK_[A-Z_]+", text.partition("Environment variables:")[2]))
+    named = {"TALLYSTICK_" + name.upper().replace("-", "_") for name in options - {"output"}}
+    assert len(options) >= 1
+    assert named <= variables
+    assert len(variables) == len(options)
+
+
+def test_the_version_is_shown(bare):
     assert bare("--version").out.startswith(b"tallystick 0.")
 
 
-@pytest.mark.parametrize("arguments", [("sael",), ("seal",), ("seal", "payments", "--epoch-lnes", "5"), ("--nothing",)])
-def test_what_is_mistyped_is_a_usage_error(bare, arguments):
+def test_the_package_runs_as_a_module(bare):
+    done = subprocess.run(
+        [sys.executable, "-m", "tallystick", "status"], cwd=bare.path, env=bare.env, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert b"`tallystick init NAME` makes one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (("sael",), "seal"),
+        (("verfy", "audit.log"), "verify"),
+        (("key", "shwo"), "show"),
+        (("seal", "payments", "--epoch-lnes", "5"), "--epoch-lines"),
+        (("acra", "x", "--input-fromat", "json"), "--input-format"),
+        (("key", "check", "payments.key"), None),
+        (("seal",), None),
+        (("--nothing",), None),
+    ],
+)
+def test_a_mistyped_word_is_a_usage_error_that_names_the_nearest_one(bare, arguments, nearest):
     done = bare(*arguments)
     assert (done.status, done.out) == (2, b"")
     assert "Usage: tallystick" in done.err
+    assert nearest is None or re.search(rf"Did you mean.*'{nearest}'", done.err)

@@ -12,7 +12,7 @@ import pytest
 import tallystick
 from tallystick import _core, courier, keystore
 from tallystick.courier import Courier
-from tallystick.errors import CustodyError, KeyStoreError, LostRightError, SealError
+from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, SealError
 from tests.servers import until
 
 
@@ -124,7 +124,7 @@ def test_a_store_that_was_moved_away_is_noticed_before_anything_is_replaced(plac
         state = carrier.fetch()
         state.fetch_early()
         (place.directory / "store" / "payments").rename(place.directory / "away")
-        with pytest.raises(LostRightError, match="was moved, removed or unlocked"):
+        with pytest.raises(LeaseLostError, match="was moved, removed or unlocked"):
             carrier.put(state)
 
 

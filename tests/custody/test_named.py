@@ -74,7 +74,7 @@ def test_custody_outside_that_a_server_names_is_not_asked(on_server, listener):
     with pytest.raises(CustodyError) as problem:
         on_server.open()
     assert str(problem.value) == (
-        f"the state of the log names its custody, {theirs}, but whoever may write the key store could have put "
+        f"the state of the log names its custody, {theirs}, but others who may write the key store could have put "
         "that there; if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY"
     )
     assert not anybody(listener)

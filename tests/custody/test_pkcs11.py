@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import tallystick
 from tallystick import custody as custodies
 from tallystick._core import DataKey
+from tallystick.custody import pkcs11 as custody_module
 from tallystick.custody.pkcs11 import Pkcs11
 from tallystick.errors import CustodyError
 from tests.custody.apart import Apart, Beside
@@ -44,8 +46,8 @@ def mine(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def another(hsm):
-    return hsm.make_key("another", number="02")
+def another(softhsm):
+    return softhsm.make_key("another", number="02")
 
 
 def wrap(url):
@@ -145,7 +147,7 @@ def test_each_attribute_finds_the_token_and_the_key(mine):
                 unwrap(own, f"pkcs11:{path}{where}")
     wrap(f"pkcs11:token=other;id=%02%ff{where}")
     for path in ("token=none;object=payments", "token=audit;serial=1;object=payments", "slot-id=1;object=payments"):
-        with pytest.raises(CustodyError, match=r"no token in .+ is that of pkcs11:.+'audit'.+; plug it in, or mend"):
+        with pytest.raises(CustodyError, match=r"no token in .+ is that of pkcs11:.+'audit'.+; plug it in, or correct"):
             unwrap(wrapped, f"pkcs11:{path}{where}")
     for path in ("token=audit;object=none", "token=audit;id=%02", "token=audit;object=payments;id=%02"):
         with pytest.raises(CustodyError, match=r"token 'audit' holds no AES key pkcs11:.+; make it, or restore it"):
@@ -240,7 +242,7 @@ def test_a_key_that_is_gone_or_there_twice_is_told(mine):
 )
 def test_a_key_that_could_leave_its_token_is_refused(mine, made, told):
     mine.make_key("open", *made, number="02")
-    with pytest.raises(CustodyError, match=f"{told}, and has not; make one that never leaves its token"):
+    with pytest.raises(CustodyError, match=f"{told}, and does not; make one that never leaves its token"):
         wrap(by_id(mine.url("open"), "02"))
 
 
@@ -462,20 +464,23 @@ def test_a_key_that_cannot_be_destroyed_is_told(mine, log):
 
 
 def test_a_token_that_still_has_what_it_destroyed_is_not_believed(monkeypatch):
-    class Pretends:
+    class Pretends(dict):
+        """A key that says that it is destroyed, and is found again; it is that of version 0 of the state."""
+
         def destroy(self):
             pass
 
     @contextlib.contextmanager
-    def session():
+    def session(uri):
         import pkcs11
 
-        yield pkcs11, None
+        key = Pretends({pkcs11.Attribute.ID: b"tally1" + OWNER.root + bytes(24)})
+        yield pkcs11, SimpleNamespace(get_objects=lambda sought: [key])
 
+    monkeypatch.setattr(custody_module, "session", session)
     provider = Pkcs11("pkcs11:object=a?module-path=/x.so")
-    monkeypatch.setattr(provider, "_session", session)
-    monkeypatch.setattr(provider, "_left", lambda *_: [Pretends()])
-    wrapped = b"tally1" + OWNER.root + bytes(24 + 48)
+    version_1 = bytes(8) + (1).to_bytes(8, "big") + bytes(8)
+    wrapped = b"tally1" + OWNER.root + version_1 + bytes(48)
     for what in (provider.forget, provider.destroy):
         with pytest.raises(CustodyError, match="still holds 1 keys of this log that were destroyed; look at it"):
             what(wrapped, OWNER)

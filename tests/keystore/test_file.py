@@ -12,8 +12,7 @@ import pytest
 
 from tallystick import _private
 from tallystick.errors import KeyStoreError
-from tallystick.keystore import FileKeyStore, Stored
-from tallystick.keystore import file as file_module
+from tallystick.keystore import FileKeyStore, Stored, base
 from tests.keystore.suite import KeyStoreSuite, in_a_child, refused
 
 FILES = {"state", "head", "lock"}
@@ -294,7 +293,7 @@ def test_the_right_ends_with_a_writer_that_was_killed_while_its_child_lives(stor
 
 def test_the_right_is_given_back_although_a_child_keeps_the_files(store):
     lease = store.lease("payments")
-    file_module._LEASES.clear()  # as if another library had forked behind the back of Python
+    base._LEASES.clear()  # as if another library had forked behind the back of Python
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tallystick import _private
-from tallystick.keystore import FileKeyStore, Stored
+from tallystick.keystore import FileKeyStore, Stored, directory
 from tallystick.keystore import file as file_module
 from tests.keystore.suite import in_a_child
 
@@ -36,7 +36,7 @@ class Dying:
 
 def die_at(calls):
     """From now on this process dies before its n-th call of the system in the key store."""
-    file_module.os = _private.os = Dying(calls)
+    file_module.os = directory.os = _private.os = Dying(calls)
 
 
 def every_crash(work):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tallystick import keystore
-from tallystick.errors import KeyStoreError, LostRightError
+from tallystick.errors import KeyStoreError, LeaseLostError
 from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
@@ -119,9 +119,9 @@ def steal(store, server, kind, lease):
 def test_a_writer_that_lost_its_right_stops_at_its_next_head_and_is_told_who_has_it(store, server, kind):
     lease = store.lease("payments")
     with steal(store, server, kind, lease) as other:
-        text = told(lambda: lease.replace_head(b"stale"), LostRightError, within=6)
+        text = told(lambda: lease.replace_head(b"stale"), LeaseLostError, within=6)
         assert f"passed to pid {os.getpid()} " in text
-        told(lambda: lease.replace_state(b"stale"), LostRightError)
+        told(lambda: lease.replace_state(b"stale"), LeaseLostError)
         other.replace_head(b"head 1")
         lease.release()
         other.replace_state(b"state 2")
@@ -269,14 +269,14 @@ def test_a_backup_restored_under_a_writer_is_refused(store, server, kind):
         for number in range(4):
             lease.replace_head(b"head %d" % number)
         put_back(kind, server, lease)
-        text = told(lambda: lease.replace_head(b"head 5"), LostRightError)
+        text = told(lambda: lease.replace_head(b"head 5"), LeaseLostError)
         assert "a restored backup must not be sealed with" in text
 
 
 def test_a_log_that_vanished_under_its_writer_is_told(store, server, kind):
     with store.lease("payments") as lease:
         emptied(kind, server)
-        assert "is gone from" in told(lambda: lease.replace_head(b"head 1"), LostRightError, within=6)
+        assert "is gone from" in told(lambda: lease.replace_head(b"head 1"), LeaseLostError, within=6)
 
 
 def test_a_child_that_ends_does_not_disturb_the_connection_of_its_parent(store):

@@ -3,8 +3,6 @@
 import copy
 import dataclasses
 import json
-import re
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -20,7 +18,6 @@ from tallystick import (
     Report,
 )
 from tallystick.reports import render
-from tallystick.reports.meanings import KINDS
 from tallystick.reports.plain import schema
 from tests.reports import made
 
@@ -35,7 +32,6 @@ PARTS = {
     "file": FileReport,
     "key": KeyReport,
 }
-SPEC = Path(__file__).resolve().parents[2] / "spec" / "seal.md"
 
 
 def test_the_schema_is_one():
@@ -92,22 +88,6 @@ def test_a_field_that_nobody_knows_and_one_that_is_absent_are_refused(path):
             part.popitem()
         with pytest.raises(jsonschema.ValidationError):
             VALIDATOR.validate(value)
-
-
-def test_the_kinds_of_the_schema_are_those_that_are_explained():
-    assert schema()["$defs"]["finding"]["properties"]["kind"]["enum"] == list(KINDS)
-
-
-def test_each_kind_of_the_spec_is_explained_in_one_sentence():
-    text = SPEC.read_text()
-    table = re.findall(r"^\| ([a-z, ]+) \|.*\|$", text[text.index("## 7.") :], re.MULTILINE)
-    words = {word for row in table for word in row.split(", ")} - {"finding"}
-    assert len(words) == 20
-    others = {"no head", "unreadable", "passed over", "nothing verified", "scheme limit", "pin not kept"}
-    assert words | others == set(KINDS)
-    for kind in KINDS.values():
-        assert re.fullmatch(r"[A-Z][^.]+\.", kind.meaning), kind
-        assert not kind.title.endswith("."), kind
 
 
 def test_nothing_but_ascii_is_printed():

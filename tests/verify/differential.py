@@ -5,7 +5,9 @@ somebody did to its files, and what a verifier may bring along: V, P or a narrow
 chain, exceptions.
 """
 
+import contextlib
 import datetime
+import json
 import random
 import re
 from dataclasses import dataclass, field
@@ -81,6 +83,8 @@ def random_case(rng: random.Random, log: doctoring.Sealed, other: doctoring.Seal
                 data = doctoring.doctor(rng, again, other)[1]
     case = Case(_split(rng, data, log))
     with_v = rng.random() < 0.65
+    if rng.random() < 0.12:
+        case.files = {name: _reserialized(rng, text) for name, text in case.files.items()}
     chains = max(1, len(log.older_heads) - 1)
     if with_v and rng.random() < 0.2:
         low = rng.randint(1, chains)
@@ -116,6 +120,19 @@ def _split(rng: random.Random, data: bytes, log: doctoring.Sealed) -> dict[str, 
     elif kind == 3:
         files["a.log"] = data + b"a line without a seal\n" * rng.randrange(1, 3)
     return files
+
+
+def _reserialized(rng: random.Random, data: bytes) -> bytes:
+    """Write JSON lines as a carrier may: other blanks and another order; all of them, or one in three."""
+    share = rng.choice([1.0, 0.3])
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines):
+        with contextlib.suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict) and rng.random() < share:
+                members = sorted(value.items(), reverse=rng.random() < 0.5)
+                lines[number] = json.dumps(dict(members), ensure_ascii=rng.random() < 0.5).encode()
+    return b"\n".join(lines)
 
 
 def _narrowed(log: doctoring.Sealed, first: int, last: int) -> str:

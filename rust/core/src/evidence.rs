@@ -19,12 +19,12 @@ pub use prove::{Found, Trouble};
 pub use redact::{Refusal, redact};
 
 use crate::hash::{Digest, Mac, leaf, line_hash};
-use crate::keys::VerificationKey;
 use crate::line::{self, LogId, Position, Proof, Read, Seal, Span};
 use crate::scan::LogKeys;
-use crate::statement::{Body, CertCache, Kind, Statement, control_text};
+use crate::seal::keys::VerificationKey;
+use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
+use crate::seal::tree;
 use crate::text::{b64, b64_fixed};
-use crate::tree;
 
 /// First line of an evidence file.
 pub const OPENING: &[u8] = b"tallystick/v1 evidence\n";

@@ -2,7 +2,7 @@
 //!
 //! The library's compression function does the work; this module lays out the blocks, because a
 //! general hasher spends as long on buffering a 32-byte message as on hashing it. What several lines
-//! need is also hashed two or sixteen at a time ([`lanes`](crate::lanes)). Blocks that held a key are wiped
+//! need is also hashed two or sixteen at a time ([`lanes`](crate::hash::lanes)). Blocks that held a key are wiped
 //! before they go.
 //!
 //! ```
@@ -14,8 +14,9 @@
 use sha2::block_api::compress256;
 use zeroize::Zeroize as _;
 
-use crate::lanes::{compress_pair, compress_pairs};
+use crate::hash::lanes::{compress_pair, compress_pairs};
 
+pub(crate) mod lanes;
 mod lines;
 mod many;
 

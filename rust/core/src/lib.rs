@@ -8,29 +8,14 @@
 use std::fmt;
 
 pub mod acra;
-pub mod canon;
-pub mod doubles;
-pub mod envelope;
-pub mod epoch;
 pub mod evidence;
-pub mod facts;
 pub mod hash;
-pub mod head;
-pub mod keys;
-mod lanes;
+pub mod judge;
 pub mod line;
-pub mod passphrase;
-pub mod recipient;
 pub mod scan;
-pub mod sealer;
+pub mod seal;
 pub mod secret;
-pub mod settle;
-pub mod slot;
-pub mod state;
-pub mod statement;
-pub mod summary;
 pub mod text;
-pub mod tree;
 
 /// What can go wrong in the core; the binding turns each into one Python exception.
 #[derive(Debug, Clone, PartialEq, Eq)]

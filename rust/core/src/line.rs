@@ -16,6 +16,9 @@
 //! assert_eq!(sealed.seal.at.to_string(), "1.0.1");
 //! ```
 
+pub mod canon;
+pub mod envelope;
+
 use memchr::{memmem, memrchr};
 use std::fmt;
 use std::sync::LazyLock;

@@ -7,6 +7,7 @@
 pub mod broken;
 mod entry_keys;
 mod judge;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -15,15 +16,15 @@ use std::collections::BTreeSet;
 use std::sync::RwLock;
 
 use crate::Error;
-use crate::envelope::added::without;
-use crate::envelope::{Envelope, Origin};
-use crate::epoch::Place;
 use crate::hash::{Digest, sha256};
-use crate::head::Head;
-use crate::keys::{AHEAD, PublicKey, REACH, VerificationKey};
+use crate::line::envelope::added::without;
+use crate::line::envelope::{Envelope, Origin};
 use crate::line::{LogId, Position};
-use crate::statement::{Body, CertCache, Fault, Statement};
-use crate::summary::{EpochId, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::scan::summary::{EpochId, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::seal::epoch::Place;
+use crate::seal::head::Head;
+use crate::seal::keys::{AHEAD, PublicKey, REACH, VerificationKey};
+use crate::seal::statement::{Body, CertCache, Fault, Statement};
 
 /// A log that is to be verified.
 pub struct LogKeys {

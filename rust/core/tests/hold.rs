@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
-use tallystick_core::slot::Slot;
+use tallystick_core::seal::slot::Slot;
 
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
@@ -142,6 +142,14 @@ fn scans() {
     let samples: Vec<_> = (0..log.len()).step_by(5).map(|at| log[at..].join(&b'\n')).collect();
     let samples = [samples, vec![read("spec/vectors/json.log"), read("spec/vectors/plain.log")]].concat();
     mutate(7, 3_000, &samples, bodies::scan);
+}
+
+#[test]
+fn summaries() {
+    let log = lines("spec/vectors/plain.log");
+    let samples: Vec<_> =
+        (0..log.len()).step_by(5).map(|at| bodies::stored(&log[at..].join(&b'\n'))).collect();
+    mutate(10, 30_000, &samples, bodies::summary);
 }
 
 #[test]

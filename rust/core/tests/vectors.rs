@@ -1,20 +1,23 @@
 //! The known answers of spec/vectors, byte for byte (SPEC sections 2 to 6).
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tallystick_core::evidence::{self, Doubt, Finder};
 use tallystick_core::hash::{Digest, sha256};
-use tallystick_core::head::{Head, Mark};
-use tallystick_core::keys::{MOST_NARROWED, PublicKey, VerificationKey, signature_holds};
+use tallystick_core::judge::{Expected, Step, Verification};
 use tallystick_core::line::Position;
-use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan};
-use tallystick_core::sealer::{Format, Sealer};
+use tallystick_core::scan::{Input, Keys, LogKeys, scan};
+use tallystick_core::seal::head::{Head, Mark};
+use tallystick_core::seal::keys::{MOST_NARROWED, PublicKey, VerificationKey, signature_holds};
+use tallystick_core::seal::sealer::{Format, Sealer};
+use tallystick_core::seal::state::{SealingState, Setup};
+use tallystick_core::seal::tree;
 use tallystick_core::secret::Secret;
-use tallystick_core::state::{SealingState, Setup};
 use tallystick_core::text::b64;
-use tallystick_core::tree;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors").join(name)
@@ -136,10 +139,13 @@ fn the_known_logs_verify_and_every_head_of_theirs_holds() {
         keys.add(LogKeys::new(setup.key.public.clone(), Some(setup.key))).unwrap();
         let input =
             Input { data: &data, file: 0, chunk: 0, offset: 0, cut: false, origins: None, envelope: None };
-        let mut summary = scan(&keys, &input, &Mode::All);
-        summary.settle(&keys);
-        assert_eq!(summary.events, []);
-        assert_eq!(summary.logs[&0].counts.sealed, known["lines"].as_u64().unwrap());
+        let keys = Arc::new(keys);
+        let Step::Pass(mut pass) = Verification::new(keys.clone()).next_pass() else { panic!() };
+        pass.merge(scan(&keys, &input, &pass.mode().clone()));
+        let Step::Complete(complete) = pass.finish().next_pass() else { panic!("another pass is asked for") };
+        let facts = complete.finish(&Expected::default(), &BTreeSet::new());
+        assert_eq!(facts.events(), []);
+        assert_eq!(facts.counts(0).sealed, known["lines"].as_u64().unwrap());
     }
 }
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tallystick_core::Error;
-use tallystick_core::envelope as core_envelope;
+use tallystick_core::line::envelope as core_envelope;
 
 use crate::{OrRaise as _, py_bytes};
 

@@ -6,12 +6,12 @@ use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tallystick_core::Error;
 use tallystick_core::evidence::{self as core, Doubt, Refusal};
-use tallystick_core::keys::VerificationKey;
 use tallystick_core::line::{LogId, Position};
 use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
+use tallystick_core::seal::keys::VerificationKey;
 
 use crate::keys::{At, read_verification_key, write_secret};
-use crate::verify::Keys;
+use crate::scan::Keys;
 use crate::{OrRaise as _, py_bytes};
 
 /// Where a line stands: file, line from 1, offset and length in bytes, and how many of them are a carrier's.

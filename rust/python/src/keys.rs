@@ -7,9 +7,10 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use tallystick_core::head::{Head, Pin};
-use tallystick_core::keys::{PublicKey, VerificationKey};
-use tallystick_core::{Error, passphrase, secret, state};
+use tallystick_core::seal::head::{Head, Pin};
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
+use tallystick_core::seal::{passphrase, state};
+use tallystick_core::{Error, secret};
 use zeroize::Zeroizing;
 
 use crate::{OrRaise as _, py_bytes, raise};

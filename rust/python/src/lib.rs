@@ -5,11 +5,14 @@
 mod acra;
 mod envelope;
 mod evidence;
+mod facts;
 mod keys;
+mod kinds;
 mod output;
+mod scan;
 mod seal;
 mod slot;
-mod verify;
+mod verification;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -53,25 +56,28 @@ mod _core {
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
+    use crate::facts::{ChainFacts, Chunk, Counts, Double, Event, Facts, Gap, Statement};
+    #[pymodule_export]
     use crate::keys::{
         DataKey, Handover, KeyInfo, Passphrase, end_with_parent, key_info, parse_head, parse_pin,
         refuse_dumps, state_version,
     };
     #[pymodule_export]
     use crate::output::Output;
+    #[pymodule_export]
+    use crate::scan::{Keys, Mode, Place, Summary, scan};
     use crate::seal::todo;
     #[pymodule_export]
     use crate::seal::{EarlyState, PublicState, Sealer, SealingState, Setup, read_state, setup};
     #[pymodule_export]
     use crate::slot::Slot;
     #[pymodule_export]
-    use crate::verify::{
-        ChainFacts, Chunk, Counts, Double, Event, Gap, Keys, Mode, Place, Statement, Summary, scan,
-    };
+    use crate::verification::{BrokenEnd, Expected, Verification};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::kinds::add_to(module)?;
         module.add("FIRST", todo::FIRST)?;
         module.add("THEN", todo::THEN)
     }

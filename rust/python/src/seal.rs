@@ -4,13 +4,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_core::head::Head;
-use tallystick_core::keys::VerificationKey;
+use tallystick_core::Error;
 use tallystick_core::line::MAX_ENTRY;
-use tallystick_core::recipient::{Randomness, Recipient};
+use tallystick_core::seal::head::Head;
+use tallystick_core::seal::keys::VerificationKey;
+use tallystick_core::seal::statement::MAX_TIME;
+use tallystick_core::seal::{sealer, state};
 use tallystick_core::secret::Secret;
-use tallystick_core::statement::MAX_TIME;
-use tallystick_core::{Error, sealer, state};
 
 use crate::keys::{At, DataKey, Handover, head_text, random, read_head, write_secret};
 use crate::output::Output;
@@ -54,31 +54,6 @@ impl Setup {
         let text = self.key.to_text().or_raise(py)?;
         write_secret(fd, &text)?;
         write_secret(fd, "\n")
-    }
-
-    /// Writes the verification key to a file descriptor as a QR code of block elements, dark on light.
-    fn write_qr(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
-        let mut text = self.key.to_text().or_raise(py)?;
-        text.make_ascii_uppercase(); // the same key, in fewer and larger squares
-        let code = qrcode::QrCode::with_error_correction_level(text.as_bytes(), qrcode::EcLevel::L)
-            .map_err(|error| Error::Format(format!("no QR code can hold the key: {error}")))
-            .or_raise(py)?;
-        let shown = zeroize::Zeroizing::new(
-            code.render::<qrcode::render::unicode::Dense1x2>()
-                .dark_color(qrcode::render::unicode::Dense1x2::Light)
-                .light_color(qrcode::render::unicode::Dense1x2::Dark)
-                .build(),
-        );
-        write_secret(fd, &shown)?;
-        write_secret(fd, "\n")
-    }
-
-    /// Writes the verification key to a file descriptor, encrypted for a recipient, `age1…`.
-    fn write_encrypted(&self, py: Python<'_>, fd: i32, recipient: &str) -> PyResult<()> {
-        let recipient = Recipient::parse(recipient).or_raise(py)?;
-        let random = Randomness { ephemeral: random()?, file_key: random()?, nonce: *random()? };
-        let text = self.key.to_text().or_raise(py)?;
-        write_secret(fd, &recipient.encrypt(text.as_bytes(), &random).or_raise(py)?)
     }
 
     /// The log id.

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
-use tallystick_core::slot;
+use tallystick_core::seal::slot;
 use zeroize::Zeroizing;
 
 use crate::keys::{DataKey, file, os_error, random};

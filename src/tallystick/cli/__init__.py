@@ -1,16 +1,18 @@
-"""The command line: one file a command, `output` for how things look, `options` for what commands share."""
+"""The command line: one file a command; `output` for how things look, `options` for shared options."""
 
 import errno
 import importlib
+import io
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from tallystick.cli.output import complain
+from tallystick.cli.output import complain, safe
 from tallystick.errors import FormatError, TallystickError, reason
 
 __all__ = ["main"]
@@ -21,17 +23,17 @@ _COMMANDS = {
     "run": "Run a command and seal its output from the first byte.",
     "verify": "Check sealed logs and say what happened to them.",
     "head": "Print the head of a log, for a verifier elsewhere.",
-    "prove": "Make evidence of one line, for a holder of the public key.",
+    "prove": "Make evidence of one line, for holders of the public key.",
     "check": "Check evidence and say what it proves.",
     "redact": "Take the text out of a line; the log still verifies.",
     "rekey": "End a log and begin its successor with new keys.",
     "migrate": "Move a log to another key store or custody.",
-    "close": "End a log for ever.",
+    "close": "End a log for good.",
     "status": "Show logs, their writers and heads.",
     "key": "Look at keys; narrow one; print the public file.",
     "acra": "Check audit logs of Acra, and say what they prove.",
-    "selftest": "Doctor copies of your own log and show that it is found.",
-    "demo": "Seal a real log, play the intruder, and see him caught.",
+    "selftest": "Attack copies of your own log; show that verify finds it.",
+    "demo": "Seal a real log, attack copies of it, and see each attack found.",
 }
 
 _EPILOG = """Example:
@@ -44,23 +46,39 @@ _EPILOG = """Example:
 
 
 class _HungUpError(Exception):
-    """Somebody hung up on us."""
+    """The reader of standard output has gone."""
+
+
+class _Lazy(MutableMapping[str, click.Command]):
+    """The commands, each loaded when it is called, so that none pays for the others."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in _COMMANDS:
+            raise KeyError(name)
+        command: click.Command = importlib.import_module(f"tallystick.cli.{name}").command
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        raise TypeError(f"the commands are fixed; {name} cannot be added")
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"the commands are fixed; {name} cannot be removed")
 
 
 class _Commands(click.Group):
-    """Loads a command when it is called, so that none pays for the others."""
+    """Lists the commands without loading them, and leaves a reader that has gone to `main`.
+
+    Click would leave with the status of a bug.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"tallystick.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    # A reader that has gone is left to `main`: click would leave with the status of a bug.
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         try:
@@ -87,10 +105,12 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show it.")
+@click.group(cls=_Commands, commands=_Lazy(), epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version and exit."
+)
 def cli() -> None:
-    """Seal log lines as they are written, so that nobody can change them later unnoticed."""
+    """Seal log lines as they are written, so that later changes cannot go unnoticed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,13 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         status = 130
     except click.ClickException as error:
-        error.show()
+        _refuse(error)
         status = error.exit_code
     except FormatError as error:
-        complain(str(error))
+        complain(error)
         status = 2
     except TallystickError as error:
-        complain(str(error))
+        complain(error)
         status = 4
     except _HungUpError as error:
         status = _hung_up(error.__cause__)
@@ -124,19 +144,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain("standard output is closed; open it, or write into a file" if closed else f"{where}{reason(error)}")
         status = 4
     if status == 4:
-        # What is left in the buffer cannot be written either; do not try again on the way out.
+        # The rest of the buffer cannot be written either; do not try again on the way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        # Nobody listens; that is no reason for another exit status.
+        # A closed standard error is no reason for another exit status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _refuse(error: click.ClickException) -> None:
+    """Print a usage error as click does, but with nothing in it that a terminal would act on."""
+    shown = io.StringIO()
+    error.show(shown)
+    with suppress(OSError):
+        click.echo("\n".join(safe(line) for line in shown.getvalue().split("\n")).rstrip(), err=True)
+
+
 def _hung_up(error: BaseException | None) -> int:
-    """Return the status for a result that was not delivered; whoever hung up on us need not be told."""
+    """Return the status for a result that was not delivered; a reader that has gone needs no message."""
     if not _reader_is_gone():
         complain(f"{error}")
     return 4
@@ -150,12 +178,12 @@ def _reader_is_gone() -> bool:
 
 
 def _hold_places() -> None:
-    """Keep standard descriptors that are closed from becoming files of ours: reading or writing them shall fail."""
+    """Keep closed standard descriptors from becoming files of ours: reading or writing them must fail."""
     for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, mode)  # the lowest number that is free: this one
     if sys.stdout is None:
-        # A result that nobody gets is no result: what is written there fails, instead of vanishing.
+        # An undelivered result is no result: writing it must fail, not vanish.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

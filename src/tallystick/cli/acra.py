@@ -4,38 +4,36 @@ from collections.abc import Sequence
 
 import click
 
-from tallystick.acra import FORMS as LOG_FORMS
+from tallystick.acra import FORMS
 from tallystick.cli import output as look
-from tallystick.cli.options import option
-from tallystick.cli.verify import deliver
-from tallystick.reports import DIGESTED, FORMS
+from tallystick.cli.command import Command, option
+from tallystick.cli.reporting import STATUS, deliver, report_options
+from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.reports import DIGESTED
 
-_EPILOG = """Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. Example:
+_EPILOG = f"""{STATUS} Example:
 
 \b
   tallystick acra audit.log* --key audit.key --accept-scheme-limits
 """
 
 
-@click.command("acra", epilog=_EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@option("--key", required=True, type=click.Path(), metavar="FILE", help="The key of the audit log, 32 bytes.")
-@click.option(
-    "--format", "log_form", type=click.Choice(LOG_FORMS), default="auto", show_default=True, help="Of the log."
-)
-@click.option("--accept-scheme-limits", is_flag=True, help="What no log of this scheme can prove is only a note.")
-@option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100].")
-@click.option(
-    "--report", "form", type=click.Choice(FORMS), default="text", show_default=True, help="Form of the report."
-)
+@click.command("acra", cls=Command, epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
+@option("--key", required=True, type=INPUT, metavar="FILE", help="The key of the audit log, 32 bytes.")
 @option(
-    "--output", "-o", envvar="TALLYSTICK_REPORT", type=click.Path(), metavar="FILE", help="Write the report to FILE."
+    "--input-format",
+    type=click.Choice(FORMS),
+    default="auto",
+    metavar="FORM",
+    help=f"Of the log: {', '.join(FORMS)} [auto].",
 )
-@option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; one for each processor if not given.")
+@option("--accept-scheme-limits", is_flag=True, help="Report limits of the scheme as notes only.")
+@report_options
 def command(
     paths: Sequence[str],
     key: str,
-    log_form: str,
+    input_format: str,
     accept_scheme_limits: bool,
     max_findings: int,
     form: str,
@@ -44,8 +42,8 @@ def command(
 ) -> None:
     """Check audit logs of Acra: plain text, CEF or JSON, with `integrity` in each line.
 
-    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. What the scheme cannot prove
-    is told: a log that is intact as far as can be told is incomplete, unless that is accepted.
+    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. The report names what the
+    scheme cannot prove: an intact log is incomplete, unless these limits are accepted.
     """
     from tallystick.acra import verify
 
@@ -53,7 +51,7 @@ def command(
         report = verify(
             paths,
             key=key,
-            form=log_form,
+            form=input_format,
             accept_scheme_limits=accept_scheme_limits,
             max_findings=max_findings,
             jobs=jobs,

@@ -1,7 +1,7 @@
 """The command that `run` runs: started, sent signals, and its end noticed without waiting for it.
 
-As process 1 of a container this is also where processes that lost their parents are buried, or they would stay as
-zombies until the container ends.
+As process 1 of a container it also reaps processes that lost their parents; otherwise they would stay as zombies
+until the container ends.
 """
 
 import os
@@ -57,7 +57,7 @@ class Child:
         everybody = os.getpid() == 1
         while (dead := _dead(None if everybody else self.pid)) is not None:
             if dead.si_pid == self.pid:
-                # Known before it is buried: from then on its number may be somebody else's.
+                # Noted before it is reaped: after that its number may be another process's.
                 self.status = dead.si_status if dead.si_code == os.CLD_EXITED else 128 + dead.si_status
                 self._process.returncode = self.status
             with suppress(ChildProcessError):
@@ -65,7 +65,7 @@ class Child:
 
     def send(self, number: int) -> None:
         """Send it a signal, if it has not ended."""
-        # Somebody else's process, if it runs as another user, cannot be helped.
+        # A process of another user cannot be signalled; that is no error of ours.
         with suppress(PermissionError, ProcessLookupError):
             if self.status is None:
                 os.kill(self.pid, number)
@@ -76,7 +76,7 @@ class Child:
 
 
 def _dead(pid: int | None) -> os.waitid_result | None:
-    """Return a child that has ended, any one or the one named, and leave it unburied."""
+    """Return a child that has ended, any one or the one named, and do not reap it."""
     try:
         kind, number = (os.P_ALL, 0) if pid is None else (os.P_PID, pid)
         return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -102,21 +102,21 @@ class Signals:
     """Signals for the child; those that come before there is one wait for it."""
 
     def __init__(self) -> None:
-        """Hear them from now on."""
+        """Handle them from now on."""
         self.child: Child | None = None
         self.early: list[int] = []
         # A terminal sends these to the whole group, so the child has them already.
         self._from_terminal = (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH) if os.isatty(0) else ()
         ours = {getattr(signal, word) for word in _OURS if hasattr(signal, word)}
         hear(signal.valid_signals() - ours, self._hear)
-        # Ignored, it would let the kernel bury the child, and its status with it.
+        # Ignored, it would let the kernel reap the child, and its status with it.
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def heard(self, number: int) -> None:
-        """What else a signal does; for subclasses."""
+        """Do what else a signal asks for; for subclasses."""
 
     def pass_on(self, child: Child) -> None:
-        """Name the child; it gets what came before."""
+        """Name the child; it gets the signals that came before."""
         self.child = child
         for number in self.early:
             child.send(number)

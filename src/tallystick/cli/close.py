@@ -1,11 +1,13 @@
-"""`tallystick close`: ends a log for ever."""
+"""`tallystick close`: ends a log for good."""
 
 import os
 
 import click
 
-from tallystick.cli.options import custody_option, name_argument, option, store_option
+from tallystick.cli.command import Command
+from tallystick.cli.options import custody_option, name_argument, output_option, store_option
 from tallystick.cli.output import complain, say
+from tallystick.cli.streams import STDOUT
 
 _EPILOG = """Example:
 
@@ -14,11 +16,11 @@ _EPILOG = """Example:
 """
 
 
-@click.command("close", epilog=_EPILOG)
+@click.command("close", cls=Command, epilog=_EPILOG)
 @name_argument
 @store_option
 @custody_option
-@option("--output", "-o", type=click.Path(), metavar="FILE", help="Append to FILE instead of standard output.")
+@output_option("Append to FILE instead of standard output.")
 def command(name: str, store: str | None, custody: str | None, output: str | None) -> None:
     """End the log NAME: its last lines say that no chain will follow.
 
@@ -26,9 +28,9 @@ def command(name: str, store: str | None, custody: str | None, output: str | Non
     """
     from tallystick.log import open_log
 
-    if output is None and os.isatty(1):
-        raise click.UsageError("the last lines belong to the others: name the log's file, -o FILE, or a pipe")
-    target = 1 if output is None else output
+    if output is None and os.isatty(STDOUT):
+        raise click.UsageError("the last lines belong to the others; name the log's file with -o FILE, or a pipe")
+    target = STDOUT if output is None else output
     log = open_log(name, output=target, store=store, custody=custody, on_trouble=complain)
     log.end()
     say(f"log {name} has ended; keep its head and its verification key as long as the log")

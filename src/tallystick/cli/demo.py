@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli import output as look
+from tallystick.cli.command import Command
 from tallystick.cli.output import say
+from tallystick.cli.streams import INPUT
 
 if TYPE_CHECKING:
     from tallystick.attacks import Scene
@@ -23,23 +25,23 @@ _EPILOG = """Example:
 """
 
 
-@click.command("demo", epilog=_EPILOG)
-@click.argument("file", required=False, type=click.Path(), metavar="[FILE]")
+@click.command("demo", cls=Command, epilog=_EPILOG)
+@click.argument("file", required=False, type=INPUT, metavar="[FILE]")
 def command(file: str | None) -> None:
-    """Seal a copy of FILE, play the intruder on copies of the result, and show that each attack is found.
+    """Seal a copy of FILE, attack copies of the result, and show that each attack is found.
 
-    Without FILE it takes this machine's own log. Everything happens in a temporary directory.
+    Without FILE it takes a log of this machine. Everything happens in a temporary directory.
     """
     text, source = _text(file)
     with tempfile.TemporaryDirectory(prefix="tallystick-demo-") as name:
         missed = _play(text, source, Path(name))
     if missed:
-        say(f"{missed} missed: this is a bug, please report it")
+        say(f"{missed} missed: this is a bug; please report it")
         raise SystemExit(1)
 
 
 def _text(file: str | None) -> tuple[list[bytes], str]:
-    """Return the lines to play with, and what they are."""
+    """Return the lines of the demonstration, and where they come from."""
     path = file or _OWN_LOG
     if file is not None or os.access(_OWN_LOG, os.R_OK):
         with open(path, "rb") as source:
@@ -49,7 +51,7 @@ def _text(file: str | None) -> tuple[list[bytes], str]:
         if file is not None:
             raise click.UsageError(f"{path} has fewer than 30 lines; name a longer log")
     lines = [f"{i:05d} user={i % 97} action={('read', 'write', 'login')[i % 3]} ok=true".encode() for i in range(5000)]
-    return lines, "5,000 lines that the demonstration made up, for want of a log that it may read"
+    return lines, "5,000 made-up lines, since there is no log here that may be read"
 
 
 def _play(text: list[bytes], source: str, place: Path) -> int:
@@ -82,7 +84,7 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     missed = 0 if report.verdict is Verdict.OK else 1
 
     table = Table(title="5. the intruder, who owns the host and its keys", title_justify="left", title_style="bold")
-    for heading in ("what was done to a copy", "verdict", "what verify said"):
+    for heading in ("change to a copy", "verdict", "finding"):
         table.add_column(heading)
     table.add_column("ms", justify="right")
     doctored, head = place / "doctored.log", place / "doctored.head"

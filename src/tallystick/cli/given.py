@@ -1,4 +1,4 @@
-"""What the command that `run` runs gets of our environment and our descriptors: nothing that only the writer needs.
+"""The environment and the descriptors of the command that `run` runs: nothing that only the writer needs.
 
 >>> from unittest import mock
 >>> with mock.patch.dict(os.environ, {"BAO_TOKEN": "s.1", "TALLYSTICK_STORE": "/srv", "COLOUR": "blue"}, clear=True):
@@ -49,7 +49,7 @@ def sockets() -> list[int]:
 
 def _is_given(fd: int) -> bool:
     try:
-        return os.get_inheritable(fd)  # what we opened ourselves is not
+        return os.get_inheritable(fd)  # our own files are not
     except OSError:  # it listed the directory
         return False
 
@@ -60,7 +60,7 @@ def _of_custody(name: str, store: str | None, custody: str | None) -> set[str]:
     access = {each for each in _ACCESS_KEYS if each in os.environ}
     if custody is None and keys | access:
         custody = _noted_custody(name, store)
-        if custody is None:  # nobody knows which of them it is; that it cannot be read is reported by who needs it
+        if custody is None:  # any of them may be it; its reader reports that it cannot be read
             return keys | access
     kind, _, place = (custody or "").partition(":")
     return {"master-key": {place} & set(os.environ), "aws-kms": access}.get(kind, set())

@@ -2,6 +2,7 @@
 
 import click
 
+from tallystick.cli.command import Command
 from tallystick.cli.options import name_argument, store_option
 
 _EPILOG = """Example:
@@ -10,8 +11,10 @@ _EPILOG = """Example:
   ssh app-host tallystick head payments > payments.head
 """
 
+_HINT = "verify reports a bad head; find out why, and start a new log"
 
-@click.command("head", epilog=_EPILOG)
+
+@click.command("head", cls=Command, epilog=_EPILOG)
 @name_argument
 @store_option
 def command(name: str, store: str | None) -> None:
@@ -24,11 +27,9 @@ def command(name: str, store: str | None) -> None:
 
     head = keystore.connect(store).load(name).head
     if head is None:
-        raise KeyStoreError(f"the head of log {name} is gone from the key store; a verifier takes that for a bad head")
+        raise KeyStoreError(f"the head of log {name} is gone from the key store", hint=_HINT)
     try:
         _core.parse_head(head)
     except FormatError as error:
-        raise KeyStoreError(
-            f"the head of log {name} in the key store is damaged; a verifier takes that for a bad head"
-        ) from error
+        raise KeyStoreError(f"the head of log {name} in the key store is damaged", hint=_HINT) from error
     click.echo(head.decode("ascii").strip())

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.options import NAME, store_option
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import output_option, store_option
 from tallystick.cli.output import say
+from tallystick.cli.streams import INPUT, STDOUT
+from tallystick.cli.values import NAME
 
 if TYPE_CHECKING:
     from tallystick import _core
@@ -29,10 +32,10 @@ _SHOW = """Example:
 """
 
 
-@command.command("show", epilog=_SHOW)
-@click.argument("file", type=click.Path(), metavar="FILE")
+@command.command("show", cls=Command, epilog=_SHOW)
+@click.argument("file", type=INPUT, metavar="FILE")
 def show(file: str) -> None:
-    """Say what the key in FILE is, without showing what is secret in it."""
+    """Describe the key in FILE, without showing its secret."""
     info = _info(file)
     if info.secret:
         click.echo("verification key: secret; checks every line, can forge tags; keep it away from the sealing host")
@@ -45,9 +48,6 @@ def show(file: str) -> None:
     click.echo(f"public key  {info.public_key}")
 
 
-command.add_command(show, "check")
-
-
 _PUBLIC = """Example:
 
 \b
@@ -55,19 +55,19 @@ _PUBLIC = """Example:
 """
 
 
-@command.command("public", epilog=_PUBLIC)
-@click.argument("place", metavar="NAME|FILE")
+@command.command("public", cls=Command, epilog=_PUBLIC)
+@click.argument("place", type=INPUT, metavar="NAME|FILE")
 @store_option
 def public(place: str, store: str | None) -> None:
-    """Print the public file of the log NAME: what an auditor needs to check it, and can forge nothing with.
+    """Print the public file of the log NAME: enough for an auditor to check it, and useless for forging.
 
-    With a FILE that holds a verification key, print the public key in it; openings of older generations, which
-    a long log needs as well, are in the key store only.
+    With a FILE that holds a verification key, print the public key in it; only the key store has the openings of
+    older generations, which a long log needs as well.
     """
     from tallystick import keystore
     from tallystick.courier.state import public_state
 
-    if os.path.isfile(place) and not _is_log(place, store):
+    if place == "/dev/stdin" or (os.path.isfile(place) and not _is_log(place, store)):
         click.echo(_info(place).public_key)
         return
     NAME.convert(place, None, click.get_current_context())
@@ -82,33 +82,43 @@ _NARROW = """Example:
 """
 
 
-@command.command("narrow", epilog=_NARROW)
-@click.argument("file", type=click.Path(), metavar="FILE")
-@click.option("--from", "first", required=True, type=_CHAIN, metavar="CHAIN", help="First chain that it shall cover.")
-@click.option("--to", "last", required=True, type=_CHAIN, metavar="CHAIN", help="Last chain that it shall cover.")
-@click.option("--output", "-o", required=True, type=click.Path(), metavar="FILE", help="Write the new key to FILE.")
-def narrow(file: str, first: int, last: int, output: str) -> None:
+@command.command("narrow", cls=Command, epilog=_NARROW)
+@click.argument("file", type=INPUT, metavar="FILE")
+@option("--from", "first", required=True, type=_CHAIN, metavar="CHAIN", help="First chain that it covers.")
+@option("--to", "last", required=True, type=_CHAIN, metavar="CHAIN", help="Last chain that it covers.")
+@output_option("Write the new key to FILE, which is new.", envvar="TALLYSTICK_NARROWED")
+def narrow(file: str, first: int, last: int, output: str | None) -> None:
     """Make a verification key for some chains only from the one in FILE.
 
-    Whoever gets it checks the tags of these chains, could forge them, and learns nothing that helps with others.
+    Its holder checks the tags of these chains, could forge them, and learns nothing that helps with others.
     A key covers 65,536 chains at most.
     """
-    from tallystick import _core, _private
+    from tallystick import _core
     from tallystick.errors import FormatError, TallystickError
 
-    path = os.path.abspath(output)
-    if os.path.lexists(path):
-        raise TallystickError(f"{output} is there already, and it may be another key; name a new file")
+    if output is not None and os.path.lexists(output):
+        raise TallystickError(f"{output} exists, and it may be another key", hint="name a new file")
     with _opened(file) as fd:
         try:
             key = _core.NarrowedKey.read(fd, first, last)
         except FormatError as error:
-            raise FormatError(str(error), path=file) from None
+            raise error.found_in(file) from None
+    _write(key, output)
+    chains = f"chain {first}" if first == last else f"chains {first} to {last}"
+    say(f"{output or 'this key'} checks {chains} only; like the key it comes from, it is secret")
+
+
+def _write(key: "_core.NarrowedKey", output: str | None) -> None:
+    from tallystick import _private
+    from tallystick.errors import TallystickError
+
+    if output is None:
+        key.write(STDOUT)
+        return
+    path = os.path.abspath(output)
     with _private.telling(TallystickError, path), _private.creating(path, None) as target:
         key.write(target)
     _private.sync_directory(os.path.dirname(path))
-    chains = f"chain {first}" if first == last else f"chains {first} to {last}"
-    say(f"{output} checks {chains} only; like the key it comes from, it is secret")
 
 
 def _is_log(name: str, store: str | None) -> bool:
@@ -129,7 +139,7 @@ def _info(file: str) -> "_core.KeyInfo":
         try:
             return _core.key_info(fd)
         except FormatError as error:
-            raise FormatError(str(error), path=file) from None
+            raise error.found_in(file) from None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""What a service manager is told: systemd's protocol for services of Type=notify, a datagram to $NOTIFY_SOCKET.
+"""Notifications for a service manager: systemd's protocol for Type=notify, a datagram to $NOTIFY_SOCKET.
 
->>> tell_manager("READY=1")                     # without NOTIFY_SOCKET nobody listens, and nothing happens
+>>> notify_manager("READY=1")                     # without NOTIFY_SOCKET nothing happens
 """
 
 import os
@@ -9,11 +9,11 @@ import socket
 from tallystick.cli.output import complain
 from tallystick.errors import reason
 
-__all__ = ["tell_manager"]
+__all__ = ["notify_manager"]
 
 
-def tell_manager(*states: str) -> None:
-    """Tell the service manager, if there is one that wants to know.
+def notify_manager(*states: str) -> None:
+    """Notify the service manager, if there is one that asks for it.
 
     Args:
         states: Assignments such as `READY=1` or `STATUS=…`, each without a line end.
@@ -25,7 +25,7 @@ def tell_manager(*states: str) -> None:
     address = "\0" + place[1:] if place.startswith("@") else place
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.settimeout(5)  # a manager that does not listen must not hold sealing up
+            way.settimeout(5)  # a manager that does not read must not hold up sealing
             way.sendto("\n".join(states).encode("utf-8", "surrogateescape"), address)
     except OSError as error:
-        complain(f"NOTIFY_SOCKET {place}: {reason(error)}; the service manager was not told {states[0]}")
+        complain(f"NOTIFY_SOCKET {place}: {reason(error)}; the service manager was not notified of {states[0]}")

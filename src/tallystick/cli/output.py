@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tallystick.cli.command import is_quiet
+from tallystick.errors import explain
 from tallystick.reports.words import number, plural, safe, size, when
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ __all__ = [
     "when",
 ]
 
-_LARGE = 100_000_000  # bytes; what takes longer gets a progress bar
+_LARGE = 100_000_000  # bytes; more than that gets a progress bar
 
 
 _BAR = (
@@ -50,14 +52,19 @@ def said(finding: "Finding") -> str:
 
 
 def say(message: str) -> None:
-    """Say something that is no result."""
-    click.echo(message, err=True)
+    """Say something that is not a result, unless `--quiet` was given."""
+    if not is_quiet():
+        click.echo(safe(message), err=True)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong. Where nobody listens any more, sealing and verifying go on all the same."""
+def complain(problem: str | BaseException) -> None:
+    """Print an error: what happened and, if it has a hint, what to do. No other place prints hints.
+
+    Where standard error is closed, sealing and verifying go on all the same.
+    """
+    text = problem if isinstance(problem, str) else explain(problem)
     with suppress(OSError):
-        click.echo(f"tallystick: {safe(message)}", err=True)
+        click.echo(f"tallystick: {safe(text)}", err=True)
 
 
 def is_terminal() -> bool:
@@ -71,26 +78,26 @@ def is_watched() -> bool:
 
 
 def columns() -> int | None:
-    """Return the width of the terminal that standard output is, None if it is none."""
+    """Return the width of the terminal on standard output, None if there is no terminal."""
     return shutil.get_terminal_size().columns if is_watched() else None
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress, in bytes done and to do: a bar on a terminal, for what takes a while."""
+    """Give a function that shows progress, in bytes done and to do: a bar on a terminal, for large inputs."""
     with ExitStack() as stack:
         bar: Any = None
 
-        def told(done: int, total: int) -> None:
+        def step(done: int, total: int) -> None:
             nonlocal bar
-            if not is_terminal() or total < _LARGE:
+            if is_quiet() or not is_terminal() or total < _LARGE:
                 return
             if bar is None:
                 bar = stack.enter_context(_bar())
                 bar.add_task(label, total=total)
             bar.update(bar.task_ids[0], completed=done)
 
-        yield told
+        yield step
 
 
 def _bar() -> Any:

@@ -1,13 +1,16 @@
-"""`tallystick prove`: makes evidence of one line, for somebody who has the public key."""
+"""`tallystick prove`: makes evidence of one line, for a holder of the public key."""
 
 from collections.abc import Sequence
 
 import click
 
-from tallystick.cli.options import POSITION, envelope_option, field_option, option
-from tallystick.cli.output import say
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import envelope_option, field_option, output_option
+from tallystick.cli.output import progress, say
+from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin
+from tallystick.cli.values import POSITION
 
-_EPILOG = """Exit status: 0 made, 2 usage, 4 the line cannot be proved, or input or output. Example:
+_EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Example:
 
 \b
   tallystick prove 1.0.7 audit.log* -o login.evidence
@@ -15,25 +18,24 @@ _EPILOG = """Exit status: 0 made, 2 usage, 4 the line cannot be proved, or input
 """
 
 
-@click.command("prove", epilog=_EPILOG)
+@click.command("prove", cls=Command, epilog=_EPILOG)
 @click.argument("position", type=POSITION, metavar="POSITION")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
-@click.option("--output", "-o", required=True, type=click.Path(), metavar="FILE", help="Write the evidence to FILE.")
-@option("--public", type=click.Path(), metavar="FILE", help="Public file, for openings that are not in PATH.")
+@click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
+@output_option("Write the evidence to FILE, which is new.", envvar="TALLYSTICK_EVIDENCE")
+@option("--public", type=INPUT, metavar="FILE", help="Public file, for openings that are not in PATH.")
 @envelope_option
 @field_option
 def command(
-    position: str, paths: Sequence[str], output: str, public: str | None, envelope: str | None, field: str | None
+    position: str, paths: Sequence[str], output: str | None, public: str | None, envelope: str | None, field: str | None
 ) -> None:
-    """Prove the line at POSITION: write a small file that shows it and needs nothing else of the log.
+    """Prove the line at POSITION: write evidence that needs nothing else of the log.
 
-    POSITION stands in the line's seal: chain.epoch.index, or LOGID.chain.epoch.index where PATH holds lines of
-    several logs. PATH must hold all lines of its epoch. No key is needed here; `tallystick check` needs one.
+    POSITION stands in the line's seal: [LOGID.]chain.epoch.index. PATH must hold all lines of its epoch.
     """
-    from tallystick.cli.output import progress
     from tallystick.evidence import prove
 
-    with progress("reading") as told:
-        made = prove(position, paths, public=public, envelope=envelope, field=field, output=output, progress=told)
-    say(f"{output} proves the line {made.position} of log {made.log} ({made.log_id})")
-    say(f"next: tallystick check {output} --public {made.log}.pub")
+    target = STDOUT if output is None else output
+    with progress("reading") as step:
+        made = prove(position, paths, public=public, envelope=envelope, field=field, output=target, progress=step)
+    say(f"{output or 'this evidence'} proves the line {made.position} of log {made.log} ({made.log_id})")
+    say(f"next: tallystick check {output or 'FILE'} --public {made.log}.pub")

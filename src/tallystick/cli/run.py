@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.options import DURATION, name_argument, option, rotation, sealing_options
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain, plural, safe
-from tallystick.errors import SealError, TallystickError, reason
+from tallystick.cli.streams import STDOUT
+from tallystick.cli.values import DURATION
+from tallystick.errors import SealError, TallystickError, explain, reason
 
 if TYPE_CHECKING:
     from tallystick.cli.child import Child
@@ -28,15 +31,15 @@ _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose outpu
 _BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
 
 
-class _Run(click.Command):
-    """Tells whose an option is: ours before the command, the command's behind it."""
+class _Run(Command):
+    """Tells whose an option is: ours before the command, the command's own after it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = self._start_of_command(args)
         if at is not None and any(word.startswith("-") for word in args[at + 1 :]):
             meant = f"{shlex.join(args[:at])} -- {shlex.join(args[at:])}"
             raise click.UsageError(
-                "options stand behind the command; put -- before it, and our own options before that: "
+                "options follow the command; put -- before it, and our own options before that: "
                 f"{ctx.command_path} {safe(meant)}",
                 ctx,
             )
@@ -61,27 +64,15 @@ class _Run(click.Command):
 
 
 def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Sequence[str]:
-    if any("=" in name for name in value):  # what follows it may be a secret, so it is not shown
+    if any("=" in name for name in value):  # the rest may be a secret, so it is not shown
         raise click.BadParameter("name a variable, without a value")
     return value
 
 
 @click.command("run", cls=_Run, epilog=_EPILOG)
 @name_argument
-@option(
-    "--linger",
-    type=DURATION,
-    default="5s",
-    show_default=True,
-    help="Seal what processes left behind by COMMAND write, this long.",
-)
-@option(
-    "--pass-env",
-    multiple=True,
-    metavar="NAME",
-    callback=_names,
-    help="Give COMMAND a variable of the writer's.",
-)
+@option("--linger", type=DURATION, metavar="TIME", default="5s", help="Seal this long after COMMAND [5s].")
+@option("--pass-env", multiple=True, metavar="NAME", callback=_names, help="Give COMMAND a variable of the writer.")
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
@@ -89,35 +80,35 @@ def command(
 ) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
-    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also opens
-    FILE anew. If sealing comes to an end, so does COMMAND, with exit status 4.
+    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also
+    reopens FILE. If sealing ends, so does COMMAND, with exit status 4.
     """
     from tallystick.cli.child import Child
     from tallystick.cli.given import withheld
-    from tallystick.cli.notify import tell_manager
+    from tallystick.cli.notify import notify_manager
     from tallystick.cli.writing import Writing
     from tallystick.log import open_log
 
-    kept = withheld(name, options["store"], options["custody"], passed=pass_env)
+    hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
     settings = rotation({**options, "output": output})
-    settings["output"] = 1 if output is None else output
+    settings["output"] = STDOUT if output is None else output
     with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         try:
-            child = Child(arguments, kept)
+            child = Child(arguments, hidden)
         except OSError as error:
             complain(f"{arguments[0]}: {reason(error)}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
         signals.pass_on(child)
-        tell_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
+        notify_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
         try:
             _Copy(child, writing).seal(linger)
         except TallystickError as error:
-            tell_manager("STOPPING=1", f"STATUS={safe(str(error))}")
+            notify_manager("STOPPING=1", f"STATUS={safe(explain(error))}")
             raise
-        tell_manager("STOPPING=1", f"STATUS=closing log {name}")
+        notify_manager("STOPPING=1", f"STATUS=closing log {name}")
         writing.last()
     raise SystemExit(child.status)
 
@@ -136,7 +127,7 @@ def _signals(writing: "Writing", *, reopens: bool) -> Any:
 
 
 def _standing(fd: int) -> int:
-    """Return how many bytes stand in a pipe."""
+    """Return how many bytes are in a pipe."""
     from tallystick.cli.writing import standing
 
     return standing(fd)
@@ -155,11 +146,11 @@ class _Copy:
         self._poll = select.poll()
         for fd in (writing.woken, *child.streams):
             self._poll.register(fd, select.POLLIN)
-        # Whoever blocked this signal for us keeps it from waking us: then look now and then.
+        # A parent may have blocked this signal, so that it does not wake us: then look now and then.
         self._blocked = signal.SIGCHLD in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def seal(self, linger: float) -> None:
-        """Seal both streams until both and the command have ended, and for a while what it left behind."""
+        """Seal both streams until they and the command have ended, and for a while the output of what outlives it."""
         until = None
         try:
             while self._splitters or self._child.status is None:
@@ -168,7 +159,7 @@ class _Copy:
                     until = until or time.monotonic() + linger
                     asked = self._writing.asked_after(until - linger)
                     if self._splitters and (asked or time.monotonic() >= until):
-                        self._leave_behind()
+                        self._seal_rest()
         except TallystickError as error:
             self._end(error)
 
@@ -183,14 +174,14 @@ class _Copy:
             seconds = min(1.0, 1.0 if seconds is None else seconds)
         found = self._poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
         try:
-            self._writing.settle()
+            self._writing.wake()
         except SealError:
             if not self._ending:
                 raise
         return [fd for fd, _ in found if fd != self._writing.woken]
 
     def _take(self, fd: int, most: int) -> int:
-        """Seal what stands in a stream; return how many bytes that was, 0 at its end."""
+        """Seal the bytes that are in a stream; return how many there were, 0 at its end."""
         data = os.read(fd, most)
         self._lost = data.count(b"\n")
         if data:
@@ -205,8 +196,8 @@ class _Copy:
         del self._splitters[fd]
         self._poll.unregister(fd)
 
-    def _leave_behind(self) -> None:
-        """Seal what stands in the pipes now, and no more: what the command left behind holds them still."""
+    def _seal_rest(self) -> None:
+        """Seal the bytes that are in the pipes now, and no more: processes that outlived the command hold them open."""
         for fd in list(self._splitters):
             left = _standing(fd)
             while left > 0 and (got := self._take(fd, left)):
@@ -214,9 +205,9 @@ class _Copy:
             if fd in self._splitters:
                 self._splitters[fd].finish()
                 self._forget(fd)
-        told = "processes that COMMAND left behind hold its output still; what they write from now on is not sealed"
-        complain(told)
-        self._writing.say(told)
+        notice = "processes that outlived COMMAND still hold its output; their output is not sealed from now on"
+        complain(notice)
+        self._writing.say(notice)
 
     def _end(self, error: TallystickError) -> None:
         """Nothing can be sealed any more: end the command, for it must not go on unsealed.
@@ -225,9 +216,9 @@ class _Copy:
             SealError: In any case, with how much was not sealed.
         """
         lost, self._ending = self._lost, True
-        # Said at once: to end the command may take a while.
-        ending = "" if self._child.status is not None else "; COMMAND is ended, for its output is not sealed any more"
-        complain(f"{error}{ending}")
+        # Reported at once: to end the command may take a while.
+        ending = "" if self._child.status is not None else "; COMMAND is ended, since its output is no longer sealed"
+        complain(f"{explain(error)}{ending}")
         self._child.send(signal.SIGTERM)
         until = time.monotonic() + _LONG_ENOUGH
         while self._child.status is None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tallystick.cli.command import Command
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import plural
+from tallystick.cli.streams import STDIN, STDOUT, input_or_stdin
 from tallystick.errors import SealError, TallystickError, reason
 
 if TYPE_CHECKING:
@@ -25,27 +27,27 @@ _EPILOG = """Example:
 """
 
 
-@click.command("seal", epilog=_EPILOG)
+@click.command("seal", cls=Command, epilog=_EPILOG)
 @name_argument
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+@click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
 def command(name: str, files: Sequence[str], output: str | None, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 
-    Bytes pass through unchanged but for the seal. SIGTERM and SIGINT close the chain. SIGHUP opens the file of -o
-    anew; without one, or when the terminal has hung up, it closes the chain, too.
+    Bytes pass through unchanged but for the seal. SIGTERM and SIGINT close the chain. SIGHUP reopens the file of -o;
+    without one, or when the terminal has hung up, it closes the chain, too.
     """
     from tallystick.cli.writing import Writing
     from tallystick.lines import Splitter
     from tallystick.log import open_log
 
-    inputs: Sequence[str | int] = [0 if path == "-" else path for path in files] or [0]
-    target = 1 if output is None else output
+    inputs: Sequence[str | int] = [STDIN if path == "-" else path for path in files] or [STDIN]
+    target = STDOUT if output is None else output
     _refuse_own_output(inputs, target)
     writing = Writing()
     leaving = _Leaving(writing)
     settings = rotation({**options, "output": output})
-    settings["output"] = 1 if output is None else output
+    settings["output"] = target
     with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         leaving.reopens = output is not None and os.path.isfile(output)
@@ -99,9 +101,9 @@ def _feed(splitter: "Splitter", data: bytes, path: str | int, leaving: _Leaving)
     except TallystickError as error:
         if not leaving.signal:
             raise
-        # Somebody asked to leave while there was no room: what is in our hands is lost, and that is told.
+        # A signal asked to leave while there was no room: lines in our hands are lost, and that is reported.
         lost = data.count(b"\n") + _lines_standing(path)
-        raise SealError(f"{error}; up to {plural(lost, 'line')} that came are not sealed") from error
+        raise SealError(f"{error}; up to {plural(lost, 'line')} that came are not sealed", hint=error.hint) from error
 
 
 def _lines_standing(path: str | int) -> int:
@@ -132,12 +134,12 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     while not leaving.signal:
         found = dict(waiting.poll())
         if leaving.writing.woken in found:
-            leaving.writing.settle()
+            leaving.writing.wake()
         elif fd in found:
             if not (data := os.read(fd, _BLOCK)):
                 return
             yield data
-    left = standing(fd)  # what stands there when the signal comes is sealed first
+    left = standing(fd)  # bytes that are there when the signal comes are sealed first
     while left > 0 and fd in dict(waiting.poll(0)) and (data := os.read(fd, min(left, _BLOCK))):
         yield data
         left -= len(data)
@@ -150,7 +152,7 @@ def _refuse_own_output(inputs: Sequence[str | int], output: str | int) -> None:
     for path in inputs:
         there = isinstance(path, int) or os.path.exists(path)
         if there and stat.S_ISREG(target.st_mode) and os.path.samestat(os.stat(path), target):
-            raise SealError(f"{_called(path)} is both input and output; name another output")
+            raise SealError(f"{_called(path)} is both input and output", hint="name another output")
 
 
 def _called(path: str | int) -> str:

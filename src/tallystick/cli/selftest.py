@@ -1,4 +1,4 @@
-"""`tallystick selftest`: doctors copies of your own log and shows which attacks are found."""
+"""`tallystick selftest`: attacks copies of your own log and shows which attacks are found."""
 
 import json
 import sys
@@ -9,36 +9,38 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli import output as look
-from tallystick.cli.options import head_option, option, start_option, store_option
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import form_option, head_option, start_option, store_option
 from tallystick.cli.output import say
+from tallystick.cli.streams import INPUT, input_or_stdin
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from tallystick.selftest import Played, SelftestReport
 
-_EPILOG = """Exit status: 0 every attack was found, 5 one was missed or the log itself is failed. Example:
+_EPILOG = """Exit status: 0 every attack was found, 5 one was missed, or the log is failed. Example:
 
 \b
   tallystick selftest audit.log* --key payments.key --head payments.head
 """
 
 
-@click.command("selftest", epilog=_EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.command("selftest", cls=Command, epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option(
     "--key",
     "keys",
     multiple=True,
     required=True,
-    type=click.Path(),
+    type=INPUT,
     metavar="FILE",
-    help="Verification key; the first one's log is doctored.",
+    help="Verification key of the log.",
 )
 @store_option
 @head_option
 @start_option
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@form_option("text", "json")
 def command(
     paths: Sequence[str],
     keys: Sequence[str],
@@ -47,7 +49,7 @@ def command(
     start: int | None,
     form: str,
 ) -> None:
-    """Do to copies of your own log what an intruder could do, and show that verify finds it each time.
+    """Attack copies of your own log, and show that verify finds each attack.
 
     The files PATH are only read; copies are doctored in a private temporary directory. Of a log of more than 64 MB
     the newest whole chains are taken.
@@ -76,7 +78,7 @@ def _show(report: "SelftestReport") -> None:
     if report.part:
         console.print(f"taken were {report.part}")
     if not report.with_head:
-        console.print("there is no head: what is cut off at the end ends in `incomplete` in any case")
+        console.print("there is no head, so lines cut off at the end are `incomplete` at best")
     verdict = report.untouched.verdict.value
     console.print(f"untouched copy: [{look.COLOURS[verdict]}]{verdict}[/]")
     if not report.played:
@@ -102,7 +104,7 @@ def _table(report: "SelftestReport") -> "Table":
     from rich.table import Table
 
     table = Table()
-    for heading in ("what was done to a copy", "verdict", "what verify said"):
+    for heading in ("change to a copy", "verdict", "finding"):
         table.add_column(heading)
     table.add_column("ms", justify="right")
     group = None
@@ -129,16 +131,16 @@ def _outcome(one: "Played") -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what shows progress: a bar on a terminal."""
+    """Give a function that shows progress: a bar on a terminal."""
     if not look.is_terminal():
         yield lambda done, total: None
         return
-    with click.progressbar(length=1000, label="playing the intruder", file=sys.stderr) as bar:
+    with click.progressbar(length=1000, label="attacking copies", file=sys.stderr) as bar:
         shown = 0
 
-        def told(done: int, total: int) -> None:
+        def step(done: int, total: int) -> None:
             nonlocal shown
             bar.update(done * 1000 // total - shown)
             shown = done * 1000 // total
 
-        yield told
+        yield step

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from tallystick.cli.options import NAME, option, store_option
+from tallystick.cli.command import Command
+from tallystick.cli.options import form_option, store_option
 from tallystick.cli.output import complain, safe
+from tallystick.cli.values import NAME
 
 _EPILOG = """Example:
 
@@ -16,10 +18,10 @@ _EPILOG = """Example:
 """
 
 
-@click.command("status", epilog=_EPILOG)
+@click.command("status", cls=Command, epilog=_EPILOG)
 @click.argument("name", type=NAME, required=False, metavar="[NAME]")
 @store_option
-@option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@form_option("text", "json")
 def command(name: str | None, store: str | None, form: str) -> None:
     """Show the log NAME, or all logs of the key store. No secret is shown."""
     from tallystick import keystore
@@ -32,7 +34,7 @@ def command(name: str | None, store: str | None, form: str) -> None:
         try:
             logs.append(_status(place, one))
         except TallystickError as error:
-            complain(str(error))
+            complain(error)
             damaged = True
     _show(logs, form, place.url if not damaged else None)
     if damaged:

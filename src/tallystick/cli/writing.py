@@ -1,7 +1,7 @@
-"""What `seal` and `run` share: signals that are heard at once, and a log that somebody may ask to come to an end.
+"""The common part of `seal` and `run`: signals that are handled at once, and a log that can be asked to end.
 
-While a disk is full the writer waits for room. Whoever asks it to leave then gets it out in bounded time: after some
-seconds, or at once if asked again.
+While a disk is full the writer waits for room. A request to leave then ends it in bounded time: after some seconds,
+or at once if it comes again.
 """
 
 import fcntl
@@ -22,11 +22,11 @@ from tallystick.log import Log
 
 __all__ = ["Writing", "hear", "standing"]
 
-_PATIENCE = 5.0  # seconds for which a writer that shall leave may wait for room: less than docker's 10 until SIGKILL
+_PATIENCE = 5.0  # seconds for which a leaving writer may wait for room: less than docker's 10 until SIGKILL
 
 
 def hear(numbers: Iterable[int], heard: Callable[[int, FrameType | None], None]) -> None:
-    """Have signals heard; those that are ignored stay ignored, as under nohup."""
+    """Set a handler for signals; those that are ignored stay ignored, as under nohup."""
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, heard)
@@ -35,7 +35,7 @@ def hear(numbers: Iterable[int], heard: Callable[[int, FrameType | None], None])
 class Writing:
     """A log that lines go to, as a splitter wants it, until it is asked to leave.
 
-    `woken` is a descriptor that becomes readable when a signal is heard or the log has trouble, for whoever waits for
+    `woken` is a descriptor that becomes readable when a signal comes or the log has trouble, for a loop that waits for
     several things.
     """
 
@@ -79,12 +79,12 @@ class Writing:
         return count
 
     def trouble(self, message: str) -> None:
-        """Tell what the log has to say, and wake whoever waits for lines: it may have stopped."""
+        """Report trouble of the log, and wake the loop that waits for lines: the log may have stopped."""
         complain(message)
         with suppress(BlockingIOError):
             os.write(self._waking, b"\0")
 
-    def settle(self) -> None:
+    def wake(self) -> None:
         """Take note of having been woken.
 
         Raises:
@@ -101,17 +101,17 @@ class Writing:
         self.write_lines(f"tallystick: {what}\n".encode("utf-8", "surrogateescape"))
 
     def reopen(self) -> None:
-        """Have the output file opened anew by its name; for signal handlers."""
+        """Have the output file reopened by its name; for signal handlers."""
         if self.log is not None:
             self.log.reopen()
 
     def leave(self) -> None:
-        """Somebody asks to leave; for signal handlers."""
+        """Ask to leave; for signal handlers."""
         self._asked.append(time.monotonic())
         if len(self._asked) > 1:
             self._give_up()
         else:
-            # Again and again: what is written later must not wait any longer either.
+            # Repeated: later lines must not wait any longer either.
             signal.setitimer(signal.ITIMER_REAL, 1, 1)
 
     def asked_after(self, moment: float) -> bool:
@@ -123,7 +123,7 @@ class Writing:
         self._since = time.monotonic()
 
     def _tick(self, _: int, __: FrameType | None) -> None:
-        # Only who waits is made to give up: a service that takes its time to end may go on writing.
+        # Only a waiting writer gives up: a service that takes its time to end may go on writing.
         if self._since is not None and time.monotonic() - self._since >= _PATIENCE:
             self._give_up()
 
@@ -133,7 +133,7 @@ class Writing:
 
 
 def standing(fd: int) -> int:
-    """Return how many bytes stand in a pipe, a socket or a terminal; 0 where that cannot be told."""
+    """Return how many bytes are in a pipe, a socket or a terminal; 0 where that is unknown."""
     try:
         count: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
     except OSError:

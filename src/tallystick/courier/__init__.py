@@ -29,7 +29,7 @@ __all__ = ["Courier", "Look", "Made", "Next", "create", "discard", "end", "look"
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What anybody may read of a state that is about to be opened.
+    """The public part of a state that is about to be opened.
 
     Args:
         name: Name of the log.
@@ -73,7 +73,7 @@ class Courier:
         return self._child.take_state(self._child.hear())
 
     def put(self, state: _core.SealingState) -> int:
-        """Replace the state that was fetched; on return it is durable, and custody opens none of before.
+        """Replace the state that was fetched; on return it is durable, and custody opens no older one.
 
         Args:
             state: The state of the next chain.
@@ -83,7 +83,7 @@ class Courier:
 
         Raises:
             KeyStoreError: It could not be replaced, or the lease is lost. The old or the new state is there.
-            CustodyError: It could not be encrypted, or keys of before could not be destroyed.
+            CustodyError: It could not be encrypted, or older keys could not be destroyed.
         """
         assert self._child
         self._child.say({"state": self._child.give_state(state)})
@@ -117,7 +117,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What anybody may know of a log in a key store.
+    """All that anybody may know of a log in a key store.
 
     Args:
         log_id: Its log id.
@@ -137,12 +137,12 @@ class Look:
 
 
 def look(store: KeyStore, name: str) -> Look:
-    """Return what anybody may know of a log.
+    """Return all that anybody may know of a log.
 
     Raises:
         KeyStoreError: There is no such log, or it cannot be read.
     """
-    return Look(**_call("look", store=store.grant().told(), name=name))
+    return Look(**_call("look", store=store.grant().message(), name=name))
 
 
 def create(store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytearray) -> Made:
@@ -159,7 +159,7 @@ def create(store: KeyStore, entry: str, custody: str | None, state: _core.Sealin
         KeyStoreError: There is such an entry, or it cannot be written. Nothing is left.
         CustodyError: The custody is not at hand, or its key belongs to another log.
     """
-    with Child.start("create", {"store": store.grant().told(), "entry": entry, "custody": custody}) as child:
+    with Child.start("create", {"store": store.grant().message(), "entry": entry, "custody": custody}) as child:
         child.say({"state": child.give_state(state, head)})
         return Made(**child.hear())
 
@@ -170,7 +170,7 @@ def discard(store: KeyStore, entry: str) -> None:
     Raises:
         KeyStoreError: It cannot be erased.
     """
-    _call("discard", store=store.grant().told(), entry=entry)
+    _call("discard", store=store.grant().message(), entry=entry)
 
 
 def end(lease: Lease, custody: str | None) -> None:
@@ -195,7 +195,7 @@ def succeed(store: KeyStore, name: str, custody: str | None) -> Look:
         KeyStoreError: It cannot be done, or the log has not ended.
         CustodyError: The keys of the log that has ended cannot be destroyed.
     """
-    return Look(**_call("succeed", store=store.grant().told(), name=name, custody=custody))
+    return Look(**_call("succeed", store=store.grant().message(), name=name, custody=custody))
 
 
 def migrate(
@@ -204,20 +204,20 @@ def migrate(
     """Move a log; see `tallystick.moving.migrate`.
 
     Returns:
-        The custody of before that cannot forget, if there is one.
+        The former custody that cannot forget, if there is one.
     """
-    there = None if to_store is None else to_store.grant().told()
+    there = None if to_store is None else to_store.grant().message()
     exposed: str | None = _call(
-        "migrate", name=name, store=store.grant().told(), custody=custody, to_store=there, to_custody=to_custody
+        "migrate", name=name, store=store.grant().message(), custody=custody, to_store=there, to_custody=to_custody
     )["exposed"]
     return exposed
 
 
 def tidy(lease: Lease, custody: str | None) -> list[str]:
-    """Put in order what an interrupted `rekey` or `migrate` of this log left in its key store.
+    """Clean up after an interrupted `rekey` or `migrate` of this log in its key store.
 
     Returns:
-        What was done, in words for people.
+        A line for each thing that was done, for people.
 
     Raises:
         KeyStoreError: It cannot be done.

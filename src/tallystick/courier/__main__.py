@@ -18,7 +18,7 @@ def main(channel: Channel) -> None:
     try:
         getattr(work, asked["what"])(channel, asked["leases"], **asked["given"])
     except TallystickError as error:
-        channel.say({"error": type(error).__name__, "said": str(error)})
+        channel.say({"error": type(error).__name__, "said": str(error), "hint": error.hint})
     except (BrokenPipeError, ConnectionResetError, json.JSONDecodeError):
         pass  # the writer has gone
     except Exception as error:  # its text may hold anything

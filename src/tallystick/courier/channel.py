@@ -1,4 +1,4 @@
-"""The way from the process of the courier to its parent."""
+"""The connection from the process of the courier to its parent."""
 
 import json
 import socket
@@ -42,15 +42,15 @@ class Channel:
         return self._page.take_head()
 
     def give_state(self, state: _core.SealingState) -> str:
-        """Put the keys of a state into the page; return what the message has to bear."""
+        """Put the keys of a state into the page; return the rest, for the message."""
         return state.hand_over(self._page)
 
     @contextmanager
     def within(self, who: str, seconds: float | None) -> Iterator[None]:
-        """Have the parent end this process where a block takes longer.
+        """Make the parent end this process where a block takes longer.
 
         Args:
-            who: What is asked meanwhile, in words for people.
+            who: The service that is asked meanwhile, in words for people.
             seconds: How long it may take; None where that names no limit.
         """
         self.say({"limit": seconds, "who": who})
@@ -59,22 +59,22 @@ class Channel:
         finally:
             self.say({"limit": None, "who": ""})
 
-    # What asks for passphrases, as `tallystick.custody.passphrase` wants it: the terminal is the parent's.
+    # A source of passphrases (`tallystick.custody.passphrase`): the terminal is the parent's.
 
     def attempts(self, lead: bytes) -> int:
-        """Return how often it is worth to ask for a passphrase."""
+        """Return how often to ask for a passphrase."""
         return self._attempts
 
     _attempts = 3
 
     def key(self, lead: bytes | None, attempt: int) -> tuple[bytes, DataKey]:
-        """Have the parent ask for a passphrase; return its key."""
+        """Make the parent ask for a passphrase; return its key."""
         self.say({"limit": 86400, "who": "the terminal"})
         self.say({"ask": "passphrase", "lead": (lead or b"").hex(), "attempt": attempt})
         answer = self.hear()
         self.say({"limit": None, "who": ""})
         if "error" in answer:
-            raise getattr(errors, answer["error"], CustodyError)(answer["said"])
+            raise getattr(errors, answer["error"], CustodyError)(answer["said"], hint=answer.get("hint"))
         self._attempts = answer["attempts"]
         return bytes.fromhex(answer["lead"]), DataKey.take_from(self._page)
 

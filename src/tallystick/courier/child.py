@@ -39,8 +39,8 @@ class Child:
         """Start a process that does some work.
 
         Args:
-            what: What it does, see `tallystick.courier.work`.
-            given: What it needs to know; no keys.
+            what: The kind of work, see `tallystick.courier.work`.
+            given: Arguments of the work; no keys.
             leases: Leases that it uses meanwhile.
 
         Raises:
@@ -71,7 +71,9 @@ class Child:
                 raise
         child = cls(process, ours, page)
         try:
-            child.say({"what": what, "parent": os.getpid(), "given": given, "leases": [each.told() for each in leases]})
+            child.say(
+                {"what": what, "parent": os.getpid(), "given": given, "leases": [each.message() for each in leases]}
+            )
         except BaseException:
             child.end()
             raise
@@ -105,13 +107,13 @@ class Child:
         return _core.SealingState.take_from(self._page, message["state"])
 
     def give_state(self, state: _core.SealingState, head: bytearray | None = None) -> str:
-        """Put the keys of a state into the page, and a head, which is wiped; return what the message has to bear."""
+        """Put the keys of a state into the page, and a head, which is wiped; return the rest, for the message."""
         if head is not None:
             self._page.put_head(head)
         return state.hand_over(self._page)
 
     def end(self) -> None:
-        """End it, and whatever it started; the page is wiped."""
+        """End it and all that it started; the page is wiped."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._channel.close()
@@ -135,7 +137,7 @@ class Child:
             try:
                 data = self._channel.recv(65536)
             except TimeoutError:
-                who = self._who or "what holds the sealing state"
+                who = self._who or "the place of the sealing state"
                 raise CustodyError(
                     f"{who} did not answer within {self._limit:g} seconds; see that it runs and can be reached"
                 ) from None
@@ -155,12 +157,12 @@ class Child:
             key.hand_over(self._page)
             return {"lead": lead.hex(), "attempts": passphrase.HERE.attempts(lead)}
         except TallystickError as error:
-            return {"error": type(error).__name__, "said": str(error)}
+            return {"error": type(error).__name__, "said": str(error), "hint": error.hint}
 
 
 def _error(message: dict[str, Any]) -> TallystickError:
     kind = getattr(errors, message["error"], KeyStoreError)
-    made: TallystickError = kind(message["said"])
+    made: TallystickError = kind(message["said"], hint=message.get("hint"))
     return made
 
 

@@ -1,4 +1,4 @@
-"""What anybody may read in a sealing state (spec section 6)."""
+"""The public part of a sealing state (spec section 6)."""
 
 from tallystick import _core
 from tallystick import custody as custodies
@@ -7,11 +7,11 @@ from tallystick.errors import CustodyError, FormatError, KeyStoreError
 
 __all__ = ["forgets", "in_words", "owner_of", "public_state"]
 
-_CONTEXT = b"tallystick state "  # what a data key is bound to when it is wrapped, with the public key after it
+_CONTEXT = b"tallystick state "  # a wrapped data key is bound to this, followed by the public key
 
 
 def public_state(name: str, state: bytes) -> _core.PublicState:
-    """Return what anybody may read in the sealing state of a log.
+    """Return the public part of the sealing state of a log.
 
     Args:
         name: The log's name in its key store.
@@ -27,12 +27,12 @@ def public_state(name: str, state: bytes) -> _core.PublicState:
 
 
 def owner_of(state: "_core.PublicState | _core.SealingState") -> Owner:
-    """Return what custody is told of the log of a state."""
+    """Return the log of a state, as custody knows it."""
     return Owner(state.root, _CONTEXT + state.public_key.encode(), state.version)
 
 
 def forgets(info: _core.PublicState) -> str:
-    """Return whether custody forgets what opened older states of a log, in words; nobody is asked."""
+    """Return whether custody forgets the keys of older states of a log, in words; nobody is asked."""
     if info.next_chain is None:
         return "yes, the log has ended" if info.exposed is None else _exposed(info.exposed)
     if info.exposed is not None:

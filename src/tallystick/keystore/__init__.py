@@ -1,4 +1,4 @@
-"""Key stores: where the sealing state and the head of each log live (spec section 6).
+"""Key stores: the places of the sealing state and the head of each log (spec section 6).
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
@@ -33,7 +33,7 @@ __all__ = [
     "state_directory",
 ]
 
-# Each is imported when it is first asked for: nobody pays for what others use.
+# Each is imported at its first use, so that other stores cost nothing.
 _REMOTE = {
     "openbao": "openbao",
     "vault": "openbao",
@@ -49,7 +49,7 @@ def connect(url: str | None = None) -> KeyStore:
 
     Args:
         url: `file:DIRECTORY`, `openbao://...` or `vault://...`, `postgresql://...`, `redis://...` or `rediss://...`,
-            or None for the default: what the environment variable TALLYSTICK_STORE holds
+            or None for the default: the value of the environment variable TALLYSTICK_STORE
             (a directory or a URL), else `/var/lib/tallystick` for root and `$XDG_STATE_HOME/tallystick` for
             everybody else.
 
@@ -77,24 +77,20 @@ def connect(url: str | None = None) -> KeyStore:
 
 
 def borrow(place: dict[str, str], fds: Sequence[int]) -> Lease:
-    """Return a lease that another process of ours has, for as long as it waits for this one.
+    """Return a lease that another process of ours holds, for as long as it waits for this one.
 
     Args:
         place: That of its `Grant`.
         fds: The descriptors of its `Grant`.
 
     Raises:
-        KeyStoreError: The right is gone, or the store cannot be reached.
+        KeyStoreError: The lease is lost, or the store cannot be reached.
     """
-    store = connect(place["url"])
-    if isinstance(store, FileKeyStore):
-        return store.borrow(place["name"], *fds)
-    lease: Lease = store.borrow(place["name"], place["token"])  # type: ignore[attr-defined]
-    return lease
+    return connect(place["url"]).borrow(Grant(place, tuple(fds)))
 
 
 def state_directory() -> str:
-    """Return where this user's state lives.
+    """Return the directory of this user's state.
 
     That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
     and `$XDG_STATE_HOME/tallystick` for everybody else.

@@ -1,7 +1,7 @@
 """What every key store can do.
 
-A key store keeps two things of each log: its sealing state and its head (spec section 6). It understands
-neither. It gives the right to write a log to one writer at a time.
+A key store holds two things of each log: its sealing state and its head (spec section 6). It understands
+neither. It gives the lease of a log, the exclusive right to write it, to one writer at a time.
 """
 
 import itertools
@@ -9,12 +9,15 @@ import os
 import re
 import socket
 import sys
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, LeaseLostError
 
 __all__ = [
     "HEAD_LIMIT",
@@ -28,6 +31,7 @@ __all__ = [
     "check_entry",
     "check_name",
     "check_sizes",
+    "forget_in_children",
     "moving_entry",
     "next_entry",
     "ourselves",
@@ -43,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class HeadText(bytearray):
-    """A head as text, wiped as soon as nobody holds it: whoever finds an old one can go back to it."""
+    """A head as text, wiped as soon as nobody holds it: with an old one a log can be cut back to it."""
 
     def __del__(self) -> None:
         """Overwrite it with zeros."""
@@ -57,7 +61,7 @@ class Stored:
     Args:
         state: The sealing state; its secrets are encrypted by custody.
         head: The head as text, or None if it is not there, which a verifier takes for a bad head.
-        private: Nobody but this user and root can have written it.
+        private: Only this user and root can have written it.
     """
 
     state: bytes
@@ -67,211 +71,275 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a process of ours that is started for a moment needs to use a key store or a lease of this one.
+    """Access to a key store or a lease of this process, for a process of ours that is started for a moment.
 
     Args:
-        place: Where it is, and what proves the right; it may hold a password.
+        place: Where it is, and the proof of the lease; it may hold a password.
         fds: Open descriptors that it inherits.
     """
 
     place: dict[str, str] = field(repr=False)
     fds: tuple[int, ...] = ()
 
-    def told(self) -> dict[str, Any]:
-        """Return it in the form in which the other process is told."""
+    def message(self) -> dict[str, Any]:
+        """Return it as a message to the other process."""
         return {"place": self.place, "fds": self.fds}
 
 
-class Lease(Protocol):
+class Lease(ABC):
     """The exclusive right to write one log, until it is released or its process ends.
 
-    It is bound to the process that took it: in a forked child every use of it raises KeyStoreError, except a
+    It is bound to the process that took it: in a forked child every use of it raises LeaseLostError, except a
     release, which does nothing there.
+
+    Args:
+        name: Name of the log.
     """
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._pid = os.getpid()
+        self._released = False
 
+    @abstractmethod
     def load(self) -> Stored:
         """Return what the store holds. Never called in a writer, whose memory must not hold a state.
 
         Raises:
-            KeyStoreError: It cannot be read, or the right is gone.
+            KeyStoreError: It cannot be read, or the lease is lost.
         """
-        ...
 
+    @abstractmethod
     def head(self) -> HeadText | None:
         """Return the head, without the state.
 
         Raises:
-            KeyStoreError: It cannot be read, or the right is gone.
+            KeyStoreError: It cannot be read, or the lease is lost.
         """
-        ...
 
+    @abstractmethod
     def state_version(self) -> int:
         """Return a number that grows whenever the state is replaced, without the state.
 
         Raises:
-            KeyStoreError: It cannot be read, or the right is gone.
+            KeyStoreError: It cannot be read, or the lease is lost.
         """
-        ...
 
+    @abstractmethod
     def confirm(self) -> None:
-        """Look whether the right is still there.
+        """Check that the lease is still held.
 
         Raises:
-            KeyStoreError: It is gone, or that cannot be found out.
+            KeyStoreError: It is lost, or that cannot be found out.
         """
-        ...
 
+    @abstractmethod
     def grant(self) -> Grant:
-        """Return what another process needs to work under this lease as long as this one waits for it."""
-        ...
+        """Return access for another process, which works under this lease while this one waits for it."""
 
+    @abstractmethod
     def store(self) -> "KeyStore":
         """Return the key store."""
-        ...
 
+    @abstractmethod
     def replace_state(self, state: bytes) -> None:
         """Put another state in the place of the one there; durable on return, and the old one is erased.
 
         Raises:
-            KeyStoreError: It cannot be written, or the right is gone. The old or the new state is there.
+            KeyStoreError: It cannot be written, or the lease is lost. The old or the new state is there.
         """
-        ...
 
+    @abstractmethod
     def replace_head(self, head: bytes | bytearray) -> None:
         """Put another head in the place of the one there; durable on return, and the old one is erased.
 
         Raises:
-            KeyStoreError: It cannot be written, or the right is gone. The old or the new head is there.
+            KeyStoreError: It cannot be written, or the lease is lost. The old or the new head is there.
         """
-        ...
 
+    @abstractmethod
     def note(self) -> bytes | None:
-        """Return what a writer last said of itself, or None.
+        """Return the note of the last writer, or None.
 
         Raises:
-            KeyStoreError: It cannot be read, or the right is gone.
+            KeyStoreError: It cannot be read, or the lease is lost.
         """
-        ...
 
+    @abstractmethod
     def replace_note(self, note: bytes) -> None:
-        """Say something of the writer, for people: at most 4,096 bytes, not secret, and it need not outlast a crash.
+        """Note the writer's condition, for people: at most 4,096 bytes, not secret, and it need not outlast a crash.
 
         Raises:
-            KeyStoreError: It cannot be written, or the right is gone.
+            KeyStoreError: It cannot be written, or the lease is lost.
         """
-        ...
 
+    @abstractmethod
     def release(self) -> None:
-        """Give the right back. Once is enough, more does no harm."""
-        ...
+        """Give the lease back. A second call does no harm.
+
+        In a forked child this does nothing: the lease is its parent's. A server that is away keeps it until it expires.
+        """
 
     def __enter__(self) -> Self:
         """Return the lease itself."""
-        ...
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the right back."""
-        ...
+        """Give the lease back."""
+        self.release()
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """In a forked child: close its copies of descriptors and connections; the lease is its parent's alone."""
+
+    def _check_held(self) -> None:
+        """Raise LeaseLostError in a forked child, and after a release."""
+        if self._pid != os.getpid():
+            raise LeaseLostError(
+                f"the lease of log {self.name} is that of process {self._pid}; a forked child must open a log of its "
+                "own"
+            )
+        if self._released:
+            raise LeaseLostError(f"the lease of log {self.name} has been given back; open the log again")
 
 
-class KeyStore(Protocol):
-    """Where state and head of logs live (spec section 6)."""
+class KeyStore(ABC):
+    """The place of the states and heads of logs (spec section 6).
+
+    Its `url` names it, without a password.
+    """
 
     url: str
 
+    @abstractmethod
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         """Store a new log, whole and durable or not at all.
 
         Raises:
-            KeyStoreError: There is a log of this name, the name is none, or the store cannot be written.
+            KeyStoreError: There is a log of this name, the name is invalid, or the store cannot be written.
         """
-        ...
 
+    @abstractmethod
     def remove(self, name: str) -> None:
         """Erase a log whose set-up was not carried through.
 
         Raises:
             KeyStoreError: There is no such log, someone is writing it, or the store cannot be written.
         """
-        ...
 
+    @abstractmethod
     def names(self) -> list[str]:
         """Return the names of all logs, sorted.
 
         Raises:
             KeyStoreError: The store is not there or cannot be read.
         """
-        ...
 
+    @abstractmethod
     def under_way(self) -> list[str]:
         """Return the names of entries that a change of keys or place made and has not finished, sorted.
 
         Raises:
             KeyStoreError: The store is not there or cannot be read.
         """
-        ...
 
+    @abstractmethod
     def grant(self) -> Grant:
-        """Return what another process needs to use this store."""
-        ...
+        """Return access to this store for another process."""
 
+    @abstractmethod
     def load(self, name: str) -> Stored:
-        """Return what the store holds for a log, without the right to write it.
+        """Return what the store holds for a log, without a lease.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
-        ...
 
+    @abstractmethod
     def head(self, name: str) -> HeadText | None:
         """Return the head of a log, without its state.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
-        ...
 
+    @abstractmethod
     def note(self, name: str) -> bytes | None:
-        """Return what the writer of a log last said of itself, or None.
+        """Return the note of the last writer of a log, or None.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
-        ...
 
+    @abstractmethod
     def holder(self, name: str) -> str | None:
-        """Return who has the right to write a log now, in words for people, or None.
+        """Return who holds the lease of a log now, in words for people, or None.
 
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
-        ...
 
+    @abstractmethod
     def lease(self, name: str) -> Lease:
-        """Take the exclusive right to write a log.
+        """Take the lease of a log: the exclusive right to write it.
 
         Raises:
-            KeyStoreError: Someone else has it (named), there is no such log, or it cannot be written.
+            KeyStoreError: Another writer holds it (named), there is no such log, or it cannot be written.
         """
-        ...
+
+    @abstractmethod
+    def borrow(self, grant: Grant) -> Lease:
+        """Return a lease that another process of ours holds, for as long as it waits for this one.
+
+        Args:
+            grant: That of the lease.
+
+        Raises:
+            KeyStoreError: The lease is lost, or the store cannot be reached.
+        """
+
+    def _absent(self, name: str, names: Iterable[str]) -> KeyStoreError:
+        """Return the error for a log that is not among the names of those that are here."""
+        held = ", ".join(names)
+        advice = f"it holds {held}" if held else f"make it with `tallystick init {name}`"
+        return KeyStoreError(f"there is no log {name} in {self.url}; {advice}")
+
+    def _present(self, name: str) -> KeyStoreError:
+        """Return the error for a log whose name is taken."""
+        return KeyStoreError(f"there is a log {name} in {self.url}; take another name")
+
+
+_LEASES: weakref.WeakSet[Lease] = weakref.WeakSet()
+
+
+def forget_in_children(lease: Lease) -> None:
+    """Have forked children close their copies of what a lease holds open."""
+    _LEASES.add(lease)
+
+
+def _after_fork() -> None:
+    for lease in list(_LEASES):
+        lease._forget()
+    _LEASES.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def next_entry(name: str) -> str:
-    """Return the name under which the successor of a log waits in its key store: that of no log."""
+    """Return the name of the entry in which the successor of a log waits in its key store; no log can have it."""
     return f"~next.{name}"
 
 
 def moving_entry(name: str) -> str:
-    """Return the name under which a log that comes from elsewhere waits in its key store: that of no log."""
+    """Return the name of the entry in which a log that comes from elsewhere waits; no log can have it."""
     return f"~moving.{name}"
 
 
 def check_entry(name: str) -> None:
-    """Raise KeyStoreError unless this can be the name of a log or of what waits to become one."""
+    """Raise KeyStoreError unless this can be the name of a log, or of an entry that waits to become one."""
     check_name(_WAITING.sub("", name, count=1))
 
 
@@ -294,9 +362,9 @@ def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
 
 
 def ourselves() -> str:
-    """Return who has a right that this process takes now, in words for people, in ASCII."""
+    """Return who holds a lease that this process takes now, in words for people, in ASCII."""
     command = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
-    # Others read this. Of our own arguments the first ones hold no secret; of another program's who knows?
+    # Others read this. The first ones of our own arguments hold no secret; another program's may.
     shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
     words = " ".join([command, *shown])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -305,7 +373,7 @@ def ourselves() -> str:
 
 
 def shown(said: bytes) -> str:
-    """Return who wrote that he has a right, fit to be shown. Anyone may have written anything there."""
+    """Return who claims to hold a lease, fit to be shown. Anyone may have written anything there."""
     text = said.decode("ascii", "replace")
     text = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text).strip()
     return text or "another process"

@@ -1,9 +1,9 @@
 """PostgreSQL as key store: `postgresql://[USER@]HOST[:PORT]/DATABASE[?OPTION=VALUE...]`, options as for libpq.
 
-A server on another host must show a certificate for its name (`sslmode=verify-full`), if nothing else is said.
-A row of the table `tallystick_logs` holds all of a log. The right to write is an advisory lock, which ends with the
-connection, and a token in the row, without which nothing is replaced. The password comes best from ~/.pgpass or from
-the environment variable PGPASSWORD.
+A server on another host must show a certificate for its name (`sslmode=verify-full`), unless the URL says otherwise.
+A row of the table `tallystick_logs` holds all of a log. The lease is an advisory lock, which ends with the connection,
+and a token in the row, without which nothing is replaced. The password comes best from ~/.pgpass or from the
+environment variable PGPASSWORD.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Sessio
 
 __all__ = ["open_store"]
 
-# Options of libpq that are no secret, and say where a store is.
+# Options of libpq that are not secret, and name the place of a store.
 _HARMLESS = ("dbname", "host", "hostaddr", "port", "service", "sslmode", "sslrootcert", "target_session_attrs", "user")
-_PATIENCE = (0.02, 0.1, 0.3)  # seconds: who has just got the right may not have said who he is
+_PATIENCE = (0.02, 0.1, 0.3)  # seconds: a writer that has just got the lease may not have named itself yet
 
 _TABLE: LiteralString = """
 CREATE TABLE IF NOT EXISTS tallystick_logs (
@@ -93,7 +93,7 @@ def _is_here(options: Mapping[str, str]) -> bool:
 
 
 class PostgresSession(Session):
-    """A connection to PostgreSQL; the lock of a lease lives as long as it does."""
+    """A connection to PostgreSQL, with which the lock of a lease ends; `Session` describes its methods."""
 
     provider = "PostgreSQL"
     remedy = "see that the server runs, and that address, TLS and password are right"
@@ -106,12 +106,11 @@ class PostgresSession(Session):
         self._locked = False
 
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
-        """Store a new log at once; False if there is one that was not made with this token."""
         with self._telling() as connection:
             if connection.execute("SELECT to_regclass('tallystick_logs')").fetchone()[0] is None:
                 try:
                     connection.execute(_TABLE)
-                except self._psycopg.errors.UniqueViolation:  # another one makes it just now
+                except self._psycopg.errors.UniqueViolation:  # another process makes it just now
                     raise AwayError("makes its table just now") from None
             insert = (
                 "INSERT INTO tallystick_logs (name, state, head, token) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
@@ -121,7 +120,6 @@ class PostgresSession(Session):
             return mine.fetchone() is not None
 
     def names(self) -> list[str]:
-        """Return the names of all logs, in any order."""
         with self._telling() as connection:
             try:
                 return [name for (name,) in connection.execute("SELECT name FROM tallystick_logs").fetchall()]
@@ -129,11 +127,9 @@ class PostgresSession(Session):
                 return []
 
     def load(self, name: str) -> Record | None:
-        """Return what there is of a log, or None."""
         return self._record(name, _LOAD.format("state"))
 
     def peek(self, name: str) -> Record | None:
-        """Return what there is of a log but its state."""
         return self._record(name, _LOAD.format("''::bytea"))
 
     def _record(self, name: str, load: LiteralString) -> Record | None:
@@ -149,7 +145,6 @@ class PostgresSession(Session):
             return Record(stored, {"state": state_version, "head": head_version}, token, who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
-        """Give the right over an existing log to a token, or return who has it."""
         with self._telling() as connection:
             if not self._lock(connection, name):
                 for pause in _PATIENCE:
@@ -163,7 +158,6 @@ class PostgresSession(Session):
             return None
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
-        """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
         update, look = _REPLACE[field]
         with self._telling() as connection:
             try:
@@ -174,7 +168,6 @@ class PostgresSession(Session):
             return connection.execute(look, (name, token, high + 1)).fetchone() is not None
 
     def renew(self, name: str, token: str) -> bool:
-        """Keep the right from passing to others; False if it did already."""
         with self._telling() as connection:
             if not self._locked:  # the server may not have noticed yet that our last connection ended
                 self._lock(connection, name)
@@ -182,7 +175,6 @@ class PostgresSession(Session):
             return connection.execute(query, (name, token)).fetchone() is not None
 
     def release(self, name: str, token: str) -> None:
-        """Give the right back, if the token has it."""
         self._name = None
         with self._telling() as connection:
             connection.execute("UPDATE tallystick_logs SET who = NULL WHERE name = %s AND token = %s", (name, token))
@@ -191,19 +183,16 @@ class PostgresSession(Session):
                 self._locked = False
 
     def remove(self, name: str, token: str) -> None:
-        """Erase a log that the token has the right to."""
         with self._telling() as connection:
             connection.execute("DELETE FROM tallystick_logs WHERE name = %s AND token = %s", (name, token))
 
     def note(self, name: str) -> bytes | None:
-        """Return the note, or None."""
         with self._telling() as connection:
             query = "SELECT note FROM tallystick_logs WHERE name = %s"
             row = connection.execute(query, (name,), binary=True).fetchone()
             return row[0] if row else None
 
     def replace_note(self, name: str, note: bytes, token: str) -> None:
-        """Replace the note."""
         with self._telling() as connection:
             update = "UPDATE tallystick_logs SET note = %s WHERE name = %s AND token = %s"
             connection.execute(update, (note, name, token))
@@ -217,7 +206,7 @@ class PostgresSession(Session):
         self._line.close()
 
     def forget(self) -> None:
-        """In a forked child: make our copy of the connection lead nowhere, as closing it says goodbye for both."""
+        """In a forked child: make our copy of the connection lead nowhere, as closing it would end it for both."""
         connection, self._open = self._open, None
         self._line.forget()
         if connection is None or connection.closed:

@@ -2,7 +2,7 @@
 
 Without TLS a server must be on this host, or the URL says `tls=off`.
 A hash `tallystick:NAME` holds all of a log; scripts on the server change it, so each change is whole and looks at
-the right first. The right expires by the server's clock. The password comes best from the environment variable
+the lease first. The lease expires by the server's clock. The password comes best from the environment variable
 TALLYSTICK_REDIS_PASSWORD. A server that could forget what it has confirmed is refused: it must sync its append-only
 file before it answers.
 """
@@ -79,7 +79,7 @@ def open_store(url: str) -> RemoteStore:
 
 
 class RedisSession(Session):
-    """A connection to Redis."""
+    """A connection to Redis; `Session` describes its methods."""
 
     provider = "Redis"
     remedy = "see that the server runs, and that address, TLS and password are right"
@@ -91,21 +91,17 @@ class RedisSession(Session):
         self._durably: Callable[[], None] = lambda: None
 
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:
-        """Store a new log at once; False if there is one that was not made with this token."""
         return bool(self._write(_CREATE, name, state, head, token))
 
     def names(self) -> list[str]:
-        """Return the names of all logs, in any order."""
         with self._telling() as client:
             found = [key.decode("utf-8", "replace") for key in client.scan_iter(match=f"{_PREFIX}*", count=1000)]
         return [key.removeprefix(_PREFIX) for key in set(found)]
 
     def load(self, name: str) -> Record | None:
-        """Return what there is of a log, or None."""
         return self._record(name, "state")
 
     def peek(self, name: str) -> Record | None:
-        """Return what there is of a log but its state."""
         return self._record(name, "")
 
     def _record(self, name: str, wanted: str) -> Record | None:
@@ -118,39 +114,31 @@ class RedisSession(Session):
             return Record(Stored(state, head and HeadText(head)), numbers, token.decode(), who)
 
     def take(self, name: str, token: str, who: bytes) -> bytes | None:
-        """Give the right over an existing log to a token, or return who has it."""
         return self._write(_TAKE, name, token, who, self._expiry)  # type: ignore[no-any-return]
 
     def replace(self, name: str, field: Field, data: bytes, token: str, low: int, high: int) -> bool:
-        """Replace state or head if the token has the right and the version is between two, and make it high + 1."""
         return bool(self._write(_REPLACE, name, field, data, token, low, high, self._expiry))
 
     def renew(self, name: str, token: str) -> bool:
-        """Keep the right from passing to others; False if it did already."""
         with self._telling() as client:
             return bool(client.eval(_RENEW, 1, _PREFIX + name, token, self._expiry))
 
     def release(self, name: str, token: str) -> None:
-        """Give the right back, if the token has it."""
         with self._telling() as client:
             client.eval(_RELEASE, 1, _PREFIX + name, token)
 
     def remove(self, name: str, token: str) -> None:
-        """Erase a log that the token has the right to."""
         self._write(_REMOVE, name, token)
 
     def note(self, name: str) -> bytes | None:
-        """Return the note, or None."""
         with self._telling() as client:
             return client.hget(_PREFIX + name, "note")  # type: ignore[no-any-return]
 
     def replace_note(self, name: str, note: bytes, token: str) -> None:
-        """Replace the note."""
         with self._telling() as client:
             client.eval(_NOTE, 1, _PREFIX + name, token, note)
 
     def close(self) -> None:
-        """Close the connection; the next call makes another."""
         client, self._open = self._open, None
         if client is not None:
             with suppress(Exception):
@@ -158,7 +146,7 @@ class RedisSession(Session):
         self._line.close()
 
     def forget(self) -> None:
-        """In a forked child: nothing else; the client sees the fork itself, and closes without a word."""
+        """In a forked child: the client sees the fork itself, and closes without a word."""
         self._open = None
         self._line.forget()
 
@@ -200,9 +188,9 @@ class RedisSession(Session):
         return client
 
     def _find_durability(self, client: Any) -> Callable[[], None]:
-        """Return what to do after a write so that it outlasts a crash of the server."""
-        told = client.info("persistence")
-        if not told.get("aof_enabled"):
+        """Return the call that makes a write outlast a crash of the server."""
+        info = client.info("persistence")
+        if not info.get("aof_enabled"):
             raise KeyStoreError(
                 f"Redis at {self._place.shown} keeps no append-only file, so a crash would bring old states back; "
                 "set `appendonly yes` and `appendfsync always` there"

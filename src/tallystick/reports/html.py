@@ -12,8 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tallystick.reports import words
-from tallystick.reports.meanings import advice, headline, kind_of, verdict
+from tallystick.reports.meanings import advice, headline, verdict
 from tallystick.reports.timeline import ROWS, WIDTH, Timeline, timeline
+from tallystick.verify.catalogue import CATALOGUE
 from tallystick.verify.report import Finding, LogReport, Report, Weight
 
 __all__ = ["html_report"]
@@ -61,7 +62,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters |= {"number": words.number, "plural": words.plural, "size": words.size, "when": words.when}
-    environment.globals |= {"kind_of": kind_of, "rate": words.rate, "signs": _SIGNS, "counts": _counts}
+    environment.globals |= {"catalogue": CATALOGUE, "rate": words.rate, "signs": _SIGNS, "counts": _counts}
     return environment
 
 

@@ -10,10 +10,11 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-from tallystick.reports.meanings import KINDS, Kind, headline, kind_of, verdict
+from tallystick.reports.meanings import headline, verdict
 from tallystick.reports.plain import as_json
 from tallystick.reports.words import safe, when
-from tallystick.verify.report import Finding, LogReport, Report, Weight
+from tallystick.verify.catalogue import CATALOGUE, Entry, Kind, Weight
+from tallystick.verify.report import Finding, LogReport, Report
 
 __all__ = ["sarif_report"]
 
@@ -28,9 +29,9 @@ def sarif_report(report: Report) -> str:
 
 
 def _run(report: Report) -> dict[str, Any]:
-    words = [*KINDS, *sorted({finding.kind for finding in report.findings} - set(KINDS))]
-    excepted = any(finding.kind == "excepted" for finding in report.findings)
-    results = [_result(finding, words.index(finding.kind), report) for finding in report.findings]
+    kinds = list(CATALOGUE)
+    excepted = any(finding.kind == Kind.EXCEPTED for finding in report.findings)
+    results = [_result(finding, kinds.index(finding.kind), report) for finding in report.findings]
     if excepted:  # SARIF wants it said of all results of a run, or of none
         for result, finding in zip(results, report.findings, strict=True):
             result["suppressions"] = _suppressions(finding)
@@ -40,7 +41,7 @@ def _run(report: Report) -> dict[str, Any]:
                 "name": "tallystick",
                 "version": version("tallystick"),
                 "shortDescription": {"text": "Verifies sealed, tamper-evident audit logs."},
-                "rules": [_rule(kind_of(word)) for word in words],
+                "rules": [_rule(entry) for entry in CATALOGUE.values()],
             }
         },
         "invocations": [
@@ -67,19 +68,19 @@ def _run(report: Report) -> dict[str, Any]:
     }
 
 
-def _rule(kind: Kind) -> dict[str, Any]:
+def _rule(entry: Entry) -> dict[str, Any]:
     return {
-        "id": _rule_id(kind.word),
-        "name": "".join(word.capitalize() for word in kind.word.split()),
-        "shortDescription": {"text": kind.title},
-        "fullDescription": {"text": kind.meaning},
-        "help": {"text": f"{kind.meaning} The kind `{kind.word}` stands in section 7 of the specification."},
-        "defaultConfiguration": {"level": _LEVELS[kind.usual]},
+        "id": _rule_id(entry.kind),
+        "name": "".join(word.capitalize() for word in entry.kind.split()),
+        "shortDescription": {"text": entry.title},
+        "fullDescription": {"text": entry.meaning},
+        "help": {"text": f"{entry.meaning} The kind `{entry.kind}` stands in section 7 of the specification."},
+        "defaultConfiguration": {"level": _LEVELS[entry.usual]},
         "properties": {"tags": ["security", "audit-log"]},
     }
 
 
-def _rule_id(kind: str) -> str:
+def _rule_id(kind: Kind) -> str:
     return kind.replace(" ", "-")
 
 
@@ -160,7 +161,7 @@ def _fingerprint(finding: Finding) -> str:
 
 
 def _suppressions(finding: Finding) -> list[dict[str, Any]]:
-    if finding.kind != "excepted":
+    if finding.kind != Kind.EXCEPTED:
         return []
     return [{"kind": "external", "status": "accepted", "justification": safe(finding.detail)}]
 

@@ -9,17 +9,10 @@
 """
 
 import hashlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tallystick.verify.layers import Plain
-from tallystick.verify.report import FileReport
 
-if TYPE_CHECKING:
-    from tallystick.verify.files import File
-    from tallystick.verify.inputs import Input
-
-__all__ = ["Digest", "on_disk"]
+__all__ = ["Digest"]
 
 _PIECE = 2**20  # bytes
 _HOLE = 2**24  # bytes of zeros that are read at most: a sparse file may have terabytes of them
@@ -66,24 +59,3 @@ class Digest:
         while self.covered < size and bytes_.after_hole(self.covered) - self.covered <= _HOLE:
             if not bytes_.read(self.covered, _PIECE):
                 break
-
-
-def on_disk(inputs: Iterable["Input"]) -> tuple[FileReport, ...]:
-    """Return the files that inputs were read from, each once, with their digests; the inputs must still be open.
-
-    Files of which no digest is taken are left out.
-    """
-    found: dict[tuple[int, int], FileReport] = {}
-    for one in inputs:
-        if one.file.digest is not None and one.identity not in found:
-            found[one.identity] = _reported(one.file, one.file.digest, one.file.path if one.is_member else one.path)
-    return tuple(found.values())
-
-
-def _reported(file: "File", digest: Digest, path: str) -> FileReport:
-    try:
-        if digest.covered < file.size:
-            digest.complete(file.descriptor(), file.size)
-    except OSError:  # it is gone: the digest says how far it was read
-        pass
-    return FileReport(path, max(file.size_now(), digest.covered), digest.covered, digest.sha256)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["scan_all"]
 
-_BATCH = 400_000  # lines that are looked at one by one in one pass; about 100 bytes of memory each
-
 
 def scan_all(
     keys: _core.Keys,
@@ -27,34 +25,39 @@ def scan_all(
     *,
     jobs: int | None,
     progress: Callable[[int], None],
-) -> _core.Summary:
-    """Scan all inputs, again where a first look cannot tell, and settle what was found.
+) -> _core.Verification:
+    """Scan all inputs, again where a first look cannot tell.
 
     Args:
-        keys: The logs to verify.
+        keys: The logs to verify. They cannot be changed while the verification is there.
         inputs: What to read.
         envelope: What carriers wrapped the lines in.
         jobs: Threads; None for one a processor.
         progress: Called with the bytes on the disk that were read for each chunk that was scanned.
+
+    Returns:
+        A verification that has no pass left: it can be finished.
     """
     jobs = jobs or len(os.sched_getaffinity(0))
 
-    def pass_over(mode: _core.Mode, told: Callable[[int], None]) -> _core.Summary:
+    def begun(report: Callable[[int], None]) -> _core.Verification:
+        verification = _core.Verification(keys)
+        if (mode := verification.next_pass()) is not None:
+            verification.merge(scan(mode, report))
+        return verification
+
+    def scan(mode: _core.Mode, report: Callable[[int], None]) -> _core.Summary:
         chunks = (chunk for one in inputs for chunk in one.chunks())
-        return _scan(keys, mode, chunks, envelope, jobs, told)
+        return _scan(keys, mode, chunks, envelope, jobs, report)
 
     for one in inputs:
         one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
-    summary = pass_over(_core.Mode.all(), progress)
+    verification = begun(progress)
     if rejoin([one.rotated for one in inputs]):
-        summary = pass_over(_core.Mode.all(), _ignore)
-    summary.settle(keys)
-    if rewritten := summary.rewritten(keys):
-        rewritten = summary.adopt(pass_over(_core.Mode.canonical(rewritten), _ignore))
-    for epochs in _batches(summary.doubtful()):
-        summary.merge(pass_over(_core.Mode.detail(epochs, rewritten), _ignore))
-        summary.resolve(keys)
-    return summary
+        verification = begun(_ignore)
+    while (mode := verification.next_pass()) is not None:
+        verification.merge(scan(mode, _ignore))
+    return verification
 
 
 def _scan(
@@ -88,32 +91,19 @@ def _scan(
         return summary
     from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
 
-    waiting: deque[tuple[Future[_core.Summary], int]] = deque()
+    running: deque[tuple[Future[_core.Summary], int]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tallystick scan") as pool:
         for chunk in chunks:
-            waiting.append((pool.submit(scan, chunk), chunk.read))
+            running.append((pool.submit(scan, chunk), chunk.read))
             del chunk
-            if len(waiting) > jobs:
-                part, size = waiting.popleft()
+            if len(running) > jobs:
+                part, size = running.popleft()
                 summary.merge(part.result())
                 progress(size)
-        for part, size in waiting:
+        for part, size in running:
             summary.merge(part.result())
             progress(size)
     return summary
-
-
-def _batches(epochs: list[tuple[tuple[int, int, int], int]]) -> Iterator[list[tuple[int, int, int]]]:
-    batch: list[tuple[int, int, int]] = []
-    lines = 0
-    for epoch, count in epochs:
-        batch.append(epoch)
-        lines += count
-        if lines >= _BATCH:
-            yield batch
-            batch, lines = [], 0
-    if batch:
-        yield batch
 
 
 def _ignore(_: int) -> None:

@@ -14,9 +14,9 @@ line end. A position ends in `*` where it stands for the rest of an epoch, or fo
 ...     _ = file.write("missing payments 7.0.12 to 7.0.19 until 2027-01-31: disk full on 3 May, ticket 812\n")
 ...     file.flush()
 ...     exceptions = read_exceptions(file.name)
->>> gap = Finding("missing", Weight.FAILED, "8 lines", log="payments", position="7.0.12", to="7.0.19", count=8)
+>>> gap = Finding(Kind.MISSING, Weight.FAILED, "8 lines", log="payments", position="7.0.12", to="7.0.19", count=8)
 >>> findings, uses = exceptions.apply([gap], {"payments": True}, datetime.date(2026, 5, 9), {})
->>> findings[0].kind, findings[0].weight, findings[0].detail, uses[0].use, uses[0].count
+>>> findings[0].kind.value, findings[0].weight, findings[0].detail, uses[0].use, uses[0].count
 ('excepted', <Weight.NOTE: 'note'>, 'missing: 8 lines; excepted: disk full on 3 May, ticket 812', 'used', 8)
 """
 
@@ -27,22 +27,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tallystick.errors import FormatError, ReportError, reason
-from tallystick.verify.report import ExceptionUse, Finding, Weight
-from tallystick.verify.source import dotted
+from tallystick.verify.catalogue import Exceptable, Kind, Weight, kinds_excepted
+from tallystick.verify.positions import At, dotted
+from tallystick.verify.report import ExceptionUse, Finding
 from tallystick.verify.strangers import blanked
 
 __all__ = ["KINDS", "Exceptions", "read_exceptions"]
 
-KINDS = (
-    "duplicate",
-    "late start",
-    "missing",
-    "open end",
-    "redacted",
-    "reordered",
-    "truncated",
-    "unclean end",
-)
+KINDS = kinds_excepted(Exceptable.BY_POSITION)
 """Kinds of findings that are excepted by their positions; `altered` and `unsealed` go by the SHA-256 of the line."""
 
 _MOST_BYTES = 2**24
@@ -68,12 +60,8 @@ _UNSEALED = re.compile(rf"unsealed{_HASH}{_UNTIL}")
 _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
 _FORM_ALTERED = "altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
-_NEVER = (
-    "bad head", "bad statement", "fork", "narrowed", "no head", "nothing verified", "passed over", "prefixed",
-    "reserialized", "subset", "torn line", "uncovered", "unreadable", "excepted",
-)  # fmt: skip
+_NEVER = kinds_excepted(Exceptable.NEVER)
 
-At = tuple[int, int, int]
 Line = tuple[str | None, At | None, bytes]
 """Label of a log and position that a seal claims, if there is one, and the SHA-256 of the line."""
 
@@ -82,7 +70,7 @@ Line = tuple[str | None, At | None, bytes]
 class _Placed:
     """An exception of a finding at a position: kind, log if it was named, first and last position as in a finding."""
 
-    kind: str
+    kind: Kind
     log: str | None
     at: str
     to: str | None
@@ -149,7 +137,7 @@ class Exceptions:
         """Return the positions at which a duplicate is allowed on a day, first and last, by log."""
         found: dict[str, list[tuple[At, At]]] = {}
         for what in self._placed(with_v, today):
-            if what.kind == "duplicate" and what.log is not None:
+            if what.kind is Kind.DUPLICATE and what.log is not None:
                 found.setdefault(what.log, []).append((_position(what.at), _position(what.to or what.at)))
         return found
 
@@ -189,10 +177,10 @@ class Exceptions:
     def _line_told(self, one: "_Exception", what: _Line, with_v: Mapping[str, bool], count: int) -> Finding:
         if what.at is None:
             detail = f"unsealed: a line without a seal that is known; excepted: {one.reason}"
-            return Finding("excepted", Weight.NOTE, detail, count=count, sha256=what.hash.hex())
+            return Finding(Kind.EXCEPTED, Weight.NOTE, detail, count=count, sha256=what.hash.hex())
         log, at = self._log_of(one, what.log, with_v), dotted(what.at)
         detail = f"altered: a line that its seal does not match; excepted: {one.reason}"
-        return Finding("excepted", Weight.NOTE, detail, log=log, position=at, count=count, sha256=what.hash.hex())
+        return Finding(Kind.EXCEPTED, Weight.NOTE, detail, log=log, position=at, count=count, sha256=what.hash.hex())
 
     def _placed(self, with_v: Mapping[str, bool], today: datetime.date) -> dict[_Placed, _Exception]:
         """Return the exceptions that hold today by what they allow, the log being named in each."""
@@ -215,11 +203,11 @@ class Exceptions:
         if finding.weight is Weight.NOTE or finding.log is None or finding.position is None:
             return finding
         one = placed.get(_Placed(finding.kind, finding.log, finding.position, finding.to))
-        if finding.kind == "duplicate":
+        if finding.kind == Kind.DUPLICATE:
             one = _covering(finding, placed)
         if one is None:
             return finding
-        if finding.kind == "redacted":
+        if finding.kind == Kind.REDACTED:
             if finding.weight is Weight.FAILED:
                 return finding  # r does not hold: whoever blanked the line had no right to, listed or not
             if not with_v.get(finding.log, False):
@@ -230,7 +218,7 @@ class Exceptions:
             changed = replace(finding, weight=Weight.NOTE, detail=detail)
         else:
             detail = f"{finding.kind}: {finding.detail}; excepted: {one.reason}"
-            changed = replace(finding, kind="excepted", weight=Weight.NOTE, detail=detail)
+            changed = replace(finding, kind=Kind.EXCEPTED, weight=Weight.NOTE, detail=detail)
         counts[one.line] = counts.get(one.line, 0) + max(finding.count, 1)
         return changed
 
@@ -244,7 +232,7 @@ def _covering(finding: Finding, placed: Mapping[_Placed, _Exception]) -> _Except
     """Return the exception that names each position of a duplicate; findings are parted where exceptions end."""
     span = finding.span
     for what, one in placed.items():
-        if span and (what.kind, what.log) == ("duplicate", finding.log):
+        if span and (what.kind, what.log) == (Kind.DUPLICATE, finding.log):
             low, high = _position(what.at), _position(what.to or what.at)
             if low <= span[0] and span[1] <= high:
                 return one
@@ -307,9 +295,9 @@ def _placed(match: re.Match[str]) -> _Placed:
     first, last = _bounds(match["at"])[0], _bounds(match["to"] or match["at"])[1]
     if match["to"] and (last <= first or match["to"] == match["at"]):
         raise FormatError("the position behind `to` must be behind the first one; for a single one leave `to` out")
-    if match["kind"] == "duplicate" and first[:2] != last[:2]:
+    if match["kind"] == Kind.DUPLICATE and first[:2] != last[:2]:
         raise FormatError("an exception of duplicates names positions of one epoch; write one for each")
-    return _Placed(match["kind"], match["log"], match["at"], match["to"] or None)
+    return _Placed(Kind(match["kind"]), match["log"], match["at"], match["to"] or None)
 
 
 def _position(text: str) -> At:

@@ -32,14 +32,14 @@ class Moment:
     heads: Heads
     inputs: list[Input]
     unread: list[Unread]
-    summary: _core.Summary
+    verification: _core.Verification
 
 
 def read_moment(
     files: Inputs,
     logs: _core.Keys,
     heads: Callable[[], Heads],
-    scan: Callable[[list[Input], Heads], _core.Summary],
+    scan: Callable[[list[Input], Heads], _core.Verification],
     *,
     patient: bool,
 ) -> Moment:
@@ -60,10 +60,11 @@ def read_moment(
         for left in reversed(range(_PASSES)):
             found = _settled(files, logs, heads, patient=patient)
             inputs, unread = files.ready()
-            summary = scan(inputs, found)
+            verification = scan(inputs, found)
             moved = any(one.moved for one in inputs)
-            if not left or not (moved or (patient and _is_old(found, summary, logs, heads))):
-                return Moment(found, inputs, unread, summary)
+            if not left or not (moved or (patient and _is_old(found, verification, logs, heads))):
+                return Moment(found, inputs, unread, verification)
+            del verification  # while it is there, the keys cannot learn of the chains that a newer head counts
             files.forget_moved()
         raise AssertionError
     except BaseException:
@@ -104,11 +105,11 @@ def _is_ahead(inputs: Iterable[Input], heads: Heads) -> bool:
     return False
 
 
-def _is_old(heads: Heads, summary: _core.Summary, logs: _core.Keys, read: Callable[[], Heads]) -> bool:
+def _is_old(heads: Heads, verification: _core.Verification, logs: _core.Keys, read: Callable[[], Heads]) -> bool:
     """Is a newer chain here than a head counts, and has the head got further meanwhile?"""
     counted, newest = _chains(heads), dict[str, int]()
     ids: Sequence[str] = [log_id for _, log_id, *_ in logs.logs()]
-    for chunk in summary.chunks():
+    for chunk in verification.chunks():
         for number, _, _, last in chunk.edges:
             newest[ids[number]] = max(last[0], newest.get(ids[number], 0))
     behind = {log_id for log_id, chain in counted.items() if newest.get(log_id, 0) > chain}

@@ -5,10 +5,10 @@ chain and its own had no line that a head counted.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick import _core
-from tallystick.verify.source import At
+from tallystick.verify.positions import At
 
 __all__ = ["Openings", "Range"]
 
@@ -54,7 +54,7 @@ class Openings:
             if max(first, low) <= min(last, high):
                 yield max(first, low), min(last, high)
 
-    def part(self, low: int, high: int, demanded: list[int]) -> tuple[list[Range], list[Range]]:
+    def part(self, low: int, high: int, demanded: Sequence[int]) -> tuple[list[Range], list[Range]]:
         """Part absent chains into those that must be there, and those that an opening passes over.
 
         Args:

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from tallystick import _core, _private
 from tallystick.errors import FormatError, ReportError
 from tallystick.keystore import state_directory
-from tallystick.verify.source import dotted, quoted
+from tallystick.verify.excerpts import quoted
+from tallystick.verify.positions import dotted
 
 __all__ = ["Pin", "default_directory", "read_pins", "remember"]
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tallystick.verify.catalogue import Kind, Weight
+
 __all__ = [
     "BEING_WRITTEN",
     "ChainReport",
@@ -19,6 +21,7 @@ __all__ = [
     "FileReport",
     "Finding",
     "KeyReport",
+    "Kind",
     "LogReport",
     "Report",
     "Verdict",
@@ -27,15 +30,7 @@ __all__ = [
 
 
 BEING_WRITTEN = "is being written"
-"""What is said of a chain whose writer is at work: nobody has crashed."""
-
-
-class Weight(enum.Enum):
-    """How much a finding weighs."""
-
-    NOTE = "note"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
+"""Words for a chain whose writer is at work: nobody has crashed."""
 
 
 class Verdict(enum.Enum):
@@ -64,8 +59,7 @@ class Finding:
     """One thing that was found.
 
     Args:
-        kind: A word of the table in spec section 7, such as `altered` or `unclean end`; `unreadable` where a file,
-            or the rest of one, could not be read.
+        kind: Its kind, which equals its word, such as `altered` or `unclean end`.
         weight: How much it weighs.
         detail: What it means and what to look at.
         cause: What may have caused it without anybody's ill will, where there is a sign of that.
@@ -84,7 +78,7 @@ class Finding:
             names.
     """
 
-    kind: str
+    kind: Kind
     weight: Weight
     detail: str
     cause: str | None = None
@@ -102,7 +96,7 @@ class Finding:
     def span(self) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
         """First and last position that it may be about; None where it has none.
 
-        >>> Finding("missing", Weight.FAILED, "", position="1.0.5", to="1.2.*").span
+        >>> Finding(Kind.MISSING, Weight.FAILED, "", position="1.0.5", to="1.2.*").span
         ((1, 0, 5), (1, 2, 65535))
         """
         if self.position is None:

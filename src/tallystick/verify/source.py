@@ -1,62 +1,22 @@
-"""What a judgement starts from: the merged summary, and what the caller brings along."""
+"""What a judgement starts from: the facts, and what the caller brings along."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tallystick import _core
-from tallystick.verify.heads import Heads
 from tallystick.verify.inputs import Input
 from tallystick.verify.keys import labels
 from tallystick.verify.report import Finding
-from tallystick.verify.strangers import blanked
 
-if TYPE_CHECKING:
-    from tallystick.verify.pins import Pin
+__all__ = ["Source"]
 
-__all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
-
-At = tuple[int, int, int]
-"""Chain, epoch, index."""
-
-Where = tuple[int, int]
-"""Number of a file, byte offset in it."""
-
-_EXCERPT = 160  # bytes
 _BEGINNING = 512  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What the caller brings along and asks for.
-
-    Args:
-        heads: The heads to meet.
-        pins: Pins; a pin is the position and hash of a statement that was verified before, or got elsewhere.
-        start: First chain that must be there, if the caller names one.
-        expect: Labels of logs that must be there.
-        allow: Kinds that the caller allows.
-        subset: Lines were filtered out, so gaps are told and not judged.
-        last: Last chain that must be there, if the caller names one.
-        unread: Paths of what could not be read, or not to its end: what is absent may stand there.
-        doubled: Positions at which a duplicate is excepted, first and last, by label of the log.
-    """
-
-    heads: Heads = field(default_factory=Heads)
-    pins: "tuple[Pin, ...]" = ()
-    start: int | None = None
-    expect: frozenset[str] = frozenset()
-    allow: frozenset[str] = frozenset()
-    subset: bool = False
-    last: int | None = None
-    unread: tuple[str, ...] = ()
-    doubled: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
-
-
 class Source:
-    """The merged summary, and the files that it came from."""
+    """The facts, and the files that they came from."""
 
-    def __init__(self, summary: _core.Summary, keys: _core.Keys, inputs: Sequence[Input]) -> None:
+    def __init__(self, summary: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
         """Take what was scanned; the inputs must stay open."""
         self.summary, self.keys, self.labels = summary, keys, labels(keys)
         self.chunks: list[_core.Chunk] = summary.chunks()
@@ -128,42 +88,3 @@ class Source:
     def ends_in_lf(self, file: int) -> bool:
         """Is the last line of a file whole?"""
         return self._inputs[file].ends_in_lf
-
-
-def with_excerpts(findings: Sequence[Finding], inputs: Sequence[Input]) -> list[Finding]:
-    """Return findings with the beginnings of the lines that they were made at; the inputs must still be open."""
-    wanted: dict[str, list[int]] = {}
-    for finding in findings:
-        if finding.path is not None and finding.offset is not None and finding.excerpt is None:
-            wanted.setdefault(finding.path, []).append(finding.offset)
-    found = {one.path: one.excerpts(wanted[one.path], _EXCERPT) for one in inputs if one.path in wanted}
-    quotes = {(path, at): quoted(text) for path, texts in found.items() for at, text in texts.items()}
-    return [
-        finding
-        if finding.excerpt is not None or finding.path is None or finding.offset is None
-        else replace(finding, excerpt=quotes.get((finding.path, finding.offset)))
-        for finding in findings
-    ]
-
-
-def dotted(at: At) -> str:
-    """Return a position as text."""
-    return ".".join(map(str, at))
-
-
-def behind(at: At) -> At:
-    """Return the position behind a line, in its epoch; index 65,535 is the last that a seal can name."""
-    return at[0], at[1], min(at[2] + 1, 65_535)
-
-
-def quoted(text: bytes) -> str:
-    """Return the beginning of a line as text in which nothing makes a terminal or browser do anything, without secrets.
-
-    >>> quoted(b"user=7\\x1b[2J\\xff")
-    'user=7\\\\x1b[2J\\\\xff'
-    """
-    decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
-    return blanked(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded),
-        cut=len(text) >= _EXCERPT,
-    )

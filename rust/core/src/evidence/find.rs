@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::m_of;
-use crate::canon::without_tally;
 use crate::hash::{Digest, leaf, line_hash};
-use crate::keys::PublicKey;
+use crate::line::canon::without_tally;
 use crate::line::{self, Form, LogId, Position, Proof, Read, Seal, Sealed, form_of, parse_seal};
-use crate::statement::{Body, CertCache, Statement, control_text};
+use crate::seal::keys::PublicKey;
+use crate::seal::statement::{Body, CertCache, Statement, control_text};
 
 /// Statements that are kept as candidates. A log's own is the last of its epoch, so the last ones are kept.
 const MOST_CHECKPOINTS: usize = 64;

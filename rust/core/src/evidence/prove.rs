@@ -3,11 +3,11 @@
 use super::find::{Finder, Line, Spot};
 use super::{Doubt, Parts, check};
 use crate::hash::Digest;
-use crate::keys::PublicKey;
 use crate::line::{self, Proof, Seal};
 use crate::scan::LogKeys;
-use crate::statement::{Body, Statement};
-use crate::tree;
+use crate::seal::keys::PublicKey;
+use crate::seal::statement::{Body, Statement};
+use crate::seal::tree;
 
 /// What was found, and proved from itself.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@ use zeroize::Zeroize;
 
 use super::Found;
 use crate::hash::{self, Digest, Mac, first16, hmac, leaf, line_hash};
-use crate::keys::VerificationKey;
 use crate::line::{Form, Proof, form_of};
+use crate::seal::keys::VerificationKey;
 use crate::secret::Secret;
 use crate::text::b64;
 

@@ -3,7 +3,7 @@
 use sha2::block_api::compress256;
 
 use super::{Digest, IV, bytes};
-use crate::lanes::{compress_pairs, one_by_one};
+use crate::hash::lanes::{compress_pairs, one_by_one};
 
 /// m of a line, as it stands there.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use sha2::block_api::compress256;
 
 use super::lines::{LineBlocks, Text};
 use super::{Digest, INNER, IV, OUTER, wipe};
-use crate::lanes::wide::{LANES, Row, Wide};
+use crate::hash::lanes::wide::{LANES, Row, Wide};
 
 /// All lanes.
 const ALL: u16 = u16::MAX;

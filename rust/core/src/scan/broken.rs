@@ -5,10 +5,10 @@
 
 use super::LogKeys;
 use crate::hash::{first16, sha256};
-use crate::head::{Head, Mark};
-use crate::keys::{key_climb, signature_holds};
 use crate::line::{Position, trim};
-use crate::statement::{MAX_TIME, cert_message, control_m};
+use crate::seal::head::{Head, Mark};
+use crate::seal::keys::{key_climb, signature_holds};
+use crate::seal::statement::{MAX_TIME, cert_message, control_m};
 use crate::text::{b64, b64_fixed, num};
 
 /// What is whole of an opening that broke off.

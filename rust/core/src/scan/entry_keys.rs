@@ -5,8 +5,8 @@ use zeroize::Zeroize;
 use super::LogKeys;
 use crate::hash::{self, Digest};
 use crate::line::Position;
+use crate::scan::summary::EpochId;
 use crate::secret::Secret;
-use crate::summary::EpochId;
 
 /// Entry keys of an epoch, as far as they were needed.
 struct EntryKeys {

@@ -5,11 +5,11 @@ use zeroize::Zeroize;
 use super::entry_keys::{Kept, KeyAt};
 use super::walk::Scanner;
 use super::{Mode, record, why};
-use crate::canon::without_tally;
 use crate::hash::{self, Digest, LinePair, Mac, Many, Text, first16, hmac, leaf};
+use crate::line::canon::without_tally;
 use crate::line::{self, Form, Position, Proof, Read, Seal, Span, parse_seal};
-use crate::statement::{Body, Statement, control_text, control_text_open};
-use crate::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
+use crate::scan::summary::{EpochId, Kind, LogNumber, Pending, Record, Roots, Why};
+use crate::seal::statement::{Body, Statement, control_text, control_text_open};
 
 /// What an authentic line adds to its epoch.
 #[derive(Clone, Copy)]
@@ -387,31 +387,34 @@ impl Scanner<'_> {
         };
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
-            return false;
+            // A statement of an epoch that needs no second look was taken in the first.
+            return m.len() == length as usize
+                && self.speaks(number, seal.at, &m)
+                && self.passed(id, seal.at);
         }
         // A line that had another length, or another form, when it was written is no such line.
         if m.len() != length as usize || line::form_of(&m) != Form::Json {
             return self.as_it_is(line);
         }
         let text = Text::Whole(&m);
-        if self.keys.log(number).secret.is_some() {
-            if self.with_v(number, seal.at, &tag, text).is_err() {
-                return false;
-            }
-        } else if self.canonical(id) || self.speaks(number, seal.at, &m) {
-            if self.with_p(number, seal.at, &tag, text).is_err() {
-                return false;
-            }
+        // Of a line that the key does not cover nobody knows what it was.
+        let covered = self.keys.log(number).secret.as_ref().is_none_or(|secret| secret.covers(id.1));
+        let rewritten = covered
+            && !matches!(line::read(trimmed), Read::Sealed(sealed) if sealed.m.start() == 0
+                && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
+        self.in_other_form = rewritten;
+        let done = if self.keys.log(number).secret.is_some() {
+            self.with_v(number, seal.at, &tag, text).is_ok()
         } else {
-            return false;
-        }
-        let as_it_was = matches!(line::read(trimmed), Read::Sealed(sealed) if sealed.m.start() == 0
-            && matches!(sealed.m, Span::Json(0, to) if m.strip_suffix(b"}") == Some(&line[..to])));
-        if !as_it_was && !matches!(self.mode, Mode::Detail(..)) {
+            (self.canonical(id) || self.speaks(number, seal.at, &m))
+                && self.with_p(number, seal.at, &tag, text).is_ok()
+        };
+        self.in_other_form = false;
+        if done && rewritten && !matches!(self.mode, Mode::Detail(..)) {
             let place = self.place;
             self.epoch(id).note_reserialized(place);
         }
-        true
+        done
     }
 
     /// With P only: is m a statement of this log and position that holds, or may still turn out to?

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::walk::Scanner;
 use super::{Input, Keys, LogKeys, Mode};
-use crate::keys::{PublicKey, VerificationKey};
+use crate::scan::summary::EpochId;
+use crate::seal::keys::{PublicKey, VerificationKey};
+use crate::seal::state::{Opened, SealingState, Setup};
 use crate::secret::Secret;
-use crate::state::{Opened, SealingState, Setup};
-use crate::summary::EpochId;
 
 const TIME: u64 = 1_795_401_650_000;
 

@@ -7,16 +7,16 @@ use memchr::memmem;
 use super::entry_keys::Kept;
 use super::judge::Entry;
 use super::{Input, Keys, Mode};
-use crate::envelope::{Envelope, Origin};
-use crate::epoch::Place;
+use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, Many, sha256};
-use crate::lanes::wide::{LANES, Wide};
-use crate::line::{self, Position, Read};
-use crate::statement::CertCache;
-use crate::summary::{
-    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_TOLD, Occurrence, Seen, Summary, Why,
+use crate::line::envelope::{Envelope, Origin};
+use crate::line::{self, Position, Read, Seal};
+use crate::scan::summary::{
+    Chunk, Edge, Epoch, EpochId, Event, Kind, Log, LogNumber, MOST_LISTED, Occurrence, Seen, Summary, Why,
     earlier, note_seen,
 };
+use crate::seal::epoch::Place;
+use crate::seal::statement::CertCache;
 
 /// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
 const BATCH: usize = 2 * LANES;
@@ -88,6 +88,8 @@ pub(super) struct Scanner<'k> {
     cut: bool,
     /// It was wrapped in something by a carrier.
     wrapped: bool,
+    /// It is taken in its RFC 8785 form, which is not what its bytes are.
+    pub(super) in_other_form: bool,
     origins: &'k [Origin],
     envelope: Option<&'k Envelope>,
     begin: u64,
@@ -118,6 +120,7 @@ impl<'k> Scanner<'k> {
             line: &[],
             cut: false,
             wrapped: false,
+            in_other_form: false,
             origins: &[],
             envelope: None,
             begin: 0,
@@ -242,10 +245,10 @@ impl<'k> Scanner<'k> {
         self.chunk.lines = u64::from(input.origins.map_or(self.place.line, |origins| origins.lines));
         self.chunk.bytes = input.origins.map_or(input.data.len() as u64, |origins| origins.bytes);
         match self.mode {
-            Mode::All => {
+            // In RFC 8785 forms other lines may be the first and the last known one.
+            Mode::All | Mode::Canonical(_) => {
                 self.out.chunks.insert((input.file, input.chunk), self.chunk);
             }
-            Mode::Canonical(_) => {}
             // All else was noted when these lines were first seen.
             Mode::Detail(..) => self.out.logs.clear(),
         }
@@ -350,11 +353,7 @@ impl<'k> Scanner<'k> {
         };
         let id = (number, seal.at.chain, seal.at.epoch);
         if !self.wanted(id) {
-            // What a JSON parser sees may be another seal than the last one among the bytes.
-            if matches!(read, Read::Misfit(_)) && !self.without_added(line) {
-                self.rewritten(line, None);
-            }
-            return;
+            return self.pass_by(line, &read, number, &seal);
         }
         let done = match read {
             Read::Sealed(sealed) if self.is_prefix(&line[..sealed.m.start()]) => {
@@ -379,10 +378,10 @@ impl<'k> Scanner<'k> {
             && !self.unescaped(line, number)
         {
             let json = line::trim(line).ends_with(b"}");
-            let anew = json && self.keys.log(number).secret.is_none() && self.affords(id);
-            if anew && matches!(self.mode, Mode::All) {
+            let rewritten = json && self.keys.log(number).secret.is_none() && self.affords(id);
+            if rewritten && matches!(self.mode, Mode::All) {
                 // There may be many, all of them good: a second look at their epoch will tell.
-                let mut event = self.event(Kind::Altered(Why::Anew), Some(number), Some(seal.at));
+                let mut event = self.event(Kind::Altered(Why::Rewritten), Some(number), Some(seal.at));
                 event.quote(line);
                 event.length = line.len() as u64;
                 self.end_group(None);
@@ -392,9 +391,26 @@ impl<'k> Scanner<'k> {
                 self.altered(why, number, seal.at);
             }
             self.claim(id, seal.at.index);
-            if anew {
+            if rewritten {
                 self.epoch(id).json = true;
             }
+        }
+    }
+
+    /// A line of an epoch that is not looked at in this pass: only a neighbour of others, or a bad line with neighbours.
+    fn pass_by(&mut self, line: &[u8], read: &Read, number: LogNumber, seal: &Seal) {
+        let good = match read {
+            Read::Sealed(sealed) => self.is_prefix(&line[..sealed.m.start()]),
+            Read::Misfit(_) => self.is_redacted_behind_prefix(line),
+            Read::Redacted(_) => true,
+            Read::Nothing | Read::Unsealed => false,
+        };
+        if good {
+            self.neighbour(number, seal.at);
+        } else if matches!(read, Read::Sealed(_)) || !self.without_added(line) && !self.rewritten(line, None)
+        {
+            // What a JSON parser sees may be another seal than the last one among the bytes.
+            self.altered(wrong_length(line), number, seal.at);
         }
     }
 
@@ -406,7 +422,7 @@ impl<'k> Scanner<'k> {
             Read::Sealed(sealed) if sealed.m.start() == 0 => {
                 let Position { chain, epoch, .. } = sealed.seal.at;
                 self.keys.find(sealed.seal.log).is_some_and(|number| {
-                    !self.wanted((number, chain, epoch))
+                    self.passed((number, chain, epoch), sealed.seal.at)
                         || self.sealed(&text, number, &sealed.seal, sealed.m).is_ok()
                         || self.rewritten(&text, Some(sealed.seal))
                 })
@@ -441,11 +457,8 @@ impl<'k> Scanner<'k> {
 
     /// A line without a seal of a known log.
     fn unsealed(&mut self, kind: Kind) {
-        if !matches!(self.mode, Mode::All) {
-            return;
-        }
         // Nobody knows the hash of a line that is not all here.
-        if !self.is_excepted(None) {
+        if !matches!(self.mode, Mode::Detail(..)) && !self.is_excepted(None) {
             self.out.unsealed += 1;
             self.bad(kind, None, None);
         }
@@ -493,7 +506,7 @@ impl<'k> Scanner<'k> {
             note_seen(
                 seen,
                 Occurrence { index, leaf, file: place.file },
-                Seen { count: 1, first: place, last: place },
+                Seen { count: 1, first: place, last: place, rewritten: u64::from(self.in_other_form) },
             );
         } else {
             self.epoch(id).lines.add(index, leaf, place);
@@ -540,8 +553,17 @@ impl<'k> Scanner<'k> {
         }
     }
 
-    /// Notes a line of a known log: order in its file, and the neighbours of bad lines.
-    pub(super) fn seen_line(&mut self, number: LogNumber, at: Position) {
+    /// Is a line of an epoch that is not looked at in this pass? It is a neighbour of others all the same.
+    pub(super) fn passed(&mut self, id: EpochId, at: Position) -> bool {
+        let passed = !self.wanted(id);
+        if passed {
+            self.neighbour(id.0, at);
+        }
+        passed
+    }
+
+    /// Notes a line of a known log as the neighbour of bad lines.
+    fn neighbour(&mut self, number: LogNumber, at: Position) {
         let here = Some((number, at));
         self.end_group(here);
         if self.waiting < self.out.events.len() {
@@ -550,6 +572,13 @@ impl<'k> Scanner<'k> {
             }
             self.waiting = self.out.events.len();
         }
+        self.chunk.first = self.chunk.first.or(here);
+        self.chunk.last = here;
+    }
+
+    /// Notes a line of a known log: order in its file, and the neighbours of bad lines.
+    pub(super) fn seen_line(&mut self, number: LogNumber, at: Position) {
+        self.neighbour(number, at);
         if let Mode::All = self.mode {
             let (wrapped, place) = (self.wrapped, self.place);
             let counts = &mut self.out.log(number).counts;
@@ -559,8 +588,6 @@ impl<'k> Scanner<'k> {
                 counts.first_prefixed = earlier(counts.first_prefixed, Some(place));
             }
         }
-        self.chunk.first = self.chunk.first.or(here);
-        self.chunk.last = here;
         self.in_order(number, at);
     }
 
@@ -582,7 +609,11 @@ impl<'k> Scanner<'k> {
     pub(super) fn bad(&mut self, kind: Kind, log: Option<LogNumber>, at: Option<Position>) {
         let told = match self.mode {
             Mode::All => true,
-            Mode::Canonical(_) => matches!(kind, Kind::Altered(_)),
+            Mode::Canonical(_) => {
+                // What was taken in the first look already was told there.
+                matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_))
+                    || self.in_other_form && matches!(kind, Kind::BadStatement(_))
+            }
             Mode::Detail(..) => false,
         };
         if !told {
@@ -600,7 +631,7 @@ impl<'k> Scanner<'k> {
         self.end_group(None);
         let mut group = self.event(kind, log, at);
         // What is only counted need not be looked at closer.
-        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_TOLD) {
+        if self.told.get(&kind.class()).is_none_or(|told| *told < MOST_LISTED) {
             group.quote(self.line);
             group.length = if self.cut { 0 } else { self.line.len() as u64 };
             group.replaced = memmem::find(self.line, "\u{fffd}".as_bytes()).is_some();
@@ -624,11 +655,11 @@ impl<'k> Scanner<'k> {
     fn tell(&mut self, event: Event) {
         let class = event.kind.class();
         let told = self.told.entry(class).or_default();
-        if *told < MOST_TOLD {
+        if *told < MOST_LISTED {
             *told += 1;
             self.out.events.push(event);
         } else {
-            *self.out.untold.entry((class, event.log)).or_default() += event.count;
+            *self.out.unlisted.entry((class, event.log)).or_default() += event.count;
         }
     }
 }

@@ -1,0 +1,131 @@
+//! What a verification found: a value that nothing changes. The verdict on it is the caller's.
+//!
+//! Here stands what needs trees, statements and ranges. What needs pins, exceptions or words stands with the caller.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chain::{ChainFacts, Gap};
+use super::duplicates::Duplicate;
+use super::torn::Torn;
+use crate::line::Position;
+use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
+use crate::seal::epoch::Place;
+
+/// What a verification found.
+pub struct Facts {
+    logs: BTreeMap<LogNumber, Log>,
+    chunks: BTreeMap<(u32, u32), Chunk>,
+    events: Vec<Event>,
+    unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    unsealed: u64,
+    excepted: BTreeMap<u32, u64>,
+    duplicates: Vec<Duplicate>,
+    torn: BTreeSet<usize>,
+}
+
+impl Facts {
+    pub(super) fn new(summary: Summary, duplicates: Vec<Duplicate>) -> Self {
+        let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
+        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn: BTreeSet::new() }
+    }
+
+    /// Takes the claims of torn lines back: they say nothing.
+    pub(super) fn with_torn(mut self, torn: Torn) -> Self {
+        for (log, at) in torn.claims {
+            let chain = self.logs.get_mut(&log).and_then(|log| log.chains.get_mut(&at.chain));
+            if let Some(epoch) = chain.and_then(|chain| chain.epochs.get_mut(&at.epoch)) {
+                epoch.unclaim(at.index);
+            }
+        }
+        self.torn = torn.events;
+        self
+    }
+
+    /// Bad lines, in groups, in the order of the input.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Which of the events are torn lines, by number.
+    #[must_use]
+    pub fn torn(&self) -> &BTreeSet<usize> {
+        &self.torn
+    }
+
+    /// Bad lines beyond those listed, by class and log.
+    #[must_use]
+    pub fn unlisted(&self) -> &BTreeMap<(Kind, Option<LogNumber>), u64> {
+        &self.unlisted
+    }
+
+    /// Lines without a seal, all in all.
+    #[must_use]
+    pub fn unsealed(&self) -> u64 {
+        self.unsealed
+    }
+
+    /// How often each excepted line was seen.
+    #[must_use]
+    pub fn excepted(&self) -> &BTreeMap<u32, u64> {
+        &self.excepted
+    }
+
+    /// Chunks, by file and number.
+    #[must_use]
+    pub fn chunks(&self) -> &BTreeMap<(u32, u32), Chunk> {
+        &self.chunks
+    }
+
+    /// Positions that were seen more than once.
+    #[must_use]
+    pub fn duplicates(&self) -> &[Duplicate] {
+        &self.duplicates
+    }
+
+    /// Lines of a log, counted.
+    #[must_use]
+    pub fn counts(&self, log: LogNumber) -> Counts {
+        self.logs.get(&log).map(|log| log.counts).unwrap_or_default()
+    }
+
+    /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.
+    #[must_use]
+    pub fn reserialized(&self, log: LogNumber) -> (u64, Option<Place>) {
+        self.logs.get(&log).map(Log::reserialized).unwrap_or_default()
+    }
+
+    /// Chains of a log of which a line was seen, in order.
+    pub fn chains(&self, log: LogNumber, with_v: bool) -> impl Iterator<Item = (u32, ChainFacts)> {
+        let chains = self.logs.get(&log).into_iter().flat_map(|log| &log.chains);
+        chains.filter_map(move |(number, chain)| Some((*number, chain.facts(*number, with_v)?)))
+    }
+
+    /// Absent positions of a chain from `start` up to its last line, or to `end` (not included) if that is later.
+    #[must_use]
+    pub fn gaps(&self, log: LogNumber, start: Position, end: Option<Position>) -> Vec<Gap> {
+        self.chain(log, start.chain).map(|c| c.gaps(start.chain, start, end)).unwrap_or_default()
+    }
+
+    /// The newest statement before a position of its chain; `None` if it is not here for certain.
+    #[must_use]
+    pub fn statement_before(&self, log: LogNumber, at: Position) -> Option<&Record> {
+        self.chain(log, at.chain)?.statement_before(at)
+    }
+
+    /// The statement at a position.
+    #[must_use]
+    pub fn statement_at(&self, log: LogNumber, at: Position) -> Option<&Record> {
+        self.chain(log, at.chain)?.statement_at(at)
+    }
+
+    /// The last line of each log in a file.
+    pub(super) fn last_lines(&self, file: u32) -> BTreeMap<LogNumber, Position> {
+        let chunks = self.chunks.range((file, 0)..=(file, u32::MAX));
+        chunks.flat_map(|(_, chunk)| chunk.edges.iter().map(|(log, edge)| (*log, edge.last))).collect()
+    }
+
+    fn chain(&self, log: LogNumber, chain: u32) -> Option<&Chain> {
+        self.logs.get(&log)?.chains.get(&chain)
+    }
+}

@@ -1,0 +1,111 @@
+//! Judging what had to wait for the whole input: statements whose chain root came late, and the tree of each epoch.
+
+use crate::hash::Digest;
+use crate::scan::summary::{Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::scan::{Keys, LogKeys, judge_pending, record};
+use crate::seal::statement::{Body, CertCache, Statement};
+use crate::seal::tree;
+
+/// Judges what had to wait for the whole input: late statements, then the tree of each epoch.
+pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {
+    for (number, keys) in (0..).zip(keys.logs()) {
+        let Some(log) = summary.logs.get_mut(&number) else { continue };
+        for chain in log.chains.values_mut() {
+            chain.roots.sort_unstable();
+            chain.epochs.values_mut().for_each(|epoch| epoch.lines.gather());
+        }
+        let mut pending = std::mem::take(&mut log.pending);
+        pending.sort_by_key(|p| (p.at, p.place));
+        let mut cache = CertCache::default();
+        // Chains come in order, so each generation is learned before the next one is asked for.
+        for one in pending {
+            summary.events.extend(resolve_pending(log, number, keys, &one, &mut cache));
+        }
+        for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
+            resolve_epoch(epoch, keys.secret.is_some());
+        }
+        summary.events.extend(disagreeing_roots(log, number, keys));
+    }
+}
+
+/// Judges a statement that had to wait; gives what is wrong with it.
+fn resolve_pending(
+    log: &mut Log,
+    number: LogNumber,
+    keys: &LogKeys,
+    pending: &Pending,
+    cache: &mut CertCache,
+) -> Option<Event> {
+    let verdict = judge_pending(keys, pending, cache);
+    let (statement, with_v, at) = (Statement::parse(&pending.text)?, keys.secret.is_some(), pending.at);
+    let event = |kind| Event::new(kind, Some(number), pending.place, Some(at));
+    match verdict {
+        Some(Ok(roots)) => {
+            add_control(log, record(keys, &statement, pending.place), roots, pending);
+            None
+        }
+        Some(Err(why)) => {
+            log.epoch(at.chain, at.epoch).lines.add(at.index, pending.leaves[1], pending.place);
+            let reported = with_v || (at.epoch, at.index) == (0, 0);
+            reported.then(|| event(Kind::BadStatement(if with_v { why } else { Why::NoOpen })))
+        }
+        None => {
+            if with_v {
+                let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
+                add_control(log, record(keys, &statement, pending.place), roots, pending);
+            } else {
+                log.epoch(at.chain, at.epoch).claim(at.index);
+            }
+            Some(event(Kind::OlderOpenLacking))
+        }
+    }
+}
+
+fn add_control(log: &mut Log, record: Record, roots: Roots, pending: &Pending) {
+    let at = record.at;
+    log.chains.entry(at.chain).or_default().note_roots(roots);
+    let epoch = log.epoch(at.chain, at.epoch);
+    if let Body::Open { .. } = record.body {
+        epoch.opens.push(record);
+        epoch.lines.add(at.index, pending.leaves[0], pending.place);
+    } else {
+        epoch.checkpoints.push(record);
+    }
+}
+
+/// Chains of one generation whose certs name another next chain root than the first one's.
+fn disagreeing_roots(log: &Log, number: LogNumber, keys: &LogKeys) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut known: Option<(u32, Digest)> = None;
+    for (c, chain) in &log.chains {
+        let generation = (c - 1) / 256;
+        for roots in &chain.roots {
+            let first = *known.get_or_insert((generation, roots.next));
+            if first.0 != generation {
+                known = Some((generation, roots.next));
+            }
+            let known = keys.root(generation + 1).is_none_or(|root| root == roots.next);
+            if (first.0 == generation && first.1 != roots.next || !known)
+                && let Some(record) =
+                    chain.epochs.values().flat_map(|e| e.opens.iter().chain(&e.checkpoints)).next()
+            {
+                let kind = Kind::BadStatement(Why::Path);
+                events.push(Event::new(kind, Some(number), record.place, Some(record.at)));
+            }
+        }
+    }
+    events
+}
+
+/// Sorts what came in any order, then holds R against the lines.
+pub(super) fn resolve_epoch(epoch: &mut Epoch, with_v: bool) {
+    epoch.lines.gather();
+    epoch.opens.sort_by_key(|r| r.place);
+    epoch.checkpoints.sort_by_key(|r| r.place);
+    let n = epoch.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
+    epoch.bound = n.filter(|_| !with_v);
+    epoch.covered = epoch.checkpoint().and_then(Record::tree).and_then(|(n, root)| {
+        let right = if n == 0 { tree::empty_root() } else { epoch.lines.below(u32::from(n))?.root()? };
+        Some(right == root)
+    });
+}

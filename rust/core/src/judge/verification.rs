@@ -1,0 +1,181 @@
+//! A verification, whose states own what they know: a wrong order does not compile.
+//!
+//! The passes are one over everything; with P only, one over the RFC 8785 form of epochs whose R does not match; and
+//! for epochs in which a position was seen more than once, one or more line by line.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::copies::{BrokenEnd, broken_ends};
+use super::duplicates::{self, Duplicate};
+use super::ends::Expected;
+use super::facts::Facts;
+use super::{groups, resolve, rewritten, torn};
+use crate::scan::summary::{EpochId, Summary};
+use crate::scan::{Keys, Mode};
+
+/// Lines that are looked at one by one in one pass; about 100 bytes of memory each.
+const BATCH: u64 = 400_000;
+
+/// What is known so far.
+pub(super) struct Known {
+    pub(super) keys: Arc<Keys>,
+    pub(super) summary: Summary,
+    /// Duplicates and conflicts in the epochs that were looked at line by line.
+    pub(super) duplicates: Vec<Duplicate>,
+    /// Epochs that were looked at line by line.
+    pub(super) looked_at: BTreeSet<EpochId>,
+}
+
+/// Which pass comes next.
+enum Stage {
+    All,
+    Rewritten,
+    Closely { rewritten: BTreeSet<EpochId>, batches: VecDeque<BTreeSet<EpochId>> },
+}
+
+/// A verification between two passes.
+pub struct Verification {
+    known: Known,
+    stage: Stage,
+}
+
+/// What comes next.
+pub enum Step {
+    /// A pass over the whole input.
+    Pass(Pass),
+    /// Nothing has to be read any more.
+    Complete(Complete),
+}
+
+/// A pass over the whole input: each part of it is scanned once, in any order.
+pub struct Pass {
+    known: Known,
+    stage: Stage,
+    mode: Arc<Mode>,
+    found: Option<Summary>,
+}
+
+/// A verification that has read everything.
+pub struct Complete {
+    keys: Arc<Keys>,
+    facts: Facts,
+}
+
+impl Verification {
+    /// A verification of some logs. Their keys cannot be changed while it goes on.
+    #[must_use]
+    pub fn new(keys: Arc<Keys>) -> Self {
+        let (summary, duplicates, looked_at) = Default::default();
+        Self { known: Known { keys, summary, duplicates, looked_at }, stage: Stage::All }
+    }
+
+    /// The next pass, if one is needed.
+    #[must_use]
+    pub fn next_pass(self) -> Step {
+        let Self { known, mut stage } = self;
+        let mode = match &mut stage {
+            Stage::All => Mode::All,
+            Stage::Rewritten => {
+                let epochs = rewritten::candidates(&known.summary, &known.keys);
+                if epochs.is_empty() {
+                    let stage = closely(&known.summary, BTreeSet::new());
+                    return Self { known, stage }.next_pass();
+                }
+                Mode::Canonical(epochs)
+            }
+            Stage::Closely { rewritten, batches } => match batches.pop_front() {
+                Some(batch) => Mode::Detail(batch, rewritten.clone()),
+                None => return Step::Complete(Complete::new(known)),
+            },
+        };
+        Step::Pass(Pass { known, stage, mode: Arc::new(mode), found: None })
+    }
+}
+
+impl Pass {
+    /// What its scans look for.
+    #[must_use]
+    pub fn mode(&self) -> &Arc<Mode> {
+        &self.mode
+    }
+
+    /// Takes in what was found in a part of the input, or in several parts.
+    pub fn merge(&mut self, part: Summary) {
+        match &mut self.found {
+            Some(found) => found.merge(part),
+            None => self.found = Some(part),
+        }
+    }
+
+    /// Ends the pass: every part of the input was scanned.
+    #[must_use]
+    pub fn finish(self) -> Verification {
+        let Self { mut known, stage, found, .. } = self;
+        let found = found.unwrap_or_default();
+        let stage = match stage {
+            Stage::All => {
+                known.summary = found;
+                resolve::resolve(&mut known.summary, &known.keys);
+                Stage::Rewritten
+            }
+            Stage::Rewritten => {
+                let adopted = rewritten::adopt(&mut known.summary, found);
+                closely(&known.summary, adopted)
+            }
+            Stage::Closely { .. } => {
+                known.summary.merge(found);
+                duplicates::resolve(&mut known);
+                stage
+            }
+        };
+        Verification { known, stage }
+    }
+}
+
+/// What has to be looked at line by line, in batches that fit the memory.
+fn closely(summary: &Summary, rewritten: BTreeSet<EpochId>) -> Stage {
+    let mut batches = VecDeque::from([BTreeSet::new()]);
+    let mut lines = 0;
+    for (epoch, count) in duplicates::doubtful(summary) {
+        if lines >= BATCH {
+            batches.push_back(BTreeSet::new());
+            lines = 0;
+        }
+        if let Some(batch) = batches.back_mut() {
+            batch.insert(epoch);
+        }
+        lines += count;
+    }
+    batches.retain(|batch| !batch.is_empty());
+    Stage::Closely { rewritten, batches }
+}
+
+impl Complete {
+    fn new(mut known: Known) -> Self {
+        let found = duplicates::all(&mut known);
+        groups::join(&mut known.summary);
+        Self { keys: known.keys, facts: Facts::new(known.summary, found) }
+    }
+
+    /// What is known before torn lines are decided on.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Broken ends of files that may be those of copies: the caller looks whether the whole line stands elsewhere.
+    #[must_use]
+    pub fn broken_ends(&self, expected: &Expected) -> Vec<BrokenEnd> {
+        broken_ends(&self.facts, &self.keys, expected)
+    }
+
+    /// Decides which lines are torn: what they claim hides no more that something is missing.
+    ///
+    /// `copies` are the events of those [`broken_ends`](Self::broken_ends) whose line stands whole in another file.
+    #[must_use]
+    pub fn finish(self, expected: &Expected, copies: &BTreeSet<usize>) -> Facts {
+        let torn = torn::torn_lines(&self.facts, &self.keys, expected, copies);
+        self.facts.with_torn(torn)
+    }
+}

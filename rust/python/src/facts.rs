@@ -1,0 +1,365 @@
+//! What a verification found: facts that nothing changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use tallystick_core::Error;
+use tallystick_core::judge::{self, EpochFacts};
+use tallystick_core::line::LogId;
+use tallystick_core::scan::summary::{self, Kind, Neighbour, Record, Why};
+use tallystick_core::seal::head::Pin;
+use tallystick_core::seal::statement::Body;
+
+use crate::keys::At;
+use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, REASON};
+use crate::scan::{Place, at, position};
+use crate::{OrRaise as _, py_bytes};
+
+/// Lines that are not as they should be and stood together.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Event(summary::Event);
+
+#[pymethods]
+impl Event {
+    #[getter]
+    fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        EVENT_KIND.member(py, self.0.kind.word())
+    }
+
+    /// The reason, of altered lines and bad statements.
+    #[getter]
+    fn reason(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.0.kind.reason().map(|reason| REASON.member(py, reason.word())).transpose()
+    }
+
+    /// By how many bytes a line is longer than its seal says, if that is the reason.
+    #[getter]
+    fn excess(&self) -> Option<i64> {
+        match self.0.kind.reason()? {
+            Why::Length(excess) => Some(excess),
+            _ => None,
+        }
+    }
+
+    /// The log id that a foreign line claims.
+    #[getter]
+    fn log_id(&self) -> Option<String> {
+        match self.0.kind {
+            Kind::Foreign(id) => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Reason, length and log id as one text.
+    #[getter]
+    fn why(&self) -> String {
+        match self.0.kind {
+            Kind::Foreign(id) => id.to_string(),
+            Kind::Altered(Why::Length(excess)) => format!("length {excess}"),
+            kind => kind.reason().map(Why::word).unwrap_or_default().to_string(),
+        }
+    }
+
+    #[getter]
+    fn log(&self) -> Option<u32> {
+        self.0.log
+    }
+
+    #[getter]
+    fn place(&self) -> Place {
+        self.0.place.into()
+    }
+
+    #[getter]
+    fn count(&self) -> u64 {
+        self.0.count
+    }
+
+    #[getter]
+    fn first(&self) -> Option<At> {
+        self.0.first.map(at)
+    }
+
+    #[getter]
+    fn last(&self) -> Option<At> {
+        self.0.last.map(at)
+    }
+
+    /// Beginnings of its first lines.
+    #[getter]
+    fn texts<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0.texts.iter().map(|text| py_bytes(py, text)).collect()
+    }
+
+    /// Bytes of the first line; 0 if it was not at hand.
+    #[getter]
+    fn length(&self) -> u64 {
+        self.0.length
+    }
+
+    /// The first line holds U+FFFD.
+    #[getter]
+    fn replaced(&self) -> bool {
+        self.0.replaced
+    }
+
+    /// SHA-256 of the first line, if it has no seal of a known log.
+    #[getter]
+    fn sha256<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.sha256.map(|hash| py_bytes(py, &hash))
+    }
+}
+
+fn neighbour(n: Neighbour) -> Option<(u32, At)> {
+    n.map(|(log, p)| (log, at(p)))
+}
+
+/// A statement that holds.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Statement {
+    at: At,
+    hash: Py<PyBytes>,
+    time: u64,
+    place: Place,
+    /// An open's prev: position, hash, and whether its proof is right (`None`: cannot be told).
+    prev: Option<(At, Py<PyBytes>, Option<bool>)>,
+    /// `continues`, `closed`, `ended`; `None` for an open.
+    ending: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Statement {
+    /// The statement as a pin of a log.
+    fn pin(&self, py: Python<'_>, log_id: &str) -> PyResult<String> {
+        let bad = || Error::Format(format!("{log_id:?} is no log id"));
+        let log = LogId::parse(log_id.as_bytes()).ok_or_else(bad).or_raise(py)?;
+        let hash: [u8; 32] = self.hash.bind(py).extract()?;
+        Ok(Pin { log, at: position(self.at), hash }.to_text())
+    }
+}
+
+fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
+    let (prev, ending) = match record.body {
+        Body::Open { prev } => {
+            (Some((at(prev.mark.at), py_bytes(py, &prev.mark.hash).unbind(), record.proof)), None)
+        }
+        Body::Checkpoint { kind, .. } => (None, Some(ENDING.member(py, kind.word())?)),
+    };
+    Ok(Statement {
+        at: at(record.at),
+        hash: py_bytes(py, &record.hash).unbind(),
+        time: record.time,
+        place: record.place.into(),
+        prev,
+        ending,
+    })
+}
+
+/// First and last position, how many lines, place of the first.
+type Stretch = (At, At, u64, Place);
+
+/// What is known of one chain.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct ChainFacts {
+    first: At,
+    first_place: Place,
+    last: At,
+    last_place: Place,
+    lines: u64,
+    checkpoints: u64,
+    open: Option<Py<Statement>>,
+    ending: Option<Py<Statement>>,
+    times: Option<(u64, u64)>,
+    /// Epochs whose R does not match: epoch, n, place of the checkpoint.
+    altered: Vec<(u8, u16, Place)>,
+    /// Epochs that no R covers: first and last line, how many, place of the first.
+    uncovered: Vec<Stretch>,
+    /// Contradictions: kind, and the same of their lines.
+    clashes: Py<PyList>,
+    /// Epochs: number, lines, and of the checkpoint n and its claimed time.
+    epochs: Vec<EpochFacts>,
+}
+
+/// Lines of a log, counted.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Counts {
+    sealed: u64,
+    prefixed: u64,
+    first_prefixed: Option<Place>,
+    reserialized: u64,
+    first_reserialized: Option<Place>,
+    redacted: u64,
+    narrowed: u64,
+}
+
+/// Absent positions of one chain; `to` is `None` if nobody knows how many lines the epoch had.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Gap {
+    start: At,
+    to: Option<At>,
+    before: Option<Place>,
+    after: Option<Place>,
+}
+
+/// A position that was seen more than once.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Double {
+    log: u32,
+    start: At,
+    to: At,
+    count: u64,
+    one_file: bool,
+    fork: bool,
+    proven: bool,
+    place: Place,
+}
+
+/// One chunk of a file.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[allow(clippy::struct_field_names)] // the number of the chunk is its `chunk` everywhere
+pub struct Chunk {
+    file: u32,
+    chunk: u32,
+    lines: u64,
+    counted: u64,
+    size: u64,
+    /// Log number, first position and its place, last position; by log.
+    edges: Vec<(u32, At, Place, At)>,
+    first: Option<(u32, At)>,
+    last: Option<(u32, At)>,
+}
+
+/// What a verification found.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Facts(pub judge::Facts);
+
+#[pymethods]
+impl Facts {
+    /// Bad lines, in groups.
+    fn events(&self) -> Vec<Event> {
+        self.0.events().iter().cloned().map(Event).collect()
+    }
+
+    /// Which of the events are torn lines, by number.
+    fn torn(&self) -> BTreeSet<usize> {
+        self.0.torn().clone()
+    }
+
+    /// Bad lines beyond those listed: kind, log, lines.
+    fn untold(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyAny>, Option<u32>, u64)>> {
+        let unlisted = self.0.unlisted().iter();
+        unlisted.map(|((kind, log), count)| Ok((EVENT_KIND.member(py, kind.word())?, *log, *count))).collect()
+    }
+
+    /// Positions that were seen more than once.
+    fn doubles(&self) -> Vec<Double> {
+        let double = |d: &judge::Duplicate| Double {
+            log: d.log,
+            start: at(d.from),
+            to: at(d.to),
+            count: d.count,
+            one_file: d.one_file,
+            fork: d.fork,
+            proven: d.proven,
+            place: d.place.into(),
+        };
+        self.0.duplicates().iter().map(double).collect()
+    }
+
+    /// Lines without a seal of a known log.
+    #[getter]
+    fn unsealed(&self) -> u64 {
+        self.0.unsealed()
+    }
+
+    /// How often each excepted line was seen, by the number of its hash.
+    #[getter]
+    fn excepted(&self) -> BTreeMap<u32, u64> {
+        self.0.excepted().clone()
+    }
+
+    /// Chunks, by file and number.
+    fn chunks(&self) -> Vec<Chunk> {
+        chunks(&self.0)
+    }
+
+    /// Lines of a log, counted.
+    fn counts(&self, log: u32) -> Counts {
+        let (counts, (reserialized, first)) = (self.0.counts(log), self.0.reserialized(log));
+        Counts {
+            sealed: counts.sealed,
+            prefixed: counts.prefixed,
+            first_prefixed: counts.first_prefixed.map(Place::from),
+            reserialized,
+            first_reserialized: first.map(Place::from),
+            redacted: counts.redacted,
+            narrowed: counts.narrowed,
+        }
+    }
+
+    /// Chains of a log of which a line was seen, with what is known of them.
+    fn chains(&self, py: Python<'_>, log: u32, with_v: bool) -> PyResult<Vec<(u32, ChainFacts)>> {
+        self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, &facts)?))).collect()
+    }
+
+    /// Absent positions of a chain from `start` to its last line, or to `end` (not included) if that is later.
+    fn gaps(&self, log: u32, start: At, end: Option<At>) -> Vec<Gap> {
+        let gap = |g: judge::Gap| Gap {
+            start: at(g.from),
+            to: g.to.map(at),
+            before: g.before.map(Place::from),
+            after: g.after.map(Place::from),
+        };
+        self.0.gaps(log, position(start), end.map(position)).into_iter().map(gap).collect()
+    }
+
+    /// The newest statement before a position of its chain.
+    fn statement_before(&self, py: Python<'_>, log: u32, at: At) -> PyResult<Option<Statement>> {
+        self.0.statement_before(log, position(at)).map(|r| statement(py, r)).transpose()
+    }
+
+    /// The statement at a position.
+    fn statement_at(&self, py: Python<'_>, log: u32, at: At) -> PyResult<Option<Statement>> {
+        self.0.statement_at(log, position(at)).map(|r| statement(py, r)).transpose()
+    }
+}
+
+/// The chunks of the input.
+pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
+    let chunk = |(id, c): (&(u32, u32), &summary::Chunk)| Chunk {
+        file: id.0,
+        chunk: id.1,
+        lines: c.lines,
+        counted: c.counted,
+        size: c.bytes,
+        edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
+        first: neighbour(c.first),
+        last: neighbour(c.last),
+    };
+    facts.chunks().iter().map(chunk).collect()
+}
+
+fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts> {
+    let some = |record: Option<&Record>| record.map(|r| Py::new(py, statement(py, r)?)).transpose();
+    let stretch = |s: &judge::Stretch| (at(s.first), at(s.last), s.count, s.place.into());
+    let clash = |(clash, lines): &(judge::Clash, judge::Stretch)| {
+        Ok((CLASH_KIND.member(py, clash.word())?, stretch(lines)))
+    };
+    let clashes = facts.clashes.iter().map(clash).collect::<PyResult<Vec<(Py<PyAny>, Stretch)>>>()?;
+    Ok(ChainFacts {
+        first: at(facts.first.0),
+        first_place: facts.first.1.into(),
+        last: at(facts.last.0),
+        last_place: facts.last.1.into(),
+        lines: facts.lines,
+        checkpoints: facts.checkpoints,
+        open: some(facts.open.as_ref())?,
+        ending: some(facts.ending.as_ref().map(|(_, record)| record))?,
+        times: facts.times,
+        altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
+        uncovered: facts.uncovered.iter().map(stretch).collect(),
+        clashes: PyList::new(py, clashes)?.unbind(),
+        epochs: facts.epochs.clone(),
+    })
+}

@@ -1,0 +1,215 @@
+//! Keys of logs, and the scan of some bytes with them.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tallystick_core::Error;
+use tallystick_core::line::Position;
+use tallystick_core::scan::summary;
+use tallystick_core::scan::{self as core_scan, LogKeys};
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
+
+use crate::envelope::{Envelope, Unwrapped};
+use crate::keys::{At, read_head, read_secret, read_verification_key};
+use crate::{OrRaise as _, py_bytes};
+
+/// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
+type BadLine = (Option<(u32, At)>, [u8; 32]);
+
+pub fn at(position: Position) -> At {
+    (position.chain, position.epoch, position.index)
+}
+
+pub fn position(at: At) -> Position {
+    Position::new(at.0, at.1, at.2)
+}
+
+/// The logs that are verified together. Filled first, then only read.
+#[pyclass(module = "tallystick._core")]
+pub struct Keys {
+    pub inner: Arc<core_scan::Keys>,
+    process: u32,
+}
+
+#[pymethods]
+impl Keys {
+    #[new]
+    fn new() -> Self {
+        Self { inner: Arc::default(), process: std::process::id() }
+    }
+
+    /// Adds the log of the verification key behind a descriptor; gives its number.
+    fn add_key(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
+        let key = read_verification_key(py, fd)?;
+        self.add(py, LogKeys::new(key.public.clone(), Some(key)))
+    }
+
+    /// Adds the log of a public file behind a descriptor; gives its number.
+    fn add_public(&mut self, py: Python<'_>, fd: i32) -> PyResult<usize> {
+        let text = read_secret(fd)?;
+        let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
+        let first = std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+        let public = PublicKey::parse(first).or_raise(py)?;
+        let known = self.inner.logs().iter().position(|log| log.public == public);
+        let number = match known {
+            Some(number) => number,
+            None => self.add(py, LogKeys::new(public, None))?,
+        };
+        for open in lines {
+            self.inner.logs()[number].learn_open(open).or_raise(py)?;
+        }
+        Ok(number)
+    }
+
+    /// Names bad lines that are not to be told: log and position that a seal claims, if there is one, and SHA-256.
+    fn except_lines(&mut self, py: Python<'_>, lines: Vec<BadLine>) -> PyResult<()> {
+        let at = |(log, (chain, epoch, index)): (u32, At)| (log, Position::new(chain, epoch, index));
+        let lines = lines.into_iter().map(|(claim, hash)| (claim.map(at), hash));
+        self.exclusive().or_raise(py)?.except(lines);
+        Ok(())
+    }
+
+    /// Names members that a carrier added to JSON lines; raises `FormatError`.
+    fn add_members(&mut self, py: Python<'_>, names: Vec<String>) -> PyResult<()> {
+        self.exclusive().or_raise(py)?.add_members(names).or_raise(py)
+    }
+
+    /// Names a chain that a log has got to; what lies far beyond all such chains is not looked at.
+    fn expect_chain(&mut self, py: Python<'_>, log: u32, chain: u32) -> PyResult<()> {
+        self.exclusive().or_raise(py)?.expect_chain(log, chain);
+        Ok(())
+    }
+
+    /// The text of the public key of each log, by number.
+    fn public_keys(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.inner.logs().iter().map(|log| log.public.to_text().or_raise(py)).collect()
+    }
+
+    /// Name, log id, has a verification key, it is narrowed, first and last chain that it covers; by number.
+    fn logs(&self) -> Vec<(String, String, bool, bool, u32, u32)> {
+        let info = |log: &LogKeys| {
+            let (first, last) = log.secret.as_ref().map_or((1, u32::MAX), |k| (k.first(), k.last()));
+            let narrowed = log.secret.as_ref().is_some_and(VerificationKey::is_narrowed);
+            (log.public.name.clone(), log.log_id().to_string(), log.secret.is_some(), narrowed, first, last)
+        };
+        self.inner.logs().iter().map(info).collect()
+    }
+
+    /// Does the head's mac hold? `None` where the key cannot tell.
+    fn head_holds(&self, py: Python<'_>, log: usize, head: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+        self.own().or_raise(py)?;
+        let head = read_head(head)?;
+        Ok(self.inner.logs().get(log).and_then(|log| head.holds(log.secret.as_ref()?)))
+    }
+}
+
+impl Keys {
+    /// In a forked child secrets are zeros: no line would match its tag there.
+    pub fn own(&self) -> Result<(), Error> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::Format("keys do not outlast a fork; read them in the process that verifies".into()))
+    }
+
+    /// The keys, to be changed, which a scan or a verification does not expect.
+    fn exclusive(&mut self) -> Result<&mut core_scan::Keys, Error> {
+        let busy = || Error::Format("keys cannot be changed while they are used to verify".into());
+        Arc::get_mut(&mut self.inner).ok_or_else(busy)
+    }
+
+    fn add(&mut self, py: Python<'_>, log: LogKeys) -> PyResult<usize> {
+        let keys = self.exclusive().or_raise(py)?;
+        keys.add(log).or_raise(py)?;
+        Ok(keys.logs().len() - 1)
+    }
+}
+
+/// What a scan looks for.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Mode(pub Arc<core_scan::Mode>);
+
+#[pymethods]
+impl Mode {
+    /// Everything.
+    #[staticmethod]
+    fn all() -> Self {
+        Self(Arc::new(core_scan::Mode::All))
+    }
+}
+
+/// Where a line was read: file, chunk, line in the chunk (from 0), byte offset in the file.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[derive(Clone, Copy)]
+pub struct Place {
+    file: u32,
+    chunk: u32,
+    line: u32,
+    offset: u64,
+}
+
+impl From<tallystick_core::seal::epoch::Place> for Place {
+    fn from(place: tallystick_core::seal::epoch::Place) -> Self {
+        Self { file: place.file, chunk: place.chunk, line: place.line, offset: place.offset }
+    }
+}
+
+/// What a scan of some bytes found, or of many: mergeable in any grouping.
+#[pyclass(module = "tallystick._core")]
+#[derive(Default)]
+pub struct Summary(pub summary::Summary);
+
+#[pymethods]
+impl Summary {
+    /// An empty one, or one in its stored form.
+    #[new]
+    #[pyo3(signature = (stored = None))]
+    fn new(py: Python<'_>, stored: Option<&[u8]>) -> PyResult<Self> {
+        let Some(bytes) = stored else { return Ok(Self::default()) };
+        py.detach(|| summary::Summary::from_bytes(bytes)).map(Self).or_raise(py)
+    }
+
+    /// The stored form, which begins with a version.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(py_bytes(py, &py.detach(|| self.0.to_bytes()).or_raise(py)?))
+    }
+
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>,)> {
+        Ok((self.to_bytes(py)?,))
+    }
+
+    /// Takes in another summary, which is empty afterwards.
+    fn merge(&mut self, py: Python<'_>, other: &mut Summary) {
+        let other = std::mem::take(&mut other.0);
+        py.detach(|| self.0.merge(other));
+    }
+}
+
+/// Scans whole lines of a file: the first `end` bytes of `data`, or the lines that were taken out of them.
+#[pyfunction]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
+#[allow(clippy::too_many_arguments)] // each says where the bytes stand; Python names them
+pub fn scan(
+    py: Python<'_>,
+    keys: &Keys,
+    mode: &Mode,
+    data: &[u8],
+    end: usize,
+    file: u32,
+    chunk: u32,
+    offset: u64,
+    cut: bool,
+    lines: Option<&Unwrapped>,
+    envelope: Option<&Envelope>,
+) -> PyResult<Summary> {
+    keys.own().or_raise(py)?;
+    let keys = keys.inner.clone();
+    let data = &data[..end.min(data.len())];
+    let bytes = data.len() as u64;
+    let origins = lines.map(|l| core_scan::Origins { of: &l.0.origins, lines: l.0.lines, bytes });
+    let data = lines.map_or(data, |l| &l.0.data);
+    let envelope = envelope.map(|envelope| &envelope.0);
+    let input = core_scan::Input { data, file, chunk, offset, cut, origins, envelope };
+    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
+}

@@ -1,0 +1,120 @@
+"""The directory of a log in a key store, by descriptors: its files, and the locks on it and on the store.
+
+The directory of a log under set-up is called `.new-NAME`, and of one under removal `.gone-NAME`, so that a crash leaves
+whole logs and remains that are known as such.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+
+from tallystick import _private
+from tallystick.errors import KeyStoreError
+from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
+
+__all__ = ["clear", "clear_all", "fill", "head", "holds_state", "load", "names", "note", "take", "writer"]
+
+_LOCK_LIMIT = 400  # bytes
+# Seconds: `holder` takes the lock for a moment, and the courier of a writer that was killed ends right after it.
+_PATIENCE = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+def fill(name: str, store: int, files: Mapping[str, bytes | bytearray]) -> None:
+    """Make the directory of a log, under a name that no log has.
+
+    Args:
+        name: Its name in the store.
+        store: Descriptor of the store.
+        files: The content of each file.
+    """
+    _private.make_directory(name, store)
+    log = _private.open_directory(name, store)
+    try:
+        for file, data in files.items():
+            _private.create_file(file, data, log)
+        os.fsync(log)
+    finally:
+        os.close(log)
+
+
+def clear_all(store: int) -> None:
+    """Erase the remains of crashes while logs were made or removed."""
+    for left in os.listdir(store):
+        if left.startswith((".new-", ".gone-")):
+            clear(left, store)
+
+
+def clear(name: str, store: int) -> None:
+    """Erase the directory of a log whose set-up or removal is not complete."""
+    log = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store)
+    try:
+        for file in os.listdir(log):
+            _private.wipe_file(file, log)
+    finally:
+        os.close(log)
+    os.rmdir(name, dir_fd=store)
+    os.fsync(store)
+
+
+def names(store: int) -> list[str]:
+    """Return the names of all logs in a store, sorted."""
+    return sorted(name for name in os.listdir(store) if not name.startswith("~") and holds_state(name, store))
+
+
+def holds_state(name: str, store: int) -> bool:
+    """Tell whether an entry of a store is that of a log, or of one under way."""
+    try:
+        check_entry(name)
+        return stat.S_ISREG(os.stat(f"{name}/state", dir_fd=store, follow_symlinks=False).st_mode)
+    except (KeyStoreError, FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def load(log: int, path: str) -> Stored:
+    """Return state and head from the open directory of a log, whose path is for errors."""
+    with _private.telling(KeyStoreError, path):
+        state = bytes(_private.read_file("state", log, bytearray, limit=STATE_LIMIT))
+        return Stored(state, head(log, path), private=True)
+
+
+def head(log: int, path: str) -> HeadText | None:
+    """Return the head; None if it is not there."""
+    with _private.telling(KeyStoreError, path):
+        try:
+            return _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
+        except FileNotFoundError:
+            return None
+
+
+def note(log: int, path: str) -> bytes | None:
+    """Return the note; None if it is not there."""
+    with _private.telling(KeyStoreError, path):
+        try:
+            return bytes(_private.read_file("note", log, bytearray, limit=NOTE_LIMIT))
+        except FileNotFoundError:
+            return None
+
+
+def take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
+    """Lock a file or directory for this process alone; False if another one holds it for longer than a moment.
+
+    Args:
+        lock: Its descriptor.
+        patience: Seconds to wait between attempts.
+    """
+    for pause in (*patience, None):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pause is not None:
+                time.sleep(pause)
+        else:
+            return True
+    return False
+
+
+def writer(lock: int) -> str:
+    """Return the holder that a lock names. Anyone may have written anything there."""
+    return shown(os.pread(lock, _LOCK_LIMIT, 0))

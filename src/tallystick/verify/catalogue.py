@@ -1,0 +1,347 @@
+"""The catalogue of findings: each kind once, with its weight, its words, what to do, and how it can be allowed.
+
+Reports, SARIF rules and the exceptions file take their kinds from here. A test holds the JSON schema, the documentation
+and section 7 of the specification against this catalogue.
+
+>>> CATALOGUE[Kind.MISSING].usual.value, CATALOGUE[Kind.MISSING].title
+('failed', 'Lines are missing')
+>>> kinds_allowed()
+('duplicate', 'narrowed', 'open end', 'reordered')
+"""
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["CATALOGUE", "Entry", "Exceptable", "Kind", "Stated", "Weight", "kinds_allowed", "kinds_excepted"]
+
+
+class Weight(enum.Enum):
+    """How much a finding weighs."""
+
+    NOTE = "note"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+class Kind(enum.StrEnum):
+    """A kind of finding. Its value is the word that reports show, and equals it."""
+
+    ALTERED = "altered"
+    MISSING = "missing"
+    UNSEALED = "unsealed"
+    DUPLICATE = "duplicate"
+    FORK = "fork"
+    REORDERED = "reordered"
+    BAD_STATEMENT = "bad statement"
+    TRUNCATED = "truncated"
+    BAD_HEAD = "bad head"
+    UNCLEAN_END = "unclean end"
+    TORN_LINE = "torn line"
+    LATE_START = "late start"
+    OPEN_END = "open end"
+    NO_HEAD = "no head"
+    UNCOVERED = "uncovered"
+    REDACTED = "redacted"
+    RESERIALIZED = "reserialized"
+    PREFIXED = "prefixed"
+    SUBSET = "subset"
+    NARROWED = "narrowed"
+    EXCEPTED = "excepted"
+    UNREADABLE = "unreadable"
+    PASSED_OVER = "passed over"
+    SCHEME_LIMIT = "scheme limit"
+    NOTHING_VERIFIED = "nothing verified"
+    PIN_NOT_KEPT = "pin not kept"
+
+
+class Exceptable(enum.Enum):
+    """How an exceptions file names a finding (spec section 9)."""
+
+    BY_POSITION = "by its positions"
+    BY_BYTES = "by the SHA-256 of the line"
+    NEVER = "never"
+
+
+class Stated(enum.Enum):
+    """Where a kind is defined."""
+
+    TABLE = "the table in section 7"
+    TEXT = "the text of section 7 or 9"
+    OUTSIDE = "outside the protocol: it is about this program, or about logs that others seal"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the catalogue says of a kind.
+
+    Args:
+        kind: The kind.
+        usual: The usual weight; a single finding may weigh less or more.
+        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
+        title: A few words.
+        meaning: One sentence: what was found, and what it means.
+        advice: What to do about it.
+        allowable: Can a caller allow it for a whole run?
+        exceptable: How an exceptions file names it.
+        stated: Where it is defined.
+    """
+
+    kind: Kind
+    usual: Weight
+    rank: int
+    title: str
+    meaning: str
+    advice: str
+    allowable: bool = False
+    exceptable: Exceptable = Exceptable.NEVER
+    stated: Stated = Stated.TABLE
+
+
+_FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
+_UNRANKED = 20  # comes after all that have a place
+
+_ENTRIES = (
+    Entry(
+        Kind.ALTERED,
+        _FAILED,
+        3,
+        "A line was changed",
+        "A line or its seal is not what was written: the two do not match.",
+        "compare with a copy from elsewhere; if a carrier wrapped or cut lines, see carriers",
+        exceptable=Exceptable.BY_BYTES,
+    ),
+    Entry(
+        Kind.MISSING,
+        _FAILED,
+        5,
+        "Lines are missing",
+        "Lines are not here although others vouch that they were sealed.",
+        "look for a file that was left out; at the edge of a file, suspect `copytruncate`; else lines were removed",
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.UNSEALED,
+        _FAILED,
+        4,
+        "A line has no seal",
+        "A line without a seal of a known log stands among sealed lines.",
+        "which program writes into this file? If it is known and harmless, except the line by its SHA-256",
+        exceptable=Exceptable.BY_BYTES,
+    ),
+    Entry(
+        Kind.DUPLICATE,
+        _FAILED,
+        8,
+        "A line is here twice",
+        "The same sealed line is here more than once.",
+        "a copy that was appended, or a replay; across files it is a note",
+        allowable=True,
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.FORK,
+        _FAILED,
+        0,
+        "Two histories",
+        "Two different lines with good seals claim the same position.",
+        "two writers, or a machine restored from a backup: start a new log",
+    ),
+    Entry(
+        Kind.REORDERED,
+        _FAILED,
+        9,
+        "Lines were moved",
+        "Lines of a file do not stand in the order of their seals.",
+        "something sorted or merged the lines: `--allow reordered` if that is known",
+        allowable=True,
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.BAD_STATEMENT,
+        _FAILED,
+        2,
+        "A control line does not hold",
+        "A signed statement of the log is forged, out of place, or contradicts the others.",
+        "forged or foreign control lines, or a store that was changed",
+    ),
+    Entry(
+        Kind.TRUNCATED,
+        _FAILED,
+        6,
+        "The end is cut off",
+        "The log ends before a point that it is known to have reached.",
+        "look for a newer file; was the head taken after the files? Else the end was cut off",
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.BAD_HEAD,
+        _FAILED,
+        1,
+        "The head does not hold",
+        "The head, which says how far the log got, is forged or gone.",
+        "forged or foreign control lines, or a store that was changed",
+    ),
+    Entry(
+        Kind.UNCLEAN_END,
+        _NOTE,
+        16,
+        "A writer stopped without closing",
+        "A chain has no closing line, as after a crash or a kill: up to a second of lines may be lost there.",
+        "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
+        "A copy that ends within a line is torn, too",
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.TORN_LINE,
+        _NOTE,
+        19,
+        "A line was not written whole",
+        "A line before an unclean end, or at the end of a copy, is broken off.",
+        "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
+        "A copy that ends within a line is torn, too",
+    ),
+    Entry(
+        Kind.LATE_START,
+        _INCOMPLETE,
+        14,
+        "The beginning is not here",
+        "The log begins before the first line that is here.",
+        "older files are elsewhere, or deleted by policy: `--from`",
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.OPEN_END,
+        _INCOMPLETE,
+        13,
+        "Nothing vouches for the end",
+        "Lines after the last one could be missing without a sign of it.",
+        "give the head; a pin proves only how far the log reached at least",
+        allowable=True,
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.NO_HEAD,
+        _INCOMPLETE,
+        12,
+        "The head cannot be had",
+        "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
+        "the key store does not have this log, or cannot be read: correct that, give `--head`, or say `--store none`",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.UNCOVERED,
+        _INCOMPLETE,
+        15,
+        "Lines that cannot be checked",
+        "Nothing that holds covers these lines, no checkpoint or line, so they cannot be checked with what was given.",
+        "only the verification key can judge these lines, until the next checkpoint",
+    ),
+    Entry(
+        Kind.REDACTED,
+        _NOTE,
+        7,
+        "A line was blanked",
+        "The text of a line was taken out; its place in the log is kept.",
+        "list the position in the exceptions file, if it was blanked by right",
+        exceptable=Exceptable.BY_POSITION,
+    ),
+    Entry(
+        Kind.RESERIALIZED,
+        _NOTE,
+        _UNRANKED,
+        "JSON was written anew",
+        "Something on the way wrote the JSON of a line again; its content is as it was sealed.",
+        "carriers at work; the text that they put around lines is not covered",
+    ),
+    Entry(
+        Kind.PREFIXED,
+        _NOTE,
+        _UNRANKED,
+        "Something was put before a line",
+        "A carrier wrapped the line; the line is as it was sealed, what was put around it is not covered.",
+        "carriers at work; the text that they put around lines is not covered",
+    ),
+    Entry(
+        Kind.SUBSET,
+        _INCOMPLETE,
+        18,
+        "Lines are left out",
+        "The caller said that lines are left out; gaps are not judged.",
+        "that is what was asked for",
+    ),
+    Entry(
+        Kind.NARROWED,
+        _INCOMPLETE,
+        17,
+        "The key covers only some chains",
+        "The key was narrowed; other chains are not judged.",
+        "that is what was asked for",
+        allowable=True,
+    ),
+    Entry(
+        Kind.EXCEPTED,
+        _NOTE,
+        _UNRANKED,
+        "An exception allows this",
+        "The exceptions file allows exactly this finding, which would weigh more without it.",
+        "as the exceptions file says",
+    ),
+    Entry(
+        Kind.UNREADABLE,
+        _INCOMPLETE,
+        11,
+        "A file could not be read",
+        "A file, or the rest of one, could not be read.",
+        "permission, disk, damaged archive: the detail says which",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.PASSED_OVER,
+        _NOTE,
+        _UNRANKED,
+        "A file is no log",
+        "A file was not read, since it is no log: the detail says what it is.",
+        "files that are no logs: is one of them a log after all?",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.SCHEME_LIMIT,
+        _INCOMPLETE,
+        _UNRANKED,
+        "The scheme cannot tell",
+        "The way in which these logs are protected proves less than their readers may think.",
+        "only for logs of Acra, see acra",
+        stated=Stated.OUTSIDE,
+    ),
+    Entry(
+        Kind.NOTHING_VERIFIED,
+        _INCOMPLETE,
+        10,
+        "Nothing was verified",
+        "No line here has a seal that these keys can check.",
+        "the wrong key, or the wrong files",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.PIN_NOT_KEPT,
+        _NOTE,
+        _UNRANKED,
+        "The pin was not kept",
+        "The newest statement seen could not be kept for the next run.",
+        "the next run cannot be held to this one: mend the directory of pins, and verify again",
+        stated=Stated.OUTSIDE,
+    ),
+)
+
+CATALOGUE: dict[Kind, Entry] = {entry.kind: entry for entry in _ENTRIES}
+"""All kinds, in the order in which SARIF and the schema list them."""
+
+
+def kinds_allowed() -> tuple[str, ...]:
+    """Return the kinds that a caller may allow for a whole run, in order."""
+    return tuple(sorted(entry.kind.value for entry in _ENTRIES if entry.allowable))
+
+
+def kinds_excepted(how: Exceptable) -> tuple[str, ...]:
+    """Return the kinds that an exceptions file names in some way, in order."""
+    return tuple(sorted(entry.kind.value for entry in _ENTRIES if entry.exceptable is how))

@@ -1,0 +1,39 @@
+"""A case: everything that is judged, what was found and what was expected."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from tallystick import _core
+from tallystick.verify.expectations import Expectations
+from tallystick.verify.judge.view import LogView
+from tallystick.verify.looking import Unread
+from tallystick.verify.source import Source
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that is judged.
+
+    Args:
+        source: The merged summary, and the files.
+        logs: The logs, by their numbers.
+        duplicates: Positions that were seen more than once.
+        torn: Numbers of the events that are torn lines.
+        unread: What was not read.
+        expected: What the caller expects.
+    """
+
+    source: Source
+    logs: Sequence[LogView]
+    duplicates: Sequence[_core.Double]
+    torn: AbstractSet[int]
+    unread: Sequence[Unread]
+    expected: Expectations
+
+    @property
+    def is_known(self) -> bool:
+        """Is a line of a log here whose key is at hand?"""
+        return any(log.facts.chains for log in self.logs)

@@ -1,0 +1,293 @@
+"""A verification from beginning to end: keys, exceptions, pins, heads and files, facts, judgement, report.
+
+The order matters where a log is being written: pins and heads are read before the files, so that lines which come
+meanwhile stand after them and are not missing.
+"""
+
+import datetime
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from tallystick import _core
+from tallystick.errors import ReportError
+from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
+from tallystick.verify.disk import on_disk
+from tallystick.verify.ends import finished
+from tallystick.verify.engine import scan_all
+from tallystick.verify.exceptions import Exceptions, read_exceptions
+from tallystick.verify.excerpts import with_excerpts
+from tallystick.verify.expectations import Expectations
+from tallystick.verify.findings import folded, gravest_first
+from tallystick.verify.heads import DEFAULT_STORE, Heads, read_heads
+from tallystick.verify.inputs import Input, named_envelope
+from tallystick.verify.judge import Judgement, judge
+from tallystick.verify.judge.case import Case
+from tallystick.verify.judge.view import LogView
+from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.looking import Inputs, Unread
+from tallystick.verify.moment import Moment, read_moment
+from tallystick.verify.pins import Pin, read_pins, remember
+from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
+from tallystick.verify.source import Source
+
+__all__ = ["Request", "run"]
+
+StrPath = str | os.PathLike[str]
+Progress = Callable[[int, int], None]
+
+_NO_LOG = 2**32 - 1  # number of a log that is not verified here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `verify` was asked; its arguments are described there."""
+
+    paths: tuple[StrPath, ...]
+    keys: tuple[StrPath, ...]
+    public: tuple[StrPath, ...]
+    store: str | None
+    head: StrPath | None
+    pins: tuple[str, ...]
+    pins_directory: StrPath | None
+    start: int | None
+    last: int | None
+    expect: frozenset[str]
+    allow: frozenset[str]
+    subset: bool
+    envelope: str | None
+    field: str | None
+    added: tuple[str, ...]
+    exceptions: StrPath | None
+    max_findings: int
+    jobs: int | None
+    digests: bool
+    progress: Progress | None
+
+
+def run(asked: Request) -> Report:
+    """Verify as asked; `verify` says what it raises."""
+    began, clock = time.time_ns() // 1_000_000, time.perf_counter()
+    _check(asked)
+    logs, keys = _logs(asked)
+    envelope = named_envelope(asked.envelope, asked.field)
+    logs.add_members(list(asked.added))
+    excepting = _Excepting.read(asked.exceptions, logs)
+    logs.except_lines(excepting.lines(labels(logs)))
+    pins = _pins(asked, logs)
+    files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
+    moment = _moment(asked, logs, pins, files, envelope)
+    try:
+        expected = _expectations(asked, moment, pins, excepting)
+        facts = finished(moment.verification, logs, moment.inputs, expected)
+        judgement = judge(_case(facts, moment, logs, expected))
+        single, uses = excepting.apply(judgement.findings(), facts.excepted)
+        findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
+        read = on_disk(moment.inputs)
+    finally:
+        files.close()
+    report = _report(facts, moment, judgement, findings, uses, began)
+    report = replace(report, allowed=_allowed(asked, uses), on_disk=read, keys=keys)
+    report = replace(report, seconds=time.perf_counter() - clock)
+    if asked.pins_directory is not None and report.verdict is Verdict.OK:
+        return _with_pins_kept(report, asked.pins_directory, moment.heads)
+    return report
+
+
+# -- what was asked
+
+
+def _check(asked: Request) -> None:
+    """Refuse what contradicts itself."""
+    start, last = asked.start, asked.last
+    if unknown := asked.allow - set(kinds_allowed()):
+        raise ReportError(f"{min(unknown)!r} cannot be allowed; only {', '.join(kinds_allowed())} can")
+    if start is not None and not 1 <= start < 2**32:
+        raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
+    if last is not None and not (start or 1) <= last < 2**32:
+        raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
+    if asked.max_findings < 1:
+        raise ReportError("at least one finding of each kind must be told")
+
+
+def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
+    """Read the keys, and refuse what they cannot serve."""
+    logs, keys = read_keys(asked.keys, asked.public)
+    known = labels(logs)
+    for name in sorted(asked.expect - set(known)):
+        several = [label for label, (own, *_) in zip(known, logs.logs(), strict=True) if own == name]
+        what = f"several logs have that name: say {' or '.join(several)}" if several else "no key of it was given"
+        raise ReportError(f"the log {name} is expected, but {what}")
+    if asked.subset and not all(with_v for _, _, with_v, *_ in logs.logs()):
+        raise ReportError(
+            "a filtered log can only be verified with verification keys: the public key judges whole epochs"
+        )
+    return logs, keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Excepting:
+    """The exceptions of one run: the file, if there is one, the logs that it can be about, and the day."""
+
+    exceptions: Exceptions | None
+    with_v: Mapping[str, bool]
+    today: datetime.date
+
+    @classmethod
+    def read(cls, path: StrPath | None, logs: _core.Keys) -> "_Excepting":
+        exceptions = read_exceptions(path) if path is not None else None
+        with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
+        return cls(exceptions, with_v, datetime.datetime.now(datetime.UTC).date())
+
+    def lines(self, known: Sequence[str]) -> list[tuple[tuple[int, tuple[int, int, int]] | None, bytes]]:
+        """Return the bad lines that are excepted, for the core."""
+        lines = self.exceptions.lines(self.with_v, self.today) if self.exceptions is not None else ()
+        numbers = {label: number for number, label in enumerate(known)}
+        return [(at and (numbers.get(log or "", _NO_LOG), at), digest) for log, at, digest in lines]
+
+    def duplicates(self) -> dict[str, list[tuple[tuple[int, int, int], tuple[int, int, int]]]]:
+        """Return the positions at which duplicates are excepted, by log."""
+        return self.exceptions.doubled(self.with_v, self.today) if self.exceptions is not None else {}
+
+    def apply(
+        self, findings: Iterable[Finding], line_counts: Mapping[int, int]
+    ) -> tuple[Iterable[Finding], tuple[ExceptionUse, ...]]:
+        """Hold the exceptions against single findings."""
+        if self.exceptions is None:
+            return findings, ()
+        return self.exceptions.apply(findings, self.with_v, self.today, line_counts)
+
+
+def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
+    log_ids = {log_id for _, log_id, *_ in logs.logs()}
+    given = tuple(Pin(pin.encode()) for pin in asked.pins)
+    if unknown := {_core.parse_pin(pin.text)[0] for pin in given} - log_ids:
+        raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
+    return given + (read_pins(asked.pins_directory, log_ids) if asked.pins_directory is not None else ())
+
+
+def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: _Excepting) -> Expectations:
+    return Expectations(
+        moment.heads,
+        pins,
+        asked.start,
+        asked.expect,
+        asked.allow,
+        asked.subset,
+        asked.last,
+        unread=tuple(one.path for one in _unread(moment) if not one.passed),
+        duplicates=excepting.duplicates(),
+    )
+
+
+# -- what was found
+
+
+class _Told:
+    """Reports the progress of a scan: the bytes on the disk that were read, and those there are."""
+
+    def __init__(self, inputs: Iterable[Input], progress: Progress | None) -> None:
+        self._total, self._done, self._progress = sum(one.size for one in inputs), 0, progress
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _moment(
+    asked: Request, logs: _core.Keys, pins: tuple[Pin, ...], files: Inputs, envelope: _core.Envelope | None
+) -> Moment:
+    """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
+    # The default key store must still have the head that it had when a pin was kept.
+    had = (pin for pin in pins if pin.end == DEFAULT_STORE)
+    expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
+
+    def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
+        _expect_chains(asked, logs, heads, pins)
+        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Told(inputs, asked.progress))
+
+    def heads() -> Heads:
+        return read_heads(logs, asked.store, asked.head, expected)
+
+    # A head in a file is read once, for that may be a pipe.
+    again = asked.head is None
+    return read_moment(files, logs, heads if again else cache(heads), scan, patient=again)
+
+
+def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[Pin, ...]) -> None:
+    """Let the chains that the caller knows of be looked at, however high their numbers are."""
+    named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
+    named += [_core.parse_pin(pin.text)[:2] for pin in pins]
+    for number, (_, log_id, *_) in enumerate(logs.logs()):
+        for chain in [at[0] for owner, at in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
+            logs.expect_chain(number, chain)
+
+
+def _unread(moment: Moment) -> list[Unread]:
+    """Return what could not be read, or not to its end, and what was passed over."""
+    return [*moment.unread, *(Unread(one.path, one.trouble) for one in moment.inputs if one.trouble)]
+
+
+def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations) -> Case:
+    """Put together what is judged."""
+    source = Source(facts, logs, moment.inputs)
+    views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
+    return Case(source, views, facts.doubles(), facts.torn(), _unread(moment), expected)
+
+
+# -- what is reported
+
+
+def _report(
+    facts: _core.Facts,
+    moment: Moment,
+    judgement: Judgement,
+    findings: Sequence[Finding],
+    uses: tuple[ExceptionUse, ...],
+    began: int,
+) -> Report:
+    chunks = facts.chunks()
+    return Report(
+        Verdict.of(finding.weight for finding in findings),
+        tuple(findings),
+        tuple(_with_verdict(log, findings) for log in judgement.logs),
+        uses,
+        tuple(one.path for one in moment.inputs),
+        lines=sum(chunk.counted for chunk in chunks),
+        unsealed=facts.unsealed,
+        size=sum(chunk.size for chunk in chunks),
+        time=began,
+        seconds=0.0,
+    )
+
+
+def _with_verdict(log: LogReport, findings: Iterable[Finding]) -> LogReport:
+    """Return the report on a log with its verdict: a finding about no log may be about this one."""
+    return replace(log, verdict=Verdict.of(one.weight for one in findings if one.log in (log.name, None)))
+
+
+def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
+    """Say what the caller allowed: it stands in the first line of every report."""
+    said = [f"allowed: {', '.join(sorted(asked.allow))}"] if asked.allow else []
+    said += [f"from chain {asked.start}"] if asked.start is not None else []
+    said += [f"to chain {asked.last}"] if asked.last is not None else []
+    said += ["lines were left out"] if asked.subset else []
+    used = sum(one.use == "used" for one in uses)
+    said += [f"{used} exception{'' if used == 1 else 's'} used"] if used else []
+    return tuple(said)
+
+
+def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
+    """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
+    try:
+        for log in report.logs:
+            if log.pin is not None:
+                end = heads.origin if log.log_id in heads.texts else "no head"
+                remember(directory, [log.pin.encode()], end=end, path=report.files[0])
+    except ReportError as error:
+        unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, str(error), count=0)
+        return replace(report, findings=(*report.findings, unkept))
+    return report

@@ -1,0 +1,109 @@
+"""The house rules that a program can check: sizes of functions, classes and modules, and imports of the package itself.
+
+Docstrings are not counted in functions and classes: what a public function must say of its arguments does not make it
+long. Modules are counted as they stand.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+MOST = {"function": 60, "class": 250, "module": 400}  # lines
+
+# Parts that are longer still, with the lines that they may have. The list only shrinks.
+LONGER = {
+    "tallystick.courier.work": 415,
+    "tallystick.custody.pkcs11": 411,
+    "tallystick.custody.pkcs11.Pkcs11": 273,
+    "tallystick.keystore.file": 501,
+    "tallystick.keystore.openbao.OpenBaoSession": 277,
+    "tallystick.keystore.remote": 601,
+    "tallystick.log": 725,
+    "tallystick.log.Log": 516,
+    "tallystick.sinks": 508,
+}
+
+
+def paths() -> list[Path]:
+    return sorted(path for path in SRC.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+    """Lines of a function or class, without decorators and without docstrings, those inside it included."""
+    docs = 0
+    for part in ast.walk(node):
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(part):
+            text = part.body[0]
+            docs += (text.end_lineno or 0) - text.lineno + 1
+    return (node.end_lineno or 0) - node.lineno + 1 - docs
+
+
+def parts(tree: ast.AST, name: str) -> Iterator[tuple[str, str, int]]:
+    """Kind, name and length of each function and class, at any depth."""
+    for node in ast.iter_child_nodes(tree):
+        inner = name
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = f"{name}.{node.name}"
+            yield "class" if isinstance(node, ast.ClassDef) else "function", inner, length(node)
+        yield from parts(node, inner)
+
+
+def measured() -> dict[str, tuple[str, int]]:
+    found: dict[str, tuple[str, int]] = {}
+    for path in paths():
+        text = path.read_text()
+        found[name_of(path)] = "module", len(text.splitlines())
+        for kind, name, lines in parts(ast.parse(text), name_of(path)):
+            if name not in found or found[name][1] < lines:  # overloads and properties have one name
+                found[name] = kind, lines
+    return found
+
+
+MEASURED = measured()
+
+
+def test_the_source_was_measured() -> None:
+    assert len(paths()) > 100
+    assert MEASURED["tallystick.verify.run"][0] == "module"
+    assert MEASURED["tallystick.verify.judge.view.LogView"][0] == "class"
+    assert MEASURED["tallystick.verify.verify"][0] == "function"
+
+
+def test_no_part_is_too_long() -> None:
+    assert not {
+        name: f"{kind} of {lines} lines, at most {MOST[kind]} are allowed"
+        for name, (kind, lines) in MEASURED.items()
+        if lines > MOST[kind] and name not in LONGER
+    }
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_part_that_is_longer_still_does_not_grow_and_leaves_the_list_once_it_is_short(name: str) -> None:
+    kind, lines = MEASURED.get(name, ("module", 0))
+    assert lines > MOST[kind], "it is short enough, or gone: take it from the list"
+    assert lines <= LONGER[name]
+
+
+@pytest.mark.parametrize("path", paths(), ids=name_of)
+def test_nothing_but_the_core_and_modules_is_imported_from_the_package_itself(path: Path) -> None:
+    """Such an import would bring all that stands above, and import-linter could not tell it from one of the core."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert "tallystick" not in [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module == "tallystick":
+            for alias in node.names:
+                place = SRC / "tallystick" / alias.name
+                assert alias.name == "_core" or place.with_suffix(".py").exists() or place.is_dir()
+
+
+def test_a_docstring_does_not_make_a_function_long() -> None:
+    text = 'def f():\n    """Say.\n\n    More.\n    """\n    return 1\n'
+    (found,) = parts(ast.parse(text), "m")
+    assert found == ("function", "m.f", 2)
