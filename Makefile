@@ -24,14 +24,15 @@ help: ## list these targets
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
 
-JOBS ?= 2
+# One more than there are processors, on two of them: tests wait a lot.
+JOBS ?= 3
 
 # Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)
 
 test: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) | have-cargo ## run all tests, those in Python against the installed wheel
-	cargo test --release --locked --quiet -p tallystick-core
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m 'not alone'
+	cargo test --profile checked --locked --quiet -p tallystick-core
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone'
 	$(BIN)/pytest -m alone
 
 LINES ?= 10000000
@@ -46,6 +47,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
+	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 

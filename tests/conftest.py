@@ -4,30 +4,18 @@ import signal
 
 import pytest
 
-from tests.servers import moto_server, openbao_server, postgresql_server, redis_server
-
-__all__ = ["moto_server", "openbao_server", "postgresql_server", "redis_server"]  # each is started once
-
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
 pytest.register_assert_rewrite(
     "tests.keystore.suite", "tests.custody.suite", "tests.custody.forgetting", "tests.custody.service"
 )
 
-pytest_plugins = ["tests.hardware"]
+# All fixtures that more than one folder uses: places on this machine, servers, tokens.
+pytest_plugins = ["tests.places", "tests.servers", "tests.hardware"]
 
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Let tests that speak to one server run in one process, so that it is started once."""
-    for item in items:
-        for server in ("redis", "postgresql", "openbao"):
-            if server in item.nodeid.lower():
-                item.add_marker(pytest.mark.xdist_group(server))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,9 +14,7 @@ import subprocess
 
 import pytest
 
-from tests.servers import PASSWORD, Proxy, Server, free_port, missing, program
-from tests.servers import _own_directory as own_directory
-from tests.servers import _running as running
+from tests.servers import PASSWORD, Proxy, Server, free_port, missing, own_directory, program, running
 
 HSM_PIN = "TALLYSTICK_PKCS11_PIN"
 FOLDERS = ["/usr/lib", "/usr/lib64", "/usr/lib/*-linux-gnu", "/usr/local/lib"]  # of libraries
@@ -54,7 +52,15 @@ class Hsm:
     def make_token(self, label="audit"):
         run = [program("softhsm2-util", "apt install softhsm2"), "--init-token", "--free", "--label", label]
         self._run(*run, "--so-pin", PASSWORD, "--pin", PASSWORD)
+        self._tokens = {path: path.read_bytes() for path in self.directory.glob("tokens/*/token.object")}
         return self
+
+    def recover(self):
+        """Give tokens back that SoftHSM lost: at each login it writes a token's file anew, and if it is killed just
+        then nothing is left of it. Tokens that are devices do not depend on the life of those who use them."""
+        for path, data in self._tokens.items():
+            if path.stat().st_size < len(data):
+                path.write_bytes(data)
 
     def tool(self, *arguments, token="audit"):
         tool = program("pkcs11-tool", "apt install opensc")
@@ -168,9 +174,16 @@ class Tpm(Server):
 
 
 @pytest.fixture(scope="session")
-def hsm():
+def softhsm():
     with own_directory("hsm") as directory:
         yield Hsm(directory).make_token().make_key()
+
+
+@pytest.fixture
+def hsm(softhsm):
+    """A token with a key, whatever a test before has killed that used it."""
+    softhsm.recover()
+    return softhsm
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +192,7 @@ def tpm():
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def pkcs11_custody(hsm):
     """A URL, and the environment that it wants."""
     return hsm.url(), hsm.env

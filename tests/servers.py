@@ -354,7 +354,7 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def _running(server):
+def running(server):
     try:
         yield server.start()
     finally:
@@ -363,7 +363,7 @@ def _running(server):
 
 
 @contextlib.contextmanager
-def _own_directory(name):
+def own_directory(name):
     # Not below that of pytest, which is private to root: PostgreSQL runs as somebody else.
     with tempfile.TemporaryDirectory(prefix=f"tallystick-{name}-", ignore_cleanup_errors=True) as made:
         os.chmod(made, 0o755)
@@ -372,23 +372,23 @@ def _own_directory(name):
 
 @pytest.fixture(scope="session")
 def redis_server():
-    with _own_directory("redis") as directory, _running(Redis(directory)) as server:
+    with own_directory("redis") as directory, running(Redis(directory)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql_server():
-    with _own_directory("postgresql") as directory, _running(Postgres(directory).make()) as server:
+    with own_directory("postgresql") as directory, running(Postgres(directory).make()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def openbao_server():
-    with _own_directory("openbao") as directory, _running(OpenBao(directory)) as server:
+    with own_directory("openbao") as directory, running(OpenBao(directory)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def moto_server():
-    with _own_directory("moto") as directory, _running(Moto(directory)) as server:
+    with own_directory("moto") as directory, running(Moto(directory)) as server:
         yield server

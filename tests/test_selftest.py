@@ -19,10 +19,7 @@ ATTACKS = [attack.name for _, attacks in ALL for attack in attacks]
 NEVER = {"write another line at a position (fork)", "roll the head back"}  # they take what an intruder does not have
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 class Log:

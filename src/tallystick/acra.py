@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.disk import on_disk
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.findings import folded, unread_findings
 from tallystick.verify.inputs import Input
 from tallystick.verify.looking import Unread, open_inputs
-from tallystick.verify.report import Finding, Report, Verdict
+from tallystick.verify.report import Finding, KeyReport, Report, Verdict
 
 __all__ = ["FORMS", "verify"]
 
@@ -87,6 +88,7 @@ def verify(
     accept_scheme_limits: bool = False,
     max_findings: int = 100,
     jobs: int | None = None,
+    digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify audit logs of Acra.
@@ -99,6 +101,7 @@ def verify(
         accept_scheme_limits: What the scheme cannot prove for any log is a note, and no reason for `incomplete`.
         max_findings: Findings of one kind and weight that are reported one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
+        digests: Take the SHA-256 of each file while it is read, for the record.
         progress: Called with the bytes read so far and those there are, on the disk.
 
     Returns:
@@ -112,7 +115,7 @@ def verify(
         raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     secret = _read_key(os.fspath(key))
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK, digests=digests)
     try:
         judge, size = _core.AcraJudge(secret, form), 0
         for one in _in_order(inputs):
@@ -122,6 +125,7 @@ def verify(
         found = unread_findings(unread)
         single = _single(judged, inputs, accept_scheme_limits=accept_scheme_limits)
         findings = with_excerpts(list(folded(itertools.chain(found, single), max_findings)), inputs)
+        read = on_disk(inputs)
     finally:
         for one in inputs:
             one.close()
@@ -137,6 +141,8 @@ def verify(
         size=size,
         time=began,
         seconds=time.perf_counter() - clock,
+        on_disk=read,
+        keys=(KeyReport(os.fspath(key), "key of Acra"),),
     )
 
 

@@ -166,7 +166,7 @@ def run(
         ReportError: A file cannot be read, holds no line of the log, or lines are here twice.
     """
     key_files = [os.fspath(key) for key in keys]
-    logs = read_keys(key_files, ())
+    logs, _ = read_keys(key_files, ())
     # The head is read before the log: lines that come meanwhile are then after it, not missing.
     heads = read_heads(logs, store, head)
     name, log_id = _whole_key(logs, heads.texts if head is not None else {})

@@ -9,9 +9,8 @@ import pytest
 from tallystick import acra
 from tallystick.verify import Report
 from tests.acra.scheme import KEY
-from tests.cli.conftest import bare
 
-__all__ = ["Logs", "bare", "logs"]
+__all__ = ["Logs", "logs"]
 
 
 class Logs:

@@ -1,9 +1,8 @@
-"""Audit logs of Acra are verified faster than by a loop in pure Python, by a ratio of the same run."""
+"""Audit logs of Acra are verified in less processor time than by a loop in pure Python, in the best of some rounds."""
 
 import hashlib
 import hmac
 import json
-import statistics
 from pathlib import Path
 
 import pytest
@@ -58,12 +57,12 @@ def test_verifying_beats_a_loop_in_python(logs, form, least, without_sha):
     lines = log(form)
     path = logs.directory / "audit.log"
     path.write_bytes(b"\n".join([*lines, b""]))
-    ratios = []
-    for _ in range(5):
-        alone = seconds(lambda: loop(lines, form))
+    times = {"loop": [], "verify": []}
+    for _ in range(3):
+        times["loop"].append(seconds(lambda: loop(lines, form)))
         report = []
-        verified = seconds(lambda: report.append(acra.verify([path], key=logs.directory / "key", jobs=1)))  # noqa: B023
+        took = seconds(lambda: report.append(acra.verify([path], key=logs.directory / "key", jobs=1)))  # noqa: B023
         assert {finding.kind for finding in report[0].findings} <= {"scheme limit", "duplicate"}
-        ratios.append(alone / verified)
+        times["verify"].append(took)
     there = "sha_ni" in Path("/proc/cpuinfo").read_text()
-    assert statistics.median(ratios) > (least if there else without_sha), ratios
+    assert min(times["loop"]) > (least if there else without_sha) * min(times["verify"]), times

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.vectors import KEYS
 
 TEXT = b'first\nuser=7 action=login\n{"user":8,"action":"pay"}\nlast\n'
@@ -189,7 +189,7 @@ def test_redact_needs_the_verification_key(sealed):
 
 
 def test_a_copy_that_finds_no_room_is_reported_and_taken_away(sealed):
-    from tests.cli.conftest import limited
+    from tests.places import limited
 
     done = sealed("redact", "1.0.2", "audit.log", "--key", "payments.key", "-o", "x", preexec_fn=limited(100))
     assert done.status == 4

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.sealed import controls
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tallystick.cli.given import withheld
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.sealed import entries
 
 SECRETS = {

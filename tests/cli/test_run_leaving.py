@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.sealed import controls, entries
 
 BEHIND = b"tallystick: processes that outlived COMMAND still hold its output; their output is not sealed from now on"

@@ -80,7 +80,7 @@ def test_sockets_of_a_manager_reach_the_command(site):
         line = 'exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" run payments -o audit.log -- "$@"'
         import subprocess
 
-        from tests.cli.conftest import COMMAND
+        from tests.places import COMMAND
 
         done = subprocess.run(
             ["sh", "-c", line, COMMAND, sys.executable, "-W", "ignore", "-c", script],

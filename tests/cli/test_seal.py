@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.conftest import COMMAND, limited
+from tests.places import COMMAND, limited
 from tests.sealed import controls, entries, lines, position, stripped
 
 BYTES = {

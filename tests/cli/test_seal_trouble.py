@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 import tallystick
-from tests.cli.conftest import limited
+from tests.places import limited
 from tests.sealed import controls, entries, lines, position
 
 UNCLEAN = {"unclean end", "torn line"}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.cli.conftest import Site
+from tests.places import Site
 
 LINES = b"".join(b"user=%d action=login ok=true\n" % n for n in range(60))
 

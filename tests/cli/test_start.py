@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 
 HEAVY = {
     "concurrent.futures",

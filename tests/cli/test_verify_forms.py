@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 
 BEGINNINGS = {"text": b"failed: ", "json": b'{\n "tallystick_report": 1', "sarif": b"{\n", "html": b"<!doctype html>"}
 VERIFY = ("verify", "audit.log", "--key", "payments.key", "--format")

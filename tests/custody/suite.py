@@ -8,8 +8,8 @@ from tallystick import custody as custody_module
 from tallystick._core import DataKey
 from tallystick.custody import Owner
 from tallystick.errors import CustodyError
-from tests.cli.conftest import Site
 from tests.custody.keys import text_of
+from tests.places import Site
 from tests.sealed import entries
 from tests.servers import until
 

@@ -158,7 +158,7 @@ def test_what_the_server_does_not_confirm_is_an_error(bao, monkeypatch, change):
 
 def test_a_copy_of_the_storage_opens_what_was_trimmed_since(tmp_path, monkeypatch):
     """That is what the documentation says; custody's own backups are not among what may be recorded."""
-    with servers._running(servers.OpenBao(tmp_path)) as server:
+    with servers.running(servers.OpenBao(tmp_path)) as server:
         bao = Bao(server)
         bao.client.sys.enable_secrets_engine("transit", path=MOUNT)
         monkeypatch.setenv("BAO_TOKEN", server.token)

@@ -46,8 +46,8 @@ def mine(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def another(hsm):
-    return hsm.make_key("another", number="02")
+def another(softhsm):
+    return softhsm.make_key("another", number="02")
 
 
 def wrap(url):

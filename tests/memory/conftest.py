@@ -19,11 +19,11 @@ from tallystick import _core, keystore
 from tallystick import custody as custodies
 from tallystick.courier.state import owner_of
 from tallystick.errors import CustodyError
-from tests.cli.conftest import Site
 from tests.custody.apart import Apart
 from tests.custody.keys import text_of
 from tests.memory import secrets
 from tests.memory.secrets import Mark
+from tests.places import Site
 from tests.servers import missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,13 +109,13 @@ def memory(tmp_path_factory):
 def forgetful(tmp_path_factory):
     """Where a package lies whose core erases nothing."""
     cargo = shutil.which("cargo") or missing("cargo", "get it from https://rustup.rs")
-    target = ROOT / "target" / "keep-traces"
     command = [cargo, "build", "--quiet", "--locked", "-p", "tallystick-python", "--features", "keep-traces"]
-    command += ["--config", "profile.dev.opt-level=0", "--config", "profile.dev.debug=false"]  # made in half the time
-    subprocess.run([*command, "--target-dir", target], cwd=ROOT, check=True)
+    subprocess.run([*command, "--profile", "checked"], cwd=ROOT, check=True)  # as tests of the core are built
     place = tmp_path_factory.mktemp("forgetful")
     shutil.copytree(Path(tallystick.__file__).parent, place / "tallystick")
-    shutil.copy(target / "debug" / "libtallystick_core_python.so", place / "tallystick" / Path(_core.__file__).name)
+    shutil.copy(
+        ROOT / "target" / "checked" / "libtallystick_core_python.so", place / "tallystick" / Path(_core.__file__).name
+    )
     return place
 
 

@@ -9,10 +9,8 @@ import time
 
 import pytest
 
-from tests.cli.conftest import COMMAND, bare, site
+from tests.places import COMMAND
 from tests.servers import program
-
-__all__ = ["bare", "site"]
 
 
 def without_locked_memory(site, *arguments, stdin=b""):

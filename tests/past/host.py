@@ -15,9 +15,9 @@ from unittest import mock
 import tallystick
 from tallystick import _core, keystore
 from tallystick.errors import TallystickError
-from tests.cli.conftest import Site
 from tests.past.forger import reseal
 from tests.past.loot import Loot, memory_of, tree
+from tests.places import Site
 from tests.sealed import lines, position
 
 __all__ = ["Host"]

@@ -51,9 +51,9 @@ class Taken:
                 memory = memory_of(writer.pid)
             finally:
                 writer.kill()
-        self.rest()
         with host.here():
             until(lambda: keystore.connect(host.url).holder("payments") is None, "the end of the right", 10)
+        self.rest()  # only now everything that the writer had is gone, too
         host.take(memory)
         host.library("user=0 action=after")
         found = host.forged()
@@ -70,15 +70,21 @@ def places():
     return [("file", "master key"), ("file", "variable")]
 
 
+def rest(request, custody):
+    """Return what becomes of a custody whose user was killed: what a token or a kernel would do by itself."""
+    if custody == "tpm":
+        return request.getfixturevalue("tpm").forget_sessions
+    return request.getfixturevalue("hsm").recover if custody == "hsm" else lambda: None
+
+
 @pytest.mark.parametrize(("store", "custody"), places(), ids=map(" and ".join, places()))
 def test_whoever_takes_all_forges_nothing(tmp_path, request, monkeypatch, store, custody):
     print(f"TALLYSTICK_SEED={SEED} plays the same again")
     (url, env), (keeper, more) = store_at(request, store, tmp_path), custody_at(request, custody, tmp_path)
     for name, text in (env | more).items():
         monkeypatch.setenv(name, text)
-    rest = request.getfixturevalue("tpm").forget_sessions if custody == "tpm" else lambda: None
     host = Host(tmp_path, keeper, url, env | more, copied=custody in FORGETTING)
-    taken, times = Taken(host, random.Random(SEED), rest), TIMES or 3
+    taken, times = Taken(host, random.Random(SEED), rest(request, custody)), TIMES or 3
     for number in range(times):
         assert taken.once() == [], f"round {number}"
     sealed = [position(line) for line in host.sealed()]

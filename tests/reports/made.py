@@ -4,7 +4,18 @@ import dataclasses
 import random
 from typing import Any
 
-from tallystick import ChainReport, EpochReport, ExceptionUse, Finding, LogReport, Report, Verdict, Weight
+from tallystick import (
+    ChainReport,
+    EpochReport,
+    ExceptionUse,
+    FileReport,
+    Finding,
+    KeyReport,
+    LogReport,
+    Report,
+    Verdict,
+    Weight,
+)
 
 FAILED, INCOMPLETE, NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 START = 1_790_000_000_000  # 2026-09-21T14:13:20Z
@@ -74,8 +85,16 @@ def report(*logs: LogReport, findings: tuple[Finding, ...] = (), **more: Any) ->
         size=123_456_789,
         time=START + 30 * HOUR,
         seconds=1.37,
+        on_disk=tuple(FileReport(path, 61_728_394, 61_728_394, "5a" * 32) for path in ("audit.log.1", "audit.log")),
+        keys=tuple(key(f"{one.name}.key", one) for one in logs),
+        command="tallystick verify audit.log.1 audit.log --key payments.key --format html -o report.html",
     )
     return dataclasses.replace(made, **more)
+
+
+def key(path: str, seen: LogReport) -> KeyReport:
+    """Return the key of a log."""
+    return KeyReport(path, seen.key, seen.name, seen.log_id, f"tallypub1{'q' * 62}")
 
 
 def calm() -> Report:
@@ -139,7 +158,8 @@ def large() -> Report:
         for number in range(1000)
     ]  # fmt: skip
     files = tuple(f"logs/audit.log.{number}" for number in range(300))
-    return report(log(*chains), findings=tuple(findings), files=files)
+    on_disk = tuple(FileReport(path, number, number, "7e" * 32) for number, path in enumerate(files))
+    return report(log(*chains), findings=tuple(findings), files=files, on_disk=on_disk)
 
 
 def hostile() -> Report:
@@ -148,7 +168,36 @@ def hostile() -> Report:
                       offset=3, position="1.0.1", excerpt=HOSTILE, sha256="0" * 64)  # fmt: skip
     seen = log(chain(1, 3, START), start=HOSTILE, end=HOSTILE)
     use = ExceptionUse(1, HOSTILE, "used", 1)
-    return report(seen, findings=(finding,), exceptions=(use,), files=(HOSTILE, "a b%:é.log", "/var/log/x.log"))
+    files = (HOSTILE, "a b%:é.log", "/var/log/x.log")
+    on_disk = (FileReport(HOSTILE, 9, 8, "0" * 64),)
+    keys = (key(HOSTILE, seen), KeyReport(HOSTILE, "key of Acra"))
+    return report(
+        seen, findings=(finding,), exceptions=(use,), files=files, on_disk=on_disk, keys=keys, command=HOSTILE
+    )
 
 
-ALL = {made.__name__: made for made in (calm, bad, partial, large, hostile)}
+def wide() -> Report:
+    """Return a report whose names are as long as names can be, on several logs with many chains and findings."""
+    path = "/srv/" + "/".join(f"{part}-a-long-name-without-any-blank-in-it" for part in range(6)) + "/audit.log.gz"
+    logs = []
+    for number in range(4):
+        chains = [chain(one, 3, START + one * HOUR, lost={1: 5}) for one in range(1, 20)]
+        logs.append(log(*chains, name=f"{'payments-of-a-house-with-a-long-name.' * 2}{number}"[:73], end="e" * 90))
+    findings = [
+        Finding(kind, weight, f"a detail with a word that is long: {'x' * 90}", cause="y" * 100, log=logs[1].name,
+                path=path, line=4_294_967_295, offset=2**53, position="4294967295.255.65534",
+                to="4294967295.255.65535", count=2**40, excerpt="user=" + "z" * 150, sha256="ab" * 32)
+        for kind, weight in (("bad statement", FAILED), ("nothing verified", INCOMPLETE), ("reserialized", NOTE))
+        for _ in range(70)
+    ]  # fmt: skip
+    exceptions = tuple(ExceptionUse(line, f"unsealed {'c' * 200}", "used", 2**40) for line in range(1, 5))
+    files = (path, f"{path}.tar:{path}")
+    on_disk = tuple(FileReport(f"{path}{end}", 2**50, 2**49, "5a" * 32) for end in ("", ".tar"))
+    return report(
+        *logs, findings=tuple(findings), exceptions=exceptions, files=files, on_disk=on_disk,
+        keys=tuple(key(f"{path}.key", one) for one in logs), command=f"tallystick verify {path} --key {path}.key " * 3,
+        allowed=("allowed: duplicate, narrowed, open end, reordered", "from chain 4294967295", "4 exceptions used"),
+    )  # fmt: skip
+
+
+ALL = {made.__name__: made for made in (calm, bad, partial, large, hostile, wide)}

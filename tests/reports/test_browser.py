@@ -1,5 +1,6 @@
 """The HTML report in a real browser: it shows what it should, and nothing is loaded."""
 
+import html
 import os
 import re
 import shutil
@@ -28,9 +29,10 @@ def browse(tmp_path):
             pytest.fail("chromium is not installed, and TALLYSTICK_CI says that it must be")
         pytest.skip("chromium is not installed: no browser to look at the report with")
 
-    def open_page(report, *options):
-        page = tmp_path / "report.html"
-        page.write_text(render(report, "html"), encoding="utf-8")
+    def open_page(report, *options, within="{}"):
+        """Open a page, `within` another one that holds it in a frame."""
+        page, text = tmp_path / "report.html", render(report, "html")
+        page.write_text(within.format(text if within == "{}" else html.escape(text)), encoding="utf-8")
         done = subprocess.run(
             [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path}/profile", "--window-size=1200,900", *options,
              page.as_uri()],
@@ -65,6 +67,20 @@ def test_the_page_is_drawn(browse):
 def test_the_page_prints(browse):
     browse(made.bad(), f"--print-to-pdf={browse.path}/report.pdf")
     assert (browse.path / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+# A window is never as narrow as a phone, a frame can be. What the page is laid out to is told by an attribute.
+FRAME = """<!doctype html><body><iframe width="{width}" height="900" style="border:0" srcdoc="{{}}"></iframe><script>
+onload = () => document.body.setAttribute("width", frames[0].document.scrollingElement.scrollWidth);
+</script>"""
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("name", ["wide", "bad", "partial", "hostile", "calm"])
+def test_nobody_has_to_scroll_sideways(browse, name, width):
+    frame = FRAME.format(width=width)
+    dom = browse(made.ALL[name](), "--window-size=1400,900", "--dump-dom", within=frame)
+    assert re.search(r'<body width="(\d+)"', dom)[1] == str(width)
 
 
 def pixels(path: Path) -> tuple[int, int, list[bytes]]:

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tallystick import Finding
+from tallystick import FileReport, Finding
 from tallystick.reports import render
+from tallystick.reports.meanings import verdict
 from tests.reports import made
 
 VOID = {"meta", "br"}
@@ -110,7 +111,7 @@ def test_the_verdict_is_said_in_words(report, page):
         "incomplete": "could not be determined",
         "failed": "is not as it was",
     }
-    assert f"{report.verdict.value}: " in page.text
+    assert f"{verdict(report)}: " in page.text
     assert heading[report.verdict.value] in page.text
 
 
@@ -126,6 +127,36 @@ def test_all_of_a_finding_is_there():
                  "at least 120", "1 used, 1 unused, 1 expired", "disk loss in March", "claims of the writer",
                  "Made by tallystick", "2026-09-22T20:13:20Z", "367,745 lines/s"):  # fmt: skip
         assert part in text, part
+
+
+def test_what_was_read_and_with_what_is_there():
+    text = Page(render(made.bad(), "html")).text
+    command = "tallystick verify audit.log.1 audit.log --key payments.key --format html -o report.html"
+    for part in (f"Command{command}", f"audit.log.161,728,394{'5a' * 32}",
+                 f"payments.keyverification keypayments (k7m2q3xa)tallypub1{'q' * 62}"):  # fmt: skip
+        assert part in text, part
+    assert "of its first" not in text
+    assert "Members of archives" not in text
+
+
+def test_a_digest_of_a_part_of_a_file_says_so():
+    report = made.report(made.log(made.chain(1, 2, made.START)), on_disk=(FileReport("a.log", 2000, 1500, "00" * 32),))
+    text = Page(render(report, "html")).text
+    assert f"a.log2,000{'00' * 32}of its first 1,500 bytes: it grew while it was read, or could not be" in text
+
+
+def test_an_archive_is_named_with_its_digest_and_its_members_after_it():
+    archive = FileReport("b.tar", 2000, 2000, "00" * 32)
+    report = made.report(files=("b.tar:x.log", "b.tar:y.log"), on_disk=(archive,))
+    assert "Members of archives: 2 b.tar:x.log b.tar:y.log" in Page(render(report, "html")).text
+
+
+def test_where_no_digest_was_taken_the_files_are_named():
+    report = made.report(files=tuple(f"{number}.log" for number in range(1200)), on_disk=())
+    text = Page(render(report, "html")).text
+    assert "The first 1,000: 0.log 1.log" in text
+    assert "999.log" in text
+    assert "1000.log" not in text
 
 
 def test_more_findings_than_a_page_holds_are_counted():

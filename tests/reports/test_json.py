@@ -7,7 +7,16 @@ import json
 import jsonschema
 import pytest
 
-from tallystick import ChainReport, EpochReport, ExceptionUse, Finding, LogReport, Report
+from tallystick import (
+    ChainReport,
+    EpochReport,
+    ExceptionUse,
+    FileReport,
+    Finding,
+    KeyReport,
+    LogReport,
+    Report,
+)
 from tallystick.reports import render
 from tallystick.reports.plain import schema
 from tests.reports import made
@@ -20,6 +29,8 @@ PARTS = {
     "chain": ChainReport,
     "epoch": EpochReport,
     "exception": ExceptionUse,
+    "file": FileReport,
+    "key": KeyReport,
 }
 
 
@@ -60,6 +71,8 @@ def test_the_schema_has_exactly_the_fields_of_each_part(part):
         ("logs", 0, "by_chain", 0),
         ("logs", 0, "by_chain", 0, "epochs", 0),
         ("exceptions", 0),
+        ("on_disk", 0),
+        ("keys", 0),
     ],
 )
 def test_a_field_that_nobody_knows_and_one_that_is_absent_are_refused(path):

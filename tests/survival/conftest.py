@@ -7,10 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import bare, site
-
-__all__ = ["bare", "preload", "shims", "site", "small_disk"]
-
 HERE = Path(__file__).parent
 
 
@@ -40,17 +36,3 @@ def preload(shims):
         return {"LD_PRELOAD": str(shims / f"{shim}.so")} | {name: str(path) for name, path in files.items()}
 
     return environment
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, with room for 256 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.sealed import entries
 from tests.survival.remains import Remains
 from tests.survival.writing import account, assert_verifies, files, until, writer

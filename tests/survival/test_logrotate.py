@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 import tallystick
-from tests.cli.conftest import COMMAND
 from tests.log.test_log import Place
+from tests.places import COMMAND
 from tests.sealed import entries
 from tests.survival.remains import Remains, content
 from tests.survival.test_contrib import CONTRIB, tool

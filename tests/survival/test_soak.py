@@ -7,7 +7,7 @@ import time
 
 from backports import zstd
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 
 LINES = int(os.environ.get("TALLYSTICK_LINES", "300000"))
 SOURCE = (

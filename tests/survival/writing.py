@@ -5,7 +5,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-from tests.cli.conftest import COMMAND
+from tests.places import COMMAND
 from tests.survival.remains import DROPPED, Remains, content, entry
 
 

@@ -18,9 +18,11 @@ import pytest
 from tallystick.verify import Report, Verdict, archives, streams
 from tallystick.verify.streams import zstd
 from tests.verify.test_constructed import kinds
-from tests.verify.test_inputs import Place, no_store, place, unreadable
+from tests.verify.test_inputs import Place, place, unreadable
 
-__all__ = ["no_store", "place"]
+__all__ = ["place"]
+
+pytestmark = pytest.mark.usefixtures("no_store")
 
 lz4 = pytest.importorskip("lz4.frame")
 

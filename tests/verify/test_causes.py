@@ -12,10 +12,7 @@ from tests.forging import Log, Writer, forged, key_text, public_text, redacted, 
 LONG = Writer().chain_of("x" * 5000, "a\ttab", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "user=7 #011", "ended").log()
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 def verify(place: Path, *files: bytes) -> Report:

@@ -21,10 +21,7 @@ from tests.verify.test_constructed import FAKE, Writer, text
 SEALED = 1_000_000
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,7 @@ from tests.sealed import Taking
 EPOCHS = 1100
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 def verify(place: Path, log: Log, key: str = "V", **given: Any) -> Report:

@@ -16,10 +16,7 @@ LOGS = 300
 DOCTORINGS = 10  # of each log; each is judged with V and with P alone
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 @functools.cache

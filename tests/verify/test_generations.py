@@ -13,8 +13,6 @@ from tests.doctoring import TIME
 from tests.sealed import Taking
 from tests.vectors import VECTORS
 
-pytestmark = pytest.mark.xdist_group("generations")  # they share a log that takes a while to seal
-
 CHAINS = 515  # generations 0 and 1 whole, and some of 2
 
 

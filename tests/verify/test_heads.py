@@ -61,7 +61,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def make_default(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the store be the default one, which nobody named."""
     monkeypatch.delenv("TALLYSTICK_STORE")
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: f"file:{place.store}")
+    monkeypatch.setattr("tallystick.keystore.state_directory", lambda: str(place.store))
 
 
 # -- a pin is a lower bound
@@ -119,7 +119,7 @@ def test_the_pin_notes_what_anchored_the_end(place: Place, monkeypatch: pytest.M
 def test_a_default_store_that_never_had_the_log_is_not_spoken_of(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.verify(store="none", allow=["open end"]).verdict is Verdict.OK  # keeps a pin, made without a head
     make_default(place, monkeypatch)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: f"file:{place.path}/nowhere")
+    monkeypatch.setattr("tallystick.keystore.state_directory", lambda: f"{place.path}/nowhere")
     assert kinds(place.verify()) == [("incomplete", "open end")]
 
 

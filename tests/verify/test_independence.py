@@ -35,10 +35,7 @@ def xz(data: bytes) -> bytes:
 PACKERS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstd.compress, xz, bz2.compress]
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 def told(report: Report) -> dict[str, Any]:

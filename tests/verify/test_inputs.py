@@ -58,10 +58,7 @@ class Place:
         return paths
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 @pytest.fixture

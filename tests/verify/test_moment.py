@@ -14,9 +14,11 @@ from tallystick.verify import moment as verify_moment
 from tallystick.verify import run as verify_run
 from tallystick.verify.heads import Heads
 from tests.verify.test_constructed import kinds, text
-from tests.verify.test_inputs import Place, no_store, place, unreadable
+from tests.verify.test_inputs import Place, place, unreadable
 
-__all__ = ["no_store", "place"]
+__all__ = ["place"]
+
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 def before_opening(monkeypatch: pytest.MonkeyPatch, path: Path, act: Callable[[], object], times: int = 1) -> list[int]:

@@ -22,10 +22,7 @@ TWIN_ID = Writer("app", OTHER).log_id
 ELSE = Writer("else", OTHER).chain_of("e one", "ended").log()
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from tallystick.verify import Report, Verdict
 from tallystick.verify.strangers import blanked, ours
 from tests.log.test_log import Place as Live
 from tests.verify.test_constructed import kinds
-from tests.verify.test_inputs import Place, no_store, place
+from tests.verify.test_inputs import Place, place
 
-__all__ = ["no_store", "place"]
+__all__ = ["place"]
+
+pytestmark = pytest.mark.usefixtures("no_store")
 
 MASTER = base64.urlsafe_b64encode(random.Random(7).randbytes(32)).rstrip(b"=").decode()
 

@@ -16,9 +16,11 @@ from tallystick.verify import Report, Verdict, looking, streams
 from tallystick.verify import files as verify_files
 from tallystick.verify.streams import zstd
 from tests.verify.test_constructed import Writer, kinds, text
-from tests.verify.test_inputs import Place, no_store, place, unreadable
+from tests.verify.test_inputs import Place, place, unreadable
 
-__all__ = ["no_store", "place"]
+__all__ = ["place"]
+
+pytestmark = pytest.mark.usefixtures("no_store")
 
 FILES = int(os.environ.get("TALLYSTICK_FILES", "2000"))
 TERA = 10**12
@@ -29,9 +31,11 @@ def passed(report: Report) -> list[tuple[str | None, int]]:
 
 
 def quickly(verify: Callable[[], Report], seconds: float = 10.0) -> Report:
-    began = time.monotonic()
+    """Verify in bounded time: of the processor, since other work may run beside this, and by the clock."""
+    clock, processor = time.monotonic(), time.process_time()
     report = verify()
-    assert time.monotonic() - began < seconds
+    assert time.process_time() - processor < seconds
+    assert time.monotonic() - clock < 12 * seconds
     return report
 
 

@@ -14,10 +14,7 @@ ROWS = (rows_of_lines, rows_of_doubles, rows_of_sets, rows_of_statements, rows_o
 CASES = [case for rows_ in ROWS for case in rows_.CASES]
 
 
-@pytest.fixture(autouse=True)
-def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
-    monkeypatch.setattr("tallystick.keystore._default_url", lambda: "file:/nonexistent/store")
+pytestmark = pytest.mark.usefixtures("no_store")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])

@@ -81,6 +81,11 @@ impl Keys {
         Ok(())
     }
 
+    /// The text of the public key of each log, by number.
+    fn public_keys(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.inner.logs().iter().map(|log| log.public.to_text().or_raise(py)).collect()
+    }
+
     /// Name, log id, has a verification key, it is narrowed, first and last chain that it covers; by number.
     fn logs(&self) -> Vec<(String, String, bool, bool, u32, u32)> {
         let info = |log: &LogKeys| {

@@ -9,6 +9,7 @@ from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.reporting import STATUS, deliver, report_options
 from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.reports import DIGESTED
 
 _EPILOG = f"""{STATUS} Example:
 
@@ -54,6 +55,7 @@ def command(
             accept_scheme_limits=accept_scheme_limits,
             max_findings=max_findings,
             jobs=jobs,
+            digests=form in DIGESTED,
             progress=progress,
         )
     deliver(report, form, output, [*paths, key])

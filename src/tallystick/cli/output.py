@@ -34,6 +34,12 @@ __all__ = [
 _LARGE = 100_000_000  # bytes; more than that gets a progress bar
 
 
+_BAR = (
+    "bar.back", "bar.complete", "bar.finished", "bar.pulse", "progress.description", "progress.download",
+    "progress.data.speed", "progress.remaining",
+)  # fmt: skip
+
+
 COLOURS = {"ok": "green", "incomplete": "yellow", "failed": "red"}
 """Of each verdict."""
 
@@ -98,6 +104,10 @@ def _bar() -> Any:
     """Return a progress bar with rate and time left, on standard error."""
     from rich import progress
     from rich.console import Console
+    from rich.theme import Theme
+
+    # No colour of a verdict before there is one: of what rich has by itself, the bar and the rate are red.
+    plain = Theme(dict.fromkeys(_BAR, "none") | {"bar.back": "dim"})
 
     return progress.Progress(
         progress.TextColumn("{task.description}"),
@@ -105,6 +115,6 @@ def _bar() -> Any:
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
+        console=Console(file=sys.stderr, theme=plain),
         transient=True,
     )

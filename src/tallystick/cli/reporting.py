@@ -1,7 +1,9 @@
 """What `verify` and `acra` share: how a report is asked for, and how it is delivered."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -10,7 +12,7 @@ from tallystick.cli import output as look
 from tallystick.cli.command import option
 from tallystick.cli.options import output_option
 from tallystick.cli.streams import STDIN
-from tallystick.reports import FORMS, render
+from tallystick.reports import FORMS, command_line, render
 
 if TYPE_CHECKING:
     from tallystick.verify import Report
@@ -41,6 +43,7 @@ def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[st
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
 
+    report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:
         click.echo(render(report, form, look.columns()), nl=False)
     else:

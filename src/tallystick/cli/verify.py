@@ -17,6 +17,7 @@ from tallystick.cli.options import (
 )
 from tallystick.cli.reporting import STATUS, deliver, report_options
 from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.reports import DIGESTED
 from tallystick.verify import ALLOWED
 
 _EPILOG = f"""{STATUS}
@@ -75,6 +76,7 @@ def command(
             paths,
             pins_directory=None if pins == "none" else pins or default_directory(),
             added=added.split(",") if added else (),
+            digests=form in DIGESTED,
             progress=progress,
             **options,
         )

@@ -8,15 +8,23 @@ ok: every line is as it was sealed, and none is missing
 0 lines, 0 bytes, 0 files in 0.50 s (0 lines/s)
 """
 
-from tallystick.verify.report import Report
+from typing import TYPE_CHECKING
 
-__all__ = ["FORMS", "render"]
+from tallystick.reports.command import command_line
+
+if TYPE_CHECKING:
+    from tallystick.verify.report import Report
+
+__all__ = ["DIGESTED", "FORMS", "command_line", "render"]
 
 FORMS = ("text", "json", "sarif", "html")
 """The forms that a report can have."""
 
+DIGESTED = ("json", "html")
+"""The forms that show the digests of files, which cost time."""
 
-def render(report: Report, form: str, width: int | None = None) -> str:
+
+def render(report: "Report", form: str, width: int | None = None) -> str:
     """Return a report as text that ends in a line end.
 
     Args:

@@ -15,18 +15,20 @@ from tallystick.reports import words
 from tallystick.reports.meanings import advice, headline, verdict
 from tallystick.reports.timeline import ROWS, WIDTH, Timeline, timeline
 from tallystick.verify.catalogue import CATALOGUE
-from tallystick.verify.report import Finding, Report, Weight
+from tallystick.verify.report import Finding, LogReport, Report, Weight
 
 __all__ = ["html_report"]
 
 _FINDINGS = 1000  # rows of the table of findings
-_FILES = 100
+_FILES = 1000
 _CHAINS = 12  # chains that are shown at once; more are folded away
 _SIGNS = {"ok": "✓", "note": "i", "incomplete": "!", "failed": "✕"}
 
 
 def html_report(report: Report) -> str:
     """Return the report as one HTML file, in ASCII: what is not becomes a character reference."""
+    whole = {one.path for one in report.on_disk}
+    named = [path for path in report.files if path not in whole]  # members of archives, or all files
     page = (
         _environment()
         .from_string(_part("report.html.j2"))
@@ -39,7 +41,9 @@ def html_report(report: Report) -> str:
             version=version("tallystick"),
             kinds=_kinds(report),
             findings=report.findings[:_FINDINGS],
-            files=report.files[:_FILES],
+            on_disk=report.on_disk[:_FILES],
+            files=named[:_FILES],
+            members=len(named),
             uses=Counter(one.use for one in report.exceptions),
             timelines=_timelines(report),
             width=WIDTH,
@@ -58,7 +62,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters |= {"number": words.number, "plural": words.plural, "size": words.size, "when": words.when}
-    environment.globals |= {"catalogue": CATALOGUE, "rate": words.rate, "signs": _SIGNS}
+    environment.globals |= {"catalogue": CATALOGUE, "rate": words.rate, "signs": _SIGNS, "counts": _counts}
     return environment
 
 
@@ -72,6 +76,18 @@ def _kinds(report: Report) -> list[tuple[Weight, str, int, str]]:
     for finding in report.findings:
         found.setdefault((finding.weight, finding.kind), []).append(finding.count)
     return [(weight, kind, len(counts), _lines(counts)) for (weight, kind), counts in found.items()]
+
+
+def _counts(log: LogReport) -> list[tuple[str, int]]:
+    return [
+        ("Chains", log.chains),
+        ("Checkpoints", log.epochs),
+        ("Sealed", log.sealed),
+        ("Prefixed", log.prefixed),
+        ("Reserialized", log.reserialized),
+        ("Redacted", log.redacted),
+        ("Uncovered", log.uncovered),
+    ]
 
 
 def _lines(counts: list[int]) -> str:

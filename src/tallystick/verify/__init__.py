@@ -19,7 +19,9 @@ from tallystick.verify.report import (
     ChainReport,
     EpochReport,
     ExceptionUse,
+    FileReport,
     Finding,
+    KeyReport,
     LogReport,
     Report,
     Verdict,
@@ -31,7 +33,9 @@ __all__ = [
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
+    "FileReport",
     "Finding",
+    "KeyReport",
     "Kind",
     "LogReport",
     "Report",
@@ -64,6 +68,7 @@ def verify(
     exceptions: str | os.PathLike[str] | None = None,
     max_findings: int = 100,
     jobs: int | None = None,
+    digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
@@ -91,6 +96,7 @@ def verify(
         exceptions: Exceptions file: findings that are known, with reasons.
         max_findings: Findings of one kind, weight and log that are listed one by one; the others are counted.
         jobs: Threads; the default is one for each processor.
+        digests: Take the SHA-256 of each file while it is read, for the record.
         progress: Called with the bytes read so far and those there are, on the disk.
 
     Returns:
@@ -121,6 +127,7 @@ def verify(
             exceptions=exceptions,
             max_findings=max_findings,
             jobs=jobs,
+            digests=digests,
             progress=progress,
         )
     )

@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import IO, cast
 
+from tallystick.verify.digest import Digest
 from tallystick.verify.paths import STDIN
 
 __all__ = ["File", "Pool", "most_held"]
@@ -57,6 +58,7 @@ class File:
         path: Its path, as it was when it was last looked at.
         identity: Its device and inode.
         size: Its bytes.
+        digest: Takes the SHA-256 of what is read, where that is wanted.
         generation: Grows each time it is opened: what was made for its descriptor before is of no use any more.
     """
 
@@ -73,6 +75,7 @@ class File:
             OSError: It is not there or cannot be read.
         """
         self.path, self._pool, self._held, self.generation = path, pool, held, 0
+        self.digest: Digest | None = None
         self._fd: int | None
         self._fd, self.is_copy = _open(path, named=named)
         try:
@@ -127,6 +130,14 @@ class File:
             self.size = os.fstat(self._fd).st_size
         elif size is not None:
             self.size = size
+
+    def size_now(self) -> int:
+        """Return how many bytes it has by now; as far as it was read, if it is gone."""
+        try:
+            status = os.fstat(self._fd) if self._fd is not None else os.stat(self.path)
+        except OSError:
+            return self.size
+        return status.st_size if (status.st_dev, status.st_ino) == self.identity else self.size
 
     def close(self) -> None:
         """Close the file."""

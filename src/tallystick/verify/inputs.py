@@ -117,6 +117,11 @@ class Input:
         return self._compression is not None
 
     @property
+    def file(self) -> File:
+        """The file on the disk that it is, or that it is a member of."""
+        return self._file
+
+    @property
     def identity(self) -> tuple[int, int]:
         """Device and inode of the file."""
         return self._file.identity
@@ -131,6 +136,8 @@ class Input:
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         offset = number = read = 0
         self.trouble, self.moved = "", False
+        if self._file.digest is not None and not self._member:
+            self._file.digest.begin(self.size)
         try:
             source, under = self._layers()
             while True:
@@ -201,7 +208,10 @@ class Input:
                 break
 
     def _under(self) -> Bytes:
-        return self._member.bytes() if self._member else Plain(self._file.descriptor(), self._file.size)
+        if self._member:
+            return self._member.bytes()
+        digest = self._file.digest
+        return Plain(self._file.descriptor(), self._file.size, digest.take if digest else None)
 
     def _layers(self) -> tuple[Bytes, Bytes]:
         """Return the bytes of the lines, and those on the disk that they are made of."""

@@ -37,9 +37,9 @@ class Bytes(Protocol):
 class Plain:
     """Bytes as they stand in a file. These can be read at any offset."""
 
-    def __init__(self, fd: int, size: int) -> None:
-        """Take an open file, and how much of it is meant."""
-        self._fd, self._size = fd, size
+    def __init__(self, fd: int, size: int, seen: Callable[[int, bytes], None] | None = None) -> None:
+        """Take an open file, how much of it is meant, and what is given each piece that is read, with its offset."""
+        self._fd, self._size, self._seen = fd, size, seen
         self.reached = 0
 
     def read(self, offset: int, size: int) -> bytes:
@@ -48,6 +48,8 @@ class Plain:
         data = os.pread(self._fd, size, offset) if size > 0 else b""
         while data and len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
             data += more
+        if self._seen is not None:
+            self._seen(offset, data)
         self.reached = max(self.reached, offset + len(data))
         return data
 

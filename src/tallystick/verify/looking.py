@@ -20,6 +20,7 @@ from tallystick import _core
 from tallystick.errors import ReportError, reason
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import contents, is_tar, is_zip
+from tallystick.verify.digest import Digest
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.inputs import Input
 from tallystick.verify.paths import COMPRESSED, Found, advice, listed
@@ -57,12 +58,18 @@ class Inputs:
             standard input.
         envelope: What carriers wrapped the lines in.
         chunk: Bytes of a chunk, if not `CHUNK`.
+        digests: Take the SHA-256 of each file while it is read.
     """
 
     def __init__(
-        self, paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
+        self,
+        paths: Iterable[str],
+        envelope: "_core.Envelope | None" = None,
+        *,
+        chunk: int | None = None,
+        digests: bool = False,
     ) -> None:
-        self._paths, self._envelope, self._chunk = tuple(paths), envelope, chunk
+        self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
         self._pool, self._most = Pool(), most_held()
         self._opened: dict[tuple[int, int], _Opened] = {}
         self._once: set[tuple[int, int] | str] = set()  # pipes: what came out of them is a copy now
@@ -102,6 +109,8 @@ class Inputs:
         if file.identity in self._opened:
             file.close()
             return False
+        if self._digests:
+            file.digest = Digest()
         try:
             inputs = self._inputs(file)
         except OSError as error:
@@ -240,7 +249,11 @@ def _is_unfinished(copy: Input, original: Input) -> bool:
 
 
 def open_inputs(
-    paths: Iterable[str], envelope: "_core.Envelope | None" = None, *, chunk: int | None = None
+    paths: Iterable[str],
+    envelope: "_core.Envelope | None" = None,
+    *,
+    chunk: int | None = None,
+    digests: bool = False,
 ) -> tuple[list[Input], list[Unread]]:
     """Open files, each once even if it is named twice, in the order of their names.
 
@@ -248,6 +261,7 @@ def open_inputs(
         paths: As `Inputs` takes them.
         envelope: What carriers wrapped the lines in.
         chunk: Bytes of a chunk, if not `CHUNK`.
+        digests: Take the SHA-256 of each file while it is read.
 
     Returns:
         The inputs, and what was not opened.
@@ -255,7 +269,7 @@ def open_inputs(
     Raises:
         ReportError: None can be read, or there is none.
     """
-    inputs = Inputs(paths, envelope, chunk=chunk)
+    inputs = Inputs(paths, envelope, chunk=chunk, digests=digests)
     try:
         for _ in range(LOOKS):
             if not inputs.look():

@@ -18,7 +18,9 @@ __all__ = [
     "ChainReport",
     "EpochReport",
     "ExceptionUse",
+    "FileReport",
     "Finding",
+    "KeyReport",
     "Kind",
     "LogReport",
     "Report",
@@ -211,6 +213,44 @@ class ExceptionUse:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReport:
+    """A file that was read, as it stands on the disk: an archive, and not its members; compressed, if it is.
+
+    Args:
+        path: Its path.
+        size: Bytes that it had when all was read.
+        read: Bytes of it that were read, from the first on: fewer than it has if it grew meanwhile or could not be
+            read to its end.
+        sha256: SHA-256 of the bytes that were read, in hexadecimal.
+    """
+
+    path: str
+    size: int
+    read: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """A key that was given, with nothing of it that is secret.
+
+    Args:
+        path: Its file.
+        kind: `verification key`, `narrowed verification key` or `public key`; `key of Acra` for an audit log of Acra.
+        log: Name of its log; None for a key that names none.
+        log_id: Its log id.
+        public_key: The public key of the log, `tallypub1…`, by which a key is recognised: `tallystick key show` prints
+            the same.
+    """
+
+    path: str
+    kind: str
+    log: str | None = None
+    log_id: str | None = None
+    public_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a verification. It must be looked at: it is never true or false by itself.
 
@@ -227,6 +267,9 @@ class Report:
         seconds: How long it took.
         allowed: What the caller allowed, so that the verdict says less than it would without: kinds of findings, a
             first or last chain, lines that are left out, exceptions that were used.
+        on_disk: The files on the disk that were read, with their digests; empty unless these were asked for.
+        keys: The keys that were given.
+        command: The command line that was given, quoted for a shell and without passwords; None where none was.
     """
 
     verdict: Verdict
@@ -240,6 +283,9 @@ class Report:
     time: int = field(compare=False)
     seconds: float = field(compare=False)
     allowed: tuple[str, ...] = ()
+    on_disk: tuple[FileReport, ...] = ()
+    keys: tuple[KeyReport, ...] = ()
+    command: str | None = None
 
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or no."""

@@ -14,6 +14,7 @@ from functools import cache
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
+from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
 from tallystick.verify.exceptions import Exceptions, read_exceptions
@@ -29,7 +30,7 @@ from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, Verdict
+from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.source import Source
 
 __all__ = ["Request", "carry_out"]
@@ -62,6 +63,7 @@ class Request:
     exceptions: StrPath | None
     max_findings: int
     jobs: int | None
+    digests: bool
     progress: Progress | None
 
 
@@ -69,13 +71,13 @@ def carry_out(asked: Request) -> Report:
     """Verify as asked; `verify` says what it raises."""
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     _check(asked)
-    logs = _logs(asked)
+    logs, keys = _logs(asked)
     envelope = named_envelope(asked.envelope, asked.field)
     logs.add_members(list(asked.added))
     excepting = _Excepting.read(asked.exceptions, logs)
     logs.except_lines(excepting.lines(labels(logs)))
     pins = _pins(asked, logs)
-    files = Inputs((os.fspath(path) for path in asked.paths), envelope)
+    files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
     moment = _moment(asked, logs, pins, files, envelope)
     try:
         expected = _expectations(asked, moment, pins, excepting)
@@ -83,10 +85,12 @@ def carry_out(asked: Request) -> Report:
         judgement = judge(_case(facts, moment, logs, expected))
         single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
+        read = on_disk(moment.inputs)
     finally:
         files.close()
     report = _report(facts, moment, judgement, findings, uses, began)
-    report = replace(report, seconds=time.perf_counter() - clock, allowed=_allowed(asked, uses))
+    report = replace(report, allowed=_allowed(asked, uses), on_disk=read, keys=keys)
+    report = replace(report, seconds=time.perf_counter() - clock)
     if asked.pins_directory is not None and report.verdict is Verdict.OK:
         return _with_pins_kept(report, asked.pins_directory, moment.heads)
     return report
@@ -108,9 +112,9 @@ def _check(asked: Request) -> None:
         raise ReportError("at least one finding of each kind must be listed")
 
 
-def _logs(asked: Request) -> _core.Keys:
+def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
     """Read the keys, and refuse what they cannot serve."""
-    logs = read_keys(asked.keys, asked.public)
+    logs, keys = read_keys(asked.keys, asked.public)
     known = labels(logs)
     for name in sorted(asked.expect - set(known)):
         several = [label for label, (own, *_) in zip(known, logs.logs(), strict=True) if own == name]
@@ -120,7 +124,7 @@ def _logs(asked: Request) -> _core.Keys:
         raise ReportError(
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
         )
-    return logs
+    return logs, keys
 
 
 @dataclass(frozen=True, slots=True)

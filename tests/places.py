@@ -1,5 +1,7 @@
-"""The installed command, with places of its own."""
+"""Places where tests run: a directory for the command, a small disk, a host without a key store."""
 
+import contextlib
+import io
 import json
 import os
 import resource
@@ -15,6 +17,7 @@ from unittest import mock
 import pytest
 
 import tallystick
+from tallystick.cli import cli
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
 
@@ -91,11 +94,18 @@ class Site:
         return (self.path / name).read_bytes()
 
     def report(self, *paths: str, key: str = "payments.key", more: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Verify with the verification key and the key store."""
-        done = self("verify", *(paths or ["audit.log"]), "--key", key, "--format", "json", *more)
-        assert done.status in (0, 3, 5), done.err
-        report: dict[str, Any] = json.loads(done.out)
-        assert {"ok": 0, "incomplete": 3, "failed": 5}[report["verdict"]] == done.status
+        """Verify with the verification key and the key store: by the command, in this process."""
+        out = io.StringIO()
+        arguments = ["verify", *(paths or ["audit.log"]), "--key", key, "--format", "json", *more]
+        with (
+            contextlib.chdir(self.path),
+            mock.patch.dict(os.environ, self.env),
+            contextlib.redirect_stdout(out),
+            pytest.raises(SystemExit) as left,
+        ):
+            cli(arguments, prog_name="tallystick", standalone_mode=False)
+        report: dict[str, Any] = json.loads(out.getvalue())
+        assert {"ok": 0, "incomplete": 3, "failed": 5}[report["verdict"]] == left.value.code
         return report
 
     def verdict(self, *paths: str, **more: Any) -> tuple[str, list[str]]:
@@ -135,3 +145,24 @@ def running(site):
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, with room for 256 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def no_store(monkeypatch):
+    """A host that has no key store: none is named, and where the default one would be is nothing."""
+    monkeypatch.delenv("TALLYSTICK_STORE", raising=False)
+    monkeypatch.setattr("tallystick.keystore.state_directory", lambda: "/nonexistent/store")

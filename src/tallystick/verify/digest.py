@@ -1,0 +1,61 @@
+"""SHA-256 of files as they stand on the disk, taken of the bytes that are read anyway.
+
+>>> taken = Digest()
+>>> taken.begin(6)
+>>> taken.take(0, b"one\\ntwo"[:5])
+>>> taken.take(4, b"two"[:2])  # the rest of a line is read once more
+>>> taken.covered, taken.sha256 == hashlib.sha256(b"one\\ntw").hexdigest()
+(6, True)
+"""
+
+import hashlib
+
+from tallystick.verify.layers import Plain
+
+__all__ = ["Digest"]
+
+_PIECE = 2**20  # bytes
+_HOLE = 2**24  # bytes of zeros that are read at most: a sparse file may have terabytes of them
+
+
+class Digest:
+    """The SHA-256 of a file from its first byte on, of bytes that come in order, some of them twice.
+
+    Attributes:
+        covered: Bytes of the file that it covers.
+    """
+
+    def __init__(self) -> None:
+        self.covered, self._hash = 0, hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what is covered, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def begin(self, size: int) -> None:
+        """Begin again at the first byte, unless all of a file of this size is covered already."""
+        if self.covered != size:
+            self.covered, self._hash = 0, hashlib.sha256()
+
+    def take(self, offset: int, data: bytes) -> None:
+        """Take bytes that were read at an offset; those that are not the next ones are left out."""
+        end = offset + len(data)
+        if offset <= self.covered < end:
+            self._hash.update(memoryview(data)[self.covered - offset :])
+            self.covered = end
+
+    def complete(self, fd: int, size: int) -> None:
+        """Read what nobody has read: archives are not read in order, and damaged files not to their end.
+
+        Args:
+            fd: The file.
+            size: Bytes of it that are meant.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        bytes_ = Plain(fd, size, self.take)
+        while self.covered < size and bytes_.after_hole(self.covered) - self.covered <= _HOLE:
+            if not bytes_.read(self.covered, _PIECE):
+                break
