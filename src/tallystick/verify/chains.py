@@ -100,9 +100,9 @@ class LogJudge:
         """Return a finding about this log; a text in the place of a position is taken as it is."""
         if self.demand.subset and kind in ("missing", "truncated"):
             weight = Weight.NOTE  # told, not judged
-        elif self.demand.unread and kind in ("missing", "truncated") and weight is Weight.FAILED:
+        elif kind in ("missing", "truncated") and weight is Weight.FAILED and (unread := self._holders(at)):
             weight = Weight.INCOMPLETE
-            names = ", ".join(self.demand.unread[:3]) + (" and others" if len(self.demand.unread) > 3 else "")
+            names = ", ".join(unread[:3]) + (" and others" if len(unread) > 3 else "")
             cause = f"it may stand in what could not be read: {names}"
         found = Finding(
             kind,
@@ -116,6 +116,11 @@ class LogJudge:
         )
         return self.source.at(found, place)
 
+    def _holders(self, at: At | str | None) -> list[str]:
+        """Name what could not be read and may hold the lines that are absent from some position on, or whole chains."""
+        first = (int(at.partition(".")[0]), 0, 0) if isinstance(at, str) else at
+        return [one.path for one in self.demand.unread if one.may_hold(self.number, first)]
+
     def findings(self) -> Iterator[Finding]:
         """Give what is said of the log as a whole, and of each chain."""
         yield from self._bad_head()
@@ -126,7 +131,7 @@ class LogJudge:
         if not self.chains:
             if self.label in self.demand.expect:
                 detail = "no line of the log is here, but it is expected"
-                yield Finding("missing", Weight.FAILED, detail, log=self.label, count=0)
+                yield self.finding("missing", Weight.FAILED, detail, count=0)
             if self.demanded_end and not self.source.only_foreign(self.number):
                 detail = f"no line of the log is here, but {self._who_demands()}"
                 yield self._cut(detail, (1, 0, 0))

@@ -12,6 +12,7 @@ from tallystick.verify.looking import Unread
 from tallystick.verify.report import Finding, LogReport, Verdict, Weight
 from tallystick.verify.source import Demand, Source, with_excerpts
 from tallystick.verify.torn import torn_lines
+from tallystick.verify.unseen import unseen
 
 __all__ = ["folded", "judge", "unread_findings"]
 
@@ -47,8 +48,8 @@ def judge(
     doubles = summary.doubles(keys)
     summary.finish()
     source = Source(summary, keys, inputs)
+    demand = replace(demand, unread=unseen(unread, inputs, source.chunks))
     unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
-    demand = replace(demand, unread=tuple(one.path for one in unread if not one.passed))
     judges = [LogJudge(source, number, demand) for number in range(len(keys.logs()))]
     # What a torn line claims must not hide that something is missing, so these are picked out first.
     if torn := torn_lines(source, judges):

@@ -13,6 +13,7 @@ from tallystick.verify.strangers import blanked
 
 if TYPE_CHECKING:
     from tallystick.verify.pins import Pin
+    from tallystick.verify.unseen import Unseen
 
 __all__ = ["At", "Demand", "Source", "Where", "behind", "dotted", "quoted", "with_excerpts"]
 
@@ -38,7 +39,7 @@ class Demand:
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are told and not judged.
         last: Last chain that must be there, if the caller names one.
-        unread: Paths of what could not be read, or not to its end: what is absent may stand there.
+        unread: What could not be read, or not to its end: what is absent may stand there.
         doubled: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
@@ -49,7 +50,7 @@ class Demand:
     allow: frozenset[str] = frozenset()
     subset: bool = False
     last: int | None = None
-    unread: tuple[str, ...] = ()
+    unread: "tuple[Unseen, ...]" = ()
     doubled: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
 
 
