@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::epoch::{Piece, Place, Run};
+use crate::epoch::{Place, Run};
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::Keys;
@@ -179,23 +179,34 @@ fn same_run<'a>(epoch: &'a Epoch, again: &Run) -> Option<&'a Run> {
     epoch.lines.run_at(again.range().0).filter(|run| run.range() == again.range() && run.tree == again.tree)
 }
 
+/// Doubles of a run that was seen again: in one file, or across files, each stretch by itself.
 fn double_run(id: EpochId, base: &Run, again: &Run) -> Vec<Double> {
-    let doubled = |piece: &Piece| {
-        let overlap = |b: &&Piece| b.start < piece.end && piece.start < b.end;
-        let one_file = base.pieces.iter().filter(overlap).any(|b| b.first.file == piece.first.file);
-        let at = |index: u32| Position::new(id.1, id.2, u16::try_from(index).unwrap_or(u16::MAX));
-        Double {
-            log: id.0,
-            from: at(piece.start),
-            to: at(piece.end - 1),
-            count: u64::from(piece.end - piece.start),
-            one_file,
-            fork: false,
-            proven: false,
-            place: piece.first,
+    let at = |index: u32| Position::new(id.1, id.2, u16::try_from(index).unwrap_or(u16::MAX));
+    let mut doubles: Vec<Double> = Vec::new();
+    for piece in &again.pieces {
+        let first = doubles.len();
+        for other in base.pieces.iter().filter(|b| b.start < piece.end && piece.start < b.end) {
+            let (start, end) = (piece.start.max(other.start), piece.end.min(other.end));
+            let one_file = other.first.file == piece.first.file;
+            match doubles[first..].last_mut() {
+                Some(last) if last.one_file == one_file => {
+                    last.to = at(end - 1);
+                    last.count += u64::from(end - start);
+                }
+                _ => doubles.push(Double {
+                    log: id.0,
+                    from: at(start),
+                    to: at(end - 1),
+                    count: u64::from(end - start),
+                    one_file,
+                    fork: false,
+                    proven: false,
+                    place: if start == piece.start { piece.first } else { other.first },
+                }),
+            }
         }
-    };
-    again.pieces.iter().map(doubled).collect()
+    }
+    doubles
 }
 
 fn double_records(id: EpochId, records: &[Record]) -> Vec<Double> {
