@@ -8,9 +8,21 @@
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
 Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. The same from Python:
 `verify({"app.log": bytes}, key_text=…, head_text=…)["verdict"] == "ok"`.
-It holds everything in memory and is slow: it is made to be read, from top to bottom.
+It holds everything in memory and is slow: it is made to be read, from top to bottom. It is one file, so that it can be
+copied and read as a whole. It is in the order of seal.md, and each part uses only those above it:
+
+    section 2         primitives: hashes, trees, signatures
+    sections 2 to 6   the grammar of seals, heads, pins and statements
+    section 3         keys, and their text forms
+    section 4         a line alone: its bytes, its RFC 8785 form
+    section 5         a statement alone: signatures, paths, certs
+    section 7         the log as one set: `Log` gathers what is known, and a function `judge_…` for each row of the table adds
+                      findings: lines, epochs, start, prevs, head, pins, what is absent, ends, torn lines, order
+    section 9         exceptions
+    verify()          puts these in order, twice where torn lines are found, and gives the verdict
+    section 10        evidence, and the command line
 """
-import argparse, base64, datetime, hashlib, hmac, json, re, sys
+import argparse, base64, datetime, errno, hashlib, hmac, json, re, sys
 from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate, groupby, islice, pairwise, product
@@ -265,7 +277,7 @@ def read_line(path, no, raw, log_id):
     if not raw.strip(b"\x00 \t\r"):
         return None
     line = SimpleNamespace(path=path, no=no, raw=raw, whole=whole, kind="sealed", detail="it is not what a writer makes of its seal",
-                           pos=None, seal=None, statement=None, paths={path},  # paths: files that hold this very line
+                           pos=None, seal=None, twice=False, statement=None, paths={path},  # paths: files that hold this very line
                            forms={}, leaves={})  # "bytes", "rfc8785" -> m; the same -> leaf hash
     read = {"bytes": as_bytes(raw), "rfc8785": as_rfc8785(raw)}
     inside = [parts_of(SEAL, found[1]) for found in SEAL_INSIDE.finditer(raw.decode("latin-1"))]
@@ -319,7 +331,8 @@ def prove(st, key, roots):
 class Log:
     """What is known of the log. The functions below fill it in, in the order of verify()."""
     def __init__(self, key, roots, torn):
-        self.key, self.roots, self.V, self.torn = key, roots, bool(key.keys), torn  # torn: (path, no) of lines
+        self.key, self.roots, self.V, self.torn = key, roots, bool(key.keys), set(torn)  # torn: (path, no) of lines
+        self.elsewhere = False  # whether lines may stand in what cannot be read
         self.files, self.unfinished = {}, set()  # path -> its lines in order; files that do not end in LF
         self.slots = {}  # position -> the different lines there; the first one counts
         self.claimed = set()  # positions of broken lines: told already, so not told as missing
@@ -332,6 +345,8 @@ class Log:
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
+        if self.elsewhere and kind in ("missing", "truncated"):
+            weight = "incomplete"  # section 9: what is absent may stand there
         self.findings.append({"kind": kind, "weight": weight, "path": line and line.path, "line": line and line.no,
                               "position": pos and dotted(pos), "to": dotted(to) if to and to != pos else None,
                               "count": count, "detail": detail})
@@ -371,6 +386,10 @@ def take_line(log, line):
     if not line.leaves:
         line.kind, line.detail = "altered", "the tag fails"
 
+def says_the_same(st, other):
+    """Whether two checkpoints are one, before P: nothing that P can check covers the tag of a checkpoint."""
+    return st.kind != "open" and other is not None and other.digest == st.digest
+
 def take_lines(log):
     """Rows `altered`, `redacted`, `duplicate`, `fork`: what each line says alone, and beside those of its position."""
     lines = [line for lines in log.files.values() for line in lines if line.kind == "sealed"]
@@ -382,8 +401,9 @@ def take_lines(log):
         if line.kind != "sealed":
             continue
         others = log.slots.setdefault(line.pos, [])
-        twin = next((x for x in others if set(x.leaves.values()) & set(line.leaves.values())), None)
         proven = log.trusts(line.statement)
+        twin = next((x for x in others if set(x.leaves.values()) & set(line.leaves.values())
+                     or not log.V and proven and says_the_same(line.statement, x.statement)), None)
         fork = others and (log.V or proven and log.trusts(others[0].statement))
         if twin:
             line.kind = "duplicate" if line.path in twin.paths else "copy"
@@ -445,7 +465,7 @@ def judge_epochs(log):
             chosen = covered.get(pos, log.slots[pos][0])
             for line in log.slots[pos]:
                 if line is not chosen and line.kind == "sealed":
-                    line.kind, line.detail = "altered", "another line has this position"
+                    line.kind, line.detail, line.twice = "altered", "another line has this position", not form
             log.slots[pos] = [chosen]
             if form == "rfc8785" and form in chosen.leaves and not chosen.statement:
                 log.tell("reserialized", "note", "matches in RFC 8785 form", chosen)
@@ -723,7 +743,7 @@ def ends_copy(log, lines, line):
 
 def judge_lines(log, rows):
     """Row `reordered`: the order of lines in one file."""
-    before, twice = None, {line.pos for line in rows if line.kind in ("duplicate", "fork")}
+    before, twice = None, {line.pos for line in rows if line.kind in ("duplicate", "fork") or line.twice}
     for line in rows:
         if not is_good(line) and (log.V or not line.at_its_word):
             continue
@@ -815,56 +835,61 @@ def except_findings(log, exceptions):
 
 # ---- verdict and command line ---------------------------------------------------------------------------------------
 
-def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, end=None, exceptions=None,
-           today=None, torn=frozenset()):
-    """Check one log. files: name -> bytes. {"verdict", "range", "counts", "findings"}, or Usage is raised."""
-    key, roots = read_keys(key_text, public_text)
-    today = today or datetime.datetime.now(datetime.UTC).date().isoformat()
-    given = files, key_text, public_text, head_text, pins, start, end, exceptions, today
-    log, pins = Log(key, roots, torn), [parts_of(PIN, " ".join(text.split())) for text in pins]
+def read_demands(key, head_text, pins, start, end):
+    """What the caller brings along: head and pins of this log, first and last chain."""
+    pins = [parts_of(PIN, " ".join(text.split())) for text in pins]
     if not all(pin and pin.log_id == key.log_id for pin in pins) or not 0 < (start or 1) <= (end or 2**32 - 1) < 2**32:
         raise Usage("this is no pin of this log, or no chain number")
     head = parts_of(HEAD, " ".join(head_text.split())) if head_text is not None else None
     if head_text is not None and not (head and head.log_id == key.log_id):
         raise Usage("this is no head of this log")
-    excepting = read_exceptions(exceptions, key.name, today)
-    named = [pin.chain for pin in pins] + ([head.named[0]] if head else [])
-    log.reach = key.last if key.narrowed or not log.V else min(key.last, max([0, start or 0, end or 0, *named]) + 2**17)
+    return SimpleNamespace(head=head, pins=pins, start=start, end=end)
+
+def read_files(log, files, asked, excepting):
+    """Every line of the files, and what each says alone."""
+    named = [pin.chain for pin in asked.pins] + ([asked.head.named[0]] if asked.head else [])
+    far = max([0, asked.start or 0, asked.end or 0, *named]) + 2**17  # section 9: chains above are out of reach
+    log.reach = log.key.last if log.key.narrowed or not log.V else min(log.key.last, far)
     for path, content in files.items():
-        lines = [read_line(path, i, raw, key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
+        lines = [read_line(path, i, raw, log.key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
         log.files[path] = [line for line in lines if line]
         if not content.endswith(b"\n"):
             log.unfinished.add(path)
     take_lines(log)
     for line in (line for lines in log.files.values() for line in lines):
-        if line.kind in ("unsealed", "foreign") or line.kind == "altered" and log.V and (line.path, line.no) not in torn:
+        if line.kind in ("unsealed", "foreign") or line.kind == "altered" and log.V and (line.path, line.no) not in log.torn:
             if excepts_line(excepting, line):
                 line.kind = "excepted"
                 log.tell("excepted", "note", line.detail, line)
+
+def judge(log, asked):
+    """The rows of section 7, one after the other. Returns what anchors the start."""
+    key = log.key
     if key.narrowed:
         log.tell("narrowed", "incomplete", f"the key covers chains {key.first} to {key.last} only")
     judge_order(log)
     judge_epochs(log)
     for pos in sorted(log.claimed.union(log.slots)):
         log.by_chain.setdefault(pos[0], []).append(pos)
-    mark = judge_head(log, head) if head and log.V else None
-    pins = [pin for pin in pins if key.first <= pin.chain <= key.last]
+    mark = judge_head(log, asked.head) if asked.head and log.V else None
+    pins = [pin for pin in asked.pins if key.first <= pin.chain <= key.last]
     marks = [(*pin.pos[:2], pin.index + 1) for pin in pins] + ([mark] if mark and mark[0] else [])
-    (log.start, started), log.end = find_start(log, start, marks), end or 2**32
+    (log.start, started), log.end = find_start(log, asked.start, marks), asked.end or 2**32
     log.lasts = {pos[0]: pos for pos in sorted(log.slots)}
     log.judged = {chain: last for chain, last in log.lasts.items() if log.start[0] <= chain <= log.end}
     judge_prevs(log)
     marks = [mark for mark in marks if (log.start < mark or not log.slots) and mark[0] <= log.end]
     mark = mark if mark in marks else None
-    if mark and not names_newest(log, mark, head.hash):
+    if mark and not names_newest(log, mark, asked.head.hash):
         log.tell("bad head", "failed", "it names another statement than the newest before it", pos=mark)
     judge_pins(log, [pin for pin in pins if log.start <= pin.pos and pin.chain <= log.end])
-    judge_presence(log, marks, [chain for chain in (start, end) if chain])
-    judge_ends(log, mark, end)
+    judge_presence(log, marks, [chain for chain in (asked.start, asked.end) if chain])
+    judge_ends(log, mark, asked.end)
     judge_files(log)
-    if log.torn - torn:  # what torn lines claim may have hidden that something is missing: judge without it
-        return verify(*given, torn=log.torn | torn)
-    except_findings(log, excepting)
+    return started
+
+def report(log, started, excepting):
+    """Verdict, range, counts and findings, the worst first."""
     findings = sorted(log.findings, key=lambda x: ("failed", "incomplete", "note").index(x["weight"]))
     worst = findings[0]["weight"] if findings else "note"
     verdict = worst if worst != "note" else "ok" if log.verified else "incomplete"
@@ -875,6 +900,25 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     counts = {"lines": sum(map(len, log.files.values())), "positions": len(log.slots), "verified": log.verified}
     used = [one.used for one in excepting]
     return {"verdict": verdict, "range": span, "counts": counts, "findings": findings, "exceptions": used}
+
+def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, end=None, exceptions=None,
+           today=None, unread=None):
+    """Check one log. files: name -> bytes; unread: name of what cannot be read -> whether anything is there.
+    {"verdict", "range", "counts", "findings", "exceptions"}, or Usage is raised."""
+    key, roots = read_keys(key_text, public_text)
+    today = today or datetime.datetime.now(datetime.UTC).date().isoformat()
+    asked, torn = read_demands(key, head_text, pins, start, end), set()
+    while True:
+        excepting, log = read_exceptions(exceptions, key.name, today), Log(key, dict(roots), torn)
+        for name, there in (unread or {}).items():
+            log.tell("unreadable", "incomplete", "it cannot be read", SimpleNamespace(path=name, no=None, pos=None))
+            log.elsewhere = log.elsewhere or there or not files  # with nothing read at all, the name may be a wrong one
+        read_files(log, files, asked, excepting)
+        started = judge(log, asked)
+        if log.torn == torn:
+            except_findings(log, excepting)
+            return report(log, started, excepting)
+        torn = log.torn  # what torn lines claim may have hidden that something is missing: judge without it
 
 # ---- section 10: evidence -------------------------------------------------------------------------------------------
 
@@ -949,6 +993,17 @@ def read_text(path, encoding="ascii"):
     with open(path, encoding=encoding, errors="replace", newline="\n") as file:
         return file.read()
 
+def read_paths(paths):
+    """The bytes of each file that can be read, and of each other one whether anything is there."""
+    contents, unread = {}, {}
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                contents[path] = file.read()
+        except OSError as error:
+            unread[path] = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return contents, unread
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Check a log sealed with Tallystick.")
     parser.add_argument("paths", nargs="*", metavar="PATH")
@@ -967,12 +1022,10 @@ def main(argv=None):
             return print_evidence(options)
         head = read_text(options.head)  # before the log: it may grow meanwhile
         texts = [pin if pin.startswith("tallypin ") else read_text(pin) for pin in options.pin]
-        pins, contents = [line for text in texts for line in text.splitlines() if line.strip()], {}
-        for path in options.paths:
-            with open(path, "rb") as file:
-                contents[path] = file.read()
+        pins = [line for text in texts for line in text.splitlines() if line.strip()]
+        contents, unread = read_paths(options.paths)
         result = verify(contents, read_text(options.key), read_text(options.public), head, pins, options.start,
-                        options.end, read_text(options.exceptions, "utf-8"))
+                        options.end, read_text(options.exceptions, "utf-8"), unread=unread)
     except (OSError, Usage) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 4
@@ -981,7 +1034,8 @@ def main(argv=None):
     else:
         print(result["verdict"], result["range"], sep="\n")
         for x in result["findings"]:
-            place = f" {ascii(x['path'])} line {x['line']}" if x["path"] else ""  # no control characters for a terminal
+            place = f" {ascii(x['path'])}" if x["path"] else ""  # no control characters for a terminal
+            place += f" line {x['line']}" if x["line"] else ""
             position = f"{x['position']}{' to ' + x['to'] if x['to'] else ''}"
             print(f"{x['weight']} {x['kind']}{place} position {position} ({x['count']}): {x['detail']}")
     return {"ok": 0, "incomplete": 3, "failed": 5}[result["verdict"]]

@@ -346,7 +346,16 @@ ABOUT_DEFECTS = [
     "[keep, a, b] lines a to b only; [delete, a, b]; [insert, n, line] before line n; [copy, a, b, n] lines a to b",
     "again before line n; [swap, a, b]; [sub, n, old, new] the one occurrence of old in line n becomes new. Every line",
     "gets a LF; with open_end the last one has none. V: the verification key of keys.json with `head` (null: none).",
-    "P: the public key of keys.json, no head. pins and start (--from) are given to both."]
+    "P: the public key of keys.json, no head. pins, start (--from), to, and the lines of an exceptions file are given to",
+    "both; used_V and used_P say which exceptions are used. unread: what cannot be read, and whether anything is there.",
+    "refused: lines that make an exceptions file a usage error."]
+REFUSED = [
+    "fork 1.0.1: r", "bad statement 1.0.0: r", "bad head 1.0.0: r", "uncovered 1.0.0: r", "torn line 1.0.0: r", "unreadable 1.0.0: r",
+    "altered 1.0.2: r", "altered sha256:" + "ab" * 32 + ": r", "altered 1.0.2 sha256:" + "ab" * 31 + ": r", "unsealed 1.0.2: r",
+    "missing 1.0.2", "missing 1.0.2:", "missing 1.0.2 : ", "missing: r", "missing 1.0: r", "missing 01.0.2: r",
+    "missing 1.0.*: r", "missing 0.*: r", "missing 2.* to 3.0.1: r", "missing 1.0.2 to 2.*: r", "missing 1.*.2: r", "truncated 2.*: r",
+    "duplicate 1.0.2 to 1.0.*: r", "duplicate 2.*: r", "open end 1.0.2 to 1.0.4: r", "late start 1.*: r", "reordered 1.0.2 to 1.0.4: r",
+    "redacted 1.0.2 to 1.0.3: r", "missing 1.0.2 until 2026-1-1: r", "missing 1.0.2 until never: r", "Missing 1.0.2: r"]
 
 
 def as_line(text):
@@ -395,18 +404,20 @@ class Cases:
         text = check.read_statement(check.as_bytes(self.lines[25])[1])
         self.pin = f"tallypin {sealer.log_id} 1.2.5.{b64(text.digest)}"
 
-    def add(self, name, spec, why, V, P, log, head=None, pins=(), start=None):
-        """V, P: "verdict kind, kind"."""
+    def add(self, name, spec, why, V, P, log, head=None, pins=(), start=None, used=None, **more):
+        """V, P: "verdict kind, kind"; used: of each exception, the keys that use it."""
         def words(text):
             verdict, _, kinds = text.partition(" ")
             return verdict, sorted(kinds.split(", ")) if kinds else []
-        if not isinstance(log, dict) or "base" in log:
+        if "base" in log:
             log = {"app.log": log}
         (verdict_V, kinds_V), (verdict_P, kinds_P) = words(V), words(P)
         self.cases.append({
             "name": name, "spec": spec, "why": why, "log": log, "with": ["V", "P"], "head": head, "pins": list(pins),
             "start": start, "expect": {"verdict_V": verdict_V, "verdict_P": verdict_P, "kinds_V": kinds_V,
-                                       "kinds_P": kinds_P}})
+                                       "kinds_P": kinds_P}} | more)
+        if used is not None:
+            self.cases[-1]["expect"] |= {"used_" + key: [key in one for one in used] for key in "VP"}
 
     def chain1(self, name, spec, why, V, P, *edits, open_end=False, **more):
         log = {"base": "plain.log", "edit": [["keep", 1, 26], *edits]}
@@ -727,13 +738,122 @@ def chain_defects(cases):
               {"base": [as_text(line) for line in reuse.lines], "edit": [["delete", 3, 4]]})
 
 
+def exception_defects(cases):
+    """Exceptions, exactly: each form that section 9 has, and the nearest one that is another."""
+    lines = cases.lines
+    def excepted(name, why, V, P, exceptions, used, *edits, **more):
+        cases.chain1(name, "section 9", why, V, P, *edits, exceptions=exceptions, used=used.split(","), **more)
+    def whole(name, why, V, P, exceptions, used, *edits):  # with P, too, nothing is said of an open end
+        log = {"base": "plain.log", "edit": [["keep", 1, 26], *edits]}
+        cases.add(name, "section 9", why, V, P, log, exceptions=exceptions, used=used.split(","), head=cases.heads["1.2.6"],
+                  pins=[cases.pin])
+    gone, uncovered = "ok excepted", "incomplete excepted, uncovered"
+    gap = "failed missing", "failed missing, uncovered"
+    one, mark, two = ["delete", 3, 3], ["delete", 19, 19], ["delete", 19, 20]
+    for name, text in (("", "missing 1.0.2: known"), (" with its name", "missing payments 1.0.2: known"),
+                       (" until a day to come", "\tmissing \t1.0.2 until 9999-12-31 : known\r")):
+        excepted("gap excepted" + name, "kind and positions are these", gone, uncovered, [text], "VP", one)
+    excepted("gap of another position excepted", "positions are exact", *gap, ["missing 1.0.3: known"], "", one)
+    excepted("longer gap excepted", "positions are exact", *gap, ["missing 1.0.2 to 1.0.3: known"], "", one)
+    excepted("gap of another log excepted", "the name is another one", *gap, ["missing other 1.0.2: known"], "", one)
+    excepted("gap excepted until yesterday", "the last day is over", *gap, ["missing 1.0.2 until 2020-02-02: known"], "", one)
+    excepted("gap of three excepted", "one gap is one finding", gone, uncovered, ["# a copy was lost", "", "missing 1.0.2 to 1.0.4: known"],
+             "VP", ["delete", 3, 5])
+    excepted("two gaps, one excepted", "each gap is one finding", "failed excepted, missing", "failed excepted, missing, uncovered",
+             ["missing 1.0.2: known"], "VP", ["delete", 5, 5], one)
+    excepted("gap without an end excepted", "nobody knows how many lines the epoch had", gone, uncovered, ["missing 1.0.18 to 1.0.*: known"],
+             "VP", mark)
+    excepted("gap without an end, its first line excepted", "it is more than that line", *gap, ["missing 1.0.18: known"], "", mark)
+    excepted("epochs in a row excepted", "the second is wholly absent", gone, uncovered, ["missing 1.0.18 to 1.1.*: known"], "VP", two)
+    excepted("epochs in a row, the first excepted", "they are one gap", *gap, ["missing 1.0.18 to 1.0.*: known"], "", two)
+    whole("end excepted", "head and pin count one line more", gone, uncovered, ["truncated 1.2.5: known"], "VP", ["delete", 26, 26])
+    whole("end of three excepted", "head and pin count three lines more", gone, uncovered, ["truncated 1.2.3 to 1.2.5: known"], "VP",
+          ["delete", 24, 26])
+    excepted("end of three, a gap of them excepted", "it is no gap", "failed truncated", "failed truncated, uncovered",
+             ["missing 1.2.3 to 1.2.5: known"], "", ["delete", 24, 26])
+    excepted("end before a head at index 0 excepted", "nobody names a checkpoint's index", gone, "incomplete open end, uncovered",
+             ["truncated 1.0.18 to 1.0.*: known"], "V", ["keep", 1, 18], head=cases.heads["1.1.0"], pins=[])
+    changed = lines[1].replace(b"alice", b"mallory")
+    altered = ["sub", 2, "alice", "mallory"]
+    excepted("altered line excepted", "position and bytes are these", gone, "failed altered, uncovered",
+             [f"altered 1.0.1 sha256:{check.H(changed).hex().upper()}: known"], "V", altered)
+    excepted("altered line of other bytes excepted", "it was rewritten since", "failed altered", "failed altered, uncovered",
+             [f"altered 1.0.1 sha256:{check.H(lines[1]).hex()}: known"], "", altered)
+    excepted("altered line of another position excepted", "its seal claims this one", "failed altered", "failed altered, uncovered",
+             [f"altered 1.0.2 sha256:{check.H(changed).hex()}: known"], "", altered)
+    stray = ["insert", 5, "user=mallory"]
+    excepted("unsealed line excepted", "its bytes are these", gone, "ok excepted", [f"unsealed sha256:{check.H(b'user=mallory').hex()}: known"],
+             "VP", stray)
+    excepted("another unsealed line excepted", "its bytes are others", "failed unsealed", "failed unsealed",
+             [f"unsealed sha256:{check.H(b'user=mallor').hex()}: known"], "", stray)
+    twice = ["copy", 3, 5, 6]
+    excepted("duplicates excepted", "each position between is named", gone, gone, ["duplicate 1.0.1 to 1.0.9: known"], "VP", twice)
+    excepted("duplicates, two of three excepted", "the third is not named", "failed duplicate, excepted", "failed duplicate, excepted",
+             ["duplicate 1.0.2 to 1.0.3: known"], "VP", twice)
+    excepted("order excepted", "the position of the line behind", gone, gone, ["reordered 1.0.2: known"], "VP", ["swap", 3, 4])
+    excepted("order of the line before excepted", "the line behind is told", "failed reordered", "failed reordered",
+             ["reordered 1.0.3: known"], "", ["swap", 3, 4])
+    excepted("late start excepted", "the position of the first line", gone, gone, ["late start 1.2.0: known"], "VP", ["delete", 1, 20])
+    cases.add("open end excepted", "section 9", "the position of the last line", gone, gone, {"base": "plain.log", "edit": [["keep", 1, 26]]},
+              exceptions=["open end 1.2.5: known"], used=["VP"])
+    excepted("open end of another line excepted", "the log went on", "incomplete open end", "incomplete open end", ["open end 1.2.4: known"],
+             "", head=None, pins=[])
+    blanked = redacted_line(V, lines[2])
+    excepted("redacted line listed", "V checks r, P cannot", "ok redacted", "incomplete redacted", ["redacted 1.0.2: known"], "V",
+             ["delete", 3, 3], ["insert", 3, as_text(blanked)])
+    excepted("false redaction listed", "no exception makes it anything but failed", "failed redacted", "incomplete redacted",
+             ["redacted 1.0.2: known"], "", ["delete", 3, 3], ["insert", 3, as_text(other_end(blanked))])
+
+
+def chain_exceptions(cases):
+    """Whole chains: exceptions, `--from` and `--to`, and what cannot be read."""
+    whole = cases.whole
+    def named(name, why, V, P, *edits, used=None, **more):
+        whole(name, "section 9", why, V, P, *edits, used=None if used is None else used.split(","), **more)
+    chain = ["delete", 27, 30]
+    named("chain excepted", "a whole chain has a form of its own", "ok excepted", "incomplete excepted, missing", chain,
+          exceptions=["missing 2.*: known"], used="VP")
+    named("chain, its first line excepted", "it is more than that line", "failed missing", "failed missing", chain,
+          exceptions=["missing 2.0.0: known"], used="")
+    named("chain, a row of two excepted", "a prev passes over the second", "failed missing", "failed missing", chain,
+          exceptions=["missing 2.* to 3.*: known"], used="")
+    named("unclean end excepted", "with V it is a note already", "ok unclean end", "incomplete excepted, missing, uncovered",
+          exceptions=["unclean end 2.0.3: known"], used="P")
+    named("to the first chain", "newer ones are elsewhere, and so are their head and prevs", "ok", "ok", ["keep", 1, 26], to=1)
+    named("to the first chain, which is not whole", "that chain is judged", "failed missing", "failed missing, uncovered",
+          ["keep", 1, 26], ["delete", 3, 3], to=1)
+    named("to a chain that broke off", "no prev names its end", "incomplete open end", "incomplete open end, uncovered", ["keep", 1, 30], to=2)
+    named("to a chain that a prev names", "the crash is known", "ok unclean end", "incomplete unclean end, uncovered", to=2)
+    named("to the first chain, a gap in a newer one", "what is absent behind it is not judged", "ok", "incomplete uncovered",
+          ["delete", 28, 28], to=1)
+    named("to the first chain, an altered line in a newer one", "each line is judged by itself, with P by its epoch", "failed altered", "incomplete uncovered",
+          ["sub", 28, as_text(cases.lines[27][:4]), "xxxx"], to=1)
+    named("to a chain that is not here", "the caller names it", "failed missing, open end", "failed missing, open end, uncovered",
+          ["keep", 1, 30], to=3)
+    named("from and to one chain", "older and newer ones are elsewhere", "ok", "ok", ["keep", 31, 33], start=4, to=4)
+    gap = {"app.log": {"base": "plain.log", "edit": [["delete", 3, 3]]}}
+    for name, why, V, P, there in (
+            ("gap beside what cannot be read", "it may stand there", "incomplete missing", "incomplete missing", True),
+            ("gap beside a name at which nothing is", "it cannot stand there", "failed missing", "failed missing", False)):
+        cases.add(name, "section 9", why, V + ", unclean end, unreadable", P + ", unclean end, uncovered, unreadable", gap,
+                  head=cases.whole_head, unread={"b.log": there})
+    cases.add("nothing but a name at which nothing is", "section 9", "it may be the wrong name", "incomplete truncated, unreadable",
+              "incomplete unreadable", {}, head=cases.whole_head, unread={"b.log": False})
+    cases.add("altered line beside what cannot be read", "section 9", "nothing else becomes less grave",
+              "failed altered, unclean end, unreadable", "failed altered, missing, unclean end, uncovered, unreadable",
+              {"app.log": {"base": "plain.log", "edit": [["sub", 2, "alice", "mallory"]]}}, head=cases.whole_head,
+              unread={"b.log": True})
+
+
 def defects():
     cases = Cases()
     line_defects(cases.chain1, cases.lines)
     json_defects(cases)
     set_defects(cases)
     chain_defects(cases)
-    return {"about": ABOUT_DEFECTS, "cases": cases.cases}
+    exception_defects(cases)
+    chain_exceptions(cases)
+    return {"about": ABOUT_DEFECTS, "refused": REFUSED, "cases": cases.cases}
 
 
 def run_case(case, key_text, public_text):
@@ -742,9 +862,11 @@ def run_case(case, key_text, public_text):
     wrong = []
     for with_what in case["with"]:
         keys = {"key_text": key_text, "head_text": case["head"]} if with_what == "V" else {"public_text": public_text}
-        result = check.verify(files, pins=case["pins"], start=case["start"], **keys)
-        got = result["verdict"], sorted({x["kind"] for x in result["findings"]})
-        want = case["expect"]["verdict_" + with_what], case["expect"]["kinds_" + with_what]
+        exceptions = "\n".join(case["exceptions"]) if "exceptions" in case else None
+        result = check.verify(files, pins=case["pins"], start=case["start"], end=case.get("to"), exceptions=exceptions,
+                              unread=case.get("unread"), **keys)
+        got = [result["verdict"], sorted({x["kind"] for x in result["findings"]}), result["exceptions"]]
+        want = [case["expect"].get(what + with_what, []) for what in ("verdict_", "kinds_", "used_")]
         wrong += [] if got == want else [f"{case['name']} with {with_what}: {got}, not {want}"]
     return wrong
 
@@ -1055,7 +1177,8 @@ def new_files():
     def text(found):
         rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
         about = json.dumps(found["about"], indent=1)
-        return ('{"about": ' + about + ',\n"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
+        refused = f'"refused": {json.dumps(found["refused"])},\n' if "refused" in found else ""
+        return ('{"about": ' + about + ',\n' + refused + '"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
             "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases())}
 
@@ -1069,6 +1192,12 @@ def run_check():
     cases = defects()["cases"]
     for case in cases:
         wrong += run_case(case, texts["verification_key"], texts["public_key"])
+    for text in REFUSED:
+        try:
+            check.read_exceptions(text, NAME, "2026-01-01")
+            wrong.append(f"check.py takes this for an exception: {text}")
+        except check.Usage:
+            pass
     proofs = evidence_cases()["cases"]
     for case in proofs:
         wrong += run_evidence(case, texts["verification_key"], texts["public_key"])

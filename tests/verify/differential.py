@@ -34,20 +34,33 @@ class Case:
     start: int | None = None
     last: int | None = None
     exceptions: str | None = None
+    unread: dict[str, bool] = field(default_factory=dict)
+    """Names of what cannot be read, and whether anything is there."""
 
     def theirs(self) -> dict[str, Any]:
         """What spec/check.py says."""
         result: dict[str, Any] = CHECK.verify(
-            self.files, self.key, self.public, self.head, self.pins, self.start, self.last, self.exceptions
+            self.files,
+            self.key,
+            self.public,
+            self.head,
+            self.pins,
+            self.start,
+            self.last,
+            self.exceptions,
+            unread=self.unread,
         )
         return result
 
     def ours(self, place: Path) -> tallystick.Report:
         """What the package says."""
-        for old in place.glob("*.log"):
+        for old in (*place.glob("*.log"), *place.glob("*.7z")):
             old.unlink()
         for name, data in self.files.items():
             (place / name).write_bytes(data)
+        for name, there in self.unread.items():
+            if there:
+                (place / name).write_bytes(b"7z\xbc\xaf\x27\x1c of some form that is not read")
         given: dict[str, Any] = {"store": "none", "pins": self.pins, "start": self.start, "last": self.last}
         for option, text in (("keys", self.key), ("public", self.public)):
             if text is not None:
@@ -57,7 +70,7 @@ class Case:
             if text is not None:
                 (place / option).write_text(text)
                 given[option] = place / option
-        return tallystick.verify([place / name for name in sorted(self.files)], jobs=1, **given)
+        return tallystick.verify([place / name for name in sorted([*self.files, *self.unread])], jobs=1, **given)
 
 
 def said_by_ours(report: tallystick.Report) -> tuple[str, list[str], list[bool]]:
@@ -93,6 +106,10 @@ def random_case(rng: random.Random, log: doctoring.Sealed, other: doctoring.Seal
         case.key = log.key
     else:
         case.public = log.public
+    if rng.random() < 0.1:
+        case.unread = {"c.7z": rng.random() < 0.6}
+        if rng.random() < 0.1:
+            case.files = {}
     if with_v and rng.random() < 0.75:
         case.head = (log.head if rng.random() < 0.6 else rng.choice(log.older_heads)).decode()
     if rng.random() < 0.5:

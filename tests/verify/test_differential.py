@@ -106,3 +106,16 @@ def test_what_was_read_in_two_ways_once_is_read_in_one(name: str, tmp_path: Path
     case = Case({"a.log": data}, public=forging.public_text())
     said = said_by_ours(case.ours(tmp_path)), said_by_theirs(case.theirs())
     assert said == ((verdict, sorted(kinds), []), (verdict, sorted(kinds), []))
+
+
+def test_a_copy_in_another_file_is_none_in_one_file_because_a_line_before_it_is_there_twice(tmp_path: Path) -> None:
+    lines = forging.closed().data.splitlines(keepends=True)
+    twice, copy = b"".join([*lines[:1], *lines]), b"".join(lines[1:3])
+    case = Case(
+        {"a.log": twice, "b.log": copy},
+        key=forging.key_text(),
+        head=forging.closed().head("1.1.2"),
+        exceptions="duplicate 1.0.0: known\n",
+    )
+    said = "ok", ["duplicate", "excepted"], [True]
+    assert (said_by_ours(case.ours(tmp_path)), said_by_theirs(case.theirs())) == (said, said)

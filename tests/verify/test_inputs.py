@@ -137,11 +137,18 @@ def test_standard_input_and_pipes_are_read_like_files(place: Place, way: str, pa
     assert (done.stdout.decode(), done.stderr) == (f"ok {place.lines} ()\n", b"")
 
 
-def test_nothing_to_read_is_an_error_that_says_so(place: Place) -> None:
+def test_a_path_that_cannot_be_read_is_a_finding_also_as_the_only_one(place: Place) -> None:
     (place.directory / "empty").mkdir()
-    for path in ("missing", "missing*", "empty"):
-        with pytest.raises(ReportError, match=path.rstrip("*")):
-            place.verify(place.directory / path)
+    (place.directory / "round").symlink_to(place.directory / "round")
+    for path in ("missing", "missing*", "empty", "round"):
+        report = place.verify(place.directory / path)
+        assert (report.verdict, unreadable(report)) == (Verdict.INCOMPLETE, [str(place.directory / path)])
+        assert {f.kind for f in report.findings} == {"unreadable", "nothing verified", "truncated"}
+
+
+def test_no_path_and_nothing_but_what_is_passed_over_are_usage_errors(place: Place) -> None:
+    with pytest.raises(ReportError, match="a verification key, no log"):
+        place.verify(place.directory / "keys/app.key")
     with pytest.raises(ReportError, match="nothing to verify"):
         place.verify()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tallystick.verify.heads import Heads
 from tallystick.verify.pins import Pin
 from tallystick.verify.positions import At
+from tallystick.verify.unseen import Unseen
 
 __all__ = ["Expectations"]
 
@@ -22,7 +23,7 @@ class Expectations:
         allow: Kinds that the caller allows.
         subset: Lines were filtered out, so gaps are reported and not judged.
         last: Last chain that must be there, if the caller names one.
-        unread: Paths of files that could not be read, or not to their end: what is absent may stand there.
+        unread: Files that could not be read, or not to their end: what is absent may stand there.
         duplicates: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
@@ -33,5 +34,5 @@ class Expectations:
     allow: frozenset[str] = frozenset()
     subset: bool = False
     last: int | None = None
-    unread: tuple[str, ...] = ()
+    unread: tuple[Unseen, ...] = ()
     duplicates: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)

@@ -28,19 +28,23 @@ from tallystick.verify.paths import COMPRESSED, Found, advice, listed
 __all__ = ["LOOKS", "Inputs", "Unread", "open_inputs"]
 
 LOOKS = 20  # at files that go on moving
+_NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What the operating system says of a name at which nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
     """What was not read: a file or the rest of one that cannot be; or, if `passed`, what is no log and was passed over.
 
-    `count` files were passed over for the same reason; `path` is the first of them.
+    `count` files were passed over for the same reason; `path` is the first of them. If `absent`, nothing is there that
+    could hold a line.
     """
 
     path: str
     what: str
     passed: bool = False
     count: int = 0
+    absent: bool = False
 
 
 class _Opened:
@@ -84,6 +88,7 @@ class Inputs:
         """List what is meant, and open what is not open yet; was anything new, or gone before it was opened?"""
         listing = listed(self._paths)
         self._unread = [Unread(path, what) for path, what in listing.unread]
+        self._unread += [Unread(path, what, absent=True) for path, what in listing.absent]
         self._passed = listing.passed
         newest = heapq.nlargest(self._most, listing.files, key=lambda found: found.changed)
         held, moving = set(map(id, newest)), listing.vanished
@@ -104,7 +109,8 @@ class Inputs:
             file = File(found.path, self._pool, named=found.named, held=held)
         except OSError as error:
             gone = not found.named and error.errno == errno.ENOENT and found.identity is not None
-            self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}"))
+            absent = error.errno in _NOTHING or (found.identity is not None and not found.size)
+            self._unread.append(Unread(found.path, f"{reason(error)}; {advice(error)}", absent=absent))
             return gone
         if file.identity in self._opened:
             file.close()
@@ -189,7 +195,7 @@ class Inputs:
         """Return the inputs, numbered in the order of their paths, and what is not among them.
 
         Raises:
-            ReportError: None can be read, or there is none.
+            ReportError: Nothing was named, or nothing but what was passed over.
         """
         by_path: dict[str, Input] = {}
         # What was moved or removed while it was open gives way to what has its name now.
@@ -216,7 +222,7 @@ class Inputs:
             one.number = number
         unread = [*self._unread, *_gathered(passed)]
         unread += [Unread(f"{file.path}:{name}" if name else file.path, why) for file, name, why in self._unknown]
-        if not inputs and not self._unknown:  # a file of a kind that is not read is a finding
+        if not inputs and all(one.passed for one in unread):  # what cannot be read is a finding
             said = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
             raise ReportError(said)
         return inputs, unread
@@ -267,7 +273,7 @@ def open_inputs(
         The inputs, and what was not opened.
 
     Raises:
-        ReportError: None can be read, or there is none.
+        ReportError: Nothing was named, or nothing but what was passed over.
     """
     inputs = Inputs(paths, envelope, chunk=chunk, digests=digests)
     try:

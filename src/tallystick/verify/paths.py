@@ -58,13 +58,15 @@ class Found:
 
 @dataclass(slots=True)
 class Listing:
-    """What one look gave: files by their paths; what cannot be read, and what was passed over, each with the reason.
+    """What one look gave: files by their paths; what cannot be read, what is not there, and what was passed over, each
+    with the reason.
 
     `vanished` says that something went while it was looked at.
     """
 
     files: list[Found] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
+    absent: list[tuple[str, str]] = field(default_factory=list)
     passed: list[tuple[str, str]] = field(default_factory=list)
     vanished: bool = False
 
@@ -127,7 +129,7 @@ def _take_directory(path: str, listing: Listing) -> None:
     for place, status in _walk(path, listing):
         listing.meet(place, status, named=False, temporary=False)
     if len(listing.files) + len(listing.unread) == before:
-        listing.unread.append((path, "there is no file in this directory; name another one"))
+        listing.absent.append((path, "there is no file in this directory; name another one"))
 
 
 def _take_absent(path: str, listing: Listing) -> None:
@@ -138,7 +140,7 @@ def _take_absent(path: str, listing: Listing) -> None:
         for place, status in _Pattern(path, listing).matches():
             listing.meet(place, status, named=False, temporary=asked)
         if len(listing.files) + len(listing.unread) == before:
-            listing.unread.append((path, "no file has such a name; check the pattern"))
+            listing.absent.append((path, "no file has such a name; check the pattern"))
         return
     for form in COMPRESSED:
         if (status := _status(path + form)) is not None:

@@ -32,6 +32,7 @@ from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.source import Source
+from tallystick.verify.unseen import unseen
 
 __all__ = ["Request", "carry_out"]
 
@@ -177,7 +178,7 @@ def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepti
         asked.allow,
         asked.subset,
         asked.last,
-        unread=tuple(one.path for one in _unread(moment) if not one.passed),
+        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks()),
         duplicates=excepting.duplicates(),
     )
 

@@ -148,6 +148,8 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"LZIP\x01", "compressed by lzip", "unpack it first"),
     (b"\x1f\x9d", "compressed by compress", "unpack it first"),
     (b"\x5d\0\0", "compressed as LZMA alone", "unpack it first"),
+    (b"\x02\x21\x4c\x18", "compressed by lz4 in its legacy form", "unpack it first"),
+    (b"\x89LZO\0\r\n\x1a\n", "compressed by lzop", "unpack it first"),
     (b"\xff\x06\0\0sNaPpY", "compressed by snappy", "unpack it first"),
     (b"LPKSHHRH", "a journal of systemd", "export it: journalctl --file FILE -o export, --envelope journal-export"),
     (b"age-encryption.org/", "encrypted by age", "decrypt it first"),

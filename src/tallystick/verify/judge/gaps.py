@@ -27,7 +27,7 @@ def no_line_findings(log: LogView) -> Iterator[Finding]:
     """Give the findings about a log of which no line is here."""
     if log.facts.label in log.expected.expect:
         detail = "no line of the log is here, but it is expected"
-        yield Finding(Kind.MISSING, Weight.FAILED, detail, log=log.facts.label, count=0)
+        yield log.finding(Kind.MISSING, Weight.FAILED, detail, count=0)
     end = log.demanded_end
     if end and not log.facts.source.only_foreign(log.facts.number):
         yield _cut(log, end, f"no line of the log is here, but {_who_demands(log, end)}", (1, 0, 0))

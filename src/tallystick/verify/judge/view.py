@@ -114,10 +114,11 @@ class LogView:
         cause: str | None = None,
     ) -> Finding:
         """Return a finding about this log; a text in the place of a position is taken as it is."""
-        unread = self.expected.unread
         if self.expected.subset and kind in (Kind.MISSING, Kind.TRUNCATED):
             weight = Weight.NOTE  # reported, not judged
-        elif unread and kind in (Kind.MISSING, Kind.TRUNCATED) and weight is Weight.FAILED:
+        elif (
+            kind in (Kind.MISSING, Kind.TRUNCATED) and weight is Weight.FAILED and (unread := self._possible_places(at))
+        ):
             weight = Weight.INCOMPLETE
             names = ", ".join(unread[:3]) + (" and others" if len(unread) > 3 else "")
             cause = f"it may stand in what could not be read: {names}"
@@ -132,6 +133,11 @@ class LogView:
             count=count,
         )
         return self.facts.source.at(found, place)
+
+    def _possible_places(self, at: At | str | None) -> list[str]:
+        """Return the unread files that may hold the lines that are absent from some position on, or whole chains."""
+        first = (int(at.partition(".")[0]), 0, 0) if isinstance(at, str) else at
+        return [one.path for one in self.expected.unread if one.may_hold(self.facts.number, first)]
 
 
 def _text(at: At | str | None) -> str | None:
