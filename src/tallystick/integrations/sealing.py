@@ -7,16 +7,17 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import Any, Literal
 
 from tallystick.errors import TallystickError
 from tallystick.integrations.early import PENDING
-from tallystick.integrations.formatters import PlainFormatter, shown
+from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
+from tallystick.lines import MAX_ENTRY, Splitter
 from tallystick.log import open_log
 
-__all__ = ["OnError", "Sealing"]
+__all__ = ["OnError", "Sealing", "one_line"]
 
 OnError = Literal["report", "raise"]
 
@@ -155,11 +156,28 @@ class Sealing(logging.Handler):
             self._unsealed = 0
 
     def _seal(self, item: Any) -> None:
+        leaving: BaseException | None = None
         try:
             text: Any = item if isinstance(item, _TEXT) else self.format(item)
-        except Exception as error:
-            # Arguments that do not fit must not keep a record out of the log.
+        except BaseException as error:
+            # Arguments that do not fit must not keep a record out of the log, and neither must one that leaves.
             text = _as_it_came(item, error)
+            leaving = None if isinstance(error, Exception) else error
+        self._write(text)
+        if leaving is not None:
+            raise leaving
+
+    def _write(self, text: str | bytes) -> None:
+        """Seal one text as one line; one that is longer than an entry may be is split, and the log says so."""
+        if isinstance(text, str):
+            text = one_line(text)
+        if len(text) * 4 > MAX_ENTRY:
+            data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+            if len(data) > MAX_ENTRY:
+                splitter = Splitter(self._log)
+                splitter.feed(data.replace(b"\r", b"\\r").replace(b"\n", b"\\n"))
+                splitter.finish()
+                return
         self._log.write(text)
 
     def _seal_quietly(self, item: Any) -> None:
@@ -242,12 +260,26 @@ class Sealing(logging.Handler):
                 return
 
 
-def _as_it_came(item: Any, error: Exception) -> str:
-    if isinstance(item, logging.LogRecord):
-        what = f"{item.levelname} {item.name} {shown(item.msg)} {shown(item.args)}"
-    else:
-        what = shown(item)
-    return f"{what} (not formatted: {shown(error)})"
+def _as_it_came(item: Any, error: BaseException) -> str:
+    """Return a line for what cannot be formatted: level, logger and message, as far as these can be shown."""
+    if not isinstance(item, logging.LogRecord):
+        return f"{_at_all(item)} (not formatted: {_at_all(error)})"
+    message = f"{_at_all(item.msg)} {_at_all(item.args)}" if item.args else _at_all(item.msg, str)
+    return f"{_at_all(item.levelname, str)} {_at_all(item.name, str)} {message} (not formatted: {_at_all(error)})"
+
+
+def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
+    """Return how a value looks; one that leaves the program instead is waited for by the caller."""
+    try:
+        return shown(value, show)
+    except BaseException as error:
+        return f"({type(value).__name__} that does not show itself: {type(error).__name__})"
+
+
+def one_line(text: str) -> str:
+    """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)
 
 
 _OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()
