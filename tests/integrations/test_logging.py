@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 import rfc8785
@@ -214,6 +215,31 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
     finished(logger)
     said = b"tallystick: 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
+
+
+def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logger):
+    places = [Place(tmp_path / name) for name in ("one", "two")]
+    handlers = [sealing(place, logger, BARE) for place in places]
+    for handler in handlers:
+        handler._log.write = partial(_chatty, handler._log.write, logger)
+    other = logging.getLogger("audit.test.other")
+    threads = [threading.Thread(target=lambda: [other.info("line") for _ in range(200)], daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    for handler in handlers:
+        del handler._log.write
+    finished(logger)
+    for place in places:
+        assert place.entries().count(b"line") == 800
+        assert place.verify() == ("ok", [])
+
+
+def _chatty(write, logger, record):
+    logger.info("the store was asked")
+    write(record)
 
 
 def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):

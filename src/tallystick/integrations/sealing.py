@@ -4,6 +4,7 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
 from collections import deque
@@ -27,12 +28,25 @@ _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
 
 
+class _Here(threading.local):
+    """What the current thread is doing, in whichever handler."""
+
+    sealing = False
+    draining = False  # what arises from sealing records that were put aside is counted only
+
+
+_HERE = _Here()
+_BACKGROUND: dict[int, threading.Thread] = {}  # by their numbers, which later threads may get
+
+
 class Sealing(logging.Handler):
     """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`.
 
-    Its lock is held while it seals. A key store's client may log meanwhile, and that may come in here again: from the
-    same thread, or from the one that keeps the head, which must not wait for the lock, because the thread that has
-    it may be waiting for the head. Both is put aside and sealed behind the next record, once around.
+    Its lock is held while it seals. A key store's client may log meanwhile, and its records may come to this handler or
+    to another one of its kind: from a thread that is sealing already, or from the background thread of a log, which
+    must not wait for the lock, because the thread that holds it may be waiting for the head. No thread waits for a
+    handler's lock while it seals, or two handlers could wait for each other. Such records are put aside and sealed
+    after the handler's next record, once around.
     """
 
     def __init__(self, name: str, output: Any, on_error: OnError, options: Mapping[str, Any]) -> None:
@@ -43,13 +57,11 @@ class Sealing(logging.Handler):
         self._on_error = on_error
         self._told: dict[str, float] = {}
         self._unsealed = self._caused = 0
-        self._emitting = self._draining = False
         self._aside: deque[Any] = deque()
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
         self.formatter = PlainFormatter()
         self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
-        self._keeper = self._log._keeper
-        self._keeper_ident = self._keeper.ident
+        _BACKGROUND[self._log._keeper.ident or 0] = self._log._keeper
         _OPEN.add(self)
         _register()
 
@@ -66,7 +78,7 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if get_ident() == self._keeper_ident and self._keeper.is_alive():
+        if _HERE.sealing or (get_ident() in _BACKGROUND and _in_background()):
             self._put_aside(item)
             return
         self.acquire()
@@ -81,10 +93,10 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if self._emitting:
+        if _HERE.sealing:
             self._put_aside(record)
             return
-        self._emitting = True
+        _HERE.sealing = True
         try:
             if PENDING:
                 self._take_early(record)
@@ -98,7 +110,7 @@ class Sealing(logging.Handler):
             if self._aside or self._caused:
                 self._drain()
         finally:
-            self._emitting = False
+            _HERE.sealing = False
 
     def flush(self) -> None:
         """Seal what was logged early and waits; lines themselves wait for nothing."""
@@ -118,8 +130,8 @@ class Sealing(logging.Handler):
         self.acquire()
         try:
             self._settle()
-            closing = not self._emitting
-            self._emitting = True  # what the key store's client says from here on comes too late
+            closing = not _HERE.sealing
+            _HERE.sealing = True  # what the key store's client says from here on comes too late
             try:
                 self._log.close()
             except TallystickError as error:
@@ -128,7 +140,7 @@ class Sealing(logging.Handler):
                     raise
             finally:
                 if closing:
-                    self._emitting = False
+                    _HERE.sealing = False
                 super().close()
                 self._say_what_is_left()
         finally:
@@ -136,16 +148,16 @@ class Sealing(logging.Handler):
 
     def _settle(self) -> None:
         """Seal what waits, unless we are in the middle of something or the log is closed."""
-        if self._emitting or self._log._closed:
+        if _HERE.sealing or self._log._closed:
             return
-        self._emitting = True
+        _HERE.sealing = True
         try:
             if PENDING:
                 self._take_early(None)
             if self._aside or self._caused:
                 self._drain()
         finally:
-            self._emitting = False
+            _HERE.sealing = False
 
     def _say_what_is_left(self) -> None:
         self._unsealed += len(self._aside) + self._caused
@@ -213,14 +225,14 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._keeper_ident):
+        if len(self._aside) < _MOST_ASIDE and not _HERE.draining:
             self._aside.append(item)
         else:
             self._caused += 1
 
     def _drain(self) -> None:
         """Seal what was put aside so far; what arises from that is only counted."""
-        self._draining = True
+        _HERE.draining = True
         try:
             for _ in range(len(self._aside)):
                 item = self._aside.popleft()
@@ -234,11 +246,11 @@ class Sealing(logging.Handler):
                     self._count(error)
                 self._caused = 0  # what this line has caused is not told by another one
         finally:
-            self._draining = False
+            _HERE.draining = False
 
     def _begin_in_child(self) -> None:
         # Another thread of the parent may have been sealing; what it and its like put aside is the parent's.
-        self._emitting = self._draining = False
+        _HERE.sealing = _HERE.draining = False
         self._aside.clear()
         self._caused = self._unsealed = 0
 
@@ -280,6 +292,14 @@ def one_line(text: str) -> str:
     """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
     text = text.removesuffix("\n").removesuffix("\r")
     return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)
+
+
+def _in_background() -> bool:
+    """Tell whether this is the background thread of a handler's log, and not one that got its number later."""
+    if _BACKGROUND[get_ident()].is_alive():
+        return True
+    del _BACKGROUND[get_ident()]
+    return False
 
 
 _OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()
