@@ -5,7 +5,7 @@ A line that is longer than an entry may be is split, and the log says so (spec s
 
 from typing import Protocol
 
-__all__ = ["Splitter"]
+__all__ = ["MAX_ENTRY", "Splitter"]
 
 MAX_ENTRY = 2**24
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 import rfc8785
@@ -91,7 +92,7 @@ def test_nobody_injects_a_line(place, logger, formatter):
 
 FIELDS = {
     "big": 2**60, "nan": math.nan, "bytes": b"a\xff", "deep": [[{"a": {1: None}}]], "object": object, "tally": "x",
-    "tallystick": 1, "level": "mine", "lone": "\ud800", "flag": True, "number": 1.5, "text": "tally",
+    "tallystick": 1, "level": "mine", "lone": "\ud800", "flag": True, "number": 1.5, "text": "tall",
 }  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_json_is_canonical_and_holds_what_json_cannot(place, logger):
         "time": "", "level": "WARNING", "logger": "audit.test", "message": "hello ü", "big": str(2**60), "nan": "nan",
         "bytes": "a\\xff",
         "deep": [[{"a": {"1": None}}]], "object": "<class 'object'>", "tally_": "x", "tallystick_": 1,
-        "level_": "mine", "lone": "\\ud800", "flag": True, "number": 1.5, "text": "tally",
+        "level_": "mine", "lone": "\\ud800", "flag": True, "number": 1.5, "text": "tall",
     }  # fmt: skip
     assert place.verify() == ("ok", [])
 
@@ -221,6 +222,31 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
     finished(logger)
     said = b"tallystick: 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
+
+
+def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logger):
+    places = [Place(tmp_path / name) for name in ("one", "two")]
+    handlers = [sealing(place, logger, BARE) for place in places]
+    for handler in handlers:
+        handler._log.write = partial(_chatty, handler._log.write, logger)
+    other = logging.getLogger("audit.test.other")
+    threads = [threading.Thread(target=lambda: [other.info("line") for _ in range(200)], daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    for handler in handlers:
+        del handler._log.write
+    finished(logger)
+    for place in places:
+        assert place.entries().count(b"line") == 800
+        assert place.verify() == ("ok", [])
+
+
+def _chatty(write, logger, record):
+    logger.info("the store was asked")
+    write(record)
 
 
 def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):

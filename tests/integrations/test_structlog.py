@@ -52,7 +52,7 @@ def test_plain_text_with_line_ends_is_one_line(place):
     structlog.get_logger().info("one\ntwo")
     factory("x").info("a\nb")
     factory.close()
-    assert place.entries() == [b"event='one\\ntwo'", b"a\\nb"]
+    assert place.entries() == [b"event='one\\\\ntwo'", b"a\\nb"]
     assert place.verify() == ("ok", [])
 
 

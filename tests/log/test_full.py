@@ -104,7 +104,7 @@ def test_whoever_waits_can_be_told_not_to(place):
     with full(place):
         threading.Timer(0.1, log.give_up).start()
         for call in (lambda: log.write("y" * 200), log.close):
-            with pytest.raises(SealError, match="was told not to wait any longer"):
+            with pytest.raises(SealError, match="was asked not to wait any longer"):
                 call()
     with place.open() as log:
         log.write("later")

@@ -164,5 +164,5 @@ def test_a_writer_that_waits_for_room_holds_nothing(tmp_path, watch, end):
         log.close()
     for thread in threads:
         thread.join()
-    assert all("was told not to wait any longer" in error for error in errors)
+    assert all("was asked not to wait any longer" in error for error in errors)
     assert (len(errors), watch.wrong) == (3, [])

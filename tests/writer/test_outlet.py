@@ -69,7 +69,7 @@ def test_who_was_told_not_to_wait_gets_an_error_and_is_counted():
     made.outlet.give_up(made.clock.time + 1)
     while not made.outlet.gave_up:
         made.outlet.refuse(FULL, 1)
-    with pytest.raises(GaveUpError, match="was told not to wait any longer"):
+    with pytest.raises(GaveUpError, match="was asked not to wait any longer"):
         made.outlet.refuse(FULL, 1)
     assert 1 <= sum(made.pauses) < 1.5
     assert "1 line that was dropped and not reported in it" in made.outlet.left()

@@ -4,23 +4,33 @@
 '{"big":"1152921504606846976","raw":"x","tally_":"mine","user":7}'
 """
 
+import copy
 import logging
+import re
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import rfc8785
 
-__all__ = ["JSONFormatter", "PlainFormatter", "canonical", "shown"]
+__all__ = ["JSONFormatter", "PlainFormatter", "canonical", "escape_line", "shown", "unescape_line"]
 
 _DEEPEST = 32  # levels of a field's value
 _EXACT = 2**53 - 1  # I-JSON, RFC 7493: whole numbers that every reader reads alike
 _SEALS = frozenset({"tally", "tallystick"})  # names of the members that seals and control lines have
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
+# Characters that end a line, steer a terminal or turn the direction of text: controls but the tab, NEL and its like,
+# U+2028 and U+2029, and Unicode's bidirectional overrides and isolates.
+_CONTROLS = "\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_TO_ESCAPE = re.compile(rf"[{_CONTROLS}]|\\(?=[\\nrxu{_CONTROLS}])")
+_ESCAPED = re.compile(r"\\(?:([\\nr])|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\\": "\\\\"}
+_LONG = {"n": "\n", "r": "\r", "\\": "\\"}
+
 
 class PlainFormatter(logging.Formatter):
-    """A record as text, its time in UTC; the log writes line ends inside it as `\\n` and `\\r`."""
+    """A record as text, its time in UTC; handlers write line ends inside it as `escape_line` does."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -30,19 +40,29 @@ class PlainFormatter(logging.Formatter):
         """Take a format as `logging.Formatter` does."""
         super().__init__(fmt, **options)
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """Return the line; an extra field that cannot be shown is replaced by a remark, and nothing else is."""
+        try:
+            return super().formatMessage(record)
+        except Exception:
+            guarded = copy.copy(record)
+            guarded.__dict__ = {name: _guarded(value) for name, value in vars(record).items()}
+            return super().formatMessage(guarded)
+
 
 class JSONFormatter(PlainFormatter):
     """A record as one JSON object in canonical form (RFC 8785), so that a carrier may write it again.
 
     Members are `time`, `level`, `logger`, `message`, `exception` and `stack` where there are such, and the extra
     fields. What JSON cannot hold becomes text; extra fields of these names, and `tally` and `tallystick`, get a `_`
-    at their end. A message whose arguments do not fit is there as it was written, with `unformatted` saying why.
+    after them. A message whose arguments do not fit is there as it was written, with `unformatted` saying why. Each
+    member is made by itself: one that cannot be shown takes nothing from the others.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object."""
         fields: dict[str, Any] = {
-            "time": self.formatTime(record),
+            "time": _made(lambda: self.formatTime(record)),
             "level": record.levelname,
             "logger": record.name,
         }
@@ -51,10 +71,13 @@ class JSONFormatter(PlainFormatter):
         except Exception as error:
             fields["message"] = f"{shown(record.msg)} {shown(record.args)}"
             fields["unformatted"] = shown(error)
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        if record.stack_info:
-            fields["stack"] = self.formatStack(record.stack_info)
+        # Records that came through a socket have the text of their exception only.
+        if exc_info := record.exc_info:
+            fields["exception"] = _made(lambda: self.formatException(exc_info))
+        elif record.exc_text:
+            fields["exception"] = record.exc_text
+        if stack := record.stack_info:
+            fields["stack"] = _made(lambda: self.formatStack(stack))
         return canonical(
             fields,
             ((name, value) for name, value in vars(record).items() if name not in _OWN),
@@ -67,8 +90,9 @@ def canonical(fields: Mapping[str, Any], more: Iterable[tuple[str, Any]] = (), *
 
     Args:
         fields: Members by name. What JSON cannot hold becomes text: numbers that are not exact or not finite, bytes,
-            objects, values that contain themselves. A member `tally` or `tallystick`, at any depth, gets a `_` at the
-            end of its name.
+            objects, values that contain themselves. A member `tally` or `tallystick`, at any depth, gets a `_` after
+            its name; a text that would give the seven bytes `"tally"` has its `t` as `\\u0074`, so that the line stays
+            JSON when it is sealed (spec section 4).
         more: More members; they get a `_` where `fields` has their name.
         reserved: Names that `more` does not get either.
     """
@@ -78,7 +102,32 @@ def canonical(fields: Mapping[str, Any], more: Iterable[tuple[str, Any]] = (), *
         free = _free(name, taken)
         whole[free] = value
         taken.add(free)
-    return rfc8785.dumps(_plain(whole, _DEEPEST, ())).decode()
+    text = rfc8785.dumps(_plain(whole, _DEEPEST, ())).decode()
+    return text.replace('"tally"', '"\\u0074ally"')
+
+
+def escape_line(text: str) -> str:
+    """Return a text as one line that shows what it holds, and that `unescape_line` undoes.
+
+    Line ends become `\\n` and `\\r`, other controls and the like `\\x1b` or `\\u2028`. A backslash is doubled only
+    where it would be read as the beginning of one of these.
+
+    >>> escape_line("two\\nlines"), escape_line(r"C:\\temp\\new"), unescape_line(r"C:\\temp\\\\new")
+    ('two\\\\nlines', 'C:\\\\temp\\\\\\\\new', 'C:\\\\temp\\\\new')
+    """
+    if text.isprintable() and "\\" not in text:
+        return text
+    return _TO_ESCAPE.sub(lambda found: _escape(found[0]), text)
+
+
+def unescape_line(line: str) -> str:
+    """Return the text of which `escape_line` made a line."""
+    return _ESCAPED.sub(lambda found: _LONG[found[1]] if found[1] else chr(int(found[2] or found[3], 16)), line)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
 def shown(value: object, show: Callable[[object], str] = repr) -> str:
@@ -95,10 +144,33 @@ def _free(name: str, taken: Container[str]) -> str:
     return name
 
 
+def _made(make: Callable[[], str]) -> str:
+    try:
+        return make()
+    except Exception as error:
+        return f"(not formatted: {shown(error)})"
+
+
+def _guarded(value: Any) -> Any:
+    """Return a value if it shows itself, else a text that says why not."""
+    try:
+        str(value)
+    except Exception:
+        return shown(value, str)
+    return value
+
+
 def _plain(value: Any, depth: int, around: tuple[int, ...]) -> Any:
-    """Return what JSON can hold of a value (I-JSON, RFC 7493); what it cannot is text."""
+    """Return what JSON can hold of a value (I-JSON, RFC 7493); what it cannot is text, and nothing raises."""
     if type(value) is str:
         return _encodable(value)
+    try:
+        return _read(value, depth, around)
+    except Exception as error:  # even to ask for its class may be more than a lazy object can answer
+        return f"({type(value).__name__} that cannot be read: {type(error).__name__})"
+
+
+def _read(value: Any, depth: int, around: tuple[int, ...]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -107,13 +179,10 @@ def _plain(value: Any, depth: int, around: tuple[int, ...]) -> Any:
         return float(value) if value - value == 0 else str(float(value))
     if depth and id(value) not in around:
         inside = (*around, id(value))
-        try:
-            if isinstance(value, Mapping):
-                return _members(value, depth - 1, inside)
-            if isinstance(value, list | tuple):
-                return [_plain(each, depth - 1, inside) for each in value]
-        except Exception as error:
-            return f"({type(value).__name__} that cannot be read: {type(error).__name__})"
+        if isinstance(value, Mapping):
+            return _members(value, depth - 1, inside)
+        if isinstance(value, list | tuple):
+            return [_plain(each, depth - 1, inside) for each in value]
     return _text(value)
 
 

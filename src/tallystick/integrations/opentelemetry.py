@@ -3,7 +3,7 @@
     provider.add_log_record_processor(SealingProcessor("payments", BatchLogRecordProcessor(exporter)))
 
 What is behind it (a processor, which has an exporter) gets each record with its sealed line as body, and records of
-their own for what the log says itself: `open`, checkpoints, notices. Whoever verifies needs them all: the bodies, one a
+their own for what the log says itself: `open`, checkpoints, notices. A verifier needs them all: the bodies, one a
 line, are the log. Attributes go on as they are; only what is in the body is sealed.
 """
 
@@ -21,7 +21,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN_ID, INVALID_TRACE_ID, format_span_id, format_trace_id
 
 from tallystick.integrations.formatters import JSONFormatter, canonical
-from tallystick.integrations.sealing import OnError, Sealing
+from tallystick.integrations.sealing import OnError, Sealing, one_line
 
 __all__ = ["SealingProcessor"]
 
@@ -98,12 +98,12 @@ class _Records(Sealing):
             super()._seal(item)
             return
         # Written as the log would write it, so that its line is known again among those that come with it.
-        text = self._text(item).encode("utf-8", "backslashreplace")
-        text = text.removesuffix(b"\n").removesuffix(b"\r").replace(b"\r", b"\\r").replace(b"\n", b"\\n")
+        text = one_line(self._text(item)).encode("utf-8", "backslashreplace")
+        text = text.replace(b"\r", b"\\r").replace(b"\n", b"\\n")
         self._resource = item.resource
         self._sealed, self._writer = (item, text), threading.get_ident()
         try:
-            self._log.write(text)
+            self._write(text)
         finally:
             self._sealed = None
 

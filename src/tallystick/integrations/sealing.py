@@ -2,20 +2,22 @@
 
 import logging
 import sys
+import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import Any, Literal
 
 from tallystick.errors import TallystickError
 from tallystick.integrations.early import PENDING
-from tallystick.integrations.formatters import PlainFormatter, shown
+from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
+from tallystick.lines import MAX_ENTRY, Splitter
 from tallystick.log import open_log
 from tallystick.writer import lifecycle
 
-__all__ = ["OnError", "Sealing"]
+__all__ = ["OnError", "Sealing", "one_line"]
 
 OnError = Literal["report", "raise"]
 
@@ -25,12 +27,25 @@ _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
 
 
+class _Here(threading.local):
+    """What the current thread is doing, in whichever handler."""
+
+    sealing = False
+    draining = False  # what arises from sealing records that were put aside is counted only
+
+
+_HERE = _Here()
+_BACKGROUND: dict[int, threading.Thread] = {}  # by their numbers, which later threads may get
+
+
 class Sealing(logging.Handler):
     """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`.
 
-    Its lock is held while it seals. A key store's client may log meanwhile, and such records come in here again: from
-    the same thread, or from the log's background thread, which must not wait for the lock, because the thread that has
-    it may be waiting for the head. They are put aside and sealed after the next record, once around.
+    Its lock is held while it seals. A key store's client may log meanwhile, and its records may come to this handler or
+    to another one of its kind: from a thread that is sealing already, or from the background thread of a log, which
+    must not wait for the lock, because the thread that holds it may be waiting for the head. No thread waits for a
+    handler's lock while it seals, or two handlers could wait for each other. Such records are put aside and sealed
+    after the handler's next record, once around.
     """
 
     def __init__(self, name: str, output: Any, on_error: OnError, options: Mapping[str, Any]) -> None:
@@ -41,13 +56,11 @@ class Sealing(logging.Handler):
         self._on_error = on_error
         self._told: dict[str, float] = {}
         self._unsealed = self._caused = 0
-        self._emitting = self._draining = False
         self._aside: deque[Any] = deque()
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
         self.formatter = PlainFormatter()
         self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
-        self._background = self._log.background
-        self._background_ident = self._background.ident
+        _BACKGROUND[self._log.background.ident or 0] = self._log.background
         _OPEN.add(self)
         _register()
 
@@ -64,7 +77,7 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if get_ident() == self._background_ident and self._background.is_alive():
+        if _HERE.sealing or (get_ident() in _BACKGROUND and _in_background()):
             self._put_aside(item)
             return
         self.acquire()
@@ -79,10 +92,10 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if self._emitting:
+        if _HERE.sealing:
             self._put_aside(record)
             return
-        self._emitting = True
+        _HERE.sealing = True
         try:
             if PENDING:
                 self._take_early(record)
@@ -96,7 +109,7 @@ class Sealing(logging.Handler):
             if self._aside or self._caused:
                 self._drain()
         finally:
-            self._emitting = False
+            _HERE.sealing = False
 
     def flush(self) -> None:
         """Seal early records that wait; lines themselves wait for nothing."""
@@ -120,8 +133,8 @@ class Sealing(logging.Handler):
         self.acquire()
         try:
             self._settle()
-            closing = not self._emitting
-            self._emitting = True  # records of the key store's client come too late from here on
+            closing = not _HERE.sealing
+            _HERE.sealing = True  # records of the key store's client come too late from here on
             try:
                 self._log.close()
             except TallystickError as error:
@@ -130,24 +143,24 @@ class Sealing(logging.Handler):
                     raise
             finally:
                 if closing:
-                    self._emitting = False
+                    _HERE.sealing = False
                 super().close()
                 self._say_what_is_left()
         finally:
             self.release()
 
     def _settle(self) -> None:
-        """Seal records that wait, unless we are in the middle of something or the log is closed."""
-        if self._emitting or self._log.closed:
+        """Seal records that wait, unless this thread is sealing already or the log is closed."""
+        if _HERE.sealing or self._log.closed:
             return
-        self._emitting = True
+        _HERE.sealing = True
         try:
             if PENDING:
                 self._take_early(None)
             if self._aside or self._caused:
                 self._drain()
         finally:
-            self._emitting = False
+            _HERE.sealing = False
 
     def _say_what_is_left(self) -> None:
         self._unsealed += len(self._aside) + self._caused
@@ -158,11 +171,28 @@ class Sealing(logging.Handler):
             self._unsealed = 0
 
     def _seal(self, item: Any) -> None:
+        leaving: BaseException | None = None
         try:
             text: Any = item if isinstance(item, _TEXT) else self.format(item)
-        except Exception as error:
-            # Arguments that do not fit must not keep a record out of the log.
+        except BaseException as error:
+            # Arguments that do not fit must not keep a record out of the log, and neither must one that leaves.
             text = _as_it_came(item, error)
+            leaving = None if isinstance(error, Exception) else error
+        self._write(text)
+        if leaving is not None:
+            raise leaving
+
+    def _write(self, text: str | bytes) -> None:
+        """Seal one text as one line; one that is longer than an entry may be is split, and the log says so."""
+        if isinstance(text, str):
+            text = one_line(text)
+        if len(text) * 4 > MAX_ENTRY:
+            data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+            if len(data) > MAX_ENTRY:
+                splitter = Splitter(self._log)
+                splitter.feed(data.replace(b"\r", b"\\r").replace(b"\n", b"\\n"))
+                splitter.finish()
+                return
         self._log.write(text)
 
     def _seal_quietly(self, item: Any) -> None:
@@ -198,14 +228,14 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not (self._draining and get_ident() != self._background_ident):
+        if len(self._aside) < _MOST_ASIDE and not _HERE.draining:
             self._aside.append(item)
         else:
             self._caused += 1
 
     def _drain(self) -> None:
         """Seal records that were put aside so far; those that arise from that are only counted."""
-        self._draining = True
+        _HERE.draining = True
         try:
             for _ in range(len(self._aside)):
                 item = self._aside.popleft()
@@ -219,11 +249,11 @@ class Sealing(logging.Handler):
                     self._count(error)
                 self._caused = 0  # records that this line has caused are not reported by another one
         finally:
-            self._draining = False
+            _HERE.draining = False
 
     def begin_in_child(self) -> None:
         """Keep nothing of what was sealed or put aside before a fork: that is the parent's."""
-        self._emitting = self._draining = False
+        _HERE.sealing = _HERE.draining = False
         self._aside.clear()
         self._caused = self._unsealed = 0
 
@@ -245,12 +275,34 @@ class Sealing(logging.Handler):
                 return
 
 
-def _as_it_came(item: Any, error: Exception) -> str:
-    if isinstance(item, logging.LogRecord):
-        what = f"{item.levelname} {item.name} {shown(item.msg)} {shown(item.args)}"
-    else:
-        what = shown(item)
-    return f"{what} (not formatted: {shown(error)})"
+def _as_it_came(item: Any, error: BaseException) -> str:
+    """Return a line for what cannot be formatted: level, logger and message, as far as these can be shown."""
+    if not isinstance(item, logging.LogRecord):
+        return f"{_at_all(item)} (not formatted: {_at_all(error)})"
+    message = f"{_at_all(item.msg)} {_at_all(item.args)}" if item.args else _at_all(item.msg, str)
+    return f"{_at_all(item.levelname, str)} {_at_all(item.name, str)} {message} (not formatted: {_at_all(error)})"
+
+
+def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
+    """Return how a value looks; one that leaves the program instead is waited for by the caller."""
+    try:
+        return shown(value, show)
+    except BaseException as error:
+        return f"({type(value).__name__} that does not show itself: {type(error).__name__})"
+
+
+def one_line(text: str) -> str:
+    """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)
+
+
+def _in_background() -> bool:
+    """Tell whether this is the background thread of a handler's log, and not one that got its number later."""
+    if _BACKGROUND[get_ident()].is_alive():
+        return True
+    del _BACKGROUND[get_ident()]
+    return False
 
 
 _OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()

@@ -15,6 +15,8 @@ With structlog's `logging` integration use the handlers of `tallystick.integrati
 """
 
 import os
+import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
@@ -79,5 +81,24 @@ class SealingLoggerFactory:
 
 
 def render_canonical(logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> str:
-    """Write an event as one JSON object in canonical form (RFC 8785); a processor, and the last one."""
-    return canonical(event_dict)
+    """Write an event as one JSON object in canonical form (RFC 8785); a processor, and the last one.
+
+    An `exc_info` that no processor before has formatted becomes the member `exception`, a true `stack_info` `stack`.
+    """
+    fields = dict(event_dict)
+    if isinstance(fields.get("exc_info"), bool | tuple | BaseException):
+        raised = _raised(fields.pop("exc_info"))
+        if raised is not None:
+            fields.setdefault("exception", "".join(traceback.format_exception(raised)).rstrip("\n"))
+    if fields.get("stack_info") is True:
+        del fields["stack_info"]
+        fields.setdefault("stack", "".join(traceback.format_stack()).rstrip("\n"))
+    return canonical(fields)
+
+
+def _raised(exc_info: bool | tuple[Any, ...] | BaseException) -> BaseException | None:
+    """Return the exception that structlog's `exc_info` means: itself, the one of a triple, or for True the current."""
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    found = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) == 3 else exc_info
+    return found if isinstance(found, BaseException) else None

@@ -1,6 +1,6 @@
 """From chains to the tracks of a time line: which chains share a row, and where on the axis each epoch lies.
 
-The axis is claimed time where the claims make sense, and lines otherwise: whoever writes a log can claim any time, and
+The axis is claimed time where the claims make sense, and lines otherwise: the writer of a log can claim any time, and
 a drawing must stay readable.
 """
 

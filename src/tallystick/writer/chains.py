@@ -89,7 +89,7 @@ class ChainSource:
         return sealer
 
     def fetch_early(self, epoch: tuple[int, int]) -> bool:
-        """Fetch the next chain when half of this one is used: time enough to mend what is in the way.
+        """Fetch the next chain when half of this one is used: time enough to correct what is in the way.
 
         Args:
             epoch: The chain that is written, and its epoch.

@@ -191,7 +191,7 @@ class Outlet:
             self.dropped.add(count, str(error))
             if not (self.blocks and wait):
                 raise error
-            raise GaveUpError(f"{error}; log {self._name} was told not to wait any longer") from error
+            raise GaveUpError(f"{error}; log {self._name} was asked not to wait any longer") from error
         self._wait = min(_LONGEST, self._wait * 2 or _SHORTEST)
         self._pause(self._wait)
 
@@ -222,6 +222,6 @@ class Outlet:
         if count := self.dropped.count:
             lines = "1 line that was" if count == 1 else f"{count} lines that were"
             lost.append(f"{lines} dropped and not reported in it")
-        told = " was told not to wait any longer, and" if self.blocks and self.gave_up else ""
+        told = " was asked not to wait any longer, and" if self.blocks and self.gave_up else ""
         how = f"is closed with {', and '.join(lost)}" if lost else "cannot be closed"
         return f"{self.trouble or self.sink.name}; log {self._name}{told} {how}"
