@@ -29,6 +29,7 @@ mod documents;
 mod export;
 mod glued;
 mod json;
+mod numbered;
 mod output;
 mod prefix;
 mod records;

@@ -183,7 +183,7 @@ def line_findings(
             kind,
             weight,
             detail,
-            cause=cause(event, source.beginning(event)) if weight is Weight.FAILED else None,
+            cause=source.lacking(event) or cause(event, source.beginning(event)) if weight is Weight.FAILED else None,
             log=name,
             position=dotted(event.first) if event.first else None,
             to=to,
