@@ -105,6 +105,11 @@ impl Unwrapped {
         py_bytes(py, &self.0.data)
     }
 
+    /// Lines of which parts are missing: physical line in the piece, from 0, how they begin, and what is missing.
+    fn lacking(&self) -> Vec<(u32, Vec<u8>, String)> {
+        self.0.lacking.clone()
+    }
+
     /// Of each line: physical line in the piece, from 0, its byte offset there, and whether it was wrapped.
     fn origins(&self) -> Vec<(u32, u64, bool)> {
         self.0.origins.iter().map(|origin| (origin.line, origin.offset, origin.wrapped)).collect()

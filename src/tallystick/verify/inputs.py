@@ -20,6 +20,7 @@ from tallystick.verify.rotated import Rotated
 __all__ = ["Chunk", "Input", "named_envelope"]
 
 CHUNK = 8 * 2**20  # bytes
+_MOST_LACKING = 1000  # lines without some of their parts that are remembered
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
 
 
@@ -51,6 +52,8 @@ class Input:
         moved: It was not where it had been when it was to be read.
         ends_in_lf: Its last line is whole, once it was read.
         rotated: Parts of lines that it shares with other files, once it was read.
+        lacking: Lines of which a carrier's file lacks parts, once it was read: chunk, line in it, how the line begins,
+            and what is missing.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Input:
         self.number, self.trouble, self.moved, self.ends_in_lf = 0, "", False, False
         self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
         self.rotated, self._seen = Rotated(), -1
+        self.lacking: list[tuple[int, int, bytes, str]] = []
         self.rename()
         self.look()
 
@@ -135,7 +139,7 @@ class Input:
         """Read the file from its beginning."""
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         offset = number = read = 0
-        self.trouble, self.moved = "", False
+        self.trouble, self.moved, self.lacking = "", False, []
         if self._file.digest is not None and not self._member:
             self._file.digest.begin(self.size)
         try:
@@ -156,24 +160,31 @@ class Input:
                 self.ends_in_lf = data[end - 1] == 0x0A
                 # The beginning of a line that was not read whole is no record: what follows would not be reported.
                 lines = unwrapper.feed(data, end, False) if unwrapper and not cut else None
+                self._note_lacking(number, lines)
                 before, read = read, under.reached
                 yield Chunk(self.number, number, start, data, end, cut, lines, read - before)
                 number += 1
         except streams.BROKEN as error:
             self.trouble = self._trouble(error, offset)
         if unwrapper:
-            yield Chunk(self.number, number, offset, b"", 0, False, unwrapper.feed(b"", 0, True), 0)
+            lines = unwrapper.feed(b"", 0, True)
+            self._note_lacking(number, lines)
+            yield Chunk(self.number, number, offset, b"", 0, False, lines, 0)
             self.rotated.note(unwrapper)
         if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 
     def again(self) -> Iterator[Chunk]:
         """Read the file once more, or a part of it: what the first time found stays."""
-        found = self.trouble, self.moved, self.ends_in_lf
+        found = self.trouble, self.moved, self.ends_in_lf, self.lacking
         try:
             yield from self.chunks()
         finally:
-            self.trouble, self.moved, self.ends_in_lf = found
+            self.trouble, self.moved, self.ends_in_lf, self.lacking = found
+
+    def _note_lacking(self, chunk: int, lines: _core.Unwrapped | None) -> None:
+        room = _MOST_LACKING - len(self.lacking)
+        self.lacking += [(chunk, *one) for one in (lines.lacking()[:room] if lines and room else ())]
 
     def close(self) -> None:
         """Close the file."""

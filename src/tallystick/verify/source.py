@@ -45,6 +45,14 @@ class Source:
         read = self._inputs[event.place.file].excerpt(event.place.offset, min(event.length, _BEGINNING))
         return read if read.startswith(kept) else kept  # else it is compressed, or came out of an envelope
 
+    def lacking(self, event: _core.Event) -> str | None:
+        """Say which parts of a bad line are missing, if it is one of which a carrier's file lacks some."""
+        place, text = event.place, event.texts[0] if event.texts else b""
+        held = self._inputs[place.file].lacking
+        return next(
+            (what for *at, begins, what in held if at == [place.chunk, place.line] and text[:64] == begins), None
+        )
+
     def only_foreign(self, log: int) -> bool:
         """Are sealed lines here, but none of a log whose key is at hand, and none that claims to be of this one?"""
         if any(self.facts.chains(number, False) for number in range(len(self.keys.logs()))):

@@ -34,6 +34,7 @@ mod json;
 mod json_text;
 mod kind;
 mod levels;
+mod numbered;
 mod output;
 mod path;
 mod prefix;

@@ -107,7 +107,7 @@ def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Eve
         kind,
         weight,
         detail,
-        cause=cause(event, case.source.beginning(event)) if weight is _FAILED else None,
+        cause=_cause(case, event) if weight is _FAILED else None,
         log=facts.label if facts is not None else None,
         position=dotted(event.first) if event.first else None,
         to=to,
@@ -115,6 +115,11 @@ def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Eve
         excerpt=quoted(event.texts[0]) if event.texts else None,
         sha256=event.sha256.hex() if event.sha256 and weight is _FAILED else None,
     )
+
+
+def _cause(case: Case, event: _core.Event) -> str | None:
+    """Return a likely innocent cause of a bad line."""
+    return case.source.lacking(event) or cause(event, case.source.beginning(event))
 
 
 def _said(event: _core.Event, facts: LogFacts | None) -> _Said:

@@ -2,6 +2,8 @@
 
 use memchr::memchr_iter;
 
+pub use super::numbered::Loose;
+use super::numbered::{Line, MAX_LOOSE, Numbered, Part, Taken};
 use crate::line::{self, MAX_ENTRY, Read};
 
 /// Longest record that is put together from parts: the longest sealed line and room to spare.
@@ -31,6 +33,9 @@ pub struct Unwrapped {
     pub origins: Vec<Origin>,
     /// Physical lines in the piece.
     pub lines: u32,
+    /// Lines of which parts are missing: the physical line at which they are given out, how they begin, and what is
+    /// missing.
+    pub lacking: Vec<(u32, Vec<u8>, String)>,
     /// Where the newest physical line begins.
     here: u64,
 }
@@ -92,15 +97,15 @@ pub(super) enum Record<'a> {
     Part(&'a [u8], u8),
     /// It ends what waits in this stream, if anything does.
     Last(&'a [u8], u8),
+    /// Its driver says of which line it is a part, and of which number.
+    Numbered(Part<'a>),
 }
 
-/// A part of a line whose other part stands in another file: a stream's name, a letter that tells it from others of
-/// that name, and the text.
-pub type Loose = (Vec<u8>, u8, Vec<u8>);
-
-/// Longest part that is looked for in another file, and among how many of a file's first records.
-const MAX_LOOSE: usize = 1 << 20;
+/// Among how many of a file's first records a part is looked for that begins in another file.
 const FIRST: usize = 64;
+
+/// Bytes by which a line of which parts are missing is known again.
+const BEGINNING: usize = 64;
 
 /// Do two parts make one sealed line?
 #[must_use]
@@ -113,6 +118,7 @@ pub fn are_one(last: &[u8], first: &[u8]) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     waiting: Vec<Loose>,
+    numbered: Numbered,
     /// Their bytes in all.
     size: usize,
     /// Records that were read, as far as it matters.
@@ -140,6 +146,53 @@ impl Parts {
                 out.end_record(from);
             }
             Record::Part(stream, kind) => self.add((stream, *kind), from, out),
+            Record::Numbered(Part { ordinal: 1, last: true, .. }) if self.numbered.is_empty() => {
+                out.end_record(from);
+            }
+            Record::Numbered(part) => self.take_numbered(*part, from, out),
+        }
+    }
+
+    fn take_numbered(&mut self, part: Part<'_>, from: usize, out: &mut Unwrapped) {
+        let text = out.data.split_off(from);
+        let begun = self.find((part.id, 0));
+        match self.numbered.take(part, text, begun.map(|at| &*self.waiting[at].2)) {
+            Taken::Waits => {}
+            Taken::Whole(text) => {
+                out.data.extend_from_slice(&text);
+                out.end_record(from);
+                begun.map(|at| self.remove(at));
+            }
+            Taken::Again(text) => {
+                out.data.extend_from_slice(&text);
+                out.end_record(from);
+            }
+        }
+        while let Some(line) = self.numbered.too_many() {
+            give_out_numbered(&line, out);
+        }
+    }
+
+    /// Gives out lines of which parts are missing at the end of the file, unless another file has them.
+    fn finish_numbered(&mut self, out: &mut Unwrapped) {
+        while let Some(line) = self.numbered.next() {
+            match line.loose() {
+                Some((loose, true)) => {
+                    let goes_on =
+                        self.goes_on.iter().any(|(stream, kind)| *stream == loose.0 && *kind == loose.1);
+                    self.last.push(loose);
+                    if !goes_on {
+                        give_out_numbered(&line, out);
+                    }
+                }
+                Some((loose, false)) => {
+                    if self.first.len() < FIRST {
+                        self.first.push(loose);
+                    }
+                    give_out_numbered(&line, out);
+                }
+                None => give_out_numbered(&line, out),
+            }
         }
     }
 
@@ -199,6 +252,7 @@ impl Parts {
 
     /// Gives out what waits at the end of the file.
     pub(super) fn finish(&mut self, out: &mut Unwrapped) {
+        self.finish_numbered(out);
         while let Some((name, kind, text)) = self.waiting.first() {
             if text.len() <= MAX_LOOSE {
                 self.last.push((name.clone(), *kind, text.clone()));
@@ -227,4 +281,13 @@ impl Parts {
         self.size = self.waiting.iter().map(|(name, _, text)| name.len() + text.len()).sum();
         text
     }
+}
+
+/// Gives out what is here of a line, and notes what is missing.
+fn give_out_numbered(line: &Line, out: &mut Unwrapped) {
+    let (from, text) = (out.data.len(), line.text());
+    out.data.extend_from_slice(&text);
+    out.end_record(from);
+    let beginning = text[..text.len().min(BEGINNING)].to_vec();
+    out.lacking.push((out.lines.saturating_sub(1), beginning, line.lacking()));
 }

@@ -3,9 +3,10 @@
 use memchr::memchr;
 
 use super::json::{Found, Skim};
-
+use super::numbered::Part;
 pub(super) use super::output::Record;
 use super::prefix::time;
+use crate::text::num;
 
 /// What Docker reads at once: a record without a line end that is shorter is no part.
 const DOCKER_PART: usize = 16 << 10;
@@ -78,17 +79,19 @@ pub(super) fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 ///
 /// journald breaks what a service writes at `LineMax` and then says so. Docker's journald and fluentd drivers number
 /// the parts of a line, older ones and Podman's only mark them; the last part is not marked, or marked as the last.
-/// Fluent Bit keeps CRI's tag.
+/// Fluent Bit keeps CRI's tag. Vector marks parts by `_partial`, and says from which container or file they are.
 #[derive(Debug, Default)]
 pub(super) struct Marks<T> {
     pub stream_id: Option<T>,
     pub line_break: Option<T>,
     pub partial: Option<T>,
     pub id: Option<T>,
+    pub ordinal: Option<T>,
     pub last: Option<T>,
     pub container: Option<T>,
     pub source: Option<T>,
     pub tag: Option<T>,
+    pub file: Option<T>,
 }
 
 impl<T> Marks<T> {
@@ -98,9 +101,14 @@ impl<T> Marks<T> {
         Some(match name {
             b"_STREAM_ID" => &mut self.stream_id,
             b"_LINE_BREAK" => &mut self.line_break,
-            b"CONTAINER_PARTIAL_MESSAGE" | b"container_partial_message" | b"partial_message" => {
-                &mut self.partial
+            b"CONTAINER_PARTIAL_MESSAGE"
+            | b"container_partial_message"
+            | b"partial_message"
+            | b"_partial" => &mut self.partial,
+            b"CONTAINER_PARTIAL_ORDINAL" | b"container_partial_ordinal" | b"partial_ordinal" => {
+                &mut self.ordinal
             }
+            b"file" => &mut self.file,
             b"CONTAINER_PARTIAL_ID" | b"container_partial_id" | b"partial_id" => &mut self.id,
             b"CONTAINER_PARTIAL_LAST" | b"container_partial_last" | b"partial_last" => &mut self.last,
             b"CONTAINER_ID_FULL" | b"container_id_full" | b"container_id" => &mut self.container,
@@ -118,10 +126,12 @@ impl Marks<Vec<u8>> {
             line_break: self.line_break.as_deref(),
             partial: self.partial.as_deref(),
             id: self.id.as_deref(),
+            ordinal: self.ordinal.as_deref(),
             last: self.last.as_deref(),
             container: self.container.as_deref(),
             source: self.source.as_deref(),
             tag: self.tag.as_deref(),
+            file: self.file.as_deref(),
         }
     }
 }
@@ -131,14 +141,20 @@ impl<'a> Marks<&'a [u8]> {
     pub fn record(&self) -> Record<'a> {
         let kind = self.source.and_then(<[u8]>::last).copied().unwrap_or(0);
         let marked = self.partial == Some(b"true");
+        let place = self.container.or(self.file);
         let (more, stream, kind) = if let Some(id) = self.id {
-            (marked && self.last != Some(b"true"), id, 0)
+            let more = marked && self.last != Some(b"true");
+            let number = self.ordinal.and_then(|text| num(text, u64::from(u32::MAX)));
+            if let Some(ordinal) = number.and_then(|number| u32::try_from(number).ok()).filter(|it| *it > 0) {
+                return Record::Numbered(Part { id, ordinal, last: !more });
+            }
+            (more, id, 0)
         } else if let Some(tag) = self.tag {
             (tag.starts_with(b"P"), self.container.or(self.source).unwrap_or_default(), kind)
         } else if let Some(stream) = self.stream_id {
             (self.line_break == Some(b"line-max"), stream, 0)
-        } else if marked || self.container.is_some() {
-            (marked, self.container.unwrap_or_default(), kind)
+        } else if marked || place.is_some() {
+            (marked, place.unwrap_or_default(), kind)
         } else {
             return Record::Whole;
         };
