@@ -314,7 +314,8 @@ def _found(
             place = f"{inputs[found.spot[0]].path}:{found.spot[1]}: " if found.spot else ""
             lacking = [f"{one.path}: {one.what}" for one in unread if not one.passed]
             lacking += [f"{one.path}: {one.trouble}" for one in inputs if one.trouble]
-            raise ReportError("; ".join([f"{place}{found.what}", *lacking]))
+            said = [f"{place}{found.what}"] if inputs or not lacking else []
+            raise ReportError("; ".join([*said, *lacking]))
         yield found, inputs
     finally:
         for one in inputs:

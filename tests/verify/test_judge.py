@@ -10,10 +10,9 @@ from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
 from tests.forging import whole
 from tests.verify import table
-from tests.verify.test_table import CASES, no_store
+from tests.verify.test_table import CASES
 
-__all__ = ["no_store"]
-
+pytestmark = pytest.mark.usefixtures("no_store")
 KINDS = ("open end", "unclean end", "missing", "duplicate", "truncated", "narrowed")
 SOME = [case for case in CASES if case.kind in KINDS]
 

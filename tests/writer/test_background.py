@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tallystick.errors import KeyStoreError, LostRightError, OutputError, SealError
+from tallystick.errors import KeyStoreError, LeaseLostError, OutputError, SealError
 from tallystick.writer.background import Background
 from tallystick.writer.phase import Phase
 from tallystick.writer.turn import Turn
@@ -82,7 +82,7 @@ def test_trouble_that_writers_know_is_not_reported_again(background):
     assert background.reported == []
 
 
-@pytest.mark.parametrize("error", [LostRightError("taken over"), SealError("the disk failed")])
+@pytest.mark.parametrize("error", [LeaseLostError("taken over"), SealError("the disk failed")])
 def test_what_is_never_over_stops_the_log_and_is_reported(background, error):
     background.heads.dirty = True
     background.fails["store"] = error

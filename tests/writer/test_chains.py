@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tallystick.errors import CustodyError, LostRightError
+from tallystick.errors import CustodyError, LeaseLostError
 from tallystick.writer.chains import ChainSource, Opening
 from tallystick.writer.lifecycle import UNDER_WAY
 from tests.writer.fakes import Clock, Lease
@@ -82,8 +82,8 @@ def test_a_chain_that_opens_ends_the_trouble(source):
 
 
 def test_a_lost_lease_is_no_trouble_but_the_end(source):
-    source.fails = LostRightError("taken over")
-    with pytest.raises(LostRightError):
+    source.fails = LeaseLostError("taken over")
+    with pytest.raises(LeaseLostError):
         source.chains.fetch_early((1, 128))
     assert source.chains.trouble is None
 

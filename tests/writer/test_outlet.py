@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.errors import LostRightError, OutputError, SealError
+from tallystick.errors import LeaseLostError, OutputError, SealError
 from tallystick.writer.outlet import GaveUpError, Outlet
 from tests.writer.fakes import Clock, File, Sink
 
@@ -93,7 +93,7 @@ def test_who_must_not_wait_is_refused_and_no_line_is_lost():
     ("error", "on_full", "fatal"),
     [
         (FULL, "raise", False), (FULL, "stop", True), (SealError("gone"), "drop", True),
-        (LostRightError("gone"), "block", True),
+        (LeaseLostError("gone"), "block", True),
     ],
 )  # fmt: skip
 def test_what_is_never_over_stops_the_log(error, on_full, fatal):

@@ -292,7 +292,7 @@ _ENTRIES = (
         11,
         "A file could not be read",
         "A file, or the rest of one, could not be read.",
-        "permission, disk, damaged archive: the detail says which",
+        "permission, disk, a wrong name, damaged archive: the detail says which",
         stated=Stated.TEXT,
     ),
     Entry(
