@@ -117,12 +117,12 @@ impl Summary {
         epoch.picked = right.is_some() && !with_v;
         let Some(right) = right.filter(|_| !with_v) else {
             if !with_v {
-                epoch.forget_reserialized(seen.values());
+                epoch.forget_reserialized(seen.iter());
             }
             return BTreeSet::new();
         };
         let lost = |at: &Occurrence| right.get(usize::from(at.index)) != Some(&at.leaf);
-        epoch.forget_reserialized(seen.iter().filter_map(|(at, seen)| lost(at).then_some(seen)));
+        epoch.forget_reserialized(seen.iter().filter(|(at, _)| lost(at)));
         let mut losers = BTreeSet::new();
         for (occurrence, seen) in seen {
             if !lost(occurrence) {
@@ -139,9 +139,10 @@ impl Summary {
 }
 
 impl Epoch {
-    /// Takes lines that no R covers off those that match in their RFC 8785 form.
-    fn forget_reserialized<'a>(&mut self, lines: impl Iterator<Item = &'a Seen>) {
-        for seen in lines {
+    /// Takes lines that no R covers off those that match in their RFC 8785 form; an opening proves itself.
+    fn forget_reserialized<'a>(&mut self, lines: impl Iterator<Item = (&'a Occurrence, &'a Seen)>) {
+        let proven = !self.opens.is_empty();
+        for (_, seen) in lines.filter(|(at, _)| !(proven && at.index == 0)) {
             self.reserialized = self.reserialized.saturating_sub(seen.anew);
             // Where the next one stands is not worth a look: the first line of the input names it as well as any.
             self.first_reserialized =
