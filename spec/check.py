@@ -277,7 +277,7 @@ def read_line(path, no, raw, log_id):
     if not raw.strip(b"\x00 \t\r"):
         return None
     line = SimpleNamespace(path=path, no=no, raw=raw, whole=whole, kind="sealed", detail="it is not what a writer makes of its seal",
-                           pos=None, seal=None, twice=False, statement=None, paths={path},  # paths: files that hold this very line
+                           pos=None, seal=None, twice=False, copies=[], statement=None, paths={path},  # paths: files that hold this very line
                            forms={}, leaves={})  # "bytes", "rfc8785" -> m; the same -> leaf hash
     read = {"bytes": as_bytes(raw), "rfc8785": as_rfc8785(raw)}
     inside = [parts_of(SEAL, found[1]) for found in SEAL_INSIDE.finditer(raw.decode("latin-1"))]
@@ -409,6 +409,7 @@ def take_lines(log):
             line.kind = "duplicate" if line.path in twin.paths else "copy"
             log.tell("duplicate", "failed" if line.path in twin.paths else "note", "it is there already", line)
             twin.paths.add(line.path)
+            twin.copies.append(line)
             continue
         if fork:
             line.kind = "fork"
@@ -467,8 +468,9 @@ def judge_epochs(log):
                 if line is not chosen and line.kind == "sealed":
                     line.kind, line.detail, line.twice = "altered", "another line has this position", not form
             log.slots[pos] = [chosen]
-            if form == "rfc8785" and form in chosen.leaves and not chosen.statement:
-                log.tell("reserialized", "note", "matches in RFC 8785 form", chosen)
+            for line in [chosen, *chosen.copies] if form and not chosen.statement else ():
+                if "rfc8785" in line.leaves and (form == "rfc8785" or "bytes" not in line.leaves):
+                    log.tell("reserialized", "note", "matches in RFC 8785 form", line)
 
 def authentic(log, st):
     """Whether the proof in the prev of an open holds (section 5). None: this key cannot tell."""

@@ -378,6 +378,17 @@ def test_a_byte_order_mark_is_named_as_the_cause(place: Place, end: bytes) -> No
     assert all("byte order mark" in str(f.cause) for f in altered)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_byte_order_mark_between_files_that_were_put_together_is_named_as_the_cause(place: Place, end: bytes) -> None:
+    """`cat a b`, where the text of b was converted."""
+    data = b"".join([*place.parts[:4], codecs.BOM_UTF8, *place.parts[4:]]).replace(b"\n", end)
+    (place.logs / "all.log").write_bytes(data)
+    report = place.verify(place.logs / "all.log")
+    (altered,) = (f for f in report.findings if f.kind in ("altered", "bad statement", "missing"))
+    assert (report.verdict, altered.kind) == (Verdict.FAILED, "altered")
+    assert "byte order mark" in str(altered.cause)
+
+
 def test_a_byte_order_mark_that_was_sealed_belongs_to_its_line(place: Place) -> None:
     place.writer.lines.clear()
     place.writer.open()

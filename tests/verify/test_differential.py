@@ -93,6 +93,10 @@ FOUND_ONCE |= {
         b"\n".join([anew(CRASHED.lines[0]).replace(b" 1795401650000 ", b" 1795401650001 "), *CRASHED.lines[1:], b""]),
         ("failed", {"altered", "bad statement", "open end", "uncovered"}),
     ),
+    "copies that a carrier wrote anew are told as such": (
+        CRASHED.data + anew(CRASHED.lines[1]) + b"\n",
+        ("failed", {"duplicate", "open end", "reserialized", "uncovered"}),
+    ),
     "so is one before lines that no R covers": (
         b"\n".join([anew(CRASHED.lines[0]).replace(b" 1795401650000 ", b" 1795401650001 "), CRASHED.lines[1], b""]),
         ("failed", {"bad statement", "open end", "uncovered"}),

@@ -62,12 +62,12 @@ fn pick(
     epoch.picked = covered.is_some() && !with_v;
     let Some(covered) = covered.filter(|_| !with_v) else {
         if !with_v {
-            forget_reserialized(epoch, seen.values());
+            forget_reserialized(epoch, seen.iter());
         }
         return BTreeSet::new();
     };
     let is_outside = |line: &Occurrence| covered.get(usize::from(line.index)) != Some(&line.leaf);
-    forget_reserialized(epoch, seen.iter().filter_map(|(line, seen)| is_outside(line).then_some(seen)));
+    forget_reserialized(epoch, seen.iter().filter(|(line, _)| is_outside(line)));
     let mut outside = BTreeSet::new();
     for (occurrence, seen) in seen {
         if !is_outside(occurrence) {
@@ -82,9 +82,10 @@ fn pick(
     outside
 }
 
-/// Takes lines that no R covers off those that match in their RFC 8785 form.
-fn forget_reserialized<'a>(epoch: &mut Epoch, lines: impl Iterator<Item = &'a Seen>) {
-    for seen in lines {
+/// Takes lines that no R covers off those that match in their RFC 8785 form; an opening proves itself.
+fn forget_reserialized<'a>(epoch: &mut Epoch, lines: impl Iterator<Item = (&'a Occurrence, &'a Seen)>) {
+    let proven = !epoch.opens.is_empty();
+    for (_, seen) in lines.filter(|(line, _)| !(proven && line.index == 0)) {
         epoch.reserialized = epoch.reserialized.saturating_sub(seen.rewritten);
         // Where the next one stands is not worth a look: the first line of the input names it as well as any.
         epoch.first_reserialized =
