@@ -22,19 +22,16 @@ __all__ = ["OnError", "Sealing", "one_line"]
 OnError = Literal["report", "raise"]
 
 _TEXT = (str, bytes)
+_SHORT = MAX_ENTRY // 4  # characters that make no more bytes than an entry may have
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
 
 
-class _Here(threading.local):
-    """What the current thread is doing, in whichever handler."""
-
-    sealing = False
-    draining = False  # what arises from sealing records that were put aside is counted only
-
-
-_HERE = _Here()
+_SEALING: set[int] = set()  # threads that seal, in whichever handler
+_DRAINING: set[int] = (
+    set()
+)  # threads that seal records that were put aside: those that arise from that are counted only
 _BACKGROUND: dict[int, threading.Thread] = {}  # by their numbers, which later threads may get
 
 
@@ -77,12 +74,13 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if _HERE.sealing or (get_ident() in _BACKGROUND and _in_background()):
+        me = get_ident()
+        if me in _SEALING or (me in _BACKGROUND and _in_background()):
             self._put_aside(item)
             return
         self.acquire()
         try:
-            self.emit(item)
+            self._emit(item, me)
         finally:
             self.release()
 
@@ -92,10 +90,14 @@ class Sealing(logging.Handler):
         Raises:
             SealError: It could not be sealed, and errors are to be raised.
         """
-        if _HERE.sealing:
+        me = get_ident()
+        if me in _SEALING:
             self._put_aside(record)
-            return
-        _HERE.sealing = True
+        else:
+            self._emit(record, me)
+
+    def _emit(self, record: Any, me: int) -> None:
+        _SEALING.add(me)
         try:
             if PENDING:
                 self._take_early(record)
@@ -109,7 +111,7 @@ class Sealing(logging.Handler):
             if self._aside or self._caused:
                 self._drain()
         finally:
-            _HERE.sealing = False
+            _SEALING.discard(me)
 
     def flush(self) -> None:
         """Seal early records that wait; lines themselves wait for nothing."""
@@ -133,8 +135,8 @@ class Sealing(logging.Handler):
         self.acquire()
         try:
             self._settle()
-            closing = not _HERE.sealing
-            _HERE.sealing = True  # records of the key store's client come too late from here on
+            closing = (me := get_ident()) not in _SEALING
+            _SEALING.add(me)  # records of the key store's client come too late from here on
             try:
                 self._log.close()
             except TallystickError as error:
@@ -143,7 +145,7 @@ class Sealing(logging.Handler):
                     raise
             finally:
                 if closing:
-                    _HERE.sealing = False
+                    _SEALING.discard(me)
                 super().close()
                 self._say_what_is_left()
         finally:
@@ -151,16 +153,17 @@ class Sealing(logging.Handler):
 
     def _settle(self) -> None:
         """Seal records that wait, unless this thread is sealing already or the log is closed."""
-        if _HERE.sealing or self._log.closed:
+        me = get_ident()
+        if me in _SEALING or self._log.closed:
             return
-        _HERE.sealing = True
+        _SEALING.add(me)
         try:
             if PENDING:
                 self._take_early(None)
             if self._aside or self._caused:
                 self._drain()
         finally:
-            _HERE.sealing = False
+            _SEALING.discard(me)
 
     def _say_what_is_left(self) -> None:
         self._unsealed += len(self._aside) + self._caused
@@ -178,7 +181,11 @@ class Sealing(logging.Handler):
             # Arguments that do not fit must not keep a record out of the log, and neither must one that leaves.
             text = _as_it_came(item, error)
             leaving = None if isinstance(error, Exception) else error
-        self._write(text)
+        # Nearly every text is a line as it stands; `_write` sees to the others.
+        if type(text) is str and len(text) < _SHORT and text.isprintable() and "\\" not in text:
+            self._log.write(text)
+        else:
+            self._write(text)
         if leaving is not None:
             raise leaving
 
@@ -186,7 +193,7 @@ class Sealing(logging.Handler):
         """Seal one text as one line; one that is longer than an entry may be is split, and the log says so."""
         if isinstance(text, str):
             text = one_line(text)
-        if len(text) * 4 > MAX_ENTRY:
+        if len(text) > _SHORT:
             data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
             if len(data) > MAX_ENTRY:
                 splitter = Splitter(self._log)
@@ -228,14 +235,14 @@ class Sealing(logging.Handler):
         return isinstance(item, logging.LogRecord) and item in self._taken
 
     def _put_aside(self, item: Any) -> None:
-        if len(self._aside) < _MOST_ASIDE and not _HERE.draining:
+        if len(self._aside) < _MOST_ASIDE and get_ident() not in _DRAINING:
             self._aside.append(item)
         else:
             self._caused += 1
 
     def _drain(self) -> None:
         """Seal records that were put aside so far; those that arise from that are only counted."""
-        _HERE.draining = True
+        _DRAINING.add(me := get_ident())
         try:
             for _ in range(len(self._aside)):
                 item = self._aside.popleft()
@@ -249,11 +256,12 @@ class Sealing(logging.Handler):
                     self._count(error)
                 self._caused = 0  # records that this line has caused are not reported by another one
         finally:
-            _HERE.draining = False
+            _DRAINING.discard(me)
 
     def begin_in_child(self) -> None:
         """Keep nothing of what was sealed or put aside before a fork: that is the parent's."""
-        _HERE.sealing = _HERE.draining = False
+        _SEALING.clear()
+        _DRAINING.clear()
         self._aside.clear()
         self._caused = self._unsealed = 0
 
