@@ -1,6 +1,7 @@
 """Handlers of `logging`: what they promise to a service that logs through them."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from functools import partial
 
 import pytest
@@ -247,6 +249,16 @@ def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logge
 def _chatty(write, logger, record):
     logger.info("the store was asked")
     write(record)
+
+
+def test_a_handler_that_was_closed_leaves_no_thread_behind(place, logger):
+    handler = sealing(place, logger)
+    (thread,) = (weakref.ref(each) for each in threading.enumerate() if each.name == "tallystick payments")
+    logger.info("one")
+    finished(logger)
+    del handler
+    gc.collect()
+    assert thread() is None
 
 
 def test_trouble_is_reported_once_and_counted_at_the_end(place, logger, capsys):

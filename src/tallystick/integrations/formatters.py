@@ -115,8 +115,6 @@ def escape_line(text: str) -> str:
     >>> escape_line("two\\nlines"), escape_line(r"C:\\temp\\new"), unescape_line(r"C:\\temp\\\\new")
     ('two\\\\nlines', 'C:\\\\temp\\\\\\\\new', 'C:\\\\temp\\\\new')
     """
-    if text.isprintable() and "\\" not in text:
-        return text
     return _TO_ESCAPE.sub(lambda found: _escape(found[0]), text)
 
 

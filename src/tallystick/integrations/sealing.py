@@ -27,12 +27,10 @@ _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
 
-
-_SEALING: set[int] = set()  # threads that seal, in whichever handler
-_DRAINING: set[int] = (
-    set()
-)  # threads that seal records that were put aside: those that arise from that are counted only
-_BACKGROUND: dict[int, threading.Thread] = {}  # by their numbers, which later threads may get
+# Numbers of threads. What arises in one that drains, because it seals records that were put aside, is counted only.
+_SEALING: set[int] = set()
+_DRAINING: set[int] = set()
+_BACKGROUND: dict[int, threading.Thread] = {}  # of open handlers; a later thread may get the number
 
 
 class Sealing(logging.Handler):
@@ -75,7 +73,7 @@ class Sealing(logging.Handler):
             SealError: It could not be sealed, and errors are to be raised.
         """
         me = get_ident()
-        if me in _SEALING or (me in _BACKGROUND and _in_background()):
+        if me in _SEALING or (me in _BACKGROUND and _BACKGROUND[me].is_alive()):
             self._put_aside(item)
             return
         self.acquire()
@@ -146,6 +144,8 @@ class Sealing(logging.Handler):
             finally:
                 if closing:
                     _SEALING.discard(me)
+                if not self._log.background.is_alive():
+                    _BACKGROUND.pop(self._log.background.ident or 0, None)
                 super().close()
                 self._say_what_is_left()
         finally:
@@ -292,7 +292,7 @@ def _as_it_came(item: Any, error: BaseException) -> str:
 
 
 def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
-    """Return how a value looks; one that leaves the program instead is waited for by the caller."""
+    """Return how a value looks, even if it ends the program when it is shown."""
     try:
         return shown(value, show)
     except BaseException as error:
@@ -303,14 +303,6 @@ def one_line(text: str) -> str:
     """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
     text = text.removesuffix("\n").removesuffix("\r")
     return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)
-
-
-def _in_background() -> bool:
-    """Tell whether this is the background thread of a handler's log, and not one that got its number later."""
-    if _BACKGROUND[get_ident()].is_alive():
-        return True
-    del _BACKGROUND[get_ident()]
-    return False
 
 
 _OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()
