@@ -147,18 +147,24 @@ def running(site):
         process.communicate()
 
 
+@contextlib.contextmanager
+def mounted(place, kind="tmpfs", size=None):
+    """Mount a file system of its own on a directory for a while; `size` is that of a tmpfs, such as 64k."""
+    place.mkdir(exist_ok=True)
+    room = ["-o", f"size={size}"] if size else []
+    if subprocess.run(["mount", "-t", kind, *room, kind, place], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of its own, with room for 256 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "disk", size="256k") as place:
+        yield place
 
 
 @pytest.fixture

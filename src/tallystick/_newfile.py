@@ -3,7 +3,7 @@
 >>> import pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     with new_file(f"{directory}/one.evidence", 0o600) as fd:
-...         write_all(fd, b"result")
+...         _ = os.write(fd, b"result")
 ...     pathlib.Path(f"{directory}/one.evidence").read_text()
 'result'
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from tallystick.errors import ReportError, reason
 
-__all__ = ["new_file", "refuse_existing", "write_all"]
+__all__ = ["new_file", "refuse_existing"]
 
 
 @contextmanager
@@ -47,14 +47,6 @@ def new_file(place: str | os.PathLike[str] | int, mode: int) -> Iterator[int]:
         raise
     finally:
         os.close(fd)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all bytes to a descriptor."""
-    with memoryview(data) as view:
-        at = 0
-        while at < len(view):
-            at += os.write(fd, view[at:])
 
 
 def refuse_existing(place: str | os.PathLike[str] | int | None) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "sync_directory",
     "telling",
     "wipe_file",
+    "write_all",
 ]
 
 B = TypeVar("B", bound=bytearray)
@@ -154,7 +155,7 @@ def creating(name: str, directory: int | None) -> Iterator[int]:
 def create_file(name: str, data: bytes | bytearray, directory: int) -> None:
     """Make a new private file, durably but for its name in the directory."""
     with creating(name, directory) as fd:
-        _write(fd, data)
+        write_all(fd, data)
 
 
 def read_file(name: str, directory: int, kind: type[B], *, limit: int) -> B:
@@ -209,7 +210,7 @@ def put_file(name: str, data: bytes, directory: int) -> None:
         os.unlink(new, dir_fd=directory)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
-        _write(fd, data)
+        write_all(fd, data)
     finally:
         os.close(fd)
     os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
@@ -277,7 +278,8 @@ def _wipe(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
 
 
-def _write(fd: int, data: bytes | bytearray) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
+    """Write all bytes to a descriptor."""
     with memoryview(data) as view:  # a head must not be copied
         at = 0
         while at < len(view):

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick import _core
-from tallystick._newfile import new_file, refuse_existing, write_all
+from tallystick._newfile import new_file, refuse_existing
+from tallystick._private import write_all
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 import tallystick
-from tests.places import limited
+from tests.places import limited, mounted
 from tests.sealed import controls, entries, lines, position
 
 UNCLEAN = {"unclean end", "torn line"}
@@ -130,15 +130,8 @@ def test_a_limit_that_is_met_while_lines_come_slowly_leaves_a_log_that_verifies(
 
 @pytest.fixture
 def small_disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "disk", size="64k") as place:
+        yield place
 
 
 def test_a_disk_that_is_full_takes_lines_again_when_there_is_room(site, small_disk):

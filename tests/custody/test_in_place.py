@@ -2,24 +2,19 @@
 
 import builtins
 import io
-import subprocess
 
 import pytest
 
 from tallystick.custody import in_place
+from tests.places import mounted
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
 def test_a_file_system_is_known_by_where_it_is_mounted(tmp_path, kind):
-    mounted = subprocess.run(["mount", "-t", kind, kind, tmp_path], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with mounted(tmp_path, kind):
         (tmp_path / "below").mkdir()
         assert in_place.file_system(str(tmp_path / "below")) == kind
         assert not in_place.overwrites(kind)
-    finally:
-        subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
 @pytest.mark.parametrize(

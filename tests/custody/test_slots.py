@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tempfile
 import threading
 import time
@@ -26,6 +25,7 @@ from tests.custody.apart import losing
 from tests.custody.forgetting import ForgettingSuite, Log, MovesWithinSuite
 from tests.custody.keys import text_of
 from tests.custody.suite import OWNER
+from tests.places import mounted
 
 BLOCK = 4096
 
@@ -410,12 +410,7 @@ def test_a_key_that_is_still_there_after_it_was_overwritten_is_reported(custody,
 
 
 def test_a_disk_that_is_full_for_real(log, tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place]
-    if subprocess.run(mounting, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with mounted(tmp_path / "disk", size="16k") as place:
         custody = MasterKey.create(place / "master.key")
         (place / "ballast").write_bytes(bytes(2 * BLOCK))
         with pytest.raises(CustodyError, match="no space left on device; make room there"):
@@ -427,8 +422,6 @@ def test_a_disk_that_is_full_for_real(log, tmp_path):
         for _ in range(3):
             log.open()  # what is overwritten in place needs no room
         assert log.opens() == [log.state]
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 # Several at once

@@ -83,15 +83,20 @@ def carry_out(asked: Request) -> Report:
     try:
         expected = _expectations(asked, moment, pins, excepting)
         facts = finished(moment.verification, logs, moment.inputs, expected)
-        judgement = judge(_case(facts, moment, logs, expected))
+        case = _case(facts, moment, logs, expected)
+        judgement = judge(case)
         single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
         read = on_disk(moment.inputs)
     finally:
         files.close()
-    report = _report(facts, moment, judgement, findings, uses, began)
-    report = replace(report, allowed=_allowed(asked, uses), on_disk=read, keys=keys)
-    report = replace(report, seconds=time.perf_counter() - clock)
+    report = replace(
+        _report(case.source, moment, judgement, findings, uses, began),
+        allowed=_allowed(asked, uses),
+        on_disk=read,
+        keys=keys,
+        seconds=time.perf_counter() - clock,
+    )
     if asked.pins_directory is not None and report.verdict is Verdict.OK:
         return _with_pins_kept(report, asked.pins_directory, moment.heads)
     return report
@@ -243,23 +248,22 @@ def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expect
 
 
 def _report(
-    facts: _core.Facts,
+    source: Source,
     moment: Moment,
     judgement: Judgement,
     findings: Sequence[Finding],
     uses: tuple[ExceptionUse, ...],
     began: int,
 ) -> Report:
-    chunks = facts.chunks()
     return Report(
         Verdict.of(finding.weight for finding in findings),
         tuple(findings),
         tuple(_with_verdict(log, findings) for log in judgement.logs),
         uses,
         tuple(one.path for one in moment.inputs),
-        lines=sum(chunk.counted for chunk in chunks),
-        unsealed=facts.unsealed,
-        size=sum(chunk.size for chunk in chunks),
+        lines=sum(chunk.counted for chunk in source.chunks),
+        unsealed=source.facts.unsealed,
+        size=sum(chunk.size for chunk in source.chunks),
         time=began,
         seconds=0.0,
     )

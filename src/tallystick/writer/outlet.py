@@ -21,12 +21,15 @@ from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, Outpu
 from tallystick.sinks.base import Awaited, Followed, Sink, now
 from tallystick.writer.status import Dropped
 
-__all__ = ["PASSING", "GaveUpError", "OnFull", "Outlet"]
+__all__ = ["PASSING", "STAYS", "GaveUpError", "OnFull", "Outlet"]
 
 OnFull = Literal["raise", "block", "drop", "stop"]
 
 PASSING = (OutputError, KeyStoreError, CustodyError)
 """Errors that may be over the next time."""
+
+STAYS = "the line is sealed, and goes out first when it can"
+"""What becomes of a line that is pending."""
 
 _READING = 3.5  # seconds that the reader of a pipe has to make room for what is left
 _LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
@@ -212,7 +215,7 @@ class Outlet:
     def check_pending(self) -> None:
         """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""
         if self.output.kept:
-            raise OutputError(f"{self.trouble or self.sink.name}; the line is sealed, and goes out first when it can")
+            raise OutputError(f"{self.trouble or self.sink.name}; {STAYS}")
 
     def left(self) -> str:
         """Return what is lost when the log is closed now."""

@@ -13,7 +13,7 @@ from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
-from tallystick.writer.outlet import PASSING, GaveUpError, OnFull, Outlet
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
 from tallystick.writer.turn import Turn
@@ -190,7 +190,7 @@ class Steps:
                     self._refused(error, 0, wait=wait)
                 except PASSING as error:
                     if outlet.raises:
-                        raise type(error)(f"{error}; the line is sealed, and goes out first when it can") from error
+                        raise type(error)(f"{error}; {STAYS}") from error
                     return
         if stated and self._settings.durability == "sync":
             self.sync()

@@ -11,7 +11,7 @@ use crate::seal::tree;
 /// Why evidence is not found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// The file is none.
+    /// The file is not evidence.
     NoEvidence,
     /// It does not hold.
     Fails(&'static str),
@@ -77,7 +77,7 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
     let mut trust = Trust { keys, roots: keys.known_roots(), certs: CertCache::default() };
     trust.older(&parts.opens, checkpoint.generation())?;
     trust.holds(&checkpoint, checkpoint.position(), "the checkpoint is not signed by this log")?;
-    let no_open = "the first line of a chain must be its open, and this is none";
+    let no_open = "the first line of a chain must be its open, and this is another line";
     let opening = (seal.at.epoch, seal.at.index) == (0, 0);
     let leaf = match (&m, seal.proof) {
         (Some(m), Proof::Tag { tag, .. }) if opening => {
@@ -118,8 +118,8 @@ impl Trust<'_> {
     fn older(&mut self, opens: &[&[u8]], generation: u32) -> Result<(), Doubt> {
         let mut below = 0;
         for text in opens {
-            let none = Doubt::Fails("what stands for an older `open` is none");
-            let open = Statement::parse(text).filter(is_open).ok_or(none)?;
+            let invalid = Doubt::Fails("the statement in the place of an older `open` is no `open`");
+            let open = Statement::parse(text).filter(is_open).ok_or(invalid)?;
             if open.generation() < below || open.generation() >= generation {
                 return Err(Doubt::Fails(
                     "the opens are not of older generations, one of each, oldest first",
