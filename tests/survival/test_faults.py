@@ -94,8 +94,8 @@ TROUBLE = {
         f"write short 0 1 /audit.log\nwrite {errno.EDQUOT} 0 -1 /audit.log\n",
         "audit.log: disk quota exceeded; make room there",
     ),
-    "store at a new chain: no state": lambda: Rules(f"{AWAY}/state\n", "state.new: input/output error", *CHAINS),
-    "store at a new chain: no head": lambda: Rules(f"{AWAY}/head\n", "head.new: input/output error", *CHAINS),
+    "store at a new chain: no state": lambda: Rules(f"{AWAY}/state.new\n", "state.new: input/output error", *CHAINS),
+    "store at a new chain: no head": lambda: Rules(f"{AWAY}/head.new\n", "head.new: input/output error", *CHAINS),
     "store at a new file": lambda: Rules(
         f"{AWAY}/\n", "input/output error", *CHAINS, "--rotate-size", "15kB", "--compress", "gz"
     ),
