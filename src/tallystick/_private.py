@@ -78,12 +78,12 @@ def telling(error: type[TallystickError], base: str) -> Iterator[None]:
         yield
     except _RefusedError as problem:
         where = os.path.join(base, problem.name)
-        raise error(f"{where} {problem.what}; {problem.advice.format(shlex.quote(where))}") from None
+        raise error(f"{where} {problem.what}", hint=problem.advice.format(shlex.quote(where))) from None
     except OSError as problem:
         what = reason(problem)
         advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
         where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
-        raise error(f"{where}: {what}; {advice}") from problem
+        raise error(f"{where}: {what}", hint=advice) from problem
 
 
 def make_directory(name: str, within: int | None = None) -> None:

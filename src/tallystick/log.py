@@ -22,7 +22,7 @@ from typing import Self
 
 from tallystick import _core, keystore
 from tallystick.ceremony import create
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, explain
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
@@ -190,7 +190,7 @@ class Log:
         except TallystickError as problem:
             if error is None or isinstance(error, SystemExit):
                 raise
-            error.add_note(f"tallystick: {problem}")
+            error.add_note(f"tallystick: {explain(problem)}")
 
     # For `lifecycle`
 

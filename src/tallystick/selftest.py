@@ -27,7 +27,7 @@ from typing import Any
 from tallystick import _core
 from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
 from tallystick.attacks.scene import Field, Position, seal_of
-from tallystick.errors import ReportError
+from tallystick.errors import ReportError, explain
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
 from tallystick.verify.heads import NO_STORE, read_heads
 from tallystick.verify.inputs import Input
@@ -213,14 +213,14 @@ def _play(bench: "_Bench", group: str, attack: Attack, scene: Scene, known: set[
     try:
         doctored = attack.doctor(scene)
     except ImpossibleError as error:
-        return Played(group, attack.name, "not possible", remark=str(error))
+        return Played(group, attack.name, "not possible", remark=explain(error))
     began = time.perf_counter()
     try:
         report = bench.verdict_on(doctored)
     except Exception as error:
         # Whatever it is: an intruder can do this, and the verifier has no answer.
         return Played(
-            group, attack.name, "missed", remark=f"there was no verdict: {str(error) or type(error).__name__}"
+            group, attack.name, "missed", remark=f"there was no verdict: {explain(error) or type(error).__name__}"
         )
     seconds = time.perf_counter() - began
     expected = (f for f in report.findings if f.kind in attack.expected and f.weight is not Weight.NOTE)

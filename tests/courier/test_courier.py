@@ -163,7 +163,7 @@ def test_one_that_hangs_is_ended_with_what_it_started(programs, tmp_path):
 
 def test_one_that_is_killed_is_reported(programs, tmp_path):
     programs("kill -KILL $PPID")
-    with pytest.raises(CustodyError, match="was ended before it had answered; try again"):
+    with pytest.raises(CustodyError, match="was ended before it had answered\nhint: try again"):
         Place(tmp_path, "systemd-creds:").create()
 
 

@@ -34,7 +34,7 @@ for line in sys.stdin:
         answer = text_of(answer) if isinstance(answer, DataKey) else answer or b""
         print(json.dumps({"answer": base64.b64encode(answer).decode()}), flush=True)
     except errors.TallystickError as error:
-        print(json.dumps({"error": type(error).__name__, "said": str(error)}), flush=True)
+        print(json.dumps({"error": type(error).__name__, "said": str(error), "hint": error.hint}), flush=True)
 """
 
 
@@ -72,7 +72,7 @@ class Apart:
         }  # fmt: skip
         said = json.loads(self._answer(json.dumps(asked)))
         if "error" in said:
-            raise getattr(errors, said["error"])(said["said"])
+            raise getattr(errors, said["error"])(said["said"], hint=said["hint"])
         return base64.b64decode(said["answer"])
 
     def _answer(self, asked):

@@ -8,7 +8,7 @@ import pytest
 
 from tallystick import custody as custodies
 from tallystick._core import DataKey
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 from tests import servers
 from tests.custody.service import Service, ServiceSuite, init, nothing_is_sealed, nothing_is_set_up, seal
 from tests.custody.suite import OWNER
@@ -265,7 +265,7 @@ def test_a_role_that_may_not_be_assumed_is_reported(service, bare):
 def test_a_malformed_url_is_reported_at_once(rest):
     with pytest.raises(CustodyError, match="aws-kms:") as problem:
         custodies.connect(f"aws-kms:{rest}")
-    assert "hunter2" not in str(problem.value)
+    assert "hunter2" not in explain(problem.value)
 
 
 def test_an_invalid_endpoint_is_reported(service, bare):

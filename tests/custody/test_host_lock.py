@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.custody.host_lock import host_lock
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 
 NAME = "tallystick-x.lock"
 
@@ -144,6 +144,6 @@ def test_a_user_who_may_not_take_it_learns_how_to_be_let_in(place):
         with taken(place, 12345):
             pass
     except CustodyError as error:
-        ok = "as root: install -m 640 -g 12345 /dev/null" in str(error)
+        ok = "as root: install -m 640 -g 12345 /dev/null" in explain(error)
     finally:
         os._exit(0 if ok else 1)

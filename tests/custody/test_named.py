@@ -8,7 +8,7 @@ import pytest
 
 import tallystick
 from tallystick import keystore
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 from tests.servers import PASSWORD
 
 
@@ -73,7 +73,7 @@ def test_custody_outside_that_a_server_names_is_not_asked(on_server, listener):
     theirs = on_server.name(listener)
     with pytest.raises(CustodyError) as problem:
         on_server.open()
-    assert str(problem.value) == (
+    assert explain(problem.value) == (
         f"the state of the log names its custody, {theirs}, but others who may write the key store could have put "
         "that there; if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY"
     )

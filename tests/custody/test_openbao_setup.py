@@ -109,7 +109,7 @@ def test_a_key_that_is_made_exportable_later_is_refused_at_the_next_opening_and_
     name = bao.key()
     log = Log(bao.custody(name))
     bao.write(name, "config", exportable=True)
-    with pytest.raises(CustodyError, match=r"exportable; .* move it \(`tallystick migrate`\)"):
+    with pytest.raises(CustodyError, match=r"exportable\nhint: .* move it \(`tallystick migrate`\)"):
         log.open()
     assert log.opens() == [log.state]
     there = Log(bao.custody())

@@ -11,7 +11,7 @@ import tallystick
 from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.custody import outside
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 from tests.custody.suite import OWNER
 
 
@@ -80,7 +80,7 @@ def test_no_key_is_in_an_error(programs):
     with pytest.raises(CustodyError) as caught:
         wrap()
     with open(os.environ["PATH"].split(":")[0] + "/systemd-creds.seen") as seen:
-        assert seen.read().strip() not in str(caught.value)
+        assert seen.read().strip() not in explain(caught.value)
 
 
 def test_nothing_of_a_provider_is_loaded_before_it_is_asked_for():

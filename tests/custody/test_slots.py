@@ -169,7 +169,9 @@ def test_where_it_cannot_be_made_set_up_says_where_it_could(custody, master, mon
         return genuine(name, flags, *more, **named)
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(CustodyError, match=rf"{master}\.\S+ cannot be made: .*; the keys of each log stand beside"):
+    with pytest.raises(
+        CustodyError, match=rf"{master}\.\S+ cannot be made: .*\nhint: the keys of each log stand beside"
+    ):
         wrap(custody)
 
 
@@ -190,7 +192,9 @@ def test_once_it_is_there_its_directory_need_not_be_writable(request):
         log.open()
         log.open()
         assert log.opens() == [log.state]
-        with pytest.raises(CustodyError, match="permission denied; the keys of each log stand beside the master key"):
+        with pytest.raises(
+            CustodyError, match="permission denied\nhint: the keys of each log stand beside the master key"
+        ):
             wrap(custody, replace(OWNER, root=bytes(32)))
         custody.destroy(log.state, log.owner)
         assert log.opens() == []
@@ -311,7 +315,7 @@ def test_where_the_master_key_is_gone_nothing_is_said_to_be_destroyed(log, path,
     """As where the volume that both are on is not mounted."""
     for each in (path, master):
         each.rename(tmp_path / f"{each.name}.elsewhere")
-    with pytest.raises(CustodyError, match="is not there; restore it"):
+    with pytest.raises(CustodyError, match="is not there\nhint: restore it"):
         log.custody.destroy(log.state, log.owner)
 
 
@@ -376,7 +380,7 @@ def failing(monkeypatch, name, number, after):
 def test_a_full_disk_at_set_up_leaves_no_file(custody, master, monkeypatch, name, after):
     with monkeypatch.context() as full:
         failing(full, name, errno.ENOSPC, after)
-        with pytest.raises(CustodyError, match="no space left on device; make room there"):
+        with pytest.raises(CustodyError, match="no space left on device\nhint: make room there"):
             wrap(custody)
     assert not os.path.exists(path_of(str(master), OWNER.root))
     Log(custody).open()
@@ -395,7 +399,7 @@ def test_a_sync_that_fails_is_reported_and_what_opens_the_state_stays(custody, l
             if what == "wrap"
             else partial(getattr(custody, what), log.state)
         )
-        with pytest.raises(CustodyError, match=rf"master\.key\.[a-z2-7]{{52}}: {os.strerror(number).lower()}; "):
+        with pytest.raises(CustodyError, match=rf"master\.key\.[a-z2-7]{{52}}: {os.strerror(number).lower()}\nhint: "):
             call(owner=log.owner)
     if what != "destroy":
         log.open()
@@ -413,7 +417,7 @@ def test_a_disk_that_is_full_for_real(log, tmp_path):
     with mounted(tmp_path / "disk", size="16k") as place:
         custody = MasterKey.create(place / "master.key")
         (place / "ballast").write_bytes(bytes(2 * BLOCK))
-        with pytest.raises(CustodyError, match="no space left on device; make room there"):
+        with pytest.raises(CustodyError, match="no space left on device\nhint: make room there"):
             Log(custody)
         assert sorted(os.listdir(place)) == ["ballast", "master.key"]
         (place / "ballast").unlink()
@@ -507,7 +511,9 @@ def test_where_it_was_removed_right_before_it_was_locked_there_is_another(custod
 def test_what_may_be_the_present_key_is_never_given_away_to_a_log_that_comes(custody, log):
     log.open()
     log.open(until="wrapped")
-    with pytest.raises(CustodyError, match=r"holds two keys of this log already, .*; if the log is here, write a line"):
+    with pytest.raises(
+        CustodyError, match=r"holds two keys of this log already, .*\nhint: if the log is here, write a line"
+    ):
         wrap(custody)
     log.open()
     log.move()

@@ -51,11 +51,11 @@ def test_a_malformed_url_is_reported_at_once(url):
 
 def test_a_missing_program_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CustodyError, match="no such file or directory; install systemd 250 or later"):
+    with pytest.raises(CustodyError, match="no such file or directory\nhint: install systemd 250 or later"):
         custodies.connect("systemd-creds:").wrap(DataKey.generate(), OWNER)
 
 
 def test_without_a_chip_the_kind_of_key_that_needs_one_is_reported(monkeypatch):
     monkeypatch.setenv("TPM2TOOLS_TCTI", "none")
-    with pytest.raises(CustodyError, match=r"systemd-creds cannot encrypt the key \(.+\); run this as root"):
+    with pytest.raises(CustodyError, match=r"systemd-creds cannot encrypt the key \(.+\)\nhint: run this as root"):
         custodies.connect("systemd-creds:?with-key=tpm2").wrap(DataKey.generate(), OWNER)

@@ -10,7 +10,7 @@ import pytest
 from tallystick import custody as custodies
 from tallystick import keystore
 from tallystick._core import DataKey
-from tallystick.errors import CustodyError, KeyStoreError
+from tallystick.errors import CustodyError, KeyStoreError, explain
 from tests import servers
 from tests.custody.service import Service, ServiceSuite, init, nothing_is_sealed, nothing_is_set_up, seal
 from tests.custody.suite import OWNER
@@ -382,8 +382,8 @@ def test_a_server_is_believed_by_its_authority_only(openbao_server, service, bar
 def test_a_malformed_url_is_reported_at_once(rest):
     with pytest.raises(CustodyError) as problem:
         custodies.connect(f"vault-transit:{rest}")
-    assert "vault-transit" in str(problem.value) or "OpenBao" in str(problem.value)
-    assert rest == "//host/transit/log?login=hunter2" or "hunter2" not in str(problem.value)
+    assert "vault-transit" in explain(problem.value) or "OpenBao" in explain(problem.value)
+    assert rest == "//host/transit/log?login=hunter2" or "hunter2" not in explain(problem.value)
 
 
 def test_a_missing_package_is_reported_with_how_to_install_it(transit, service, bare):

@@ -7,7 +7,7 @@ import pytest
 
 from tallystick import custody as custodies
 from tallystick._core import DataKey
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 from tests.custody.suite import OWNER
 from tests.keystore.test_servers import with_options
 
@@ -99,7 +99,7 @@ def refusal(bao, name):
     with pytest.raises(CustodyError) as problem:
         bao.custody(name).wrap(DataKey.generate(), OWNER)
     assert bao.read(name) == before
-    return str(problem.value)
+    return explain(problem.value)
 
 
 def attempt(work):

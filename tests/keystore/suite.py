@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tallystick import keystore
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, explain
 from tallystick.keystore import Stored
 
 WRITER = """
@@ -41,7 +41,7 @@ def refused(work, why):
     try:
         work()
     except KeyStoreError as problem:
-        return 7 if why in str(problem) else 0
+        return 7 if why in explain(problem) else 0
     return 0
 
 

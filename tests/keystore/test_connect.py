@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tallystick import keystore
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, explain
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def test_a_missing_package_is_reported_with_how_to_install_it(monkeypatch, url, 
 def test_a_malformed_url_is_refused_without_being_shown(url):
     with pytest.raises(KeyStoreError) as problem:
         keystore.connect(url)
-    assert "hunter2" not in str(problem.value)
+    assert "hunter2" not in explain(problem.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tallystick import _private
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, explain
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
 
@@ -68,7 +68,7 @@ def test_what_is_open_to_others_is_refused_with_the_command_to_run(store, tmp_pa
     opened.chmod(right | bit)
     with pytest.raises(KeyStoreError) as problem:
         store.lease("payments").load()
-    assert str(problem.value) == (
+    assert explain(problem.value) == (
         f"{opened} is open to other users (mode {right | bit:04o}); run: chmod {right:04o} {opened}"
     )
 
@@ -77,7 +77,7 @@ def test_what_is_open_to_others_is_refused_with_the_command_to_run(store, tmp_pa
 @pytest.mark.parametrize("path", ["", "payments", "payments/state", "payments/lock"])
 def test_what_belongs_to_somebody_else_is_refused(store, tmp_path, path):
     os.chown(tmp_path / "store" / path, 54321, -1)
-    with pytest.raises(KeyStoreError, match="belongs to uid 54321, not to root; run this as its owner"):
+    with pytest.raises(KeyStoreError, match="belongs to uid 54321, not to root\nhint: run this as its owner"):
         store.lease("payments").load()
 
 
@@ -155,14 +155,14 @@ def test_a_reader_never_sees_a_file_that_is_being_erased(store, monkeypatch):
 @pytest.mark.parametrize("what", ["names", "load", "holder", "lease", "remove"])
 def test_a_store_that_is_not_there_is_reported_with_how_to_make_it(tmp_path, what):
     store = FileKeyStore(tmp_path / "store")
-    with pytest.raises(KeyStoreError, match=f"no key store at {tmp_path}/store; `tallystick init NAME` makes"):
+    with pytest.raises(KeyStoreError, match=f"no key store at {tmp_path}/store\nhint: `tallystick init NAME` makes"):
         getattr(store, what)(*([] if what == "names" else ["payments"]))
     assert not (tmp_path / "store").exists()
 
 
 def test_a_file_in_the_place_of_the_store_is_reported(tmp_path):
     (tmp_path / "store").touch(0o600)
-    with pytest.raises(KeyStoreError, match=f"{tmp_path}/store: not a directory; name a directory"):
+    with pytest.raises(KeyStoreError, match=f"{tmp_path}/store: not a directory\nhint: name a directory"):
         FileKeyStore(tmp_path / "store").create("payments", b"state", b"head")
 
 
@@ -175,7 +175,7 @@ def test_an_empty_store_is_reported_with_how_to_make_the_log(store):
 def test_a_lost_state_is_reported_with_its_path(store, log):
     (log / "state").unlink()
     assert store.names() == []
-    with pytest.raises(KeyStoreError, match=f"{log}/state: no such file or directory; restore it"):
+    with pytest.raises(KeyStoreError, match=f"{log}/state: no such file or directory\nhint: restore it"):
         store.load("payments")
 
 
@@ -304,7 +304,7 @@ def test_what_the_lock_says_is_cut_and_printable(store, log):
         (log / "lock").write_bytes(b"pid 1\x1b[31m\n\xff" + b"x" * 10_000)
         with pytest.raises(KeyStoreError, match=r"is being written by pid 1\?\[31m\?\?x+; only") as problem:
             store.lease("payments")
-    assert len(str(problem.value)) < 500
+    assert len(explain(problem.value)) < 500
 
 
 def test_the_lock_does_not_tell_what_a_sealed_program_is_run_with(store, monkeypatch):

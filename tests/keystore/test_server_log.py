@@ -10,7 +10,7 @@ import pytest
 
 import tallystick
 from tallystick import keystore, moving
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, explain
 from tests import servers
 from tests.keystore.test_servers import with_options
 
@@ -46,7 +46,7 @@ def fill(log, number):
         try:
             log.write(f"number={number}")
         except KeyStoreError as error:
-            return number, str(error)
+            return number, explain(error)
         number += 1
     pytest.fail("the chain was never full")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tallystick import keystore
-from tallystick.errors import KeyStoreError, LeaseLostError
+from tallystick.errors import KeyStoreError, LeaseLostError, explain
 from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
@@ -65,7 +65,7 @@ def told(work, kind=KeyStoreError, within=5.0):
     for secret in (servers.PASSWORD, "wrong-password", os.environ.get("BAO_TOKEN", "none given")):
         assert secret not in text.getvalue()
     assert text.getvalue().count("Traceback") == 1
-    return str(problem.value)
+    return explain(problem.value)
 
 
 # Two writers
@@ -79,7 +79,7 @@ def test_of_many_that_race_exactly_one_wins_and_the_others_learn_who(store):
         try:
             won.append(store.lease("payments"))
         except KeyStoreError as error:
-            lost.append(str(error))
+            lost.append(explain(error))
 
     threads = [threading.Thread(target=race) for _ in range(6)]
     for thread in threads:

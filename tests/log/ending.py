@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 
 import tallystick
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, explain
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
 STATES = ("blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening")
@@ -156,7 +156,7 @@ def happen(event, log):
         try:
             log.write("by the child")
         except TallystickError as error:
-            os._exit(0 if "a forked child cannot write it" in str(error) else 2)
+            os._exit(0 if "a forked child cannot write it" in explain(error) else 2)
         os._exit(1)
     else:
         took = time.monotonic() - began

@@ -79,7 +79,7 @@ def test_custody_that_is_gone_is_told_long_before_the_chain_is_full_and_comes_ba
         until(lambda: told)
         (what,) = told
         assert what.startswith("the next chain of log payments cannot be fetched yet: the master key ")
-        assert b"cannot be fetched yet" in keystore.connect(place.store).note("payments")
+        until(lambda: b"cannot be fetched yet" in keystore.connect(place.store).note("payments"))
         shutil.move(tmp_path / "away", master)
         until(lambda: next_chain(place) == 3 or time.sleep(0.1) or writer.write("more"))
         assert position(lines(place.read())[-1])[0] == 1

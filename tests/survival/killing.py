@@ -31,7 +31,7 @@ import tallystick.lines
 import tallystick.log
 import tallystick.sinks.rotation
 from tallystick.cli import main as command
-from tallystick.errors import CustodyError
+from tallystick.errors import CustodyError, explain
 from tests.survival.remains import entry
 
 _SWEEP = 200  # runs after which compressed files are moved elsewhere, as an operator does
@@ -175,7 +175,7 @@ class Killing:
                     self.noted[:] = struct.pack("q", number + 100)
                     time.sleep(0.006)
         except CustodyError as error:
-            if "was ended before it had answered" in str(error):  # the courier was at that call, and was killed
+            if "was ended before it had answered" in explain(error):  # the courier was at that call, and was killed
                 os.kill(os.getpid(), signal.SIGKILL)
             raise
 

@@ -82,7 +82,7 @@ def test_an_exception_allows_a_finding_of_the_log_that_it_names_only(tmp_path: P
             report = verify(tmp_path, *logs, **both)
             assert (report.verdict, [use.use for use in report.exceptions]) == (Verdict.FAILED, ["unused"])
         else:
-            with pytest.raises(FormatError, match="several logs are verified; name the one that is meant"):
+            with pytest.raises(FormatError, match="several logs are verified\nhint: name the one that is meant"):
                 verify(tmp_path, *logs, **both)
     (tmp_path / "exceptions").write_text(f"missing app.{TWIN_ID} 1.0.1: disk full")
     report = verify(tmp_path, *logs, **both)

@@ -95,7 +95,7 @@ def test_an_auditor_may_put_files_of_his_own_there_and_they_stay_as_they_are(tmp
 )
 def test_what_somebody_put_where_our_pin_belongs_is_not_overwritten(there: bytes, tmp_path: Path) -> None:
     (tmp_path / f"{ID}.pin").write_bytes(there)
-    with pytest.raises(ReportError, match=r"did not write it; give it another name"):
+    with pytest.raises(ReportError, match=r"did not write it\nhint: give it another name"):
         remember(tmp_path, [pin("9.0.0")])
     assert (tmp_path / f"{ID}.pin").read_bytes() == there
 

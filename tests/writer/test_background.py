@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tallystick.errors import KeyStoreError, LeaseLostError, OutputError, SealError
+from tallystick.errors import KeyStoreError, LeaseLostError, OutputError, SealError, explain
 from tallystick.writer.background import Background
 from tallystick.writer.phase import Phase
 from tallystick.writer.turn import Turn
@@ -88,7 +88,7 @@ def test_what_is_never_over_stops_the_log_and_is_reported(background, error):
     background.fails["store"] = error
     background.background.round()
     assert background.reported == [f"{error}; log payments was stopped"]
-    assert background.phase.reason == str(error)
+    assert background.phase.reason == explain(error)
 
 
 def test_a_log_that_is_being_closed_has_nothing_to_report(background):

@@ -22,7 +22,7 @@ def test_the_first_reason_to_stop_stays(phase):
 
 def test_one_closes(phase):
     assert [phase.begin_closing(), phase.begin_closing()] == [True, False]
-    with pytest.raises(SealError, match="log payments is closed; open it again"):
+    with pytest.raises(SealError, match="log payments is closed\nhint: open it again"):
         phase.check()
     assert not phase.is_closed
     phase.closed()

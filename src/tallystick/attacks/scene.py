@@ -211,7 +211,7 @@ class Scene:
             if self._is_victim(index):
                 return index
         raise ImpossibleError(
-            "the log is too short to play the intruder with; take one of 20 lines or more, not all the same"
+            "the log is too short to play the intruder with", hint="take one of 20 lines or more, not all the same"
         )
 
     def _is_victim(self, index: int) -> bool:

@@ -66,8 +66,8 @@ class Child:
                 ours.close()
                 why = reason(error) if isinstance(error, OSError) else error
                 raise KeyStoreError(
-                    f"the process that opens sealing states cannot be started ({command[0]}): {why}; "
-                    "allow this service to run Python, and one process more"
+                    f"the process that opens sealing states cannot be started ({command[0]}): {why}",
+                    hint="allow this service to run Python, and one process more",
                 ) from None
             except BaseException:
                 ours.close()
@@ -149,12 +149,14 @@ class Child:
             except TimeoutError:
                 who = self._who or "the place of the sealing state"
                 late = "in time" if until == self._until else f"within {self._limit:g} seconds"
-                raise CustodyError(f"{who} did not answer {late}; see that it runs and can be reached") from None
+                raise CustodyError(f"{who} did not answer {late}", hint="see that it runs and can be reached") from None
             except ConnectionResetError:
                 data = b""
             if not data:
                 who = self._who or "the key store"
-                raise CustodyError(f"the process that speaks to {who} was ended before it had answered; try again")
+                raise CustodyError(
+                    f"the process that speaks to {who} was ended before it had answered", hint="try again"
+                )
             self._heard += data
         line, _, self._heard = self._heard.partition(b"\n")
         return line

@@ -35,14 +35,16 @@ def carry_over(
     there, arrived = (target.under_way(), target.names()) if is_made(target) else ([], [])
     if name in source.names() and public_state(name, source.load(name).state).next_chain is not None:
         if name in arrived:
-            raise KeyStoreError(f"there is a log {name} in {target.url} already; remove it there, or move another one")
+            raise KeyStoreError(
+                f"there is a log {name} in {target.url} already", hint="remove it there, or move another one"
+            )
         if waiting in there:
             target.remove(waiting)  # the log can still be written in its former place, so it is there
         with source.lease(name) as lease:
             stored = lease.load()
             head = stored.head
             if head is None:
-                raise KeyStoreError(f"the head of log {name} is gone from {source.url}; start a new log")
+                raise KeyStoreError(f"the head of log {name} is gone from {source.url}", hint="start a new log")
             opened = unlock(channel, name, stored, custody, lease.confirm)
             destroy_former(channel, opened, custody, to_custody)
             opened = _leave(lease, opened, target.url)

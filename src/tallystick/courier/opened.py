@@ -71,8 +71,8 @@ def read_back(lease: Lease, text: bytes) -> None:
     """
     if lease.load().state != text:
         raise KeyStoreError(
-            f"the key store does not hold the state of log {lease.name} that was just written there; try again, and "
-            "look for another program that writes there"
+            f"the key store does not hold the state of log {lease.name} that was just written there",
+            hint="try again, and look for another program that writes there",
         )
 
 
@@ -92,9 +92,11 @@ def unlock(
     """
     info = public_state(name, stored.state)
     if info.name != name:
-        raise KeyStoreError(f"the key store holds the state of log {info.name} under the name {name}; restore it")
+        raise KeyStoreError(
+            f"the key store holds the state of log {info.name} under the name {name}", hint="restore it"
+        )
     if info.next_chain is None:
-        raise SealError(f"log {name} has ended; start a new one")  # custody has no key left, and would say less
+        raise SealError(f"log {name} has ended", hint="start a new one")  # custody has no key left, and would say less
     keeper = connect(channel, stored, custody or info.custody, (custody,))
     owner = owner_of(info)
     if confirm is not None:
@@ -135,7 +137,8 @@ def connect(channel: Channel, stored: Stored, url: str, named: Named) -> Custody
         # It would be shown credentials of this writer, wherever it is. A name in a file of this host is ours.
         raise CustodyError(
             f"the state of the log names its custody, {url}, but others who may write the key store could have put "
-            "that there; if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY"
+            "that there",
+            hint="if it is right, name it where the writer is started, by --custody or TALLYSTICK_CUSTODY",
         )
     return Timed(custodies.connect(url, passphrases=channel), channel)
 

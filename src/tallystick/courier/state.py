@@ -3,7 +3,7 @@
 from tallystick import _core
 from tallystick import custody as custodies
 from tallystick.custody import Forgets, Owner
-from tallystick.errors import CustodyError, FormatError, KeyStoreError
+from tallystick.errors import CustodyError, FormatError, KeyStoreError, explain
 
 __all__ = ["forgets", "in_words", "owner_of", "public_state"]
 
@@ -23,7 +23,9 @@ def public_state(name: str, state: bytes) -> _core.PublicState:
     try:
         return _core.read_state(state)
     except FormatError as error:
-        raise KeyStoreError(f"the state of log {name} in the key store is damaged: {error}; restore it") from error
+        raise KeyStoreError(
+            f"the state of log {name} in the key store is damaged: {error}", hint="restore it"
+        ) from error
 
 
 def owner_of(state: "_core.PublicState | _core.SealingState") -> Owner:
@@ -40,7 +42,7 @@ def forgets(info: _core.PublicState) -> str:
     try:
         return in_words(custodies.connect(info.custody).forgets(info.wrapped))
     except CustodyError as error:
-        return f"unknown, {error}"
+        return f"unknown, {explain(error)}"
 
 
 def in_words(found: Forgets) -> str:

@@ -27,9 +27,10 @@ def carry(channel: Channel, leases: list[Message], custody: str | None) -> None:
     if info.leaving is not None:
         name, where = lease.name, info.leaving
         raise KeyStoreError(
-            f"log {name} is being moved to {where}, which may have a copy of its state; run the interrupted "
+            f"log {name} is being moved to {where}, which may have a copy of its state",
+            hint=f"run the interrupted "
             f"`tallystick migrate {name} --to-store …` again, or keep the log here and give it new keys: `tallystick "
-            f"migrate {name} --to-store {lease.store().url}`, then `tallystick rekey {name}`"
+            f"migrate {name} --to-store {lease.store().url}`, then `tallystick rekey {name}`",
         )
     opened = unlock(channel, lease.name, stored, custody, lease.confirm)
     destroy_former(channel, opened, custody)
@@ -43,7 +44,7 @@ def create(channel: Channel, leases: list[Message], store: Message, entry: str, 
     state = channel.take_state(channel.hear())
     head = channel.take_head()
     if is_made(target) and entry in (*target.names(), *target.under_way()):
-        raise KeyStoreError(f"there is a log {entry} in {target.url}; take another name")
+        raise KeyStoreError(f"there is a log {entry} in {target.url}", hint="take another name")
     keeper = connect_new(channel, custody)
     owner = owner_of(state)
     key, wrapped = custodies.fresh_key(keeper, owner)
@@ -71,7 +72,7 @@ def end(channel: Channel, leases: list[Message], custody: str | None) -> None:
     info = public_state(lease.name, stored.state)
     if info.next_chain is None:  # an interruption may have come before its keys were destroyed
         destroy(channel, stored, info, (custody,), lease.confirm)
-        raise SealError(f"log {lease.name} has ended; start a new one")
+        raise SealError(f"log {lease.name} has ended", hint="start a new one")
     opened = unlock(channel, lease.name, stored, custody, lease.confirm)
     destroy_former(channel, opened, custody)
     text = opened.state.ended()
@@ -159,16 +160,18 @@ def _succeed(channel: Channel, place: KeyStore, lease: Lease, custody: str | Non
     now = public_state(name, ended.state)
     if waiting not in place.under_way():
         if now.next_chain is None:
-            raise SealError(f"log {name} has ended; start a new one")
+            raise SealError(f"log {name} has ended", hint="start a new one")
         return  # a writer that was started meanwhile has done it
     stored = place.load(waiting)
     if public_state(waiting, stored.state).public_key != now.public_key:
         if now.next_chain is not None:
             raise KeyStoreError(
-                f"log {name} has not ended, so nothing can take its place; run `tallystick rekey` again"
+                f"log {name} has not ended, so nothing can take its place", hint="run `tallystick rekey` again"
             )
         if stored.head is None:
-            raise KeyStoreError(f"the head of the log that follows {name} is gone from the key store; start a new log")
+            raise KeyStoreError(
+                f"the head of the log that follows {name} is gone from the key store", hint="start a new log"
+            )
         destroy(channel, ended, now, (custody,), lease.confirm)
         lease.replace_head(stored.head)
         lease.replace_state(stored.state)

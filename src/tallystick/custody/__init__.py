@@ -49,7 +49,7 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     """
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
-        raise CustodyError(f"{url!r} is no URL of a custody; for a file write master-key:{url or 'FILE'}")
+        raise CustodyError(f"{url!r} is no URL of a custody", hint=f"for a file write master-key:{url or 'FILE'}")
     if is_outside(url):
         return outside.Outside(outside.connect(url))
     if url == Passphrase.url:
@@ -58,7 +58,7 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
         known = ", ".join(f"{kind}:" for kind in sorted(["master-key", "passphrase", *outside.PROVIDERS]))
         raise CustodyError(f"there is no kind of custody called {scheme!r}; known are {known}")
     if not place:
-        raise CustodyError("the custody 'master-key:' names no place; write master-key:FILE")
+        raise CustodyError("the custody 'master-key:' names no place", hint="write master-key:FILE")
     if _VARIABLE.fullmatch(place):
         return MasterKey.in_variable(place)
     if create and not os.path.lexists(place):

@@ -53,8 +53,8 @@ class AwsKms(Remembers):
         place = _PLACE.fullmatch(options.place)
         if place is None:
             raise CustodyError(
-                "the URL of the custody aws-kms: is malformed; write aws-kms://REGION/KEY, with a key's id, its ARN in "
-                "the same region, or alias/NAME"
+                "the URL of the custody aws-kms: is malformed",
+                hint="write aws-kms://REGION/KEY, with a key's id, its ARN in the same region, or alias/NAME",
             )
         if options["tls"] not in ("on", "off"):
             raise CustodyError("the option tls of the custody aws-kms: is on or off")
@@ -83,7 +83,7 @@ class AwsKms(Remembers):
         try:
             return insist(lambda _: self._attempt(what, work), self.timeout)
         except AwayError as error:
-            raise CustodyError(f"{self.url}: AWS KMS {error}; {_REMEDY}") from None
+            raise CustodyError(f"{self.url}: AWS KMS {error}", hint=_REMEDY) from None
 
     def _client(self) -> Any:
         boto3 = library("boto3", "aws-kms", CustodyError)
@@ -100,8 +100,8 @@ class AwsKms(Remembers):
             return client
         if self._tls == "on" and not is_here(endpoint.hostname or ""):
             raise CustodyError(
-                f"{self.url}: its endpoint is on another host and not https, so others on the way would read the key; "
-                "set AWS_ENDPOINT_URL_KMS to an https one, or add tls=off if the way there is guarded"
+                f"{self.url}: its endpoint is on another host and not https, so others on the way would read the key",
+                hint="set AWS_ENDPOINT_URL_KMS to an https one, or add tls=off if the way there is guarded",
             )
         config.proxies = {}  # a proxy would see all that is not encrypted
         return boto3.client("kms", region_name=self._region, config=config)
@@ -121,7 +121,8 @@ class AwsKms(Remembers):
             raise AwayError("does not answer in time") from None
         except errors.SSLError:
             raise CustodyError(
-                f"{self.url}: AWS KMS has no certificate that this host trusts; name its authority by AWS_CA_BUNDLE"
+                f"{self.url}: AWS KMS has no certificate that this host trusts",
+                hint="name its authority by AWS_CA_BUNDLE",
             ) from None
         except (errors.ConnectionError, errors.HTTPClientError, errors.IncompleteReadError):
             raise AwayError("cannot be reached, or the connection broke") from None
@@ -134,25 +135,27 @@ class AwsKms(Remembers):
         if code in _UNOPENED:
             return unopened(self.url)
         if code in _WRONG:
-            return CustodyError(f"{self.url}: AWS does not know these credentials ({code}); {_CREDENTIALS}")
+            return CustodyError(f"{self.url}: AWS does not know these credentials ({code})", hint=_CREDENTIALS)
         if code in _EXPIRED:
             return CustodyError(
-                f"{self.url}: these credentials have expired, or the clock is wrong ({code}); {_CREDENTIALS}"
+                f"{self.url}: these credentials have expired, or the clock is wrong ({code})", hint=_CREDENTIALS
             )
         if code in _RIGHTS:
             advice = f"allow kms:{what} with this key to this process, in the policy that the documentation lists"
             if what == "Decrypt":  # the same error comes for a text of another key
                 return unopened(self.url, f"if neither, {advice}")
-            return CustodyError(f"{self.url}: AWS KMS refuses ({code}); {advice}")
+            return CustodyError(f"{self.url}: AWS KMS refuses ({code})", hint=advice)
         if code in _STATES:
             return CustodyError(f"{self.url}: this key {_STATES[code]}")
         if status in (401, 403):  # by something in between, which says no more
             return CustodyError(
-                f"{self.url}: these credentials are refused, or lack kms:{what} with this key; {_CREDENTIALS}"
+                f"{self.url}: these credentials are refused, or lack kms:{what} with this key", hint=_CREDENTIALS
             )
         if code in _BUSY or status >= 500:
             return AwayError(f"is busy or in trouble ({code})")
-        return CustodyError(f"{self.url}: AWS KMS refuses ({code}); look the code up in the documentation of AWS KMS")
+        return CustodyError(
+            f"{self.url}: AWS KMS refuses ({code})", hint="look the code up in the documentation of AWS KMS"
+        )
 
 
 def _some(answer: bytes) -> bytes:

@@ -108,7 +108,7 @@ class Chip:
             _, _, digests = self._esapi.pcr_read(f"{bank}:{number}")
             if not len(digests):
                 raise CustodyError(
-                    f"the TPM has no PCR {bank}:{number}; name others after pcrs=, tpm2_pcrread lists them"
+                    f"the TPM has no PCR {bank}:{number}", hint="name others after pcrs=, tpm2_pcrread lists them"
                 )
             found.append(bytes(digests[0]))
         return tuple(found)

@@ -43,7 +43,9 @@ def host_lock(name: str, group: int | None, timeout: float, place: str = PLACE) 
     try:
         directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as problem:
-        raise CustodyError(f"{place}: {reason(problem)}; make it, as root: install -d -m 1777 {place}") from None
+        raise CustodyError(
+            f"{place}: {reason(problem)}", hint=f"make it, as root: install -d -m 1777 {place}"
+        ) from None
     try:
         _refuse_open_place(os.fstat(directory), place)
         fd = _taken(name, directory, group, timeout, path)
@@ -72,8 +74,8 @@ def _taken(name: str, directory: int, group: int | None, timeout: float, path: s
         os.close(fd)
         if time.monotonic() > until:
             raise CustodyError(
-                f"another process held {path} for {timeout:g} seconds; fuser {path} says which; end it if it stands "
-                "still"
+                f"another process held {path} for {timeout:g} seconds",
+                hint=f"fuser {path} says which; end it if it stands still",
             )
         time.sleep(_PAUSE)
 
@@ -88,10 +90,10 @@ def _opened(name: str, directory: int, group: int | None, path: str) -> int:
             return os.open(name, flags, dir_fd=directory)
     except OSError as problem:
         if problem.errno == errno.ELOOP:
-            raise CustodyError(f"{path} is a symbolic link; find out who made it, and remove it") from None
+            raise CustodyError(f"{path} is a symbolic link", hint="find out who made it, and remove it") from None
         owner = f"-g {group}" if group is not None else f"-o {os.geteuid()}"
         raise CustodyError(
-            f"{path}: {reason(problem)}; give it to this user, as root: install -m 640 {owner} /dev/null {path}"
+            f"{path}: {reason(problem)}", hint=f"give it to this user, as root: install -m 640 {owner} /dev/null {path}"
         ) from None
 
 
@@ -112,7 +114,9 @@ def _make(name: str, directory: int, group: int | None) -> None:
 
 def _refuse_open_place(found: os.stat_result, place: str) -> None:
     if found.st_uid not in (0, os.geteuid()) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
-        raise CustodyError(f"{place} lets others exchange files there; set it right, as root: chmod 1777 {place}")
+        raise CustodyError(
+            f"{place} lets others exchange files there", hint=f"set it right, as root: chmod 1777 {place}"
+        )
 
 
 def _refuse_strange(found: os.stat_result, group: int | None, path: str) -> None:
@@ -122,4 +126,6 @@ def _refuse_strange(found: os.stat_result, group: int | None, path: str) -> None
     if group is not None and found.st_gid != group:
         others |= found.st_mode & 0o070
     if not stat.S_ISREG(found.st_mode) or not ours or others:
-        raise CustodyError(f"{path} belongs to others, or is open to them; find out who made it, and remove it as root")
+        raise CustodyError(
+            f"{path} belongs to others, or is open to them", hint="find out who made it, and remove it as root"
+        )

@@ -101,7 +101,8 @@ class MasterKey(Remembers):
         except ValueError:
             raise CustodyError(
                 f"the master key in {self._place} does not open the state of this log: "
-                "wrong key, or the state was changed; restore the one or the other"
+                "wrong key, or the state was changed",
+                hint="restore the one or the other",
             ) from None
 
 
@@ -166,13 +167,13 @@ def _read_file(path: str) -> DataKey:
             fd = _private.open_file(path, None, os.O_RDONLY)
         except FileNotFoundError:
             raise CustodyError(
-                f"the master key {path} is not there; "
-                "restore it, the sealing states that it encrypts cannot be opened without it"
+                f"the master key {path} is not there",
+                hint="restore it, the sealing states that it encrypts cannot be opened without it",
             ) from None
         try:
             return DataKey.read(fd)
         except ValueError:
-            raise CustodyError(f"{path} holds no master key (43 letters of base64url); restore it") from None
+            raise CustodyError(f"{path} holds no master key (43 letters of base64url)", hint="restore it") from None
         finally:
             os.close(fd)
 
@@ -180,10 +181,10 @@ def _read_file(path: str) -> DataKey:
 def _read_variable(name: str) -> DataKey:
     text = os.environ.get(name)
     if text is None:
-        raise CustodyError(f"environment variable {name} is not set; put the master key into it")
+        raise CustodyError(f"environment variable {name} is not set", hint="put the master key into it")
     try:
         return DataKey.parse(text)
     except ValueError:
         raise CustodyError(
-            f"environment variable {name} holds no master key (43 letters of base64url); set it right"
+            f"environment variable {name} holds no master key (43 letters of base64url)", hint="set it right"
         ) from None

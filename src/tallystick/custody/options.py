@@ -46,13 +46,13 @@ class Options:
             timeout = float(given.pop("timeout", 10))
         except ValueError:
             raise CustodyError(
-                f"the part after ? in the custody {kind}: holds no options; write NAME=VALUE&…"
+                f"the part after ? in the custody {kind}: holds no options", hint="write NAME=VALUE&…"
             ) from None
         if strange := sorted(set(given) - set(known)):
             names = ", ".join(sorted([*known, "timeout"]))
-            raise CustodyError(f"the custody {kind}: knows no option {strange[0]!r}; known are {names}")
+            raise CustodyError(f"the custody {kind}: knows no option {strange[0]!r}", hint=f"known are {names}")
         if not 0.1 <= timeout <= 600:
-            raise CustodyError(f"the timeout of the custody {kind}: is {timeout:g}; take 0.1 to 600 seconds")
+            raise CustodyError(f"the timeout of the custody {kind}: is {timeout:g}", hint="take 0.1 to 600 seconds")
         return cls(unquote(place), timeout, {**known, **given})
 
     def __getitem__(self, name: str) -> str:
@@ -82,4 +82,4 @@ class Remembers:
 
 def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:
     """Return the error for a key that was not encrypted by this provider, or not like this."""
-    return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed; {advice}")
+    return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed", hint=advice)

@@ -94,7 +94,9 @@ class Outside:
         with _asking(self.url, text):
             wrapped = self._provider.encrypt(text, owner, before)
         if not 0 < len(wrapped) <= _LONGEST:
-            raise CustodyError(f"{self.url} gave an answer of {len(wrapped)} bytes; look at the server or device there")
+            raise CustodyError(
+                f"{self.url} gave an answer of {len(wrapped)} bytes", hint="look at the server or device there"
+            )
         return len(wrapped).to_bytes(2, "big") + wrapped + between.wrap(key, owner.context)
 
     def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
@@ -159,12 +161,13 @@ class _asking:  # noqa: N801  (used like a function)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Turn trouble into an error for people."""
         if isinstance(error, CustodyError):
-            raise CustodyError(_without(self._given, str(error))) from None
+            hint = _without(self._given, error.hint) if error.hint else None
+            raise CustodyError(_without(self._given, str(error)), hint=hint) from None
         if isinstance(error, Exception) and not isinstance(error, TallystickError):
             # A library met something that its authors did not think of; its text may hold a secret.
             name = type(error).__name__
             raise CustodyError(
-                f"{self._url} failed in a way that is not known ({name}); look at the server or device there"
+                f"{self._url} failed in a way that is not known ({name})", hint="look at the server or device there"
             ) from None
 
 

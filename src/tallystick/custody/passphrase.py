@@ -128,9 +128,11 @@ def _stretch(typed: Typed, lead: bytes) -> DataKey:
 def _ask_new() -> Typed:
     first = _ask("New passphrase for the sealing state: ")
     if first.length < _LEAST:
-        raise CustodyError(f"the passphrase is too short; take {_LEAST} letters at least, better five random words")
+        raise CustodyError(
+            "the passphrase is too short", hint=f"take {_LEAST} letters at least, better five random words"
+        )
     if _has_terminal() and not first.same(_ask("The same once more: ")):
-        raise CustodyError("the two passphrases differ; try again")
+        raise CustodyError("the two passphrases differ", hint="try again")
     return first
 
 
@@ -156,8 +158,9 @@ def _ask_program(question: str) -> Typed:
     program = os.environ.get("TALLYSTICK_ASKPASS")
     if not program:
         raise CustodyError(
-            "there is no terminal to ask for the passphrase at; name a program that prints it by the environment "
-            "variable TALLYSTICK_ASKPASS, or take another custody for what starts without people"
+            "there is no terminal to ask for the passphrase at",
+            hint="name a program that prints it by the environment "
+            "variable TALLYSTICK_ASKPASS, or take another custody for what starts without people",
         )
     try:
         with subprocess.Popen([program, question], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:

@@ -184,7 +184,8 @@ class Slots:
                 if time.monotonic() > end:
                     os.close(fd)
                     raise CustodyError(
-                        f"another process has had {self.path} locked for {_PATIENCE:g} s, so it stands still; end it"
+                        f"another process has had {self.path} locked for {_PATIENCE:g} s, so it stands still",
+                        hint="end it",
                     ) from None
             except BaseException:
                 os.close(fd)
@@ -208,8 +209,9 @@ class Slots:
                     if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                         raise
                     raise CustodyError(
-                        f"{self.path} cannot be made: {reason(problem)}; the keys of each log stand beside the master "
-                        "key, so name one in a directory in which this user may make files"
+                        f"{self.path} cannot be made: {reason(problem)}",
+                        hint="the keys of each log stand beside the master "
+                        "key, so name one in a directory in which this user may make files",
                     ) from None
                 os.fchmod(fd, 0o600)  # whatever the umask took away
                 return fd, True
@@ -218,9 +220,13 @@ class Slots:
         size = os.fstat(fd).st_size
         slots = [Slot.read(fd, at * _BLOCK) for at in (0, 1)]
         if size > 2 * _BLOCK:
-            raise CustodyError(f"{self.path} has {size} bytes, which is no file of ours; name another master key")
+            raise CustodyError(
+                f"{self.path} has {size} bytes, which is no file of ours", hint="name another master key"
+            )
         if any(slot is not None and slot.root != self._owner.root for slot in slots):
-            raise CustodyError(f"{self.path} holds keys of another log; move it away, and put the right one there")
+            raise CustodyError(
+                f"{self.path} holds keys of another log", hint="move it away, and put the right one there"
+            )
         return slots
 
     def _free(self, slots: list[Slot | None]) -> int:
@@ -230,8 +236,8 @@ class Slots:
             return 0 if first is None else 1
         if first.after == second.number or second.after == first.number:
             raise CustodyError(
-                f"{self.path} holds two keys of this log already, and either may be that of its state; if the log is "
-                "here, write a line to it and do this again; if it has left, remove that file"
+                f"{self.path} holds two keys of this log already, and either may be that of its state",
+                hint="if the log is here, write a line to it and do this again; if it has left, remove that file",
             )
         # One that came here before and is not needed; never one that a log has gone on with.
         return 0 if (first.after > 0, first.number) < (second.after > 0, second.number) else 1
@@ -250,8 +256,8 @@ class Slots:
         else:
             what = "it holds another key of that number: it is another file, or the state was changed"
         raise CustodyError(
-            f"{self.path} does not open the state of this log: {what}; a log does not go on from its past, begin a new "
-            "one"
+            f"{self.path} does not open the state of this log: {what}",
+            hint="a log does not go on from its past, begin a new one",
         )
 
     def _overwrite(self, fd: int, slot: int) -> None:
@@ -262,7 +268,7 @@ class Slots:
             os.posix_fadvise(fd, at, _BLOCK, os.POSIX_FADV_DONTNEED)  # so that the disk is asked
         if written != _BLOCK or not Slot.is_blank(fd, at):
             raise CustodyError(
-                f"{self.path}: a key could not be overwritten, it is still there; look into the system's log"
+                f"{self.path}: a key could not be overwritten, it is still there", hint="look into the system's log"
             )
 
     def _remove(self) -> None:
@@ -274,7 +280,8 @@ class Slots:
     def _gone(self) -> "_GoneError":
         return _GoneError(
             f"{self.path} is not there, so the master key does not open the state of this log: wrong master key, or "
-            "the log is written on another host; if the file is lost, begin a new log"
+            "the log is written on another host",
+            hint="if the file is lost, begin a new log",
         )
 
 

@@ -22,7 +22,7 @@ class SystemdCreds(Remembers):
         options = Options.parse(url, {"with-key": "auto"})
         if options.place or options["with-key"] not in _KEYS:
             raise CustodyError(
-                f"the custody {url!r} is malformed; write systemd-creds: or systemd-creds:?with-key=tpm2"
+                f"the custody {url!r} is malformed", hint="write systemd-creds: or systemd-creds:?with-key=tpm2"
             )
         self.url, self.timeout, self._key = url, options.timeout, options["with-key"]
 
@@ -39,13 +39,17 @@ class SystemdCreds(Remembers):
         try:
             done = subprocess.run(command, input=given, capture_output=True, timeout=self.timeout, check=False)
         except subprocess.TimeoutExpired:
-            raise CustodyError(f"systemd-creds did not answer within {self.timeout:g} seconds; try again") from None
+            raise CustodyError(
+                f"systemd-creds did not answer within {self.timeout:g} seconds", hint="try again"
+            ) from None
         except OSError as error:
-            raise CustodyError(f"systemd-creds cannot be run: {reason(error)}; install systemd 250 or later") from None
+            raise CustodyError(
+                f"systemd-creds cannot be run: {reason(error)}", hint="install systemd 250 or later"
+            ) from None
         if done.returncode or not done.stdout:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it says nothing"]
             why, advice = said[0].rstrip(".")[:200], "run this as root, on the machine that the log was set up on"
             if what == "decrypt":
                 raise unopened(f"systemd-creds ({why})", advice)
-            raise CustodyError(f"systemd-creds cannot encrypt the key ({why}); {advice}")
+            raise CustodyError(f"systemd-creds cannot encrypt the key ({why})", hint=advice)
         return done.stdout

@@ -101,7 +101,7 @@ class Tpm2:
         self.url, self.timeout = url, options.timeout
         self.pcrs = _selection(options["pcrs"]) if options["pcrs"] else ""  # as tpm2-tools write them
         if options.place:
-            raise CustodyError(f"the custody {url!r} is malformed; write tpm2: or tpm2:?pcrs=sha256:7+11")
+            raise CustodyError(f"the custody {url!r} is malformed", hint="write tpm2: or tpm2:?pcrs=sha256:7+11")
 
     def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Seal some bytes to the chip as it is now, and to the next count of the log's counter."""
@@ -132,9 +132,10 @@ class Tpm2:
             now = chip.values(self.pcrs)
             if changed := _changed(self.pcrs, sealed.then, b"".join(now)):
                 raise CustodyError(
-                    f"the TPM does not open the state of this log: {changed} since that was sealed; start the machine "
+                    f"the TPM does not open the state of this log: {changed} since that was sealed",
+                    hint="start the machine "
                     "as it was started then, or begin a new log; before the next such change: "
-                    "tallystick migrate NAME --to-custody tpm2:"
+                    "tallystick migrate NAME --to-custody tpm2:",
                 )
             bond = Bond(self.pcrs, now, counter, sealed.count)
             with chip.loaded(sealed.public, sealed.private) as (loaded, policy):
@@ -210,7 +211,7 @@ class Tpm2:
             index = FIRST + (start + step) % PLACES
             if index not in taken and (counter := chip.define(index, Mark.of(owner.root, owner.version))):
                 return index, counter
-        raise CustodyError(f"the TPM has no free index for a counter of this log; {_ROOM}")
+        raise CustodyError("the TPM has no free index for a counter of this log", hint=_ROOM)
 
     def _counted(self, chip: Chip, key: bytes, owner: Owner, bond: Bond, index: int, since: int) -> bytes:
         maker = chip.maker().encode("latin-1")
@@ -231,8 +232,8 @@ class Tpm2:
         counter = chip.counter(sealed.index, Mark.of(owner.root, sealed.since))
         if counter is None:
             raise CustodyError(
-                f"the TPM does not open the state of this log: its counter, NV index {sealed.index:#x}, is not there; "
-                "the log had ended or moved, or somebody removed it, as an owner of the TPM can; begin a new log"
+                f"the TPM does not open the state of this log: its counter, NV index {sealed.index:#x}, is not there",
+                hint="the log had ended or moved, or somebody removed it, as an owner of the TPM can; begin a new log",
             )
         return counter
 
@@ -249,8 +250,9 @@ class Tpm2:
     def _passed(self, sealed: _Sealed, now: int) -> CustodyError:
         where = f"its counter, NV index {sealed.index:#x}, stands at {now}, and the state is for {sealed.count}"
         return CustodyError(
-            f"the TPM does not open the state of this log: {where}; a later state took its place, or somebody counted: "
-            "where the key store is a restored backup, take the present one, else begin a new log"
+            f"the TPM does not open the state of this log: {where}",
+            hint="a later state took its place, or somebody counted: "
+            "where the key store is a restored backup, take the present one, else begin a new log",
         )
 
     def _remove(self, chip: Chip, owner: Owner, version: int, keep: int = 0) -> None:
@@ -268,8 +270,8 @@ class Tpm2:
             chip.remove(index)
         if there := left():
             raise CustodyError(
-                f"the TPM still holds a counter of this log that was removed, NV index {there[0]:#x}; remove it, as an "
-                f"owner of the TPM: tpm2_nvundefine {there[0]:#x}"
+                f"the TPM still holds a counter of this log that was removed, NV index {there[0]:#x}",
+                hint=f"remove it, as an owner of the TPM: tpm2_nvundefine {there[0]:#x}",
             )
 
     @contextmanager
@@ -286,8 +288,8 @@ class Tpm2:
             esapi = tss.ESAPI(where)
         except (tss.TSS2_Exception, RuntimeError, ValueError) as error:
             raise CustodyError(
-                f"there is no TPM at {where} ({said(error)}); look for /dev/tpmrm0, which is open to the group tss, "
-                f"or name another one by {_CHIP}"
+                f"there is no TPM at {where} ({said(error)})",
+                hint=f"look for /dev/tpmrm0, which is open to the group tss, or name another one by {_CHIP}",
             ) from None
         try:
             with esapi, Chip.ready(tss, esapi) as chip:
@@ -332,7 +334,7 @@ def _selection(text: str) -> str:
     found = _PCRS.fullmatch(text)
     numbers = sorted({int(each) for each in re.split("[+,]", found[2])}) if found else []
     if not found or numbers[-1] > 23:
-        raise CustodyError(f"{text!r} names no PCRs; write pcrs=sha256:7+11, with numbers from 0 to 23")
+        raise CustodyError(f"{text!r} names no PCRs", hint="write pcrs=sha256:7+11, with numbers from 0 to 23")
     return f"{found[1] or 'sha256'}:{','.join(map(str, numbers))}"
 
 

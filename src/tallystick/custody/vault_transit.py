@@ -56,8 +56,8 @@ class VaultTransit:
         self._mount, _, self._key = place.path.strip("/").rpartition("/") if right else ("", "", "")
         if not (self._mount and self._key):
             raise CustodyError(
-                "the URL of the custody vault-transit: is malformed; write vault-transit://HOST[:PORT]/MOUNT/KEY, "
-                "without a token, which the variable BAO_TOKEN gives"
+                "the URL of the custody vault-transit: is malformed",
+                hint="write vault-transit://HOST[:PORT]/MOUNT/KEY, without a token, which the variable BAO_TOKEN gives",
             )
         self.url, self.timeout = url, options.timeout
         self._server = Server(url, place.netloc, options.given, options.timeout / 2, "vault-transit", CustodyError)
@@ -143,7 +143,8 @@ class VaultTransit:
         if abs(time.time() - found["keys"]["1"]) > _NEWEST:
             raise CustodyError(
                 f"{self._who} was not made within the last 7 days, so that something else may use it, which could not "
-                f"be decrypted any more; make a new key for this log with `bao write -f {self._mount}/keys/NAME`"
+                f"be decrypted any more",
+                hint=f"make a new key for this log with `bao write -f {self._mount}/keys/NAME`",
             )
         refused = self._server.hvac.exceptions.InvalidRequest
         trial = self._closed(transit, bytes(32), _SHARED, None)
@@ -151,7 +152,7 @@ class VaultTransit:
         with suppress(refused):
             self._opened(transit, trial, _OWN)
             raise CustodyError(
-                f"{self._server.name} does not bind its texts to a log; run OpenBao, or Vault 1.13 or newer"
+                f"{self._server.name} does not bind its texts to a log", hint="run OpenBao, or Vault 1.13 or newer"
             )
         self._write(transit, "config", min_encryption_version=0, min_decryption_version=1)
         with suppress(refused):  # since there is nothing to trim
@@ -218,36 +219,37 @@ class VaultTransit:
             wrong.append(f"type {found['type']}")
         if wrong:
             raise CustodyError(
-                f"{self._who} cannot be made to forget: {', '.join(wrong)}; make a new key for this log with "
-                f"`bao write -f {self._mount}/keys/NAME`, and set it up with that, or move it (`tallystick migrate`)"
+                f"{self._who} cannot be made to forget: {', '.join(wrong)}",
+                hint=f"make a new key for this log with "
+                f"`bao write -f {self._mount}/keys/NAME`, and set it up with that, or move it (`tallystick migrate`)",
             )
         if found.get("soft_deleted"):
             raise self._softly()
 
     def _taken(self) -> CustodyError:
         return CustodyError(
-            f"{self._who} is not new: another log or something else uses it, or a set-up with it was broken off; make "
-            f"one key for each log, with `bao write -f {self._mount}/keys/NAME`"
+            f"{self._who} is not new: another log or something else uses it, or a set-up with it was broken off",
+            hint=f"make one key for each log, with `bao write -f {self._mount}/keys/NAME`",
         )
 
     def _unfit(self, name: str) -> CustodyError:
         return CustodyError(
-            f"{name} does not encrypt with this key; see that it is of type aes256-gcm96 and not derived"
+            f"{name} does not encrypt with this key", hint="see that it is of type aes256-gcm96 and not derived"
         )
 
     def _no_engine(self) -> CustodyError:
         return CustodyError(
-            f"{self._server.name} has no engine transit at {self._mount!r}; make it with "
-            f"`bao secrets enable -path={self._mount} transit`"
+            f"{self._server.name} has no engine transit at {self._mount!r}",
+            hint=f"make it with `bao secrets enable -path={self._mount} transit`",
         )
 
     def _no_key(self) -> CustodyError:
         return CustodyError(
-            f"{self._who} is not there; restore it from a backup, or see that URL and namespace are right"
+            f"{self._who} is not there", hint="restore it from a backup, or see that URL and namespace are right"
         )
 
     def _softly(self) -> CustodyError:
-        return CustodyError(f"{self._who} was deleted softly; restore it with the endpoint soft-delete-restore")
+        return CustodyError(f"{self._who} was deleted softly", hint="restore it with the endpoint soft-delete-restore")
 
     def _reason(self, said: str, form: "_Form | None" = None) -> CustodyError | None:
         """Return the message for a key that was changed; the server's own words may hold anything."""
@@ -258,12 +260,13 @@ class VaultTransit:
         if "too old" in said and form and form.own:
             return CustodyError(
                 f"{self._who} has forgotten version {form.version}, which this state needs: there was a newer state, "
-                "or the log has ended or moved; a state from a backup cannot be sealed with, so start a new log"
+                "or the log has ended or moved",
+                hint="a state from a backup cannot be sealed with, so start a new log",
             )
         if "too old" in said:
             return CustodyError(
-                f"{self._who} does not open any more what an older version of it encrypted; lower its "
-                "min_decryption_version"
+                f"{self._who} does not open any more what an older version of it encrypted",
+                hint="lower its min_decryption_version",
             )
         if "too new" in said and form:
             return unopened(
@@ -332,7 +335,7 @@ class _Visit:
                 return self._attempt(work, refusal, left)
             return insist(lambda seconds: self._attempt(work, refusal, seconds), left)
         except AwayError as error:
-            raise CustodyError(f"{self._server.name}: {error}; {remedy}") from None
+            raise CustodyError(f"{self._server.name}: {error}", hint=remedy) from None
 
     def _attempt(self, work: Callable[[Any], T], refusal: Callable[[str], CustodyError], seconds: float) -> T:
         errors, custody = self._server.hvac.exceptions, self._custody

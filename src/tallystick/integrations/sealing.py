@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from threading import get_ident
 from typing import Any, Literal
 
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, explain
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
 from tallystick.lines import MAX_ENTRY, Splitter
@@ -138,7 +138,7 @@ class Sealing(logging.Handler):
             try:
                 self._log.close()
             except TallystickError as error:
-                self._tell(str(error))
+                self._tell(explain(error))
                 if self._on_error == "raise":
                     raise
             finally:
@@ -219,7 +219,7 @@ class Sealing(logging.Handler):
                     self._log.write(f"tallystick: {early.report(len(wanted))}")
                 except Exception as error:
                     early.take_back(records)
-                    self._tell(shown(error, str))
+                    self._tell(_explained(error))
                     return
             # Another thread may be on its way here with one of them.
             if self._taken is None:
@@ -268,7 +268,7 @@ class Sealing(logging.Handler):
     def _count(self, error: Exception) -> None:
         self._unsealed += 1
         if self._on_error == "report":
-            self._tell(shown(error, str))
+            self._tell(_explained(error))
 
     def _tell(self, message: str) -> None:
         """Say it on standard error, which may be gone; the same once an hour at most."""
@@ -297,6 +297,10 @@ def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
         return shown(value, show)
     except BaseException as error:
         return f"({type(value).__name__} that does not show itself: {type(error).__name__})"
+
+
+def _explained(error: Exception) -> str:
+    return shown(error, lambda _: explain(error))
 
 
 def one_line(text: str) -> str:

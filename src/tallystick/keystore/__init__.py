@@ -61,8 +61,12 @@ def connect(url: str | None = None) -> KeyStore:
     match = _URL.fullmatch(url)
     if match is None:
         if "@" in url or "//" in url:  # it was meant to be that of a server, and may hold a password
-            raise KeyStoreError("the URL of the key store is malformed; write KIND://HOST:PORT/... as for redis://")
-        raise KeyStoreError(f"{url!r} is no URL of a key store; for a directory write file:{url or 'DIRECTORY'}")
+            raise KeyStoreError(
+                "the URL of the key store is malformed", hint="write KIND://HOST:PORT/... as for redis://"
+            )
+        raise KeyStoreError(
+            f"{url!r} is no URL of a key store", hint=f"for a directory write file:{url or 'DIRECTORY'}"
+        )
     scheme, rest = match.groups()
     if scheme in _REMOTE:
         backend = importlib.import_module(f"tallystick.keystore.{_REMOTE[scheme]}")
@@ -72,7 +76,7 @@ def connect(url: str | None = None) -> KeyStore:
         known = ", ".join(["file:", *(f"{known}:" for known in sorted(_REMOTE))])
         raise KeyStoreError(f"there is no kind of key store called {scheme!r}; known are {known}")
     if not rest:
-        raise KeyStoreError(f"the key store {url!r} names no place; for a directory write file:DIRECTORY")
+        raise KeyStoreError(f"the key store {url!r} names no place", hint="for a directory write file:DIRECTORY")
     return FileKeyStore(rest)
 
 

@@ -198,11 +198,11 @@ class Lease(ABC):
         """Raise LeaseLostError in a forked child, and after a release."""
         if self._pid != os.getpid():
             raise LeaseLostError(
-                f"the lease of log {self.name} is that of process {self._pid}; a forked child must open a log of its "
-                "own"
+                f"the lease of log {self.name} is that of process {self._pid}",
+                hint="a forked child must open a log of its own",
             )
         if self._released:
-            raise LeaseLostError(f"the lease of log {self.name} has been given back; open the log again")
+            raise LeaseLostError(f"the lease of log {self.name} has been given back", hint="open the log again")
 
 
 class KeyStore(ABC):
@@ -304,11 +304,11 @@ class KeyStore(ABC):
         """Return the error for a log that is not among the names of those that are here."""
         held = ", ".join(names)
         advice = f"it holds {held}" if held else f"make it with `tallystick init {name}`"
-        return KeyStoreError(f"there is no log {name} in {self.url}; {advice}")
+        return KeyStoreError(f"there is no log {name} in {self.url}", hint=advice)
 
     def _present(self, name: str) -> KeyStoreError:
         """Return the error for a log whose name is taken."""
-        return KeyStoreError(f"there is a log {name} in {self.url}; take another name")
+        return KeyStoreError(f"there is a log {name} in {self.url}", hint="take another name")
 
 
 _LEASES: weakref.WeakSet[Lease] = weakref.WeakSet()
@@ -347,8 +347,8 @@ def check_name(name: str) -> None:
     """Raise KeyStoreError unless this can be the name of a log (spec section 3)."""
     if not _NAME.fullmatch(name):
         raise KeyStoreError(
-            f"{name[:100]!r} cannot be the name of a log; "
-            "take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit"
+            f"{name[:100]!r} cannot be the name of a log",
+            hint="take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit",
         )
 
 
@@ -357,7 +357,8 @@ def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
     for what, data, limit in (("state", state, STATE_LIMIT), ("head", head, HEAD_LIMIT)):
         if len(data) > limit:
             raise KeyStoreError(
-                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored; start a new log"
+                f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored",
+                hint="start a new log",
             )
 
 

@@ -158,7 +158,8 @@ class FileKeyStore(KeyStore):
                 store = _private.open_directory(self._path)
             except FileNotFoundError:
                 raise KeyStoreError(
-                    f"there is no key store at {self._path}; `tallystick init NAME` makes one, --store names another"
+                    f"there is no key store at {self._path}",
+                    hint="`tallystick init NAME` makes one, --store names another",
                 ) from None
         stack.callback(os.close, store)
         return store
@@ -215,7 +216,7 @@ class FileLease(Lease):
             try:
                 return state_version(fd)
             except FormatError as error:
-                raise KeyStoreError(f"{self._path}/state is damaged: {error}; restore it") from None
+                raise KeyStoreError(f"{self._path}/state is damaged: {error}", hint="restore it") from None
             finally:
                 os.close(fd)
 
@@ -277,8 +278,8 @@ class FileLease(Lease):
             ours = there and _private.is_at(self._lock, "lock", self._log)
         if not ours:
             raise LeaseLostError(
-                f"{self._path} was moved, removed or unlocked while log {self.name} was being written; "
-                "look into who did it, then open the log again"
+                f"{self._path} was moved, removed or unlocked while log {self.name} was being written",
+                hint="look into who did it, then open the log again",
             )
 
     def _close(self) -> None:

@@ -155,7 +155,8 @@ class Secrets:
 def no_mount(shown: str, mount: str) -> KeyStoreError:
     """Return the error for an engine that is not there."""
     return KeyStoreError(
-        f"OpenBao at {shown} has no KV mount {mount!r}; make it with `bao secrets enable -path={mount} -version=2 kv`"
+        f"OpenBao at {shown} has no KV mount {mount!r}",
+        hint=f"make it with `bao secrets enable -path={mount} -version=2 kv`",
     )
 
 

@@ -30,9 +30,11 @@ def open_store(url: str) -> RemoteStore:
     """
     place = Place.parse(url, OPTIONS)
     if not urlsplit(url).path.strip("/"):
-        raise KeyStoreError(f"{place.shown} names no mount; write {place.shown.rstrip('/')}/MOUNT or .../MOUNT/PREFIX")
+        raise KeyStoreError(
+            f"{place.shown} names no mount", hint=f"write {place.shown.rstrip('/')}/MOUNT or .../MOUNT/PREFIX"
+        )
     if "@" in urlsplit(url).netloc:
-        raise KeyStoreError("the URL of an OpenBao server holds no token; give it by the variable BAO_TOKEN")
+        raise KeyStoreError("the URL of an OpenBao server holds no token", hint="give it by the variable BAO_TOKEN")
     host = urlsplit(url).netloc
     server = Server(place.shown, host, place.options, place.timeout / 2, "openbao", KeyStoreError)
     hvac = server.hvac  # so that its absence is reported at once
@@ -223,6 +225,7 @@ class OpenBaoSession(Session):
                 raise no_mount(self._place.shown, self._mount) from None
             except errors.InvalidRequest:
                 raise KeyStoreError(
-                    f"OpenBao at {self._place.shown} refuses a request; see that {self._mount!r} is KV of version 2 "
-                    "and that the state is not larger than the server's storage takes"
+                    f"OpenBao at {self._place.shown} refuses a request",
+                    hint=f"see that {self._mount!r} is KV of version 2 "
+                    "and that the state is not larger than the server's storage takes",
                 ) from None

@@ -71,8 +71,8 @@ def open_store(url: str) -> RemoteStore:
         [int(port) for port in str(options.get("port") or "0").split(",") if port]
     except (psycopg.Error, ValueError):
         raise KeyStoreError(
-            "the URL of the key store on postgresql is malformed, or libpq does not know one of its options; write "
-            "postgresql://USER@HOST:PORT/DATABASE"
+            "the URL of the key store on postgresql is malformed, or libpq does not know one of its options",
+            hint="write postgresql://USER@HOST:PORT/DATABASE",
         ) from None
     if not ("sslmode" in options or "PGSSLMODE" in os.environ or _is_here(options)):
         options["sslmode"] = "verify-full"
@@ -254,7 +254,7 @@ class PostgresSession(Session):
         except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification, errors.InvalidPassword):
             raise self._refused() from None
         except errors.DiskFull:
-            raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left; make room there") from None
+            raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left", hint="make room there") from None
         except self._psycopg.OperationalError as error:
             # A connection that could not be made has no code, only text, which may quote its options.
             text = str(error)
@@ -262,13 +262,14 @@ class PostgresSession(Session):
                 raise self._refused() from None
             if "does not exist" in text and "FATAL" in text:
                 raise KeyStoreError(
-                    f"PostgreSQL at {self._place.shown} has no such database or user; make it there"
+                    f"PostgreSQL at {self._place.shown} has no such database or user", hint="make it there"
                 ) from None
             if "certificate" in text or "SSL" in text:
                 raise KeyStoreError(
-                    f"PostgreSQL at {self._place.shown} and this host do not agree on TLS; a server on another host "
+                    f"PostgreSQL at {self._place.shown} and this host do not agree on TLS",
+                    hint="a server on another host "
                     "must show a certificate for its name, whose authority sslrootcert=FILE names, if the URL does "
-                    "not say another sslmode"
+                    "not say another sslmode",
                 ) from None
             raise AwayError("cannot be reached, or the connection broke") from None
         except OSError:
@@ -276,15 +277,16 @@ class PostgresSession(Session):
         except self._psycopg.ProgrammingError as error:
             code = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "an option of its URL is not known"
             raise KeyStoreError(
-                f"PostgreSQL at {self._place.shown} refuses a command ({code}); look at its log"
+                f"PostgreSQL at {self._place.shown} refuses a command ({code})", hint="look at its log"
             ) from None
         except (self._psycopg.Error, ValueError, TypeError, UnicodeError) as error:
             raise AwayError(f"answers what PostgreSQL would not ({type(error).__name__})") from None
 
     def _refused(self) -> KeyStoreError:
         return KeyStoreError(
-            f"PostgreSQL at {self._place.shown} refuses user or password; give the password by ~/.pgpass or by the "
-            "environment variable PGPASSWORD, and the user the right to the table tallystick_logs"
+            f"PostgreSQL at {self._place.shown} refuses user or password",
+            hint="give the password by ~/.pgpass or by the "
+            "environment variable PGPASSWORD, and the user the right to the table tallystick_logs",
         )
 
 

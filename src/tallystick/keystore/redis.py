@@ -72,8 +72,8 @@ def open_store(url: str) -> RemoteStore:
         raise KeyStoreError("write rediss:// for Redis with TLS, or redis:// and ?tls=off for Redis without")
     if not (guarded or tls or is_here(urlsplit(url).hostname or "")):
         raise KeyStoreError(
-            f"{place.shown} is on another host, and without TLS others on the way can read and change all; write "
-            "rediss://, or add tls=off if the way there is guarded"
+            f"{place.shown} is on another host, and without TLS others on the way can read and change all",
+            hint="write rediss://, or add tls=off if the way there is guarded",
         )
     return RemoteStore(place, lambda place: RedisSession(place, redis))
 
@@ -192,8 +192,8 @@ class RedisSession(Session):
         info = client.info("persistence")
         if not info.get("aof_enabled"):
             raise KeyStoreError(
-                f"Redis at {self._place.shown} keeps no append-only file, so a crash would bring old states back; "
-                "set `appendonly yes` and `appendfsync always` there"
+                f"Redis at {self._place.shown} keeps no append-only file, so a crash would bring old states back",
+                hint="set `appendonly yes` and `appendfsync always` there",
             )
         if tuple(int(part) for part in str(client.info("server")["redis_version"]).split(".")[:2]) >= (7, 2):
             return lambda: self._wait_for_disk(client)
@@ -203,8 +203,9 @@ class RedisSession(Session):
             policy = None
         if policy != "always":
             raise KeyStoreError(
-                f"Redis at {self._place.shown} answers before its append-only file is on the disk; set "
-                "`appendfsync always` there and let this user read it by CONFIG GET, or take Redis 7.2 or newer"
+                f"Redis at {self._place.shown} answers before its append-only file is on the disk",
+                hint="set "
+                "`appendfsync always` there and let this user read it by CONFIG GET, or take Redis 7.2 or newer",
             )
         return lambda: None
 
@@ -227,15 +228,16 @@ class RedisSession(Session):
             yield
         except (errors.AuthenticationError, errors.AuthorizationError, errors.NoPermissionError):
             raise KeyStoreError(
-                f"Redis at {self._place.shown} refuses user or password; give the password by the environment variable "
-                "TALLYSTICK_REDIS_PASSWORD, and the user the rights that the documentation lists"
+                f"Redis at {self._place.shown} refuses user or password",
+                hint="give the password by the environment variable "
+                "TALLYSTICK_REDIS_PASSWORD, and the user the rights that the documentation lists",
             ) from None
         except errors.TimeoutError:
             raise AwayError("does not answer in time") from None
         except errors.ReadOnlyError:
             raise AwayError("is a replica that takes no writes") from None
         except errors.OutOfMemoryError:
-            raise KeyStoreError(f"Redis at {self._place.shown} has no memory left; make room there") from None
+            raise KeyStoreError(f"Redis at {self._place.shown} has no memory left", hint="make room there") from None
         except (errors.InvalidResponse, ValueError, TypeError, KeyError, AttributeError, IndexError):
             raise AwayError("answers what Redis would not") from None
         except errors.BusyLoadingError:
@@ -246,8 +248,8 @@ class RedisSession(Session):
             code = str(error).split(" ", 1)[0]
             if code in ("NOAUTH", "WRONGPASS", "NOPERM"):
                 raise KeyStoreError(
-                    f"Redis at {self._place.shown} refuses user or password; give the password by the environment "
-                    "variable TALLYSTICK_REDIS_PASSWORD"
+                    f"Redis at {self._place.shown} refuses user or password",
+                    hint="give the password by the environment variable TALLYSTICK_REDIS_PASSWORD",
                 ) from None
             raise AwayError(f"refuses a command ({code[:40]!r})") from None
         except errors.RedisError as error:

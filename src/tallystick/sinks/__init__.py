@@ -61,7 +61,9 @@ def open_sink(
 
 
 def _not_rotated(name: str) -> SealError:
-    return SealError(f"{name} cannot be rotated; name a file, or leave rotation to the program that takes the lines")
+    return SealError(
+        f"{name} cannot be rotated", hint="name a file, or leave rotation to the program that takes the lines"
+    )
 
 
 def _copy(fd: int, name: str) -> int:
@@ -71,4 +73,4 @@ def _copy(fd: int, name: str) -> int:
             return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         return os.dup(fd)
     except OSError as error:
-        raise SealError(f"{name}: {reason(error)}; {advice(error)}") from error
+        raise SealError(f"{name}: {reason(error)}", hint=f"{advice(error)}") from error

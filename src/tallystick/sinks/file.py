@@ -216,7 +216,7 @@ def open_file(path: str, *, regular: bool = False) -> int:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):
                 if regular:
-                    raise OutputError(f"{path} is no file any more; put a file in its place")
+                    raise OutputError(f"{path} is no file any more", hint="put a file in its place")
                 return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
             return os.open(path, flags, 0o640)
         fd = os.open(path, flags, 0o640)

@@ -68,7 +68,7 @@ class StreamSink(Descriptor):
         room.register(self._fd, select.POLLOUT)
         while data := self.output.peek():
             if not room.poll(max(0.0, self._until - time.monotonic()) * 1000):
-                raise OutputError(f"{self.name}: its reader takes nothing; see what has become of it")
+                raise OutputError(f"{self.name}: its reader takes nothing", hint="see what has become of it")
             try:
                 self.output.drop(os.write(self._fd, data[:_AT_ONCE]))
             except BlockingIOError:

@@ -127,7 +127,8 @@ class Exceptions:
         """Return the log that an exception is about."""
         if log is None and len(with_v) > 1:
             raise FormatError(
-                f"several logs are verified; name the one that is meant after the kind: {_FORM}",
+                "several logs are verified",
+                hint=f"name the one that is meant after the kind: {_FORM}",
                 path=self.path,
                 line=one.line,
             )
@@ -251,7 +252,7 @@ def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
         with open(name, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ReportError(f"{name}: {reason(error)}; check the name of the exceptions file") from error
+        raise ReportError(f"{name}: {reason(error)}", hint="check the name of the exceptions file") from error
     if len(data) > _MOST_BYTES:
         raise FormatError(f"more than {_MOST_BYTES} bytes are too many for an exceptions file", path=name)
     found: dict[_Placed | _Line, _Exception] = {}
@@ -261,7 +262,7 @@ def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
             if one is None:
                 continue
             if one.what in found:
-                raise FormatError(f"line {found[one.what].line} says the same; keep one of them")
+                raise FormatError(f"line {found[one.what].line} says the same", hint="keep one of them")
         except FormatError as error:
             raise FormatError(error.args[0], path=name, line=number) from None
         found[one.what] = one
@@ -272,11 +273,11 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
     try:
         text = raw.decode().strip(" \t\r")
     except UnicodeDecodeError:
-        raise FormatError("this is no UTF-8 text; write it again") from None
+        raise FormatError("this is no UTF-8 text", hint="write it again") from None
     if not text or text.startswith("#"):
         return None
     if not all(letter.isprintable() or letter == "\t" for letter in text):
-        raise FormatError("there are letters here that nobody can see; write the line again")
+        raise FormatError("there are letters here that nobody can see", hint="write the line again")
     what: _Placed | _Line
     if match := _UNSEALED.fullmatch(text):
         what = _Line(bytes.fromhex(match["hash"]))
@@ -287,16 +288,18 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
     else:
         raise FormatError(_complaint(text))
     if not match["reason"]:
-        raise FormatError("a reason is missing; write after the colon why this is allowed")
+        raise FormatError("a reason is missing", hint="write after the colon why this is allowed")
     return _Exception(number, text, what, _day(match["until"]), match["reason"])
 
 
 def _placed(match: re.Match[str]) -> _Placed:
     first, last = _bounds(match["at"])[0], _bounds(match["to"] or match["at"])[1]
     if match["to"] and (last <= first or match["to"] == match["at"]):
-        raise FormatError("the position after `to` must come after the first one; for a single one leave `to` out")
+        raise FormatError(
+            "the position after `to` must come after the first one", hint="for a single one leave `to` out"
+        )
     if match["kind"] == Kind.DUPLICATE and first[:2] != last[:2]:
-        raise FormatError("an exception of duplicates names positions of one epoch; write one for each")
+        raise FormatError("an exception of duplicates names positions of one epoch", hint="write one for each")
     return _Placed(Kind(match["kind"]), match["log"], match["at"], match["to"] or None)
 
 
@@ -309,7 +312,7 @@ def _bounds(text: str) -> tuple[At, At]:
     parts = [int(part) for part in text.split(".") if part != "*"]
     chain, epoch, index = [*parts, 0, 0][:3]
     if not 1 <= chain < 2**32 or epoch > 255 or index > 65_535:
-        raise FormatError(f"{text} is no position; copy it from the report, as chain.epoch.index")
+        raise FormatError(f"{text} is no position", hint="copy it from the report, as chain.epoch.index")
     to = [*parts, *(255, 65_535)[len(parts) - 1 :]]
     return (chain, epoch, index), (to[0], to[1], to[2])
 
@@ -320,7 +323,7 @@ def _day(text: str | None) -> datetime.date | None:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise FormatError(f"{text} is no day; write it as YYYY-MM-DD") from None
+        raise FormatError(f"{text} is no day", hint="write it as YYYY-MM-DD") from None
 
 
 def _complaint(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tallystick import _core, keystore
-from tallystick.errors import FormatError, KeyStoreError, ReportError, reason
+from tallystick.errors import FormatError, KeyStoreError, ReportError, explain, reason
 
 __all__ = ["DEFAULT_STORE", "NO_STORE", "Heads", "read_heads"]
 
@@ -57,7 +57,7 @@ def read_heads(
     """
     if head is not None:
         if store not in (None, NO_STORE):
-            raise ReportError("a head comes from a file or from a key store; give one of --head and --store")
+            raise ReportError("a head comes from a file or from a key store", hint="give one of --head and --store")
         return _from_file(logs, os.fspath(head))
     if store == NO_STORE:
         return Heads()
@@ -69,7 +69,7 @@ def _from_file(logs: _core.Keys, path: str) -> Heads:
     try:
         owner = _core.parse_head(text)[0]
     except FormatError:
-        raise FormatError("this is no head; get one with: tallystick head NAME", path=path) from None
+        raise FormatError("this is no head", hint="get one with: tallystick head NAME", path=path) from None
     with_v = {log_id: secret for _, log_id, secret, *_ in logs.logs()}
     if owner not in with_v:
         raise FormatError(f"this head is of log id {owner}, whose key was not given", path=path)
@@ -94,7 +94,8 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             if store is not None:
                 raise
             if named or _has(name):
-                found.absent[log_id] = f"the key store should have the head of this log, but cannot be read: {error}"
+                why = explain(error)
+                found.absent[log_id] = f"the key store should have the head of this log, but cannot be read: {why}"
             elif log_id in expected:
                 found.absent[log_id] = f"the default key store has nothing of this log any more; {expected[log_id]}"
             continue
@@ -151,4 +152,4 @@ def _read_head(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096)
     except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name of the head") from error
+        raise ReportError(f"{path}: {reason(error)}", hint="check the name of the head") from error

@@ -24,7 +24,9 @@ def read_keys(
     given = [(os.fspath(path), True, add_file(os.fspath(path), logs.add_key)) for path in keys]
     given += [(os.fspath(path), False, add_file(os.fspath(path), logs.add_public)) for path in public]
     if not given:
-        raise ReportError("no key was given; give the verification key with --key or the public file with --public")
+        raise ReportError(
+            "no key was given", hint="give the verification key with --key or the public file with --public"
+        )
     return logs, tuple(_reported(logs, *one) for one in given)
 
 
@@ -58,12 +60,12 @@ def add_file(path: str, read: Callable[[int], int]) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; check the name of the key") from error
+        raise ReportError(f"{path}: {reason(error)}", hint="check the name of the key") from error
     try:
         return read(fd)
     except FormatError as error:
-        raise FormatError(str(error), path=path) from None
+        raise FormatError(str(error), hint=error.hint, path=path) from None
     except OSError as error:
-        raise ReportError(f"{path}: {reason(error)}; name a key file") from error
+        raise ReportError(f"{path}: {reason(error)}", hint="name a key file") from error
     finally:
         os.close(fd)

@@ -83,7 +83,7 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
     with _opened(path) as fd:
         names = sorted(name for name in os.listdir(fd) if name.endswith(".pin") and not name.startswith("."))
         if len(names) > _MOST_FILES:
-            raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins; name another directory")
+            raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins", hint="name another directory")
         for name in names:
             for pin, log_id in _pins_of(path, name, fd):
                 if log_id in log_ids and (pin.seen or pin.text not in pins):
@@ -134,8 +134,8 @@ def _newer(one: bytes | None, other: bytes) -> bytes:
     (log_id, at, digest), (_, other_at, other_digest) = _core.parse_pin(one), _core.parse_pin(other)
     if at == other_at and digest != other_digest:
         raise ReportError(
-            f"two different statements of log id {log_id} were seen at {dotted(at)}: the log has two histories; "
-            "keep everything, and compare where each file came from"
+            f"two different statements of log id {log_id} were seen at {dotted(at)}: the log has two histories",
+            hint="keep everything, and compare where each file came from",
         )
     return other if other_at > at else one
 
@@ -151,8 +151,8 @@ def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
         if _core.parse_pin(pin)[0] == log_id and (not said or _SEEN.fullmatch(said)):
             return pin
     raise ReportError(
-        f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it; "
-        "give it another name that ends in .pin"
+        f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it",
+        hint="give it another name that ends in .pin",
     )
 
 
@@ -178,7 +178,7 @@ def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
             yield Pin(pin, *seen), _core.parse_pin(pin)[0]
             seen = None, None
         except FormatError as error:
-            raise FormatError(str(error), path=os.path.join(path, name), line=number) from None
+            raise FormatError(str(error), hint=error.hint, path=os.path.join(path, name), line=number) from None
 
 
 def _read(path: str, name: str, directory: int) -> bytes:
@@ -187,7 +187,7 @@ def _read(path: str, name: str, directory: int) -> bytes:
     try:
         where = os.path.join(path, name)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ReportError(f"{where} is no regular file; give it a name that does not end in .pin")
+            raise ReportError(f"{where} is no regular file", hint="give it a name that does not end in .pin")
         _check_ours_alone(where, fd)
         with os.fdopen(fd, "rb", closefd=False) as file:
             data = file.read(_MOST_BYTES + 1)
@@ -214,4 +214,4 @@ def _check_ours_alone(path: str, fd: int) -> None:
     """Refuse what other users can change: they could make a verifier forget."""
     if os.fstat(fd).st_mode & 0o022:
         advice = f"run: chmod go-w {shlex.quote(path)}"
-        raise ReportError(f"{path} can be changed by other users, so pins in it prove nothing; {advice}")
+        raise ReportError(f"{path} can be changed by other users, so pins in it prove nothing", hint=advice)

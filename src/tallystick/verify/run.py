@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from tallystick import _core
-from tallystick.errors import ReportError
+from tallystick.errors import ReportError, explain
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
@@ -293,6 +293,6 @@ def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
                 end = heads.origin if log.log_id in heads.texts else "no head"
                 remember(directory, [log.pin.encode()], end=end, path=report.files[0])
     except ReportError as error:
-        unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, str(error), count=0)
+        unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)
         return replace(report, findings=(*report.findings, unkept))
     return report

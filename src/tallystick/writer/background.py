@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tallystick.errors import LeaseLostError, SealError, TallystickError
+from tallystick.errors import LeaseLostError, SealError, TallystickError, explain
 from tallystick.writer.outlet import PASSING
 from tallystick.writer.steps import Parts, Steps
 
@@ -89,8 +89,8 @@ class Background:
             self._stop(error)
         except PASSING as error:
             # Lines go on being sealed; the next round tries again.
-            if str(error) not in (heads.trouble, self._parts.outlet.trouble) and not self._parts.phase.is_closing:
-                heads.trouble = str(error)
+            if explain(error) not in (heads.trouble, self._parts.outlet.trouble) and not self._parts.phase.is_closing:
+                heads.trouble = explain(error)
                 self._report(heads.trouble)
                 status.write()
         except SealError as error:
@@ -101,8 +101,8 @@ class Background:
         with self._parts.turn.lock:
             if self._parts.phase.is_closing:
                 return
-            self._steps.stop(str(error))
-        self._report(f"{error}; log {self._parts.lease.name} was stopped")
+            self._steps.stop(explain(error))
+        self._report(f"{explain(error)}; log {self._parts.lease.name} was stopped")
 
     def _rest(self) -> None:
         """Wait until there is something to do, and then a little, so that lines gather."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from tallystick import _core
 from tallystick.courier import Courier, Next
-from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError
+from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, explain
 from tallystick.keystore import Lease
 from tallystick.writer import lifecycle
 from tallystick.writer.opening import EarlyChain, fetch_early, open_chain
@@ -114,7 +114,7 @@ class ChainSource:
             raise
         except (KeyStoreError, CustodyError) as error:
             self._again = self._clock() + _AGAIN
-            trouble = f"the next chain of log {self._lease.name} cannot be fetched yet: {error}"
+            trouble = f"the next chain of log {self._lease.name} cannot be fetched yet: {explain(error)}"
         if trouble not in (None, self.trouble) and self._until == math.inf:
             self._report(str(trouble))
         self.trouble = trouble

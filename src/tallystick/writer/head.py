@@ -105,4 +105,6 @@ class HeadKeeper:
 
     @staticmethod
     def _busy() -> KeyStoreError:
-        return KeyStoreError("the key store does not answer, so no head counts the last lines; see that it is reached")
+        return KeyStoreError(
+            "the key store does not answer, so no head counts the last lines", hint="see that it is reached"
+        )

@@ -22,7 +22,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Protocol
 
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, explain
 
 __all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
 
@@ -177,7 +177,7 @@ def _close_all() -> None:
         try:
             log.close()
         except TallystickError as error:
-            print(f"tallystick: {error}", file=sys.stderr)
+            print(f"tallystick: {explain(error)}", file=sys.stderr)
 
 
 def _refuse_sub_interpreters() -> None:

@@ -135,12 +135,12 @@ def _opened(
 ) -> _core.Sealer:
     """Return the sealer of the next chain; the state becomes that of the chain after it."""
     if head is None:
-        raise KeyStoreError(f"the head of log {lease.name} is gone from the key store; start a new log")
+        raise KeyStoreError(f"the head of log {lease.name} is gone from the key store", hint="start a new log")
     try:
         sealer = state.open_chain(head, now())
     except FormatError as error:
         raise KeyStoreError(
-            f"the head of log {lease.name} in the key store is damaged: {error}; start a new log"
+            f"the head of log {lease.name} in the key store is damaged: {error}", hint="start a new log"
         ) from error
     sealer.configure(control, epoch_lines)
     return sealer
@@ -151,8 +151,8 @@ def _refuse_other(lease: Lease, early: EarlyChain) -> None:
     if lease.state_version() != early.left:
         raise KeyStoreError(
             f"the state of log {lease.name} in the key store is not the one that was left there when chain "
-            f"{early.number} was fetched, which is not yet opened: a restored backup must not be sealed with; start "
-            "a new log"
+            f"{early.number} was fetched, which is not yet opened: a restored backup must not be sealed with",
+            hint="start a new log",
         )
 
 
@@ -165,7 +165,8 @@ def _refuse_older_state(found: Next, head: bytes | bytearray | None) -> None:
     if found.next_chain is not None and counted >= found.next_chain:
         raise SealError(
             f"the key store is older than the log {found.name}: its state would open chain {found.next_chain} again, "
-            f"but a head counts chain {counted}; a restored backup must not be sealed with: start a new log"
+            f"but a head counts chain {counted}",
+            hint="a restored backup must not be sealed with: start a new log",
         )
 
 
@@ -186,6 +187,6 @@ def refuse_older_store(state: Next, sink: Sink) -> None:
     if state.next_chain is not None and chain >= state.next_chain:
         raise KeyStoreError(
             f"the key store is older than {sink.name}: its state would open chain {state.next_chain} of log "
-            f"{state.name} again, but the file holds chain {chain}; a restored backup must not be sealed "
-            "with: start a new log"
+            f"{state.name} again, but the file holds chain {chain}",
+            hint="a restored backup must not be sealed with: start a new log",
         )

@@ -17,7 +17,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, OutputError, SealError, TallystickError
+from tallystick.errors import (
+    CustodyError,
+    KeyStoreError,
+    LeaseLostError,
+    OutputError,
+    SealError,
+    TallystickError,
+    explain,
+)
 from tallystick.sinks.base import Awaited, Followed, Sink, now
 from tallystick.writer.status import Dropped
 
@@ -156,7 +164,7 @@ class Outlet:
             try:
                 self.notices.extend(self._followed.rotate(chain))
             except OutputError as error:
-                self._report(str(error))
+                self._report(explain(error))
 
     def next_notice(self) -> str | None:
         """Return what the log has to say before its next line; `said` once it has."""
@@ -185,16 +193,16 @@ class Outlet:
             OutputError, KeyStoreError, CustodyError: This error, unless lines wait.
             GaveUpError: Nobody waits any more.
         """
-        if str(error) != self.trouble:
-            self.trouble = str(error)
+        if explain(error) != self.trouble:
+            self.trouble = explain(error)
             if not self.raises:
-                self._report(f"{error}; log {self._name} {_MEANWHILE[self._on_full]}")
+                self._report(f"{explain(error)}; log {self._name} {_MEANWHILE[self._on_full]}")
             self._changed()
         if not (self.blocks and wait) or self.gave_up:
-            self.dropped.add(count, str(error))
+            self.dropped.add(count, explain(error))
             if not (self.blocks and wait):
                 raise error
-            raise GaveUpError(f"{error}; log {self._name} was asked not to wait any longer") from error
+            raise GaveUpError(f"{explain(error)}; log {self._name} was asked not to wait any longer") from error
         self._wait = min(_LONGEST, self._wait * 2 or _SHORTEST)
         self._pause(self._wait)
 

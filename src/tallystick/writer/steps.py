@@ -7,7 +7,7 @@ from typing import Literal
 
 from tallystick import _core, courier
 from tallystick.courier import Next
-from tallystick.errors import OutputError, SealError, TallystickError
+from tallystick.errors import OutputError, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
@@ -137,7 +137,7 @@ class Steps:
             self.after()
         except (GaveUpError, *PASSING) as error:
             kind = OutputError if isinstance(error, GaveUpError) else type(error)
-            raise kind(outlet.left() if outlet.trouble else str(error)) from error
+            raise kind(outlet.left() if outlet.trouble else explain(error)) from error
         if self.output.kept:
             raise OutputError(outlet.left())
 
@@ -175,7 +175,7 @@ class Steps:
             self._parts.outlet.sink.sync()
         except SealError as error:
             with self._parts.turn.lock:
-                self.stop(f"{error}; log {self._parts.lease.name} was stopped")
+                self.stop(f"{explain(error)}; log {self._parts.lease.name} was stopped")
             raise
 
     def after(self, *, wait: bool = True) -> None:
@@ -190,7 +190,7 @@ class Steps:
                     self._refused(error, 0, wait=wait)
                 except PASSING as error:
                     if outlet.raises:
-                        raise type(error)(f"{error}; {STAYS}") from error
+                        raise type(error)(f"{explain(error)}; {STAYS}") from error
                     return
         if stated and self._settings.durability == "sync":
             self.sync()
@@ -265,7 +265,7 @@ class Steps:
         outlet = self._parts.outlet
         if outlet.is_fatal(error):
             at = ".".join(map(str, self.sealer.position))
-            why = f"{error}; log {self._parts.lease.name} was stopped at {at}"
+            why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {at}"
             self.stop(why)
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)

@@ -53,7 +53,7 @@ class Pkcs11:
             with keys.made(name) as made:
                 answer = self._use(pkcs11, made, "encrypt", plain, nonce)
                 if self._use(pkcs11, made, "decrypt", answer, nonce) != plain:
-                    raise CustodyError(f"{self._uri.who} does not decrypt what it encrypted; look at what it is")
+                    raise CustodyError(f"{self._uri.who} does not decrypt what it encrypted", hint="look at what it is")
             return name + nonce + answer
 
     def decrypt(self, wrapped: bytes, owner: Owner) -> bytes:
@@ -98,7 +98,9 @@ class Pkcs11:
     def _use(self, pkcs11: Any, key: Any, what: str, given: bytes, nonce: bytes) -> bytes:
         answer = getattr(key, what)(given, mechanism=pkcs11.Mechanism.AES_CBC, mechanism_param=nonce)
         if len(answer) != KEY:
-            raise CustodyError(f"{self._uri.who} answered {len(answer)} bytes instead of {KEY}; look at what it is")
+            raise CustodyError(
+                f"{self._uri.who} answered {len(answer)} bytes instead of {KEY}", hint="look at what it is"
+            )
         return bytes(answer)
 
     def _name_in(self, wrapped: bytes) -> bytes:
@@ -119,6 +121,6 @@ class Pkcs11:
         with session(self._uri) as (pkcs11, opened):
             if left := len(Keys(pkcs11, opened, self._uri).left(owner, old)):
                 raise CustodyError(
-                    f"the token of {self._uri.who} still holds {left} keys of this log that were destroyed; look at "
-                    "it, and at the rights of its user"
+                    f"the token of {self._uri.who} still holds {left} keys of this log that were destroyed",
+                    hint="look at it, and at the rights of its user",
                 )

@@ -40,12 +40,14 @@ class Keys:
             )  # fmt: skip
         except self._pkcs11.PKCS11Error as error:
             raise CustodyError(
-                f"the token of {self._uri.who} makes no AES key for this user ({type(error).__name__}); allow that, "
-                "make room, or make a key by hand and name it by id=…, which does not forget"
+                f"the token of {self._uri.who} makes no AES key for this user ({type(error).__name__})",
+                hint="allow that, make room, or make a key by hand and name it by id=…, which does not forget",
             ) from None
         try:
             if ids.of(self._pkcs11, made) != name:
-                raise CustodyError(f"the token of {self._uri.who} does not keep the ID of a key; name one by id=…")
+                raise CustodyError(
+                    f"the token of {self._uri.who} does not keep the ID of a key", hint="name one by id=…"
+                )
             self._refuse_open(made)
             yield made
         except BaseException:
@@ -91,11 +93,12 @@ class Keys:
         keys = [key for key in list(self._session.get_objects(sought)) if not ids.is_ours(ids.of(self._pkcs11, key))]
         if not keys:
             raise CustodyError(
-                f"token {self._session.token.label!r} holds no AES key {self._uri.who}; make it, or restore it"
+                f"token {self._session.token.label!r} holds no AES key {self._uri.who}", hint="make it, or restore it"
             )
         if len(keys) > 1:
             raise CustodyError(
-                f"token {self._session.token.label!r} holds {len(keys)} keys {self._uri.who}; add id=… to the URL"
+                f"token {self._session.token.label!r} holds {len(keys)} keys {self._uri.who}",
+                hint="add id=… to the URL",
             )
         self._refuse_open(keys[0])
         return keys[0]
@@ -108,8 +111,8 @@ class Keys:
                 there = None
             if there is not must:
                 raise CustodyError(
-                    f"the key {self._uri.who} must have CKA_{name} {str(must).lower()}, and does not; make one that "
-                    "never leaves its token, that encrypts and that decrypts"
+                    f"the key {self._uri.who} must have CKA_{name} {str(must).lower()}, and does not",
+                    hint="make one that never leaves its token, that encrypts and that decrypts",
                 )
 
     def _kind(self) -> dict[Any, Any]:

@@ -30,7 +30,7 @@ def find(path: str, name: str) -> str:
         places = [f"{place}{below}" for place in _PLACES for below in ("/pkcs11", "/softhsm", "")]
     found = [there for place in places for each in names for there in sorted(glob.glob(f"{place}/{glob.escape(each)}"))]
     if not found:
-        raise CustodyError(f"there is no PKCS #11 library {name!r}; install it, or name it by module-path")
+        raise CustodyError(f"there is no PKCS #11 library {name!r}", hint="install it, or name it by module-path")
     return _unplanted(found[0])
 
 
@@ -42,15 +42,17 @@ def _unplanted(path: str) -> str:
     """
     real = os.path.realpath(path)
     if not os.path.lexists(real):
-        raise CustodyError(f"the PKCS #11 library {path} is not there; install it, or name another by module-path")
+        raise CustodyError(
+            f"the PKCS #11 library {path} is not there", hint="install it, or name another by module-path"
+        )
     above = real
     while True:
         there = os.stat(above)
         shared = there.st_mode & 0o022 and not (stat.S_ISDIR(there.st_mode) and there.st_mode & stat.S_ISVTX)
         if shared or there.st_uid not in (0, os.geteuid()):
             raise CustodyError(
-                f"the PKCS #11 library {path} is not loaded, for others than root and this user can change {above}; "
-                "install it where they cannot"
+                f"the PKCS #11 library {path} is not loaded, for others than root and this user can change {above}",
+                hint="install it where they cannot",
             )
         if above == "/":
             return real

@@ -40,7 +40,7 @@ def _find(pkcs11: Any, uri: Uri) -> Any:
     except pkcs11.PKCS11Error as error:
         why = re.sub(r"^.*?(/[^:]+: )+", "", str(error))[:200] or type(error).__name__
         raise CustodyError(
-            f"{path} cannot be used as a PKCS #11 library ({why}); name that of the HSM by module-path"
+            f"{path} cannot be used as a PKCS #11 library ({why})", hint="name that of the HSM by module-path"
         ) from None
     present, found = [], []
     for slot in hsm.get_slots(token_present=True):
@@ -56,8 +56,8 @@ def _find(pkcs11: Any, uri: Uri) -> Any:
         return found[0]
     there = f"there are {', '.join(present)}" if present else "there is none"
     if not found:
-        raise CustodyError(f"no token in {path} is that of {uri.who} ({there}); plug it in, or correct the URL")
-    raise CustodyError(f"{len(found)} tokens in {path} could be that of {uri.who} ({there}); add serial=…")
+        raise CustodyError(f"no token in {path} is that of {uri.who} ({there})", hint="plug it in, or correct the URL")
+    raise CustodyError(f"{len(found)} tokens in {path} could be that of {uri.who} ({there})", hint="add serial=…")
 
 
 def _is_meant(uri: Uri, token: Any) -> bool:
@@ -73,19 +73,19 @@ def _pin(pkcs11: Any, uri: Uri, token: Any) -> str | None:
     """Return the PIN, if the token wants one and bears one more that is wrong."""
     flags, who = pkcs11.TokenFlag, f"token {token.label!r}"
     if token.flags & flags.USER_PIN_LOCKED:
-        raise CustodyError(f"the PIN of {who} is locked; have the security officer of the token set a new one")
+        raise CustodyError(f"the PIN of {who} is locked", hint="have the security officer of the token set a new one")
     if token.flags & flags.USER_PIN_FINAL_TRY:
         # A service that is started again and again would lock the token.
         raise CustodyError(
-            f"one more wrong PIN would lock {who}, so none is tried; log in once with a tool of the HSM, "
-            "and set right what this custody is given"
+            f"one more wrong PIN would lock {who}, so none is tried",
+            hint="log in once with a tool of the HSM, and set right what this custody is given",
         )
     if not token.flags & flags.LOGIN_REQUIRED:
         return None
     pin = os.environ.get(PIN, "") if uri.pin_file is None else _read_pin(uri.pin_file)
     if not pin:
         where = uri.pin_file or f"the environment variable {PIN}, or a file that pin-source=file:… names"
-        raise CustodyError(f"there is no PIN for {who}; put it into {where}")
+        raise CustodyError(f"there is no PIN for {who}", hint=f"put it into {where}")
     return pin
 
 

@@ -55,8 +55,8 @@ class Uri:
         if "pin-value=" in url:
             # The message does not even quote the URL: it holds the PIN.
             raise CustodyError(
-                "the custody pkcs11: takes no pin-value, for its URL is noted in the clear in each state; "
-                f"put the PIN into the environment variable {PIN}, or into a file that pin-source=file:… names"
+                "the custody pkcs11: takes no pin-value, for its URL is noted in the clear in each state",
+                hint=f"put the PIN into the environment variable {PIN}, or into a file that pin-source=file:… names",
             )
         options = Options.parse(url, {"module-path": "", "module-name": "", "pin-source": "", "backups": ""})
         sought = _attributes(url)
@@ -66,11 +66,12 @@ class Uri:
             )
         path, name = options["module-path"], options["module-name"]
         if path and not os.path.isabs(path):
-            raise CustodyError(f"the custody pkcs11: has the module-path {path!r}; write the whole path, from /")
+            raise CustodyError(f"the custody pkcs11: has the module-path {path!r}", hint="write the whole path, from /")
         if "/" in name or not (path or name):
             raise CustodyError(
-                "the custody pkcs11: names no library of an HSM; write …?module-path=/path/to/library.so, "
-                "or ?module-name=softhsm2 for one that is installed with the system"
+                "the custody pkcs11: names no library of an HSM",
+                hint="write …?module-path=/path/to/library.so, "
+                "or ?module-name=softhsm2 for one that is installed with the system",
             )
         pin_file = _file(options["pin-source"]) if options["pin-source"] else None
         return cls(url, options.timeout, sought, options["backups"] != "none", path, name, pin_file)
@@ -102,9 +103,11 @@ def _attributes(url: str) -> dict[str, bytes]:
             raise CustodyError(f"the custody pkcs11: cannot have {part!r} in its path; it takes {known}, each once")
         found[name] = unquote_to_bytes(value)
     if "object" not in found and "id" not in found:
-        raise CustodyError("the custody pkcs11: names no key; write pkcs11:token=LABEL;object=LABEL?module-path=…")
+        raise CustodyError(
+            "the custody pkcs11: names no key", hint="write pkcs11:token=LABEL;object=LABEL?module-path=…"
+        )
     if found.get("type", b"secret-key") != b"secret-key":
-        raise CustodyError("the custody pkcs11: takes an AES key; write type=secret-key, or leave it out")
+        raise CustodyError("the custody pkcs11: takes an AES key", hint="write type=secret-key, or leave it out")
     return found
 
 
@@ -112,5 +115,7 @@ def _file(source: str) -> str:
     """Return the path that a pin-source names."""
     parts = urlsplit(source)
     if parts.scheme not in ("", "file") or parts.netloc or not os.path.isabs(parts.path):
-        raise CustodyError(f"the custody pkcs11: cannot take its PIN from {source!r}; write pin-source=file:/path")
+        raise CustodyError(
+            f"the custody pkcs11: cannot take its PIN from {source!r}", hint="write pin-source=file:/path"
+        )
     return unquote(parts.path)

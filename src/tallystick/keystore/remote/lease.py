@@ -167,7 +167,9 @@ class RemoteLease(Lease):
             if not self._insist(lambda: self._session.replace(self.name, field, data, self._token, low, high)):
                 self._most[field] = high
                 self._look()
-                raise KeyStoreError(f"{self._place.shown} did not take the {field} of log {self.name}; try again")
+                raise KeyStoreError(
+                    f"{self._place.shown} did not take the {field} of log {self.name}", hint="try again"
+                )
             self._least[field] = high + 1
 
     def _renew(self) -> None:

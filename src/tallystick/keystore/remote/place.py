@@ -64,9 +64,10 @@ class Place:
                 raise ValueError
         except ValueError:
             raise KeyStoreError(
-                f"the URL of the key store on {scheme} is malformed; write {scheme}://HOST:PORT/... with %40 for @ and "
+                f"the URL of the key store on {scheme} is malformed",
+                hint=f"write {scheme}://HOST:PORT/... with %40 for @ and "
                 "so on in a user or a password, and after ? at most timeout (0.1 to 600 seconds) and expiry (1 to 3600 "
-                "seconds) besides its own options"
+                "seconds) besides its own options",
             ) from None
         if known is not None and (strange := sorted(set(options) - set(known))):
             raise KeyStoreError(f"a key store on {scheme} knows no option {strange[0]!r}; {_listed(known)}")

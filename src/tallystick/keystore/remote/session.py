@@ -132,4 +132,4 @@ def insist_on(session: Session, place: Place, work: Callable[[], T]) -> T:
 
 def unanswered(session: Session, place: Place, error: AwayError) -> KeyStoreError:
     """Return the error for a server that is away, with what to do."""
-    return KeyStoreError(f"{session.provider} at {place.shown}: {error}; {session.remedy}")
+    return KeyStoreError(f"{session.provider} at {place.shown}: {error}", hint=session.remedy)
