@@ -14,7 +14,7 @@ SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -prin
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests environment torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -31,7 +31,7 @@ JOBS ?= 3
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)
 
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
-	$(MAKE) --no-print-directory --jobs=2 core-tests environment
+	$(MAKE) --no-print-directory --jobs=2 core-tests $(VENV)/.wheel $(VENV)/.group-test $(TPM2)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
 	$(BIN)/pytest -m alone
 
@@ -42,9 +42,6 @@ AGAIN = echo 'once more, by themselves:' && $(BIN)/pytest --last-failed --last-f
 core-tests: | have-cargo
 	cargo test --profile checked --locked --quiet -p tallystick-core
 	cargo build --profile checked --locked --quiet -p tallystick-python --features keep-traces
-
-environment:
-	MAKEFLAGS= $(MAKE) --no-print-directory $(VENV)/.wheel $(VENV)/.group-test $(TPM2)
 
 LINES ?= 10000000
 
@@ -121,6 +118,10 @@ $(VENV)/.made: | have-python
 $(VENV)/.group-%: $(VENV)/.made pyproject.toml
 	$(PIP) install --group $*
 	@touch $@
+
+# Two pips in one environment would get in each other's way.
+$(VENV)/.group-test: | $(VENV)/.wheel
+$(VENV)/.group-tpm2: | $(VENV)/.group-test
 
 # The stamp is as old as the start of the build, so that a source changed meanwhile counts as changed.
 $(VENV)/.wheel: $(SOURCES) $(VENV)/.group-build | have-cargo
