@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick.errors import CustodyError, reason
 
 __all__ = ["PLACE", "host_lock"]
@@ -64,7 +64,7 @@ def _taken(name: str, directory: int, group: int | None, timeout: float, path: s
         try:
             _refuse_strange(os.fstat(fd), group, path)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _private.is_at(fd, name, directory):  # and nobody has removed it meanwhile
+            if securefile.is_at(fd, name, directory):  # and nobody has removed it meanwhile
                 return fd
         except BlockingIOError:
             pass
