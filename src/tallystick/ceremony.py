@@ -117,7 +117,7 @@ def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[N
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the public key of another log")
     with securefile.reporting(KeyStoreError, path):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fd = securefile.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
         with securefile.reporting(KeyStoreError, path), open(fd, "wb") as file:
             file.write(data)

@@ -23,7 +23,7 @@ from typing import Self
 from tallystick import _core, keystore
 from tallystick.ceremony import create
 from tallystick.errors import TallystickError, explain
-from tallystick.securefile import Actor
+from tallystick.securefile import Actor, hold_standard
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
@@ -299,6 +299,7 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
+    hold_standard()
     actor = None if user is None else Actor.named(user)
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)

@@ -14,6 +14,7 @@ import click
 
 from tallystick.cli.output import complain, safe
 from tallystick.errors import FormatError, TallystickError, reason
+from tallystick.securefile.descriptors import hold_standard
 
 __all__ = ["main"]
 
@@ -179,11 +180,7 @@ def _reader_is_gone() -> bool:
 
 def _hold_places() -> None:
     """Keep closed standard descriptors from becoming files of ours: reading or writing them must fail."""
-    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free: this one
+    hold_standard()
     if sys.stdout is None:
         # An undelivered result is no result: writing it must fail, not vanish.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

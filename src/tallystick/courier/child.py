@@ -20,6 +20,7 @@ from tallystick import _core, errors
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reason
 from tallystick.keystore import Grant
+from tallystick.securefile import hold_standard
 
 __all__ = ["Child"]
 
@@ -50,6 +51,7 @@ class Child:
             KeyStoreError: It cannot be started.
             SealError: Memory cannot be shared with it.
         """
+        hold_standard()  # the child gets three of its own
         page = _core.Handover()
         ours, theirs = socket.socketpair()
         with theirs:

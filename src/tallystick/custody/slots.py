@@ -201,10 +201,10 @@ class Slots:
             except FileNotFoundError:
                 if not make:
                     raise self._gone() from None
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with suppress(FileExistsError):
                 try:
-                    fd = os.open(self.path, flags, 0o600)
+                    fd = securefile.opened(self.path, flags)
                 except OSError as problem:
                     if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                         raise

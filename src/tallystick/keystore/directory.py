@@ -48,7 +48,7 @@ def clear_all(store: int) -> None:
 
 def clear(name: str, store: int) -> None:
     """Erase the directory of a log whose set-up or removal is not complete."""
-    log = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store)
+    log = securefile.opened(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, within=store)
     try:
         for file in os.listdir(log):
             securefile.wipe_file(file, log)

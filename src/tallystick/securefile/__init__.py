@@ -47,11 +47,35 @@ from tallystick.securefile.private import (
 )
 from tallystick.securefile.result import new_file, refuse_existing, write_over
 from tallystick.securefile.rights import PRIVATE, Rights, copy_rights
-from tallystick.securefile.trouble import RefusedError, reporting
+from tallystick.securefile.trouble import RefusedError, no_link, reporting, user_name
 
 __all__ = [
-    "PRIVATE", "Actor", "Place", "RefusedError", "Rights", "copy_rights", "create_file", "creating", "hold_standard",
-    "is_at", "make_directories", "make_directory", "new_file", "open_directory", "open_file", "opened", "put_file",
-    "read_file", "refuse_existing", "replace_file", "reporting", "sweep", "sync_directory", "wipe_file", "write_all",
+    "PRIVATE",
+    "Actor",
+    "Place",
+    "RefusedError",
+    "Rights",
+    "copy_rights",
+    "create_file",
+    "creating",
+    "hold_standard",
+    "is_at",
+    "make_directories",
+    "make_directory",
+    "new_file",
+    "no_link",
+    "open_directory",
+    "open_file",
+    "opened",
+    "put_file",
+    "read_file",
+    "refuse_existing",
+    "replace_file",
+    "reporting",
+    "sweep",
+    "sync_directory",
+    "user_name",
+    "wipe_file",
+    "write_all",
     "write_over",
 ]  # fmt: skip

@@ -78,8 +78,8 @@ class Place:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
                 place = cls(way.path, hold(way.directory), actor, way.found)
             try:
-                if not place.special:
-                    place._refuse_risk(way.risk)
+                if way.risk is not None and actor is None and not place.special and os.geteuid() == 0:
+                    raise place._risky(way.risk)
                 if way.found is not None:
                     place._refuse_strange(way.found)
             except BaseException:
@@ -235,14 +235,14 @@ class Place:
             os.fsync(self._directory)
         return fd
 
-    def _refuse_risk(self, risk: str | None) -> None:
-        """Refuse to write as root where somebody else can put another file into the log's place."""
-        if risk is not None and os.geteuid() == 0:
-            who = user_name(os.stat(self._directory).st_uid)
-            raise SealError(
-                f"root would write to {self.path}, but {risk}",
-                hint=f"write as that directory's user, by `--as {who}`, or choose a directory of root's",
-            )
+    def _risky(self, risk: str) -> SealError:
+        """Return the error for root, where somebody else can put another file into the log's place."""
+        found = os.stat(self._directory)
+        who = user_name(found.st_uid, written=f"{found.st_uid}:{found.st_gid}")
+        return SealError(
+            f"root would write to {self.path}, but {risk}",
+            hint=f"add `--as {who}` to open it as the user of its directory, or choose a directory of root's",
+        )
 
     def _refuse_strange(self, found: os.stat_result, name: str = "") -> None:
         """Refuse a file that a stranger may have put there: another one's, or a second name of one."""

@@ -77,9 +77,9 @@ def no_link(name: str, within: int | None) -> Iterator[None]:
         raise
 
 
-def user_name(uid: int) -> str:
-    """Return the name of a user, or `uid N`."""
+def user_name(uid: int, written: str | None = None) -> str:
+    """Return the name of a user; where it has none, what is written instead, or `uid N`."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"
+        return written or f"uid {uid}"

@@ -183,7 +183,8 @@ def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
 
 def _read(path: str, name: str, directory: int) -> bytes:
     # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    with securefile.no_link(name, directory):
+        fd = securefile.opened(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, within=directory)
     try:
         where = os.path.join(path, name)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -202,7 +203,7 @@ def _read(path: str, name: str, directory: int) -> bytes:
 def _opened(path: str) -> Iterator[int]:
     """Give the directory as a descriptor; every error in it is reported with its name."""
     with securefile.reporting(ReportError, path):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = securefile.opened(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             _check_ours_alone(path, fd)
             yield fd
@@ -212,6 +213,10 @@ def _opened(path: str) -> Iterator[int]:
 
 def _check_ours_alone(path: str, fd: int) -> None:
     """Refuse what other users can change: they could make a verifier forget."""
-    if os.fstat(fd).st_mode & 0o022:
+    found = os.fstat(fd)
+    if found.st_uid not in (0, os.geteuid()):
+        who = securefile.user_name(found.st_uid)
+        raise ReportError(f"{path} belongs to {who}, so pins in it prove nothing", hint="name a directory of your own")
+    if found.st_mode & 0o022:
         advice = f"run: chmod go-w {shlex.quote(path)}"
         raise ReportError(f"{path} can be changed by other users, so pins in it prove nothing", hint=advice)
