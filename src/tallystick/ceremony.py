@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tallystick import _core, courier, keystore, securefile
 from tallystick.errors import KeyStoreError, reason
+from tallystick.secreturl import SecretUrl, hidden
 from tallystick.writer.lifecycle import KEY_SETUP
 
 __all__ = ["Created", "create"]
@@ -46,7 +47,7 @@ class Created:
 def create(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
@@ -70,6 +71,7 @@ def create(
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
         CustodyError: The custody cannot be reached.
     """
+    store = hidden(store)
     keystore.check_name(name)
     entry = entry or name
     target = keystore.connect(store)

@@ -23,6 +23,7 @@ from typing import Self
 from tallystick import _core, keystore
 from tallystick.ceremony import create
 from tallystick.errors import TallystickError, explain
+from tallystick.secreturl import SecretUrl, hidden
 from tallystick.securefile import Actor, hold_standard
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
@@ -252,7 +253,7 @@ def open_log(
     name: str,
     *,
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     control: str = "auto",
     epoch_lines: int = 4096,
@@ -299,6 +300,7 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
+    store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
     actor = None if user is None else Actor.named(user)
     with ExitStack() as undoing:

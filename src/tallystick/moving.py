@@ -23,6 +23,7 @@ from tallystick.ceremony import Created
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import next_entry
 from tallystick.log import open_log
+from tallystick.secreturl import SecretUrl, hidden
 
 __all__ = ["migrate", "rekey"]
 
@@ -33,7 +34,7 @@ def rekey(
     output: Any,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
     user: str | None = None,
@@ -62,6 +63,7 @@ def rekey(
         CustodyError: The custody is not at hand.
         SealError: The log has ended, or the lines cannot be written.
     """
+    store = hidden(store)
     place, waiting = keystore.connect(store), next_entry(name)
     options = {"output": output, "store": store, "user": user, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
@@ -93,9 +95,9 @@ def rekey(
 def migrate(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
-    to_store: str | None = None,
+    to_store: str | SecretUrl | None = None,
     to_custody: str | None = None,
 ) -> str | None:
     """Move a log to another key store, to another custody, or both; its keys, its head and its lines stay.
@@ -117,5 +119,6 @@ def migrate(
         CustodyError: A custody is not at hand, or does not destroy its keys.
         SealError: The log has ended.
     """
+    store, to_store = hidden(store), hidden(to_store)
     target = None if to_store is None else keystore.connect(to_store)
     return courier.migrate(name, keystore.connect(store), custody, target, to_custody)

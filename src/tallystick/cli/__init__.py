@@ -12,8 +12,10 @@ from typing import Any
 
 import click
 
+from tallystick.cli.arguments import hide_passwords
 from tallystick.cli.output import complain, safe
 from tallystick.errors import FormatError, TallystickError, reason
+from tallystick.secreturl import without_passwords
 from tallystick.securefile.descriptors import hold_standard
 
 __all__ = ["main"]
@@ -117,6 +119,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0 ok, 1 a bug, 2 usage, 3 incomplete, 4 input or output, 5 failed."""
     _hold_places()
+    hide_passwords()
     try:
         status = cli.main(args=arguments, prog_name="tallystick", standalone_mode=False)
         if sys.stdout is not None:
@@ -161,7 +164,8 @@ def _refuse(error: click.ClickException) -> None:
     shown = io.StringIO()
     error.show(shown)
     with suppress(OSError):
-        click.echo("\n".join(safe(line) for line in shown.getvalue().split("\n")).rstrip(), err=True)
+        lines = without_passwords(shown.getvalue()).split("\n")
+        click.echo("\n".join(safe(line) for line in lines).rstrip(), err=True)
 
 
 def _hung_up(error: BaseException | None) -> int:

@@ -20,6 +20,7 @@ from tallystick import _core, errors
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reason
 from tallystick.keystore import Grant
+from tallystick.secreturl import SecretUrl
 from tallystick.securefile import hold_standard
 
 __all__ = ["Child"]
@@ -89,7 +90,7 @@ class Child:
         """Send it a message."""
         with suppress(BrokenPipeError, ConnectionResetError):  # then `hear` says why
             self._channel.settimeout(_PATIENCE)
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            self._channel.sendall(json.dumps(message, default=SecretUrl.reveal).encode() + b"\n")
 
     def hear(self) -> dict[str, Any]:
         """Return its next answer.
