@@ -1,8 +1,8 @@
 """URLs that may hold a password: shown without it, everywhere but where a connection is made.
 
 >>> url = SecretUrl("redis://app:secret@db.example/0?timeout=2&password=secret")
->>> url, f"{url}"
-(SecretUrl('redis://app@db.example/0'), 'redis://app@db.example/0')
+>>> url, f"{url}", f"{SecretUrl('redis:app:secret@db.example')}"
+(SecretUrl('redis://app@db.example/0'), 'redis://app@db.example/0', 'redis:…')
 >>> url.reveal() == "redis://app:secret@db.example/0?timeout=2&password=secret", url == SecretUrl(url.reveal())
 (True, True)
 >>> without_passwords("https://app:se/cr@t@db.example is away; try '?sslpassword=secret&timeout=2'")
@@ -40,7 +40,11 @@ class SecretUrl:
 
     def __str__(self) -> str:
         """Return it without a password and without options."""
-        return without_passwords(self.__whole.partition("?")[0])
+        kind, _, rest = self.__whole.partition(":")
+        if "@" in rest:  # all up to the last one may be a password, but for a user in its place
+            user = re.match(r"//[^:@/?#]*", rest)
+            rest = f"{user[0]}@{rest.rpartition('@')[2]}" if user else "…"
+        return f"{kind}:{rest.partition('?')[0]}" if rest else kind
 
     def __repr__(self) -> str:
         """Return the same, as its type."""
