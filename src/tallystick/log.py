@@ -23,6 +23,8 @@ from typing import Self
 from tallystick import _core, keystore
 from tallystick.ceremony import create
 from tallystick.errors import TallystickError, explain
+from tallystick.secreturl import SecretUrl, hidden
+from tallystick.securefile import Actor, hold_standard
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
@@ -251,7 +253,7 @@ def open_log(
     name: str,
     *,
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     control: str = "auto",
     epoch_lines: int = 4096,
@@ -260,6 +262,7 @@ def open_log(
     on_full: OnFull = "raise",
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
+    user: str | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -283,6 +286,8 @@ def open_log(
             refused lines are counted, and the log says how many when it goes on.
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
+        user: The user that opens, rotates and removes files at the path, if this is root and somebody else may write to
+            their directory: NAME, UID, or either with :GROUP.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -295,10 +300,13 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
+    store = hidden(store)  # before anything fails: a traceback may show what it names
+    hold_standard()
+    actor = None if user is None else Actor.named(user)
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
-        sink = open_sink(output, rotation, settings.on_trouble)
+        sink = open_sink(output, rotation, settings.on_trouble, actor)
         undoing.callback(sink.close)
         log = Log(lease, sink, settings, tidied)
         undoing.pop_all()
