@@ -36,7 +36,7 @@ from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.locks import Locks
 from tallystick.writer.opening import refuse_older_store, take_lease
-from tallystick.writer.outlet import OnFull, Outlet
+from tallystick.writer.outlet import Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status, WriterNote
 from tallystick.writer.steps import Durability, Parts, Settings, Steps
@@ -139,6 +139,22 @@ class Log:
         if end:
             self._take(partial(self._steps.seal_lines, data, end), self._synced)
         return end
+
+    def notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something: a signed statement, which no line of an application can imitate.
+
+        For those who write the log for others and did something to their lines; what an application has to say is a
+        record.
+
+        Args:
+            kind: A word for what it is about, 1 to 16 of `a-z`.
+            text: The rest, for people; above some 4,000 bytes it is cut.
+
+        Raises:
+            SealError: As for `write`; or the kind is no such word, or the text is empty.
+            KeyStoreError: As for `write`.
+        """
+        self._take(partial(self._steps.notice, Notice(kind, text)), self._synced)
 
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""

@@ -222,7 +222,7 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
         patched.setattr(tallystick.Log, "write", chatty)
         logger.info("one")
     finished(logger)
-    said = b"tallystick: 1 record was dropped that sealing itself had caused"
+    said = b"[dropped] 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
 
 
@@ -359,7 +359,7 @@ def test_early_records_are_sealed_first_in_order_and_told_as_such(place, logger,
     logger.info("late 2")
     finished(logger)
     told, *entries = place.entries()
-    assert told.startswith(b"tallystick: 2 records follow that were kept in memory since ")
+    assert told.startswith(b"[early] 2 records follow that were kept in memory since ")
     assert told.endswith(b", before sealing began")
     assert entries == [b"early 1", b"early 2", b"late 1", b"late 2"]
     assert place.verify() == ("ok", [])

@@ -207,7 +207,7 @@ class _Copy:
                 self._forget(fd)
         notice = "processes that outlived COMMAND still hold its output; their output is not sealed from now on"
         complain(notice)
-        self._writing.say(notice)
+        self._writing.notice("outlived", notice)
 
     def _end(self, error: TallystickError) -> None:
         """Nothing can be sealed any more: end the command, for it must not go on unsealed.

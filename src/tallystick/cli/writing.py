@@ -10,8 +10,8 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
@@ -66,17 +66,30 @@ class Writing:
         Raises:
             SealError: They could not be sealed, or lines before them could not: it is over.
         """
+        with self._sealing() as log:
+            return log.write_lines(data)
+
+    def notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something.
+
+        Raises:
+            SealError: As for `write_lines`.
+        """
+        with self._sealing() as log:
+            log.notice(kind, text)
+
+    @contextmanager
+    def _sealing(self) -> Iterator[Log]:
         assert self.log is not None
         if self.failure is not None:
             raise self.failure
         self._since = time.monotonic()
         try:
-            count = self.log.write_lines(data)
+            yield self.log
         except TallystickError as error:
             self.failure = error  # the clock runs on: to close the log must not take any longer
             raise
         self._since = None
-        return count
 
     def trouble(self, message: str) -> None:
         """Report trouble of the log, and wake the loop that waits for lines: the log may have stopped."""
@@ -95,10 +108,6 @@ class Writing:
         if self.log is not None and self.log.stopped:
             self.failure = self.failure or SealError(self.log.stopped)
             raise self.failure
-
-    def say(self, what: str) -> None:
-        """Seal an entry of our own."""
-        self.write_lines(f"tallystick: {what}\n".encode("utf-8", "surrogateescape"))
 
     def reopen(self) -> None:
         """Have the output file reopened by its name; for signal handlers."""

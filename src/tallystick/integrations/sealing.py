@@ -216,7 +216,7 @@ class Sealing(logging.Handler):
             wanted = [each for each in records if each is not current and each.levelno >= self.level]
             if wanted or early.dropped:
                 try:
-                    self._log.write(f"tallystick: {early.report(len(wanted))}")
+                    self._log.notice("early", early.report(len(wanted)))
                 except Exception as error:
                     early.take_back(records)
                     self._tell(_explained(error))
@@ -251,7 +251,7 @@ class Sealing(logging.Handler):
             if self._caused:
                 which = "1 record was" if self._caused == 1 else f"{self._caused} records were"
                 try:
-                    self._log.write(f"tallystick: {which} dropped that sealing itself had caused")
+                    self._log.notice("dropped", f"{which} dropped that sealing itself had caused")
                 except Exception as error:
                     self._count(error)
                 self._caused = 0  # records that this line has caused are not reported by another one

@@ -13,7 +13,7 @@ from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
-from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, OnFull, Outlet
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
 from tallystick.writer.turn import Turn
@@ -101,6 +101,13 @@ class Steps:
                 self.after()
         finally:
             self._note_epoch()
+
+    def notice(self, notice: Notice) -> None:
+        """Have the log itself say something."""
+        while self._before(1):
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
+                self.after()
+                return
 
     def checkpoint(self) -> None:
         """End the epoch."""
@@ -239,7 +246,7 @@ class Steps:
             notice = outlet.next_notice()
             if notice is None:
                 return
-            if self.sealer.write_lines(f"tallystick: {notice}\n".encode(), 0, self.output)[0]:
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
                 outlet.said()
                 self._note_line()
 
@@ -284,3 +291,11 @@ class Steps:
         if stated:
             self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
         return stated
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a notice's text: those of a path that is no UTF-8 stay as they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
