@@ -125,5 +125,5 @@ class Background:
         """Return the seconds until something has to be done even if no line comes."""
         if self._parts.heads.trouble:
             return 0.0
-        due = (self._parts.clock.due_in(), self._parts.outlet.due_in())
+        due = (self._parts.clock.due_in(), self._parts.outlet.due_in(), self._parts.forks.due_in())
         return min((each for each in due if each is not None), default=None)

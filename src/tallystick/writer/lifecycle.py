@@ -24,9 +24,20 @@ from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
 
-__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
+__all__ = [
+    "KEY_SETUP",
+    "LOGS",
+    "UNDER_WAY",
+    "before_end",
+    "before_exit",
+    "close_at_end",
+    "close_on_sigterm",
+    "follow_up",
+    "in_child",
+]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
+_LAST = -1000  # the priority of what multiprocessing calls last
 _LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
 
 
@@ -106,7 +117,9 @@ UNDER_WAY: set[Abandonable] = set()
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []
 _before_end: list[Callable[[], None]] = []
+_before_exit: list[Callable[[], object]] = []
 _in_child: list[Callable[[], None]] = []
+_worker = 0  # pid of the worker of multiprocessing whose end is noticed
 _following: list[int] = []
 
 
@@ -114,6 +127,12 @@ def close_on_sigterm() -> None:
     """Have SIGTERM close all logs before it ends the process, where it would have ended it at once."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
+
+
+def close_at_end() -> None:
+    """Have the end of this process close all logs, where that end can be noticed at all."""
+    close_on_sigterm()
+    _close_at_end_of_worker()
 
 
 def before_end(call: Callable[[], None]) -> None:
@@ -128,6 +147,7 @@ def before_end(call: Callable[[], None]) -> None:
 
 def before_exit(call: Callable[[], object]) -> None:
     """Have something called when the interpreter ends, before logs are closed and before what was registered so far."""
+    _before_exit.append(call)
     atexit.register(call)
 
 
@@ -158,6 +178,21 @@ def _end_a_step_that_hangs() -> None:
     if _following:
         print("tallystick: a line does not come to its end, and may not be written whole", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _close_at_end_of_worker() -> None:
+    # A process of multiprocessing ends without the end of the interpreter, but calls this.
+    global _worker
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process and util and process.parent_process() is not None and _worker != os.getpid():
+        _worker = os.getpid()
+        util.Finalize(None, _end_of_worker, exitpriority=_LAST)
+
+
+def _end_of_worker() -> None:
+    for call in reversed(_before_exit):
+        call()
+    _close_all()
 
 
 def _is_in_step() -> bool:

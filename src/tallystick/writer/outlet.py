@@ -173,6 +173,10 @@ class Outlet:
             self.dropped.clear()
         return self.notices[0] if self.notices else None
 
+    def say(self, kind: str, text: str) -> None:
+        """Have the log say something before its next line; `kind` is a word for what it is about."""
+        self.notices.append(text)
+
     def said(self) -> None:
         """Note that the log has said its first notice."""
         self.notices.popleft()
