@@ -106,13 +106,18 @@ class Log:
         return self._parts.phase.is_closing
 
     @property
+    def is_inherited(self) -> bool:
+        """Is this the copy of a forked child that has not taken the log over?"""
+        return self._inherited is not None
+
+    @property
     def is_ahead(self) -> bool:
         """Was the next chain fetched already, so that neither key store nor custody is needed for it?"""
         return self._parts.chains.is_ahead
 
     @property
     def background(self) -> threading.Thread:
-        """The log's own thread, which rewrites the head: what it must not wait for, its own lines must not either."""
+        """The log's own thread, which rewrites the head."""
         return self._background.thread
 
     def write(self, record: str | bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tallystick.errors import LeaseLostError, SealError, TallystickError, explain
+from tallystick.writer import lifecycle
 from tallystick.writer.outlet import PASSING
 from tallystick.writer.steps import Parts, Steps
 
@@ -59,6 +60,8 @@ class Background:
         self.is_over = True
 
     def _run(self) -> None:
+        me = threading.get_ident()
+        lifecycle.BACKGROUND.add(me)
         try:
             while True:
                 self._rest()
@@ -66,6 +69,7 @@ class Background:
                     return
                 self.round()
         finally:
+            lifecycle.BACKGROUND.discard(me)
             with self._parts.turn.lock:
                 self.is_over = True
                 self._parts.turn.wake()

@@ -25,6 +25,7 @@ from typing import Protocol
 from tallystick.errors import TallystickError, explain
 
 __all__ = [
+    "BACKGROUND",
     "KEY_SETUP",
     "LOGS",
     "UNDER_WAY",
@@ -110,6 +111,9 @@ KEY_SETUP = _KeySetup()
 
 LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
 """The logs that this process has open."""
+
+BACKGROUND: set[int] = set()
+"""Numbers of the logs' own threads: what such a thread must not wait for, records that arise in it must not either."""
 
 UNDER_WAY: set[Abandonable] = set()
 """Couriers that are under way; a thread that must not wait for one has it fail."""
@@ -265,6 +269,7 @@ def _after_fork_in_child() -> None:
     _keys_held.clear()
     KEY_SETUP.renew()
     UNDER_WAY.clear()
+    BACKGROUND.clear()
     _following.clear()
     for call in _in_child:
         call()
