@@ -153,7 +153,7 @@ class Descriptor:
     def _failed(self, error: OSError) -> SealError:
         for_now = error.errno in _FULL or (error.errno == errno.EPIPE and self.returns)
         kind = OutputError if for_now else SealError
-        made = kind(f"{self.name}: {reason(error)}; {advice(error)}")
+        made = kind(f"{self.name}: {reason(error)}", hint=advice(error))
         made.__cause__ = error
         return made
 

@@ -226,7 +226,7 @@ def open_file(path: str, *, regular: bool = False) -> int:
         return fd
     except OSError as error:
         kind = OutputError if regular else SealError
-        raise kind(f"{path}: {reason(error)}; {advice(error)}") from error
+        raise kind(f"{path}: {reason(error)}", hint=advice(error)) from error
 
 
 def _is_at(path: str, found: os.stat_result) -> bool:
