@@ -25,7 +25,7 @@ class Round:
         parts = SimpleNamespace(
             lease=Lease(), turn=Turn(threading.RLock(), lambda: True), phase=self.phase, heads=self.heads,
             clock=self.clock, outlet=self.outlet, chains=SimpleNamespace(fetch_early=self.act("fetch")),
-            status=SimpleNamespace(write=self.write),
+            status=SimpleNamespace(write=self.write), forks=SimpleNamespace(due_in=lambda: None),
         )  # fmt: skip
         steps = SimpleNamespace(
             tend=self.act("tend"), count=self.act("count"), store=self.act("store"), stop=self.phase.stop

@@ -286,7 +286,8 @@ class KeyStore(ABC):
         """Take the lease of a log: the exclusive right to write it.
 
         Raises:
-            KeyStoreError: Another writer holds it (named), there is no such log, or it cannot be written.
+            LogBusyError: Another writer holds it, and is named.
+            KeyStoreError: There is no such log, or it cannot be written.
         """
 
     @abstractmethod

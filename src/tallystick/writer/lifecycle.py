@@ -24,9 +24,21 @@ from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
 
-__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
+__all__ = [
+    "BACKGROUND",
+    "KEY_SETUP",
+    "LOGS",
+    "UNDER_WAY",
+    "before_end",
+    "before_exit",
+    "close_at_end",
+    "close_on_sigterm",
+    "follow_up",
+    "in_child",
+]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
+_LAST = -1000  # the priority of what multiprocessing calls last
 _LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
 
 
@@ -100,13 +112,18 @@ KEY_SETUP = _KeySetup()
 LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
 """The logs that this process has open."""
 
+BACKGROUND: set[int] = set()
+"""Numbers of the logs' own threads: what such a thread must not wait for, records that arise in it must not either."""
+
 UNDER_WAY: set[Abandonable] = set()
 """Couriers that are under way; a thread that must not wait for one has it fail."""
 
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []
 _before_end: list[Callable[[], None]] = []
+_before_exit: list[Callable[[], object]] = []
 _in_child: list[Callable[[], None]] = []
+_worker = 0  # pid of the worker of multiprocessing whose end is noticed
 _following: list[int] = []
 
 
@@ -114,6 +131,12 @@ def close_on_sigterm() -> None:
     """Have SIGTERM close all logs before it ends the process, where it would have ended it at once."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminated)
+
+
+def close_at_end() -> None:
+    """Have the end of this process close all logs, where that end can be noticed at all."""
+    close_on_sigterm()
+    _close_at_end_of_worker()
 
 
 def before_end(call: Callable[[], None]) -> None:
@@ -128,6 +151,7 @@ def before_end(call: Callable[[], None]) -> None:
 
 def before_exit(call: Callable[[], object]) -> None:
     """Have something called when the interpreter ends, before logs are closed and before what was registered so far."""
+    _before_exit.append(call)
     atexit.register(call)
 
 
@@ -158,6 +182,21 @@ def _end_a_step_that_hangs() -> None:
     if _following:
         print("tallystick: a line does not come to its end, and may not be written whole", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _close_at_end_of_worker() -> None:
+    # A process of multiprocessing ends without the end of the interpreter, but calls this.
+    global _worker
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process and util and process.parent_process() is not None and _worker != os.getpid():
+        _worker = os.getpid()
+        util.Finalize(None, _end_of_worker, exitpriority=_LAST)
+
+
+def _end_of_worker() -> None:
+    for call in reversed(_before_exit):
+        call()
+    _close_all()
 
 
 def _is_in_step() -> bool:
@@ -230,6 +269,7 @@ def _after_fork_in_child() -> None:
     _keys_held.clear()
     KEY_SETUP.renew()
     UNDER_WAY.clear()
+    BACKGROUND.clear()
     _following.clear()
     for call in _in_child:
         call()

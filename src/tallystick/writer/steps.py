@@ -11,6 +11,7 @@ from tallystick.errors import OutputError, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
+from tallystick.writer.forks import Forks
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
 from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
@@ -50,6 +51,7 @@ class Parts:
     heads: HeadKeeper
     group: GroupSync
     status: Status
+    forks: Forks
 
 
 class Steps:
@@ -80,6 +82,7 @@ class Steps:
             and parts.outlet.is_idle
             and parts.clock.is_running
             and parts.heads.dirty
+            and not parts.forks.is_unwritten
             and self._settings.durability != "sync-each"
         )
 
@@ -87,6 +90,7 @@ class Steps:
 
     def seal(self, m: bytes) -> None:
         """Seal one entry."""
+        self._parts.forks.wrote()
         while self._before(1):
             if self.sealer.write(m, self.output) != _core.FIRST:
                 self.after()
@@ -95,6 +99,7 @@ class Steps:
     def seal_lines(self, data: bytes, end: int) -> None:
         """Seal the complete lines of some bytes up to an offset."""
         used = 0
+        self._parts.forks.wrote()
         try:
             while used < end and self._before(data.count(b"\n", used, end)):
                 used, _ = self.sealer.write_lines(data, used, self.output)
@@ -119,6 +124,7 @@ class Steps:
     def tend(self) -> None:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
+        self._say_of_forks(self._parts.forks.news())
         if self._clear_way(0, wait=False) and self._parts.clock.is_over:
             self.sealer.checkpoint(self.output)
             self.after(wait=False)
@@ -133,12 +139,13 @@ class Steps:
         outlet = self._parts.outlet
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
+        self._say_of_forks(self._parts.forks.last_news())
         try:
             if ended:
                 self._wait_for_way()
                 courier.end(self._parts.lease, self._settings.custody)
                 self.sealer.end(self.output)
-            elif not self.sealer.closed or self.output.kept or outlet.dropped.count:
+            elif not self.sealer.closed or self.output.kept or outlet.dropped.count or outlet.notices:
                 self._wait_for_way()
                 self.sealer.close(self.output)
             self.after()
@@ -147,6 +154,10 @@ class Steps:
             raise kind(outlet.left() if outlet.trouble else explain(error)) from error
         if self.output.kept:
             raise OutputError(outlet.left())
+
+    def _say_of_forks(self, news: list[str]) -> None:
+        for each in news:
+            self._parts.outlet.say("fork", each)
 
     def count(self) -> Counted | None:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
