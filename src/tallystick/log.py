@@ -32,6 +32,7 @@ from tallystick.writer.clock import EpochClock
 from tallystick.writer.closing import Closing
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
+from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
 from tallystick.writer.opening import refuse_older_store, take_lease
 from tallystick.writer.outlet import OnFull, Outlet
@@ -61,13 +62,13 @@ class Log:
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
-            HeadKeeper(lease, locks.head, locks.lease),
+            HeadKeeper(lease, locks.head, locks.lease), LateHeads(promised(sink)),
             GroupSync(locks.group, self._written, lambda: self._steps.sync()), status,
         )  # fmt: skip
         self._turn, self._lock = turn, locks.turn
         self._steps = Steps(parts, settings, lambda: self._background.wake())
-        self._synced = parts.group.wait if settings.durability == "sync-each" else None
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
+        self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
             self._steps.open(partial(refuse_older_store, sink=sink))
@@ -118,7 +119,7 @@ class Log:
             todo = steps.sealer.write(record, steps.output) if self._turn.fast else _core.FIRST
             if not todo:
                 return
-        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._synced)
+        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
 
     def write_lines(self, data: bytes) -> int:
         """Seal the complete lines of some bytes, each as it stands but for one CR at its end.
@@ -135,12 +136,12 @@ class Log:
         """
         end = data.rfind(b"\n") + 1
         if end:
-            self._take(partial(self._steps.seal_lines, data, end), self._synced)
+            self._take(partial(self._steps.seal_lines, data, end), self._afterwards)
         return end
 
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
-        self._take(self._steps.checkpoint)
+        self._take(self._steps.checkpoint, self._background.catch_up)
 
     def reopen(self) -> None:
         """Open the output file again by its name before the next line, because somebody moved it.
@@ -226,6 +227,10 @@ class Log:
             self._turn.take(step, afterwards)
         finally:
             self._closing.follow_up()
+
+    def _sync(self) -> None:
+        self._parts.group.wait()
+        self._background.catch_up()
 
     def _written(self) -> int:
         with self._lock:
