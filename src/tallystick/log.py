@@ -34,14 +34,15 @@ from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
-from tallystick.writer.opening import refuse_older_store, take_lease
+from tallystick.writer.opening import Taken, refuse_older_store
 from tallystick.writer.outlet import OnFull, Outlet
 from tallystick.writer.phase import Phase
-from tallystick.writer.status import Status, WriterNote
+from tallystick.writer.status import Dropped, Status, WriterNote
 from tallystick.writer.steps import Durability, Parts, Settings, Steps
 from tallystick.writer.turn import Step, Turn
+from tallystick.writer.waiting import wait_for_lease
 
-__all__ = ["Durability", "Log", "OnFull", "create", "open_log"]
+__all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_taken"]
 
 
 class Log:
@@ -150,6 +151,13 @@ class Log:
         """
         self._parts.outlet.reopen()
         self._turn.fast = False
+        self._background.wake()
+
+    def note_dropped(self, dropped: Dropped) -> None:
+        """Count lines as dropped that never came here; the log says so before its next line."""
+        with self._lock:
+            self._parts.outlet.dropped.merge(dropped)
+            self._turn.fast = False
         self._background.wake()
 
     def give_up(self) -> None:
@@ -265,6 +273,7 @@ def open_log(
     on_full: OnFull = "raise",
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
+    wait: float | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -288,6 +297,8 @@ def open_log(
             refused lines are counted, and the log says how many when it goes on.
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
+        wait: Seconds to wait for another writer to end; it is named to `on_trouble`. Without it, a log that somebody
+            else writes is refused at once.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -295,13 +306,31 @@ def open_log(
         The open log; close it, best by a `with` block.
 
     Raises:
-        KeyStoreError: There is no such log, someone else writes it, or the store is older than the log.
+        LogBusyError: Someone else writes the log, or still does after the wait.
+        KeyStoreError: There is no such log, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
+    taken = wait_for_lease(keystore.connect(store), name, custody, wait, settings.on_trouble)
+    return open_taken(taken, output, rotation, settings)
+
+
+def open_taken(
+    taken: Taken,
+    output: str | os.PathLike[str] | int | Callable[[bytes], object],
+    rotation: Rotation | None,
+    settings: Settings,
+) -> Log:
+    """Open a log whose lease was taken already; it is the log's from now on. See `open_log`.
+
+    Raises:
+        KeyStoreError: The store is older than the log.
+        CustodyError: The sealing state cannot be opened.
+        SealError: The output cannot be written, or the log has ended.
+    """
+    lease, tidied = taken
     with ExitStack() as undoing:
-        lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
         sink = open_sink(output, rotation, settings.on_trouble)
         undoing.callback(sink.close)

@@ -43,6 +43,13 @@ class Dropped:
         self.count += count
         self.total += count
 
+    def merge(self, other: "Dropped") -> None:
+        """Count those of another count as well, which began earlier."""
+        if other.count:
+            self.since, self.why = other.since, other.why
+            self.count += other.count
+            self.total += other.count
+
     def report(self) -> str:
         """Return what the log says of them."""
         lines = "1 line was" if self.count == 1 else f"{self.count} lines were"
