@@ -62,7 +62,7 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
         except TallystickError as error:
             if not (lost := writing.unsealed):
                 raise
-            raise SealError(f"{error}: {plural(lost, 'line')} that came are not sealed", hint=error.hint) from error
+            raise SealError(f"{error}, not sealed: {plural(lost, 'line')} that came", hint=error.hint) from error
     if leaving.signal:
         raise SystemExit(128 + leaving.signal)
 

@@ -102,9 +102,8 @@ class Waiting(Held):
 
         def wait() -> None:
             try:
-                self._found(
-                    wait_for_lease(store, name, settings.custody, seconds, settings.on_trouble, self._over, refused)
-                )
+                report, custody = settings.on_trouble, settings.custody
+                self._found(wait_for_lease(store, name, custody, seconds, report, self._over, refused))
             except BaseException as error:
                 self._failure = error
             self.is_done = True
