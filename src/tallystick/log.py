@@ -36,16 +36,17 @@ from tallystick.writer.closing import Closing
 from tallystick.writer.forks import Forks, Inheritance
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
+from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
 from tallystick.writer.opening import refuse_older_store
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
-from tallystick.writer.status import Status, WriterNote
+from tallystick.writer.status import Dropped, Status, WriterNote
 from tallystick.writer.steps import Durability, Parts, Settings, Steps
 from tallystick.writer.turn import Step, Turn
 
-__all__ = ["Durability", "Log", "OnFull", "create", "open_log"]
+__all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_origin"]
 
 
 class Log:
@@ -61,7 +62,7 @@ class Log:
         """Take the lease of a log and open its next chain; see `open_log` for the arguments."""
         self.name = origin.name
         with ExitStack() as undoing:
-            lease, tidied = origin.take_lease(undoing)
+            lease, tidied = origin.take_lease(undoing, settings.on_trouble)
             sink = origin.open_sink(undoing, settings.on_trouble)
             self._begin(lease, sink, settings, tidied)
             undoing.pop_all()
@@ -77,13 +78,13 @@ class Log:
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
-            HeadKeeper(lease, locks.head, locks.lease),
+            HeadKeeper(lease, locks.head, locks.lease), LateHeads(promised(sink)),
             GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks,
         )  # fmt: skip
         self._turn, self._lock = turn, locks.turn
         self._steps = Steps(parts, settings, lambda: self._background.wake())
-        self._synced = parts.group.wait if settings.durability == "sync-each" else None
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
+        self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
             self._steps.open(partial(refuse_older_store, sink=sink))
@@ -142,7 +143,7 @@ class Log:
                 return
         if self._inherited is not None:
             steps = self._take_over(1)
-        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._synced)
+        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
 
     def write_lines(self, data: bytes) -> int:
         """Seal the complete lines of some bytes, each as it stands but for one CR at its end.
@@ -161,7 +162,7 @@ class Log:
         if end:
             if self._inherited is not None:
                 self._take_over(data.count(b"\n"))
-            self._take(partial(self._steps.seal_lines, data, end), self._synced)
+            self._take(partial(self._steps.seal_lines, data, end), self._afterwards)
         return end
 
     def notice(self, kind: str, text: str) -> None:
@@ -178,11 +179,11 @@ class Log:
             SealError: As for `write`; or the kind is no such word, or the text is empty.
             KeyStoreError: As for `write`.
         """
-        self._take(partial(self._steps.notice, Notice(kind, text)), self._synced)
+        self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
-        self._take(self._steps.checkpoint)
+        self._take(self._steps.checkpoint, self._background.catch_up)
 
     def reopen(self) -> None:
         """Open the output file again by its name before the next line, because somebody moved it.
@@ -191,6 +192,13 @@ class Log:
         """
         self._parts.outlet.reopen()
         self._turn.fast = False
+        self._background.wake()
+
+    def note_dropped(self, dropped: Dropped) -> None:
+        """Count lines as dropped that never came here; the log says so before its next line."""
+        with self._lock:
+            self._parts.outlet.dropped.merge(dropped)
+            self._turn.fast = False
         self._background.wake()
 
     def give_up(self) -> None:
@@ -307,6 +315,10 @@ class Log:
         finally:
             self._closing.follow_up()
 
+    def _sync(self) -> None:
+        self._parts.group.wait()
+        self._background.catch_up()
+
     def _written(self) -> int:
         with self._lock:
             self._parts.outlet.check_pending()
@@ -341,6 +353,7 @@ def open_log(
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
     user: str | None = None,
+    wait: float | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -366,6 +379,8 @@ def open_log(
         rotation: When to begin a new file, and what becomes of the old ones.
         user: The user that opens, rotates and removes files at the path, if this is root and somebody else may write to
             their directory: NAME, UID, or either with :GROUP.
+        wait: Seconds to wait for another writer to end; it is named to `on_trouble`. Without it, a log that somebody
+            else writes is refused at once.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -373,7 +388,7 @@ def open_log(
         The open log; close it, best by a `with` block.
 
     Raises:
-        LogBusyError: Someone else writes the log.
+        LogBusyError: Someone else writes the log, or still does after the wait.
         KeyStoreError: There is no such log, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
         SealError: The output cannot be written, or the log has ended.
@@ -381,7 +396,16 @@ def open_log(
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
-    log = Log(Origin(name, output, store, custody, rotation, user), settings)
+    return open_origin(Origin(name, output, store, custody, rotation, user, wait), settings)
+
+
+def open_origin(origin: Origin, settings: Settings) -> Log:
+    """Open a log whose lease may have been taken already; it is the log's from now on. See `open_log`.
+
+    Raises:
+        TallystickError: As for `open_log`.
+    """
+    log = Log(origin, settings)
     lifecycle.close_at_end()
     return log
 

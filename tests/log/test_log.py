@@ -321,7 +321,7 @@ def test_a_forked_child_cannot_write_and_its_parent_goes_on(place):
         log.write("before")
         assert in_a_child(child) == 4
         log.write("after")
-    assert [each for each in place.entries() if not each.startswith(b"tallystick: ")] == [b"before", b"after"]
+    assert [each for each in place.entries() if not each.startswith(b"[fork] ")] == [b"before", b"after"]
     assert controls(place.read()) == ["open", "closed"]
     assert place.verify() == ("ok", [])
 

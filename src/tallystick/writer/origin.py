@@ -5,17 +5,17 @@ A forked child opens both for itself, and may have changed its directory, its de
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from tallystick import keystore
 from tallystick.errors import SealError
-from tallystick.keystore import Lease
 from tallystick.secreturl import SecretUrl
 from tallystick.securefile import Actor
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
-from tallystick.writer.opening import take_lease
+from tallystick.writer.opening import Taken
+from tallystick.writer.waiting import wait_for_lease
 
 __all__ = ["Origin", "Output"]
 
@@ -36,7 +36,8 @@ class Origin:
         store: str | SecretUrl | None,
         custody: str | None,
         rotation: Rotation | None,
-        user: str | None,
+        user: str | None = None,
+        wait: float | None = None,
     ) -> None:
         """Take the arguments of `open_log`; nothing is opened yet.
 
@@ -47,14 +48,27 @@ class Origin:
         self.name = name
         self._output, self._custody, self._rotation = output, custody, rotation
         self._actor = None if user is None else Actor.named(user)
-        self._store = keystore.connect(store)
+        self.store = keystore.connect(store)
+        self._wait = wait
+        self._taken: Taken | None = None
         self._behind: tuple[int, ...] | None = None
 
-    def take_lease(self, undoing: ExitStack) -> tuple[Lease, Sequence[str]]:
-        """Take the lease; see `tallystick.writer.opening.take_lease`. `undoing` gives it back."""
-        lease, tidied = take_lease(self._store, self.name, self._custody)
-        undoing.callback(lease.release)
-        return lease, tidied
+    def have(self, taken: Taken) -> None:
+        """Use a lease that was taken already, once."""
+        self._taken = taken
+
+    def take_lease(self, undoing: ExitStack, report: Callable[[str], None]) -> Taken:
+        """Take the lease, the first time after a wait if need be; see `tallystick.writer.waiting.wait_for_lease`.
+
+        Args:
+            undoing: Gives it back.
+            report: Called with what is waited for.
+        """
+        (taken, self._taken), (wait, self._wait) = (self._taken, None), (self._wait, None)
+        if taken is None:
+            taken = wait_for_lease(self.store, self.name, self._custody, wait, report)
+        undoing.callback(taken[0].release)
+        return taken
 
     def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None]) -> Sink:
         """Open the output; `undoing` closes it.

@@ -232,7 +232,7 @@ class Outlet:
 
     def due_in(self) -> float | None:
         """Return the seconds until something has to be done here even if no line comes, or None."""
-        if self._reopen or self.trouble or self.dropped.count:
+        if self._reopen or self.trouble or self.dropped.count or self.notices:
             return 0.0
         return None if self._followed is None else self._followed.due_in()
 

@@ -31,7 +31,7 @@ class Phase:
         """Raise SealError unless lines can be sealed."""
         if self.is_open:
             return
-        if self.reason:
+        if self.reason is not None:
             raise SealError(self.reason)
         raise SealError(f"log {self._name} is closed", hint="open it again")
 

@@ -1,5 +1,6 @@
 """The steps of a writer: what is done with a line, a checkpoint, the last lines; each under the turn."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tallystick.writer.clock import EpochClock
 from tallystick.writer.forks import Forks
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
+from tallystick.writer.late import LateHeads
 from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
@@ -49,6 +51,7 @@ class Parts:
     outlet: Outlet
     chains: ChainSource
     heads: HeadKeeper
+    late: LateHeads
     group: GroupSync
     status: Status
     forks: Forks
@@ -67,6 +70,7 @@ class Steps:
         self._parts, self._settings, self._wake = parts, settings, wake
         self.sealer: _core.Sealer
         self.output = parts.outlet.output
+        self._hindrance: str | None = None  # what kept lines from being counted since the last head
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`."""
@@ -140,6 +144,7 @@ class Steps:
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
         self._say_of_forks(self._parts.forks.last_news())
+        self._note_late(self._parts.heads.age, last=True)
         try:
             if ended:
                 self._wait_for_way()
@@ -167,8 +172,10 @@ class Steps:
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
         """Store a head once its lines are safe; see `HeadKeeper.store`."""
+        began = time.monotonic()
         if head is not None and self._parts.heads.store(head, settle, within):
             self._parts.status.note.counted(head.at, head.lines)
+            self._note_late(self._parts.heads.waited(head), time.monotonic() - began)
             self._parts.status.write()
 
     def stop(self, why: str) -> bool:
@@ -280,7 +287,7 @@ class Steps:
 
     def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
         """Do as asked where lines cannot be written now; return to try again."""
-        outlet = self._parts.outlet
+        outlet, self._hindrance = self._parts.outlet, explain(error)
         if outlet.is_fatal(error):
             at = ".".join(map(str, self.sealer.position))
             why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {at}"
@@ -288,9 +295,21 @@ class Steps:
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)
 
+    def _note_late(self, age: float, took: float = 0.0, *, last: bool = False) -> None:
+        """Note how late a head came, or is; the log says so if it can, and the status."""
+        parts = self._parts
+        with parts.turn.lock:
+            slow = f"it took {took:.1f} s to store one" if took > parts.late.promised / 2 else None
+            parts.late.stored(age, self._hindrance or parts.heads.trouble or slow)
+            self._hindrance = None
+            if (report := parts.late.report(last=last)) is not None:
+                parts.outlet.say("head", report)
+                parts.turn.fast = False
+                self._wake()
+            parts.status.note.late = parts.late.note()
+
     def _note_line(self) -> bool:
-        if not self._parts.heads.dirty:
-            self._parts.heads.dirty = True
+        if self._parts.heads.note_line():
             self._wake()
         self._parts.group.note()
         return self._note_epoch()
