@@ -23,6 +23,7 @@ from types import FrameType, TracebackType
 from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
+from tallystick.keystore.base import forget_leases
 from tallystick.writer.raised_again import HeldBack, is_raised_again
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "close_on_sigterm",
     "follow_up",
     "in_child",
+    "was_forked",
 ]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
@@ -163,6 +165,12 @@ def before_exit(call: Callable[[], object]) -> None:
 def in_child(call: Callable[[], None]) -> None:
     """Have something called in each forked child, after the copies of logs there are dead."""
     _in_child.append(call)
+
+
+def was_forked() -> None:
+    """Do in a child that C code forked what is done in others at once: its copies of logs and leases are dead."""
+    _after_fork_in_child()
+    forget_leases()
 
 
 def follow_up() -> None:
