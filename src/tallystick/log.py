@@ -22,7 +22,7 @@ from typing import Self
 
 from tallystick import _core
 from tallystick.ceremony import create
-from tallystick.errors import ONE_WRITER, TallystickError, explain
+from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.secreturl import SecretUrl, hidden
 from tallystick.securefile import hold_standard
@@ -67,6 +67,7 @@ class Log:
             self._begin(lease, sink, settings, tidied)
             undoing.pop_all()
         self._origin, self._settings = origin, settings
+        self._pid = os.getpid()
         self._inherited: Inheritance | None = None
 
     def _begin(self, lease: Lease, sink: Sink, settings: Settings, tidied: Sequence[str]) -> None:
@@ -137,11 +138,16 @@ class Log:
             KeyStoreError: The next chain could not be opened.
         """
         steps = self._steps
-        with self._lock:  # the fast path: one lock, and one call of the core
-            todo = steps.sealer.write(record, steps.output) if self._turn.fast else _core.FIRST
-            if not todo:
-                return
-        if self._inherited is not None:
+        try:
+            with self._lock:  # the fast path: one lock, and one call of the core
+                todo = steps.sealer.write(record, steps.output) if self._turn.fast else _core.FIRST
+                if not todo:
+                    return
+        except SealError:
+            if os.getpid() == self._pid:
+                raise
+            todo = _core.FIRST  # C code has forked: nothing is sealed with keys that the system has wiped
+        if self._inherited is not None or os.getpid() != self._pid:
             steps = self._take_over(1)
         self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
 
@@ -160,7 +166,7 @@ class Log:
         """
         end = data.rfind(b"\n") + 1
         if end:
-            if self._inherited is not None:
+            if self._inherited is not None or os.getpid() != self._pid:
                 self._take_over(data.count(b"\n"))
             self._take(partial(self._steps.seal_lines, data, end), self._afterwards)
         return end
@@ -251,19 +257,21 @@ class Log:
 
     def hold(self, seconds: float) -> bool:
         """Before a fork: keep other threads from being in the middle of a line; return False if that took too long."""
-        held = self._turn.hold(seconds)
-        self._parts.forks.fork()
+        if not self._turn.hold(seconds):
+            return False
+        self._parts.forks.begin_fork()
         self._turn.fast = False
-        return held
+        return True
 
     def let_go(self) -> None:
         """Let other threads go on that `hold` kept."""
+        self._parts.forks.end_fork()
         self._lock.release()
         self._background.wake()
 
     def die_in_child(self) -> None:
         """Be dead from now on: this is the copy of a forked child, which may take the log over if it was open."""
-        parts, is_open = self._parts, self._parts.phase.is_open
+        parts, is_open, self._pid = self._parts, self._parts.phase.is_open, os.getpid()
         if is_open:
             self._inherited = parts.forks.inherit()
             parts.phase.fork(
@@ -283,6 +291,8 @@ class Log:
 
     def _take_over(self, count: int) -> Steps:
         """In a forked child: go on with a chain of its own, if the parent has let go."""
+        if os.getpid() != self._pid and self._inherited is None:
+            lifecycle.was_forked()  # by C code, which called nothing of ours
         inherited = self._inherited
         if inherited is not None:
             inherited.take_over(self._open_again, count)

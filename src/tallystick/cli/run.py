@@ -28,7 +28,7 @@ _EPILOG = """Example:
 """
 
 _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose output cannot be sealed any more
-_BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
+_BLOCK = 2**18  # bytes, so neither stream gets far ahead of the other
 
 
 class _Run(Command):
@@ -143,10 +143,12 @@ class _Copy:
     """The two streams of a command on their way into the log."""
 
     def __init__(self, child: "Child", writing: "Writing") -> None:
+        from tallystick.cli.mixed import Mixed
         from tallystick.lines import Splitter
 
         self._child, self._writing = child, writing
         self._splitters = {fd: Splitter(writing) for fd in child.streams}
+        self._mixed = {fd: Mixed(fd) for fd in child.streams}
         self._lost = 0  # lines that were read and not sealed
         self._ending = False
         self._poll, self._woken = select.poll(), select.poll()
@@ -191,8 +193,12 @@ class _Copy:
 
     def _take(self, fd: int, most: int) -> int:
         """Seal the bytes that are in a stream; return how many there were, 0 at its end."""
+        self._mixed[fd].look()
         data = os.read(fd, most)
         self._lost = data.count(b"\n")
+        if notice := self._mixed[fd].report(data):
+            complain(notice)
+            self._writing.say(notice)
         if data:
             self._splitters[fd].feed(data)
         else:

@@ -73,6 +73,7 @@ class Sealing(logging.Handler):
         self.formatter = PlainFormatter()
         _OPEN.add(self)
         _register()
+        lifecycle.close_at_end()  # the first record may come in a thread that must not handle signals
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Seal a record if no filter objects, as `logging.Handler.handle` does; the background thread never waits."""

@@ -6,7 +6,7 @@ children report how many records they had to refuse. Neither holds a secret, and
 does.
 
 >>> writer = Forks("payments")
->>> writer.fork()
+>>> writer.begin_fork()
 >>> child = writer.inherit()
 >>> child.refuse(1, ValueError("busy"))
 >>> writer.due_in(), writer.news()[0].split(" of process ")[0]
@@ -101,15 +101,19 @@ class Forks:
         self._mine, self._theirs = (end.detach() for end in ends)
         self._ourselves = Process.ourselves()
         self._writes = 0
-        self._has_forked = self._is_closed = False
+        self._has_forked = self._is_forking = self._is_closed = False
         self.is_unwritten = False
         """Has the process forked, and written nothing since?"""
         self._refused: dict[int, int] = {}
         self._named = 0
 
-    def fork(self) -> None:
-        """Note that the process forks."""
-        self._has_forked = self.is_unwritten = True
+    def begin_fork(self) -> None:
+        """Note that the process forks now."""
+        self._has_forked = self.is_unwritten = self._is_forking = True
+
+    def end_fork(self) -> None:
+        """Note that it has forked."""
+        self._is_forking = False
 
     def wrote(self) -> None:
         """Note that a record is written: children that were forked before must not take the log over from now on."""
@@ -132,7 +136,9 @@ class Forks:
 
     def inherit(self) -> "Inheritance":
         """Return what a forked child has of it; called once, in that child, or in its place."""
-        return Inheritance(self._name, self._ourselves, self._page, self._writes, os.dup(self._theirs))
+        # Where C code forked, nothing was noted before, and so nobody knows whether the parent has written since.
+        writes = self._writes if self._is_forking else None
+        return Inheritance(self._name, self._ourselves, self._page, writes, os.dup(self._theirs))
 
     def forget(self) -> None:
         """In a forked child: close its copies."""
@@ -195,14 +201,14 @@ class Inheritance:
     child begins with a count of its own.
     """
 
-    def __init__(self, name: str, parent: Process, page: mmap.mmap, writes: int, way: int) -> None:
+    def __init__(self, name: str, parent: Process, page: mmap.mmap, writes: int | None, way: int) -> None:
         """Begin.
 
         Args:
             name: The name of the log.
             parent: The process that had the log open.
             page: The page that it shares.
-            writes: What stood there when it forked.
+            writes: What stood there when it forked, None where that is not known.
             way: A descriptor by which refused records are reported; closed when the log is taken over.
         """
         self.parent = parent
@@ -235,10 +241,8 @@ class Inheritance:
                 self._is_asked = True
                 try:
                     self._check()
-                    take()
-                except BaseException:
                     self._again = time.monotonic() + _AGAIN
-                    raise
+                    take()
                 finally:
                     self._is_asked = False
             except Exception as error:
@@ -282,7 +286,7 @@ class Inheritance:
             raise self._busy("could not be opened a moment ago")
 
     def _has_written(self) -> bool:
-        """Has the parent written since the fork?"""
+        """Has the parent written since the fork? Where that is not known, it has."""
         return self._seen()[0] != self._writes
 
     def _seen(self) -> tuple[int, int]:

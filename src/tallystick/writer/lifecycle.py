@@ -23,6 +23,8 @@ from types import FrameType, TracebackType
 from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
+from tallystick.keystore.base import forget_leases
+from tallystick.writer.raised_again import HeldBack, is_raised_again
 
 __all__ = [
     "BACKGROUND",
@@ -35,6 +37,7 @@ __all__ = [
     "close_on_sigterm",
     "follow_up",
     "in_child",
+    "was_forked",
 ]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
@@ -128,9 +131,13 @@ _following: list[int] = []
 
 
 def close_on_sigterm() -> None:
-    """Have SIGTERM close all logs before it ends the process, where it would have ended it at once."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
+    """Have SIGTERM close all logs before it ends the process, where it would have ended it at once, or does at last."""
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminated)
+        elif is_raised_again(handler):
+            _held_back.wrap(signal.SIGTERM)
 
 
 def close_at_end() -> None:
@@ -158,6 +165,12 @@ def before_exit(call: Callable[[], object]) -> None:
 def in_child(call: Callable[[], None]) -> None:
     """Have something called in each forked child, after the copies of logs there are dead."""
     _in_child.append(call)
+
+
+def was_forked() -> None:
+    """Do in a child that C code forked what is done in others at once: its copies of logs and leases are dead."""
+    _after_fork_in_child()
+    forget_leases()
 
 
 def follow_up() -> None:
@@ -196,7 +209,7 @@ def _close_at_end_of_worker() -> None:
 def _end_of_worker() -> None:
     for call in reversed(_before_exit):
         call()
-    _close_all()
+    _close_at_exit()
 
 
 def _is_in_step() -> bool:
@@ -209,6 +222,11 @@ def _end(number: int) -> None:
     _close_all()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _close_at_exit() -> None:
+    _close_all()
+    _held_back.let_through()
 
 
 def _close_all() -> None:
@@ -270,11 +288,13 @@ def _after_fork_in_child() -> None:
     KEY_SETUP.renew()
     UNDER_WAY.clear()
     BACKGROUND.clear()
+    _held_back.let_through()
     _following.clear()
     for call in _in_child:
         call()
 
 
+_held_back = HeldBack(_close_all)
 _refuse_sub_interpreters()
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(_close_all)
+atexit.register(_close_at_exit)
