@@ -4,7 +4,6 @@ import errno
 import importlib
 import io
 import os
-import select
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from tallystick.cli.output import complain, safe
+from tallystick.cli.streams import reader_is_gone
 from tallystick.errors import FormatError, TallystickError, reason
 
 __all__ = ["main"]
@@ -166,16 +166,9 @@ def _refuse(error: click.ClickException) -> None:
 
 def _hung_up(error: BaseException | None) -> int:
     """Return the status for a result that was not delivered; a reader that has gone needs no message."""
-    if not _reader_is_gone():
+    if not reader_is_gone():
         complain(f"{error}")
     return 4
-
-
-def _reader_is_gone() -> bool:
-    """Has the reader of standard output gone, as in `tallystick verify … | head`?"""
-    poll = select.poll()
-    poll.register(1, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _hold_places() -> None:

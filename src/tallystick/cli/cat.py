@@ -1,7 +1,9 @@
 """`tallystick cat`: writes the lines of a log as they were before they were sealed."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,15 @@ from tallystick.cli.options import (
     store_option,
 )
 from tallystick.cli.reporting import STATUS
-from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin
+from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin, reader_is_gone
 from tallystick.cli.verify import allow_option
 from tallystick.errors import ReportError
 
 if TYPE_CHECKING:
-    from tallystick.verify import Report
+    from tallystick.verify import Report, Verdict
+    from tallystick.verify.texts import Texts
+
+_PAUSE = 0.25  # seconds
 
 _EPILOG = f"""{STATUS}
 
@@ -61,6 +66,10 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         raise click.UsageError(
             "no key was given; give the verification key with --key or the public file with --public"
         )
+    if follow and options["key"] is None:
+        raise click.UsageError("--follow takes the verification key: the public file vouches for whole epochs only")
+    if follow and (options["marked"] or "-" in paths):
+        raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
     options["pins_directory"] = None if pins == "none" else pins or default_directory()
     options["added"] = added.split(",") if added else ()
     with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
@@ -70,8 +79,46 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         _report(found.report)
         for piece in found.pieces():
             _write(piece)
-        verdict = found.report.verdict
+        verdict = _followed(paths, found, options) if follow else found.report.verdict
     raise SystemExit(verdict.exit_status)
+
+
+def _followed(paths: Sequence[str], found: "Texts", options: dict[str, Any]) -> "Verdict":
+    """Write lines when they come, until a signal or the reader ends that; return the worst verdict."""
+    from tallystick.verify import Verdict
+    from tallystick.verify.following import Following, Trouble
+    from tallystick.verify.inputs import named_envelope
+
+    seen = [found.report.verdict]
+
+    def tell(trouble: Trouble) -> None:
+        seen.append(trouble.verdict)
+        look.complain(f"{trouble.verdict.value}: {trouble.text}")
+
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    envelope = named_envelope(options["envelope"], options["field"])
+    following = Following(paths, found, envelope, tell)
+    try:
+        while not over.is_set():
+            for piece in following.round():
+                _write(piece)
+            _wait(over)
+    finally:
+        following.close()
+    return max(seen, key=list(Verdict).index)
+
+
+def _wait(over: threading.Event) -> None:
+    """Wait for a moment, and no longer than there is a reader.
+
+    Raises:
+        BrokenPipeError: The reader has gone.
+    """
+    if reader_is_gone():
+        raise BrokenPipeError
+    over.wait(_PAUSE)
 
 
 def _report(report: "Report") -> None:

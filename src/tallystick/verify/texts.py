@@ -22,8 +22,8 @@ chunk must be that of the chunk that was verified: where it is not, nothing of t
 
 Memory does not grow with the log. The lowest position of each chunk is known, and a chunk is read when no line before
 that position is lacking any more. So rotated files are read one after the other, whatever their names, files that
-overlap are merged, and lines that stand in a wrong place come in the right one. No more than `MOST_HELD` chunks are held
-for that: where more of them overlap, the lowest lines at hand come first.
+overlap are merged, and lines that stand in a wrong place come in the right one. No more than `MOST_HELD` chunks are
+held for that: where more of them overlap, the lowest lines at hand come first.
 """
 
 import contextlib
@@ -60,18 +60,21 @@ class Texts:
 
     Attributes:
         report: The report, as of `tallystick.verify`.
+        verified: What was verified.
+        merger: Puts the lines together, and knows which ones were given.
     """
 
     def __init__(self, verified: Verified, sums: Sums, *, marked: bool, jobs: int) -> None:
         """Take what was verified, and the sums of its chunks."""
         self.report: Report = verified.report
-        self._verified, self._sums, self._marked, self._jobs = verified, sums, marked, jobs
+        self.verified, self.merger = verified, _core.Merger()
+        self._sums, self._marked, self._jobs = sums, marked, jobs
         holding = verified.facts.holding(verified.logs)
         self._mode = _core.Mode.texts(holding, marked)
 
     def reads(self, device: int, inode: int) -> bool:
         """Is a file one of those that are read?"""
-        return any(one.identity == (device, inode) for one in self._verified.inputs)
+        return any(one.identity == (device, inode) for one in self.verified.inputs)
 
     def pieces(self) -> Iterator[bytes]:
         """Give the lines that hold: whole lines, each ended by LF, about a megabyte at a time.
@@ -79,7 +82,7 @@ class Texts:
         Raises:
             ReportError: A file is not any more what it was when it was verified. What was given before holds.
         """
-        plan, merger = self._plan(), _core.Merger()
+        plan, merger = self._plan(), self.merger
         for number, block in enumerate(self._blocks(plan)):
             merger.add(block)
             before = plan[number + 1][0] if number + 1 < len(plan) else None
@@ -90,11 +93,11 @@ class Texts:
 
     def _plan(self) -> list[_Planned]:
         """Return the chunks in the order in which they are read: that of each file, and by the lowest position."""
-        lowest = {(file, chunk): at for file, chunk, at in self._verified.facts.lowest(0)}
+        lowest = {(file, chunk): at for file, chunk, at in self.verified.facts.lowest(0)}
         plan: list[_Planned] = []
         low: _At | None = None
         file = -1
-        for chunk in reversed(self._verified.facts.chunks()):
+        for chunk in reversed(self.verified.facts.chunks()):
             if chunk.file != file:
                 file, low = chunk.file, None
             low = min((at for at in (low, lowest.get((file, chunk.chunk))) if at is not None), default=None)
@@ -126,7 +129,7 @@ class Texts:
         last = {file: chunk for _, file, chunk in sorted(plan, key=lambda one: one[1:])}
         readers: dict[int, tuple[ExitStack, Iterator[Chunk]]] = {}
         for _, file, number in plan:
-            one = self._verified.inputs[file]
+            one = self.verified.inputs[file]
             if file not in readers:
                 own = stack.enter_context(ExitStack())
                 readers[file] = own, own.enter_context(_reading(one))
@@ -141,9 +144,9 @@ class Texts:
     def _taken(self, chunk: Chunk) -> _core.Block:
         """Take the texts of a chunk that is what it was when it was verified."""
         if not self._sums.take(chunk) or chunk.file in self._sums.changed:
-            raise _changed(self._verified.inputs[chunk.file])
+            raise _changed(self.verified.inputs[chunk.file])
         return _core.texts(
-            self._verified.logs,
+            self.verified.logs,
             self._mode,
             chunk.data,
             chunk.end,
@@ -152,7 +155,7 @@ class Texts:
             offset=chunk.offset,
             cut=chunk.cut,
             lines=chunk.lines,
-            envelope=self._verified.envelope,
+            envelope=self.verified.envelope,
         )
 
 
