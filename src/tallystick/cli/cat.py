@@ -41,7 +41,7 @@ Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
 @option("--key", type=INPUT, metavar="FILE", help="Verification key of the log.")
 @option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints cover.")
 @option("--follow", is_flag=True, help="Go on, and write lines when they come.")
-@option("--all", "marked", envvar="TALLYSTICK_CAT_ALL", is_flag=True, help="Also write what does not hold, after `! `.")
+@option("--all", "marked", is_flag=True, help="Also write what does not hold, after `! `.")
 @store_option
 @head_option
 @option("--pins", type=click.Path(), metavar="DIR", help="Where pins are remembered, or `none`.")
