@@ -87,7 +87,6 @@ def test_a_file_that_is_read_is_not_written(site, more):
     ("arguments", "said"),
     [
         (("cat", "audit.log"), "no key was given"),
-        (("cat", "audit.log", "--public", "payments.pub", "--follow"), "--follow takes the verification key"),
         (("cat", "-", "--key", "payments.key", "--follow"), "--follow goes with files"),
         (("cat", "audit.log", "--key", "payments.key", "--follow", "--all"), "--follow goes with files"),
     ],
@@ -102,10 +101,10 @@ def test_what_makes_no_sense_is_refused(site, arguments, said):
 class Followed:
     """A `cat --follow` whose output goes to a file."""
 
-    def __init__(self, site, *more, paths="audit.log*"):
+    def __init__(self, site, *more, paths="audit.log*", key=("--key", "payments.key")):
         self.site = site
         with (site.path / "out").open("wb") as out:
-            self.process = site.start("cat", paths, "--key", "payments.key", "--follow", *more, stdout=out)
+            self.process = site.start("cat", paths, *key, "--follow", *more, stdout=out)
 
     def out(self):
         return self.site.read("out")
@@ -153,6 +152,32 @@ def test_what_is_sealed_later_comes_through_rotation_and_compression(site, follo
     site.seal(some(2004, 2005), output="audit.log.other")
     followed.come(some(1, 2005))
     assert followed.end() == (0, "")
+
+
+def test_with_the_public_file_lines_come_with_the_checkpoint_that_covers_them(site, follow):
+    site.seal(some(1, 3))
+    sealed = site.read()
+    site.seal(some(4, 30), output="elsewhere")
+    lines = site.read("elsewhere").splitlines(keepends=True)
+    path = site.path / "audit.log"
+    path.write_bytes(sealed + b"".join(lines[:5]))  # the last ones are not covered
+    followed = follow(key=("--public", "payments.pub"))
+    followed.come(some(1, 3))
+    with path.open("ab") as file:
+        file.write(b"".join(lines[5:9]))
+    path.rename(site.path / "audit.log.1")
+    path.write_bytes(b"".join(lines[9:-1]))
+    site.seal(some(31, 31), output="later")
+    assert followed.out() == some(1, 3)
+    with path.open("ab") as file:
+        file.write(lines[-1])
+    followed.come(some(1, 30))
+    with path.open("ab") as file:
+        file.write(b"no seal\n" + site.read("later"))
+    followed.come(some(1, 31))
+    status, err = followed.end()
+    assert status == 5
+    assert err.endswith("tallystick: failed: unsealed in audit.log\n")
 
 
 def test_a_file_that_is_truncated_and_one_that_comes_later_are_read_from_the_beginning(site, follow):

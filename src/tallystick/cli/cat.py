@@ -66,8 +66,6 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         raise click.UsageError(
             "no key was given; give the verification key with --key or the public file with --public"
         )
-    if follow and options["key"] is None:
-        raise click.UsageError("--follow takes the verification key: the public file vouches for whole epochs only")
     if follow and (options["marked"] or "-" in paths):
         raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
     options["pins_directory"] = None if pins == "none" else pins or default_directory()

@@ -2,7 +2,8 @@
 
 What comes is judged in rounds. A round takes the new whole lines of all files, and before them the last ones of the
 file that the log stood in, so that a line that a killed writer broke off is seen for what it is. With the verification
-key each line stands on its own, so a line is given as soon as it is there.
+key each line stands on its own, so a line is given as soon as it is there; with the public file alone lines wait for
+the checkpoint that covers them.
 
 Two looks at several files are no moment: while a log is rotated, its newer file may be read before the rest of the
 older one. So where positions are absent, or what does not hold is the last that there is, the round is put off; only
@@ -19,6 +20,7 @@ from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import Inputs
 from tallystick.verify.positions import At, after, dotted
 from tallystick.verify.report import Verdict
+from tallystick.verify.run import Verified
 from tallystick.verify.texts import Texts
 
 __all__ = ["GRACE", "Following", "Trouble"]
@@ -60,10 +62,18 @@ class _Live:
         self._unwrapper = _core.Unwrapper(self._envelope) if self._envelope and unwraps else None
 
     def skip(self, one: Input, size: int) -> None:
-        """Take what was read already as read, up to its last whole line, and its end as context."""
+        """Take what was given already as read, up to its last whole line, with its end as context."""
+        back = _CONTEXT
+        while (start := max(0, size - back)) and b"\n" not in one.excerpt(start, back)[: size - start]:
+            back *= 2
+        self._offset = start + (one.excerpt(start, back)[: size - start].find(b"\n") + 1 if start else 0)
         while self._offset < size and self._read(one, size):
             self.context = self._end_of(self.context + self.text)
             self.text = b""
+
+    def start_at(self, offset: int) -> None:
+        """Begin with the line at an offset."""
+        self._offset = offset
 
     def fill(self, one: Input) -> bool:
         """Read what is new, unless much is waiting; is more there?"""
@@ -94,10 +104,25 @@ class _Live:
         self.text += text if text.endswith(b"\n") or not text else text + b"\n"
         return True
 
-    def given(self, *, newest: bool) -> None:
-        """Note that the lines were given; the newest ones stay as context."""
-        self.context = self._end_of(self.context + self.text) if newest else b""
-        self.text = b""
+    def given(self, end: int, *, newest: bool) -> None:
+        """Note that the lines up to an end were given; the newest ones stay as context."""
+        self.context = self._end_of(self.context + self.text[:end]) if newest else b""
+        self.text = self.text[end:]
+
+    def covered(self, at: At) -> int:
+        """Return where the lines end that come up to a checkpoint, by what they claim."""
+        last = self.text[self.text.rfind(b"\n", 0, -1) + 1 :]
+        claimed = _core.claimed_position(last.removesuffix(b"\n"))
+        if claimed is not None and claimed[1] <= at:
+            return len(self.text)
+        end = len(self.text)
+        while (start := self.text.rfind(b"tallystick/v1 checkpoint ", 0, end)) >= 0:
+            line = self.text[start : self.text.find(b"\n", start) + 1]
+            claimed = _core.claimed_position(line.removesuffix(b"\n"))
+            if claimed is not None and claimed[1] <= at:
+                return start + len(line)
+            end = start
+        return 0
 
     @staticmethod
     def _end_of(text: bytes) -> bytes:
@@ -127,11 +152,16 @@ class Following:
         self._known = {one.identity: one.size for one in verified.inputs if one.is_plain}
         self._copies = {(one.identity, one.path): one.size for one in verified.inputs if not one.is_plain}
         self._live: dict[_Identity, _Live] = {}
-        self._next = _next_position(verified.facts)
+        self._with_v = self._keys.logs()[0][2]
         self._newest: _Identity | None = None
-        if self._next is not None:
-            place = max((facts.last, facts.last_place.file) for _, facts in verified.facts.chains(0, True))
-            self._newest = verified.inputs[place[1]].identity
+        self._starts: dict[_Identity, int] = {}  # where to go on in files that were given in part
+        reached = self._reached(verified.facts)
+        self._next = _after(verified.facts, reached)
+        if self._with_v:
+            places = [(chain.last, chain.last_place.file) for _, chain in verified.facts.chains(0, True)]
+            self._newest = verified.inputs[max(places)[1]].identity if places else None
+        else:
+            self._starts = _starts(verified, reached)
         self._put_off: float | None = None
         self._said: dict[str, None] = {}
 
@@ -147,10 +177,13 @@ class Following:
         except ReportError:  # no file is there now
             inputs = []
         batch: dict[_Identity, _Live] = {}
+        waiting = self._put_off is not None
         for one in inputs:
             if one.is_plain:
                 live = self._live_of(one)
+                had = len(live.text)
                 more = live.fill(one)
+                waiting = waiting or len(live.text) > had
                 if live.text:
                     batch[one.identity] = live
                 if more:
@@ -159,7 +192,7 @@ class Following:
                 self._copies[one.identity, one.path] = one.size
                 for chunk in one.chunks():
                     yield from self._copied(chunk)
-        if batch:
+        if batch and waiting:
             yield from self._judged(batch)
         for identity in self._files.gone():
             if identity not in self._live or time.monotonic() - self._live[identity].changed > _GONE:
@@ -169,7 +202,11 @@ class Following:
     def _live_of(self, one: Input) -> _Live:
         if one.identity not in self._live:
             live = self._live[one.identity] = _Live(one.path, self._envelope)
-            live.skip(one, min(one.size, self._known.pop(one.identity, 0)))
+            size = min(one.size, self._known.pop(one.identity, 0))
+            if one.identity in self._starts:
+                live.start_at(min(size, self._starts[one.identity]))
+            else:
+                live.skip(one, size)
             if one.identity != self._newest:
                 live.context = b""
         return self._live[one.identity]
@@ -185,23 +222,42 @@ class Following:
         if self._newest in self._live and self._newest not in batch:
             lives.insert(0, self._live[self._newest])
         facts = self._facts([live.context + live.text for live in lives])
-        troubles, unsettled = self._troubles(facts, lives)
+        reached = self._reached(facts)
+        ends = [self._end(live, reached) for live in lives]
+        if not any(ends):
+            return  # no checkpoint came yet
+        troubles, unsettled = self._troubles(facts, lives, ends)
         now = time.monotonic()
         if unsettled:
             self._put_off = self._put_off or now
             if now - self._put_off < GRACE:
                 return
         self._put_off = None
-        yield from self._taken(facts, [live.text for live in lives])
+        yield from self._taken(facts, [live.text[:end] for live, end in zip(lives, ends, strict=True)])
         for trouble in troubles:
             self._say(trouble)
-        found = [(chain.last, chain.last_place.file) for _, chain in facts.chains(0, True)]
+        found = [(chain.last, chain.last_place.file) for _, chain in facts.chains(0, self._with_v)]
         newest = lives[max(found)[1]] if found else None
-        for live in lives:
-            live.given(newest=live is newest)
+        for live, end in zip(lives, ends, strict=True):
+            live.given(end, newest=live is newest)
         for identity, live in self._live.items():
             self._newest = identity if live is newest else self._newest
-        self._next = max(filter(None, (self._next, _next_position(facts))), default=None)
+        self._next = max(filter(None, (self._next, _after(facts, reached))), default=None)
+
+    def _reached(self, facts: _core.Facts) -> At | None:
+        """Return the newest line that can be given: with the public key alone the newest checkpoint."""
+        chains = facts.chains(0, self._with_v)
+        if self._with_v:
+            return max((chain.last for _, chain in chains), default=None)
+        ends = [(number, epoch, end[0]) for number, chain in chains for epoch, _, end in chain.epochs if end]
+        return max(ends, default=None)
+
+    def _end(self, live: _Live, reached: At | None) -> int:
+        """Return up to where the lines of a file can be given or are bad."""
+        if self._with_v:
+            return len(live.text)
+        end = live.covered(reached) if reached is not None and live.text else 0
+        return end or (len(live.text) if len(live.text) >= _ONCE else 0)
 
     def _facts(self, texts: Sequence[bytes]) -> _core.Facts:
         verification = _core.Verification(self._keys)
@@ -227,39 +283,38 @@ class Following:
         while piece := self._merger.take(None, _ONCE):
             yield piece
 
-    def _troubles(self, facts: _core.Facts, lives: Sequence[_Live]) -> tuple[list[Trouble], bool]:
+    def _troubles(self, facts: _core.Facts, lives: Sequence[_Live], ends: Sequence[int]) -> tuple[list[Trouble], bool]:
         """Return what is wrong, and whether it may be right in a moment."""
         troubles, unsettled, torn = [], False, facts.torn()
-        places = sorted(
-            (chain.last, chain.last_place.file, chain.last_place.offset) for _, chain in facts.chains(0, True)
-        )
+        chains = facts.chains(0, self._with_v)
+        places = sorted((chain.last, chain.last_place.file, chain.last_place.offset) for _, chain in chains)
         last = {file: offset for _, file, offset in places}
         for number, event in enumerate(facts.events()):
             live, place = lives[event.place.file], event.place
-            if number in torn or place.offset < len(live.context):
+            if number in torn or not 0 <= place.offset - len(live.context) < ends[place.file]:
                 continue
             verdict = Verdict.INCOMPLETE if event.kind in _UNDETERMINED else Verdict.FAILED
             at = f" {dotted(event.first)}" if event.first else ""
             count = f" ({event.count} lines)" if event.count > 1 else ""
             troubles.append(Trouble(verdict, f"{event.kind}{at}{count} in {live.path}"))
             unsettled = unsettled or place.offset > last.get(place.file, -1)
-        for number, chain in facts.chains(0, True):
+        for number, chain in chains:
             for what, (first, *_) in chain.clashes:
                 troubles.append(Trouble(Verdict.FAILED, f"bad statement {dotted(first)}: {what}"))
             troubles += [Trouble(Verdict.FAILED, f"altered epoch {number}.{epoch}") for epoch, *_ in chain.altered]
-        missing = self._missing(facts)
+        missing = self._missing(facts, self._reached(facts))
         return troubles + [Trouble(Verdict.FAILED, f"missing {each}") for each in missing], unsettled or bool(missing)
 
-    def _missing(self, facts: _core.Facts) -> list[str]:
+    def _missing(self, facts: _core.Facts, until: At | None) -> list[str]:
         """Return what is absent after what was given before, as far as what came tells."""
-        chains, missing = dict(facts.chains(0, True)), []
+        chains, missing = dict(facts.chains(0, self._with_v)), []
         reached = self._next or (min(chains, default=1), 0, 0)
         ends: dict[int, At] = {}
         for number, chain in sorted(chains.items()):
             if number <= reached[0] or chain.open is None or chain.open.prev is None:
                 continue
             prev, _, proof = chain.open.prev
-            if proof:
+            if proof or not self._with_v:
                 ends[prev[0]] = max(prev, ends.get(prev[0], prev))
                 if prev[0] not in chains and prev > reached:
                     missing.append(f"{dotted(reached)} to {dotted(prev)}")
@@ -267,6 +322,8 @@ class Following:
             if number >= reached[0]:
                 start = reached if number == reached[0] else (number, 0, 0)
                 for gap in facts.gaps(0, start, ends.get(number)):
+                    if not self._with_v and (until is None or gap.start > until):
+                        continue  # it may still come
                     missing.append(
                         dotted(gap.start) + (f" to {dotted(gap.to)}" if gap.to not in (None, gap.start) else "")
                     )
@@ -280,10 +337,26 @@ class Following:
             self._tell(trouble)
 
 
-def _next_position(facts: _core.Facts) -> At | None:
-    """Return the position after the newest line; None where no line is."""
-    last = max((chain.last for _, chain in facts.chains(0, True)), default=None)
-    if last is None:
+def _after(facts: _core.Facts, at: At | None) -> At | None:
+    """Return the position after a line that is here."""
+    if at is None:
         return None
-    statement = facts.statement_at(0, last)
-    return (last[0], last[1] + 1, 0) if statement is not None and statement.ending == "continues" else after(last)
+    statement = facts.statement_at(0, at)
+    return (at[0], at[1] + 1, 0) if statement is not None and statement.ending == "continues" else after(at)
+
+
+def _starts(verified: Verified, reached: At | None) -> dict[_Identity, int]:
+    """Return where to go on in files with lines that no checkpoint covers yet: the newest one, and what comes after it.
+
+    Args:
+        verified: What was verified with the public key alone.
+        reached: The position of the newest checkpoint.
+    """
+    lowest: dict[int, At] = {}
+    for file, _, at in verified.facts.lowest(0):
+        lowest[file] = min(at, lowest.get(file, at))
+    starts = {verified.inputs[file].identity: 0 for file, at in lowest.items() if reached is None or at > reached}
+    statement = verified.facts.statement_at(0, reached) if reached is not None else None
+    if statement is not None:
+        starts[verified.inputs[statement.place.file].identity] = statement.place.offset
+    return starts
