@@ -101,7 +101,10 @@ impl<'k> Scanner<'k> {
         }
         let hashes = many.hashes(wide, taken);
         let good = if with_v { many.authentic(wide, &hashes) } else { [true; LANES] };
-        let mut leaves = many.leaves(wide, &hashes).into_iter().zip(good);
+        // Which texts hold is known of positions then, where tags tell what is authentic.
+        let needed = !with_v || self.texts.is_none();
+        let leaves = if needed { many.leaves(wide, &hashes) } else { [[0; 32]; LANES] };
+        let mut leaves = leaves.into_iter().zip(good);
         for (line, entry) in lines.iter().zip(entries) {
             let leaf = if entry.ordinary { leaves.next() } else { None };
             self.take_in(line, entry, leaf.and_then(|(leaf, good)| good.then_some(leaf)));
