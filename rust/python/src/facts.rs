@@ -13,7 +13,8 @@ use tallystick_core::seal::statement::Body;
 
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, REASON};
-use crate::scan::{Place, at, position};
+use crate::scan::{Keys, Place, at, position};
+use crate::texts::Holding;
 use crate::{OrRaise as _, py_bytes};
 
 /// Lines that are not as they should be and stood together.
@@ -287,6 +288,17 @@ impl Facts {
     /// Chunks, by file and number.
     fn chunks(&self) -> Vec<Chunk> {
         chunks(&self.0)
+    }
+
+    /// Which lines hold; the keys are those of the verification.
+    fn holding(&self, py: Python<'_>, keys: &Keys) -> Holding {
+        Holding(py.detach(|| self.0.holding(&keys.inner)))
+    }
+
+    /// Chunks in which lines of a log are: file, chunk, and the lowest position there.
+    fn lowest(&self, log: u32) -> Vec<(u32, u32, At)> {
+        let chunks = self.0.chunks().iter();
+        chunks.filter_map(|(id, chunk)| Some((id.0, id.1, at(chunk.edges.get(&log)?.low)))).collect()
     }
 
     /// Lines of a log, counted.

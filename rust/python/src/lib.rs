@@ -17,6 +17,7 @@ mod scan;
 mod seal;
 mod slot;
 mod states;
+mod texts;
 mod verification;
 
 use pyo3::prelude::*;
@@ -75,7 +76,7 @@ mod _core {
     #[pymodule_export]
     use crate::passphrase::Passphrase;
     #[pymodule_export]
-    use crate::scan::{Keys, Mode, Place, Summary, scan};
+    use crate::scan::{Keys, Mode, Place, Summary, scan, texts};
     #[pymodule_export]
     use crate::seal::Sealer;
     use crate::seal::todo;
@@ -83,6 +84,8 @@ mod _core {
     use crate::slot::Slot;
     #[pymodule_export]
     use crate::states::{EarlyState, PublicState, SealingState, Setup, read_state, setup, state_version};
+    #[pymodule_export]
+    use crate::texts::{Block, Holding, Merger};
     #[pymodule_export]
     use crate::verification::{BrokenEnd, Expected, Verification};
     use pyo3::prelude::*;

@@ -4,7 +4,6 @@ import errno
 import importlib
 import io
 import os
-import select
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ import click
 
 from tallystick.cli.arguments import hide_passwords
 from tallystick.cli.output import complain, safe
+from tallystick.cli.streams import reader_is_gone
 from tallystick.errors import FormatError, TallystickError, reason
 from tallystick.secreturl import without_passwords
 from tallystick.securefile.descriptors import hold_standard
@@ -25,6 +25,7 @@ _COMMANDS = {
     "seal": "Seal lines from files or standard input.",
     "run": "Run a command and seal its output from the first byte.",
     "verify": "Check sealed logs and say what happened to them.",
+    "cat": "Write the lines of a log as they were before they were sealed.",
     "head": "Print the head of a log, for a verifier elsewhere.",
     "prove": "Make evidence of one line, for holders of the public key.",
     "check": "Check evidence and say what it proves.",
@@ -170,16 +171,9 @@ def _refuse(error: click.ClickException) -> None:
 
 def _hung_up(error: BaseException | None) -> int:
     """Return the status for a result that was not delivered; a reader that has gone needs no message."""
-    if not _reader_is_gone():
+    if not reader_is_gone():
         complain(f"{error}")
     return 4
-
-
-def _reader_is_gone() -> bool:
-    """Has the reader of standard output gone, as in `tallystick verify … | head`?"""
-    poll = select.poll()
-    poll.register(1, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _hold_places() -> None:

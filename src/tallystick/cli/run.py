@@ -198,7 +198,7 @@ class _Copy:
         self._lost = data.count(b"\n")
         if notice := self._mixed[fd].report(data):
             complain(notice)
-            self._writing.say(notice)
+            self._writing.notice("torn", notice)
         if data:
             self._splitters[fd].feed(data)
         else:

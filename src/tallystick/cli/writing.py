@@ -11,6 +11,7 @@ import signal
 import struct
 import termios
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType, TracebackType
@@ -29,6 +30,7 @@ from tallystick.writer.steps import Settings
 __all__ = ["Writing", "hear", "standing"]
 
 _PATIENCE = 5.0  # seconds for which a leaving writer may wait for room: less than docker's 10 until SIGKILL
+_NOTICES = 100  # that the log has to say once it is open, the newest
 _BRIEFLY = 3.0  # seconds for which it goes on waiting for another writer to end
 
 
@@ -60,6 +62,7 @@ class Writing:
         self._since: float | None = None
         self._stack = ExitStack()
         self._waiting: Waiting | None = None
+        self._notices: deque[tuple[str, str]] = deque(maxlen=_NOTICES)
         self._opened: Callable[[], None] = lambda: None
         signal.signal(signal.SIGALRM, self._tick)
 
@@ -130,6 +133,8 @@ class Writing:
         if waiting is not None:
             self.log.note_dropped(waiting.dropped)
         self._opened()
+        while self._notices:
+            self.log.notice(*self._notices.popleft())
         for data in waiting.hand_over() if waiting is not None else ():
             self.write_lines(data)
 
@@ -156,11 +161,14 @@ class Writing:
             return log.write_lines(data)
 
     def notice(self, kind: str, text: str) -> None:
-        """Have the log itself say something.
+        """Have the log itself say something, once it is open.
 
         Raises:
             SealError: As for `write_lines`.
         """
+        if self.log is None and self.failure is None:
+            self._notices.append((kind, text))
+            return
         with self._sealing() as log:
             log.notice(kind, text)
 

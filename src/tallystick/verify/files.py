@@ -116,6 +116,16 @@ class File:
             os.close(self._fd)
             self._fd = None
 
+    def hold(self) -> bool:
+        """Keep it open from now on; was it not held before?
+
+        Raises:
+            OSError: It cannot be opened again.
+        """
+        self.descriptor()
+        held, self._held = self._held, True
+        return not held
+
     def release(self) -> None:
         """Hold it no longer."""
         self._held = False

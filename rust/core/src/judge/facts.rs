@@ -5,9 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
+use super::holding;
 use super::known::Duplicate;
+use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Said, Summary};
+use crate::scan::Keys;
+use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
+use crate::scan::texts::Holding;
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
@@ -31,7 +35,7 @@ impl Torn {
 
 /// What a verification found.
 pub struct Facts {
-    logs: BTreeMap<LogNumber, Log>,
+    pub(super) logs: BTreeMap<LogNumber, Log>,
     chunks: BTreeMap<(u32, u32), Chunk>,
     events: Vec<Event>,
     unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
@@ -39,12 +43,20 @@ pub struct Facts {
     excepted: BTreeMap<u32, u64>,
     duplicates: Vec<Duplicate>,
     torn: BTreeSet<usize>,
+    pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
+    pub(super) rewritten: BTreeSet<EpochId>,
 }
 
 impl Facts {
-    pub(super) fn new(summary: Summary, duplicates: Vec<Duplicate>) -> Self {
+    pub(super) fn new(
+        summary: Summary,
+        duplicates: Vec<Duplicate>,
+        outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
+        rewritten: BTreeSet<EpochId>,
+    ) -> Self {
         let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
-        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn: BTreeSet::new() }
+        let torn = BTreeSet::new();
+        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn, outside, rewritten }
     }
 
     /// Takes the claims of torn lines back: they say nothing.
@@ -87,6 +99,12 @@ impl Facts {
     #[must_use]
     pub fn excepted(&self) -> &BTreeMap<u32, u64> {
         &self.excepted
+    }
+
+    /// Which lines hold; the keys are those of the verification.
+    #[must_use]
+    pub fn holding(&self, keys: &Keys) -> Holding {
+        holding::holding(self, keys)
     }
 
     /// Chunks, by file and number.

@@ -78,7 +78,7 @@ impl Scanner<'_> {
                     let what =
                         if prefix == 3 { Line::Control(statement.unwrap_or_default()) } else { Line::Entry };
                     self.kept.earn();
-                    self.authentic(number, at, leaf, what);
+                    self.authentic(number, at, leaf, what, text);
                     return Ok(());
                 }
                 self.kept.waste();
@@ -149,12 +149,19 @@ impl Scanner<'_> {
         if !self.affords((number, at.chain, at.epoch)) {
             return Err(Why::Effort);
         }
-        self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry);
+        self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry, text);
         Ok(())
     }
 
     /// Takes in a line that is authentic (with V) or taken at its word (with P only).
-    pub(super) fn authentic(&mut self, number: LogNumber, at: Position, leaf: Digest, what: Line<'_>) {
+    pub(super) fn authentic(
+        &mut self,
+        number: LogNumber,
+        at: Position,
+        leaf: Digest,
+        what: Line<'_>,
+        text: Text<'_>,
+    ) {
         let log = self.keys.log(number);
         let id = (number, at.chain, at.epoch);
         let why = match what {
@@ -162,6 +169,9 @@ impl Scanner<'_> {
             Line::Entry => {
                 self.seen_line(number, at);
                 self.add(id, at.index, leaf);
+                if let Some(texts) = &mut self.texts {
+                    texts.take(id, at, &leaf, text);
+                }
                 return;
             }
             Line::Control(text) => match Statement::parse(text) {
@@ -194,6 +204,10 @@ impl Scanner<'_> {
     pub(super) fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
+        if let Some(texts) = &mut self.texts {
+            texts.pass();
+            return;
+        }
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);

@@ -25,6 +25,8 @@ pub struct Edge {
     pub first_place: Place,
     /// Position of the last.
     pub last: Position,
+    /// The lowest.
+    pub low: Position,
 }
 
 /// One chunk of one file.
