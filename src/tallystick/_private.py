@@ -229,7 +229,7 @@ def sweep(name: str, directory: int) -> None:
             wipe_file(each, directory)
 
 
-def wipe_file(name: str, directory: int) -> None:
+def wipe_file(name: str, directory: int | None) -> None:
     """Overwrite a file with zeros and remove it."""
     if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
         fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)

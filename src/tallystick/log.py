@@ -25,6 +25,7 @@ from tallystick.ceremony import create
 from tallystick.errors import TallystickError, explain
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
+from tallystick.taking_back import empty_file
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
@@ -298,11 +299,39 @@ def open_log(
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
+        log = _begin(lease, output, tidied, settings, rotation)
+        undoing.pop_all()
+    lifecycle.close_on_sigterm()
+    return log
+
+
+def open_leased(
+    lease: keystore.Lease,
+    output: str | os.PathLike[str] | int | Callable[[bytes], object],
+    tidied: Sequence[str],
+    *,
+    custody: str | None,
+    on_trouble: Callable[[str], None] | None,
+) -> Log:
+    """Open a log whose lease was taken already, with the defaults of `open_log`; if it fails, the lease stays taken."""
+    settings = Settings(custody, "auto", 4096, 60.0, "flush", "raise", None, on_trouble or _warn)
+    log = _begin(lease, output, tidied, settings, None)
+    lifecycle.close_on_sigterm()
+    return log
+
+
+def _begin(
+    lease: keystore.Lease,
+    output: str | os.PathLike[str] | int | Callable[[bytes], object],
+    tidied: Sequence[str],
+    settings: Settings,
+    rotation: Rotation | None,
+) -> Log:
+    with empty_file(output), ExitStack() as undoing:
         sink = open_sink(output, rotation, settings.on_trouble)
         undoing.callback(sink.close)
         log = Log(lease, sink, settings, tidied)
         undoing.pop_all()
-    lifecycle.close_on_sigterm()
     return log
 
 

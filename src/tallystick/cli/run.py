@@ -1,8 +1,10 @@
 """`tallystick run`: runs a command and seals its output from the first byte."""
 
+import errno
 import os
 import select
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -89,6 +91,7 @@ def command(
     from tallystick.cli.writing import Writing
     from tallystick.log import open_log
 
+    _refuse_absent(arguments[0])
     hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
@@ -99,8 +102,7 @@ def command(
         try:
             child = Child(arguments, hidden)
         except OSError as error:
-            complain(f"{arguments[0]}: {reason(error)}")
-            raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
+            raise _not_started(arguments[0], error) from None
         signals.pass_on(child)
         notify_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
         try:
@@ -111,6 +113,22 @@ def command(
         notify_manager("STOPPING=1", f"STATUS=closing log {name}")
         writing.last()
     raise SystemExit(child.status)
+
+
+def _refuse_absent(program: str) -> None:
+    """Leave if a command cannot be started, before a chain is opened for it."""
+    if shutil.which(program) is not None:
+        return
+    places = [""] if os.sep in program else os.get_exec_path()
+    there = any(os.path.exists(os.path.join(each, program)) for each in places)
+    number = errno.EACCES if there else errno.ENOENT
+    raise _not_started(program, OSError(number, os.strerror(number)))
+
+
+def _not_started(program: str, error: OSError) -> SystemExit:
+    """Say why a command cannot be started; return what to leave with."""
+    complain(f"{program}: {reason(error)}")
+    return SystemExit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
 def _signals(writing: "Writing", *, reopens: bool) -> Any:

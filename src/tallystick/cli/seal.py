@@ -1,5 +1,6 @@
 """`tallystick seal`: seals lines from files or standard input."""
 
+import errno
 import os
 import select
 import signal
@@ -43,6 +44,7 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
 
     inputs: Sequence[str | int] = [STDIN if path == "-" else path for path in files] or [STDIN]
     target = STDOUT if output is None else output
+    _refuse_unreadable(inputs)
     _refuse_own_output(inputs, target)
     writing = Writing()
     leaving = _Leaving(writing)
@@ -143,6 +145,25 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     while left > 0 and fd in dict(waiting.poll(0)) and (data := os.read(fd, min(left, _BLOCK))):
         yield data
         left -= len(data)
+
+
+def _refuse_unreadable(inputs: Sequence[str | int]) -> None:
+    """Refuse files that cannot be read before a chain is opened for them; they are not opened, pipes may be among them.
+
+    Raises:
+        SealError: One is not there, is a directory, or may not be read.
+    """
+    for path in inputs:
+        if isinstance(path, int):
+            continue
+        try:
+            problem = errno.EISDIR if stat.S_ISDIR(os.stat(path).st_mode) else 0
+            problem = problem or (0 if os.access(path, os.R_OK, effective_ids=True) else errno.EACCES)
+        except OSError as error:
+            problem = error.errno or errno.EIO
+        if problem:
+            said = reason(OSError(problem, os.strerror(problem)))
+            raise SealError(f"{path}: {said}; nothing was sealed", hint="name a file that can be read")
 
 
 def _refuse_own_output(inputs: Sequence[str | int], output: str | int) -> None:

@@ -19,10 +19,10 @@ from tallystick._core import DataKey
 from tallystick.custody import in_place
 from tallystick.custody.base import Forgets, Owner
 from tallystick.custody.options import Remembers
-from tallystick.custody.slots import Name, Slots
+from tallystick.custody.slots import Name, Slots, has_slots
 from tallystick.errors import CustodyError
 
-__all__ = ["MasterKey"]
+__all__ = ["MasterKey", "remove_unused"]
 
 
 class MasterKey(Remembers):
@@ -154,6 +154,27 @@ class _InFile(MasterKey):
                 "ext4 and xfs do not",
             )
         return Forgets(True, f"if what is below {kind} overwrites in place, too, and nobody has a copy from before")
+
+
+def remove_unused(path: str) -> None:
+    """Remove a master key that was just made, unless a log has a key of its own beside it.
+
+    It is renamed first: a log that another process sets up with it meanwhile has its key there by then, or does not
+    come about, because it opens its state once before it counts as set up.
+
+    Args:
+        path: Where it was made.
+
+    Raises:
+        OSError: It is not there, or cannot be removed.
+    """
+    gone = f"{path}.gone-{os.getpid()}"
+    os.rename(path, gone)
+    if has_slots(path):
+        os.link(gone, path)
+        os.unlink(gone)
+    else:
+        _private.wipe_file(gone, None)
 
 
 def _bound(name: Name, owner: Owner) -> bytes:

@@ -55,6 +55,11 @@ class FileKeyStore(KeyStore):
     def __hash__(self) -> int:
         return hash(self.url)
 
+    @property
+    def path(self) -> str:
+        """Its path."""
+        return self._path
+
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         check_entry(name)
         check_sizes(name, state, head)
