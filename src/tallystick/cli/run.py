@@ -78,7 +78,13 @@ def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Seque
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
-    name: str, output: str | None, linger: float, pass_env: Sequence[str], arguments: Sequence[str], **options: Any
+    name: str,
+    output: str | None,
+    linger: float,
+    pass_env: Sequence[str],
+    encoding: str | None,
+    arguments: Sequence[str],
+    **options: Any,
 ) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
@@ -106,7 +112,7 @@ def command(
         signals.pass_on(child)
         notify_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
         try:
-            _Copy(child, writing).seal(linger)
+            _Copy(child, writing, encoding).seal(linger)
         except TallystickError as error:
             notify_manager("STOPPING=1", f"STATUS={safe(explain(error))}")
             raise
@@ -154,11 +160,12 @@ def _standing(fd: int) -> int:
 class _Copy:
     """The two streams of a command on their way into the log."""
 
-    def __init__(self, child: "Child", writing: "Writing") -> None:
+    def __init__(self, child: "Child", writing: "Writing", encoding: str | None) -> None:
         from tallystick.lines import Splitter
+        from tallystick.unicode import Input
 
         self._child, self._writing = child, writing
-        self._splitters = {fd: Splitter(writing) for fd in child.streams}
+        self._splitters = {fd: Input(Splitter(writing), "the output of COMMAND", encoding) for fd in child.streams}
         self._lost = 0  # lines that were read and not sealed
         self._ending = False
         self._poll = select.poll()

@@ -1,6 +1,6 @@
 """The work of the courier; each function is one kind of it, named by the first message."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from tallystick import custody as custodies
@@ -142,16 +142,18 @@ def migrate(
     """Move a log to another key store, to another custody, or both."""
     source = keystore.connect(store["place"]["url"])
     target = source if to_store is None else keystore.connect(to_store["place"]["url"])
-    if target == source:
-        with source.lease(name) as lease:
-            stored = lease.load()
-            info = public_state(name, stored.state)
-            if to_custody is None or info.former is None or info.custody != connect_new(channel, to_custody).url:
-                opened = unlock(channel, name, stored, custody, lease.confirm)
-                destroy_former(channel, opened, custody, to_custody)
-                relock(channel, lease, opened, to_custody, lease.replace_state)
-    else:
-        carry_over(channel, source, target, name, custody, to_custody)
+    path = target.path if isinstance(target, FileKeyStore) else None
+    with directories(path), custodies.taking_back(to_custody) if to_custody is not None else nullcontext():
+        if target == source:
+            with source.lease(name) as lease:
+                stored = lease.load()
+                info = public_state(name, stored.state)
+                if to_custody is None or info.former is None or info.custody != connect_new(channel, to_custody).url:
+                    opened = unlock(channel, name, stored, custody, lease.confirm)
+                    destroy_former(channel, opened, custody, to_custody)
+                    relock(channel, lease, opened, to_custody, lease.replace_state)
+        else:
+            carry_over(channel, source, target, name, custody, to_custody)
     with target.lease(name) as lease:
         exposed = finish_move(channel, lease, (custody, to_custody))
     channel.say({"exposed": exposed})

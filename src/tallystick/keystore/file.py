@@ -63,8 +63,7 @@ class FileKeyStore(KeyStore):
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         check_entry(name)
         check_sizes(name, state, head)
-        with _private.telling(KeyStoreError, self._path):
-            _private.make_directories(self._path)
+        self.prepare()
         with self._changing() as store:
             if name in os.listdir(store):
                 raise self._present(name)
@@ -84,6 +83,11 @@ class FileKeyStore(KeyStore):
             os.rename(name, gone, src_dir_fd=store, dst_dir_fd=store)
             os.fsync(store)
             directory.clear(gone, store)
+
+    def prepare(self) -> None:
+        with _private.telling(KeyStoreError, self._path):
+            _private.make_directories(self._path)
+            os.close(_private.open_directory(self._path))
 
     def names(self) -> list[str]:
         with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
