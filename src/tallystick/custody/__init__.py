@@ -21,6 +21,7 @@ from tallystick.custody.base import Custody, Forgets, Owner
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
+from tallystick.home import nobody, user_place
 from tallystick.taking_back import directories
 
 __all__ = [
@@ -121,5 +122,10 @@ def create_default() -> Custody:
 def _default_path() -> str:
     if os.geteuid() == 0:
         return "/etc/tallystick/master.key"
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return os.path.join(base, "tallystick", "master.key")
+    place = user_place("XDG_CONFIG_HOME", ".config")
+    if place is None:
+        raise CustodyError(
+            f"{nobody()}, so there is no default place for a master key",
+            hint="name one: --custody master-key:FILE, or TALLYSTICK_CUSTODY",
+        )
+    return os.path.join(place, "master.key")

@@ -61,20 +61,11 @@ class MasterKey(Remembers):
             CustodyError: There is such a file, or it cannot be written.
         """
         path = os.path.abspath(path)
-        above = os.path.dirname(path)
-        with _private.telling(CustodyError, above):
-            _private.make_directories(above)
-            # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
-            new = f"{path}.new-{os.getpid()}"
-            with _private.creating(new, None) as fd:
-                DataKey.generate().write(fd)
-            try:
-                os.link(new, path)
-            except FileExistsError as error:
-                raise FileExistsError(error.errno, error.strerror, path) from None
-            finally:
-                os.unlink(new)
-            _private.sync_directory(above)
+        try:
+            _make(path)
+        except CustodyError as error:
+            other = "or name another master key: --custody master-key:FILE, or TALLYSTICK_CUSTODY"
+            raise CustodyError(str(error), hint=f"{error.hint}, {other}") from error
         return MasterKey.in_file(path)
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
@@ -175,6 +166,23 @@ def remove_unused(path: str) -> None:
         os.unlink(gone)
     else:
         _private.wipe_file(gone, None)
+
+
+def _make(path: str) -> None:
+    above = os.path.dirname(path)
+    with _private.telling(CustodyError, above):
+        _private.make_directories(above)
+        # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
+        new = f"{path}.new-{os.getpid()}"
+        with _private.creating(new, None) as fd:
+            DataKey.generate().write(fd)
+        try:
+            os.link(new, path)
+        except FileExistsError as error:
+            raise FileExistsError(error.errno, error.strerror, path) from None
+        finally:
+            os.unlink(new)
+        _private.sync_directory(above)
 
 
 def _bound(name: Name, owner: Owner) -> bytes:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 
 from tallystick.errors import KeyStoreError
+from tallystick.home import nobody, user_place
 from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
 from tallystick.keystore.file import FileKeyStore
 
@@ -54,7 +55,7 @@ def connect(url: str | None = None) -> KeyStore:
             everybody else.
 
     Raises:
-        KeyStoreError: This is no URL of a key store.
+        KeyStoreError: This is no URL of a key store, or there is no default.
     """
     if url is None:
         url = _default_url()
@@ -98,14 +99,21 @@ def state_directory() -> str:
 
     That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
     and `$XDG_STATE_HOME/tallystick` for everybody else.
+
+    Raises:
+        KeyStoreError: None is named, and this user has no home.
     """
     named = os.environ.get("TALLYSTICK_STORE")
     if named and (named.startswith("file:") or _URL.fullmatch(named) is None):
         return named.removeprefix("file:")
     if os.geteuid() == 0:
         return "/var/lib/tallystick"
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(base, "tallystick")
+    place = user_place("XDG_STATE_HOME", ".local/state")
+    if place is None:
+        raise KeyStoreError(
+            f"{nobody()}, so there is no default key store", hint="name one: --store file:DIR, or TALLYSTICK_STORE"
+        )
+    return place
 
 
 def _default_url() -> str:

@@ -85,9 +85,14 @@ class FileKeyStore(KeyStore):
             directory.clear(gone, store)
 
     def prepare(self) -> None:
-        with _private.telling(KeyStoreError, self._path):
-            _private.make_directories(self._path)
-            os.close(_private.open_directory(self._path))
+        try:
+            with _private.telling(KeyStoreError, self._path):
+                _private.make_directories(self._path)
+        except KeyStoreError as error:
+            other = "or name another key store: --store file:DIR, or TALLYSTICK_STORE"
+            raise KeyStoreError(str(error), hint=f"{error.hint}, {other}") from error
+        with ExitStack() as stack:
+            self._open(stack)
 
     def names(self) -> list[str]:
         with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
