@@ -13,9 +13,12 @@ default: a name is never guessed, and the error says which option to give.
 
 import os
 import pwd
+import tempfile
 from contextlib import suppress
 
-__all__ = ["nobody", "user_place"]
+from tallystick.errors import ReportError
+
+__all__ = ["nobody", "require_temporary", "user_place"]
 
 
 def user_place(variable: str, below: str) -> str | None:
@@ -42,6 +45,18 @@ def nobody() -> str:
     home = os.environ.get("HOME")
     said = "HOME is not set" if home is None else f"HOME is {home!r}"
     return f"user id {os.geteuid()} has no home directory ({said})"
+
+
+def require_temporary() -> None:
+    """Refuse to begin where there is no directory for temporary files, as on a root that is read-only.
+
+    Raises:
+        ReportError: There is none.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ReportError("no directory for temporary files can be written", hint="name one by TMPDIR") from None
 
 
 def _home() -> str | None:

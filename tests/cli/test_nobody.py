@@ -95,7 +95,13 @@ def test_on_a_read_only_root_without_tmpdir_pipes_are_verified_where_tmpdir_is_n
     place = read_only.path
     (place / "sealed").write_bytes(sealed)
     elsewhere = here | {"START": "/", "TALLYSTICK_STORE": f"file:{place}/store", "TALLYSTICK_PINS": f"{place}/pins"}
-    for words in (["verify", "-"], ["selftest", f"{place}/sealed"], ["demo"]):
-        key = [] if words == ["demo"] else ["--key", f"{place}/payments.key"]
-        done = read_only(*words, *key, stdin=sealed, env=elsewhere)
-        print(words, done)
+    key = ["--key", f"{place}/payments.key"]
+    none = "no directory for temporary files can be written"
+    done = read_only("verify", "-", *key, stdin=sealed, env=elsewhere)
+    assert (
+        done.status,
+        f"{none}; make room for a copy of what comes from the pipe, or name a place with TMPDIR" in done.out.decode(),
+    ) == (3, True)
+    for words in (["selftest", f"{place}/sealed", *key], ["demo"]):
+        done = read_only(*words, env=elsewhere)
+        assert (done.status, done.err) == (4, f"tallystick: {none}; name one by TMPDIR\n")
