@@ -34,7 +34,7 @@ from tallystick.writer.closing import Closing
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.locks import Locks
-from tallystick.writer.opening import refuse_older_store, take_lease
+from tallystick.writer.opening import private_again, refuse_older_store, take_lease
 from tallystick.writer.outlet import OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status, WriterNote
@@ -297,9 +297,13 @@ def open_log(
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     with ExitStack() as undoing:
-        lease, tidied = take_lease(keystore.connect(store), name, custody)
+        place = keystore.connect(store)
+        private = private_again(place, name, custody)
+        for each in private:
+            settings.on_trouble(each)
+        lease, tidied = take_lease(place, name, custody)
         undoing.callback(lease.release)
-        log = _begin(lease, output, tidied, settings, rotation)
+        log = _begin(lease, output, [*private, *tidied], settings, rotation)
         undoing.pop_all()
     lifecycle.close_on_sigterm()
     return log

@@ -1,7 +1,8 @@
 """A master key as custody, in a file or in an environment variable (spec section 6).
 
-Its text form is 43 letters of base64url. The file is 0600 and belongs to the user of this process; anything else is
-refused. The key is read for each use and kept no longer.
+Its text form is 43 letters of base64url. The file is 0600 and belongs to the user of this process, or root gives it, in
+a volume that nobody else can write (`tallystick.volumes`); anything else is refused. The key is read for each use and
+kept no longer.
 
 A master key in a file forgets: what encrypts a state takes a key in the file's slots, too (`tallystick.custody.slots`).
 
@@ -14,7 +15,7 @@ tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not s
 import os
 from collections.abc import Callable
 
-from tallystick import _private
+from tallystick import _private, volumes
 from tallystick._core import DataKey
 from tallystick.custody import in_place
 from tallystick.custody.base import Forgets, Owner
@@ -42,7 +43,7 @@ class MasterKey(Remembers):
             CustodyError: The file is not there, is open to other users, or holds something else.
         """
         path = os.path.abspath(path)
-        return _InFile(path, lambda: _read_file(path))
+        return (_Given if volumes.is_given(path) else _InFile)(path, lambda: _read_file(path))
 
     @staticmethod
     def in_variable(name: str) -> "MasterKey":
@@ -95,6 +96,22 @@ class MasterKey(Remembers):
                 "wrong key, or the state was changed",
                 hint="restore the one or the other",
             ) from None
+
+
+class _Given(MasterKey):
+    """Custody by a master key that root gives, in a volume or by systemd: nothing can be written beside it."""
+
+    remembers = (
+        "root gives the master key, so none can be destroyed beside it: it opens every state that it ever encrypted"
+    )
+
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        if Name.read(wrapped) is not None:
+            raise CustodyError(
+                f"the state of this log takes a key beside its master key, too, and {self._place} has none beside it",
+                hint="name the master key where it was, or take new keys (`tallystick rekey --to-custody`) there",
+            )
+        return super().unwrap(wrapped, owner)
 
 
 class _InFile(MasterKey):
@@ -193,7 +210,8 @@ def _bound(name: Name, owner: Owner) -> bytes:
 def _read_file(path: str) -> DataKey:
     with _private.telling(CustodyError, path):
         try:
-            fd = _private.open_file(path, None, os.O_RDONLY)
+            given = volumes.is_given(path)
+            fd = volumes.open_given(path) if given else _private.open_file(path, None, os.O_RDONLY)
         except FileNotFoundError:
             raise CustodyError(
                 f"the master key {path} is not there",
