@@ -61,7 +61,7 @@ class Log:
     def __init__(self, origin: Origin, settings: Settings) -> None:
         """Take the lease of a log and open its next chain; see `open_log` for the arguments."""
         self.name = origin.name
-        with ExitStack() as undoing:
+        with origin.unwritten(), ExitStack() as undoing:
             lease, tidied = origin.take_lease(undoing, settings.on_trouble)
             sink = origin.open_sink(undoing, settings.on_trouble)
             self._begin(lease, sink, settings, tidied)
@@ -418,6 +418,11 @@ def open_origin(origin: Origin, settings: Settings) -> Log:
     log = Log(origin, settings)
     lifecycle.close_at_end()
     return log
+
+
+def open_taken(origin: Origin, on_trouble: Callable[[str], None] | None) -> Log:
+    """Open a log in the ways that are the defaults of `open_log`."""
+    return open_origin(origin, Settings(None, "auto", 4096, 60.0, "flush", "raise", None, on_trouble or _warn))
 
 
 def _warn(message: str) -> None:

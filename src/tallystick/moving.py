@@ -16,14 +16,18 @@ same call carries the change through; so does the next writer, as far as it can.
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
-from tallystick import ceremony, courier, keystore
-from tallystick.ceremony import Created
+from tallystick import courier, keystore
+from tallystick.ceremony import Created, creating
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import next_entry
-from tallystick.log import open_log
+from tallystick.log import open_log, open_taken
 from tallystick.secreturl import SecretUrl, hidden
+from tallystick.writer.opening import take_lease
+from tallystick.writer.origin import Origin
 
 __all__ = ["migrate", "rekey"]
 
@@ -64,24 +68,20 @@ def rekey(
         SealError: The log has ended, or the lines cannot be written.
     """
     store = hidden(store)
-    place, waiting = keystore.connect(store), next_entry(name)
+    place, made = keystore.connect(store), None
     options = {"output": output, "store": store, "user": user, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before, made = "the log whose last notice names it", None
+    before = "the log whose last notice names it"
     if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
         before = f"{old.log_id} {old.public_key}"
-        log = open_log(name, custody=custody, **options)
-        try:
-            made = ceremony.create(
-                name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
-                public_file=public_file, entry=waiting,
-            )  # fmt: skip
-            log.notice("successor", f"{made.log_id} {made.public_key}")
-        except BaseException:
-            log.close()
-            raise
-        log.end()
+        made = _end(
+            Origin(name, output, store, custody, None, user), on_trouble,
+            partial(
+                creating, name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
+                public_file=public_file, entry=next_entry(name),
+            ),
+        )  # fmt: skip
     new = courier.succeed(place, name, custody)
     if made is not None and new.public_key != made.public_key:
         raise KeyStoreError(
@@ -90,6 +90,26 @@ def rekey(
     with open_log(name, custody=to_custody or custody, **options) as log:
         log.notice("predecessor", before)
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)
+
+
+def _end(
+    origin: Origin, on_trouble: Callable[[str], None] | None, creating: Callable[[], AbstractContextManager[Created]]
+) -> Created:
+    """End a log with a notice that names its successor. That is made first, so a failure leaves the log as it is."""
+    with ExitStack() as undoing:
+        taken = take_lease(origin.store, origin.name, origin.custody)
+        undoing.callback(taken[0].release)
+        with creating() as made:
+            origin.have(taken)
+            log = open_taken(origin, on_trouble)
+            undoing.pop_all()  # it is the log's
+            try:
+                log.notice("successor", f"{made.log_id} {made.public_key}")
+            except BaseException:
+                log.close()
+                raise
+    log.end()
+    return made
 
 
 def migrate(

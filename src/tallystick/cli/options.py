@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from tallystick.cli.command import option
 from tallystick.cli.streams import INPUT, file_or_output
 from tallystick.cli.values import DURATION, KEEP, NAME, SIZE
+from tallystick.unicode import ENCODINGS
 
 __all__ = [
     "custody_option",
@@ -92,6 +93,8 @@ _SEALING = (
     store_option,
     custody_option,
     user_option,
+    option("--encoding", type=click.Choice(ENCODINGS), metavar="NAME",
+           help="Of input: auto seals UTF-16 and UTF-32 as UTF-8."),
     option("--control", type=click.Choice(["auto", "plain", "json"]), default="auto", metavar="FORM",
            help="Of control lines: auto, plain or json [auto]."),
     option("--epoch-lines", type=click.IntRange(1, 65534), default=4096, metavar="N",

@@ -112,6 +112,7 @@ class Writing:
         settings = Settings(on_trouble=self.trouble, **options)
         origin = Origin(name, output, store, settings.custody, rotation, user)
         self._how, self._opened = (origin, settings), opened
+        origin.prepare(self.trouble)
         try:
             taken = take_lease(origin.store, name, settings.custody)
         except LogBusyError as error:

@@ -12,6 +12,7 @@ import base64
 import errno
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,11 +24,12 @@ from tallystick._core import Slot
 from tallystick.custody.base import Owner
 from tallystick.errors import CustodyError, reason
 
-__all__ = ["Name", "Slots", "path_of"]
+__all__ = ["Name", "Slots", "has_slots", "path_of"]
 
 _BLOCK = 4096  # bytes of a slot; rust/core/src/seal/slot.rs
 _PATIENCE = 10.0  # seconds that another process may take for its own writing
 _TAG = b"tallystick-slots1 "
+_ROOT = re.compile(r"[a-z2-7]{52}")  # of 32 bytes, as `path_of` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class Name:
 def path_of(master: str, root: bytes) -> str:
     """Return the path of the file beside a master key for the log with P as its root."""
     return f"{master}.{base64.b32encode(root).decode().lower().rstrip('=')}"
+
+
+def has_slots(master: str) -> bool:
+    """Return whether there is a file beside a master key that may be that of a log."""
+    lead = os.path.basename(master) + "."
+    names = (name.removeprefix(lead) for name in os.listdir(os.path.dirname(master)) if name.startswith(lead))
+    return any(_ROOT.fullmatch(name) for name in names)
 
 
 class Slots:

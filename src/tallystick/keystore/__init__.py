@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallystick.errors import KeyStoreError
+from tallystick.home import nobody, user_place
 from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
 from tallystick.keystore.file import FileKeyStore
 from tallystick.secreturl import SecretUrl
@@ -56,7 +57,7 @@ def connect(url: str | SecretUrl | None = None) -> KeyStore:
             everybody else.
 
     Raises:
-        KeyStoreError: This is no URL of a key store.
+        KeyStoreError: This is no URL of a key store, or there is no default.
     """
     url = SecretUrl(_default_url() if url is None else url)
     kind = _kind(url)
@@ -108,14 +109,21 @@ def state_directory() -> str:
 
     That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
     and `$XDG_STATE_HOME/tallystick` for everybody else.
+
+    Raises:
+        KeyStoreError: None is named, and this user has no home.
     """
     named = os.environ.get("TALLYSTICK_STORE")
     if named and (named.startswith("file:") or _URL.fullmatch(named) is None):
         return named.removeprefix("file:")
     if os.geteuid() == 0:
         return "/var/lib/tallystick"
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(base, "tallystick")
+    place = user_place("XDG_STATE_HOME", ".local/state")
+    if place is None:
+        raise KeyStoreError(
+            f"{nobody()}, so there is no default key store", hint="name one: --store file:DIR, or TALLYSTICK_STORE"
+        )
+    return place
 
 
 def _default_url() -> str:

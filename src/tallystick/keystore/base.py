@@ -238,6 +238,14 @@ class KeyStore(ABC):
             KeyStoreError: The store is not there or cannot be read.
         """
 
+    def prepare(self) -> None:
+        """Be ready to get a log; a directory is made where it is not there.
+
+        Raises:
+            KeyStoreError: It cannot be reached or made.
+        """
+        self.names()
+
     @abstractmethod
     def under_way(self) -> list[str]:
         """Return the names of entries that a change of keys or place made and has not finished, sorted.

@@ -55,11 +55,15 @@ class FileKeyStore(KeyStore):
     def __hash__(self) -> int:
         return hash(self.url)
 
+    @property
+    def path(self) -> str:
+        """Its path."""
+        return self._path
+
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         check_entry(name)
         check_sizes(name, state, head)
-        with securefile.reporting(KeyStoreError, self._path):
-            securefile.make_directories(self._path)
+        self.prepare()
         with self._changing() as store:
             if name in os.listdir(store):
                 raise self._present(name)
@@ -79,6 +83,16 @@ class FileKeyStore(KeyStore):
             os.rename(name, gone, src_dir_fd=store, dst_dir_fd=store)
             os.fsync(store)
             directory.clear(gone, store)
+
+    def prepare(self) -> None:
+        try:
+            with securefile.reporting(KeyStoreError, self._path):
+                securefile.make_directories(self._path)
+        except KeyStoreError as error:
+            other = "or name another key store: --store file:DIR, or TALLYSTICK_STORE"
+            raise KeyStoreError(str(error), hint=f"{error.hint}, {other}") from error
+        with ExitStack() as stack:
+            self._open(stack)
 
     def names(self) -> list[str]:
         with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):

@@ -181,7 +181,11 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
 def _copied(fd: int, silence: float | None) -> int:
     """Copy what can be read only once to a file without a name, and close it."""
     os.set_blocking(fd, True)
-    with tempfile.TemporaryFile() as copy, open(fd, "rb", closefd=False) as pipe:
+    try:
+        made = tempfile.TemporaryFile()  # noqa: SIM115
+    except FileNotFoundError:  # its text names no remedy
+        raise OSError(errno.ENOSPC, "no directory for temporary files can be written") from None
+    with made as copy, open(fd, "rb", closefd=False) as pipe:
         shutil.copyfileobj(cast("IO[bytes]", _Patient(fd, silence)) if silence else pipe, copy, 2**20)
         copy.flush()
         kept = os.dup(copy.fileno())

@@ -24,7 +24,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tallystick import _core, securefile
-from tallystick.errors import FormatError, ReportError
+from tallystick.errors import FormatError, KeyStoreError, ReportError
+from tallystick.home import nobody
 from tallystick.keystore import state_directory
 from tallystick.verify.excerpts import quoted
 from tallystick.verify.positions import dotted
@@ -53,7 +54,11 @@ class Pin:
 
 def default_directory() -> str:
     """Return where this user's pins are kept: `.pins` beside the logs, whose names never begin with a dot."""
-    return os.path.join(state_directory(), ".pins")
+    try:
+        return os.path.join(state_directory(), ".pins")
+    except KeyStoreError as error:
+        hint = "name one: --pins DIR, or TALLYSTICK_PINS; --pins none remembers nothing"
+        raise ReportError(f"{nobody()}, so there is no default directory for pins", hint=hint) from error
 
 
 def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[Pin, ...]:

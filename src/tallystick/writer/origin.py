@@ -6,7 +6,7 @@ A forked child opens both for itself, and may have changed its directory, its de
 import os
 import stat
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 from tallystick import keystore
 from tallystick.errors import SealError
@@ -14,7 +14,8 @@ from tallystick.secreturl import SecretUrl
 from tallystick.securefile import Actor
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
-from tallystick.writer.opening import Taken
+from tallystick.taking_back import empty_file
+from tallystick.writer.opening import Taken, private_again
 from tallystick.writer.waiting import wait_for_lease
 
 __all__ = ["Origin", "Output"]
@@ -46,12 +47,19 @@ class Origin:
             SealError: There is no such user, or this process may not become one.
         """
         self.name = name
-        self._output, self._custody, self._rotation = output, custody, rotation
+        self._output, self.custody, self._rotation = output, custody, rotation
         self._actor = None if user is None else Actor.named(user)
         self.store = keystore.connect(store)
         self._wait = wait
         self._taken: Taken | None = None
+        self._private: list[str] = []
         self._behind: tuple[int, ...] | None = None
+
+    def prepare(self, report: Callable[[str], None]) -> None:
+        """Make private again what the start of a pod opened to a group; `report` is called with what was done."""
+        self._private = private_again(self.store, self.name, self.custody)
+        for each in self._private:
+            report(each)
 
     def have(self, taken: Taken) -> None:
         """Use a lease that was taken already, once."""
@@ -66,9 +74,14 @@ class Origin:
         """
         (taken, self._taken), (wait, self._wait) = (self._taken, None), (self._wait, None)
         if taken is None:
-            taken = wait_for_lease(self.store, self.name, self._custody, wait, report)
+            self.prepare(report)
+            taken = wait_for_lease(self.store, self.name, self.custody, wait, report)
         undoing.callback(taken[0].release)
-        return taken
+        return taken[0], [*self._private, *taken[1]]
+
+    def unwritten(self) -> AbstractContextManager[None]:
+        """Return a block: if it fails, a file that it made for the output and wrote nothing to is removed."""
+        return empty_file(self._output)
 
     def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None]) -> Sink:
         """Open the output; `undoing` closes it.
