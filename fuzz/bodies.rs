@@ -326,7 +326,7 @@ fn found(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Found {
 
 /// The texts of the lines that hold.
 fn texts(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Vec<u8> {
-    let mode = Mode::Texts { holding: facts(keys, parts).holding(keys), marked: false };
+    let mode = Mode::Texts { holding: facts(keys, parts).holding(keys).into(), marked: false };
     let mut merger = Merger::default();
     parts.iter().for_each(|part| merger.add(core_texts(keys, part, &mode)));
     merger.take(None, usize::MAX)

@@ -607,7 +607,7 @@ class Merger:
     def held(self) -> int: ...
     def take(self, before: _At | None, most: int) -> bytes: ...
 
-def texts(
+def take_texts(
     keys: Keys,
     mode: Mode,
     data: bytes,

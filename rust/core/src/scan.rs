@@ -11,6 +11,7 @@ mod collect;
 mod entries;
 mod entry_keys;
 mod event;
+mod holding;
 mod input;
 mod keys;
 mod kind;
@@ -22,7 +23,10 @@ mod tests;
 pub mod texts;
 mod walk;
 
+pub use holding::Holding;
 pub use input::{Input, Mode, Origins};
+
+pub(crate) use holding::Held;
 pub use keys::{Excepted, Keys, LogKeys};
 pub use walk::scan;
 

@@ -17,7 +17,7 @@ use crate::scan::{Keys, Mode, Place, Summary, at, position};
 enum Stage {
     Between(judge::Verification),
     Running(Box<Pass>),
-    Complete(Complete),
+    Complete(Box<Complete>),
     Over,
 }
 

@@ -9,9 +9,8 @@ use super::holding;
 use super::known::Duplicate;
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::Keys;
 use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Summary};
-use crate::scan::texts::Holding;
+use crate::scan::{Holding, Keys};
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.

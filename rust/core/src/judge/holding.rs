@@ -5,9 +5,8 @@
 //! that a matching R covers.
 
 use super::facts::Facts;
-use crate::scan::Keys;
 use crate::scan::summary::{Chain, Epoch, EpochId, Log, Record};
-use crate::scan::texts::{Held, Holding};
+use crate::scan::{Held, Holding, Keys};
 use crate::seal::statement::{Body, Kind as Ending};
 
 /// The end of a chain, if it has one: its epoch, and whether the log ended with it.

@@ -6,11 +6,10 @@
 
 mod merger;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 pub use merger::Merger;
 
 use super::collect::Scanner;
+use super::holding::{Held, Holding};
 use super::input::{Input, Mode};
 use super::keys::Keys;
 use crate::hash::{Digest, Text};
@@ -20,33 +19,6 @@ use crate::scan::summary::EpochId;
 /// What stands before each line where lines that do not hold are taken as well.
 const HOLDS: &[u8] = b"  ";
 const DOES_NOT_HOLD: &[u8] = b"! ";
-
-/// Which lines of an epoch hold.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Held {
-    /// Only those below this index.
-    pub(crate) below: u32,
-    /// Not these: different lines claim the position, and each of them is authentic.
-    pub(crate) conflicts: BTreeSet<u16>,
-    /// Not these leaves, which R does not cover.
-    pub(crate) outside: BTreeSet<(u16, Digest)>,
-}
-
-impl Held {
-    fn holds(&self, index: u16, leaf: &Digest) -> bool {
-        u32::from(index) < self.below
-            && !self.conflicts.contains(&index)
-            && !self.outside.contains(&(index, *leaf))
-    }
-}
-
-/// Which lines hold, as a verification found: what is named here and authentic.
-#[derive(Debug, Clone, Default)]
-pub struct Holding {
-    pub(crate) epochs: BTreeMap<EpochId, Held>,
-    /// Epochs whose lines are looked at in their RFC 8785 form (P only).
-    pub(crate) rewritten: BTreeSet<EpochId>,
-}
 
 /// A line of a block.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +115,9 @@ impl<'k> Texts<'k> {
         if self.marked {
             self.block.text.extend_from_slice(if holds { HOLDS } else { DOES_NOT_HOLD });
         }
-        parts.iter().for_each(|part| self.block.text.extend_from_slice(part));
+        for part in parts {
+            self.block.text.extend_from_slice(part);
+        }
         self.block.lines.push(Line { at, end: self.block.text.len(), holds });
     }
 
