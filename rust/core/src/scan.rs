@@ -28,6 +28,6 @@ pub use input::{Input, Mode, Origins};
 
 pub(crate) use holding::Held;
 pub use keys::{Excepted, Keys, LogKeys};
-pub use walk::scan;
+pub use walk::{scan, take_texts};
 
 pub(crate) use statements::{judge_pending, record};

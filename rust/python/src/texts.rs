@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallystick_core::scan::texts as core_texts;
+use tallystick_core::scan as core_scan;
 
 use crate::envelope::{Envelope, Unwrapped};
 use crate::holding::Block;
@@ -13,7 +13,7 @@ use crate::{OrRaise as _, py_bytes};
 /// Puts blocks together: lines in the order of their positions, each position once.
 #[pyclass(module = "tallystick._core")]
 #[derive(Default)]
-pub struct Merger(core_texts::Merger);
+pub struct Merger(core_scan::texts::Merger);
 
 #[pymethods]
 impl Merger {
@@ -61,5 +61,5 @@ pub fn take_texts(
     keys.own().or_raise(py)?;
     let keys = keys.inner.clone();
     let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
-    Ok(Block(Some(py.detach(|| core_texts::texts(&keys, &input, &mode.0)))))
+    Ok(Block(Some(py.detach(|| core_scan::take_texts(&keys, &input, &mode.0)))))
 }

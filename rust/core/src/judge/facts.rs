@@ -5,12 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
-use super::holding;
 use super::known::Duplicate;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Summary};
-use crate::scan::{Holding, Keys};
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
@@ -98,12 +96,6 @@ impl Facts {
     #[must_use]
     pub fn excepted(&self) -> &BTreeMap<u32, u64> {
         &self.excepted
-    }
-
-    /// Which lines hold; the keys are those of the verification.
-    #[must_use]
-    pub fn holding(&self, keys: &Keys) -> Holding {
-        holding::holding(self, keys)
     }
 
     /// Chunks, by file and number.
