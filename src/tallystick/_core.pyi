@@ -10,6 +10,7 @@ __all__ = [
     "AcraFound",
     "AcraJudge",
     "AcraKey",
+    "Block",
     "BrokenEnd",
     "ChainFacts",
     "Checked",
@@ -29,8 +30,10 @@ __all__ = [
     "Found",
     "Gap",
     "Handover",
+    "Holding",
     "KeyInfo",
     "Keys",
+    "Merger",
     "Mode",
     "NarrowedKey",
     "Output",
@@ -66,6 +69,7 @@ __all__ = [
     "setup",
     "state_version",
     "statement_words",
+    "take_texts",
 ]
 
 _At = tuple[int, int, int]  # chain, epoch, index
