@@ -13,7 +13,8 @@ use tallystick_core::line::envelope::added::without;
 use tallystick_core::line::envelope::{Envelope, Unwrapper};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
 use tallystick_core::scan::summary::{Kind, Summary};
-use tallystick_core::scan::texts::{Merger, texts as core_texts};
+use tallystick_core::scan::take_texts;
+use tallystick_core::scan::texts::Merger;
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
 use tallystick_core::seal::data_key::DataKey;
 use tallystick_core::seal::head::{Head, Mark, Pin};
@@ -326,9 +327,11 @@ fn found(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Found {
 
 /// The texts of the lines that hold.
 fn texts(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Vec<u8> {
-    let mode = Mode::Texts { holding: facts(keys, parts).holding(keys), marked: false };
+    let mode = Mode::Texts { holding: facts(keys, parts).holding(keys).into(), marked: false };
     let mut merger = Merger::default();
-    parts.iter().for_each(|part| merger.add(core_texts(keys, part, &mode)));
+    for part in parts {
+        merger.add(take_texts(keys, part, &mode));
+    }
     merger.take(None, usize::MAX)
 }
 

@@ -10,6 +10,7 @@ __all__ = [
     "AcraFound",
     "AcraJudge",
     "AcraKey",
+    "Block",
     "BrokenEnd",
     "ChainFacts",
     "Checked",
@@ -29,8 +30,10 @@ __all__ = [
     "Found",
     "Gap",
     "Handover",
+    "Holding",
     "KeyInfo",
     "Keys",
+    "Merger",
     "Mode",
     "NarrowedKey",
     "Notice",
@@ -68,6 +71,7 @@ __all__ = [
     "setup",
     "state_version",
     "statement_words",
+    "take_texts",
 ]
 
 _At = tuple[int, int, int]  # chain, epoch, index
@@ -627,7 +631,7 @@ class Merger:
     def held(self) -> int: ...
     def take(self, before: _At | None, most: int) -> bytes: ...
 
-def texts(
+def take_texts(
     keys: Keys,
     mode: Mode,
     data: bytes,

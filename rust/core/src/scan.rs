@@ -11,6 +11,7 @@ mod collect;
 mod entries;
 mod entry_keys;
 mod event;
+mod holding;
 mod input;
 mod keys;
 mod kind;
@@ -22,8 +23,11 @@ mod tests;
 pub mod texts;
 mod walk;
 
+pub use holding::Holding;
 pub use input::{Input, Mode, Origins};
+
+pub(crate) use holding::Held;
 pub use keys::{Excepted, Keys, LogKeys};
-pub use walk::scan;
+pub use walk::{scan, take_texts};
 
 pub(crate) use statements::{judge_pending, record};

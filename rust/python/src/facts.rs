@@ -11,10 +11,10 @@ use tallystick_core::scan::summary::{self, Kind, Neighbour, Record, Why};
 use tallystick_core::seal::head::Pin;
 use tallystick_core::seal::statement::Body;
 
+use crate::holding::Holding;
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, REASON};
 use crate::scan::{Keys, Place, at, position};
-use crate::texts::Holding;
 use crate::{OrRaise as _, py_bytes};
 
 /// Lines that are not as they should be and stood together.
@@ -292,7 +292,7 @@ impl Facts {
 
     /// Which lines hold; the keys are those of the verification.
     fn holding(&self, py: Python<'_>, keys: &Keys) -> Holding {
-        Holding(py.detach(|| self.0.holding(&keys.inner)))
+        Holding(py.detach(|| self.0.holding(&keys.inner)).into())
     }
 
     /// Chunks in which lines of a log are: file, chunk, and the lowest position there.

@@ -9,6 +9,7 @@ mod descriptor;
 mod envelope;
 mod evidence;
 mod facts;
+mod holding;
 mod keys;
 mod kinds;
 mod output;
@@ -68,6 +69,8 @@ mod _core {
     #[pymodule_export]
     use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Notice, Statement};
     #[pymodule_export]
+    use crate::holding::{Block, Holding};
+    #[pymodule_export]
     use crate::keys::{
         DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,
     };
@@ -76,7 +79,7 @@ mod _core {
     #[pymodule_export]
     use crate::passphrase::Passphrase;
     #[pymodule_export]
-    use crate::scan::{Keys, Mode, Place, Summary, scan, texts};
+    use crate::scan::{Keys, Mode, Place, Summary, scan};
     #[pymodule_export]
     use crate::seal::Sealer;
     use crate::seal::todo;
@@ -85,7 +88,7 @@ mod _core {
     #[pymodule_export]
     use crate::states::{EarlyState, PublicState, SealingState, Setup, read_state, setup, state_version};
     #[pymodule_export]
-    use crate::texts::{Block, Holding, Merger};
+    use crate::texts::{Merger, take_texts};
     #[pymodule_export]
     use crate::verification::{BrokenEnd, Expected, Verification};
     use pyo3::prelude::*;

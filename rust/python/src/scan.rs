@@ -11,8 +11,8 @@ use tallystick_core::scan::{self as core_scan, LogKeys};
 use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 
 use crate::envelope::{Envelope, Unwrapped};
+use crate::holding::Holding;
 use crate::keys::{At, read_head, read_secret, read_verification_key};
-use crate::texts::{Block, Holding};
 use crate::{OrRaise as _, py_bytes};
 
 /// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
@@ -216,30 +216,8 @@ pub fn scan(
     Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
 }
 
-/// Takes the texts of such lines; the mode is one of texts.
-#[pyfunction]
-#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
-#[allow(clippy::too_many_arguments)] // those of `scan`
-pub fn texts(
-    py: Python<'_>,
-    keys: &Keys,
-    mode: &Mode,
-    data: &[u8],
-    end: usize,
-    file: u32,
-    chunk: u32,
-    offset: u64,
-    cut: bool,
-    lines: Option<&Unwrapped>,
-    envelope: Option<&Envelope>,
-) -> PyResult<Block> {
-    keys.own().or_raise(py)?;
-    let keys = keys.inner.clone();
-    let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
-    Ok(Block(Some(py.detach(|| core_scan::texts::texts(&keys, &input, &mode.0)))))
-}
-
-fn input<'a>(
+/// What is scanned: the first `end` bytes of `data`, or the lines that were taken out of them.
+pub fn input<'a>(
     data: &'a [u8],
     end: usize,
     (file, chunk, offset, cut): (u32, u32, u64, bool),

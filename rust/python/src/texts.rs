@@ -2,24 +2,18 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallystick_core::scan::texts;
+use tallystick_core::scan as core_scan;
 
+use crate::envelope::{Envelope, Unwrapped};
+use crate::holding::Block;
 use crate::keys::At;
-use crate::py_bytes;
-use crate::scan::position;
-
-/// Which lines hold, as a verification found.
-#[pyclass(frozen, module = "tallystick._core")]
-pub struct Holding(pub texts::Holding);
-
-/// The texts of the lines of a piece of input; empty once a merger has taken it in.
-#[pyclass(module = "tallystick._core")]
-pub struct Block(pub Option<texts::Block>);
+use crate::scan::{Keys, Mode, input, position};
+use crate::{OrRaise as _, py_bytes};
 
 /// Puts blocks together: lines in the order of their positions, each position once.
 #[pyclass(module = "tallystick._core")]
 #[derive(Default)]
-pub struct Merger(texts::Merger);
+pub struct Merger(core_scan::texts::Merger);
 
 #[pymethods]
 impl Merger {
@@ -45,4 +39,27 @@ impl Merger {
         let text = py.detach(|| self.0.take(before.map(position), most));
         py_bytes(py, &text)
     }
+}
+
+/// Takes the texts of lines as `scan` takes them in; the mode is one of texts.
+#[pyfunction]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
+#[allow(clippy::too_many_arguments)] // those of `scan`
+pub fn take_texts(
+    py: Python<'_>,
+    keys: &Keys,
+    mode: &Mode,
+    data: &[u8],
+    end: usize,
+    file: u32,
+    chunk: u32,
+    offset: u64,
+    cut: bool,
+    lines: Option<&Unwrapped>,
+    envelope: Option<&Envelope>,
+) -> PyResult<Block> {
+    keys.own().or_raise(py)?;
+    let keys = keys.inner.clone();
+    let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
+    Ok(Block(Some(py.detach(|| core_scan::take_texts(&keys, &input, &mode.0)))))
 }

@@ -15,9 +15,9 @@ use crate::scan::{Keys, Mode, Place, Summary, at, position};
 
 /// Where a verification stands.
 enum Stage {
-    Between(judge::Verification),
+    Between(Box<judge::Verification>),
     Running(Box<Pass>),
-    Complete(Complete),
+    Complete(Box<Complete>),
     Over,
 }
 
@@ -83,7 +83,7 @@ impl Verification {
     #[new]
     fn new(py: Python<'_>, keys: &Keys) -> PyResult<Self> {
         keys.own().or_raise(py)?;
-        let stage = Stage::Between(judge::Verification::new(keys.inner.clone()));
+        let stage = Stage::Between(Box::new(judge::Verification::new(keys.inner.clone())));
         Ok(Self { stage, process: std::process::id() })
     }
 
@@ -91,7 +91,7 @@ impl Verification {
     fn next_pass(&mut self, py: Python<'_>) -> PyResult<Option<Mode>> {
         let between = match replace(&mut self.stage, Stage::Over) {
             Stage::Between(verification) => verification,
-            Stage::Running(pass) => py.detach(|| pass.finish()),
+            Stage::Running(pass) => Box::new(py.detach(|| pass.finish())),
             other => return Err(self.wrong("begin a pass", other)),
         };
         match py.detach(|| between.next_pass()) {

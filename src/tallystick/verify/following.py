@@ -278,7 +278,7 @@ class Following:
         mode = _core.Mode.texts(facts.holding(self._keys), False)
         for text in texts:
             self._merger.add(
-                _core.texts(self._keys, mode, text, len(text), file=0, chunk=0, offset=0, envelope=self._prefix())
+                _core.take_texts(self._keys, mode, text, len(text), file=0, chunk=0, offset=0, envelope=self._prefix())
             )
         while piece := self._merger.take(None, _ONCE):
             yield piece

@@ -29,7 +29,7 @@ class Sums:
         self.changed: set[int] = set()
 
     def begin(self) -> None:
-        """Forget all: the files are looked at anew."""
+        """Forget all: the files are looked at again."""
         self._sums.clear()
         self.changed.clear()
 

@@ -145,7 +145,7 @@ class Texts:
         """Take the texts of a chunk that is what it was when it was verified."""
         if not self._sums.take(chunk) or chunk.file in self._sums.changed:
             raise _changed(self.verified.inputs[chunk.file])
-        return _core.texts(
+        return _core.take_texts(
             self.verified.logs,
             self._mode,
             chunk.data,

@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
-use super::holding;
 use super::known::Duplicate;
 use crate::hash::Digest;
 use crate::line::Position;
+<<<<<<< HEAD
 use crate::scan::Keys;
 use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
 use crate::scan::texts::Holding;
+=======
+use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
+>>>>>>> cat
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
@@ -99,12 +102,6 @@ impl Facts {
     #[must_use]
     pub fn excepted(&self) -> &BTreeMap<u32, u64> {
         &self.excepted
-    }
-
-    /// Which lines hold; the keys are those of the verification.
-    #[must_use]
-    pub fn holding(&self, keys: &Keys) -> Holding {
-        holding::holding(self, keys)
     }
 
     /// Chunks, by file and number.

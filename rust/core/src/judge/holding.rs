@@ -5,9 +5,8 @@
 //! that a matching R covers.
 
 use super::facts::Facts;
-use crate::scan::Keys;
 use crate::scan::summary::{Chain, Epoch, EpochId, Log, Record};
-use crate::scan::texts::{Held, Holding};
+use crate::scan::{Held, Holding, Keys};
 use crate::seal::statement::{Body, Kind as Ending};
 
 /// The end of a chain, if it has one: its epoch, and whether the log ended with it.
@@ -41,25 +40,29 @@ fn held(epoch: &Epoch, with_v: bool) -> Option<Held> {
     covered.then(|| Held { below, ..Held::default() })
 }
 
-pub(super) fn holding(facts: &Facts, keys: &Keys) -> Holding {
-    let mut holding = Holding { rewritten: facts.rewritten.clone(), ..Holding::default() };
-    for (number, known) in (0..).zip(keys.logs()) {
-        let Some(log) = facts.logs.get(&number) else { continue };
-        let last = last_chain(log).unwrap_or(u32::MAX);
-        for (c, chain) in log.chains.range(..=last) {
-            let end = ending(chain).map_or(u8::MAX, |(epoch, _)| epoch);
-            for (e, epoch) in chain.epochs.range(..=end) {
-                let Some(held) = held(epoch, known.secret.is_some()) else { continue };
-                let outside = facts.outside.get(&(number, *c, *e)).cloned().unwrap_or_default();
-                holding.epochs.insert((number, *c, *e), Held { outside, ..held });
+impl Facts {
+    /// Which lines hold; the keys are those of the verification.
+    #[must_use]
+    pub fn holding(&self, keys: &Keys) -> Holding {
+        let mut holding = Holding { rewritten: self.rewritten.clone(), ..Holding::default() };
+        for (number, known) in (0..).zip(keys.logs()) {
+            let Some(log) = self.logs.get(&number) else { continue };
+            let last = last_chain(log).unwrap_or(u32::MAX);
+            for (c, chain) in log.chains.range(..=last) {
+                let end = ending(chain).map_or(u8::MAX, |(epoch, _)| epoch);
+                for (e, epoch) in chain.epochs.range(..=end) {
+                    let Some(held) = held(epoch, known.secret.is_some()) else { continue };
+                    let outside = self.outside.get(&(number, *c, *e)).cloned().unwrap_or_default();
+                    holding.epochs.insert((number, *c, *e), Held { outside, ..held });
+                }
             }
         }
-    }
-    for conflict in facts.duplicates().iter().filter(|found| found.fork) {
-        let id: EpochId = (conflict.log, conflict.from.chain, conflict.from.epoch);
-        if let Some(held) = holding.epochs.get_mut(&id) {
-            held.conflicts.extend(conflict.from.index..=conflict.to.index);
+        for conflict in self.duplicates().iter().filter(|found| found.fork) {
+            let id: EpochId = (conflict.log, conflict.from.chain, conflict.from.epoch);
+            if let Some(held) = holding.epochs.get_mut(&id) {
+                held.conflicts.extend(conflict.from.index..=conflict.to.index);
+            }
         }
+        holding
     }
-    holding
 }

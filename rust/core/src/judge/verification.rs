@@ -36,7 +36,7 @@ pub enum Step {
     /// A pass over the whole input.
     Pass(Box<Pass>),
     /// Nothing has to be read any more.
-    Complete(Complete),
+    Complete(Box<Complete>),
 }
 
 /// A pass over the whole input: each part of it is scanned once, in any order.
@@ -78,7 +78,7 @@ impl Verification {
             }
             Stage::Closely { batches } => match batches.pop_front() {
                 Some(batch) => Mode::Detail(batch, known.rewritten.clone()),
-                None => return Step::Complete(Complete::new(known)),
+                None => return Step::Complete(Box::new(Complete::new(known))),
             },
         };
         Step::Pass(Box::new(Pass { known, stage, mode: Arc::new(mode), found: None }))

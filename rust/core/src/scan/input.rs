@@ -1,10 +1,11 @@
 //! What is scanned, and what for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::holding::Holding;
 use crate::line::envelope::{Envelope, Origin};
 use crate::scan::summary::EpochId;
-use crate::scan::texts::Holding;
 
 /// What a scan looks for.
 pub enum Mode {
@@ -17,7 +18,7 @@ pub enum Mode {
     /// The texts of lines that hold; of others, too, if lines are marked.
     Texts {
         /// Which lines hold.
-        holding: Holding,
+        holding: Arc<Holding>,
         /// Take lines that do not hold as well, and put a mark before each line.
         marked: bool,
     },

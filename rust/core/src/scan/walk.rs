@@ -4,6 +4,7 @@ use super::collect::Scanner;
 use super::entries::Entry;
 use super::input::{Input, Mode};
 use super::keys::Keys;
+use super::texts::{Block, Texts};
 use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, Many};
 use crate::line::{self, Read, Seal};
@@ -352,4 +353,12 @@ pub fn scan(keys: &Keys, input: &Input<'_>, mode: &Mode) -> Summary {
     let mut scanner = Scanner::new(keys, mode, input.data.len());
     scanner.run(input);
     scanner.finish(input)
+}
+
+/// Takes the texts of the lines of some bytes that hold; `mode` is one of texts, else there are none.
+#[must_use]
+pub fn take_texts(keys: &Keys, input: &Input<'_>, mode: &Mode) -> Block {
+    let mut scanner = Scanner::new(keys, mode, input.data.len());
+    scanner.run(input);
+    scanner.texts.take().map(Texts::finish).unwrap_or_default()
 }

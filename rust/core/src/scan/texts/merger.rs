@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Block;
+use super::block::Block;
 use crate::line::Position;
 
 /// A block of which some lines were given.
@@ -147,7 +147,7 @@ fn push(block: &Block, from: usize, to: usize, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Line;
+    use super::super::block::Line;
     use super::*;
 
     fn block(lines: &[(u32, u16, &str)]) -> Block {
