@@ -31,8 +31,9 @@ def test_without_locked_memory_no_key_is_made_and_nothing_is_sealed(site, what):
     done = without_locked_memory(site, *arguments, stdin=b"user=7 action=login\n")
     assert done.returncode == 4
     assert done.stderr == (
-        b"tallystick: keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a "
-        b"unit), and allow mlock and madvise where system calls are filtered\n"
+        b"tallystick: keys cannot be kept in locked memory: raise its limit (ulimit -l 64, for systemd "
+        b"LimitMEMLOCK=64K in the unit, for Docker --ulimit memlock=65536, for Kubernetes LimitMEMLOCK=64K in the unit "
+        b"of the node's container runtime), and allow mlock and madvise where system calls are filtered\n"
     )
     assert not (site.path / "other.key").exists()
     assert not (site.path / "audit.log").exists() or site.read() == b""

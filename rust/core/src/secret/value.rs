@@ -132,8 +132,9 @@ pub(crate) fn check_usable(secrets: &[&Secret]) -> Result<(), Error> {
 /// What to say where memory for secrets cannot be locked.
 pub(super) fn not_locked() -> Error {
     Error::Seal(
-        "keys cannot be kept in locked memory: raise the limit (ulimit -l 64, or LimitMEMLOCK=64K in a unit), \
-         and allow mlock and madvise where system calls are filtered"
+        "keys cannot be kept in locked memory: raise its limit (ulimit -l 64, for systemd LimitMEMLOCK=64K in the unit, \
+         for Docker --ulimit memlock=65536, for Kubernetes LimitMEMLOCK=64K in the unit of the node's container \
+         runtime), and allow mlock and madvise where system calls are filtered"
             .into(),
     )
 }
