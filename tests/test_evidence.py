@@ -66,7 +66,7 @@ def lines_of(data: bytes) -> list[bytes]:
 
 
 def test_the_cases_are_there() -> None:
-    assert len(CASES) == 58
+    assert len(CASES) == 68
     assert sum(case["verdict_P"] == "ok" for case in CASES) == 21
 
 
@@ -462,7 +462,7 @@ def test_all_copies_of_a_line_in_the_file_are_redacted_and_line_ends_stay(keys: 
 @pytest.mark.parametrize(
     ("at", "data", "message"),
     [
-        ("1.0.0", PLAIN, "control lines are never redacted"),
+        ("1.0.0", PLAIN, "those are never redacted"),
         ("1.0.18", PLAIN, "is the checkpoint of its epoch"),
         ("2.0.1", PLAIN, "the checkpoint of epoch 2.0 is not here"),
         ("1.0.1", without(5), "lines of epoch 1.0 are absent"),

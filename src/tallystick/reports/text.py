@@ -131,7 +131,7 @@ def _finding(finding: Finding, several: bool) -> Iterator[_Line]:
     if finding.cause:
         yield _Line("    perhaps: ", safe(finding.cause))
     byte = f"at byte {finding.offset}" if finding.offset is not None else "line"
-    if finding.excerpt is not None:
+    if finding.excerpt is not None and finding.kind != "notice":  # the detail says all that is to be read there
         yield _Line(f"    {byte}: ", safe(finding.excerpt))
     elif finding.offset is not None:
         yield _Line("    ", byte)
