@@ -12,10 +12,12 @@ The text of an error says what happened; its `hint` says what to do.
 from typing import Self
 
 __all__ = [
+    "ONE_WRITER",
     "CustodyError",
     "FormatError",
     "KeyStoreError",
     "LeaseLostError",
+    "LogBusyError",
     "OutputError",
     "ReportError",
     "SealError",
@@ -102,6 +104,16 @@ class CustodyError(TallystickError):
 
 class SealError(TallystickError):
     """A line cannot be sealed, or the log must not be written any more (spec sections 4 to 6)."""
+
+
+class LogBusyError(KeyStoreError, SealError):
+    """Another process writes the log (spec section 6). A KeyStoreError at opening, a SealError in a forked child."""
+
+
+ONE_WRITER = (
+    "only one writer at a time: open one log for each process, or let `tallystick run` seal the output of all of them"
+)
+"""The hint of most LogBusyErrors."""
 
 
 class OutputError(SealError):

@@ -68,7 +68,8 @@ class Checked:
         text: What was sealed; None if the line was redacted.
         line: The line as it was sealed.
         redacted: Was its text taken out? Only a verification key can tell whether its holder did that: see `tag`.
-        control: Is it the `open` of its chain, and no entry of the application?
+        control: Is it a line of the log itself, an `open` or a notice, and no entry of the application?
+        notice: What the log itself says, as kind and text, if the line is a notice.
         time: Claimed time of the checkpoint that covers it, ms since 1970.
         checkpoint: Position of that checkpoint.
         tag: Did a verification key vouch for the line's tag as well, or for its redaction?
@@ -83,6 +84,7 @@ class Checked:
     line: bytes | None = None
     redacted: bool | None = None
     control: bool | None = None
+    notice: tuple[str, bytes] | None = None
     time: int | None = None
     checkpoint: str | None = None
     tag: bool | None = None
@@ -103,6 +105,7 @@ class Checked:
             "line": words(self.line),
             "redacted": self.redacted,
             "control": self.control,
+            "notice": self.notice and {"kind": self.notice[0], "text": words(self.notice[1])},
             "time": self.time,
             "checkpoint": self.checkpoint,
             "tag": self.tag,
@@ -232,6 +235,7 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         shown.line,
         redacted=shown.text is None,
         control=shown.control,
+        notice=shown.notice,
         time=shown.time,
         checkpoint=where,
         tag=shown.tag,

@@ -44,7 +44,7 @@ def rekey(
 
     Args:
         name: The log; nobody may be writing it.
-        output: The log's file, where the last entry of the one and the first of the other go, as for
+        output: The log's file, where the last line of the one and the first of the other go, as for
             `tallystick.open`.
         key_file: Where the successor's verification key goes: a path that must not exist yet, or a file descriptor.
         public_file: Where the successor's public key goes, if anywhere.
@@ -68,16 +68,16 @@ def rekey(
     options = {"output": output, "store": store, "user": user, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before, made = "the log whose last entry names it", None
+    before, made = "the log whose last notice names it", None
     if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
-        before = f"log id {old.log_id}, {old.public_key}"
+        before = f"{old.log_id} {old.public_key}"
         log = open_log(name, custody=custody, **options)
         try:
             made = ceremony.create(
                 name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
                 public_file=public_file, entry=waiting,
             )  # fmt: skip
-            log.write(f"tallystick: this log ends here and is followed by log id {made.log_id}, {made.public_key}")
+            log.notice("successor", f"{made.log_id} {made.public_key}")
         except BaseException:
             log.close()
             raise
@@ -88,7 +88,7 @@ def rekey(
             f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
     with open_log(name, custody=to_custody or custody, **options) as log:
-        log.write(f"tallystick: this log follows {before}")
+        log.notice("predecessor", before)
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)
 
 

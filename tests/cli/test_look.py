@@ -90,7 +90,7 @@ def test_status_in_json_has_the_same(site):
     }.items() <= shown.items()
     assert set(shown) == {
         "name", "log_id", "state", "health", "next_chain", "chain", "epoch", "lines", "checkpoint", "checkpoint_age",
-        "head", "head_age", "writer", "pid", "output", "dropped", "recovered", "under_way", "store",
+        "head", "head_age", "writer", "pid", "output", "dropped", "late", "recovered", "under_way", "store",
         "custody", "forgets", "public_key",
     }  # fmt: skip
 
@@ -143,7 +143,8 @@ def test_status_in_json_says_of_a_living_writer_what_there_is_to_say(site):
         assert writer.wait(20) == 0
     expected = {
         "state": "being written", "health": "good", "chain": 1, "epoch": 2, "lines": 7, "checkpoint": "1.2.0",
-        "head": "1.2.1", "pid": writer.pid, "output": str(site.path / "audit.log"), "dropped": None, "recovered": [],
+        "head": "1.2.1", "pid": writer.pid, "output": str(site.path / "audit.log"), "dropped": None, "late": None,
+        "recovered": [],
         "store": f"file:{site.store}", "custody": site.custody, "next_chain": 2,
     }  # fmt: skip
     assert {name: shown[name] for name in expected} == expected

@@ -151,8 +151,8 @@ def test_the_longest_line_passes_whole_and_one_byte_more_is_split_and_the_log_sa
     assert done.status == 0
     said = entries(site.read())
     assert [len(line) for line in said] == [longest, len(said[1]), longest, 1, len(said[4]), 1]
-    assert said[1] == b"tallystick: a line of more than 16777216 bytes follows in parts"
-    assert said[4] == b"tallystick: end of the line of 16777217 bytes in 2 parts"
+    assert said[1] == b"[split] a line of more than 16777216 bytes follows in parts"
+    assert said[4] == b"[split] end of the line of 16777217 bytes in 2 parts"
     assert b"".join(said[2:4]) == b"y" * (longest + 1)
     assert site.verdict() == ("ok", [])
 

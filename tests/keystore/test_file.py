@@ -215,7 +215,7 @@ def failing(request, monkeypatch):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "write", fail)
-    return f"{os.strerror(number).lower()}; {advice}"
+    return f"{os.strerror(number).lower()}\nhint: {advice}"
 
 
 def test_a_full_disk_leaves_the_old_and_says_what_to_do(store, log, failing):

@@ -38,7 +38,7 @@ def test_lines_that_cannot_be_made_safe_are_not_counted_and_stay_to_be_counted(h
     def fails():
         raise SealError("the disk is gone")
 
-    heads.dirty = True
+    heads.note_line()
     head = heads.make(Sealer())
     assert not heads.dirty
     with pytest.raises(SealError):

@@ -135,6 +135,7 @@ fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
             (Some((at(prev.mark.at), py_bytes(py, &prev.mark.hash).unbind(), record.proof)), None)
         }
         Body::Checkpoint { kind, .. } => (None, Some(ENDING.member(py, kind.word())?)),
+        Body::Notice { .. } => (None, None),
     };
     Ok(Statement {
         at: at(record.at),
@@ -181,6 +182,17 @@ pub struct Counts {
     first_reserialized: Option<Place>,
     redacted: u64,
     narrowed: u64,
+    notices: u64,
+}
+
+/// What the log itself says, in a notice that holds.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Notice {
+    at: At,
+    kind: String,
+    text: Py<PyBytes>,
+    place: Place,
+    count: u64,
 }
 
 /// Absent positions of one chain; `to` is `None` if nobody knows how many lines the epoch had.
@@ -288,7 +300,20 @@ impl Facts {
             first_reserialized: first.map(Place::from),
             redacted: counts.redacted,
             narrowed: counts.narrowed,
+            notices: counts.notices,
         }
+    }
+
+    /// Notices of a log that hold, by position: the first thousand.
+    fn notices(&self, py: Python<'_>, log: u32) -> Vec<Notice> {
+        let notice = |(position, said): (_, &summary::Said)| Notice {
+            at: at(position),
+            kind: said.notice.kind.clone(),
+            text: py_bytes(py, &said.notice.text).unbind(),
+            place: said.place.into(),
+            count: said.count,
+        };
+        self.0.notices(log).map(notice).collect()
     }
 
     /// Chains of a log of which a line was seen, with what is known of them.

@@ -65,7 +65,7 @@ mod _core {
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::keys::{
         DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,

@@ -102,6 +102,7 @@ _SEALING = (
            help="flush, sync (checkpoints) or sync-each (line) [flush]."),
     option("--on-full", type=click.Choice(["block", "drop", "stop"]), default="block", metavar="ACTION",
            help="Without room: block, drop (and count) or stop [block]."),
+    option("--wait", type=DURATION, metavar="TIME", help="Wait for another writer to end; hold lines."),
     option("--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new FILE at this size: 100MB."),
     option("--rotate-age", type=DURATION, metavar="TIME", help="Begin a new FILE at this age: 1d."),
     option("--keep", type=KEEP, metavar="N|TIME", help="Keep so many rotated files, or so long: 90d."),

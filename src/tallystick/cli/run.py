@@ -28,7 +28,7 @@ _EPILOG = """Example:
 """
 
 _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose output cannot be sealed any more
-_BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
+_BLOCK = 2**18  # bytes, so neither stream gets far ahead of the other
 
 
 class _Run(Command):
@@ -87,29 +87,35 @@ def command(
     from tallystick.cli.given import withheld
     from tallystick.cli.notify import notify_manager
     from tallystick.cli.writing import Writing
-    from tallystick.log import open_log
 
     hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
     settings = rotation({**options, "output": output})
     settings["output"] = STDOUT if output is None else output
-    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
-        writing.log = log
+    ready = ("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
+    started: list[Child] = []
+
+    def opened() -> None:
+        if started:  # it was waited for the log meanwhile
+            notify_manager(*ready)
+
+    with writing:
+        writing.open(name, opened=opened, **settings)
         try:
             child = Child(arguments, hidden)
         except OSError as error:
             complain(f"{arguments[0]}: {reason(error)}")
             raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
         signals.pass_on(child)
-        notify_manager("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
+        started.append(child)
+        notify_manager(*(ready if writing.log is not None else (f"STATUS=waiting until log {name} is free",)))
         try:
             _Copy(child, writing).seal(linger)
         except TallystickError as error:
             notify_manager("STOPPING=1", f"STATUS={safe(explain(error))}")
             raise
         notify_manager("STOPPING=1", f"STATUS=closing log {name}")
-        writing.last()
     raise SystemExit(child.status)
 
 
@@ -137,13 +143,16 @@ class _Copy:
     """The two streams of a command on their way into the log."""
 
     def __init__(self, child: "Child", writing: "Writing") -> None:
+        from tallystick.cli.mixed import Mixed
         from tallystick.lines import Splitter
 
         self._child, self._writing = child, writing
         self._splitters = {fd: Splitter(writing) for fd in child.streams}
+        self._mixed = {fd: Mixed(fd) for fd in child.streams}
         self._lost = 0  # lines that were read and not sealed
         self._ending = False
-        self._poll = select.poll()
+        self._poll, self._woken = select.poll(), select.poll()
+        self._woken.register(writing.woken, select.POLLIN)
         for fd in (writing.woken, *child.streams):
             self._poll.register(fd, select.POLLIN)
         # A parent may have blocked this signal, so that it does not wake us: then look now and then.
@@ -160,6 +169,7 @@ class _Copy:
                     asked = self._writing.asked_after(until - linger)
                     if self._splitters and (asked or time.monotonic() >= until):
                         self._seal_rest()
+            self._writing.last()
         except TallystickError as error:
             self._end(error)
 
@@ -172,18 +182,23 @@ class _Copy:
         """Wait until there is something to do; return streams that can be read, standard output first."""
         if self._blocked:
             seconds = min(1.0, 1.0 if seconds is None else seconds)
-        found = self._poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
+        poll = self._woken if self._writing.is_full else self._poll
+        found = poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
         try:
             self._writing.wake()
-        except SealError:
+        except TallystickError:
             if not self._ending:
                 raise
         return [fd for fd, _ in found if fd != self._writing.woken]
 
     def _take(self, fd: int, most: int) -> int:
         """Seal the bytes that are in a stream; return how many there were, 0 at its end."""
+        self._mixed[fd].look()
         data = os.read(fd, most)
         self._lost = data.count(b"\n")
+        if notice := self._mixed[fd].report(data):
+            complain(notice)
+            self._writing.say(notice)
         if data:
             self._splitters[fd].feed(data)
         else:
@@ -207,7 +222,7 @@ class _Copy:
                 self._forget(fd)
         notice = "processes that outlived COMMAND still hold its output; their output is not sealed from now on"
         complain(notice)
-        self._writing.say(notice)
+        self._writing.notice("outlived", notice)
 
     def _end(self, error: TallystickError) -> None:
         """Nothing can be sealed any more: end the command, for it must not go on unsealed.
@@ -215,7 +230,7 @@ class _Copy:
         Raises:
             SealError: In any case, with how much was not sealed.
         """
-        lost, self._ending = self._lost, True
+        lost, self._ending = self._lost + self._writing.unsealed, True
         # Reported at once: to end the command may take a while.
         ending = "" if self._child.status is not None else "; COMMAND is ended, since its output is no longer sealed"
         complain(f"{explain(error)}{ending}")

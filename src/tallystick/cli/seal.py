@@ -39,7 +39,6 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     """
     from tallystick.cli.writing import Writing
     from tallystick.lines import Splitter
-    from tallystick.log import open_log
 
     inputs: Sequence[str | int] = [STDIN if path == "-" else path for path in files] or [STDIN]
     target = STDOUT if output is None else output
@@ -48,17 +47,22 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     leaving = _Leaving(writing)
     settings = rotation({**options, "output": output})
     settings["output"] = target
-    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
-        writing.log = log
-        leaving.reopens = output is not None and os.path.isfile(output)
+    with writing:
+        writing.open(name, **settings)
+        leaving.reopens = output is not None and (writing.log is None or os.path.isfile(output))
         splitter = Splitter(writing)
-        for path in inputs:
-            for data in _read(path, leaving):
-                _feed(splitter, data, path, leaving)
-            splitter.finish()  # no line goes on in the next file
-            if leaving.signal:
-                break
-        writing.last()
+        try:
+            for path in inputs:
+                for data in _read(path, leaving):
+                    _feed(splitter, data, path, leaving)
+                splitter.finish()  # no line goes on in the next file
+                if leaving.signal:
+                    break
+            writing.last()
+        except TallystickError as error:
+            if not (lost := writing.unsealed):
+                raise
+            raise SealError(f"{error}, not sealed: {plural(lost, 'line')} that came", hint=error.hint) from error
     if leaving.signal:
         raise SystemExit(128 + leaving.signal)
 
@@ -99,7 +103,7 @@ def _feed(splitter: "Splitter", data: bytes, path: str | int, leaving: _Leaving)
     try:
         splitter.feed(data)
     except TallystickError as error:
-        if not leaving.signal:
+        if not leaving.signal or leaving.writing.unsealed:
             raise
         # A signal asked to leave while there was no room: lines in our hands are lost, and that is reported.
         lost = data.count(b"\n") + _lines_standing(path)
@@ -131,8 +135,10 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     waiting.register(leaving.writing.woken, select.POLLIN)
+    woken = select.poll()
+    woken.register(leaving.writing.woken, select.POLLIN)
     while not leaving.signal:
-        found = dict(waiting.poll())
+        found = dict((woken if leaving.writing.is_full else waiting).poll())
         if leaving.writing.woken in found:
             leaving.writing.wake()
         elif fd in found:

@@ -58,7 +58,7 @@ def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
 
 
 _SHOWN = (
-    "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "recovered",
+    "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "late", "recovered",
     "under_way", "store", "custody", "forgets", "public_key",
 )  # fmt: skip
 
@@ -119,6 +119,7 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         "pid": _count(note.get("pid")) if writer else None,
         "output": note.get("output"),
         "dropped": _count(note.get("dropped")) or None,
+        "late": _late(note.get("late")),
         "recovered": [str(each) for each in note.get("recovered") or []] if writer else [],
         "under_way": left,
         "store": place.url,
@@ -126,6 +127,18 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         "forgets": forgets(state),
         "public_key": state.public_key,
     }
+
+
+def _late(said: Any) -> str | None:
+    """Return what a note says of heads that came late, in words."""
+    from tallystick.writer.status import when
+
+    try:
+        count, longest, last = int(said["count"]), float(said["longest"]), when(float(said["time"]))
+        heads = "1 head" if count == 1 else f"{count} heads"
+        return f"{heads}, up to {longest:.1f} s after the first line, last at {last}: {said['why']}"
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _count(said: Any) -> int | None:

@@ -29,4 +29,6 @@ def main(channel: Channel) -> None:
 
 if __name__ == "__main__":
     _core.refuse_dumps()
-    main(Channel(socket.socket(fileno=int(sys.argv[1])), _core.Handover(int(sys.argv[2]))))
+    way = socket.socket(fileno=int(sys.argv[1]))
+    way.setblocking(True)  # a parent under gevent has made it otherwise
+    main(Channel(way, _core.Handover(int(sys.argv[2]))))

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,8 +56,12 @@ class Child:
         hold_standard()  # the child gets three of its own
         page = _core.Handover()
         ours, theirs = socket.socketpair()
-        with theirs:
-            fds = [fd for lease in leases for fd in lease.fds]
+        # Copies: Python code may fork the process, as under gevent, and then those of the leases are closed in it.
+        lent = [replace(lease, fds=tuple(os.dup(fd) for fd in lease.fds)) for lease in leases]
+        fds = [fd for lease in lent for fd in lease.fds]
+        with theirs, ExitStack() as copies:
+            for fd in fds:
+                copies.callback(os.close, fd)
             command = [_interpreter(), "-P", "-m", "tallystick.courier", str(theirs.fileno()), str(page.fileno())]
             nowhere = subprocess.DEVNULL
             try:
@@ -79,7 +84,7 @@ class Child:
         child._until = until
         try:
             child.say(
-                {"what": what, "parent": os.getpid(), "given": given, "leases": [each.message() for each in leases]}
+                {"what": what, "parent": os.getpid(), "given": given, "leases": [each.message() for each in lent]}
             )
         except BaseException:
             child.end()

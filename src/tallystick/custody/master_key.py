@@ -8,7 +8,8 @@ A master key in a file forgets: what encrypts a state takes a key in the file's 
 >>> MasterKey.in_variable("DOCTEST_MASTER_KEY")
 Traceback (most recent call last):
     ...
-tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not set; put the master key into it
+tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not set
+hint: put the master key into it
 """
 
 import os

@@ -32,6 +32,7 @@ __all__ = [
     "check_name",
     "check_sizes",
     "forget_in_children",
+    "forget_leases",
     "moving_entry",
     "next_entry",
     "ourselves",
@@ -286,7 +287,8 @@ class KeyStore(ABC):
         """Take the lease of a log: the exclusive right to write it.
 
         Raises:
-            KeyStoreError: Another writer holds it (named), there is no such log, or it cannot be written.
+            LogBusyError: Another writer holds it, and is named.
+            KeyStoreError: There is no such log, or it cannot be written.
         """
 
     @abstractmethod
@@ -319,13 +321,14 @@ def forget_in_children(lease: Lease) -> None:
     _LEASES.add(lease)
 
 
-def _after_fork() -> None:
+def forget_leases() -> None:
+    """In a forked child: close its copies of what leases have open; C code that forks does not call this."""
     for lease in list(_LEASES):
         lease._forget()
     _LEASES.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=forget_leases)
 
 
 def next_entry(name: str) -> str:

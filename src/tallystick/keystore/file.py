@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from tallystick import securefile
 from tallystick._core import state_version
-from tallystick.errors import FormatError, KeyStoreError, LeaseLostError
+from tallystick.errors import ONE_WRITER, FormatError, KeyStoreError, LeaseLostError, LogBusyError
 from tallystick.keystore import directory
 from tallystick.keystore.base import (
     NOTE_LIMIT,
@@ -134,9 +134,7 @@ class FileKeyStore(KeyStore):
             lock = securefile.open_file("lock", log, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             if not directory.take(lock):
-                raise KeyStoreError(
-                    f"log {name} is being written by {directory.writer(lock)}; only one writer at a time"
-                )
+                raise LogBusyError(f"log {name} is being written by {directory.writer(lock)}", hint=ONE_WRITER)
             stack.callback(fcntl.flock, lock, fcntl.LOCK_UN)
             lease = FileLease(name, path, store, log, lock)
             lease._claim()

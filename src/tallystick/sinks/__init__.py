@@ -77,7 +77,7 @@ def _at(path: str, actor: Actor | None) -> tuple[Place, int]:
     except RefusedError as refused:
         raise SealError(f"{refused.name} {refused.what}", hint=refused.advice) from None
     except OSError as error:
-        raise SealError(f"{path}: {reason(error)}; {advice(error)}") from error
+        raise SealError(f"{path}: {reason(error)}", hint=advice(error)) from error
 
 
 def _not_rotated(name: str) -> SealError:

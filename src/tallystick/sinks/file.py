@@ -220,7 +220,7 @@ def reopened(place: Place, like: int | None = None) -> int:
     except RefusedError as refused:
         raise OutputError(f"{refused.name} {refused.what}", hint=refused.advice) from None
     except OSError as error:
-        raise OutputError(f"{place.path}: {reason(error)}; {advice(error)}") from error
+        raise OutputError(f"{place.path}: {reason(error)}", hint=advice(error)) from error
 
 
 def _first_claim(fd: int) -> tuple[int, float] | None:

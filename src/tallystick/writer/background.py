@@ -7,12 +7,19 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tallystick.errors import LeaseLostError, SealError, TallystickError, explain
+from tallystick.writer import lifecycle
+from tallystick.writer.head import LeaseInUseError
 from tallystick.writer.outlet import PASSING
 from tallystick.writer.steps import Parts, Steps
 
 __all__ = ["Background"]
 
 _HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
+_GIVE_WAY = 0.1  # seconds that a thread which writes gives to one that is storing a head
+_AT_MOST = 0.5  # seconds after which it does so again: a store that does not answer must not hold writers up
+_LOOK = 0.005  # seconds after which it looks whether that was enough
+_EARLIER = 0.2  # seconds before the time that is promised for a head, at which a thread that writes stores it itself
+_LEASE = 0.05  # seconds for which such a thread waits for the lease
 
 
 class Background:
@@ -43,6 +50,8 @@ class Background:
         self._parts, self._steps, self._take, self._report = parts, steps, take, report
         self._gather = _HEAD_AFTER if gather is None else gather
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
+        self._catching_up, self._no_way_before = threading.Lock(), 0.0
+        self._late = parts.late.promised - _EARLIER
         self.is_over = False
         self.thread = threading.Thread(target=self._run, name=f"tallystick {parts.lease.name}", daemon=True)
 
@@ -59,6 +68,8 @@ class Background:
         self.is_over = True
 
     def _run(self) -> None:
+        me = threading.get_ident()
+        lifecycle.BACKGROUND.add(me)
         try:
             while True:
                 self._rest()
@@ -66,25 +77,66 @@ class Background:
                     return
                 self.round()
         finally:
+            lifecycle.BACKGROUND.discard(me)
             with self._parts.turn.lock:
                 self.is_over = True
                 self._parts.turn.wake()
 
     def round(self) -> None:
         """Do what is due now."""
+        self._watch(self._round)
+
+    def catch_up(self) -> None:
+        """Store a head that is late, in the thread that calls: our own one may not run. Called without the turn.
+
+        Under gevent, or while other code keeps the interpreter, the threads that write may be the only ones that run.
+        """
+        parts = self._parts
+        known = parts.heads.trouble or parts.outlet.trouble or parts.chains.is_carrying or not parts.phase.is_open
+        if parts.heads.age < self._late or known or not self._catching_up.acquire(blocking=False):
+            return
+        try:
+            if not parts.heads.is_storing or self._give_way():
+                with suppress(LeaseInUseError):
+                    self._watch(lambda: self._count(_LEASE))
+        finally:
+            self._catching_up.release()
+
+    def _give_way(self) -> bool:
+        """Let the thread go on that is storing a head; return whether it is done and there is another one to store."""
+        now = time.monotonic()
+        if now < self._no_way_before:
+            return False
+        self._no_way_before = now + _AT_MOST
+        while self._parts.heads.is_storing and time.monotonic() < now + _GIVE_WAY:
+            time.sleep(_LOOK)
+        return not self._parts.heads.is_storing and self._parts.heads.age >= self._late
+
+    def _round(self) -> None:
+        heads, status = self._parts.heads, self._parts.status
+        if self._is_due():
+            self._take(self._steps.tend)
+        self._count()
+        if self._parts.chains.fetch_early(self._parts.clock.epoch):
+            status.write()
+        if heads.trouble:
+            heads.trouble = None
+            status.write()
+
+    def _count(self, within: float = -1) -> None:
+        """Store a head, if there are lines that none counts."""
+        if self._parts.heads.dirty:
+            with self._parts.turn.lock:
+                head = self._steps.count()
+            self._steps.store(head, self._parts.outlet.sink.sync, within)
+
+    def _watch(self, work: Callable[[], None]) -> None:
+        """Do some work, and report what goes wrong."""
         heads, status = self._parts.heads, self._parts.status
         try:
-            if self._is_due():
-                self._take(self._steps.tend)
-            if heads.dirty:
-                with self._parts.turn.lock:
-                    head = self._steps.count()
-                self._steps.store(head, self._parts.outlet.sink.sync)
-            if self._parts.chains.fetch_early(self._parts.clock.epoch):
-                status.write()
-            if heads.trouble:
-                heads.trouble = None
-                status.write()
+            work()
+        except LeaseInUseError:
+            raise
         except LeaseLostError as error:
             self._stop(error)
         except PASSING as error:
@@ -112,7 +164,9 @@ class Background:
                 left = self._due_in()
             with suppress(queue.Empty):
                 self._woken.get(timeout=None if left is None else min(left, threading.TIMEOUT_MAX))
-        until = time.monotonic() + self._gather
+        # Lines that came while the last head was stored have waited already.
+        waited = 0.0 if self._parts.heads.trouble else self._parts.heads.gathered
+        until = time.monotonic() + max(0.0, self._gather - waited)
         while phase.is_open and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 self._woken.get(timeout=left)
@@ -125,5 +179,5 @@ class Background:
         """Return the seconds until something has to be done even if no line comes."""
         if self._parts.heads.trouble:
             return 0.0
-        due = (self._parts.clock.due_in(), self._parts.outlet.due_in())
+        due = (self._parts.clock.due_in(), self._parts.outlet.due_in(), self._parts.forks.due_in())
         return min((each for each in due if each is not None), default=None)

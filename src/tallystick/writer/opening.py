@@ -15,7 +15,10 @@ from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
 from tallystick.keystore.base import HeadText
 from tallystick.sinks.base import Followed, Sink, now
 
-__all__ = ["EarlyChain", "fetch_early", "open_chain", "refuse_older_store", "take_lease"]
+__all__ = ["EarlyChain", "Taken", "fetch_early", "open_chain", "refuse_older_store", "take_lease"]
+
+Taken = tuple[Lease, list[str]]
+"""A lease, and what was put in order when it was taken, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class EarlyChain:
     left: int
 
 
-def take_lease(store: KeyStore, name: str, custody: str | None) -> tuple[Lease, list[str]]:
+def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:
     """Take the lease of a log, and put in order what an interrupted change of keys or place left of it.
 
     Args:

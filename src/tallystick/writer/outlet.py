@@ -8,14 +8,14 @@
 no room; log payments drops lines until it goes on
 >>> outlet.goes_on()
 log payments goes on
->>> outlet.next_notice().split(" from ")[0]
+>>> outlet.next_notice().text.split(" from ")[0]
 '3 lines were dropped'
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tallystick.errors import (
     CustodyError,
@@ -29,7 +29,7 @@ from tallystick.errors import (
 from tallystick.sinks.base import Awaited, Followed, Sink, now
 from tallystick.writer.status import Dropped
 
-__all__ = ["PASSING", "STAYS", "GaveUpError", "OnFull", "Outlet"]
+__all__ = ["PASSING", "STAYS", "GaveUpError", "Notice", "OnFull", "Outlet"]
 
 OnFull = Literal["raise", "block", "drop", "stop"]
 
@@ -43,6 +43,18 @@ _READING = 3.5  # seconds that the reader of a pipe has to make room for what is
 _LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
 _SHORTEST, _LONGEST = 0.02, 0.25  # seconds between two tries to go on
 _MEANWHILE = {"block": "waits", "drop": "drops lines until it goes on"}
+
+
+class Notice(NamedTuple):
+    """What the log itself has to say.
+
+    Args:
+        kind: A word for what it is about, 1 to 16 of `a-z`: `output`, `rotation`, `dropped` (spec section 5).
+        text: The rest, for people.
+    """
+
+    kind: str
+    text: str
 
 
 class GaveUpError(SealError):
@@ -85,7 +97,7 @@ class Outlet:
         self._on_full, self._report, self._pause, self._changed, self._clock = on_full, report, pause, changed, clock
         self.dropped = Dropped()
         self.trouble: str | None = None
-        self.notices: deque[str] = deque()
+        self.notices: deque[Notice] = deque()
         self.rotating = False
         """Is the chain closed, or to be closed, so that a new file can begin?"""
         self._reopen = False
@@ -149,7 +161,7 @@ class Outlet:
                 self.output.looked_at(now())
             else:
                 for notice in self._followed.look(reopen=reopen):
-                    self.notices.append(notice)
+                    self.notices.append(Notice("output", notice))
                     self._report(notice)
         except BaseException:
             self._reopen = reopen
@@ -162,16 +174,20 @@ class Outlet:
         self.rotating = False
         if self._followed is not None:
             try:
-                self.notices.extend(self._followed.rotate(chain))
+                self.notices.extend(Notice("rotation", each) for each in self._followed.rotate(chain))
             except OutputError as error:
                 self._report(explain(error))
 
-    def next_notice(self) -> str | None:
+    def next_notice(self) -> Notice | None:
         """Return what the log has to say before its next line; `said` once it has."""
         if self.dropped.count:
-            self.notices.append(self.dropped.report())
+            self.notices.append(Notice("dropped", self.dropped.report()))
             self.dropped.clear()
         return self.notices[0] if self.notices else None
+
+    def say(self, kind: str, text: str) -> None:
+        """Have the log say something before its next line; `kind` is a word for what it is about."""
+        self.notices.append(Notice(kind, text))
 
     def said(self) -> None:
         """Note that the log has said its first notice."""
@@ -216,7 +232,7 @@ class Outlet:
 
     def due_in(self) -> float | None:
         """Return the seconds until something has to be done here even if no line comes, or None."""
-        if self._reopen or self.trouble or self.dropped.count:
+        if self._reopen or self.trouble or self.dropped.count or self.notices:
             return 0.0
         return None if self._followed is None else self._followed.due_in()
 

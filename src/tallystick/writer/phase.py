@@ -31,7 +31,9 @@ class Phase:
         """Raise SealError unless lines can be sealed."""
         if self.is_open:
             return
-        raise SealError(self.reason or f"log {self._name} is closed; open it again")
+        if self.reason is not None:
+            raise SealError(self.reason)
+        raise SealError(f"log {self._name} is closed", hint="open it again")
 
     def stop(self, why: str) -> bool:
         """Seal nothing more, for this reason; return whether that is news."""

@@ -23,7 +23,7 @@ from tallystick.sinks.base import Followed, Sink
 __all__ = ["Dropped", "Status", "WriterNote", "read_note"]
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -43,11 +43,18 @@ class Dropped:
         self.count += count
         self.total += count
 
+    def merge(self, other: "Dropped") -> None:
+        """Count those of another count as well, which began earlier."""
+        if other.count:
+            self.since, self.why = other.since, other.why
+            self.count += other.count
+            self.total += other.count
+
     def report(self) -> str:
         """Return what the log says of them."""
         lines = "1 line was" if self.count == 1 else f"{self.count} lines were"
         why = self.why.replace("\n", " ").replace("\r", " ")
-        return f"{lines} dropped from {_when(self.since)} to {_when(time.time())}: {why}"
+        return f"{lines} dropped from {when(self.since)} to {when(time.time())}: {why}"
 
     def clear(self) -> None:
         """Note that the log has said so."""
@@ -64,6 +71,7 @@ class WriterNote:
     checkpoint: tuple[str, float] | None = None
     head: tuple[str, float] | None = None
     lines: int = 0
+    late: dict[str, Any] | None = None
     ended: str = "no"
 
     @classmethod
@@ -113,6 +121,7 @@ class WriterNote:
             "head": at(self.head),
             "trouble": trouble and trouble[:500],
             "dropped": dropped,
+            "late": self.late,
             "recovered": self.recovered,
             "closed": self.ended,
         }

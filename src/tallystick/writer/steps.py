@@ -1,5 +1,6 @@
 """The steps of a writer: what is done with a line, a checkpoint, the last lines; each under the turn."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from tallystick.errors import OutputError, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
+from tallystick.writer.forks import Forks
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
-from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, OnFull, Outlet
+from tallystick.writer.late import LateHeads
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
 from tallystick.writer.turn import Turn
@@ -48,8 +51,10 @@ class Parts:
     outlet: Outlet
     chains: ChainSource
     heads: HeadKeeper
+    late: LateHeads
     group: GroupSync
     status: Status
+    forks: Forks
 
 
 class Steps:
@@ -65,6 +70,7 @@ class Steps:
         self._parts, self._settings, self._wake = parts, settings, wake
         self.sealer: _core.Sealer
         self.output = parts.outlet.output
+        self._hindrance: str | None = None  # what kept lines from being counted since the last head
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`."""
@@ -80,6 +86,7 @@ class Steps:
             and parts.outlet.is_idle
             and parts.clock.is_running
             and parts.heads.dirty
+            and not parts.forks.is_unwritten
             and self._settings.durability != "sync-each"
         )
 
@@ -87,6 +94,7 @@ class Steps:
 
     def seal(self, m: bytes) -> None:
         """Seal one entry."""
+        self._parts.forks.wrote()
         while self._before(1):
             if self.sealer.write(m, self.output) != _core.FIRST:
                 self.after()
@@ -95,12 +103,20 @@ class Steps:
     def seal_lines(self, data: bytes, end: int) -> None:
         """Seal the complete lines of some bytes up to an offset."""
         used = 0
+        self._parts.forks.wrote()
         try:
             while used < end and self._before(data.count(b"\n", used, end)):
                 used, _ = self.sealer.write_lines(data, used, self.output)
                 self.after()
         finally:
             self._note_epoch()
+
+    def notice(self, notice: Notice) -> None:
+        """Have the log itself say something."""
+        while self._before(1):
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
+                self.after()
+                return
 
     def checkpoint(self) -> None:
         """End the epoch."""
@@ -112,6 +128,7 @@ class Steps:
     def tend(self) -> None:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
+        self._say_of_forks(self._parts.forks.news())
         if self._clear_way(0, wait=False) and self._parts.clock.is_over:
             self.sealer.checkpoint(self.output)
             self.after(wait=False)
@@ -126,12 +143,14 @@ class Steps:
         outlet = self._parts.outlet
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
+        self._say_of_forks(self._parts.forks.last_news())
+        self._note_late(self._parts.heads.age, last=True)
         try:
             if ended:
                 self._wait_for_way()
                 courier.end(self._parts.lease, self._settings.custody)
                 self.sealer.end(self.output)
-            elif not self.sealer.closed or self.output.kept or outlet.dropped.count:
+            elif not self.sealer.closed or self.output.kept or outlet.dropped.count or outlet.notices:
                 self._wait_for_way()
                 self.sealer.close(self.output)
             self.after()
@@ -141,6 +160,10 @@ class Steps:
         if self.output.kept:
             raise OutputError(outlet.left())
 
+    def _say_of_forks(self, news: list[str]) -> None:
+        for each in news:
+            self._parts.outlet.say("fork", each)
+
     def count(self) -> Counted | None:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
         self._parts.outlet.push()
@@ -149,8 +172,10 @@ class Steps:
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
         """Store a head once its lines are safe; see `HeadKeeper.store`."""
+        began = time.monotonic()
         if head is not None and self._parts.heads.store(head, settle, within):
             self._parts.status.note.counted(head.at, head.lines)
+            self._note_late(self._parts.heads.waited(head), time.monotonic() - began)
             self._parts.status.write()
 
     def stop(self, why: str) -> bool:
@@ -239,7 +264,7 @@ class Steps:
             notice = outlet.next_notice()
             if notice is None:
                 return
-            if self.sealer.write_lines(f"tallystick: {notice}\n".encode(), 0, self.output)[0]:
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
                 outlet.said()
                 self._note_line()
 
@@ -262,7 +287,7 @@ class Steps:
 
     def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
         """Do as asked where lines cannot be written now; return to try again."""
-        outlet = self._parts.outlet
+        outlet, self._hindrance = self._parts.outlet, explain(error)
         if outlet.is_fatal(error):
             at = ".".join(map(str, self.sealer.position))
             why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {at}"
@@ -270,9 +295,21 @@ class Steps:
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)
 
+    def _note_late(self, age: float, took: float = 0.0, *, last: bool = False) -> None:
+        """Note how late a head came, or is; the log says so if it can, and the status."""
+        parts = self._parts
+        with parts.turn.lock:
+            slow = f"it took {took:.1f} s to store one" if took > parts.late.promised / 2 else None
+            parts.late.stored(age, self._hindrance or parts.heads.trouble or slow)
+            self._hindrance = None
+            if (report := parts.late.report(last=last)) is not None:
+                parts.outlet.say("head", report)
+                parts.turn.fast = False
+                self._wake()
+            parts.status.note.late = parts.late.note()
+
     def _note_line(self) -> bool:
-        if not self._parts.heads.dirty:
-            self._parts.heads.dirty = True
+        if self._parts.heads.note_line():
             self._wake()
         self._parts.group.note()
         return self._note_epoch()
@@ -284,3 +321,11 @@ class Steps:
         if stated:
             self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
         return stated
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a notice's text: those of a path that is no UTF-8 stay as they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")

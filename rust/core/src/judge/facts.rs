@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::{ChainFacts, Gap};
 use super::known::Duplicate;
 use crate::line::Position;
-use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
+use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Said, Summary};
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
@@ -105,6 +105,12 @@ impl Facts {
     #[must_use]
     pub fn counts(&self, log: LogNumber) -> Counts {
         self.logs.get(&log).map(|log| log.counts).unwrap_or_default()
+    }
+
+    /// Notices of a log that hold, by position: the first thousand.
+    pub fn notices(&self, log: LogNumber) -> impl Iterator<Item = (Position, &Said)> {
+        let notices = self.logs.get(&log).into_iter().flat_map(|log| &log.notices);
+        notices.map(|((at, _), said)| (*at, said))
     }
 
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.

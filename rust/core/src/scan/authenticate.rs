@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 use super::collect::Scanner;
 use super::entry_keys::{Kept, KeyAt};
+use super::input::Mode;
 use super::statements::{record, why};
 use crate::hash::{self, Digest, Mac, Text, first16, hmac, leaf};
 use crate::line::{Position, Proof, Seal, Span};
@@ -193,10 +194,21 @@ impl Scanner<'_> {
     pub(super) fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = self.record(number, statement);
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
+        if let Body::Notice { .. } = statement.body {
+            if matches!(self.mode, Mode::All) {
+                let place = self.place;
+                self.out.log(number).note_notice(statement, place);
+            }
+            // In whichever form it is read, it proves itself: R needs not cover it to be as it was written.
+            let in_other_form = std::mem::take(&mut self.in_other_form);
+            self.add(id, at.index, leaf);
+            self.in_other_form = in_other_form;
+            return;
+        }
+        let record = self.record(number, statement);
         if let Body::Open { .. } = statement.body {
             self.epoch(id).opens.push(record);
             self.add(id, at.index, leaf);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots};
+pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said};
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
 use crate::hash::Digest;

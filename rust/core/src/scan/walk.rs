@@ -259,7 +259,11 @@ impl<'k> Scanner<'k> {
             return;
         };
         let Some(number) = self.keys.find(seal.log) else {
-            self.unsealed(Kind::Foreign(seal.log));
+            // What looks like a seal may stand in a line that a carrier wrote anew.
+            let inside = matches!(read, Read::Misfit(_));
+            if !(inside && (self.without_added(line) || self.rewritten(line, None))) {
+                self.unsealed(Kind::Foreign(seal.log));
+            }
             return;
         };
         let id = (number, seal.at.chain, seal.at.epoch);

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from tallystick._services import AwayError
-from tallystick.errors import KeyStoreError, LeaseLostError
+from tallystick.errors import ONE_WRITER, KeyStoreError, LeaseLostError, LogBusyError
 from tallystick.keystore.base import (
     NOTE_LIMIT,
     Grant,
@@ -136,7 +136,7 @@ class RemoteLease(Lease):
     def _take(self) -> None:
         holder = self._insist(lambda: self._session.take(self.name, self._token, ourselves().encode()))
         if holder is not None:
-            raise KeyStoreError(f"log {self.name} is being written by {shown(holder[:400])}; only one writer at a time")
+            raise LogBusyError(f"log {self.name} is being written by {shown(holder[:400])}", hint=ONE_WRITER)
         self._least["head"] = self._most["head"] = self._look().versions["head"]
 
     def _peek(self) -> Record:
