@@ -162,6 +162,18 @@ def test_a_file_that_was_renamed_is_followed_by_a_new_one(place):
     assert place.verify(f"{place.output}.1") == ("ok", [])
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_new_file_after_others_moved_the_old_one_has_its_mode(place, mode):
+    with place.open() as log:
+        log.write("before")
+        place.output.chmod(mode)
+        os.rename(place.output, f"{place.output}.1")
+        log.reopen()
+        log.write("after")
+    assert entries(place.read()) == [b"after"]
+    assert place.output.stat().st_mode & 0o777 == mode
+
+
 def test_a_file_can_be_opened_anew_on_demand_even_if_no_line_comes(place):
     with place.open() as log:
         log.write("before")

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tallystick.errors import SealError
-from tallystick.securefile import Actor, Place, RefusedError
+from tallystick.securefile import Actor, Place, RefusedError, make_directories
 from tests.securefile.conftest import ALICE, BOB, GROUP, as_user
 
 
@@ -274,3 +274,15 @@ def test_a_deployment_s_links_lead_a_service_of_another_user_to_its_log(director
     (releases / "12").chmod(0o2775)
     link(releases / "current", "12", BOB)
     assert as_user(ALICE, lambda: written(releases / "current" / "audit.log"), (GROUP,))
+
+
+# Directories that are made
+
+
+def test_a_key_store_is_not_made_where_a_stranger_s_link_leads(directory, reachable):
+    above = directory(0, GROUP, 0o2775)
+    (reachable / "elsewhere").mkdir()
+    link(above / "store", reachable / "elsewhere", ALICE)
+    with pytest.raises(RefusedError, match="is a symbolic link of uid"):
+        make_directories(str(above / "store" / "logs"))
+    assert not list((reachable / "elsewhere").iterdir())

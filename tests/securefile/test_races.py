@@ -1,6 +1,6 @@
 """Another process exchanges files while root writes, rotates, compresses and removes: it gains nothing by it.
 
-How long each race goes on comes from RACE_SECONDS.
+How long each race goes on comes from TALLYSTICK_RACE_SECONDS.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from tallystick.securefile import Actor, Place, RefusedError
 from tallystick.sinks.rotation import Archive, Rotation
 from tests.securefile.conftest import ALICE, GROUP, started_as
 
-SECONDS = float(os.environ.get("RACE_SECONDS", "0.7"))
+SECONDS = float(os.environ.get("TALLYSTICK_RACE_SECONDS", "0.7"))
 
 # Puts links, second names, pipes and directories in the place of the files that it is told, and takes them away.
 EXCHANGING = """

@@ -22,6 +22,7 @@ from typing import TypeVar
 from tallystick.securefile.content import fill, wipe, write_all
 from tallystick.securefile.descriptors import opened
 from tallystick.securefile.trouble import RefusedError, no_link, user_name
+from tallystick.securefile.way import walk
 
 __all__ = [
     "create_file",
@@ -56,11 +57,15 @@ def make_directories(path: str) -> None:
     """Make a directory and those above it, durably, as far as they are not there."""
     if os.path.lexists(path):
         return
-    above = os.path.dirname(path)
-    make_directories(above)
-    with suppress(FileExistsError):
-        make_directory(path)
-    sync_directory(above)
+    make_directories(os.path.dirname(path))
+    with walk(path) as way:
+        with suppress(FileExistsError):
+            make_directory(way.name, way.directory)
+        above = opened(".", os.O_RDONLY | os.O_DIRECTORY, within=way.directory)
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)
 
 
 def sync_directory(path: str) -> None:
@@ -90,7 +95,16 @@ def open_file(name: str, directory: int | None, flags: int) -> int:
 
 @contextmanager
 def creating(name: str, directory: int | None) -> Iterator[int]:
-    """Give a descriptor of a new private file: durable after the block, gone if the block fails."""
+    """Give a descriptor of a new private file: durable after the block, gone if the block fails.
+
+    Args:
+        name: Its name, or its path.
+        directory: Descriptor of its directory; None to walk to the path.
+    """
+    if directory is None:
+        with walk(name) as way, creating(way.name, way.directory) as fd:
+            yield fd
+        return
     fd = opened(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
     try:
         os.fchmod(fd, 0o600)  # despite the umask

@@ -87,7 +87,7 @@ class FileSink(Descriptor):
                 notices.append(f"{self.name} was removed while it was written: lines that no copy has are lost")
             with self._switching:
                 self._sync()
-                self._turn(reopened(self._place))
+                self._turn(reopened(self._place, like=self._fd))
         room = None
         if self._rotation and self._rotation.size is not None:
             room = max(0, self._rotation.size - self._before - self.output.written)

@@ -8,13 +8,7 @@ use super::chain::{ChainFacts, Gap};
 use super::known::Duplicate;
 use crate::hash::Digest;
 use crate::line::Position;
-<<<<<<< HEAD
-use crate::scan::Keys;
 use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
-use crate::scan::texts::Holding;
-=======
-use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
->>>>>>> cat
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
