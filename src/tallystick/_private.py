@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from tallystick.errors import TallystickError, reason
+from tallystick.errors import KeyStoreError, NoRoomError, TallystickError, reason
 
 __all__ = [
     "create_file",
@@ -83,6 +83,8 @@ def telling(error: type[TallystickError], base: str) -> Iterator[None]:
         what = reason(problem)
         advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
         where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
+        if error is KeyStoreError and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = NoRoomError
         raise error(f"{where}: {what}", hint=advice) from problem
 
 
@@ -204,16 +206,35 @@ def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
 
 
 def put_file(name: str, data: bytes, directory: int) -> None:
-    """Put a file in the place of the one there, whole, but neither durably nor erasing the old one."""
+    """Put a file in the place of the one there, whole, but neither durably nor erasing the old one.
+
+    On a full disk it is written over the one that is there.
+    """
     new = f"{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
-        write_all(fd, data)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as problem:
+        with suppress(OSError):
+            os.unlink(new, dir_fd=directory)
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _overwrite(name, data, directory)
+
+
+def _overwrite(name: str, data: bytes, directory: int) -> None:
+    """Write over a file where it is, which needs no room; blanks fill up what was longer."""
+    fd = open_file(name, directory, os.O_RDWR)
+    try:
+        os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
     finally:
         os.close(fd)
-    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def sweep(name: str, directory: int) -> None:

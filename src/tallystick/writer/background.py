@@ -50,6 +50,7 @@ class Background:
         self._gather = _HEAD_AFTER if gather is None else gather
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
         self._catching_up, self._no_way_before = threading.Lock(), 0.0
+        self._dropped = 0
         self._late = parts.late.promised - _EARLIER
         self.is_over = False
         self.thread = threading.Thread(target=self._run, name=f"tallystick {parts.lease.name}", daemon=True)
@@ -81,6 +82,9 @@ class Background:
     def round(self) -> None:
         """Do what is due now."""
         self._watch(self._round)
+        if (total := self._parts.outlet.dropped.total) != self._dropped:
+            self._dropped = total  # the next writer has to know, also where this one is killed
+            self._parts.status.write()
 
     def catch_up(self) -> None:
         """Store a head that is late, in the thread that calls: our own one may not run. Called without the turn.
