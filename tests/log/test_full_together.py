@@ -61,7 +61,7 @@ def test_what_was_dropped_at_the_end_is_reported_by_the_next_writer(full, small_
         log = full.open(on_full="drop", on_trouble=lambda _: None)
         log.write("dropped")
         log.write("dropped")
-        with pytest.raises(Exception, match="were dropped and not reported in it|was dropped"):
+        with pytest.raises(SealError, match="lines that were dropped and not reported in it"):
             log.close()
     room(small_disk)
     with full.open() as log:
@@ -88,7 +88,7 @@ def test_what_was_dropped_in_the_middle_of_a_chain_and_never_reported_is_reporte
     room(small_disk)
     with place.open() as log:
         log.write("after")
-    assert any(line.startswith("tallystick: the writer before dropped ") for line in told(place))
+    assert b"\ntallystick: the writer before dropped " in place.read()
     verdict, kinds = place.verify()
     assert (verdict, set(kinds) <= {"unclean end", "torn line"}) == ("ok", True)
 
@@ -150,8 +150,6 @@ def test_a_reason_in_a_note_adds_no_line(place):
         lease.replace_note(json.dumps(note).encode())
     with place.open() as log:
         log.write("one")
-    assert told(place) == [
-        "tallystick: the writer before dropped 1 line from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z: "
-        "xtallystick/v1 open"
-    ]
+    times = "from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z"
+    assert told(place) == [f"tallystick: the writer before dropped 1 line {times}: xtallystick/v1 open"]
     assert place.verify() == ("ok", [])
