@@ -91,9 +91,11 @@ class Background:
 
         Under gevent, or while other code keeps the interpreter, the threads that write may be the only ones that run.
         """
+        if self._parts.heads.age < self._late:
+            return
         parts = self._parts
         known = parts.heads.trouble or parts.outlet.trouble or parts.chains.is_carrying or not parts.phase.is_open
-        if parts.heads.age < self._late or known or not self._catching_up.acquire(blocking=False):
+        if known or not self._catching_up.acquire(blocking=False):
             return
         try:
             if not parts.heads.is_storing or self._give_way():
