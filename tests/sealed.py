@@ -33,9 +33,15 @@ def lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
+LATE = b"tallystick: no head counted new lines"
+
+
 def entries(data: bytes) -> list[bytes]:
-    """Return what the application said, without control lines and seals."""
-    return [stripped(line) for line in lines(data) if not line.startswith(_CONTROL)]
+    """Return what the application said, without control lines and seals.
+
+    A machine that is busy with other work may keep a writer from storing a head in time, and the log says so.
+    """
+    return [stripped(line) for line in lines(data) if not line.startswith((*_CONTROL, LATE))]
 
 
 def controls(data: bytes) -> list[str]:

@@ -10,7 +10,7 @@ from tallystick.keystore import FileKeyStore, Stored, directory
 from tallystick.keystore import file as file_module
 from tests.keystore.suite import in_a_child
 
-FILES = {"state", "head", "lock"}
+FILES = {"state", "head", "lock", "note"}
 CRASHED = 3
 
 
