@@ -36,14 +36,26 @@ def lines(data: bytes) -> list[bytes]:
 
 
 def entries(data: bytes) -> list[bytes]:
-    """Return what the application said, without seals, and between that what the log itself did: `[KIND] TEXT`."""
+    """Return what the application said, without seals, and between that what the log itself did: `[KIND] TEXT`.
+
+    A machine that is busy with other work may keep a writer from storing a head in time; that the log says so is left
+    out.
+    """
     found = []
     for line in lines(data):
         if said := _NOTICE.match(line):
-            found.append(b"[%s] %s" % (said[1], unquote_to_bytes(said[2].replace(b"+", b" "))))
+            found += [b"[%s] %s" % (said[1], text) for text in notices(line + b"\n") if said[1] != b"head"]
         elif not line.startswith(_CONTROL):
             found.append(stripped(line))
     return found
+
+
+def notices(data: bytes, kind: str = "[a-z]+") -> list[bytes]:
+    """Return the texts of the log's own notices; of one kind, if that is named."""
+    found = (_NOTICE.match(line) for line in lines(data))
+    return [
+        unquote_to_bytes(said[2].replace(b"+", b" ")) for said in found if said and re.fullmatch(kind, said[1].decode())
+    ]
 
 
 def controls(data: bytes) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "KeyStoreError",
     "LeaseLostError",
     "LogBusyError",
+    "NoRoomError",
     "OutputError",
     "ReportError",
     "SealError",
@@ -92,6 +93,10 @@ def reason(error: OSError) -> str:
 
 class KeyStoreError(TallystickError):
     """State and head cannot be read or written, or another writer holds the lease (spec section 6)."""
+
+
+class NoRoomError(KeyStoreError):
+    """The key store has no room left. With `on_full="drop"` a log goes on without it."""
 
 
 class LeaseLostError(KeyStoreError):

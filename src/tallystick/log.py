@@ -74,8 +74,10 @@ class Log:
         locks = Locks()
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         forks = Forks(lease.name)
-        status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total)
+        status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total,
+                        lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
+        outlet.inherit(status.note.before)
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),

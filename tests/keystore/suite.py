@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from tallystick import keystore
 from tallystick.errors import KeyStoreError, LogBusyError, explain
 from tallystick.keystore import Stored
+from tallystick.writer.waiting import wait_for_lease
 
 WRITER = """
 import sys
@@ -188,6 +190,28 @@ class KeyStoreSuite:
     def test_a_second_writer_learns_who_the_first_is(self, payments, writer):
         with pytest.raises(KeyStoreError, match=rf"log payments is being written by pid {writer.pid}\b.* since "):
             payments.lease("payments")
+
+    def test_who_waits_has_the_lease_once_the_writer_has_ended(self, payments, writer):
+        told = []
+
+        def report(message):
+            told.append(message)
+            writer.stdin.close()  # it ends, and its lease is free
+
+        lease, done = wait_for_lease(payments, "payments", None, 30, report)
+        with lease:
+            lease.replace_head(b"head 1")
+        assert f"being written by pid {writer.pid}" in told[0]
+        assert "the writer waited for the lease" in done[0]
+
+    def test_who_waits_has_the_lease_of_a_writer_that_was_killed(self, payments, writer):
+        writer.send_signal(signal.SIGSTOP)
+        killing = threading.Timer(0.5, writer.kill)
+        killing.start()
+        lease, _ = wait_for_lease(payments, "payments", None, 30, lambda _: None)
+        with lease:
+            lease.confirm()
+        killing.join()
 
     def test_the_holder_is_named_while_it_writes(self, payments, writer):
         assert payments.holder("payments").startswith(f"pid {writer.pid} ")

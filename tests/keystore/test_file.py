@@ -15,7 +15,7 @@ from tallystick.errors import KeyStoreError, explain
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
 
-FILES = {"state", "head", "lock"}
+FILES = {"state", "head", "lock", "note"}
 
 
 class TestFile(KeyStoreSuite):

@@ -8,7 +8,7 @@ import sys
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import in_a_child
 
-FILES = {"state", "head", "lock"}
+FILES = {"state", "head", "lock", "note"}
 CRASHED = 3
 
 

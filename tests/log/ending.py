@@ -16,12 +16,17 @@ import time
 from contextlib import suppress
 
 import tallystick
+from tallystick import keystore
 from tallystick.errors import TallystickError, explain
+from tallystick.keystore.file import FileLease
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
-STATES = ("blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening")
+STATES = (
+    "blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening", "storing", "waiting",
+)  # fmt: skip
 """`unread` is blocked by a pipe that nobody reads, and `hanging` by a callable that does not return; `fetching` is in
-the background, `opening` in the writer's way."""
+the background, `opening` in the writer's way; `storing` is a key store that takes no head; `waiting` waits for the
+lease of a log that another writer has, beside a log that is open."""
 
 LONG = 60.0  # seconds for which calls hang
 
@@ -121,19 +126,43 @@ class Scene:
                 self.log.write(f"{number}")
         self.prepare_fetching()
 
+    def prepare_storing(self):
+        """The key store does not answer."""
+        real, background = FileLease.replace_head, self.log.background.ident
+
+        def hangs(lease, head):
+            if threading.get_ident() == background:
+                self.armed.set()
+                time.sleep(LONG)
+            real(lease, head)
+
+        FileLease.replace_head = hangs
+
+    def prepare_waiting(self):
+        store = f"file:{self.directory}/store"
+        tallystick.create("busy", store=store, custody=f"master-key:{self.directory}/master.key",
+                          key_file=f"{self.directory}/busy.key")  # fmt: skip
+        self.other = keystore.connect(store).lease("busy")
+
+    def wait_for_busy(self):
+        options = {"output": f"{self.directory}/busy.log", "store": f"file:{self.directory}/store"}
+        tallystick.open("busy", wait=LONG, on_trouble=lambda _: self.armed.set(), **options)
+
     def write(self):
         """Write until the log takes no more."""
+        if self.state == "waiting":
+            self.wait_for_busy()
         try:
             for number in range(10**9):
                 self.log.write(f"more {number} " + "y" * 200)
-                if self.state in ("syncing", "rotating", "fetching", "dropping"):
+                if self.state in ("syncing", "rotating", "fetching", "dropping", "storing"):
                     time.sleep(0.01)
         except TallystickError as error:
             report(f"write: {error}")
 
     def wait(self):
         """Wait until the writer is in its state."""
-        if self.state in ("syncing", "rotating", "fetching", "opening"):
+        if self.state in ("syncing", "rotating", "fetching", "opening", "storing", "waiting"):
             assert self.armed.wait(30)
             time.sleep(0.2)
         else:

@@ -20,6 +20,7 @@ REPORTED = {
     "hanging": r"may not be written whole",
     "dropping": r"lines? that (was|were) dropped and not reported",
     "syncing": r"may not be on the disk",
+    "storing": r"no head counts the last lines",
     "opening": r"was ended before it had answered|did not answer in time",
 }
 

@@ -21,7 +21,9 @@ class Round:
         self.done, self.reported, self.fails, self.written = [], [], {}, 0
         self.heads = SimpleNamespace(dirty=False, trouble=None, age=0.0, gathered=0.0, is_storing=False)
         self.clock = SimpleNamespace(epoch=(1, 0), due_in=lambda: self.due)
-        self.outlet = SimpleNamespace(trouble=None, due_in=lambda: None, sink=SimpleNamespace(sync=None))
+        self.outlet = SimpleNamespace(
+            trouble=None, due_in=lambda: None, dropped=SimpleNamespace(total=0), sink=SimpleNamespace(sync=None)
+        )
         self.due = None
         self.phase = Phase("payments")
         self.parts = parts = SimpleNamespace(

@@ -9,9 +9,10 @@ log is a lock on its `lock`, which ends with the process. The content of `lock` 
 ...     store.create("payments", b"state", b"set-up head")
 ...     with store.lease("payments"):
 ...         sorted(os.listdir(f"{directory}/payments")), oct(os.stat(f"{directory}/payments/state").st_mode)
-(['head', 'lock', 'state'], '0o100600')
+(['head', 'lock', 'note', 'state'], '0o100600')
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ from tallystick.keystore.base import (
 )
 
 __all__ = ["FileKeyStore"]
+
+_NO_NOTE = b"null".ljust(NOTE_LIMIT)
 
 
 class FileKeyStore(KeyStore):
@@ -69,7 +72,8 @@ class FileKeyStore(KeyStore):
                 raise self._present(name)
             new = f".new-{name}"
             try:
-                directory.fill(new, store, {"state": state, "head": head, "lock": b""})
+                # A note that is there can be written over when the disk is full.
+                directory.fill(new, store, {"state": state, "head": head, "lock": b"", "note": _NO_NOTE})
                 os.rename(new, name, src_dir_fd=store, dst_dir_fd=store)
             except OSError:
                 with suppress(OSError):
@@ -272,8 +276,12 @@ class FileLease(Lease):
     def _claim(self) -> None:
         """Begin to write: say who we are, and erase the remains of a crashed writer."""
         self._check()
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, ourselves().encode(), 0)
+        try:
+            os.ftruncate(self._lock, os.pwrite(self._lock, ourselves().encode(), 0))
+        except OSError as problem:  # the lock holds without a name as well
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            os.ftruncate(self._lock, 0)
         securefile.sweep("state", self._log)
         securefile.sweep("head", self._log)
         forget_in_children(self)

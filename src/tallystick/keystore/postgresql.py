@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 from urllib.parse import urlencode
 
 from tallystick._services import AwayError, Line, is_here, library
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, NoRoomError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 from tallystick.secreturl import SecretUrl
@@ -264,7 +264,7 @@ class PostgresSession(Session):
         except (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification, errors.InvalidPassword):
             raise self._refused() from None
         except errors.DiskFull:
-            raise KeyStoreError(f"PostgreSQL at {self._place.shown} has no room left", hint="make room there") from None
+            raise NoRoomError(f"PostgreSQL at {self._place.shown} has no room left", hint="make room there") from None
         except self._psycopg.OperationalError as error:
             # A connection that could not be made has no code, only text, which may quote its options.
             text = str(error)

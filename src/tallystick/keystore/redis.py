@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tallystick._services import AwayError, Line, is_here, library
-from tallystick.errors import KeyStoreError
+from tallystick.errors import KeyStoreError, NoRoomError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 from tallystick.secreturl import SecretUrl
@@ -238,7 +238,7 @@ class RedisSession(Session):
         except errors.ReadOnlyError:
             raise AwayError("is a replica that takes no writes") from None
         except errors.OutOfMemoryError:
-            raise KeyStoreError(f"Redis at {self._place.shown} has no memory left", hint="make room there") from None
+            raise NoRoomError(f"Redis at {self._place.shown} has no memory left", hint="make room there") from None
         except (errors.InvalidResponse, ValueError, TypeError, KeyError, AttributeError, IndexError):
             raise AwayError("answers what Redis would not") from None
         except errors.BusyLoadingError:

@@ -172,16 +172,35 @@ def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
 
 
 def put_file(name: str, data: bytes, directory: int) -> None:
-    """Put a file in the place of the one there, whole, but neither durably nor erasing the old one."""
+    """Put a file in the place of the one there, whole, but neither durably nor erasing the old one.
+
+    On a full disk it is written over the one that is there.
+    """
     new = f"{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)
-    fd = opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
     try:
-        write_all(fd, data)
+        fd = opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as problem:
+        with suppress(OSError):
+            os.unlink(new, dir_fd=directory)
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _overwrite(name, data, directory)
+
+
+def _overwrite(name: str, data: bytes, directory: int) -> None:
+    """Write over a file where it is, which needs no room; blanks fill up what was longer."""
+    fd = open_file(name, directory, os.O_RDWR)
+    try:
+        os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
     finally:
         os.close(fd)
-    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def sweep(name: str, directory: int) -> None:

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tallystick.errors import TallystickError, reason
+from tallystick.errors import KeyStoreError, NoRoomError, TallystickError, reason
 
 __all__ = ["RefusedError", "no_link", "reporting", "user_name"]
 
@@ -60,6 +60,8 @@ def reporting(error: type[TallystickError], base: str) -> Iterator[None]:
         what = reason(problem)
         advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
         where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
+        if error is KeyStoreError and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            error = NoRoomError
         raise error(f"{where}: {what}", hint=advice) from problem
 
 

@@ -51,6 +51,7 @@ class Background:
         self._gather = _HEAD_AFTER if gather is None else gather
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
         self._catching_up, self._no_way_before = threading.Lock(), 0.0
+        self._dropped = 0
         self._late = parts.late.promised - _EARLIER
         self.is_over = False
         self.thread = threading.Thread(target=self._run, name=f"tallystick {parts.lease.name}", daemon=True)
@@ -85,15 +86,20 @@ class Background:
     def round(self) -> None:
         """Do what is due now."""
         self._watch(self._round)
+        if (total := self._parts.outlet.dropped.total) != self._dropped:
+            self._dropped = total  # the next writer has to know, also where this one is killed
+            self._parts.status.write()
 
     def catch_up(self) -> None:
         """Store a head that is late, in the thread that calls: our own one may not run. Called without the turn.
 
         Under gevent, or while other code keeps the interpreter, the threads that write may be the only ones that run.
         """
+        if self._parts.heads.age < self._late:
+            return
         parts = self._parts
         known = parts.heads.trouble or parts.outlet.trouble or parts.chains.is_carrying or not parts.phase.is_open
-        if parts.heads.age < self._late or known or not self._catching_up.acquire(blocking=False):
+        if known or not self._catching_up.acquire(blocking=False):
             return
         try:
             if not parts.heads.is_storing or self._give_way():

@@ -91,8 +91,10 @@ class HeadKeeper:
     @property
     def age(self) -> float:
         """Seconds for which the oldest line waits that no stored head counts; 0 where all are counted."""
-        since = min((*self._under_way.values(), *(() if self._since is None else (self._since,))), default=None)
-        return 0.0 if since is None else self._clock() - since
+        oldest = self._since
+        if under_way := list(self._under_way.values()):
+            oldest = min(under_way) if oldest is None else min(oldest, *under_way)
+        return 0.0 if oldest is None else self._clock() - oldest
 
     @property
     def gathered(self) -> float:

@@ -17,7 +17,16 @@ from tallystick.keystore.base import HeadText
 from tallystick.sinks.base import Followed, Sink, now
 from tallystick.volumes import make_private
 
-__all__ = ["EarlyChain", "Taken", "fetch_early", "open_chain", "private_again", "refuse_older_store", "take_lease"]
+__all__ = [
+    "EarlyChain",
+    "Taken",
+    "Unopened",
+    "fetch_early",
+    "open_chain",
+    "private_again",
+    "refuse_older_store",
+    "take_lease",
+]
 
 Taken = tuple[Lease, list[str]]
 """A lease, and what was put in order when it was taken, in words for people."""
@@ -36,6 +45,22 @@ class EarlyChain:
     state: _core.EarlyState
     number: int
     left: int
+
+
+class Unopened:
+    """Stands for a sealer as long as no chain could be opened: closed, without a line."""
+
+    closed, chain, lines, position = True, 0, 0, (0, 0, 0)
+
+    def write(self, record: object, output: object) -> int:
+        """Seal nothing."""
+        return _core.FIRST
+
+    def head(self) -> None:
+        """Return None: there is no line that a head could count."""
+
+    def erase(self) -> None:
+        """Do nothing: there are no keys."""
 
 
 def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:

@@ -15,7 +15,8 @@ log payments goes on
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 from tallystick.errors import (
     CustodyError,
@@ -100,6 +101,7 @@ class Outlet:
         self.notices: deque[Notice] = deque()
         self.rotating = False
         """Is the chain closed, or to be closed, so that a new file can begin?"""
+        self._before: Dropped | None = None
         self._reopen = False
         self._looked, self._wait = 0.0, 0.0
         self._patient_until = float("inf")
@@ -178,6 +180,19 @@ class Outlet:
             except OutputError as error:
                 self._report(explain(error))
 
+    def inherit(self, before: Dropped | None) -> None:
+        """Have the log say what its writer before had dropped and not reported."""
+        self._before = before
+        if before is not None:
+            self.say("dropped", before.report_for_the_one_before())
+
+    def unreported(self) -> dict[str, Any] | None:
+        """Return the dropped lines that the log has not reported, for its next writer."""
+        dropped = replace(self.dropped)
+        if self._before is not None:
+            dropped.merge(self._before)
+        return dropped.note()
+
     def next_notice(self) -> Notice | None:
         """Return what the log has to say before its next line; `said` once it has."""
         if self.dropped.count:
@@ -191,7 +206,10 @@ class Outlet:
 
     def said(self) -> None:
         """Note that the log has said its first notice."""
-        self.notices.popleft()
+        said = self.notices.popleft()
+        if self._before is not None and said.text == self._before.report_for_the_one_before():
+            self._before = None
+            self._changed()
 
     def is_fatal(self, error: TallystickError) -> bool:
         """Must the log stop for this error?"""

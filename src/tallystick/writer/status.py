@@ -35,6 +35,7 @@ class Dropped:
     total: int = 0
     since: float = 0.0
     why: str = ""
+    until: float = 0.0
 
     def add(self, count: int, why: str) -> None:
         """Count so many more."""
@@ -42,13 +43,41 @@ class Dropped:
             self.since, self.why = time.time(), why
         self.count += count
         self.total += count
+        self.until = time.time()
 
     def merge(self, other: "Dropped") -> None:
         """Count those of another count as well, which began earlier."""
         if other.count:
-            self.since, self.why = other.since, other.why
+            self.since, self.why, self.until = other.since, other.why, max(self.until, other.until)
             self.count += other.count
             self.total += other.count
+
+    @classmethod
+    def read(cls, said: object) -> "Dropped | None":
+        """Return those that a note names, None where it names none; anyone may have written it."""
+        try:
+            count, since, until = int(said["count"]), float(said["since"]), float(said["until"])  # type: ignore[index]
+            why = "".join(each for each in str(said["why"])[:300] if each.isprintable())  # type: ignore[index]
+            when(since), when(until)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            return None
+        return cls(count=count, since=since, why=why, until=until) if count > 0 else None
+
+    def note(self) -> dict[str, Any] | None:
+        """Return them for a note, as `read` takes them."""
+        if not self.count:
+            return None
+        return {
+            "count": self.count,
+            "since": round(self.since, 3),
+            "until": round(self.until, 3),
+            "why": self.why[:300],
+        }
+
+    def report_for_the_one_before(self) -> str:
+        """Return what the log says of those that its writer before had not reported."""
+        lines = "1 line" if self.count == 1 else f"{self.count} lines"
+        return f"the writer before dropped {lines} from {when(self.since)} to {when(self.until)}: {self.why}"
 
     def report(self) -> str:
         """Return what the log says of them."""
@@ -72,6 +101,7 @@ class WriterNote:
     head: tuple[str, float] | None = None
     lines: int = 0
     late: dict[str, Any] | None = None
+    before: Dropped | None = None
     ended: str = "no"
 
     @classmethod
@@ -82,16 +112,19 @@ class WriterNote:
             last = read_note(lease.note())
         except KeyStoreError:
             last = None
+        before = Dropped.read(last.get("unreported")) if last else None
+        if before is not None:
+            recovered.append(before.report_for_the_one_before())
         if last and last.get("closed") != "well":
             at = (last.get("head") or {}).get("position", "its beginning")
             recovered.append(
                 f"the writer before (pid {last.get('pid')}) did not close its chain; a head counts up to {at}"
             )
         if not isinstance(sink, Followed):
-            return cls(sink.name, recovered)
+            return cls(sink.name, recovered, before=before)
         if sink.repaired:
             recovered.append("the file ended within a line, which got its line end")
-        return cls(os.path.abspath(sink.name), recovered)
+        return cls(os.path.abspath(sink.name), recovered, before=before)
 
     def stated(self, position: tuple[int, int, int]) -> None:
         """Note a statement: lines before this position are covered."""
@@ -105,7 +138,7 @@ class WriterNote:
         """Note that the writer leaves, and whether its chain is closed."""
         self.ended = "well" if well else "badly"
 
-    def text(self, *, trouble: str | None, dropped: int) -> bytes:
+    def text(self, *, trouble: str | None, dropped: int, unreported: dict[str, Any] | None = None) -> bytes:
         """Return the note as JSON."""
 
         def at(mark: tuple[str, float] | None) -> dict[str, Any] | None:
@@ -121,6 +154,7 @@ class WriterNote:
             "head": at(self.head),
             "trouble": trouble and trouble[:500],
             "dropped": dropped,
+            "unreported": unreported,
             "late": self.late,
             "recovered": self.recovered,
             "closed": self.ended,
@@ -136,15 +170,31 @@ class Status:
     """
 
     def __init__(
-        self, lease: Lease, note: WriterNote, trouble: Callable[[], str | None], dropped: Callable[[], int]
+        self,
+        lease: Lease,
+        note: WriterNote,
+        trouble: Callable[[], str | None],
+        dropped: Callable[[], int],
+        unreported: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
-        """Begin; the callables return what is wrong now, and how many lines were dropped in all."""
-        self._lease, self.note, self._trouble, self._dropped = lease, note, trouble, dropped
+        """Begin.
+
+        Args:
+            lease: Where the note is stored.
+            note: The note.
+            trouble: Returns what is wrong now.
+            dropped: Returns how many lines were dropped in all.
+            unreported: Returns those that the log has not reported, for the next writer.
+        """
+        self._lease, self.note, self._trouble = lease, note, trouble
+        self._dropped, self._unreported = dropped, unreported
 
     def write(self) -> None:
         """Store the note."""
         with suppress(TallystickError):
-            self._lease.replace_note(self.note.text(trouble=self._trouble(), dropped=self._dropped()))
+            self._lease.replace_note(
+                self.note.text(trouble=self._trouble(), dropped=self._dropped(), unreported=self._unreported())
+            )
 
 
 def read_note(text: bytes | None) -> dict[str, Any] | None:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tallystick import _core, courier
 from tallystick.courier import Next
-from tallystick.errors import OutputError, SealError, TallystickError, explain
+from tallystick.errors import NoRoomError, OutputError, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
@@ -16,6 +16,7 @@ from tallystick.writer.forks import Forks
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
 from tallystick.writer.late import LateHeads
+from tallystick.writer.opening import Unopened
 from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
@@ -24,6 +25,8 @@ from tallystick.writer.turn import Turn
 __all__ = ["Durability", "Parts", "Settings", "Steps"]
 
 Durability = Literal["flush", "sync", "sync-each"]
+
+_AGAIN = 1.0  # seconds after which a key store without room is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,33 @@ class Steps:
     def __init__(self, parts: Parts, settings: Settings, wake: Callable[[], None]) -> None:
         """Begin; `wake` has the background thread look for lines that no head counts. `open` comes first."""
         self._parts, self._settings, self._wake = parts, settings, wake
-        self.sealer: _core.Sealer
+        self.sealer: Any  # a `_core.Sealer`, or `Unopened`
+        self._check: Callable[[Next], None] | None = None
+        self._full: NoRoomError | None = None
+        self._not_before = 0.0
         self.output = parts.outlet.output
         self._hindrance: str | None = None  # what kept lines from being counted since the last head
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
-        """Open the next chain; see `ChainSource.open`."""
-        self.sealer = self._parts.chains.open(self._settings.control, self._settings.epoch_lines, check)
+        """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
+        try:
+            self._open_next(check)
+        except NoRoomError as error:
+            if self._settings.on_full != "drop":
+                raise
+            self._check, self.sealer = check, Unopened()
+            with suppress(NoRoomError):
+                self._parts.outlet.refuse(error, 0, wait=False)
+
+    def _open_next(self, check: Callable[[Next], None] | None) -> None:
+        if self._full is not None and time.monotonic() < self._not_before:
+            raise NoRoomError(str(self._full), hint=self._full.hint)
+        try:
+            self.sealer = self._parts.chains.open(self._settings.control, self._settings.epoch_lines, check)
+        except NoRoomError as error:  # a process is started for each try, so not every line makes one
+            self._full, self._not_before = error, time.monotonic() + _AGAIN
+            raise
+        self._check = self._full = None
         self._parts.clock.opened(self.sealer.chain)
 
     @property
@@ -283,7 +306,7 @@ class Steps:
         if self._parts.outlet.rotating:
             self._parts.outlet.rotate(self.sealer.chain)
         self.sealer.erase()
-        self.open()
+        self._open_next(self._check)
 
     def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
         """Do as asked where lines cannot be written now; return to try again."""
