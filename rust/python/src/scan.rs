@@ -96,6 +96,12 @@ impl Keys {
         self.inner.logs().iter().map(info).collect()
     }
 
+    /// What vouches for something that a holder of these keys remembers, by its SHA-256.
+    fn vouch<'py>(&self, py: Python<'py>, digest: [u8; 32]) -> PyResult<Bound<'py, PyBytes>> {
+        self.own().or_raise(py)?;
+        Ok(py_bytes(py, &self.inner.vouch(&digest)))
+    }
+
     /// Does the head's mac hold? `None` where the key cannot tell.
     fn head_holds(&self, py: Python<'_>, log: usize, head: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
         self.own().or_raise(py)?;
@@ -136,6 +142,11 @@ impl Mode {
     #[staticmethod]
     fn all() -> Self {
         Self(Arc::new(core_scan::Mode::All))
+    }
+
+    /// Must what a summary is of be read for it?
+    fn wants(&self, summary: &Summary) -> bool {
+        summary.0.is_wanted(&self.0)
     }
 }
 
@@ -183,6 +194,26 @@ impl Summary {
     fn merge(&mut self, py: Python<'_>, other: &mut Summary) {
         let other = std::mem::take(&mut other.0);
         py.detach(|| self.0.merge(other));
+    }
+
+    /// Says that all of it was read in one file, by its number; raises `FormatError` if it is of several.
+    fn in_file(&mut self, py: Python<'_>, file: u32) -> PyResult<()> {
+        py.detach(|| self.0.in_file(file)).or_raise(py)
+    }
+
+    /// Keeps of each epoch that R covers whole no more than R.
+    fn settle(&mut self, py: Python<'_>) {
+        py.detach(|| self.0.settle());
+    }
+
+    /// Would the same bytes always give the same?
+    fn lasts(&self) -> bool {
+        self.0.lasts()
+    }
+
+    /// Are these logs of some keys, and chains that a scan with those would look at?
+    fn is_within(&self, keys: &Keys) -> bool {
+        self.0.is_within(&keys.inner)
     }
 }
 

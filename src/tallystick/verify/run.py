@@ -28,6 +28,8 @@ from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.looking import Inputs, Unread
+from tallystick.verify.memory import Memory
+from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
@@ -66,6 +68,8 @@ class Request:
     jobs: int | None
     digests: bool
     progress: Progress | None
+    resume: StrPath | None = None
+    rescan: float = 86400.0
 
 
 def carry_out(asked: Request) -> Report:
@@ -76,10 +80,12 @@ def carry_out(asked: Request) -> Report:
     envelope = named_envelope(asked.envelope, asked.field)
     logs.add_members(list(asked.added))
     excepting = _Excepting.read(asked.exceptions, logs)
-    logs.except_lines(excepting.lines(labels(logs)))
+    excepted = excepting.lines(labels(logs))
+    logs.except_lines(excepted)
+    memory = _memory(asked, logs, excepted)
     pins = _pins(asked, logs)
     files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
-    moment = _moment(asked, logs, pins, files, envelope)
+    moment = _moment(asked, logs, pins, files, envelope, memory)
     try:
         expected = _expectations(asked, moment, pins, excepting)
         facts = finished(moment.verification, logs, moment.inputs, expected)
@@ -98,8 +104,8 @@ def carry_out(asked: Request) -> Report:
         seconds=time.perf_counter() - clock,
     )
     if asked.pins_directory is not None and report.verdict is Verdict.OK:
-        return _with_pins_kept(report, asked.pins_directory, moment.heads)
-    return report
+        report = _with_pins_kept(report, asked.pins_directory, moment.heads)
+    return _with_memory_kept(report, memory) if memory is not None else report
 
 
 # -- what was asked
@@ -114,6 +120,8 @@ def _check(asked: Request) -> None:
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
     if last is not None and not (start or 1) <= last < 2**32:
         raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
+    if asked.rescan <= 0:
+        raise ReportError("remembered bytes are read again after some time, which must be more than none")
     if asked.max_findings < 1:
         raise ReportError("at least one finding of each kind must be listed")
 
@@ -131,6 +139,17 @@ def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
         )
     return logs, keys
+
+
+Excepted = Sequence[tuple[tuple[int, tuple[int, int, int]] | None, bytes]]
+
+
+def _memory(asked: Request, logs: _core.Keys, excepted: Excepted) -> Memory | None:
+    """Open what earlier runs remember, if that is asked for."""
+    if asked.resume is None:
+        return None
+    depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
+    return Memory(asked.resume, asked.rescan, depends_on, logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +223,12 @@ class _Counted:
 
 
 def _moment(
-    asked: Request, logs: _core.Keys, pins: tuple[Pin, ...], files: Inputs, envelope: _core.Envelope | None
+    asked: Request,
+    logs: _core.Keys,
+    pins: tuple[Pin, ...],
+    files: Inputs,
+    envelope: _core.Envelope | None,
+    memory: Memory | None,
 ) -> Moment:
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
@@ -213,7 +237,8 @@ def _moment(
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(asked, logs, heads, pins)
-        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Counted(inputs, asked.progress))
+        progress = _Counted(inputs, asked.progress)
+        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=progress, memory=memory)
 
     def heads() -> Heads:
         return read_heads(logs, asked.store, asked.head, expected)
@@ -296,3 +321,10 @@ def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
         unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)
         return replace(report, findings=(*report.findings, unkept))
     return report
+
+
+def _with_memory_kept(report: Report, memory: Memory) -> Report:
+    """Keep what is remembered; that it cannot be done takes nothing from what was verified."""
+    remembered = memory.keep()
+    lost = tuple(Finding(Kind.MEMORY_LOST, Weight.NOTE, what, count=0) for what in memory.lost)
+    return replace(report, findings=(*report.findings, *lost), remembered=remembered)
