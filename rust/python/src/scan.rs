@@ -196,14 +196,15 @@ impl Summary {
         py.detach(|| self.0.merge(other));
     }
 
-    /// Says that all of it was read in one file, by its number; raises `FormatError` if it is of several.
-    fn in_file(&mut self, py: Python<'_>, file: u32) -> PyResult<()> {
-        py.detach(|| self.0.in_file(file)).or_raise(py)
+    /// The form in which what was found in one file is remembered; raises `FormatError` if it is of several.
+    fn to_memory<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(py_bytes(py, &py.detach(|| self.0.to_memory()).or_raise(py)?))
     }
 
-    /// Keeps of each epoch that R covers whole no more than R.
-    fn settle(&mut self, py: Python<'_>) {
-        py.detach(|| self.0.settle());
+    /// Reads that form, as of a file with a number in this run; raises `FormatError`.
+    #[staticmethod]
+    fn from_memory(py: Python<'_>, stored: &[u8], file: u32) -> PyResult<Self> {
+        py.detach(|| summary::Summary::from_memory(stored, file)).map(Self).or_raise(py)
     }
 
     /// Would the same bytes always give the same?

@@ -108,10 +108,10 @@ impl Stretch {
         Some(nodes.fold(*last, |right, left| node(left, &right)))
     }
 
-    /// Keeps the root alone, where nothing is appended any more. What is appended all the same gives a wrong tree,
-    /// which no R matches.
-    pub(crate) fn settle(&mut self, root: Digest) {
-        self.nodes = vec![root];
+    /// The tree over the leaves `0 .. end`, of which only the root is known. What is appended to it gives a wrong
+    /// tree, which no R matches.
+    pub(crate) fn settled(end: u32, root: Digest) -> Self {
+        Self { start: 0, end, nodes: vec![root] }
     }
 
     /// Is this the tree over the same leaves, whichever of the two was settled?

@@ -133,13 +133,11 @@ class Memory:
         number = match.one.number
         try:
             stored = (match.record.summary, recalled.record.last)
-            found = [_core.Summary(part) if part else _core.Summary() for part in stored]
-            if not all(summary.is_within(self._keys) for summary in found):
-                return False
-            for summary in found:
-                summary.in_file(number)
+            found = [_core.Summary.from_memory(part, number) if part else _core.Summary() for part in stored]
         except FormatError as error:
             self._shelf.damaged(match.record, str(error))
+            return False
+        if not all(summary.is_within(self._keys) for summary in found):
             return False
         self._gathered[number].recall(recalled, *found)
         self._recalled[number] = recalled
@@ -170,7 +168,7 @@ class Memory:
         record = self._records.get(one.number)
         if record is None or not record.is_whole:
             return True
-        return any(mode.wants(_core.Summary(stored)) for stored in (record.summary, record.last) if stored)
+        return any(mode.wants(_core.Summary.from_memory(part, 0)) for part in (record.summary, record.last) if part)
 
     def forget(self, one: Input) -> None:
         """Remember nothing of an input: it holds something else now, though nothing showed it."""

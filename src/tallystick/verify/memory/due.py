@@ -5,7 +5,7 @@ spread evenly over it: of all bytes, at most the share 1 - x is older than the s
 again, the oldest first, as it takes to get there. Of what was read all at once, each run then reads the share of the
 period that has passed since the run before.
 
->>> due([Aged(n, 100, 6.0) for n in range(4)], 24.0)  # a quarter of the period after all was read
+>>> due([Aged(n, 100, 12.0) for n in range(4)], 24.0)  # half a period after all was read; a part may be late
 [0]
 >>> due([Aged(0, 100, 1.0), Aged(1, 100, 25.0)], 24.0)
 [1]
@@ -61,7 +61,9 @@ def _lacking(oldest_first: Sequence[Aged[K]], total: int, period: float) -> list
     """Return, for each place in the row, how much must be read before it so that what is left is not too old."""
     lacking, newer, needed = [], 0, 0.0
     for one in reversed(oldest_first):
-        needed = max(needed, one.age / period * total - newer)
         newer += one.size
+        share = one.age / period
+        # What is as old as the period is read whatever else is.
+        needed = max(needed, share * total - newer + (one.size if share >= 1 else 0))
         lacking.append(needed)
     return lacking[::-1]

@@ -91,19 +91,11 @@ class Gathered:
             self._tail if has_tail else None,
             self._end if self._good else -1,
             one.ends_in_lf,
-            self._stored(self._summary),
-            self._stored(self._last) if has_tail else b"",
+            self._summary.to_memory(),
+            self._last.to_memory() if has_tail else b"",
         )
 
     def merge_into(self, whole: "_core.Summary") -> None:
         """Put what was found into the summary of the run."""
         whole.merge(self._summary)
         whole.merge(self._last)
-
-    def _stored(self, summary: _core.Summary) -> bytes:
-        """Return the stored form of a summary, as if the input were the first."""
-        summary.settle()
-        summary.in_file(0)
-        stored = summary.to_bytes()
-        summary.in_file(self._one.number)
-        return stored
