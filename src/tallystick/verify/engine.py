@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
-from tallystick.verify.memory import Check, Memory
+from tallystick.verify.memory import Memory
 from tallystick.verify.memory.record import sha256
 from tallystick.verify.rotated import Rotated, rejoin
 

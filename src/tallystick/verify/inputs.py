@@ -149,14 +149,14 @@ class Input:
         self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, [], ends_in_lf
         self._file.digest = None  # not all of it is read
 
-    def chunks(self, start: tuple[int, int] = (0, 0)) -> Iterator[Chunk]:
+    def chunks(self, first: tuple[int, int] = (0, 0)) -> Iterator[Chunk]:
         """Read the file from its beginning, or go on with a chunk.
 
         Args:
-            start: Number of the first chunk, and where it begins. Only what needs no unwrapping can be gone on with.
+            first: Number of the first chunk, and where it begins. Only what needs no unwrapping can be gone on with.
         """
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
-        (number, offset), read = start, 0
+        (number, offset), read = first, 0
         self.trouble, self.moved, self.lacking = "", False, []
         if self._file.digest is not None and not self._member:
             self._file.digest.begin(self.size)

@@ -22,26 +22,27 @@ class Check:
 
     Attributes:
         matched: How many of the parts were there, one after the other.
+        failed: The part after those was another one.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
         """Take the parts, from the first one on."""
         self._parts, self.matched = parts, 0
         self._at, self._hash = 0, hashlib.sha256()
-        self._failed = False
+        self.failed = False
 
     def take(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         view = memoryview(data)
-        while view and not self._failed and self.matched < len(self._parts):
+        while view and not self.failed and self.matched < len(self._parts):
             part = self._parts[self.matched]
             piece = view[: part.end - self._at]
             self._hash.update(piece)
             self._at += len(piece)
             view = view[len(piece) :]
             if self._at == part.end:
-                self._failed = self._hash.digest() != part.sha256
-                self.matched += not self._failed
+                self.failed = self._hash.digest() != part.sha256
+                self.matched += not self.failed
                 self._hash = hashlib.sha256()
 
     @property

@@ -85,8 +85,6 @@ class Directory:
                 os.close(fd)
 
 
-
-
 def _replace(name: str, data: bytes, directory: int) -> None:
     new = f".{name}.new"
     with suppress(FileNotFoundError):

@@ -81,6 +81,8 @@ class Gathered:
         if one.trouble or one.moved or not self._summary.lasts() or not (self._parts or self._good):
             return None
         has_tail = self._tail is not None and self._good and self._last.lasts()
+        # Of what is compressed nobody could tell how much was read, if it grew meanwhile.
+        is_known = self._good and (one.is_plain or one.size == self._origin.holder.size)
         if not (self._parts or has_tail):
             return None
         return Record(
@@ -89,7 +91,7 @@ class Gathered:
             self._origin.holder,
             tuple(self._parts),
             self._tail if has_tail else None,
-            self._end if self._good else -1,
+            self._end if is_known else -1,
             one.ends_in_lf,
             self._summary.to_memory(),
             self._last.to_memory() if has_tail else b"",

@@ -1,12 +1,13 @@
 """The file on the disk that holds something, and how it is seen that it was not touched.
 
-Whoever changes a file changes its times, unless he writes to the disk itself, or sets the clock. So a file whose size and
-times are the same holds the same, if its times were old enough when it was read: within one tick of the file system's
-clock two changes have the same time.
+A change of a file changes its times, unless somebody writes to the disk itself or sets the clock. So a file whose size
+and times are the same holds the same, if its times were old enough when it was read: within one tick of the file
+system's clock two changes have the same time.
 
 >>> one = Holder(1, 2, 0, 11, 3, 4, True)
->>> one.is_untouched(one), one.is_untouched(Holder(1, 2, 0, 11, 3, 5, True)), one.is_file(Holder(1, 2, 0, 12, 9, 9, True))
-(True, False, True)
+>>> other = Holder(1, 2, 0, 12, 9, 9, True)
+>>> one.is_untouched(one), one.is_untouched(other), one.is_file(other), one.has_grown(other)
+(True, False, True, True)
 """
 
 import fcntl
@@ -16,10 +17,10 @@ import struct
 from dataclasses import astuple, dataclass
 from typing import Any
 
-__all__ = ["Holder"]
+__all__ = ["TICK", "Holder"]
 
 _GENERATION = 0x80087601  # FS_IOC_GETVERSION
-_TICK = 100_000_000  # ns: more than one tick of any kernel's clock
+TICK = 100_000_000  # ns: more than one tick of any kernel's clock
 _COARSE = 2_100_000_000  # ns: file systems that count whole seconds, or every other one
 _SECOND = 1_000_000_000  # ns
 
@@ -56,7 +57,7 @@ class Holder:
         """
         status = os.fstat(fd)
         written, changed = status.st_mtime_ns, status.st_ctime_ns
-        tick = _TICK if written % _SECOND or changed % _SECOND else _COARSE
+        tick = TICK if written % _SECOND or changed % _SECOND else _COARSE
         settled = now - max(written, changed) > tick
         return cls(status.st_dev, status.st_ino, _generation(fd), status.st_size, written, changed, settled)
 

@@ -97,7 +97,7 @@ class Match:
             return self._all_checked(now)
         if not all(map(self._is_there, self.doubtful)):
             return None
-        return self._recalled({number: now for number in self.doubtful}, is_whole=self.is_whole)
+        return self._recalled(dict.fromkeys(self.doubtful, now), is_whole=self.is_whole)
 
     def _all_checked(self, now: int) -> Recalled | None:
         record, end = self.record, 0
@@ -107,6 +107,8 @@ class Match:
                 return None
             check.take(memoryview(chunk.data)[: chunk.end])
             end += chunk.end
+            if check.failed and check.matched < len(record.parts):
+                return None
         if self.one.trouble or check.matched < max(1, len(record.parts)):
             return None
         is_whole = record.is_whole and check.matched == len(record.all_parts) and end == record.length

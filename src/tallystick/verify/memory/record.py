@@ -39,7 +39,7 @@ class DamagedError(ValueError):
     """Bytes that are no record, or that nothing vouches for."""
 
 
-def sha256(data: bytes | memoryview) -> bytes:
+def sha256(data: bytes | bytearray | memoryview) -> bytes:
     """Return the SHA-256 of some bytes."""
     return hashlib.sha256(data).digest()
 
