@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.errors import ReportError
-from tallystick.verify import Report, Verdict, verify
+from tallystick.verify import Report, Verdict, inputs, verify
+from tallystick.verify.memory import holder
 from tallystick.verify.memory.due import Aged, due
 from tests import doctoring
 from tests.doctoring import Sealed
@@ -24,8 +25,8 @@ TICK = 12_000_000  # ns; longer than one of this kernel's clock
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of some kilobytes have many parts, and be settled soon."""
-    monkeypatch.setattr("tallystick.verify.inputs.CHUNK", 2048)
-    monkeypatch.setattr("tallystick.verify.memory.holder.TICK", TICK)
+    monkeypatch.setattr(inputs, "CHUNK", 2048)
+    monkeypatch.setattr(holder, "TICK", TICK)
 
 
 class Place:
@@ -81,7 +82,7 @@ def unread(report: Report) -> int:
 def place(tmp_path: Path) -> Place:
     """A log of some 100 lines in one file."""
     place = Place(tmp_path, long_log(random.Random(1)))
-    place.append(80)
+    place.append(50)
     return place
 
 
