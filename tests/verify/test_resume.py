@@ -1,21 +1,25 @@
 """What was verified is remembered: a run that reads only what is new finds what a run over everything finds."""
 
 import gzip
+import json
 import os
 import random
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify import Report, Verdict, inputs, verify
 from tallystick.verify.memory import holder
 from tallystick.verify.memory.due import Aged, due
 from tests import doctoring
 from tests.doctoring import Sealed
+from tests.sealed import Taking, position
 from tests.servers import until
 
 ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "24"))
@@ -195,6 +199,56 @@ def test_with_other_keys_nothing_is_remembered(place: Place, tmp_path: Path) -> 
     assert unread(verify([place.files], **place.keys, store="none", envelope="prefix:any", resume=place.memory)) == 0
 
 
+def test_a_hidden_change_is_found_when_a_closer_look_reads_the_file_again(place: Place) -> None:
+    place.agree()
+    forge_times(place.live, flipped(place.live.read_bytes(), 5000))
+    place.append(2)
+    # A line of an epoch that stands in another file, too: those that have one are looked at line by line.
+    lines = place.log.lines[: place.written]
+    one = next(at for at in range(len(lines)) if position(lines[at])[2] == 1 and position(lines[at + 1])[2] == 2)
+    (place.files / "one.log").write_bytes(lines[one] + b"\n")
+    assert "altered" in {finding.kind for finding in place.agree().findings}
+
+
+def test_a_key_of_a_later_generation_is_known_from_what_is_remembered(tmp_path: Path) -> None:
+    setup = _core.setup("app", (bytes(range(32)), bytes(range(1, 33))))
+    state, head, lines = setup.state(), bytes(setup.head()), []
+    for chain in range(1, 260):
+        sealer = Taking(state.open_chain(head, doctoring.TIME + chain))
+        lines += [sealer.start(), sealer.close(doctoring.TIME + chain)]
+        head = bytes(sealer.head() or b"")
+    with (tmp_path / "log.key").open("wb") as file:
+        setup.write_key(file.fileno())
+    log = Sealed([], (tmp_path / "log.key").read_text(), setup.public_key, head, "")
+    for with_v in (True, False):
+        place = Place(tmp_path / str(with_v), log, with_v=with_v)
+        (place.files / "old.log").write_bytes(b"".join(lines[: 2 * 257]))
+        place.agree()
+        (place.files / "new.log").write_bytes(b"".join(lines[2 * 257 :]))
+        report = place.agree()
+        assert "bad statement" not in {finding.kind for finding in report.findings}
+        assert unread(report) > 0
+
+
+def test_lines_in_the_records_of_a_carrier_are_read_each_time(place: Place) -> None:
+    records = [{"log": f"{line.decode('latin-1')}\n", "stream": "stdout"} for line in place.log.lines]
+    place.live.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for _ in range(2):
+        resumed = place.resumed(envelope="docker")
+        assert unread(resumed) == 0
+        assert resumed == place.full(envelope="docker")
+
+
+def test_runs_at_the_same_time_do_each_other_no_harm(place: Place) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for count in (0, 3, 3):
+            place.append(count)
+            place.settle()
+            expected = place.full()
+            reports = [run.result() for run in [pool.submit(place.resumed) for _ in range(8)]]
+            assert all(report == expected for report in reports)
+
+
 # -- any order of events
 
 
@@ -319,6 +373,14 @@ def test_records_that_nobody_has_had_a_use_for_are_removed(place: Place) -> None
     place.live.write_bytes(place.log.data[1:])
     place.agree()
     assert record not in records(place)
+
+
+def test_a_memory_among_the_files_is_passed_over(place: Place) -> None:
+    place.memory = place.files / "memory"
+    for _ in range(3):
+        place.settle()
+        found = place.resumed().findings
+    assert [finding.kind for finding in found if finding.kind in ("unsealed", "passed over")] == ["passed over"]
 
 
 # -- what is due
