@@ -97,6 +97,12 @@ impl Keys {
         self.inner.logs().iter().map(info).collect()
     }
 
+    /// What vouches for something that a holder of these keys remembers, by its SHA-256.
+    fn vouch<'py>(&self, py: Python<'py>, digest: [u8; 32]) -> PyResult<Bound<'py, PyBytes>> {
+        self.own().or_raise(py)?;
+        Ok(py_bytes(py, &self.inner.vouch(&digest)))
+    }
+
     /// Does the head's mac hold? `None` where the key cannot tell.
     fn head_holds(&self, py: Python<'_>, log: usize, head: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
         self.own().or_raise(py)?;
@@ -144,6 +150,11 @@ impl Mode {
     fn texts(holding: &Holding, marked: bool) -> Self {
         Self(Arc::new(core_scan::Mode::Texts { holding: holding.0.clone(), marked }))
     }
+
+    /// Must what a summary is of be read for it?
+    fn wants(&self, summary: &Summary) -> bool {
+        summary.0.is_wanted(&self.0)
+    }
 }
 
 /// Where a line was read: file, chunk, line in the chunk (from 0), byte offset in the file.
@@ -190,6 +201,27 @@ impl Summary {
     fn merge(&mut self, py: Python<'_>, other: &mut Summary) {
         let other = std::mem::take(&mut other.0);
         py.detach(|| self.0.merge(other));
+    }
+
+    /// The form in which what was found in one file is remembered; raises `FormatError` if it is of several.
+    fn to_memory<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(py_bytes(py, &py.detach(|| self.0.to_memory()).or_raise(py)?))
+    }
+
+    /// Reads that form, as of a file with a number in this run; raises `FormatError`.
+    #[staticmethod]
+    fn from_memory(py: Python<'_>, stored: &[u8], file: u32) -> PyResult<Self> {
+        py.detach(|| summary::Summary::from_memory(stored, file)).map(Self).or_raise(py)
+    }
+
+    /// Would the same bytes always give the same?
+    fn lasts(&self) -> bool {
+        self.0.lasts()
+    }
+
+    /// Are these logs of some keys, and chains that a scan with those would look at?
+    fn is_within(&self, keys: &Keys) -> bool {
+        self.0.is_within(&keys.inner)
     }
 }
 

@@ -17,6 +17,7 @@ from tallystick.cli.options import (
 )
 from tallystick.cli.reporting import STATUS, deliver, report_options
 from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.cli.values import DURATION
 from tallystick.reports import DIGESTED
 from tallystick.verify import ALLOWED
 
@@ -52,12 +53,15 @@ allow_option = option(
 @envelope_option
 @field_option
 @option("--added", metavar="NAMES", help="JSON members that a carrier added.")
+@option("--resume", type=click.Path(), metavar="DIR", help="Remember in DIR what was verified; read what is new.")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
 @report_options
 def command(
     paths: Sequence[str],
     pins: str | None,
     added: str | None,
+    rescan: float | None,
     form: str,
     output: str | None,
     **options: Any,
@@ -74,6 +78,8 @@ def command(
         raise click.UsageError(
             "no key was given; give the verification key with --key or the public file with --public"
         )
+    if rescan is not None and options["resume"] is None:
+        raise click.UsageError("--rescan goes with --resume")
     with look.progress("verifying") as progress:
         report = verify(
             paths,
@@ -81,7 +87,7 @@ def command(
             added=added.split(",") if added else (),
             digests=form in DIGESTED,
             progress=progress,
-            **options,
+            **options if rescan is None else {**options, "rescan": rescan},
         )
     read = [*paths, *options["keys"], *options["public"], options["head"], options["exceptions"]]
     deliver(report, form, output, [path for path in read if path is not None])

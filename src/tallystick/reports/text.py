@@ -65,6 +65,8 @@ def _lines(report: Report) -> Iterator[_Line]:
         f"{plural(report.lines, 'line')}, {unsealed}{size(report.size)}, {plural(len(report.files), 'file')} "
         f"in {report.seconds:.2f} s ({rate(report.lines, report.seconds)} lines/s)",
     )
+    if (kept := report.remembered) is not None and kept.oldest is not None:
+        yield _Line("", f"{size(kept.size)} of these were verified before, the first of them at {when(kept.oldest)}")
 
 
 def _log(log: LogReport, *, several: bool) -> Iterator[_Line]:

@@ -23,6 +23,7 @@ from tallystick.verify.report import (
     Finding,
     KeyReport,
     LogReport,
+    Remembered,
     Report,
     Verdict,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "KeyReport",
     "Kind",
     "LogReport",
+    "Remembered",
     "Report",
     "Verdict",
     "Weight",
@@ -70,6 +72,8 @@ def verify(
     jobs: int | None = None,
     digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    rescan: float = 86400.0,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
@@ -98,6 +102,8 @@ def verify(
         jobs: Threads; the default is one for each processor.
         digests: Take the SHA-256 of each file while it is read, for the record.
         progress: Called with the bytes read so far and those there are, on the disk.
+        resume: Directory in which what was verified is remembered, so that the next run reads only what is new.
+        rescan: Seconds within which each remembered byte is read again, a share at each run.
 
     Returns:
         The report. Look at its verdict. What could not be read is a finding in it.
@@ -129,5 +135,7 @@ def verify(
             jobs=jobs,
             digests=digests,
             progress=progress,
+            resume=resume,
+            rescan=rescan,
         )
     )

@@ -53,6 +53,7 @@ class Kind(enum.StrEnum):
     SCHEME_LIMIT = "scheme limit"
     NOTHING_VERIFIED = "nothing verified"
     PIN_NOT_KEPT = "pin not kept"
+    MEMORY_LOST = "memory lost"
 
 
 class Exceptable(enum.Enum):
@@ -338,6 +339,15 @@ _ENTRIES = (
         "The pin was not kept",
         "The newest statement seen could not be kept for the next run.",
         "the next run cannot be held to this one: repair the directory of pins, and verify again",
+        stated=Stated.OUTSIDE,
+    ),
+    Entry(
+        Kind.MEMORY_LOST,
+        _NOTE,
+        _UNRANKED,
+        "What was remembered is lost",
+        "What an earlier run had verified was damaged or could not be kept, so it was read again or will be.",
+        "nothing for this run, which read the files instead; who can write to that directory?",
         stated=Stated.OUTSIDE,
     ),
 )

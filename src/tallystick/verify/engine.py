@@ -5,11 +5,14 @@ The scan runs without the interpreter's lock. No more chunks are in memory than 
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
+from tallystick.verify.memory import Memory
+from tallystick.verify.memory.record import sha256
 from tallystick.verify.rotated import Rotated, rejoin
 from tallystick.verify.sums import Sums
 
@@ -18,6 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["scan_all"]
 
+R = TypeVar("R")
+
+Progress = Callable[[int], None]
+
+
+class _ChangedError(Exception):
+    """An input does not hold what is remembered of it."""
+
+    def __init__(self, one: Input) -> None:
+        super().__init__(one.path)
+        self.one = one
+
 
 def scan_all(
     keys: _core.Keys,
@@ -25,8 +40,9 @@ def scan_all(
     envelope: _core.Envelope | None,
     *,
     jobs: int | None,
-    progress: Callable[[int], None],
+    progress: Progress,
     sums: Sums | None = None,
+    memory: Memory | None = None,
 ) -> _core.Verification:
     """Scan all inputs, again where a first look cannot tell.
 
@@ -37,50 +53,115 @@ def scan_all(
         jobs: Threads; None for one a processor.
         progress: Called with the bytes on the disk that were read for each chunk that was scanned.
         sums: Takes the sum of each chunk, so that a later reader can tell whether it reads the same.
+        memory: What earlier runs found in them. Of what is taken out of envelopes nothing is remembered.
 
     Returns:
         A verification that has no pass left: it can be finished.
     """
-    jobs = jobs or len(os.sched_getaffinity(0))
+    if envelope is not None and envelope.unwraps:
+        memory = None
+    passes = _Passes(keys, inputs, envelope, jobs or len(os.sched_getaffinity(0)), sums, memory)
+    while True:
+        try:
+            return passes.all(progress)
+        except _ChangedError as changed:
+            assert memory is not None
+            memory.forget(changed.one)
+            progress = _ignore
 
-    def begun(report: Callable[[int], None]) -> _core.Verification:
-        verification = _core.Verification(keys)
-        if (mode := verification.next_pass()) is not None:
-            verification.merge(scan(mode, report))
+
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """The passes of a verification; the arguments are those of `scan_all`."""
+
+    keys: _core.Keys
+    inputs: Sequence[Input]
+    envelope: _core.Envelope | None
+    jobs: int
+    sums: Sums | None
+    memory: Memory | None
+
+    def all(self, progress: Progress) -> _core.Verification:
+        """Read everything as often as it takes.
+
+        Raises:
+            _ChangedError: An input that had to be read does not hold what is remembered of it.
+        """
+        if self.sums is not None:
+            self.sums.begin()
+        for one in self.inputs:
+            one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
+        verification = self._begun(progress)
+        if rejoin([one.rotated for one in self.inputs]):
+            verification = self._begun(_ignore)
+        while (mode := verification.next_pass()) is not None:
+            verification.merge(self._later(mode))
         return verification
 
-    def scan(mode: _core.Mode, report: Callable[[int], None]) -> _core.Summary:
-        chunks = (chunk for one in inputs for chunk in one.chunks())
-        return _scan(keys, mode, chunks, envelope, jobs, report, sums)
+    def _begun(self, progress: Progress) -> _core.Verification:
+        verification = _core.Verification(self.keys)
+        if (mode := verification.next_pass()) is not None:
+            verification.merge(self._first(mode, progress))
+        return verification
 
-    if sums is not None:
-        sums.begin()
-    for one in inputs:
-        one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
-    verification = begun(progress)
-    if rejoin([one.rotated for one in inputs]):
-        verification = begun(_ignore)
-    while (mode := verification.next_pass()) is not None:
-        verification.merge(scan(mode, _ignore))
-    return verification
+    def _first(self, mode: _core.Mode, progress: Progress) -> _core.Summary:
+        """Scan what is not remembered."""
+        summary = _core.Summary()
+        gathered = self.memory.recall(self.inputs) if self.memory is not None else {}
 
+        def scan(chunk: Chunk) -> tuple[_core.Summary, bytes]:
+            digest = sha256(memoryview(chunk.data)[: chunk.end]) if chunk.file in gathered else b""
+            return self._scan(mode, chunk), digest
 
-def _scan(
-    keys: _core.Keys,
-    mode: _core.Mode,
-    chunks: Iterator[Chunk],
-    envelope: _core.Envelope | None,
-    jobs: int,
-    progress: Callable[[int], None],
-    sums: Sums | None,
-) -> _core.Summary:
-    summary = _core.Summary()
+        chunks = (chunk for one in self.inputs for chunk in self._new(one, progress))
+        for chunk, (part, digest) in _worked(scan, chunks, self.jobs):
+            if chunk.file in gathered:
+                gathered[chunk.file].take(chunk, part, digest)
+            else:
+                summary.merge(part)
+            progress(chunk.read)
+        if self.memory is not None:
+            self.memory.complete(summary)
+        return summary
 
-    def scan(chunk: Chunk) -> _core.Summary:
-        if sums is not None:
-            sums.take(chunk)
+    def _new(self, one: Input, progress: Progress) -> Iterator[Chunk]:
+        """Give the chunks of an input that are not remembered."""
+        start = self.memory.start(one) if self.memory is not None else (0, 0)
+        if start is None:
+            progress(one.size)
+            return
+        if one.is_plain:
+            progress(start[1])
+        yield from one.chunks(start)
+
+    def _later(self, mode: _core.Mode) -> _core.Summary:
+        """Scan what has to be read again."""
+        summary = _core.Summary()
+        chunks = (chunk for one in self.inputs for chunk in self._again(one, mode))
+        for _, part in _worked(lambda chunk: self._scan(mode, chunk), chunks, self.jobs):
+            summary.merge(part)
+        return summary
+
+    def _again(self, one: Input, mode: _core.Mode) -> Iterator[Chunk]:
+        """Give the chunks of an input, if it is wanted, and see that they are what is remembered."""
+        if self.memory is None:
+            yield from one.chunks()
+            return
+        if not self.memory.is_wanted(one, mode):
+            return
+        check = self.memory.check(one)
+        for chunk in one.chunks():
+            if check is not None:
+                check.take(memoryview(chunk.data)[: chunk.end])
+            yield chunk
+        if check is not None and not check.is_done:
+            raise _ChangedError(one)
+
+    def _scan(self, mode: _core.Mode, chunk: Chunk) -> _core.Summary:
+        if self.sums is not None:
+            self.sums.take(chunk)
         return _core.scan(
-            keys,
+            self.keys,
             mode,
             chunk.data,
             chunk.end,
@@ -89,29 +170,30 @@ def _scan(
             offset=chunk.offset,
             cut=chunk.cut,
             lines=chunk.lines,
-            envelope=envelope,
+            envelope=self.envelope,
         )
 
+
+def _worked(work: Callable[[Chunk], R], chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, R]]:
+    """Give each chunk and what became of it, in order; no more of them are in memory than threads work on."""
     if jobs == 1:
         for chunk in chunks:
-            summary.merge(scan(chunk))
-            progress(chunk.read)
-        return summary
+            yield chunk, work(chunk)
+        return
     from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
 
-    running: deque[tuple[Future[_core.Summary], int]] = deque()
+    running: deque[tuple[Chunk, Future[R]]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tallystick scan") as pool:
         for chunk in chunks:
-            running.append((pool.submit(scan, chunk), chunk.read))
+            running.append((chunk, pool.submit(work, chunk)))
             del chunk
             if len(running) > jobs:
-                part, size = running.popleft()
-                summary.merge(part.result())
-                progress(size)
-        for part, size in running:
-            summary.merge(part.result())
-            progress(size)
-    return summary
+                done, found = running.popleft()
+                yield done, found.result()
+                del done, found
+        while running:
+            done, found = running.popleft()
+            yield done, found.result()
 
 
 def _ignore(_: int) -> None:

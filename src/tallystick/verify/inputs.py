@@ -135,10 +135,28 @@ class Input:
         """Do its lines stand on the disk as they are read?"""
         return not (self._compression or self._encoding or self._member)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Read the file from its beginning."""
+    @property
+    def chunk(self) -> int:
+        """Bytes of a chunk, but for the last one and for long lines."""
+        return self._chunk
+
+    def recall(self, ends_in_lf: bool) -> None:
+        """Take it as read, by an earlier run: up to where `chunks` goes on, or to its end.
+
+        Args:
+            ends_in_lf: Its last line is whole.
+        """
+        self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, [], ends_in_lf
+        self._file.digest = None  # not all of it is read
+
+    def chunks(self, first: tuple[int, int] = (0, 0)) -> Iterator[Chunk]:
+        """Read the file from its beginning, or go on with a chunk.
+
+        Args:
+            first: Number of the first chunk, and where it begins. Only what needs no unwrapping can be gone on with.
+        """
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
-        offset = number = read = 0
+        (number, offset), read = first, 0
         self.trouble, self.moved, self.lacking = "", False, []
         if self._file.digest is not None and not self._member:
             self._file.digest.begin(self.size)

@@ -23,6 +23,7 @@ __all__ = [
     "KeyReport",
     "Kind",
     "LogReport",
+    "Remembered",
     "Report",
     "Verdict",
     "Weight",
@@ -251,6 +252,19 @@ class KeyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a run did not read, because an earlier one had.
+
+    Args:
+        size: Bytes that were not read, uncompressed.
+        oldest: When that of them was read which was read the longest ago, ms since 1970; None if all were read now.
+    """
+
+    size: int
+    oldest: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a verification. It must be looked at: it is never true or false by itself.
 
@@ -270,6 +284,7 @@ class Report:
         on_disk: The files on the disk that were read, with their digests; empty unless these were asked for.
         keys: The keys that were given.
         command: The command line that was given, quoted for a shell and without passwords; None where none was.
+        remembered: What was not read, because an earlier run had; None where nothing was to be remembered.
     """
 
     verdict: Verdict
@@ -286,6 +301,7 @@ class Report:
     on_disk: tuple[FileReport, ...] = ()
     keys: tuple[KeyReport, ...] = ()
     command: str | None = None
+    remembered: Remembered | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or no."""

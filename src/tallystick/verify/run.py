@@ -30,6 +30,8 @@ from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.looking import Inputs, Unread
+from tallystick.verify.memory import Memory
+from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
@@ -69,6 +71,8 @@ class Request:
     jobs: int | None = None
     digests: bool = False
     progress: Progress | None = None
+    resume: StrPath | None = None
+    rescan: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,12 @@ def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
     envelope = named_envelope(asked.envelope, asked.field)
     logs.add_members(list(asked.added))
     excepting = _Excepting.read(asked.exceptions, logs)
-    logs.except_lines(excepting.lines(labels(logs)))
+    excepted = excepting.lines(labels(logs))
+    logs.except_lines(excepted)
+    memory = _memory(asked, logs, excepted)
     pins = _pins(asked, logs)
     files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
-    moment = _moment(asked, logs, pins, files, envelope, sums)
+    moment = _moment(asked, logs, pins, files, envelope, sums, memory)
     try:
         expected = _expectations(asked, moment, pins, excepting)
         facts = finished(moment.verification, logs, moment.inputs, expected)
@@ -117,6 +123,8 @@ def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
         )
         if asked.pins_directory is not None and report.verdict is Verdict.OK:
             report = _with_pins_kept(report, asked.pins_directory, moment.heads)
+        if memory is not None:
+            report = _with_memory_kept(report, memory)
         yield Verified(report, facts, logs, moment.inputs, envelope)
     finally:
         files.close()
@@ -134,6 +142,8 @@ def _check(asked: Request) -> None:
         raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
     if last is not None and not (start or 1) <= last < 2**32:
         raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
+    if asked.rescan <= 0:
+        raise ReportError("remembered bytes are read again after some time, which must be more than none")
     if asked.max_findings < 1:
         raise ReportError("at least one finding of each kind must be listed")
 
@@ -151,6 +161,17 @@ def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
             "a filtered log can only be verified with verification keys: the public key judges whole epochs"
         )
     return logs, keys
+
+
+Excepted = Sequence[tuple[tuple[int, tuple[int, int, int]] | None, bytes]]
+
+
+def _memory(asked: Request, logs: _core.Keys, excepted: Excepted) -> Memory | None:
+    """Open what earlier runs remember, if that is asked for."""
+    if asked.resume is None:
+        return None
+    depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
+    return Memory(asked.resume, asked.rescan, depends_on, logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +251,7 @@ def _moment(
     files: Inputs,
     envelope: _core.Envelope | None,
     sums: Sums | None,
+    memory: Memory | None,
 ) -> Moment:
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
@@ -239,7 +261,7 @@ def _moment(
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(asked, logs, heads, pins)
         counted = _Counted(inputs, asked.progress)
-        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums)
+        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums, memory=memory)
 
     def heads() -> Heads:
         return read_heads(logs, asked.store, asked.head, expected)
@@ -322,3 +344,10 @@ def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
         unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)
         return replace(report, findings=(*report.findings, unkept))
     return report
+
+
+def _with_memory_kept(report: Report, memory: Memory) -> Report:
+    """Keep what is remembered; that it cannot be done takes nothing from what was verified."""
+    remembered = memory.keep()
+    lost = tuple(Finding(Kind.MEMORY_LOST, Weight.NOTE, what, count=0) for what in memory.lost)
+    return replace(report, findings=(*report.findings, *lost), remembered=remembered)

@@ -157,7 +157,7 @@ impl Epoch {
 
 /// The run of the first layer that is the same as one that was seen again.
 fn same_run<'a>(epoch: &'a Epoch, again: &Run) -> Option<&'a Run> {
-    epoch.lines.run_at(again.range().0).filter(|run| run.range() == again.range() && run.tree == again.tree)
+    epoch.lines.run_at(again.range().0).filter(|run| run.tree.is_same(&again.tree))
 }
 
 /// Duplicates in a run that was seen again: in one file, or across files, each stretch by itself.

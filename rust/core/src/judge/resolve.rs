@@ -17,14 +17,26 @@ pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {
         let mut pending = std::mem::take(&mut log.pending);
         pending.sort_by_key(|p| (p.at, p.place));
         let mut cache = CertCache::default();
+        let mut learned = 0;
         // Chains come in order, so each generation is learned before the next one is asked for.
         for one in pending {
+            if learned != keys.known_roots().len() {
+                learn_from(log, keys);
+                learned = keys.known_roots().len();
+            }
             summary.events.extend(resolve_pending(log, number, keys, &one, &mut cache));
         }
         for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
             resolve_epoch(epoch, keys.secret.is_some());
         }
         summary.events.extend(disagreeing_roots(log, number, keys));
+    }
+}
+
+/// Learns the chain roots that statements name which hold: those in a summary that was remembered taught nobody yet.
+fn learn_from(log: &Log, keys: &LogKeys) {
+    for (number, chain) in &log.chains {
+        chain.roots.iter().for_each(|roots| keys.learn_root((number - 1) / 256 + 1, roots.next));
     }
 }
 

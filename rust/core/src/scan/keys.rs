@@ -52,10 +52,14 @@ impl LogKeys {
 
     /// Learns the chain root of the generation after a statement's from the statement, which holds.
     pub(crate) fn learn(&self, statement: &Statement<'_>) {
-        let next = statement.generation() as usize + 1;
+        self.learn_root(statement.generation() + 1, statement.next_root());
+    }
+
+    /// Learns the chain root of a generation, if it is the first that is not known.
+    pub(crate) fn learn_root(&self, generation: u32, root: Digest) {
         let mut roots = self.roots.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if roots.len() == next {
-            roots.push(statement.next_root());
+        if roots.len() == generation as usize {
+            roots.push(root);
         }
     }
 
@@ -143,6 +147,15 @@ impl Keys {
         if let Some(log) = self.logs.get_mut(number as usize) {
             log.reach = log.reach.max(chain.saturating_add(AHEAD)).min(REACH);
         }
+    }
+
+    /// What vouches for something that a holder of these keys remembers, by its digest: with V an HMAC of it. Without
+    /// V anybody can make it.
+    #[must_use]
+    pub fn vouch(&self, digest: &Digest) -> Digest {
+        let secrets = self.logs.iter().filter_map(|log| log.secret.as_ref()?.memory());
+        let macs: Vec<Digest> = secrets.map(|secret| *secret.mac(digest).expose()).collect();
+        sha256(&[b"tallystick memory", digest, &macs.concat()])
     }
 
     /// The logs, by number.

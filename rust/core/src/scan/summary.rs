@@ -3,6 +3,7 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
+mod remembered;
 mod stored;
 
 use std::collections::BTreeMap;

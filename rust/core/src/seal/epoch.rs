@@ -3,6 +3,8 @@
 //! Lines come in any order and in any number of pieces. Neighbours are joined as soon as they touch,
 //! so what an intact epoch takes does not depend on its number of lines.
 
+mod stored;
+
 use std::collections::BTreeMap;
 
 use crate::hash::Digest;

@@ -291,6 +291,12 @@ impl VerificationKey {
         Some(k)
     }
 
+    /// The key of a verifier's memory (SPEC section 7).
+    pub(crate) fn memory(&self) -> Option<Secret> {
+        let of = |secret: &Secret| secret.derive("memory");
+        self.whole().map(of).or_else(|| self.chain(self.first()).as_ref().map(of))
+    }
+
     /// V, for the set-up head; `None` in a narrowed key.
     pub(crate) fn whole(&self) -> Option<&Secret> {
         match &self.scope {

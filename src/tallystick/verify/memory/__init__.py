@@ -1,0 +1,188 @@
+"""What was verified is remembered, so that a later run reads only what is new (spec section 7).
+
+Of each file a run keeps a record: which file it was and how it could be seen that it was touched, digests of what it
+held, and what the scan found in it, as a mergeable summary. The next run looks at each file:
+
+- Untouched, by its size and times: nothing is read.
+- Longer: what was added is read, and the last part before it, to see that lines were appended and nothing else.
+- Anything else, be it renamed, compressed, copied or written to: all of it is read. If it holds the same as before, by
+  the digests, what the scan found still counts; if not, it is scanned like a new file.
+
+So a file that is not there counts for nothing, whatever is remembered of it: verdict and findings are those of a run
+that reads everything. What somebody changed so that no time or size shows it is found when it is read again, which each
+byte is within a period (`due`).
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from tallystick import _core
+from tallystick.errors import FormatError
+from tallystick.verify.encodings import PEEK
+from tallystick.verify.inputs import Input
+from tallystick.verify.memory.checks import Check
+from tallystick.verify.memory.directory import Directory
+from tallystick.verify.memory.due import Aged, due
+from tallystick.verify.memory.gathered import Gathered, Origin
+from tallystick.verify.memory.holder import Holder
+from tallystick.verify.memory.match import Match, Recalled
+from tallystick.verify.memory.record import Record, sha256
+from tallystick.verify.memory.shelf import Shelf
+from tallystick.verify.report import Remembered
+
+__all__ = ["Check", "Gathered", "Memory"]
+
+_TRIED = 3  # records that are held against an input that was not seen to be untouched
+_MS = 1_000_000  # ns
+
+
+class Memory:
+    """What earlier runs found, and what this one does."""
+
+    def __init__(self, path: str | os.PathLike[str], period: float, context: str, keys: _core.Keys) -> None:
+        """Open a directory.
+
+        Args:
+            path: Its path; it is made if it is not there.
+            period: Seconds within which each remembered byte is read again.
+            context: Digest of all that a scan depends on but the files.
+            keys: The logs.
+
+        Raises:
+            ReportError: It cannot be made or read, or other users have a right to it.
+        """
+        self._shelf = Shelf(Directory(path), keys)
+        self._period, self._context, self._keys = period, context, keys
+        self._forgotten: set[tuple[int, int]] = set()
+        self._now = 0  # ms since 1970
+        self._recalled: dict[int, Recalled] = {}
+        self._gathered: dict[int, Gathered] = {}
+        self._records: dict[int, Record] = {}
+
+    @property
+    def lost(self) -> Sequence[str]:
+        """What was of no use, or could not be kept, and why."""
+        return self._shelf.lost
+
+    def recall(self, inputs: Sequence[Input]) -> Mapping[int, Gathered]:
+        """Look what is remembered of some inputs.
+
+        Returns:
+            Those of which something can be remembered, by their numbers. Each begins with what is remembered of it, and
+            goes on where `start` says.
+        """
+        self._recalled, self._gathered, self._records = {}, {}, {}
+        now = time.time_ns()
+        self._now = now // _MS
+        matches = []
+        for one in inputs:
+            if (origin := self._origin(one, now)) is None:
+                continue
+            self._gathered[one.number] = Gathered(one, origin, self._now)
+            if one.identity not in self._forgotten:
+                matches += [found] if (found := self._matches(one, origin)) else []
+        for candidates in self._with_due(matches):
+            for match in candidates:
+                if self._recall(match):
+                    break
+        return self._gathered
+
+    def _origin(self, one: Input, now: int) -> Origin | None:
+        """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
+        if one.is_member or one.file.is_copy or len(one.beginning) < PEEK:
+            return None
+        try:
+            holder = Holder.of_file(one.file.descriptor(), now)
+        except OSError:  # it is reported where it is read
+            return None
+        return Origin(self._context, sha256(one.beginning).hex(), holder)
+
+    def _matches(self, one: Input, origin: Origin) -> list[Match]:
+        found: list[Match] = []
+        for record in self._shelf.about(origin):
+            match = Match.of(one, record, origin.holder)
+            found += [match] if match is not None else []
+            if len(found) == _TRIED or (match is not None and match.doubtful is not None):
+                break
+        return found
+
+    def _with_due(self, matches: Sequence[list[Match]]) -> list[list[Match]]:
+        """Return the same, with the parts that must be read again because it was long ago."""
+        aged = []
+        for number, (match, *_) in enumerate(matches):
+            begin = 0
+            for index, part in enumerate(match.parts):
+                if match.doubtful is not None and index not in match.doubtful:
+                    aged.append(Aged((number, index), part.end - begin, self._age(part.looked)))
+                begin = part.end
+        again: dict[int, list[int]] = {}
+        for number, index in due(aged, self._period):
+            again.setdefault(number, []).append(index)
+        return [[match.also(again.get(number, ())), *rest] for number, (match, *rest) in enumerate(matches)]
+
+    def _age(self, looked: int) -> float:
+        """Return how many seconds ago something was read; if that is still to come, nobody knows."""
+        return (self._now - looked) / 1000 if looked <= self._now else self._period
+
+    def _recall(self, match: Match) -> bool:
+        """Take what is remembered of an input for what it holds, if it still does."""
+        recalled = match.checked(self._now)
+        if recalled is None:
+            return False
+        number = match.one.number
+        try:
+            stored = (match.record.summary, recalled.record.last)
+            found = [_core.Summary.from_memory(part, number) if part else _core.Summary() for part in stored]
+        except FormatError as error:
+            self._shelf.damaged(match.record, str(error))
+            return False
+        if not all(summary.is_within(self._keys) for summary in found):
+            return False
+        self._gathered[number].recall(recalled, *found)
+        self._recalled[number] = recalled
+        self._shelf.use(match.record)
+        return True
+
+    def start(self, one: Input) -> tuple[int, int] | None:
+        """Return with which chunk the reading of an input begins, and where; None if nothing of it is read."""
+        recalled = self._recalled.get(one.number)
+        if recalled is None:
+            return 0, 0
+        return None if recalled.is_whole else recalled.start
+
+    def check(self, one: Input) -> Check | None:
+        """Return what holds an input against what is remembered of it, for it is read after all."""
+        recalled = self._recalled.get(one.number)
+        return Check(recalled.record.all_parts) if recalled is not None else None
+
+    def complete(self, whole: _core.Summary) -> None:
+        """Put together what is remembered of each input, all of which were read, and put it into a summary."""
+        for number, gathered in self._gathered.items():
+            if (record := gathered.record()) is not None:
+                self._records[number] = record
+            gathered.merge_into(whole)
+
+    def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
+        """Must an input be read for a later pass?"""
+        record = self._records.get(one.number)
+        if record is None or not record.is_whole:
+            return True
+        return any(mode.wants(_core.Summary.from_memory(part, 0)) for part in (record.summary, record.last) if part)
+
+    def forget(self, one: Input) -> None:
+        """Remember nothing of an input: it holds something else now, though nothing showed it."""
+        self._forgotten.add(one.identity)
+
+    def keep(self) -> Remembered:
+        """Keep what is remembered now, for the next run; return what this one did not read."""
+        self._shelf.keep(self._records.values())
+        size, looked = 0, []
+        for recalled in self._recalled.values():
+            begin = 0
+            for part in recalled.record.all_parts:
+                if part.looked < self._now:
+                    size += part.end - begin
+                    looked.append(part.looked)
+                begin = part.end
+        return Remembered(size, min(looked, default=None))

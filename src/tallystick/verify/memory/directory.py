@@ -1,0 +1,105 @@
+"""The directory in which records are kept: its user's own, and nobody else's (as pins, spec section 1).
+
+Records are read without a lock: each is replaced by renaming another into its place, so a run sees the old one or the
+new one. Those that write take turns.
+"""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from tallystick import securefile
+from tallystick.errors import ReportError
+
+__all__ = ["Directory"]
+
+_RECORD = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}")
+_MOST = 2**30  # bytes of a record
+_UNUSED = 30 * 86400  # seconds for which a record is kept that no run has a use for
+_NOTED = 86400  # seconds after which its use is noted again
+
+
+class Directory:
+    """A directory of records."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Take its path; it is made if it is not there.
+
+        Raises:
+            ReportError: It cannot be made or read, or other users have a right to it.
+        """
+        self._path = os.path.abspath(path)
+        with securefile.reporting(ReportError, self._path):
+            securefile.make_directories(self._path)
+        with self._opened() as fd:
+            self.names = frozenset(filter(_RECORD.fullmatch, os.listdir(fd)))
+
+    def where(self, name: str) -> str:
+        """Return the path of a record."""
+        return os.path.join(self._path, name)
+
+    def read(self, name: str) -> bytearray | None:
+        """Return a record; None if it has gone.
+
+        Raises:
+            ReportError: It cannot be read, or somebody else can change it.
+        """
+        with self._opened() as fd:
+            try:
+                return securefile.read_file(name, fd, bytearray, limit=_MOST)
+            except FileNotFoundError:
+                return None
+
+    def keep(self, records: Mapping[str, bytes], used: Iterable[str], damaged: Iterable[str]) -> None:
+        """Put records in their places, durably, and remove those that nobody has a use for.
+
+        Args:
+            records: What is kept, by name.
+            used: Names of records that were of use.
+            damaged: Names of those that were none.
+
+        Raises:
+            ReportError: The directory cannot be written.
+        """
+        with self._opened() as fd:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            for name in damaged:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=fd)
+            for name, data in records.items():
+                _replace(name, data, fd)
+            if records:
+                os.fsync(fd)
+            _remove_unused(fd, set(used) | set(records))
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        with securefile.reporting(ReportError, self._path):
+            fd = securefile.open_directory(self._path)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+
+def _replace(name: str, data: bytes, directory: int) -> None:
+    new = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=directory)  # a crashed run left it
+    securefile.create_file(new, data, directory)
+    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _remove_unused(directory: int, used: set[str]) -> None:
+    """Note which records are of use, and remove those that have been of none for long."""
+    now = time.time()
+    for name in filter(_RECORD.fullmatch, os.listdir(directory)):  # what else is there is not ours
+        with suppress(FileNotFoundError):
+            age = now - os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
+            if name in used and age > _NOTED:
+                os.utime(name, dir_fd=directory, follow_symlinks=False)
+            elif name not in used and age > _UNUSED:
+                os.unlink(name, dir_fd=directory)
