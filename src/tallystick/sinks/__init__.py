@@ -11,14 +11,17 @@
 b'one line\\n'
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 
 from tallystick.errors import SealError, reason
 from tallystick.sinks.base import Followed, Sink, advice, now
 from tallystick.sinks.call import CallSink
 from tallystick.sinks.file import FileSink, open_file
+from tallystick.sinks.places import is_borrowed, printable, resolved
 from tallystick.sinks.rotation import Rotation
 from tallystick.sinks.stream import StreamSink
 
@@ -33,25 +36,26 @@ def open_sink(
     """Open where sealed lines go.
 
     Args:
-        output: A path, which is appended to and made if it is not there; or an open file descriptor, which stays
-            the caller's to close; or a callable that takes sealed bytes.
+        output: A path, which is appended to and made if it is not there; it is resolved now, and what the working
+            directory and links are later changes nothing. One such as /dev/stdout means that descriptor. Or an open
+            file descriptor, which stays the caller's to close; or a callable that takes sealed bytes.
         rotation: When a new file is begun; takes the path of a file.
-        on_trouble: Called when a rotated file cannot be compressed.
+        on_trouble: Called with what is wrong with rotated files.
 
     Raises:
         SealError: It cannot be written, or not rotated.
     """
-    path = None
-    if isinstance(output, int):
-        name = "standard output" if output == 1 else f"file descriptor {output}"
-        fd = _copy(output, name)
-    elif callable(output):
+    if callable(output):
         if rotation is not None:
             raise _not_rotated(CallSink.name)
         return CallSink(output)
-    else:
-        name = path = os.fspath(output)
-        fd = open_file(name)
+    name = _called(output) if isinstance(output, int) else os.fspath(output)
+    try:
+        place = output if isinstance(output, int) else resolved(output)
+    except OSError as error:
+        raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error
+    path = place if isinstance(place, str) and not is_borrowed(place) else None
+    fd = _copy(place, name) if isinstance(place, int) else open_file(place, printable(name))
     if stat.S_ISREG(os.fstat(fd).st_mode) and (path is not None or rotation is None):
         return FileSink(fd, name, path, rotation, on_trouble)
     if rotation is not None:
@@ -66,11 +70,22 @@ def _not_rotated(name: str) -> SealError:
     )
 
 
+def _called(fd: int) -> str:
+    return {1: "standard output", 2: "standard error"}.get(fd, f"file descriptor {fd}")
+
+
 def _copy(fd: int, name: str) -> int:
+    """Return a descriptor of our own for an open file."""
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
-            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        return os.dup(fd)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return os.dup(fd)
+        # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
+        for access in (os.O_RDWR, os.O_WRONLY):
+            with suppress(PermissionError):
+                return os.open(f"/proc/self/fd/{fd}", access | os.O_APPEND | os.O_CLOEXEC)
+        # Another user opened it for us, as systemd does: there is no way but the same open file.
+        copy = os.dup(fd)
+        fcntl.fcntl(copy, fcntl.F_SETFL, fcntl.fcntl(copy, fcntl.F_GETFL) | os.O_APPEND)
+        return copy
     except OSError as error:
-        raise SealError(f"{name}: {reason(error)}", hint=f"{advice(error)}") from error
+        raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error

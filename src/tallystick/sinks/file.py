@@ -14,6 +14,7 @@
 [('audit.log', 0), ('audit.log.1', 9)]
 """
 
+import errno
 import os
 import stat
 import threading
@@ -24,22 +25,29 @@ from contextlib import suppress
 from tallystick import _core, _private
 from tallystick.errors import OutputError, SealError, reason
 from tallystick.sinks.base import Descriptor, advice, now
+from tallystick.sinks.following import LOST, Whereabouts, is_at, is_stale, status
+from tallystick.sinks.places import printable
+from tallystick.sinks.rights import keep_rights
 from tallystick.sinks.rotation import Archive, Rotation
+from tallystick.sinks.tail import lines_backwards, lines_of, read
 
 __all__ = ["FileSink", "open_file"]
 
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
+_NEAR = 2**25  # bytes at the end of a file in which its last line with a seal is looked for
+_AGAIN = 1.0  # seconds after which a file that could not be opened is tried again
+_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class FileSink(Descriptor):
-    """A regular file, appended to.
+    """A regular file, appended to. It need not be readable.
 
     Args:
         fd: Its descriptor, which is the sink's from now on.
         name: What messages call it.
-        path: Its path, if the file is to be reopened when that names another file, or none any more.
+        path: Its resolved path, if the file is to be reopened when that names another file, or none any more.
         rotation: When to begin a new file; takes a path.
-        on_trouble: Called when a rotated file cannot be compressed.
+        on_trouble: Called with what is wrong with rotated files.
     """
 
     def __init__(
@@ -50,15 +58,21 @@ class FileSink(Descriptor):
         rotation: Rotation | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> None:
-        super().__init__(fd, name)
-        self._path = path
+        super().__init__(fd, printable(name))
+        self._path, self._on_trouble = path, on_trouble
+        self._whereabouts = Whereabouts(fd, self.name)
         self._switching = threading.Lock()
         self._rotation = rotation if path is not None else None
         self._archive = Archive(path or name, self._rotation, on_trouble) if self._rotation else None
-        if path is not None:  # an earlier writer may have rotated, if this one does not
+        if path is not None:
+            self.returning = frozenset({errno.ESTALE})
+            # An earlier writer may have rotated, if this one does not.
             (self._archive or Archive(path, Rotation())).clear()
-        self._not_before = 0.0
+        self._notices: list[str] = []
+        self._astray: str | None = None  # why the file that the path names now cannot be opened
+        self._not_again_before = self._not_before = 0.0
         self._before = 0
+        self._first: int | None = None
         self._begin(fd)
         if self._archive:
             self._archive.compress()
@@ -68,33 +82,92 @@ class FileSink(Descriptor):
         """Did the file end within a line, which gets its line end before the next one?"""
         return self._repaired
 
+    @property
+    def place(self) -> str:
+        """Where the file is, for people."""
+        return self._path or self._whereabouts.place
+
+    def push(self) -> None:
+        """Hand over the pending bytes; see `Sink.push`."""
+        try:
+            super().push()
+        except OutputError as error:
+            if not is_stale(error):
+                raise
+            self._go_on_by_name(None, at_once=True)
+            super().push()
+
     def look(self, *, reopen: bool) -> list[str]:
         """See whether the file was cut, moved or removed; go on in the one that its path names."""
-        notices = []
-        found = os.fstat(self._fd)
+        found = status(self._fd)
+        if found is not None:
+            self._look_for_cut(found)
+        if self._path is None:
+            self._notices += self._whereabouts.look(found)
+        elif reopen or found is None or not is_at(self._path, found):
+            self._go_on_by_name(found, at_once=reopen)
+        elif self._astray:
+            self._astray = None
+            self._notices.append(f"{self.name} is the file again that lines go to")
+        room = None
+        if self._rotation and self._rotation.size is not None and self._astray is None:
+            room = max(0, self._rotation.size - self._before - self.output.written)
+        self.output.looked_at(now(), room)
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _look_for_cut(self, found: os.stat_result) -> None:
         expected = self._before + self.output.written
         if found.st_size < expected:
-            notices.append(
+            self._notices.append(
                 f"{self.name} was cut from {expected} to {found.st_size} bytes while it was written: lines that no "
                 "copy has are lost; let it be renamed instead (logrotate: create, not copytruncate)"
             )
             self._before = found.st_size - self.output.written
-        if self._path is not None and (reopen or not _is_at(self._path, found)):
-            if not found.st_nlink:
-                notices.append(f"{self.name} was removed while it was written: lines that no copy has are lost")
-            with self._switching:
-                self._sync()
-                self._turn(open_file(self._path, regular=True))
-        room = None
-        if self._rotation and self._rotation.size is not None:
-            room = max(0, self._rotation.size - self._before - self.output.written)
-        self.output.looked_at(now(), room)
-        return notices
+
+    def _go_on_by_name(self, found: os.stat_result | None, *, at_once: bool) -> None:
+        """Go on in the file that the path names now; in the old one if that has a name and the new one has trouble.
+
+        Args:
+            found: The status of the old file; None if its server has it no longer.
+            at_once: Even if it was tried a moment ago.
+
+        Raises:
+            OutputError: Lines would go to a file without a name.
+            SealError: Lines in the old one cannot be made safe.
+        """
+        assert self._path is not None
+        has_name = found is not None and found.st_nlink > 0
+        if has_name and not at_once and time.monotonic() < self._not_again_before:
+            return
+        try:
+            fd = open_file(self._path, self.name, regular=True)
+        except OutputError as error:
+            if not has_name:
+                raise
+            self._not_again_before = time.monotonic() + _AGAIN
+            if str(error) != self._astray:
+                self._astray = str(error)
+                self._notices.append(f"{error}; lines go on in the old file until the new one can be opened")
+            return
+        with self._switching:
+            try:
+                if has_name:
+                    self._sync()
+            except BaseException:
+                os.close(fd)
+                raise
+            self._turn(fd)
+        if not has_name:
+            self._notices.append(f"{self.name} {LOST}")
+        if self._astray:
+            self._astray = None
+            self._notices.append(f"{self.name} was opened; lines until here are in the old file")
 
     def due_in(self) -> float | None:
         """Return after how many seconds a new file is due; a file without lines never is."""
         size = self._before + self.output.written
-        if self._rotation is None or not size:
+        if self._rotation is None or not size or self._astray is not None:
             return None
         wait = self._not_before - time.monotonic()
         if self._rotation.size is not None and size >= self._rotation.size:
@@ -110,16 +183,36 @@ class FileSink(Descriptor):
         with self._switching:
             self._sync()
             first = _first_claim(self._fd)
+            number = first[0] if first else self._first or chain
             try:
-                os.rename(self._path, self._archive.name_for(first[0] if first else chain))
-                self._turn(open_file(self._path, regular=True))
+                self._turn(self._replaced(self._path, self._archive.name_for(number)))
             except (OSError, SealError) as error:
                 self._not_before = time.monotonic() + 10
                 said = reason(error) if isinstance(error, OSError) else str(error)
                 raise OutputError(f"{self.name} could not be rotated: {said}; lines go on in the old file") from error
+            self._first = chain + 1
         removed = self._archive.prune()
         self._archive.compress()
-        return [f"{os.path.basename(path)} was removed, as one too many of the rotated files" for path in removed]
+        return removed
+
+    def _replaced(self, path: str, target: str) -> int:
+        """Give the file another name, and return the descriptor of a new one with its rights in its place."""
+        if not is_at(path, os.fstat(self._fd)):
+            raise OutputError("its name means another file now")
+        os.rename(path, target)
+        try:
+            fd = _open(path, _FLAGS | os.O_EXCL, 0o600)
+        except FileExistsError:  # somebody else was faster
+            return open_file(path, self.name, regular=True)
+        except OSError:
+            with suppress(OSError):
+                os.rename(target, path)
+            raise
+        lost = keep_rights(fd, self._fd)
+        if lost and self._on_trouble:
+            self._on_trouble(f"{self.name} could not keep its {lost} when it was rotated; see which user may do that")
+        _sync_directory(path)
+        return fd
 
     def sync(self) -> None:
         """Return when the lines are on the disk."""
@@ -137,14 +230,22 @@ class FileSink(Descriptor):
 
     def tail(self) -> Iterator[bytes]:
         """Give lines from the end on; those of the newest files beside this one follow."""
-        yield from _lines_backwards(self._fd)
+        yield from lines_backwards(self._fd)
         for path in self._beside():
-            with suppress(OSError):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-                try:
-                    yield from _lines_backwards(fd)
-                finally:
-                    os.close(fd)
+            yield from lines_of(path)
+
+    def last_sealed(self) -> bytes | None:
+        """Return the last line with a seal in the file, or in what the writer rotated; None if there is none near."""
+        rotated = Archive(self._path, Rotation()).files() if self._path else []
+        for lines in (lines_backwards(self._fd), *map(lines_of, reversed(rotated[-1:]))):
+            size = 0
+            for line in lines:
+                if _core.claimed_position(line) is not None:
+                    return line
+                size += len(line) + 1
+                if size > _NEAR:
+                    break
+        return None
 
     def newest_chain(self, log_id: str) -> int:
         """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""
@@ -189,9 +290,10 @@ class FileSink(Descriptor):
 
     def _begin(self, fd: int) -> None:
         self._before = os.fstat(fd).st_size
-        self._repaired = bool(self._before) and os.pread(fd, 1, self._before - 1) != b"\n"
-        if self._repaired:
-            # A file that does not end in LF gets one before `open` (spec section 6).
+        last = read(fd, 1, self._before - 1) if self._before else b"\n"
+        self._repaired = last not in (b"\n", b"")
+        if last != b"\n":
+            # A file that does not end in LF gets one before `open` (spec section 6); so does one that may not be read.
             self.output.put(b"\n")
         self._born = time.monotonic()
         if self._rotation and self._before and (first := _first_claim(fd)):
@@ -199,59 +301,49 @@ class FileSink(Descriptor):
             self._born -= max(0.0, time.time() - first[1])
 
 
-def open_file(path: str, *, regular: bool = False) -> int:
+def open_file(path: str, name: str | None = None, *, regular: bool = False) -> int:
     """Open a path for appending, and make the file if it is not there.
 
     Args:
         path: The path.
+        name: What messages call it, if that is not its path.
         regular: Refuse anything but a regular file; else a pipe or a terminal is opened for writing.
 
     Raises:
         OutputError: It cannot be opened, and `regular` is set: it may work later.
         SealError: It cannot be opened.
     """
-    # Readable too: the end of the file says whether it is older than the key store, or cut within a line.
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+    name = path if name is None else name
     try:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.stat(path).st_mode):
                 if regular:
-                    raise OutputError(f"{path} is no file any more", hint="put a file in its place")
+                    raise OutputError(f"{name} is no file any more", hint="put a file in its place")
                 return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
-            return os.open(path, flags, 0o640)
-        fd = os.open(path, flags, 0o640)
+            return _open(path, _FLAGS, 0o640)
+        fd = _open(path, _FLAGS, 0o640)
         # A head counts lines of a new file only where the file's name is as safe as they are.
-        with suppress(OSError):
-            _private.sync_directory(os.path.dirname(path) or ".")
+        _sync_directory(path)
         return fd
     except OSError as error:
         kind = OutputError if regular else SealError
-        raise kind(f"{path}: {reason(error)}; {advice(error)}") from error
+        raise kind(f"{name}: {reason(error)}", hint=advice(error)) from error
 
 
-def _is_at(path: str, found: os.stat_result) -> bool:
+def _open(path: str, flags: int, mode: int) -> int:
+    """Open a file, readable where it may be: its end says whether it is older than the key store, or cut in a line."""
     try:
-        return os.path.samestat(os.stat(path), found)
-    except OSError:
-        return False
+        return os.open(path, os.O_RDWR | flags, mode)
+    except PermissionError:
+        return os.open(path, os.O_WRONLY | flags, mode)
+
+
+def _sync_directory(path: str) -> None:
+    with suppress(OSError):
+        _private.sync_directory(os.path.dirname(path) or ".")
 
 
 def _first_claim(fd: int) -> tuple[int, float] | None:
     """Return number and claimed time, in seconds since 1970, of the first chain that begins in a file."""
-    claim = _core.first_opening(os.pread(fd, 65_536, 0))
+    claim = _core.first_opening(read(fd, 65_536, 0))
     return (claim[1], claim[2] / 1000) if claim else None
-
-
-def _lines_backwards(fd: int) -> Iterator[bytes]:
-    end, rest = os.fstat(fd).st_size, b""
-    first = True
-    while end > 0:
-        start = max(0, end - 65_536)
-        lines = (os.pread(fd, end - start, start) + rest).split(b"\n")
-        first = False
-        yield from reversed(lines[1:])  # what stands before the first LF may begin earlier
-        rest, end = lines[0], start
-        if len(rest) > 2**25:
-            return
-    if rest and not first:
-        yield rest

@@ -9,8 +9,10 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 ...     archive = Archive(f"{directory}/audit.log", Rotation(keep=2))
 ...     for chain in (1, 9, 42):
 ...         open(archive.name_for(chain), "w").close()
-...     [os.path.basename(path) for path in archive.prune()], [os.path.basename(path) for path in archive.files()]
-(['audit.log.0000000001'], ['audit.log.0000000009', 'audit.log.0000000042'])
+...     archive.prune()
+...     [os.path.basename(path) for path in archive.files()]
+['audit.log.0000000001 was removed, as one too many of the rotated files']
+['audit.log.0000000009', 'audit.log.0000000042']
 """
 
 import gzip
@@ -19,14 +21,17 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from tallystick import _private
+from tallystick import _core, _private
 from tallystick.errors import reason
+from tallystick.sinks.ages import Ages
+from tallystick.sinks.places import printable
+from tallystick.sinks.retention import Retention, Rotated
+from tallystick.sinks.rights import keep_rights
 
 __all__ = ["Archive", "Rotation"]
 
@@ -43,7 +48,8 @@ class Rotation:
         size: Bytes above which a new file is begun, or None.
         age: Seconds after which a file with lines is followed by a new one, or None.
         keep: How many rotated files stay, or None for all.
-        keep_for: How many seconds after its last line a rotated file stays, or None for ever.
+        keep_for: How many seconds after its last line a rotated file stays, or None for ever. Its age counts by what
+            the log says and by the time that this machine has seen pass; in doubt it stays.
         compress: `gz` or `zst`, or None.
 
     Raises:
@@ -70,57 +76,75 @@ class Archive:
     """The rotated files beside a log's file."""
 
     def __init__(self, path: str, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
-        """Take the path of the file that is written; `on_trouble` is called when a file cannot be compressed."""
+        """Take the path of the file that is written; `on_trouble` is called with what is not as it should be."""
         self._directory, self._base = os.path.split(os.path.abspath(path))
         self._rotation, self._on_trouble = rotation, on_trouble
-        self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
+        self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?", re.DOTALL)
         self._lock = threading.Lock()
         self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
         self._leaving = False
+        ages = None if rotation.keep_for is None else Ages(os.path.join(self._directory, self._base))
+        self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
 
     def name_for(self, chain: int) -> str:
         """Return the path that a file gets whose first chain is this one; nothing is there yet."""
-        taken = {os.path.splitext(path)[0] if path.endswith((".gz", ".zst")) else path for path in self.files()}
         name = path = os.path.join(self._directory, f"{self._base}.{chain:010}")
         number = 2
-        while path in taken:
+        # Each by its name: a directory may be one that nobody may list, and nothing must be overwritten.
+        while any(os.path.lexists(path + form) for form in ("", ".gz", ".zst")):
             path, number = f"{name}-{number}", number + 1
         return path
 
     def files(self) -> list[str]:
-        """Return the paths of all rotated files, the oldest first."""
-        found = [match for name in os.listdir(self._directory) if (match := self._pattern.fullmatch(name))]
+        """Return the paths of all rotated files, the oldest first; none where nobody may list them."""
+        try:
+            names = os.listdir(self._directory)
+        except OSError:
+            return []
+        found = [match for name in names if (match := self._pattern.fullmatch(name))]
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
     def beginnings(self) -> Iterator[bytes]:
         """Give the beginnings of the newest rotated files, the newest first."""
         for path in reversed(self.files()[-_BESIDE:]):
-            with suppress(Exception), open(path, "rb") as file:  # whatever stands there now, it is no obstacle
-                form = os.path.splitext(path)[1]
-                with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
-                    yield source.read(65_536)
+            if beginning := _beginning(path):
+                yield beginning
 
     def prune(self) -> list[str]:
-        """Remove rotated files that are too many or too old; return their paths."""
+        """Remove rotated files that are too many or too old.
+
+        Returns:
+            What was removed and why, for the log.
+        """
         removed = []
         with self._placing:
-            files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
-            for path in self.files():
-                files.setdefault(path.removesuffix(".gz").removesuffix(".zst"), []).append(path)
-            gone = [] if self._rotation.keep is None else list(files)[: max(0, len(files) - self._rotation.keep)]
-            if self._rotation.keep_for is not None:
-                oldest = time.time() - self._rotation.keep_for
-                gone += [each for each in files if each not in gone and _changed(files[each][0]) < oldest]
-            for path in (path for each in gone for path in files[each]):
-                with suppress(OSError):
-                    os.unlink(path)
-                    removed.append(path)
+            for file, why in self._retention.chosen(self._rotated(), _began):
+                for path in file.paths:
+                    try:
+                        os.unlink(path)
+                    except FileNotFoundError:
+                        continue
+                    except OSError as error:
+                        self._report(f"{path} could not be removed, {why}: {reason(error)}")
+                        continue
+                    removed.append(f"{printable(os.path.basename(path))} was removed, {why}")
         if removed:
             with suppress(OSError):
                 _private.sync_directory(self._directory)
         return removed
+
+    def _rotated(self) -> list[Rotated]:
+        files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
+        for path in self.files():
+            name = os.path.basename(path)[len(self._base) + 1 :]
+            files.setdefault(name.removesuffix(".gz").removesuffix(".zst"), []).append(path)
+        return [Rotated(name, tuple(paths)) for name, paths in files.items()]
+
+    def _report(self, message: str) -> None:
+        if self._on_trouble is not None:
+            self._on_trouble(message)
 
     def compress(self) -> None:
         """Compress rotated files in the background, also those that a crash left half done."""
@@ -132,7 +156,8 @@ class Archive:
                 self._worker.start()
 
     def finish(self) -> None:
-        """Wait for compression for a while; the next writer does the rest."""
+        """Remember how old files are, and wait for compression for a while; the next writer does the rest."""
+        self._retention.save()
         worker = self._worker
         if worker is not None:
             worker.join(_PATIENCE)
@@ -153,9 +178,9 @@ class Archive:
                 self._compress(left[0])
             except Exception as error:
                 failed.add(left[0])
-                if self._on_trouble and os.path.exists(left[0]):  # it may be one too many, removed meanwhile
+                if os.path.exists(left[0]):  # it may be one too many, removed meanwhile
                     said = reason(error) if isinstance(error, OSError) else str(error)
-                    self._on_trouble(f"{left[0]} could not be compressed: {said}; it stays as it is")
+                    self._report(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
         return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
@@ -180,7 +205,7 @@ class Archive:
         try:
             with open(path, "rb") as source:
                 found = os.fstat(source.fileno())
-                if not self._fill(temporary, source, found, form):
+                if not self._fill(temporary, source, form):
                     return
             os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
             with self._placing:
@@ -194,16 +219,14 @@ class Archive:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result, form: str | None) -> bool:
+    def _fill(self, temporary: str, source: IO[bytes], form: str | None) -> bool:
         """Write the compressed copy and read it back: only then may the original go."""
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "w+b") as file:
             with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
             file.flush()
-            with suppress(OSError):  # whose file it is stays, where we may say so
-                os.fchown(fd, found.st_uid, found.st_gid)
-            os.fchmod(fd, found.st_mode & 0o777)
+            keep_rights(fd, source.fileno())  # whose file it is stays, where we may say so
             os.fsync(fd)
             file.seek(0)
             with _packed(file, "rb", form) as packed:
@@ -236,8 +259,20 @@ def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[
     return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
 
-def _changed(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return time.time()
+def _beginning(path: str) -> bytes:
+    """Return the first bytes of a rotated file; none where something else stands there now, which is no obstacle."""
+    with suppress(Exception):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            form = os.path.splitext(path)[1]
+            with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
+                return source.read(65_536)
+    return b""
+
+
+def _began(file: Rotated) -> float | None:
+    """Return the time at which the first chain in a rotated file began, in seconds since 1970 as the log claims it."""
+    for path in file.paths:
+        if claim := _core.first_opening(_beginning(path)):
+            return claim[2] / 1000
+    return None
