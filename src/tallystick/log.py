@@ -21,7 +21,9 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _core, keystore
+from tallystick import custody as custodies
 from tallystick.ceremony import create
+from tallystick.courier import Next
 from tallystick.errors import TallystickError, explain
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
@@ -33,7 +35,7 @@ from tallystick.writer.closing import Closing
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.locks import Locks
-from tallystick.writer.opening import refuse_older_store, take_lease
+from tallystick.writer.opening import refuse_older_store, refuse_other_log, take_lease
 from tallystick.writer.outlet import OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status, WriterNote
@@ -51,8 +53,15 @@ class Log:
     raises SealError.
     """
 
-    def __init__(self, lease: keystore.Lease, sink: Sink, settings: Settings, tidied: Sequence[str] = ()) -> None:
-        """Open the next chain of the log of a lease; see `open_log` for the arguments."""
+    def __init__(
+        self,
+        lease: keystore.Lease,
+        sink: Sink,
+        settings: Settings,
+        tidied: Sequence[str] = (),
+        check: Callable[[Next], None] | None = None,
+    ) -> None:
+        """Open the next chain of the log of a lease, if the check allows it; see `open_log` for the arguments."""
         self.name = lease.name
         locks = Locks()
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
@@ -70,7 +79,7 @@ class Log:
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
-            self._steps.open(partial(refuse_older_store, sink=sink))
+            self._steps.open(check)
             lifecycle.LOGS.add(self)
         status.write()
         self._background.start()
@@ -260,6 +269,7 @@ def open_log(
     on_full: OnFull = "raise",
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
+    mixed: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -270,7 +280,8 @@ def open_log(
     Args:
         name: The name that the log was set up with.
         output: Path of the file that sealed lines are appended to, or an open file descriptor, or what is called with
-            sealed bytes (whole lines, one or more).
+            sealed bytes (whole lines, one or more). The path is resolved now: it does not change with the working
+            directory, or with links.
         store: URL of the key store; the default is that of `tallystick.keystore.connect`.
         custody: URL of the custody, if it is not the one noted in the sealing state.
         control: Form of control lines: `plain`, `json`, or `auto` for that of the first line.
@@ -283,6 +294,7 @@ def open_log(
             refused lines are counted, and the log says how many when it goes on.
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
+        mixed: Lines go on in the file of another log, too, which is reported; else that is refused.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -292,15 +304,21 @@ def open_log(
     Raises:
         KeyStoreError: There is no such log, someone else writes it, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
-        SealError: The output cannot be written, or the log has ended.
+        SealError: The output cannot be written, or is the file of another log; or the log has ended.
     """
+    custody = None if custody is None else custodies.resolved(custody)
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
         sink = open_sink(output, rotation, settings.on_trouble)
         undoing.callback(sink.close)
-        log = Log(lease, sink, settings, tidied)
+
+        def check(state: Next) -> None:
+            refuse_other_log(state, sink, settings.on_trouble if mixed else None)
+            refuse_older_store(state, sink)
+
+        log = Log(lease, sink, settings, tidied, check)
         undoing.pop_all()
     lifecycle.close_on_sigterm()
     return log

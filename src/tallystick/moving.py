@@ -36,6 +36,7 @@ def rekey(
     store: str | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
+    mixed: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Created:
     """End a log and begin its successor of the same name, with new keys and a new log id; each names the other.
@@ -50,6 +51,7 @@ def rekey(
         custody: URL of the custody, if it is not the one noted in the sealing state.
         to_custody: URL of the successor's custody; None for that of the log. Where a key of custody belongs to one log,
             the successor needs another one.
+        mixed: As for `tallystick.open`.
         on_trouble: As for `tallystick.open`.
 
     Returns:
@@ -61,7 +63,7 @@ def rekey(
         SealError: The log has ended, or the lines cannot be written.
     """
     place, waiting = keystore.connect(store), next_entry(name)
-    options = {"output": output, "store": store, "on_trouble": on_trouble}
+    options = {"output": output, "store": store, "mixed": mixed, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
     before, made = "the log whose last entry names it", None

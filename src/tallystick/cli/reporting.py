@@ -11,7 +11,7 @@ import click
 from tallystick.cli import output as look
 from tallystick.cli.command import option
 from tallystick.cli.options import output_option
-from tallystick.cli.streams import STDIN
+from tallystick.cli.streams import STDIN, Output
 from tallystick.reports import FORMS, command_line, render
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def report_options(command: F) -> F:
     return command
 
 
-def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[str]) -> NoReturn:
+def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
 
@@ -49,12 +49,12 @@ def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[st
     else:
         if any(_are_one(output, path) for path in inputs):
             raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
-        with open(output, "w", encoding="utf-8") as file:
+        with open(output, "w", encoding="utf-8", closefd=isinstance(output, str)) as file:
             file.write(render(report, form))
     raise SystemExit(report.verdict.exit_status)
 
 
-def _are_one(output: str, path: str) -> bool:
+def _are_one(output: str | int, path: str) -> bool:
     try:
         return os.path.samestat(os.stat(output), os.fstat(STDIN) if path == "-" else os.stat(path))
     except OSError:  # one of them is not there

@@ -13,7 +13,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain, plural, safe
-from tallystick.cli.streams import STDOUT
+from tallystick.cli.streams import STDOUT, Output
 from tallystick.cli.values import DURATION
 from tallystick.errors import SealError, TallystickError, explain, reason
 
@@ -76,7 +76,12 @@ def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Seque
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
-    name: str, output: str | None, linger: float, pass_env: Sequence[str], arguments: Sequence[str], **options: Any
+    name: str,
+    output: Output,
+    linger: float,
+    pass_env: Sequence[str],
+    arguments: Sequence[str],
+    **options: Any,
 ) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
@@ -91,10 +96,10 @@ def command(
 
     hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
-    signals = _signals(writing, reopens=output is not None)
+    signals = _signals(writing, reopens=isinstance(output, str))
     settings = rotation({**options, "output": output})
     settings["output"] = STDOUT if output is None else output
-    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
+    with writing, open_log(name, mixed=True, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
         try:
             child = Child(arguments, hidden)

@@ -13,7 +13,7 @@ import click
 from tallystick.cli.command import Command
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import plural
-from tallystick.cli.streams import STDIN, STDOUT, input_or_stdin
+from tallystick.cli.streams import STDIN, STDOUT, Output, input_or_stdin
 from tallystick.errors import SealError, TallystickError, reason
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _EPILOG = """Example:
 @name_argument
 @click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
-def command(name: str, files: Sequence[str], output: str | None, **options: Any) -> None:
+def command(name: str, files: Sequence[str], output: Output, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 
     Bytes pass through unchanged but for the seal. SIGTERM and SIGINT close the chain. SIGHUP reopens the file of -o;
@@ -48,9 +48,9 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
     leaving = _Leaving(writing)
     settings = rotation({**options, "output": output})
     settings["output"] = target
-    with writing, open_log(name, on_trouble=writing.trouble, **settings) as log:
+    with writing, open_log(name, mixed=True, on_trouble=writing.trouble, **settings) as log:
         writing.log = log
-        leaving.reopens = output is not None and os.path.isfile(output)
+        leaving.reopens = isinstance(output, str) and os.path.isfile(output)
         splitter = Splitter(writing)
         for path in inputs:
             for data in _read(path, leaving):
