@@ -311,7 +311,7 @@ def open_log(
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
-        sink = open_sink(output, rotation, settings.on_trouble)
+        sink = open_sink(output, rotation, settings.on_trouble, awaits_reader=on_full != "block")
         undoing.callback(sink.close)
 
         def check(state: Next) -> None:

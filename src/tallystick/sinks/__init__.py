@@ -14,8 +14,8 @@ b'one line\\n'
 import fcntl
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from tallystick.errors import SealError, reason
 from tallystick.sinks.base import Followed, Sink, advice, now
@@ -32,6 +32,8 @@ def open_sink(
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
     rotation: Rotation | None = None,
     on_trouble: Callable[[str], None] | None = None,
+    *,
+    awaits_reader: bool = True,
 ) -> Sink:
     """Open where sealed lines go.
 
@@ -41,6 +43,7 @@ def open_sink(
             file descriptor, which stays the caller's to close; or a callable that takes sealed bytes.
         rotation: When a new file is begun; takes the path of a file.
         on_trouble: Called with what is wrong with rotated files.
+        awaits_reader: Wait here until a named pipe has its first reader; else lines meet a pipe whose reader has gone.
 
     Raises:
         SealError: It cannot be written, or not rotated.
@@ -55,7 +58,11 @@ def open_sink(
     except OSError as error:
         raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error
     path = place if isinstance(place, str) and not is_borrowed(place) else None
-    fd = _copy(place, name) if isinstance(place, int) else open_file(place, printable(name))
+    if not awaits_reader and isinstance(place, str):
+        with _as_reader(place):
+            fd = open_file(place, printable(name))
+    else:
+        fd = _copy(place, name) if isinstance(place, int) else open_file(place, printable(name))
     if stat.S_ISREG(os.fstat(fd).st_mode) and (path is not None or rotation is None):
         return FileSink(fd, name, path, rotation, on_trouble)
     if rotation is not None:
@@ -68,6 +75,20 @@ def _not_rotated(name: str) -> SealError:
     return SealError(
         f"{name} cannot be rotated", hint="name a file, or leave rotation to the program that takes the lines"
     )
+
+
+@contextmanager
+def _as_reader(path: str) -> Iterator[None]:
+    """Be a reader of a named pipe for a moment, so that opening it does not wait, deaf to signals, for another one."""
+    fd = -1
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _called(fd: int) -> str:

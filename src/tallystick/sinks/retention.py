@@ -132,5 +132,5 @@ def duration(seconds: float) -> str:
     >>> duration(90 * 86400), duration(5400), duration(0.5)
     ('90d', '1.5h', '0.5s')
     """
-    name, unit = next(((name, unit) for name, unit in _UNITS if seconds >= unit), ("s", 1.0))
+    name, unit = next(((name, unit) for name, unit in _UNITS if round(seconds / unit, 1) >= 1), ("s", 1.0))
     return f"{round(seconds / unit, 1):g}{name}"
