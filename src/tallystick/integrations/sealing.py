@@ -22,7 +22,7 @@ __all__ = ["OnError", "Sealing", "one_line"]
 OnError = Literal["report", "raise"]
 
 _TEXT = (str, bytes)
-_SHORT = MAX_ENTRY // 4  # characters that make no more bytes than an entry may have
+_SHORT = MAX_ENTRY // 6  # characters that make no more bytes than an entry may have: a surrogate makes six
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again
