@@ -216,7 +216,11 @@ def test_a_record_as_long_as_an_entry_may_be_stays_whole(place):
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("\ud800" * (2**24 // 6 + 5), 6), ("{" + "\ud800" * (2**24 // 6 + 5) + "}", 6), ("{" + "\r" * (2**24 - 9) + "}", 2)],
+    [
+        ("\ud800" * (2**24 // 6 + 5), 6),
+        ("{" + "\ud800" * (2**24 // 6 + 5) + "}", 6),
+        ("{" + "\r" * (2**24 - 9) + "}", 2),
+    ],
     ids=["surrogates", "surrogates in braces", "line ends in braces"],
 )  # fmt: skip
 def test_a_text_that_grows_when_it_is_written_is_split_and_not_refused(place, text, size):

@@ -119,14 +119,13 @@ def test_a_new_file_that_logrotate_made_for_root_does_not_stop_a_writer_of_anoth
 # Standard output that others opened
 
 
-@pytest.mark.parametrize("writer", ["seal", "run"])
 @pytest.mark.parametrize(
-    ("change", "reported"),
+    ("writer", "change", "reported"),
     [
-        ("mv out out.1", "was renamed to"),
-        ("rm out", "was removed while it was written: lines that no copy has are lost"),
-        (": > out", "was cut from"),
-        ("mv out.new out", "was removed while it was written: lines that no copy has are lost"),
+        ("seal", "mv out out.1", "was renamed to"),
+        ("run", "rm out", "was removed while it was written: lines that no copy has are lost"),
+        ("run", ": > out", "was cut from"),
+        ("seal", "mv out.new out", "was removed while it was written: lines that no copy has are lost"),
     ],
     ids=["renamed", "removed", "cut", "replaced"],
 )
@@ -185,8 +184,8 @@ def rotated(site):
 
 
 @pytest.mark.parametrize(
-    ("first", "then"), [(None, "+100d"), ("@1970-01-02 00:00:00", None), ("-100d", None), ("+100d", None)],
-    ids=["jumps forward", "began in 1970", "was behind", "was ahead"],
+    ("first", "then"), [(None, "+100d"), ("@1970-01-02 00:00:00", None), ("+100d", None)],
+    ids=["jumps forward", "began in 1970", "was ahead"],
 )  # fmt: skip
 def test_a_clock_that_is_wrong_removes_no_file(site, first, then):
     keep(site, *faketime(first))
