@@ -226,7 +226,9 @@ def test_a_new_log_may_go_on_in_the_place_of_an_older_one(place, tmp_path):
     tallystick.create(
         "orders", store=place.store, custody=f"master-key:{tmp_path}/master.key", key_file=tmp_path / "orders.key"
     )
-    with tallystick.open("orders", output=place.output, store=place.store, rotation=rotation, mixed=True) as log:
+    with tallystick.open(
+        "orders", output=place.output, store=place.store, rotation=rotation, mixed=True, on_trouble=list
+    ) as log:
         write(log, range(100))
     assert len({path.name for path in files(place)}) == len(files(place)) >= 2
 
