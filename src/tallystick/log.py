@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _core
+from tallystick import custody as custodies
 from tallystick.ceremony import create
 from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
 from tallystick.keystore import Lease
@@ -38,7 +39,6 @@ from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
-from tallystick.writer.opening import refuse_older_store
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
@@ -61,17 +61,17 @@ class Log:
     def __init__(self, origin: Origin, settings: Settings) -> None:
         """Take the lease of a log and open its next chain; see `open_log` for the arguments."""
         self.name = origin.name
+        self._origin, self._settings = origin, settings
         with origin.unwritten(), ExitStack() as undoing:
             lease, tidied = origin.take_lease(undoing, settings.on_trouble)
-            sink = origin.open_sink(undoing, settings.on_trouble)
-            self._begin(lease, sink, settings, tidied)
+            sink = origin.open_sink(undoing, settings.on_trouble, awaits_reader=settings.on_full != "block")
+            self._begin(lease, sink, tidied)
             undoing.pop_all()
-        self._origin, self._settings = origin, settings
         self._pid = os.getpid()
         self._inherited: Inheritance | None = None
 
-    def _begin(self, lease: Lease, sink: Sink, settings: Settings, tidied: Sequence[str]) -> None:
-        locks = Locks()
+    def _begin(self, lease: Lease, sink: Sink, tidied: Sequence[str]) -> None:
+        settings, locks = self._settings, Locks()
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         forks = Forks(lease.name)
         status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total,
@@ -90,7 +90,7 @@ class Log:
         self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
-            self._steps.open(partial(refuse_older_store, sink=sink))
+            self._steps.open(partial(self._origin.check, sink=sink, report=settings.on_trouble))
             lifecycle.LOGS.add(self)
         status.write()
         self._background.start()
@@ -366,6 +366,7 @@ def open_log(
     rotation: Rotation | None = None,
     user: str | None = None,
     wait: float | None = None,
+    mixed: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -376,7 +377,8 @@ def open_log(
     Args:
         name: The name that the log was set up with.
         output: Path of the file that sealed lines are appended to, or an open file descriptor, or what is called with
-            sealed bytes (whole lines, one or more).
+            sealed bytes (whole lines, one or more). The path is resolved now: it does not change with the working
+            directory, or with links.
         store: URL of the key store; the default is that of `tallystick.keystore.connect`.
         custody: URL of the custody, if it is not the one noted in the sealing state.
         control: Form of control lines: `plain`, `json`, or `auto` for that of the first line.
@@ -393,6 +395,7 @@ def open_log(
             their directory: NAME, UID, or either with :GROUP.
         wait: Seconds to wait for another writer to end; it is named to `on_trouble`. Without it, a log that somebody
             else writes is refused at once.
+        mixed: Lines go on in the file of another log, too, which is reported; else that is refused.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -403,12 +406,13 @@ def open_log(
         LogBusyError: Someone else writes the log, or still does after the wait.
         KeyStoreError: There is no such log, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
-        SealError: The output cannot be written, or the log has ended.
+        SealError: The output cannot be written, or is the file of another log; or the log has ended.
     """
+    custody = None if custody is None else custodies.resolved(custody)
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
-    return open_origin(Origin(name, output, store, custody, rotation, user, wait), settings)
+    return open_origin(Origin(name, output, store, custody, rotation, user, wait, mixed=mixed), settings)
 
 
 def open_origin(origin: Origin, settings: Settings) -> Log:
@@ -424,7 +428,9 @@ def open_origin(origin: Origin, settings: Settings) -> Log:
 
 def open_taken(origin: Origin, on_trouble: Callable[[str], None] | None) -> Log:
     """Open a log in the ways that are the defaults of `open_log`."""
-    return open_origin(origin, Settings(None, "auto", 4096, 60.0, "flush", "raise", None, on_trouble or _warn))
+    return open_origin(
+        origin, Settings(origin.custody, "auto", 4096, 60.0, "flush", "raise", None, on_trouble or _warn)
+    )
 
 
 def _warn(message: str) -> None:

@@ -42,6 +42,7 @@ def rekey(
     custody: str | None = None,
     to_custody: str | None = None,
     user: str | None = None,
+    mixed: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Created:
     """End a log and begin its successor of the same name, with new keys and a new log id; each names the other.
@@ -57,6 +58,7 @@ def rekey(
         to_custody: URL of the successor's custody; None for that of the log. Where a key of custody belongs to one log,
             the successor needs another one.
         user: As for `tallystick.open`.
+        mixed: As for `tallystick.open`.
         on_trouble: As for `tallystick.open`.
 
     Returns:
@@ -69,14 +71,14 @@ def rekey(
     """
     store = hidden(store)
     place, made = keystore.connect(store), None
-    options = {"output": output, "store": store, "user": user, "on_trouble": on_trouble}
+    options = {"output": output, "store": store, "user": user, "mixed": mixed, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
     before = "the log whose last notice names it"
     if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
         before = f"{old.log_id} {old.public_key}"
         made = _end(
-            Origin(name, output, store, custody, None, user), on_trouble,
+            Origin(name, output, store, custody, None, user, mixed=mixed), on_trouble,
             partial(
                 creating, name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
                 public_file=public_file, entry=next_entry(name),

@@ -212,3 +212,20 @@ def test_a_record_longer_than_an_entry_is_split_and_the_log_says_so(place, forma
 def test_a_record_as_long_as_an_entry_may_be_stays_whole(place):
     entries = sealed(place, record("%s", "é" * 2**23), formatter=logging.Formatter("%(message)s"))
     assert [len(entry) for entry in entries] == [2**23]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("\ud800" * (2**24 // 6 + 5), 6),
+        ("{" + "\ud800" * (2**24 // 6 + 5) + "}", 6),
+        ("{" + "\r" * (2**24 - 9) + "}", 2),
+    ],
+    ids=["surrogates", "surrogates in braces", "line ends in braces"],
+)  # fmt: skip
+def test_a_text_that_grows_when_it_is_written_is_split_and_not_refused(place, text, size):
+    """Somebody who chooses a field's length, and its letters, cannot keep the record out."""
+    first, *parts, last = sealed(place, record("%s", text))
+    assert first == "tallystick: a line of more than 16777216 bytes follows in parts"
+    assert sum(map(len, parts)) >= size * (len(text) - 2)
+    assert last.startswith("tallystick: end of the line of ")

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tallystick.securefile import Rights, copy_rights
+from tallystick.securefile import Rights, keep_rights
 from tests.securefile.conftest import ALICE, BOB, GROUP
 
 ACL = "system.posix_acl_access"
@@ -71,7 +71,7 @@ def test_the_mask_of_an_access_list_is_not_taken_for_a_right_of_the_group(listed
 
 def copied(source, target):
     with open(source) as one, open(target, "wb") as other:
-        copy_rights(one.fileno(), other.fileno())
+        keep_rights(other.fileno(), one.fileno())
     return target.stat()
 
 

@@ -8,7 +8,7 @@ from tallystick.acra import FORMS
 from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.reporting import STATUS, deliver, report_options
-from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.cli.streams import INPUT, Output, input_or_stdin
 from tallystick.reports import DIGESTED
 
 _EPILOG = f"""{STATUS} Example:
@@ -37,7 +37,7 @@ def command(
     accept_scheme_limits: bool,
     max_findings: int,
     form: str,
-    output: str | None,
+    output: Output,
     jobs: int | None,
 ) -> None:
     """Check audit logs of Acra: plain text, CEF or JSON, with `integrity` in each line.

@@ -10,7 +10,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import output_option, store_option
 from tallystick.cli.output import say
-from tallystick.cli.streams import INPUT, STDOUT
+from tallystick.cli.streams import INPUT, STDOUT, Output, named
 from tallystick.cli.values import NAME
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ _NARROW = """Example:
 @option("--from", "first", required=True, type=_CHAIN, metavar="CHAIN", help="First chain that it covers.")
 @option("--to", "last", required=True, type=_CHAIN, metavar="CHAIN", help="Last chain that it covers.")
 @output_option("Write the new key to FILE, which is new.", envvar="TALLYSTICK_NARROWED")
-def narrow(file: str, first: int, last: int, output: str | None) -> None:
+def narrow(file: str, first: int, last: int, output: Output) -> None:
     """Make a verification key for some chains only from the one in FILE.
 
     Its holder checks the tags of these chains, could forge them, and learns nothing that helps with others.
@@ -104,7 +104,7 @@ def narrow(file: str, first: int, last: int, output: str | None) -> None:
     from tallystick import _core
     from tallystick.errors import FormatError, TallystickError
 
-    if output is not None and os.path.lexists(output):
+    if isinstance(output, str) and os.path.lexists(output):
         raise TallystickError(f"{output} exists, and it may be another key", hint="name a new file")
     with _opened(file) as fd:
         try:
@@ -113,15 +113,15 @@ def narrow(file: str, first: int, last: int, output: str | None) -> None:
             raise error.found_in(file) from None
     _write(key, output)
     chains = f"chain {first}" if first == last else f"chains {first} to {last}"
-    say(f"{output or 'this key'} checks {chains} only; like the key it comes from, it is secret")
+    say(f"{named(output, 'this key')} checks {chains} only; like the key it comes from, it is secret")
 
 
-def _write(key: "_core.NarrowedKey", output: str | None) -> None:
+def _write(key: "_core.NarrowedKey", output: Output) -> None:
     from tallystick import securefile
     from tallystick.errors import TallystickError
 
-    if output is None:
-        key.write(STDOUT)
+    if not isinstance(output, str):
+        key.write(STDOUT if output is None else output)
         return
     path = os.path.abspath(output)
     with securefile.reporting(TallystickError, path), securefile.creating(path, None) as target:

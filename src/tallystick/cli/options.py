@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from tallystick.cli.command import option
-from tallystick.cli.streams import INPUT, file_or_output
+from tallystick.cli.streams import INPUT, file_or_descriptor, file_or_output
 from tallystick.cli.values import DURATION, KEEP, NAME, SIZE
 from tallystick.unicode import ENCODINGS
 
@@ -41,8 +41,8 @@ def _store(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def output_option(help: str, **settings: Any) -> Callable[[F], F]:
-    """Return `-o FILE`, whose value is None for standard output."""
-    settings = {"type": click.Path(), "metavar": "FILE", "callback": file_or_output, **settings}
+    """Return `-o FILE`, whose value is None for standard output, and a number for another descriptor of ours."""
+    settings = {"type": click.Path(), "metavar": "FILE", "callback": file_or_descriptor, **settings}
     return option("--output", "-o", help=help, **settings)
 
 
@@ -122,7 +122,7 @@ def rotation(options: dict[str, Any]) -> dict[str, Any]:
         if keep is not None or compress is not None:
             raise click.UsageError("--keep and --compress go with --rotate-size or --rotate-age")
         return options
-    if options.get("output") is None:
+    if not isinstance(options.get("output"), str):
         raise click.UsageError("only a file can be rotated; name it with -o FILE")
     from tallystick.sinks.rotation import Rotation
 

@@ -7,7 +7,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import envelope_option, field_option, output_option
 from tallystick.cli.output import progress, say
-from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin
+from tallystick.cli.streams import INPUT, STDOUT, Output, input_or_stdin, named
 from tallystick.cli.values import POSITION
 
 _EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Example:
@@ -26,7 +26,12 @@ _EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Examp
 @envelope_option
 @field_option
 def command(
-    position: str, paths: Sequence[str], output: str | None, public: str | None, envelope: str | None, field: str | None
+    position: str,
+    paths: Sequence[str],
+    output: Output,
+    public: str | None,
+    envelope: str | None,
+    field: str | None,
 ) -> None:
     """Prove the line at POSITION: write evidence that needs nothing else of the log.
 
@@ -37,5 +42,5 @@ def command(
     target = STDOUT if output is None else output
     with progress("reading") as step:
         made = prove(position, paths, public=public, envelope=envelope, field=field, output=target, progress=step)
-    say(f"{output or 'this evidence'} proves the line {made.position} of log {made.log} ({made.log_id})")
-    say(f"next: tallystick check {output or 'FILE'} --public {made.log}.pub")
+    say(f"{named(output, 'this evidence')} proves the line {made.position} of log {made.log} ({made.log_id})")
+    say(f"next: tallystick check {named(output, 'FILE')} --public {made.log}.pub")

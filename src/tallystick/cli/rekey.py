@@ -7,7 +7,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import custody_option, key_options, name_argument, output_option, store_option, user_option
 from tallystick.cli.output import complain, say
-from tallystick.cli.streams import STDOUT, is_output, only_one
+from tallystick.cli.streams import STDOUT, Output, is_output, named, only_one
 
 _EPILOG = """Example:
 
@@ -29,7 +29,7 @@ def command(
     store: str | None,
     custody: str | None,
     to_custody: str | None,
-    output: str | None,
+    output: Output,
     user: str | None,
     verification_key: str | None,
     public_file: str | None,
@@ -50,16 +50,17 @@ def command(
         raise click.UsageError("the last lines belong to the others; name the log's file with -o FILE, or a pipe")
     made = rekey(
         name,
-        output=STDOUT if output is None else os.path.abspath(output),
+        output=STDOUT if output is None else output,
         key_file=STDOUT if verification_key is None else verification_key,
         public_file=STDOUT if is_output(public_file) else public_file,
         store=store,
         custody=custody,
         to_custody=to_custody,
         user=user,
+        mixed=True,
         on_trouble=complain,
     )
     say(f"log {name} goes on with log id {made.log_id}")
     say(f"  public key  {made.public_key}")
     say(f"  forgets     {made.forgets}")
-    say(f"to verify {output or 'it'}, give the old key and the new one: --key OLD --key NEW")
+    say(f"to verify {named(output, 'it')}, give the old key and the new one: --key OLD --key NEW")

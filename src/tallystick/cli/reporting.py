@@ -11,7 +11,7 @@ import click
 from tallystick.cli import output as look
 from tallystick.cli.command import option
 from tallystick.cli.options import output_option
-from tallystick.cli.streams import STDIN
+from tallystick.cli.streams import STDIN, Output
 from tallystick.reports import FORMS, command_line, render
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def report_options(command: F) -> F:
     return command
 
 
-def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[str]) -> NoReturn:
+def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
     from tallystick.securefile import Rights, write_over
@@ -50,12 +50,16 @@ def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[st
     else:
         if any(_are_one(output, path) for path in inputs):
             raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
-        rights = Rights.common(report.files)
-        write_over(output, render(report, form).encode("utf-8", "backslashreplace"), rights)
+        data = render(report, form).encode("utf-8", "backslashreplace")
+        if isinstance(output, int):
+            with open(output, "wb", closefd=False) as file:
+                file.write(data)
+        else:
+            write_over(output, data, Rights.common(report.files))
     raise SystemExit(report.verdict.exit_status)
 
 
-def _are_one(output: str, path: str) -> bool:
+def _are_one(output: str | int, path: str) -> bool:
     try:
         return os.path.samestat(os.stat(output), os.fstat(STDIN) if path == "-" else os.stat(path))
     except OSError:  # one of them is not there

@@ -15,7 +15,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import complain, plural, safe
-from tallystick.cli.streams import STDOUT
+from tallystick.cli.streams import STDOUT, Output
 from tallystick.cli.values import DURATION
 from tallystick.errors import SealError, TallystickError, explain, reason
 
@@ -79,7 +79,7 @@ def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Seque
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
     name: str,
-    output: str | None,
+    output: Output,
     linger: float,
     pass_env: Sequence[str],
     encoding: str | None,
@@ -99,7 +99,7 @@ def command(
     _refuse_absent(arguments[0])
     hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
-    signals = _signals(writing, reopens=output is not None)
+    signals = _signals(writing, reopens=isinstance(output, str))
     settings = rotation({**options, "output": output})
     settings["output"] = STDOUT if output is None else output
     ready = ("READY=1", f"STATUS=sealing the output of {safe(arguments[0])} for log {name}")
@@ -110,7 +110,7 @@ def command(
             notify_manager(*ready)
 
     with writing:
-        writing.open(name, opened=opened, **settings)
+        writing.open(name, opened=opened, mixed=True, **settings)
         try:
             child = Child(arguments, hidden)
         except OSError as error:

@@ -15,7 +15,7 @@ import click
 from tallystick.cli.command import Command
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import plural
-from tallystick.cli.streams import STDIN, STDOUT, input_or_stdin
+from tallystick.cli.streams import STDIN, STDOUT, Output, input_or_stdin
 from tallystick.errors import SealError, TallystickError, reason
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _EPILOG = """Example:
 @name_argument
 @click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
-def command(name: str, files: Sequence[str], output: str | None, encoding: str | None, **options: Any) -> None:
+def command(name: str, files: Sequence[str], output: Output, encoding: str | None, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 
     Bytes pass through unchanged but for the seal; UTF-16 and UTF-32 need --encoding. SIGTERM and SIGINT close the
@@ -52,8 +52,8 @@ def command(name: str, files: Sequence[str], output: str | None, encoding: str |
     settings = rotation({**options, "output": output})
     settings["output"] = target
     with writing:
-        writing.open(name, **settings)
-        leaving.reopens = output is not None and (writing.log is None or os.path.isfile(output))
+        writing.open(name, mixed=True, **settings)
+        leaving.reopens = isinstance(output, str) and (writing.log is None or os.path.isfile(output))
         splitter = Splitter(writing)
         try:
             for path in inputs:

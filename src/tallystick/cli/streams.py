@@ -1,26 +1,68 @@
 """Standard input and output by their names: `-`, and those that the system gives them.
 
->>> is_output("-"), is_output("/dev/stdout"), is_output("audit.log")
-(True, True, False)
+>>> is_output("-"), is_output("/dev/stdout"), is_output("audit.log"), output_of("/dev/stderr")
+(True, True, False, 2)
 """
 
 import os
 import select
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
-__all__ = ["INPUT", "STDIN", "STDOUT", "file_or_output", "input_or_stdin", "is_output", "only_one", "reader_is_gone"]
+__all__ = [
+    "INPUT",
+    "STDIN",
+    "STDOUT",
+    "Output",
+    "file_or_descriptor",
+    "file_or_output",
+    "input_or_stdin",
+    "is_output",
+    "named",
+    "only_one",
+    "output_of",
+    "reader_is_gone",
+]
 
 STDIN, STDOUT = 0, 1
-# Opened by these names a file behind standard output would be truncated, or written from its start.
-_OUTPUTS = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+Output: TypeAlias = str | int | None
+"""Where a result goes: a path, a descriptor of this process, or None for standard output."""
+
 _READ = "tallystick.cli.streams.read"
 
 
 def is_output(path: str | os.PathLike[str] | None) -> bool:
-    """Does a name mean standard output?"""
-    return path is not None and os.fspath(path) in _OUTPUTS
+    """Does a name mean standard output? Opened by it, a file there would be truncated, or written from its start."""
+    if path is None or os.fspath(path) == "-":
+        return path is not None
+    from tallystick.sinks import places
+
+    return places.is_output(path, STDOUT)
+
+
+def named(output: Output, otherwise: str) -> str:
+    """Return the path of an output, or what else to call it."""
+    return output if isinstance(output, str) else otherwise
+
+
+def output_of(path: str) -> Output:
+    """Return what a name means: None for standard output, another descriptor of this process, or the path itself."""
+    if is_output(path):
+        return None
+    from tallystick.sinks import places
+
+    try:
+        place = places.resolved(path)
+    except OSError:
+        return path  # reported when it is opened
+    return place if isinstance(place, int) else path
+
+
+def file_or_descriptor(_: click.Context, __: click.Parameter, value: str | None) -> Output:
+    """As callback of an option: return what is written, None for standard output."""
+    return None if value is None else output_of(value)
 
 
 def file_or_output(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

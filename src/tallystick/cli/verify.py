@@ -16,7 +16,7 @@ from tallystick.cli.options import (
     store_option,
 )
 from tallystick.cli.reporting import STATUS, deliver, report_options
-from tallystick.cli.streams import INPUT, input_or_stdin
+from tallystick.cli.streams import INPUT, Output, input_or_stdin
 from tallystick.cli.values import DURATION
 from tallystick.reports import DIGESTED
 from tallystick.verify import ALLOWED
@@ -63,7 +63,7 @@ def command(
     added: str | None,
     rescan: float | None,
     form: str,
-    output: str | None,
+    output: Output,
     **options: Any,
 ) -> None:
     """Check sealed lines and say what happened to them.

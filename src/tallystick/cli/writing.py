@@ -90,6 +90,7 @@ class Writing:
         wait: float | None,
         rotation: Rotation | None = None,
         user: str | None = None,
+        mixed: bool = False,
         opened: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> None:
@@ -102,6 +103,7 @@ class Writing:
             wait: Seconds to wait; None to be refused at once.
             rotation: As for `open_log`.
             user: As for `open_log`.
+            mixed: As for `open_log`.
             opened: Called when the log is open.
             options: The fields of `Settings`, but for `on_trouble`.
 
@@ -110,7 +112,7 @@ class Writing:
             TallystickError: As for `open_log`.
         """
         settings = Settings(on_trouble=self.trouble, **options)
-        origin = Origin(name, output, store, settings.custody, rotation, user)
+        origin = Origin(name, output, store, settings.custody, rotation, user, mixed=mixed)
         self._how, self._opened = (origin, settings), opened
         origin.prepare(self.trouble)
         try:

@@ -35,6 +35,7 @@ __all__ = [
     "create_default",
     "fresh_key",
     "is_outside",
+    "resolved",
     "taking_back",
 ]
 
@@ -71,6 +72,18 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     if create and not os.path.lexists(place):
         return MasterKey.create(place)
     return MasterKey.in_file(place)
+
+
+def resolved(url: str) -> str:
+    """Return the URL of the same custody wherever the working directory is later.
+
+    >>> resolved("master-key:/etc/tallystick/../key"), resolved("master-key:MASTER_KEY"), resolved("passphrase:")
+    ('master-key:/etc/key', 'master-key:MASTER_KEY', 'passphrase:')
+    """
+    scheme, _, place = url.partition(":")
+    if scheme != "master-key" or not place or _VARIABLE.fullmatch(place):
+        return url
+    return f"{scheme}:{os.path.abspath(place)}"
 
 
 @contextmanager

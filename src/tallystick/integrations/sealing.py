@@ -24,7 +24,7 @@ OnError = Literal["report", "raise"]
 
 _TEXT = (str, bytes)
 _AGAIN_OPEN = 1.0  # seconds after which a log is tried again that could not be opened
-_SHORT = MAX_ENTRY // 4  # characters that make no more bytes than an entry may have
+_SHORT = MAX_ENTRY // 6  # characters that make no more bytes than an entry may have: a surrogate makes six
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
 _AGAIN = 3600.0  # seconds after which the same trouble is news again

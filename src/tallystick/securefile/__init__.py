@@ -46,7 +46,7 @@ from tallystick.securefile.private import (
     wipe_file,
 )
 from tallystick.securefile.result import new_file, refuse_existing, write_over
-from tallystick.securefile.rights import PRIVATE, Rights, copy_rights
+from tallystick.securefile.rights import PRIVATE, Rights, keep_rights
 from tallystick.securefile.trouble import RefusedError, no_link, reporting, user_name
 
 __all__ = [
@@ -55,11 +55,11 @@ __all__ = [
     "Place",
     "RefusedError",
     "Rights",
-    "copy_rights",
     "create_file",
     "creating",
     "hold_standard",
     "is_at",
+    "keep_rights",
     "make_directories",
     "make_directory",
     "new_file",

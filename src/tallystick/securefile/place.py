@@ -22,7 +22,7 @@ from tallystick.errors import SealError
 from tallystick.securefile.acting import Actor
 from tallystick.securefile.descriptors import opened
 from tallystick.securefile.private import is_at
-from tallystick.securefile.rights import copy_rights
+from tallystick.securefile.rights import keep_rights
 from tallystick.securefile.trouble import RefusedError, no_link, user_name
 from tallystick.securefile.way import hold, is_open, walk
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 NEW_LOG = 0o640
 """Mode of a log that is made, before the umask."""
 
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_NOCTTY
+_APPEND = os.O_APPEND | os.O_NOCTTY
 
 
 class Place:
@@ -111,10 +111,21 @@ class Place:
     def _append(self, like: int | None) -> int:
         for _ in range(100):
             with suppress(FileNotFoundError):
-                return self._existing(self.name, _APPEND)
+                try:
+                    return self._existing(self.name, os.O_RDWR | _APPEND)
+                except PermissionError:  # one that may only be written is fine, too
+                    return self._existing(self.name, os.O_WRONLY | _APPEND)
             with suppress(FileExistsError):
-                return self._made(self.name, _APPEND, like)
+                return self._made(NEW_LOG, like)
         raise RefusedError(self.path, "is made and removed all the time", "find out by whom")
+
+    def replace(self) -> int:
+        """Return a descriptor of a new file at the place, which only its owner may read; nothing is there.
+
+        Raises:
+            OSError: It cannot be made, or something is there.
+        """
+        return self._as(lambda: self._made(0o600, None))
 
     def open(self, name: str) -> int:
         """Return a descriptor of a file, to read it.
@@ -171,24 +182,25 @@ class Place:
             return False
 
     def _is_here(self) -> bool:
-        """Does the path stand for the directory, or for none that this user sees?"""
+        """Does the path stand for the directory, as far as this user may see that?"""
         try:
             return os.path.samestat(os.stat(os.path.dirname(self.path)), os.stat(self._directory))
-        except OSError:
-            return os.stat(self._directory).st_nlink > 0
+        except PermissionError:
+            return True
 
     def sync(self) -> None:
         """Make the names in the directory durable."""
         self._as(lambda: os.fsync(self._directory))
 
     def renew(self) -> bool:
-        """Walk to the place again if its directory was removed or replaced; return whether that was done.
+        """Walk to the place again if its directory was moved or removed; return whether that was done.
 
         Raises:
             OSError, RefusedError, SealError: As `of`.
         """
-        if self._is_here():
-            return False
+        with suppress(FileNotFoundError):
+            if self._is_here():
+                return False
         other = Place.of(self.path, self._actor)
         self._directory, other._directory = other._directory, self._directory
         other.close()
@@ -220,12 +232,12 @@ class Place:
             raise
         return fd
 
-    def _made(self, name: str, flags: int, like: int | None) -> int:
-        mode = NEW_LOG if like is None else 0o600
-        fd = opened(name, flags | os.O_CREAT | os.O_EXCL, mode, self._directory)
+    def _made(self, mode: int, like: int | None) -> int:
+        flags = os.O_RDWR | _APPEND | os.O_CREAT | os.O_EXCL
+        fd = opened(self.name, flags, mode if like is None else 0o600, self._directory)
         try:
             if like is not None:
-                copy_rights(like, fd)
+                keep_rights(fd, like)
             self._owners.add(os.fstat(fd).st_uid)  # some file systems give all files to one user
         except BaseException:
             os.close(fd)

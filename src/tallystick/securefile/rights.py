@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["PRIVATE", "Rights", "copy_rights"]
+__all__ = ["PRIVATE", "Rights", "keep_rights"]
 
 _ACL = "system.posix_acl_access"
 
@@ -65,48 +65,55 @@ PRIVATE = Rights(0o600)
 """Those of a file that only its owner may read."""
 
 
-def copy_rights(source: int, target: int) -> None:
-    """Give an open file the owner, the group, the access list and the mode of another one; never more than it had.
+def keep_rights(new: int, old: int) -> str | None:
+    """Give a new file the mode, owner, group and access list of an old one.
+
+    Where the group cannot be kept, another group gets no right that was meant for that one.
 
     Args:
-        source: Descriptor of the other one.
-        target: Descriptor of the file, which is ours.
+        new: Descriptor of the new file; nobody but its owner can open it yet.
+        old: Descriptor of the old file.
+
+    Returns:
+        What could not be kept, for a message; None if everything was.
+
+    Raises:
+        OSError: The mode cannot be set.
     """
-    found = os.fstat(source)
-    os.fchmod(target, 0o600)
-    with suppress(OSError):
-        os.fchown(target, -1, found.st_gid)
-    with suppress(OSError):
-        os.fchown(target, found.st_uid, -1)
-    mode = stat.S_IMODE(found.st_mode) & 0o777
-    if os.fstat(target).st_gid != found.st_gid:
-        mode &= ~0o070
-    listed = _access_list(source)
-    try:
-        _set_access_list(target, listed)
-    except OSError:
-        mode &= ~0o070
-        listed = None
-    with suppress(PermissionError):  # it may be another's already; then it keeps 0600
-        os.fchmod(target, mode)
+    before = os.fstat(old)
+    for ids in ((before.st_uid, -1), (-1, before.st_gid)):
+        with suppress(OSError):
+            os.fchown(new, *ids)
+    after = os.fstat(new)
+    same_owner, same_group = after.st_uid == before.st_uid, after.st_gid == before.st_gid
+    listed = _access_list(old)
+    mode = stat.S_IMODE(before.st_mode) & 0o777
+    # With an access list these bits are its mask: they say nothing of the group.
+    os.fchmod(new, mode if same_group and listed is None else mode & ~0o070)
+    same_list = _keep_access_list(new, listed if same_group else None) and (same_group or listed is None)
+    kept = {"owner": same_owner, "group": same_group, "access list": same_list}
+    return " and ".join(part for part, same in kept.items() if not same) or None
 
 
-def _access_list(path: str | os.PathLike[str] | int) -> bytes | None:
+def _access_list(file: str | os.PathLike[str] | int) -> bytes | None:
     """Return the access list of a file that has one beside its mode."""
+    if not hasattr(os, "getxattr"):
+        return None
     try:
-        return os.getxattr(path, _ACL)
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS):
-            return None
-        raise
+        return os.getxattr(file, _ACL)
+    except OSError:
+        return None
 
 
-def _set_access_list(fd: int, listed: bytes | None) -> None:
-    if listed is not None:
-        os.setxattr(fd, _ACL, listed)
-        return
+def _keep_access_list(fd: int, listed: bytes | None) -> bool:
+    """Give a file an access list, or none; return whether it has it."""
+    if not hasattr(os, "setxattr"):
+        return listed is None
     try:
-        os.removexattr(fd, _ACL)  # one that the directory gave
+        if listed is None:
+            os.removexattr(fd, _ACL)  # one that the directory gave it
+        else:
+            os.setxattr(fd, _ACL, listed)
     except OSError as error:
-        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
+        return listed is None and error.errno in (errno.ENODATA, errno.EOPNOTSUPP)
+    return True

@@ -11,15 +11,18 @@
 b'one line\\n'
 """
 
+import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 
 from tallystick.errors import SealError, reason
 from tallystick.securefile import Actor, Place, RefusedError, opened
 from tallystick.sinks.base import Followed, Sink, advice, now
 from tallystick.sinks.call import CallSink
-from tallystick.sinks.file import FileSink
+from tallystick.sinks.file import FileSink, open_borrowed
+from tallystick.sinks.places import is_borrowed, printable, resolved
 from tallystick.sinks.rotation import Rotation
 from tallystick.sinks.stream import StreamSink
 
@@ -30,31 +33,40 @@ def open_sink(
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
     rotation: Rotation | None = None,
     on_trouble: Callable[[str], None] | None = None,
+    *,
+    awaits_reader: bool = True,
     actor: Actor | None = None,
 ) -> Sink:
     """Open where sealed lines go.
 
     Args:
-        output: A path, which is appended to and made if it is not there; or an open file descriptor, which stays
-            the caller's to close; or a callable that takes sealed bytes.
+        output: A path, which is appended to and made if it is not there; it is resolved now, and what the working
+            directory and links are later changes nothing. One such as /dev/stdout means that descriptor. Or an open
+            file descriptor, which stays the caller's to close; or a callable that takes sealed bytes.
         rotation: When a new file is begun; takes the path of a file.
-        on_trouble: Called when a rotated file cannot be compressed.
+        on_trouble: Called with what is wrong with rotated files.
+        awaits_reader: Wait here until a named pipe has its first reader; else lines meet a pipe whose reader has gone.
         actor: The user that opens, rotates and removes files at a path; None for that of this process.
 
     Raises:
         SealError: It cannot be written, or not rotated.
     """
-    place = None
-    if isinstance(output, int):
-        name = "standard output" if output == 1 else f"file descriptor {output}"
-        fd = _copy(output, name)
-    elif callable(output):
+    if callable(output):
         if rotation is not None:
             raise _not_rotated(CallSink.name)
         return CallSink(output)
+    name = _called(output) if isinstance(output, int) else os.fspath(output)
+    try:
+        meant = output if isinstance(output, int) else resolved(output)
+    except OSError as error:
+        raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error
+    place = None
+    if isinstance(meant, int):
+        fd = _copy(meant, name)
+    elif is_borrowed(meant):
+        fd = open_borrowed(meant, printable(name))
     else:
-        name = os.fspath(output)
-        place, fd = _at(name, actor)
+        place, fd = _at(name, actor, awaits_reader=awaits_reader)
     if stat.S_ISREG(os.fstat(fd).st_mode) and (place is not None or rotation is None):
         return FileSink(fd, name, place, rotation, on_trouble)
     if place is not None:
@@ -65,19 +77,20 @@ def open_sink(
     return StreamSink(fd, name, returns=place is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
 
 
-def _at(path: str, actor: Actor | None) -> tuple[Place, int]:
+def _at(path: str, actor: Actor | None, *, awaits_reader: bool) -> tuple[Place, int]:
     """Open what is at a path for the first time, or make a file there; give its place, too."""
     try:
         place = Place.of(path, actor)
         try:
-            return place, place.begin()
+            with nullcontext() if awaits_reader else _as_reader(place.path):
+                return place, place.begin()
         except BaseException:
             place.close()
             raise
     except RefusedError as refused:
-        raise SealError(f"{refused.name} {refused.what}", hint=refused.advice) from None
+        raise SealError(f"{printable(refused.name)} {refused.what}", hint=refused.advice) from None
     except OSError as error:
-        raise SealError(f"{path}: {reason(error)}", hint=advice(error)) from error
+        raise SealError(f"{printable(path)}: {reason(error)}", hint=advice(error)) from error
 
 
 def _not_rotated(name: str) -> SealError:
@@ -86,11 +99,36 @@ def _not_rotated(name: str) -> SealError:
     )
 
 
-def _copy(fd: int, name: str) -> int:
+@contextmanager
+def _as_reader(path: str) -> Iterator[None]:
+    """Be a reader of a named pipe for a moment, so that opening it does not wait, deaf to signals, for another one."""
+    fd = -1
+    with suppress(OSError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
-            return opened(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND)
-        return os.dup(fd)
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _called(fd: int) -> str:
+    return {1: "standard output", 2: "standard error"}.get(fd, f"file descriptor {fd}")
+
+
+def _copy(fd: int, name: str) -> int:
+    """Return a descriptor of our own for an open file."""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return os.dup(fd)
+        # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
+        for access in (os.O_RDWR, os.O_WRONLY):
+            with suppress(PermissionError):
+                return opened(f"/proc/self/fd/{fd}", access | os.O_APPEND)
+        # Another user opened it for us, as systemd does: there is no way but the same open file.
+        copy = os.dup(fd)
+        fcntl.fcntl(copy, fcntl.F_SETFL, fcntl.fcntl(copy, fcntl.F_GETFL) | os.O_APPEND)
+        return copy
     except OSError as error:
-        raise SealError(f"{name}: {reason(error)}", hint=f"{advice(error)}") from error
+        raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error

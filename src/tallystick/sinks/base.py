@@ -91,6 +91,8 @@ class Followed(Sink, Protocol):
         Returns:
             Notices for the log.
 
+        Where the new file cannot be opened, lines go on in the old one as long as that has a name.
+
         Raises:
             OutputError: Lines have nowhere to go now.
             SealError: Lines that were written cannot be made safe.
@@ -120,6 +122,10 @@ class Followed(Sink, Protocol):
         """Give the lines that are there already, the last one first; lines at ends of files may not be whole."""
         ...
 
+    def last_sealed(self) -> bytes | None:
+        """Return the last line with a seal in the file, or in what the writer rotated; None if there is none near."""
+        ...
+
     def newest_chain(self, log_id: str) -> int:
         """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""
         ...
@@ -129,12 +135,20 @@ class Followed(Sink, Protocol):
         """Did the file end within a line, which gets its line end before the next one?"""
         ...
 
+    @property
+    def place(self) -> str:
+        """Where the file is, for people."""
+        ...
+
 
 class Descriptor:
     """Bytes to a file descriptor, with nothing lost on the way."""
 
     returns = False
     """May its reader come back after it has gone?"""
+
+    returning = frozenset[int]()
+    """Errors of a write, besides those of a full disk, after which it may work again."""
 
     def __init__(self, fd: int, name: str) -> None:
         """Take a descriptor, which is the sink's from now on, and what messages call it."""
@@ -151,9 +165,8 @@ class Descriptor:
                 raise self._failed(OSError(number, os.strerror(number)))
 
     def _failed(self, error: OSError) -> SealError:
-        for_now = error.errno in _FULL or (error.errno == errno.EPIPE and self.returns)
-        kind = OutputError if for_now else SealError
-        made = kind(f"{self.name}: {reason(error)}", hint=advice(error))
+        for_now = error.errno in _FULL | self.returning or (error.errno == errno.EPIPE and self.returns)
+        made = (OutputError if for_now else SealError)(f"{self.name}: {reason(error)}", hint=advice(error))
         made.__cause__ = error
         return made
 
@@ -170,7 +183,7 @@ class Descriptor:
 
 
 def advice(error: OSError) -> str:
-    """Return what to do about an error of the operating system, for the end of a message."""
+    """Return what to do about an error of the operating system, as the hint of an error."""
     return {
         errno.ENOSPC: "make room there",
         errno.EDQUOT: "make room there",
@@ -181,4 +194,7 @@ def advice(error: OSError) -> str:
         errno.ENOENT: "make its directory first",
         errno.ENOTDIR: "name a place in a directory",
         errno.EPIPE: "the reader is gone",
+        errno.ELOOP: "remove the links that lead in a circle",
+        errno.ENXIO: "name a file, a pipe, or standard output as -",
+        errno.ESTALE: "see what became of the file on its server",
     }.get(error.errno or 0, "look into the system's log")

@@ -9,8 +9,10 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 ...     archive = Archive(Place.of(f"{directory}/audit.log"), Rotation(keep=2))
 ...     for chain in (1, 9, 42):
 ...         open(archive.name_for(chain), "w").close()
-...     [os.path.basename(path) for path in archive.prune()], [os.path.basename(path) for path in archive.files()]
-(['audit.log.0000000001'], ['audit.log.0000000009', 'audit.log.0000000042'])
+...     archive.prune()
+...     [os.path.basename(path) for path in archive.files()]
+['audit.log.0000000001 was removed, as one too many of the rotated files']
+['audit.log.0000000009', 'audit.log.0000000042']
 """
 
 import gzip
@@ -19,14 +21,17 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from tallystick import _core
 from tallystick.errors import reason
-from tallystick.securefile import Place, RefusedError, copy_rights
+from tallystick.securefile import Place, RefusedError, keep_rights
+from tallystick.sinks.ages import Ages
+from tallystick.sinks.places import printable
+from tallystick.sinks.retention import Retention, Rotated
 
 __all__ = ["Archive", "Rotation"]
 
@@ -43,7 +48,8 @@ class Rotation:
         size: Bytes above which a new file is begun, or None.
         age: Seconds after which a file with lines is followed by a new one, or None.
         keep: How many rotated files stay, or None for all.
-        keep_for: How many seconds after its last line a rotated file stays, or None for ever.
+        keep_for: How many seconds after its last line a rotated file stays, or None for ever. Its age counts by what
+            the log says and by the time that this machine has seen pass; in doubt it stays.
         compress: `gz` or `zst`, or None.
 
     Raises:
@@ -70,58 +76,77 @@ class Archive:
     """The rotated files beside a log's file."""
 
     def __init__(self, place: Place, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
-        """Take the place of the file that is written; `on_trouble` is called when a file cannot be compressed."""
+        """Take the place of the file that is written; `on_trouble` is called with what is not as it should be."""
         self._place = place
         self._directory, self._base = os.path.split(place.path)
         self._rotation, self._on_trouble = rotation, on_trouble
-        self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
+        self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?", re.DOTALL)
         self._lock = threading.Lock()
         self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
         self._leaving = False
+        ages = None if rotation.keep_for is None else Ages(place)
+        self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
 
     def name_for(self, chain: int) -> str:
         """Return the path that a file gets whose first chain is this one; nothing is there yet."""
-        taken = {os.path.splitext(path)[0] if path.endswith((".gz", ".zst")) else path for path in self.files()}
         name = path = os.path.join(self._directory, f"{self._base}.{chain:010}")
         number = 2
-        while path in taken:
+        # Each by its name: a directory may be one that nobody may list, and nothing must be overwritten.
+        while any(self._is_there(path + form) for form in ("", ".gz", ".zst")):
             path, number = f"{name}-{number}", number + 1
         return path
 
     def files(self) -> list[str]:
-        """Return the paths of all rotated files, the oldest first."""
-        found = [match for name in self._place.names() if (match := self._pattern.fullmatch(name))]
+        """Return the paths of all rotated files, the oldest first; none where nobody may list them."""
+        try:
+            names = self._place.names()
+        except OSError:
+            return []
+        found = [match for name in names if (match := self._pattern.fullmatch(name))]
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
     def beginnings(self) -> Iterator[bytes]:
         """Give the beginnings of the newest rotated files, the newest first."""
         for path in reversed(self.files()[-_BESIDE:]):
-            with suppress(Exception), open(self._open(path), "rb") as file:  # whatever stands there, it is no obstacle
-                form = os.path.splitext(path)[1]
-                with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
-                    yield source.read(65_536)
+            if beginning := self._beginning(path):
+                yield beginning
 
     def prune(self) -> list[str]:
-        """Remove rotated files that are too many or too old; return their paths."""
+        """Remove rotated files that are too many or too old.
+
+        Returns:
+            What was removed and why, for the log.
+        """
         removed = []
         with self._placing:
-            files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
-            for path in self.files():
-                files.setdefault(path.removesuffix(".gz").removesuffix(".zst"), []).append(path)
-            gone = [] if self._rotation.keep is None else list(files)[: max(0, len(files) - self._rotation.keep)]
-            if self._rotation.keep_for is not None:
-                oldest = time.time() - self._rotation.keep_for
-                gone += [each for each in files if each not in gone and self._changed(files[each][0]) < oldest]
-            for path in (path for each in gone for path in files[each]):
-                with suppress(OSError):
-                    if self._place.remove(os.path.basename(path)):
-                        removed.append(path)
+            for file, why in self._retention.chosen(self._rotated(), self._began):
+                for path in file.paths:
+                    try:
+                        if not self._place.remove(os.path.basename(path)):
+                            if self._is_there(path):
+                                self._report(f"{path} could not be removed, {why}: it is no file of this log's owner")
+                            continue
+                    except OSError as error:
+                        self._report(f"{path} could not be removed, {why}: {reason(error)}")
+                        continue
+                    removed.append(f"{printable(os.path.basename(path))} was removed, {why}")
         if removed:
             with suppress(OSError):
                 self._place.sync()
         return removed
+
+    def _rotated(self) -> list[Rotated]:
+        files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
+        for path in self.files():
+            name = os.path.basename(path)[len(self._base) + 1 :]
+            files.setdefault(name.removesuffix(".gz").removesuffix(".zst"), []).append(path)
+        return [Rotated(name, tuple(paths)) for name, paths in files.items()]
+
+    def _report(self, message: str) -> None:
+        if self._on_trouble is not None:
+            self._on_trouble(message)
 
     def compress(self) -> None:
         """Compress rotated files in the background, also those that a crash left half done."""
@@ -133,7 +158,8 @@ class Archive:
                 self._worker.start()
 
     def finish(self) -> None:
-        """Wait for compression for a while; the next writer does the rest."""
+        """Remember how old files are, and wait for compression for a while; the next writer does the rest."""
+        self._retention.save()
         worker = self._worker
         if worker is not None:
             worker.join(_PATIENCE)
@@ -154,9 +180,9 @@ class Archive:
                 self._compress(left[0])
             except Exception as error:
                 failed.add(left[0])
-                if self._on_trouble and self._is_there(left[0]):  # it may be one too many, removed meanwhile
+                if self._is_there(left[0]):  # it may be one too many, removed meanwhile
                     said = _in_words(error)
-                    self._on_trouble(f"{left[0]} could not be compressed: {said}; it stays as it is")
+                    self._report(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
         return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
@@ -171,9 +197,20 @@ class Archive:
     def _is_there(self, path: str) -> bool:
         return self._place.look(os.path.basename(path)) is not None
 
-    def _changed(self, path: str) -> float:
-        found = self._place.look(os.path.basename(path))
-        return time.time() if found is None else found.st_mtime
+    def _beginning(self, path: str) -> bytes:
+        """Return the first bytes of a rotated file; none where something else stands there, which is no obstacle."""
+        with suppress(Exception), open(self._open(path), "rb") as file:
+            form = os.path.splitext(path)[1]
+            with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
+                return source.read(65_536)
+        return b""
+
+    def _began(self, file: Rotated) -> float | None:
+        """Return when the first chain in a rotated file began, in seconds since 1970 as the log claims it."""
+        for path in file.paths:
+            if claim := _core.first_opening(self._beginning(path)):
+                return claim[2] / 1000
+        return None
 
     def clear(self) -> None:
         """Remove files that a crash left of a compression; only the holder of the lease may do that."""
@@ -213,7 +250,7 @@ class Archive:
             with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
             file.flush()
-            copy_rights(source.fileno(), fd)
+            keep_rights(fd, source.fileno())  # whose file it is stays, where we may say so
             os.fsync(fd)
             file.seek(0)
             with _packed(file, "rb", form) as packed:

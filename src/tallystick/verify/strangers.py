@@ -38,6 +38,10 @@ _FORMS = (
         re.compile(rb"tallystick-state v1(?:\n(?:public|chain|version|custody|wrapped|keys|open|secret) [^\n]*)+\n?"),
     ),
     (
+        "the ages of rotated files",
+        re.compile(rb"tallystick-ages v1\n(?:(?:seen|file) [0-9.]+ [!-~]+(?: [0-9.]+)?\n)+"),
+    ),
+    (
         "evidence",
         re.compile(rb"tallystick/v1 evidence\n(?:tallystick/v1 [^\n]*\n)+proof[^\n]*\nline [^\n]*\n?"),
     ),

@@ -25,6 +25,7 @@ __all__ = [
     "open_chain",
     "private_again",
     "refuse_older_store",
+    "refuse_other_log",
     "take_lease",
 ]
 
@@ -241,3 +242,29 @@ def refuse_older_store(state: Next, sink: Sink) -> None:
             f"{state.name} again, but the file holds chain {chain}",
             hint="a restored backup must not be sealed with: start a new log",
         )
+
+
+def refuse_other_log(state: Next, sink: Sink, report: Callable[[str], None] | None) -> None:
+    """Refuse a file whose last line is one of another log: that is mostly a slip, and each log's verifier meets both.
+
+    A log that ended may be followed by its successor of the same name.
+
+    Args:
+        state: The state of the log that is opened.
+        sink: Where its lines go.
+        report: Called with what would be refused, where lines go there all the same; None to refuse.
+
+    Raises:
+        SealError: It is such a file.
+    """
+    last = sink.last_sealed() if isinstance(sink, Followed) else None
+    claim = None if last is None else _core.claimed_position(last)
+    if last is None or claim is None or claim[0] == state.log_id:
+        return
+    words = _core.statement_words(last) or []
+    if words[2:3] == [state.name.encode()] and b"ended" in words:
+        return
+    what = f"{sink.name} holds lines of another log ({claim[0]}), not of log {state.name} ({state.log_id})"
+    if report is None:
+        raise SealError(what, hint="name another file, or open it with mixed=True")
+    report(f"{what}; name another file, or verify it with the keys of both")

@@ -8,14 +8,16 @@ import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
+from tallystick import custody as custodies
 from tallystick import keystore
+from tallystick.courier import Next
 from tallystick.errors import SealError
 from tallystick.secreturl import SecretUrl
 from tallystick.securefile import Actor
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.taking_back import empty_file
-from tallystick.writer.opening import Taken, private_again
+from tallystick.writer.opening import Taken, private_again, refuse_older_store, refuse_other_log
 from tallystick.writer.waiting import wait_for_lease
 
 __all__ = ["Origin", "Output"]
@@ -39,6 +41,8 @@ class Origin:
         rotation: Rotation | None,
         user: str | None = None,
         wait: float | None = None,
+        *,
+        mixed: bool = False,
     ) -> None:
         """Take the arguments of `open_log`; nothing is opened yet.
 
@@ -47,7 +51,8 @@ class Origin:
             SealError: There is no such user, or this process may not become one.
         """
         self.name = name
-        self._output, self.custody, self._rotation = output, custody, rotation
+        self._output, self._rotation, self._mixed = output, rotation, mixed
+        self.custody = None if custody is None else custodies.resolved(custody)
         self._actor = None if user is None else Actor.named(user)
         self.store = keystore.connect(store)
         self._wait = wait
@@ -83,19 +88,29 @@ class Origin:
         """Return a block: if it fails, a file that it made for the output and wrote nothing to is removed."""
         return empty_file(self._output)
 
-    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None]) -> Sink:
-        """Open the output; `undoing` closes it.
+    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None], *, awaits_reader: bool) -> Sink:
+        """Open the output; `undoing` closes it. See `tallystick.sinks.open_sink`.
 
         Raises:
             SealError: It cannot be written or not rotated, or its descriptor means something else than at first.
         """
         if isinstance(self._output, int):
             self._check_descriptor(self._output)
-        sink = open_sink(self._output, self._rotation, on_trouble, self._actor)
+        sink = open_sink(self._output, self._rotation, on_trouble, awaits_reader=awaits_reader, actor=self._actor)
         undoing.callback(sink.close)
         if isinstance(self._output, str | os.PathLike):
             self._output = os.path.abspath(self._output)
         return sink
+
+    def check(self, state: Next, sink: Sink, report: Callable[[str], None]) -> None:
+        """Refuse a key store that is older than the log, and the file of another log, unless that is wanted.
+
+        Raises:
+            KeyStoreError: The store is older.
+            SealError: It is the file of another log.
+        """
+        refuse_other_log(state, sink, report if self._mixed else None)
+        refuse_older_store(state, sink)
 
     def _check_descriptor(self, fd: int) -> None:
         try:

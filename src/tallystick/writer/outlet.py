@@ -42,8 +42,9 @@ STAYS = "the line is sealed, and goes out first when it can"
 
 _READING = 3.5  # seconds that the reader of a pipe has to make room for what is left
 _LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
+_LOOK_AGAIN = 0.3  # the same without writing: trouble is reported within a second, also by a log that is silent
 _SHORTEST, _LONGEST = 0.02, 0.25  # seconds between two tries to go on
-_MEANWHILE = {"block": "waits", "drop": "drops lines until it goes on"}
+_MEANWHILE = {"raise": "refuses lines until it goes on", "block": "waits", "drop": "drops lines until it goes on"}
 
 
 class Notice(NamedTuple):
@@ -98,6 +99,7 @@ class Outlet:
         self._on_full, self._report, self._pause, self._changed, self._clock = on_full, report, pause, changed, clock
         self.dropped = Dropped()
         self.trouble: str | None = None
+        self._is_reported = False
         self.notices: deque[Notice] = deque()
         self.rotating = False
         """Is the chain closed, or to be closed, so that a new file can begin?"""
@@ -169,6 +171,11 @@ class Outlet:
             self._reopen = reopen
             raise
         self._looked = self._clock()
+        return self.is_due
+
+    @property
+    def is_due(self) -> bool:
+        """Is it time to rotate?"""
         return self._followed is not None and self._followed.due_in() == 0 and not self.rotating
 
     def rotate(self, chain: int) -> None:
@@ -229,7 +236,9 @@ class Outlet:
         """
         if explain(error) != self.trouble:
             self.trouble = explain(error)
-            if not self.raises:
+            # A caller that gets the error reports it; the background thread has no caller.
+            self._is_reported = not (self.raises and wait)
+            if self._is_reported:
                 self._report(f"{explain(error)}; log {self._name} {_MEANWHILE[self._on_full]}")
             self._changed()
         if not (self.blocks and wait) or self.gave_up:
@@ -244,7 +253,7 @@ class Outlet:
         """Note that lines can be written."""
         if self.trouble:
             self.trouble, self._wait = None, 0.0
-            if not self.raises:
+            if self._is_reported:
                 self._report(f"log {self._name} goes on")
             self._changed()
 
@@ -252,7 +261,11 @@ class Outlet:
         """Return the seconds until something has to be done here even if no line comes, or None."""
         if self._reopen or self.trouble or self.dropped.count or self.notices:
             return 0.0
-        return None if self._followed is None else self._followed.due_in()
+        if self._followed is None:
+            return None
+        look = max(0.0, self._looked + _LOOK_AGAIN - self._clock())
+        due = self._followed.due_in()
+        return look if due is None else min(look, due)
 
     def check_pending(self) -> None:
         """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""

@@ -124,7 +124,7 @@ class WriterNote:
             return cls(sink.name, recovered, before=before)
         if sink.repaired:
             recovered.append("the file ended within a line, which got its line end")
-        return cls(os.path.abspath(sink.name), recovered, before=before)
+        return cls(sink.place, recovered, before=before)
 
     def stated(self, position: tuple[int, int, int]) -> None:
         """Note a statement: lines before this position are covered."""

@@ -152,7 +152,10 @@ class Steps:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
         self._say_of_forks(self._parts.forks.news())
-        if self._clear_way(0, wait=False) and self._parts.clock.is_over:
+        outlet = self._parts.outlet
+        if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
+            self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
+        elif self._clear_way(0, wait=False) and self._parts.clock.is_over:
             self.sealer.checkpoint(self.output)
             self.after(wait=False)
 
@@ -260,9 +263,9 @@ class Steps:
             if not self._parts.outlet.blocks:
                 raise OutputError(self._parts.outlet.left())
 
-    def _clear_way(self, count: int, *, wait: bool = True) -> bool:
+    def _clear_way(self, count: int, *, wait: bool = True, way: Callable[[], object] | None = None) -> bool:
         try:
-            self._make_way()
+            (way or self._make_way)()
         except TallystickError as error:
             try:
                 self._refused(error, count, wait=wait)
