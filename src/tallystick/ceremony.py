@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tallystick import _core, _private, courier, keystore
+from tallystick import _core, courier, keystore, securefile
 from tallystick.errors import KeyStoreError, reason
+from tallystick.secreturl import SecretUrl, hidden
 from tallystick.writer.lifecycle import KEY_SETUP
 
 __all__ = ["Created", "create"]
@@ -46,7 +47,7 @@ class Created:
 def create(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
@@ -70,6 +71,7 @@ def create(
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
         CustodyError: The custody cannot be reached.
     """
+    store = hidden(store)
     keystore.check_name(name)
     entry = entry or name
     target = keystore.connect(store)
@@ -100,10 +102,10 @@ def _key_file(place: str | os.PathLike[str] | int) -> Iterator[int]:
         return
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the key of another log")
-    with _private.telling(KeyStoreError, path):
-        with _private.creating(path, None) as fd:
+    with securefile.reporting(KeyStoreError, path):
+        with securefile.creating(path, None) as fd:
             yield fd
-        _private.sync_directory(os.path.dirname(path))
+        securefile.sync_directory(os.path.dirname(path))
 
 
 @contextmanager
@@ -116,10 +118,10 @@ def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[N
         return
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the public key of another log")
-    with _private.telling(KeyStoreError, path):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with securefile.reporting(KeyStoreError, path):
+        fd = securefile.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
-        with _private.telling(KeyStoreError, path), open(fd, "wb") as file:
+        with securefile.reporting(KeyStoreError, path), open(fd, "wb") as file:
             file.write(data)
         yield
     except BaseException:

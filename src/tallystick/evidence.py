@@ -15,16 +15,14 @@
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick import _core
-from tallystick._newfile import new_file, refuse_existing
-from tallystick._private import write_all
 from tallystick.errors import FormatError, ReportError, reason
+from tallystick.securefile import Rights, new_file, refuse_existing, write_all
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
 from tallystick.verify.looking import open_inputs
@@ -175,10 +173,10 @@ def prove(
     """
     refuse_existing(output)
     wrapping = named_envelope(envelope, field)
-    with _found(position, paths, public, wrapping, progress) as (found, _):
-        data = found.evidence
+    with _found(position, paths, public, wrapping, progress) as (found, inputs):
+        data, rights = found.evidence, _rights(inputs)
     if output is not None:
-        with new_file(output, 0o666) as file:
+        with new_file(output, rights) as file:
             write_all(file, data)
     return Proof(found.name, found.log_id, position.removeprefix(f"{found.log_id}."), data)
 
@@ -342,7 +340,7 @@ def _copy(
     """Copy a file with another line in some places; as private as it was."""
     if source.is_member:
         raise ReportError(f"{source.path} is a member of an archive", hint="redact an unpacked copy")
-    with new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
+    with new_file(output, _rights([source])) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):
             there = source.excerpt(offset, length)
@@ -359,6 +357,11 @@ def _copy(
         _pour(source, done, source.size, file)
         if not isinstance(output, int):
             os.fsync(file)
+
+
+def _rights(inputs: Iterable[Input]) -> Rights:
+    """Return the rights of a file that is made from others."""
+    return Rights.common(one.path for one in inputs)
 
 
 def _pour(source: Input, start: int, end: int, file: int) -> None:

@@ -25,6 +25,8 @@ from tallystick import custody as custodies
 from tallystick.ceremony import create
 from tallystick.courier import Next
 from tallystick.errors import TallystickError, explain
+from tallystick.secreturl import SecretUrl, hidden
+from tallystick.securefile import Actor, hold_standard
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
@@ -260,7 +262,7 @@ def open_log(
     name: str,
     *,
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     control: str = "auto",
     epoch_lines: int = 4096,
@@ -270,6 +272,7 @@ def open_log(
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
     mixed: bool = False,
+    user: str | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -295,6 +298,8 @@ def open_log(
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
         mixed: Lines go on in the file of another log, too, which is reported; else that is refused.
+        user: The user that opens, rotates and removes files at the path, if this is root and somebody else may write to
+            their directory: NAME, UID, or either with :GROUP.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -308,10 +313,13 @@ def open_log(
     """
     custody = None if custody is None else custodies.resolved(custody)
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
+    store = hidden(store)  # before anything fails: a traceback may show what it names
+    hold_standard()
+    actor = None if user is None else Actor.named(user)
     with ExitStack() as undoing:
         lease, tidied = take_lease(keystore.connect(store), name, custody)
         undoing.callback(lease.release)
-        sink = open_sink(output, rotation, settings.on_trouble, awaits_reader=on_full != "block")
+        sink = open_sink(output, rotation, settings.on_trouble, awaits_reader=on_full != "block", actor=actor)
         undoing.callback(sink.close)
 
         def check(state: Next) -> None:

@@ -23,6 +23,7 @@ from tallystick.ceremony import Created
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import next_entry
 from tallystick.log import open_log
+from tallystick.secreturl import SecretUrl, hidden
 
 __all__ = ["migrate", "rekey"]
 
@@ -33,10 +34,11 @@ def rekey(
     output: Any,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
     mixed: bool = False,
+    user: str | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Created:
     """End a log and begin its successor of the same name, with new keys and a new log id; each names the other.
@@ -52,6 +54,7 @@ def rekey(
         to_custody: URL of the successor's custody; None for that of the log. Where a key of custody belongs to one log,
             the successor needs another one.
         mixed: As for `tallystick.open`.
+        user: As for `tallystick.open`.
         on_trouble: As for `tallystick.open`.
 
     Returns:
@@ -62,8 +65,9 @@ def rekey(
         CustodyError: The custody is not at hand.
         SealError: The log has ended, or the lines cannot be written.
     """
+    store = hidden(store)
     place, waiting = keystore.connect(store), next_entry(name)
-    options = {"output": output, "store": store, "mixed": mixed, "on_trouble": on_trouble}
+    options = {"output": output, "store": store, "mixed": mixed, "user": user, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
     before, made = "the log whose last entry names it", None
@@ -93,9 +97,9 @@ def rekey(
 def migrate(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
-    to_store: str | None = None,
+    to_store: str | SecretUrl | None = None,
     to_custody: str | None = None,
 ) -> str | None:
     """Move a log to another key store, to another custody, or both; its keys, its head and its lines stay.
@@ -117,5 +121,6 @@ def migrate(
         CustodyError: A custody is not at hand, or does not destroy its keys.
         SealError: The log has ended.
     """
+    store, to_store = hidden(store), hidden(to_store)
     target = None if to_store is None else keystore.connect(to_store)
     return courier.migrate(name, keystore.connect(store), custody, target, to_custody)

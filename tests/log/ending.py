@@ -93,7 +93,7 @@ class Scene:
         rename = os.rename
 
         def slow(old, new, **places):
-            if old == self.output:
+            if old == os.path.basename(self.output):
                 self.armed.set()
                 time.sleep(1)
             rename(old, new, **places)

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 import tallystick
+from tallystick import securefile
 from tallystick.errors import OutputError, SealError
 from tallystick.moving import rekey
 from tallystick.sinks import FileSink
-from tallystick.sinks.file import open_file
 from tallystick.sinks.rotation import Rotation
 from tests.log.test_log import Place, until
 from tests.sealed import entries
@@ -130,7 +130,8 @@ def test_a_file_that_its_server_has_no_longer_is_followed_by_a_new_one(place, mo
 
 def test_a_file_is_never_rotated_where_its_name_means_that_of_somebody_else(tmp_path):
     path, other = tmp_path / "audit.log", tmp_path / "other"
-    sink = FileSink(open_file(str(path)), str(path), str(path), Rotation(size=1))
+    place = securefile.Place.of(path)
+    sink = FileSink(place.begin(), str(path), place, Rotation(size=1))
     sink.output.put(b"line\n")
     sink.push()
     other.write_bytes(b"of somebody else")
@@ -143,7 +144,8 @@ def test_a_file_is_never_rotated_where_its_name_means_that_of_somebody_else(tmp_
 
 def test_a_rotation_that_finds_no_room_for_a_new_file_leaves_the_old_one_in_its_place(tmp_path, monkeypatch):
     path = tmp_path / "audit.log"
-    sink = FileSink(open_file(str(path)), str(path), str(path), Rotation(size=1))
+    place = securefile.Place.of(path)
+    sink = FileSink(place.begin(), str(path), place, Rotation(size=1))
     sink.output.put(b"line\n")
     sink.push()
     opened = os.open

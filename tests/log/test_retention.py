@@ -7,11 +7,10 @@ import time
 
 import pytest
 
+from tallystick.securefile import Place, keep_rights
 from tallystick.sinks import FileSink
 from tallystick.sinks.ages import Ages
-from tallystick.sinks.file import open_file
 from tallystick.sinks.retention import Retention, Rotated
-from tallystick.sinks.rights import keep_rights
 from tallystick.sinks.rotation import Archive, Rotation
 
 DAY = 86_400.0
@@ -29,14 +28,14 @@ class Kept:
     """Rotated files that came at certain days by the clock, on a machine whose uptime a test moves."""
 
     def __init__(self, directory, keep=None, keep_for=90 * DAY):
-        self.path, self.machine, self.reported = str(directory / "audit.log"), Machine(), []
+        self.place, self.machine, self.reported = Place.of(directory / "audit.log"), Machine(), []
         self._keep, self._keep_for = keep, keep_for
         self.began = {}
         self.start()
 
     def start(self):
         """Begin as another process."""
-        self.ages = Ages(self.path, self.machine)
+        self.ages = Ages(self.place, self.machine)
         self.retention = Retention(self._keep, self._keep_for, self.ages, self.reported.append)
 
     def look(self, files=FILES):
@@ -142,7 +141,9 @@ def test_the_reason_is_the_number_where_it_is_the_number(tmp_path):
 
 
 def test_a_directory_that_takes_no_file_of_ours_is_reported_and_nothing_goes_early(tmp_path):
-    kept = Kept(tmp_path / "not there")
+    (tmp_path / "removed").mkdir()
+    kept = Kept(tmp_path / "removed")
+    (tmp_path / "removed").rmdir()
     kept.began = {file.name: time.time() - 100 * DAY for file in FILES}
     assert kept.look() == []
     assert "how long rotated files have been there cannot be remembered beside the log" in kept.reported[0]
@@ -150,7 +151,7 @@ def test_a_directory_that_takes_no_file_of_ours_is_reported_and_nothing_goes_ear
 
 def test_a_file_that_cannot_be_removed_is_reported(tmp_path):
     reported = []
-    archive = Archive(str(tmp_path / "audit.log"), Rotation(keep=1), reported.append)
+    archive = Archive(Place.of(tmp_path / "audit.log"), Rotation(keep=1), reported.append)
     (tmp_path / "audit.log.0000000001").mkdir()
     (tmp_path / "audit.log.0000000002").touch()
     assert archive.prune() == []
@@ -165,7 +166,8 @@ def rotated(tmp_path, prepare):
     path.write_bytes(b"")
     prepare(path)
     before, reported = path.stat(), []
-    sink = FileSink(open_file(str(path)), str(path), str(path), Rotation(size=1), reported.append)
+    place = Place.of(path)
+    sink = FileSink(place.begin(), str(path), place, Rotation(size=1), reported.append)
     sink.output.put(b"line\n")
     sink.push()
     sink.rotate(1)

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod acra;
+mod acting;
 mod claims;
 mod descriptor;
 mod envelope;
@@ -55,6 +56,8 @@ fn py_bytes<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 mod _core {
     #[pymodule_export]
     use crate::acra::{AcraFound, AcraJudge, AcraKey, acra_time};
+    #[pymodule_export]
+    use crate::acting::act_as;
     #[pymodule_export]
     use crate::claims::{claimed_position, first_opening, newest_chain, seal_text, statement_words};
     #[pymodule_export]

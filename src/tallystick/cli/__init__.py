@@ -12,8 +12,11 @@ from typing import Any
 
 import click
 
+from tallystick.cli.arguments import hide_passwords
 from tallystick.cli.output import complain, safe
 from tallystick.errors import FormatError, TallystickError, reason
+from tallystick.secreturl import without_passwords
+from tallystick.securefile.descriptors import hold_standard
 
 __all__ = ["main"]
 
@@ -116,6 +119,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0 ok, 1 a bug, 2 usage, 3 incomplete, 4 input or output, 5 failed."""
     _hold_places()
+    hide_passwords()
     try:
         status = cli.main(args=arguments, prog_name="tallystick", standalone_mode=False)
         if sys.stdout is not None:
@@ -160,7 +164,8 @@ def _refuse(error: click.ClickException) -> None:
     shown = io.StringIO()
     error.show(shown)
     with suppress(OSError):
-        click.echo("\n".join(safe(line) for line in shown.getvalue().split("\n")).rstrip(), err=True)
+        lines = without_passwords(shown.getvalue()).split("\n")
+        click.echo("\n".join(safe(line) for line in lines).rstrip(), err=True)
 
 
 def _hung_up(error: BaseException | None) -> int:
@@ -179,11 +184,7 @@ def _reader_is_gone() -> bool:
 
 def _hold_places() -> None:
     """Keep closed standard descriptors from becoming files of ours: reading or writing them must fail."""
-    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free: this one
+    hold_standard()
     if sys.stdout is None:
         # An undelivered result is no result: writing it must fail, not vanish.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -117,16 +117,16 @@ def narrow(file: str, first: int, last: int, output: Output) -> None:
 
 
 def _write(key: "_core.NarrowedKey", output: Output) -> None:
-    from tallystick import _private
+    from tallystick import securefile
     from tallystick.errors import TallystickError
 
     if not isinstance(output, str):
         key.write(STDOUT if output is None else output)
         return
     path = os.path.abspath(output)
-    with _private.telling(TallystickError, path), _private.creating(path, None) as target:
+    with securefile.reporting(TallystickError, path), securefile.creating(path, None) as target:
         key.write(target)
-    _private.sync_directory(os.path.dirname(path))
+    securefile.sync_directory(os.path.dirname(path))
 
 
 def _is_log(name: str, store: str | None) -> bool:

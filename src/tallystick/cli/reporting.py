@@ -42,6 +42,7 @@ def report_options(command: F) -> F:
 def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
+    from tallystick.securefile import Rights, write_all, write_over
 
     report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:
@@ -49,8 +50,11 @@ def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) 
     else:
         if any(_are_one(output, path) for path in inputs):
             raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
-        with open(output, "w", encoding="utf-8", closefd=isinstance(output, str)) as file:
-            file.write(render(report, form))
+        text = render(report, form).encode("utf-8", "backslashreplace")
+        if isinstance(output, str):
+            write_over(output, text, Rights.common(report.files))
+        else:
+            write_all(output, text)
     raise SystemExit(report.verdict.exit_status)
 
 

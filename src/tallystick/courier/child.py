@@ -20,6 +20,8 @@ from tallystick import _core, errors
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reason
 from tallystick.keystore import Grant
+from tallystick.secreturl import SecretUrl
+from tallystick.securefile import hold_standard
 
 __all__ = ["Child"]
 
@@ -50,6 +52,7 @@ class Child:
             KeyStoreError: It cannot be started.
             SealError: Memory cannot be shared with it.
         """
+        hold_standard()  # the child gets three of its own
         page = _core.Handover()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -87,7 +90,7 @@ class Child:
         """Send it a message."""
         with suppress(BrokenPipeError, ConnectionResetError):  # then `hear` says why
             self._channel.settimeout(_PATIENCE)
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            self._channel.sendall(json.dumps(message, default=SecretUrl.reveal).encode() + b"\n")
 
     def hear(self) -> dict[str, Any]:
         """Return its next answer.

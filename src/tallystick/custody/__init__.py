@@ -19,6 +19,7 @@ from tallystick.custody.base import Custody, Forgets, Owner
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
+from tallystick.secreturl import without_passwords
 
 __all__ = [
     "Custody",
@@ -50,7 +51,8 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     """
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
-        raise CustodyError(f"{url!r} is no URL of a custody", hint=f"for a file write master-key:{url or 'FILE'}")
+        said = without_passwords(url)
+        raise CustodyError(f"{said!r} is no URL of a custody", hint=f"for a file write master-key:{said or 'FILE'}")
     if is_outside(url):
         return outside.Outside(outside.connect(url))
     if url == Passphrase.url:

@@ -14,7 +14,7 @@ tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not s
 import os
 from collections.abc import Callable
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._core import DataKey
 from tallystick.custody import in_place
 from tallystick.custody.base import Forgets, Owner
@@ -62,11 +62,11 @@ class MasterKey(Remembers):
         """
         path = os.path.abspath(path)
         above = os.path.dirname(path)
-        with _private.telling(CustodyError, above):
-            _private.make_directories(above)
+        with securefile.reporting(CustodyError, above):
+            securefile.make_directories(above)
             # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
             new = f"{path}.new-{os.getpid()}"
-            with _private.creating(new, None) as fd:
+            with securefile.creating(new, None) as fd:
                 DataKey.generate().write(fd)
             try:
                 os.link(new, path)
@@ -74,7 +74,7 @@ class MasterKey(Remembers):
                 raise FileExistsError(error.errno, error.strerror, path) from None
             finally:
                 os.unlink(new)
-            _private.sync_directory(above)
+            securefile.sync_directory(above)
         return MasterKey.in_file(path)
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
@@ -162,9 +162,9 @@ def _bound(name: Name, owner: Owner) -> bytes:
 
 
 def _read_file(path: str) -> DataKey:
-    with _private.telling(CustodyError, path):
+    with securefile.reporting(CustodyError, path):
         try:
-            fd = _private.open_file(path, None, os.O_RDONLY)
+            fd = securefile.open_file(path, None, os.O_RDONLY)
         except FileNotFoundError:
             raise CustodyError(
                 f"the master key {path} is not there",

@@ -78,7 +78,7 @@ class Grant:
         fds: Open descriptors that it inherits.
     """
 
-    place: dict[str, str] = field(repr=False)
+    place: dict[str, Any] = field(repr=False)
     fds: tuple[int, ...] = ()
 
     def message(self) -> dict[str, Any]:

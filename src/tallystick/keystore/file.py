@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._core import state_version
 from tallystick.errors import FormatError, KeyStoreError, LeaseLostError
 from tallystick.keystore import directory
@@ -58,8 +58,8 @@ class FileKeyStore(KeyStore):
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         check_entry(name)
         check_sizes(name, state, head)
-        with _private.telling(KeyStoreError, self._path):
-            _private.make_directories(self._path)
+        with securefile.reporting(KeyStoreError, self._path):
+            securefile.make_directories(self._path)
         with self._changing() as store:
             if name in os.listdir(store):
                 raise self._present(name)
@@ -81,11 +81,11 @@ class FileKeyStore(KeyStore):
             directory.clear(gone, store)
 
     def names(self) -> list[str]:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             return directory.names(self._open(stack))
 
     def under_way(self) -> list[str]:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             return sorted(
                 name for name in os.listdir(store) if name.startswith("~") and directory.holds_state(name, store)
@@ -112,10 +112,10 @@ class FileKeyStore(KeyStore):
             return directory.note(log, self._path_of(name))
 
     def holder(self, name: str) -> str | None:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path_of(name)):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path_of(name)):
             _, log = self._open_log(name, stack)
             try:
-                lock = _private.open_file("lock", log, os.O_RDONLY)
+                lock = securefile.open_file("lock", log, os.O_RDONLY)
             except FileNotFoundError:
                 return None
             stack.callback(os.close, lock)
@@ -129,9 +129,9 @@ class FileKeyStore(KeyStore):
     def lease(self, name: str) -> "FileLease":
         path = self._path_of(name)
         self._sweep()
-        with ExitStack() as stack, _private.telling(KeyStoreError, path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, path):
             store, log = self._open_log(name, stack)
-            lock = _private.open_file("lock", log, os.O_RDWR | os.O_CREAT)
+            lock = securefile.open_file("lock", log, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             if not directory.take(lock):
                 raise KeyStoreError(
@@ -153,9 +153,9 @@ class FileKeyStore(KeyStore):
         return os.path.join(self._path, name)
 
     def _open(self, stack: ExitStack) -> int:
-        with _private.telling(KeyStoreError, self._path):
+        with securefile.reporting(KeyStoreError, self._path):
             try:
-                store = _private.open_directory(self._path)
+                store = securefile.open_directory(self._path)
             except FileNotFoundError:
                 raise KeyStoreError(
                     f"there is no key store at {self._path}",
@@ -166,9 +166,9 @@ class FileKeyStore(KeyStore):
 
     def _open_log(self, name: str, stack: ExitStack) -> tuple[int, int]:
         store = self._open(stack)
-        with _private.telling(KeyStoreError, self._path):
+        with securefile.reporting(KeyStoreError, self._path):
             try:
-                log = _private.open_directory(name, store)
+                log = securefile.open_directory(name, store)
             except FileNotFoundError:
                 raise self._absent(name, directory.names(store)) from None
         stack.callback(os.close, log)
@@ -176,7 +176,7 @@ class FileKeyStore(KeyStore):
 
     def _sweep(self) -> None:
         """Erase the remains of crashes while logs were made or removed, unless one is made or removed just now."""
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             if directory.take(store, ()):
                 stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
@@ -185,7 +185,7 @@ class FileKeyStore(KeyStore):
     @contextmanager
     def _changing(self) -> Iterator[int]:
         """Give the open store, free of remains of crashes, to the only process that makes or removes logs now."""
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             fcntl.flock(store, fcntl.LOCK_EX)
             stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
@@ -211,8 +211,8 @@ class FileLease(Lease):
 
     def state_version(self) -> int:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            fd = _private.open_file("state", self._log, os.O_RDONLY)
+        with securefile.reporting(KeyStoreError, self._path):
+            fd = securefile.open_file("state", self._log, os.O_RDONLY)
             try:
                 return state_version(fd)
             except FormatError as error:
@@ -246,8 +246,8 @@ class FileLease(Lease):
 
     def replace_note(self, note: bytes) -> None:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            _private.put_file("note", note[:NOTE_LIMIT], self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            securefile.put_file("note", note[:NOTE_LIMIT], self._log)
 
     def release(self) -> None:
         if self._released or self._pid != os.getpid():
@@ -262,20 +262,20 @@ class FileLease(Lease):
         self._check()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, ourselves().encode(), 0)
-        _private.sweep("state", self._log)
-        _private.sweep("head", self._log)
+        securefile.sweep("state", self._log)
+        securefile.sweep("head", self._log)
         forget_in_children(self)
 
     def _replace(self, file: str, data: bytes | bytearray) -> None:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            _private.replace_file(file, data, self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            securefile.replace_file(file, data, self._log)
 
     def _check(self) -> None:
         self._check_held()
-        with _private.telling(KeyStoreError, self._path):
-            there = _private.is_at(self._log, self.name, self._store)
-            ours = there and _private.is_at(self._lock, "lock", self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            there = securefile.is_at(self._log, self.name, self._store)
+            ours = there and securefile.is_at(self._lock, "lock", self._log)
         if not ours:
             raise LeaseLostError(
                 f"{self._path} was moved, removed or unlocked while log {self.name} was being written",

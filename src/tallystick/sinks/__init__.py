@@ -15,12 +15,13 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from tallystick.errors import SealError, reason
+from tallystick.securefile import Actor, Place, RefusedError, opened
 from tallystick.sinks.base import Followed, Sink, advice, now
 from tallystick.sinks.call import CallSink
-from tallystick.sinks.file import FileSink, open_file
+from tallystick.sinks.file import FileSink, open_borrowed
 from tallystick.sinks.places import is_borrowed, printable, resolved
 from tallystick.sinks.rotation import Rotation
 from tallystick.sinks.stream import StreamSink
@@ -34,6 +35,7 @@ def open_sink(
     on_trouble: Callable[[str], None] | None = None,
     *,
     awaits_reader: bool = True,
+    actor: Actor | None = None,
 ) -> Sink:
     """Open where sealed lines go.
 
@@ -44,6 +46,7 @@ def open_sink(
         rotation: When a new file is begun; takes the path of a file.
         on_trouble: Called with what is wrong with rotated files.
         awaits_reader: Wait here until a named pipe has its first reader; else lines meet a pipe whose reader has gone.
+        actor: The user that opens, rotates and removes files at a path; None for that of this process.
 
     Raises:
         SealError: It cannot be written, or not rotated.
@@ -54,21 +57,40 @@ def open_sink(
         return CallSink(output)
     name = _called(output) if isinstance(output, int) else os.fspath(output)
     try:
-        place = output if isinstance(output, int) else resolved(output)
+        meant = output if isinstance(output, int) else resolved(output)
     except OSError as error:
         raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error
-    path = place if isinstance(place, str) and not is_borrowed(place) else None
-    if not awaits_reader and isinstance(place, str):
-        with _as_reader(place):
-            fd = open_file(place, printable(name))
+    place = None
+    if isinstance(meant, int):
+        fd = _copy(meant, name)
+    elif is_borrowed(meant):
+        fd = open_borrowed(meant, printable(name))
     else:
-        fd = _copy(place, name) if isinstance(place, int) else open_file(place, printable(name))
-    if stat.S_ISREG(os.fstat(fd).st_mode) and (path is not None or rotation is None):
-        return FileSink(fd, name, path, rotation, on_trouble)
+        place, fd = _at(name, actor, awaits_reader=awaits_reader)
+    if stat.S_ISREG(os.fstat(fd).st_mode) and (place is not None or rotation is None):
+        return FileSink(fd, name, place, rotation, on_trouble)
+    if place is not None:
+        place.close()
     if rotation is not None:
         os.close(fd)
         raise _not_rotated(name)
-    return StreamSink(fd, name, returns=path is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
+    return StreamSink(fd, name, returns=place is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
+
+
+def _at(path: str, actor: Actor | None, *, awaits_reader: bool) -> tuple[Place, int]:
+    """Open what is at a path for the first time, or make a file there; give its place, too."""
+    try:
+        place = Place.of(path, actor)
+        try:
+            with nullcontext() if awaits_reader else _as_reader(place.path):
+                return place, place.begin()
+        except BaseException:
+            place.close()
+            raise
+    except RefusedError as refused:
+        raise SealError(f"{printable(refused.name)} {refused.what}", hint=refused.advice) from None
+    except OSError as error:
+        raise SealError(f"{printable(path)}: {reason(error)}", hint=advice(error)) from error
 
 
 def _not_rotated(name: str) -> SealError:
@@ -103,7 +125,7 @@ def _copy(fd: int, name: str) -> int:
         # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
         for access in (os.O_RDWR, os.O_WRONLY):
             with suppress(PermissionError):
-                return os.open(f"/proc/self/fd/{fd}", access | os.O_APPEND | os.O_CLOEXEC)
+                return opened(f"/proc/self/fd/{fd}", access | os.O_APPEND)
         # Another user opened it for us, as systemd does: there is no way but the same open file.
         copy = os.dup(fd)
         fcntl.fcntl(copy, fcntl.F_SETFL, fcntl.fcntl(copy, fcntl.F_GETFL) | os.O_APPEND)

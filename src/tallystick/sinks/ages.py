@@ -5,9 +5,10 @@ or while nobody wrote this log and the machine was started again, is not counted
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
-...     ages = Ages(f"{directory}/audit.log")
+...     place = Place.of(f"{directory}/audit.log")
+...     ages = Ages(place)
 ...     ages.note(["0000000001"])
-...     0 <= ages.of("0000000001") < 100, Ages(f"{directory}/audit.log").of("0000000002")
+...     0 <= ages.of("0000000001") < 100, Ages(place).of("0000000002")
 (True, 0.0)
 """
 
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tallystick import _private
+from tallystick.securefile import Place, RefusedError, write_all
 
 __all__ = ["Ages", "Uptime"]
 
@@ -57,14 +58,13 @@ class Ages:
     Invariant: an age only grows by time that passed on this machine. A file that nobody noted is new.
     """
 
-    def __init__(self, path: str, uptime: Uptime | None = None) -> None:
+    def __init__(self, place: Place, uptime: Uptime | None = None) -> None:
         """Read what is remembered beside a log's file; without it, all files are new."""
-        directory, base = os.path.split(path)
-        self._path = os.path.join(directory, f".{base}.ages")
+        self._place, self._name = place, f".{place.name}.ages"
         self._uptime = uptime or Uptime()
         self._seen, self._at = 0.0, self._uptime.seconds
         self._came: dict[str, float] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, RefusedError, ValueError):
             self._read()
 
     def note(self, names: Iterable[str]) -> None:
@@ -100,12 +100,11 @@ class Ages:
         return self._seen
 
     def _read(self) -> None:
-        fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, encoding="utf-8") as file:
+        with open(self._place.open(self._name), encoding="utf-8") as file:
             title, *lines = file.read(_LIMIT).splitlines()
         found = [match for line in lines if (match := _LINE.fullmatch(line))]
         if title != _TITLE or len(found) != len(lines):
-            raise ValueError(self._path)
+            raise ValueError(self._name)
         for kind, seconds, name, moment in (match.groups() for match in found):
             if kind == "file":
                 self._came[name] = float(seconds)
@@ -118,13 +117,12 @@ class Ages:
         start = self._uptime.start or "-"
         lines = [_TITLE, f"seen {self._seen:.2f} {start} {self._at:.2f}"]
         lines += [f"file {came:.2f} {name}" for name, came in self._came.items()]
-        new = f"{self._path}.new"
-        with suppress(FileNotFoundError):
-            os.unlink(new)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        new = f"{self._name}.new"
+        self._place.remove(new)
+        fd = self._place.make(new)
         try:
-            _private.write_all(fd, "".join(f"{line}\n" for line in lines).encode())
+            write_all(fd, "".join(f"{line}\n" for line in lines).encode())
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(new, self._path)
+        self._place.rename(new, self._name)

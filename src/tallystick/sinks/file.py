@@ -3,7 +3,8 @@
 >>> import pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     path = os.path.join(directory, "audit.log")
-...     sink = FileSink(open_file(path), path, path)
+...     place = Place.of(path)
+...     sink = FileSink(place.begin(), path, place)
 ...     sink.output.put(b"one line\\n")
 ...     sink.push()
 ...     os.rename(path, path + ".1")
@@ -22,21 +23,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from tallystick import _core, _private
+from tallystick import _core
 from tallystick.errors import OutputError, SealError, reason
+from tallystick.securefile import Place, RefusedError, keep_rights, opened
 from tallystick.sinks.base import Descriptor, advice, now
-from tallystick.sinks.following import LOST, Whereabouts, is_at, is_stale, status
+from tallystick.sinks.following import LOST, Whereabouts, is_stale, status
 from tallystick.sinks.places import printable
-from tallystick.sinks.rights import keep_rights
 from tallystick.sinks.rotation import Archive, Rotation
 from tallystick.sinks.tail import lines_backwards, lines_of, read
 
-__all__ = ["FileSink", "open_file"]
+__all__ = ["FileSink", "open_borrowed"]
 
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
 _NEAR = 2**25  # bytes at the end of a file in which its last line with a seal is looked for
 _AGAIN = 1.0  # seconds after which a file that could not be opened is tried again
-_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class FileSink(Descriptor):
@@ -45,8 +45,9 @@ class FileSink(Descriptor):
     Args:
         fd: Its descriptor, which is the sink's from now on.
         name: What messages call it.
-        path: Its resolved path, if the file is to be reopened when that names another file, or none any more.
-        rotation: When to begin a new file; takes a path.
+        place: Its place, if the file is to be reopened when that names another file, or none any more; it is the
+            sink's from now on.
+        rotation: When to begin a new file; takes a place.
         on_trouble: Called with what is wrong with rotated files.
     """
 
@@ -54,20 +55,20 @@ class FileSink(Descriptor):
         self,
         fd: int,
         name: str,
-        path: str | None = None,
+        place: Place | None = None,
         rotation: Rotation | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(fd, printable(name))
-        self._path, self._on_trouble = path, on_trouble
+        self._place, self._on_trouble = place, on_trouble
         self._whereabouts = Whereabouts(fd, self.name)
         self._switching = threading.Lock()
-        self._rotation = rotation if path is not None else None
-        self._archive = Archive(path or name, self._rotation, on_trouble) if self._rotation else None
-        if path is not None:
+        self._rotation = rotation if place is not None else None
+        self._archive = Archive(place, self._rotation, on_trouble) if place and self._rotation else None
+        if place is not None:
             self.returning = frozenset({errno.ESTALE})
             # An earlier writer may have rotated, if this one does not.
-            (self._archive or Archive(path, Rotation())).clear()
+            (self._archive or Archive(place, Rotation())).clear()
         self._notices: list[str] = []
         self._astray: str | None = None  # why the file that the path names now cannot be opened
         self._not_again_before = self._not_before = 0.0
@@ -85,7 +86,7 @@ class FileSink(Descriptor):
     @property
     def place(self) -> str:
         """Where the file is, for people."""
-        return self._path or self._whereabouts.place
+        return self._place.path if self._place else self._whereabouts.place
 
     def push(self) -> None:
         """Hand over the pending bytes; see `Sink.push`."""
@@ -102,9 +103,9 @@ class FileSink(Descriptor):
         found = status(self._fd)
         if found is not None:
             self._look_for_cut(found)
-        if self._path is None:
+        if self._place is None:
             self._notices += self._whereabouts.look(found)
-        elif reopen or found is None or not is_at(self._path, found):
+        elif reopen or found is None or not self._place.is_at(self._fd):
             self._go_on_by_name(found, at_once=reopen)
         elif self._astray:
             self._astray = None
@@ -136,12 +137,11 @@ class FileSink(Descriptor):
             OutputError: Lines would go to a file without a name.
             SealError: Lines in the old one cannot be made safe.
         """
-        assert self._path is not None
         has_name = found is not None and found.st_nlink > 0
         if has_name and not at_once and time.monotonic() < self._not_again_before:
             return
         try:
-            fd = open_file(self._path, self.name, regular=True)
+            fd = self._reopened(like=None if found is None else self._fd)
         except OutputError as error:
             if not has_name:
                 raise
@@ -164,6 +164,26 @@ class FileSink(Descriptor):
             self._astray = None
             self._notices.append(f"{self.name} was opened; lines until here are in the old file")
 
+    def _reopened(self, like: int | None) -> int:
+        """Return a descriptor of the file at the place, which is made if it is not there.
+
+        Args:
+            like: Descriptor of the file whose owner, group and mode a new one gets.
+
+        Raises:
+            OutputError: It cannot be opened, which may be over later.
+        """
+        assert self._place is not None
+        try:
+            self._place.renew()
+            return self._place.append(like)
+        except RefusedError as refused:
+            raise OutputError(f"{self.name} {refused.what}", hint=refused.advice) from None
+        except SealError as error:
+            raise OutputError(str(error), hint=error.hint) from error
+        except OSError as error:
+            raise OutputError(f"{self.name}: {reason(error)}", hint=advice(error)) from error
+
     def due_in(self) -> float | None:
         """Return after how many seconds a new file is due; a file without lines never is."""
         size = self._before + self.output.written
@@ -178,14 +198,14 @@ class FileSink(Descriptor):
 
     def rotate(self, chain: int) -> list[str]:
         """Give the file its name for good, begin a new one, and remove those that are too old."""
-        if self._archive is None or self._path is None:
+        if self._archive is None or self._place is None:
             return []
         with self._switching:
             self._sync()
             first = _first_claim(self._fd)
             number = first[0] if first else self._first or chain
             try:
-                self._turn(self._replaced(self._path, self._archive.name_for(number)))
+                self._turn(self._replaced(self._place, os.path.basename(self._archive.name_for(number))))
             except (OSError, SealError) as error:
                 self._not_before = time.monotonic() + 10
                 said = reason(error) if isinstance(error, OSError) else str(error)
@@ -195,23 +215,22 @@ class FileSink(Descriptor):
         self._archive.compress()
         return removed
 
-    def _replaced(self, path: str, target: str) -> int:
+    def _replaced(self, place: Place, target: str) -> int:
         """Give the file another name, and return the descriptor of a new one with its rights in its place."""
-        if not is_at(path, os.fstat(self._fd)):
+        if not place.is_at(self._fd):
             raise OutputError("its name means another file now")
-        os.rename(path, target)
+        place.rename(place.name, target)
         try:
-            fd = _open(path, _FLAGS | os.O_EXCL, 0o600)
+            fd = place.replace()
         except FileExistsError:  # somebody else was faster
-            return open_file(path, self.name, regular=True)
+            return self._reopened(like=self._fd)
         except OSError:
             with suppress(OSError):
-                os.rename(target, path)
+                place.rename(target, place.name)
             raise
         lost = keep_rights(fd, self._fd)
         if lost and self._on_trouble:
             self._on_trouble(f"{self.name} could not keep its {lost} when it was rotated; see which user may do that")
-        _sync_directory(path)
         return fd
 
     def sync(self) -> None:
@@ -231,13 +250,14 @@ class FileSink(Descriptor):
     def tail(self) -> Iterator[bytes]:
         """Give lines from the end on; those of the newest files beside this one follow."""
         yield from lines_backwards(self._fd)
-        for path in self._beside():
-            yield from lines_of(path)
+        for name in self._beside():
+            yield from lines_of(self._place, name)
 
     def last_sealed(self) -> bytes | None:
         """Return the last line with a seal in the file, or in what the writer rotated; None if there is none near."""
-        rotated = Archive(self._path, Rotation()).files() if self._path else []
-        for lines in (lines_backwards(self._fd), *map(lines_of, reversed(rotated[-1:]))):
+        rotated = Archive(self._place, Rotation()).files() if self._place else []
+        last = [lines_of(self._place, os.path.basename(path)) for path in rotated[-1:]]
+        for lines in (lines_backwards(self._fd), *last):
             size = 0
             for line in lines:
                 if _core.claimed_position(line) is not None:
@@ -260,21 +280,21 @@ class FileSink(Descriptor):
         if self._archive:
             self._archive.finish()
         super().close()
+        if self._place:
+            self._place.close()
 
     def _beside(self) -> list[str]:
-        """Return what rotation left of the log in plain text, the newest first."""
-        if self._path is None:
+        """Return the names of what rotation left of the log in plain text, the newest first."""
+        if self._place is None:
             return []
-        directory, base = os.path.split(os.path.abspath(self._path))
-        found = []
-        with suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                named = entry.name.startswith((f"{base}.", f"{base}-")) and not entry.name.endswith(
-                    (".gz", ".zst", ".xz", ".bz2")
-                )
-                if named and entry.is_file(follow_symlinks=False):
-                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
-        return [path for _, path in sorted(found, reverse=True)[:_BESIDE]]
+        base, found = self._place.name, []
+        with suppress(OSError):
+            for name in self._place.names():
+                named = name.startswith((f"{base}.", f"{base}-")) and not name.endswith((".gz", ".zst", ".xz", ".bz2"))
+                there = self._place.look(name) if named else None
+                if there is not None and stat.S_ISREG(there.st_mode):
+                    found.append((there.st_mtime_ns, name))
+        return [name for _, name in sorted(found, reverse=True)[:_BESIDE]]
 
     def _sync(self) -> None:
         try:
@@ -301,46 +321,25 @@ class FileSink(Descriptor):
             self._born -= max(0.0, time.time() - first[1])
 
 
-def open_file(path: str, name: str | None = None, *, regular: bool = False) -> int:
-    """Open a path for appending, and make the file if it is not there.
+def open_borrowed(path: str, name: str) -> int:
+    """Open a file that another process has open, by its entry in /proc, for appending.
 
     Args:
-        path: The path.
-        name: What messages call it, if that is not its path.
-        regular: Refuse anything but a regular file; else a pipe or a terminal is opened for writing.
+        path: The entry.
+        name: What messages call it.
 
     Raises:
-        OutputError: It cannot be opened, and `regular` is set: it may work later.
         SealError: It cannot be opened.
     """
-    name = path if name is None else name
     try:
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                if regular:
-                    raise OutputError(f"{name} is no file any more", hint="put a file in its place")
-                return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
-            return _open(path, _FLAGS, 0o640)
-        fd = _open(path, _FLAGS, 0o640)
-        # A head counts lines of a new file only where the file's name is as safe as they are.
-        _sync_directory(path)
-        return fd
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return opened(path, os.O_WRONLY | os.O_NOCTTY)
+        for access in (os.O_RDWR, os.O_WRONLY):
+            with suppress(PermissionError):
+                return opened(path, access | os.O_APPEND | os.O_NOCTTY)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        kind = OutputError if regular else SealError
-        raise kind(f"{name}: {reason(error)}", hint=advice(error)) from error
-
-
-def _open(path: str, flags: int, mode: int) -> int:
-    """Open a file, readable where it may be: its end says whether it is older than the key store, or cut in a line."""
-    try:
-        return os.open(path, os.O_RDWR | flags, mode)
-    except PermissionError:
-        return os.open(path, os.O_WRONLY | flags, mode)
-
-
-def _sync_directory(path: str) -> None:
-    with suppress(OSError):
-        _private.sync_directory(os.path.dirname(path) or ".")
+        raise SealError(f"{name}: {reason(error)}", hint=advice(error)) from error
 
 
 def _first_claim(fd: int) -> tuple[int, float] | None:

@@ -6,7 +6,7 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
-...     archive = Archive(f"{directory}/audit.log", Rotation(keep=2))
+...     archive = Archive(Place.of(f"{directory}/audit.log"), Rotation(keep=2))
 ...     for chain in (1, 9, 42):
 ...         open(archive.name_for(chain), "w").close()
 ...     archive.prune()
@@ -26,12 +26,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from tallystick import _core, _private
+from tallystick import _core
 from tallystick.errors import reason
+from tallystick.securefile import Place, RefusedError, keep_rights
 from tallystick.sinks.ages import Ages
 from tallystick.sinks.places import printable
 from tallystick.sinks.retention import Retention, Rotated
-from tallystick.sinks.rights import keep_rights
 
 __all__ = ["Archive", "Rotation"]
 
@@ -75,16 +75,17 @@ class Rotation:
 class Archive:
     """The rotated files beside a log's file."""
 
-    def __init__(self, path: str, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
-        """Take the path of the file that is written; `on_trouble` is called with what is not as it should be."""
-        self._directory, self._base = os.path.split(os.path.abspath(path))
+    def __init__(self, place: Place, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
+        """Take the place of the file that is written; `on_trouble` is called with what is not as it should be."""
+        self._place = place
+        self._directory, self._base = os.path.split(place.path)
         self._rotation, self._on_trouble = rotation, on_trouble
         self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?", re.DOTALL)
         self._lock = threading.Lock()
         self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
         self._leaving = False
-        ages = None if rotation.keep_for is None else Ages(os.path.join(self._directory, self._base))
+        ages = None if rotation.keep_for is None else Ages(place)
         self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
 
     def name_for(self, chain: int) -> str:
@@ -92,14 +93,14 @@ class Archive:
         name = path = os.path.join(self._directory, f"{self._base}.{chain:010}")
         number = 2
         # Each by its name: a directory may be one that nobody may list, and nothing must be overwritten.
-        while any(os.path.lexists(path + form) for form in ("", ".gz", ".zst")):
+        while any(self._is_there(path + form) for form in ("", ".gz", ".zst")):
             path, number = f"{name}-{number}", number + 1
         return path
 
     def files(self) -> list[str]:
         """Return the paths of all rotated files, the oldest first; none where nobody may list them."""
         try:
-            names = os.listdir(self._directory)
+            names = self._place.names()
         except OSError:
             return []
         found = [match for name in names if (match := self._pattern.fullmatch(name))]
@@ -109,7 +110,7 @@ class Archive:
     def beginnings(self) -> Iterator[bytes]:
         """Give the beginnings of the newest rotated files, the newest first."""
         for path in reversed(self.files()[-_BESIDE:]):
-            if beginning := _beginning(path):
+            if beginning := self._beginning(path):
                 yield beginning
 
     def prune(self) -> list[str]:
@@ -120,19 +121,20 @@ class Archive:
         """
         removed = []
         with self._placing:
-            for file, why in self._retention.chosen(self._rotated(), _began):
+            for file, why in self._retention.chosen(self._rotated(), self._began):
                 for path in file.paths:
                     try:
-                        os.unlink(path)
-                    except FileNotFoundError:
-                        continue
+                        if not self._place.remove(os.path.basename(path)):
+                            if self._is_there(path):
+                                self._report(f"{path} could not be removed, {why}: it is no file of this log's owner")
+                            continue
                     except OSError as error:
                         self._report(f"{path} could not be removed, {why}: {reason(error)}")
                         continue
                     removed.append(f"{printable(os.path.basename(path))} was removed, {why}")
         if removed:
             with suppress(OSError):
-                _private.sync_directory(self._directory)
+                self._place.sync()
         return removed
 
     def _rotated(self) -> list[Rotated]:
@@ -178,50 +180,72 @@ class Archive:
                 self._compress(left[0])
             except Exception as error:
                 failed.add(left[0])
-                if os.path.exists(left[0]):  # it may be one too many, removed meanwhile
-                    said = reason(error) if isinstance(error, OSError) else str(error)
+                if self._is_there(left[0]):  # it may be one too many, removed meanwhile
+                    said = _in_words(error)
                     self._report(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
         return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
 
-    def _temporary(self, path: str) -> str:
+    def _temporary(self, name: str) -> str:
         # With a dot in front, so that no pattern such as audit.log* takes half a file for a log.
-        return os.path.join(self._directory, f".{os.path.basename(path)}.new")
+        return f".{name}.new"
+
+    def _open(self, path: str) -> int:
+        return self._place.open(os.path.basename(path))
+
+    def _is_there(self, path: str) -> bool:
+        return self._place.look(os.path.basename(path)) is not None
+
+    def _beginning(self, path: str) -> bytes:
+        """Return the first bytes of a rotated file; none where something else stands there, which is no obstacle."""
+        with suppress(Exception), open(self._open(path), "rb") as file:
+            form = os.path.splitext(path)[1]
+            with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
+                return source.read(65_536)
+        return b""
+
+    def _began(self, file: Rotated) -> float | None:
+        """Return when the first chain in a rotated file began, in seconds since 1970 as the log claims it."""
+        for path in file.paths:
+            if claim := _core.first_opening(self._beginning(path)):
+                return claim[2] / 1000
+        return None
 
     def clear(self) -> None:
         """Remove files that a crash left of a compression; only the holder of the lease may do that."""
         with suppress(OSError):
-            for name in os.listdir(self._directory):
+            for name in self._place.names():
                 if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
                     with suppress(OSError):
-                        os.unlink(os.path.join(self._directory, name))
+                        self._place.remove(name)
 
     def _compress(self, path: str) -> None:
         # A copy that a crash left beside its original is made again, in its own form: there must not be a second one.
-        form = next((each for each in ("gz", "zst") if os.path.exists(f"{path}.{each}")), self._rotation.compress)
-        target = f"{path}.{form}"
+        form = next((each for each in ("gz", "zst") if self._is_there(f"{path}.{each}")), self._rotation.compress)
+        name = os.path.basename(path)
+        target = f"{name}.{form}"
         temporary = self._temporary(target)
         try:
-            with open(path, "rb") as source:
-                found = os.fstat(source.fileno())
+            with open(self._open(path), "rb") as source:
                 if not self._fill(temporary, source, form):
                     return
-            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
+                found = os.fstat(source.fileno())
             with self._placing:
-                if not os.path.exists(path):
+                now = self._place.look(name)
+                if now is None or not os.path.samestat(now, found):  # it was removed, or is another one
                     return
-                os.rename(temporary, target)
-                _private.sync_directory(self._directory)
-                os.unlink(path)
-            _private.sync_directory(self._directory)
+                self._place.rename(temporary, target)
+                self._place.sync()
+                self._place.remove(name)
+            self._place.sync()
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(temporary)
+                self._place.remove(temporary)
 
     def _fill(self, temporary: str, source: IO[bytes], form: str | None) -> bool:
         """Write the compressed copy and read it back: only then may the original go."""
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = self._place.make(temporary)
         with open(fd, "w+b") as file:
             with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
@@ -231,6 +255,8 @@ class Archive:
             file.seek(0)
             with _packed(file, "rb", form) as packed:
                 back = self._copy(packed, None)
+            found = os.fstat(source.fileno())
+            os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
         if there is None or back is None:
             return False
         if there != back:
@@ -259,20 +285,7 @@ def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[
     return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
 
-def _beginning(path: str) -> bytes:
-    """Return the first bytes of a rotated file; none where something else stands there now, which is no obstacle."""
-    with suppress(Exception):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
-            form = os.path.splitext(path)[1]
-            with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
-                return source.read(65_536)
-    return b""
-
-
-def _began(file: Rotated) -> float | None:
-    """Return the time at which the first chain in a rotated file began, in seconds since 1970 as the log claims it."""
-    for path in file.paths:
-        if claim := _core.first_opening(_beginning(path)):
-            return claim[2] / 1000
-    return None
+def _in_words(error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return f"it {error.what}"
+    return reason(error) if isinstance(error, OSError) else str(error)

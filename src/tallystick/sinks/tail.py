@@ -4,7 +4,7 @@
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     with open(f"{directory}/audit.log", "w") as file:
 ...         _ = file.write("one\\ntwo\\nthr")
-...     list(lines_of(f"{directory}/audit.log"))
+...     list(lines_of(Place.of(f"{directory}/audit.log"), "audit.log"))
 [b'thr', b'two', b'one']
 """
 
@@ -12,6 +12,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+
+from tallystick.securefile import Place, RefusedError
 
 __all__ = ["lines_backwards", "lines_of", "read"]
 
@@ -26,10 +28,12 @@ def read(fd: int, size: int, offset: int) -> bytes:
     return os.pread(fd, size, offset)
 
 
-def lines_of(path: str) -> Iterator[bytes]:
-    """Give the lines of a file that may not be there, the last one first."""
-    with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+def lines_of(place: Place | None, name: str) -> Iterator[bytes]:
+    """Give the lines of a file beside a log that may not be there, the last one first."""
+    if place is None:
+        return
+    with suppress(OSError, RefusedError):
+        fd = place.open(name)
         try:
             yield from lines_backwards(fd)
         finally:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import IO, cast
 
+from tallystick.securefile import opened
 from tallystick.verify.digest import Digest
 from tallystick.verify.paths import STDIN
 
@@ -151,7 +152,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
     if path == STDIN:
         fd = os.dup(sys.stdin.fileno() if sys.stdin is not None else 0)
     else:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        fd = opened(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         mode = os.fstat(fd).st_mode
         if stat.S_ISREG(mode):

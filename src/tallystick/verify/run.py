@@ -4,6 +4,7 @@ The order matters where a log is being written: pins and heads are read before t
 meanwhile stand after them and are not missing.
 """
 
+import dataclasses
 import datetime
 import os
 import time
@@ -49,7 +50,7 @@ class Request:
     paths: tuple[StrPath, ...]
     keys: tuple[StrPath, ...]
     public: tuple[StrPath, ...]
-    store: str | None
+    store: str | None = dataclasses.field(repr=False)
     head: StrPath | None
     pins: tuple[str, ...]
     pins_directory: StrPath | None

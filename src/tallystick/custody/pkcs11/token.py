@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._services import library as installed
 from tallystick.custody.pkcs11 import library
 from tallystick.custody.pkcs11.uri import PIN, TOKEN, Uri
@@ -90,8 +90,8 @@ def _pin(pkcs11: Any, uri: Uri, token: Any) -> str | None:
 
 
 def _read_pin(path: str) -> str:
-    with _private.telling(CustodyError, path):
-        fd = _private.open_file(path, None, os.O_RDONLY)
+    with securefile.reporting(CustodyError, path):
+        fd = securefile.open_file(path, None, os.O_RDONLY)
         with open(fd, encoding="utf-8", errors="replace") as file:
             return file.read(1000).rstrip("\r\n")
 
