@@ -186,13 +186,14 @@ def test_a_new_file_gets_mode_owner_and_group_of_the_old_one_whatever_the_umask(
     assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o660, ALICE, GROUP)
 
 
-def test_a_directory_that_was_replaced_is_gone_on_with_and_one_that_was_moved_is_kept(directory, reachable):
+def test_a_directory_in_the_place_of_one_that_was_moved_is_gone_on_with(directory, reachable):
     path = directory(0, 0, 0o755) / "audit.log"
     place = Place.of(path)
     fd = place.begin()
     os.rename(path.parent, reachable / "moved")
-    assert place.is_at(fd)
-    assert not place.renew()
+    assert not place.is_at(fd)
+    with pytest.raises(FileNotFoundError):
+        place.renew()
     path.parent.mkdir()
     assert not place.is_at(fd)
     assert place.renew()

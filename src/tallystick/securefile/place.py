@@ -171,24 +171,25 @@ class Place:
             return False
 
     def _is_here(self) -> bool:
-        """Does the path stand for the directory, or for none that this user sees?"""
+        """Does the path stand for the directory, as far as this user may see that?"""
         try:
             return os.path.samestat(os.stat(os.path.dirname(self.path)), os.stat(self._directory))
-        except OSError:
-            return os.stat(self._directory).st_nlink > 0
+        except PermissionError:
+            return True
 
     def sync(self) -> None:
         """Make the names in the directory durable."""
         self._as(lambda: os.fsync(self._directory))
 
     def renew(self) -> bool:
-        """Walk to the place again if its directory was removed or replaced; return whether that was done.
+        """Walk to the place again if its directory was moved or removed; return whether that was done.
 
         Raises:
             OSError, RefusedError, SealError: As `of`.
         """
-        if self._is_here():
-            return False
+        with suppress(FileNotFoundError):
+            if self._is_here():
+                return False
         other = Place.of(self.path, self._actor)
         self._directory, other._directory = other._directory, self._directory
         other.close()
