@@ -55,6 +55,22 @@ def test_trouble_is_reported_once_and_so_is_its_end(on_full, meanwhile):
     assert made.changes == 2
 
 
+def test_trouble_that_no_caller_gets_as_an_error_is_reported():
+    made = Made()
+    with pytest.raises(OutputError):
+        made.outlet.refuse(FULL, 0, wait=False)  # the background thread
+    made.outlet.goes_on()
+    assert made.reported == ["no room; log payments refuses lines until it goes on", "log payments goes on"]
+
+
+def test_a_file_is_looked_at_within_a_second_also_by_a_log_that_is_silent():
+    made = Made(sink=File())
+    made.outlet.look()
+    assert 0 < made.outlet.due_in() < 0.5
+    made.clock.time += made.outlet.due_in()
+    assert made.outlet.due_in() == 0
+
+
 def test_who_waits_waits_longer_each_time_but_never_long():
     made = Made("block")
     for _ in range(10):
