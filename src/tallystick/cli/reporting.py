@@ -42,7 +42,7 @@ def report_options(command: F) -> F:
 def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
-    from tallystick.securefile import Rights, write_all, write_over
+    from tallystick.securefile import Rights, write_over
 
     report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:

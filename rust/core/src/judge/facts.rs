@@ -8,7 +8,9 @@ use super::chain::{ChainFacts, Gap};
 use super::known::Duplicate;
 use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
+use crate::scan::summary::{
+    Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary,
+};
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
