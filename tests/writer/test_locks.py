@@ -86,7 +86,7 @@ def watch(monkeypatch):
         kinds = {name: threading.RLock() if name == "turn" else threading.Lock() for name in ORDER[1:]}
         return Locks(**{name: Watched(watch, name, lock) for name, lock in kinds.items()})
 
-    monkeypatch.setattr("tallystick.log.Locks", locks)
+    monkeypatch.setattr("tallystick.writer.log.Locks", locks)
     monkeypatch.setattr(lifecycle, "KEY_SETUP", Watched(watch, "key set-up", threading.RLock()))
     for owner, name in ((threading.Thread, "join"), (time, "sleep")):
         call = getattr(owner, name)
