@@ -22,7 +22,7 @@ from calls import calls_section
 from measure import Measure, json_line, plain_line
 from volume import volume_section
 
-TARGETS = {"seal": (4, 1.0), "verify with V, one core": (5, 1.2)}
+TARGETS = {"seal": (4, 1.0), "verify with V, one core": (5, 1.2), "cat with V, all cores": (4, 1.0)}
 """At least so many times (a), and so many million lines per second on a machine like the one of the first figures."""
 
 WHAT = (
@@ -31,6 +31,8 @@ WHAT = (
     ("verify with V, one core", "`verify --key`, one thread"),
     ("verify with V, all cores", "`verify --key`, a thread a processor"),
     ("verify with P, one core", "`verify --public`, one thread"),
+    ("cat with V, all cores", "`cat --key`: verified, then read and written once more"),
+    ("cat with P, all cores", "`cat --public`, the same"),
     ("python seal", "(a) sealing loop in pure Python"),
     ("python verify", "(a) verifying loop in pure Python"),
     ("python primitives", "ratchet and HMAC alone in pure Python, in memory"),
@@ -53,7 +55,7 @@ def machine() -> str:
 
 def against(rates: dict[str, list[float]], what: str) -> list[float]:
     """Return the ratios of single rounds to (a): to its verifier for what verifies, else to its sealer."""
-    base = rates["python verify" if "verify" in what else "python seal"]
+    base = rates["python verify" if "verify" in what or "cat" in what else "python seal"]
     return [mine / theirs for mine, theirs in zip(rates[what], base, strict=True)]
 
 

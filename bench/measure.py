@@ -94,6 +94,9 @@ class Measure:
         self.note("verify with V, one core", self.lines, one)
         self.note("verify with V, all cores", self.lines, timed(lambda: run(*verify, chain, *key)))
         self.note("verify with P, one core", self.lines, timed(lambda: run(*verify, chain, *public, "--jobs", 1)))
+        cat = ("cat", *verify[1:], chain)
+        self.note("cat with V, all cores", self.lines, timed(lambda: run(*cat, *key)))
+        self.note("cat with P, all cores", self.lines, timed(lambda: run(*cat, *public)))
         few = self.few()
         few_sealed = self.place / f"{self.form}-calls.log"
         with tallystick.open(self.form, output=few_sealed, store=self.store) as log:

@@ -13,6 +13,7 @@ use tallystick_core::line::envelope::added::without;
 use tallystick_core::line::envelope::{Envelope, Unwrapper};
 use tallystick_core::line::{self, Form, LogId, Position, Proof, Read, Span};
 use tallystick_core::scan::summary::{Kind, Summary};
+use tallystick_core::scan::texts::{Merger, texts as core_texts};
 use tallystick_core::scan::{Input, Keys, LogKeys, Mode, scan as core_scan};
 use tallystick_core::seal::data_key::DataKey;
 use tallystick_core::seal::head::{Head, Mark, Pin};
@@ -273,9 +274,12 @@ pub fn scan(data: &[u8]) {
         let cuts: Vec<usize> = ends(data).collect();
         let half = cuts.get(cuts.len() / 2).copied().unwrap_or(data.len());
         let mut parts = [part(&data[..half], 0, 0), part(&data[half..], 1, half as u64)];
+        let (text, part_text) = (texts(keys, &[part(data, 0, 0)]), texts(keys, &parts));
+        assert_eq!(part_text, text);
         assert_eq!(found(keys, &parts), whole);
         parts.reverse();
         assert_eq!(found(keys, &parts), whole);
+        assert_eq!(texts(keys, &parts), text);
     }
 }
 
@@ -318,6 +322,14 @@ fn found(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Found {
         (number, chain.first.0, chain.last.0, chain.lines, chain.checkpoints, contradictions, gaps)
     });
     (bad, duplicates, chains.collect(), facts.unsealed())
+}
+
+/// The texts of the lines that hold.
+fn texts(keys: &Arc<Keys>, parts: &[Input<'_>]) -> Vec<u8> {
+    let mode = Mode::Texts { holding: facts(keys, parts).holding(keys), marked: false };
+    let mut merger = Merger::default();
+    parts.iter().for_each(|part| merger.add(core_texts(keys, part, &mode)));
+    merger.take(None, usize::MAX)
 }
 
 /// The stored form of what is found in some bytes.

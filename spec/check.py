@@ -27,6 +27,7 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate, groupby, islice, pairwise, product
 from types import SimpleNamespace
+from urllib.parse import unquote_to_bytes
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -88,7 +89,8 @@ NUMBERS = {"chain": (1, 2**32 - 1), "epoch": (0, 255), "index": (0, 65535), "len
            "time": (0, 2**53 - 1), "p": (0, 2**32 - 1), "p_epoch": (0, 255), "p_index": (0, 65535)}
 SIZES = {"tag": 16, "r": 16, "proof": 16, "leaf": 32, "hash": 32, "mac": 32, "R": 32, "prev": 32, "epoch_root": 32,
          "next_root": 32, "chain_pk": 32, "epoch_pk": 32, "chain_path": 256, "path": 256, "chain_sig": 64, "sig": 64}
-WORDS = {"log_id": "[a-z2-7]{8}", "name": "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "kind": "continues|closed|ended"}
+WORDS = {"log_id": "[a-z2-7]{8}", "name": "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "kind": "continues|closed|ended",
+         "about": "[a-z]{1,16}", "text": r"(?:[!#$&-*,-<>-\[\]-~+]|%[0-9A-F]{2}){1,4096}"}
 
 def grammar(text):
     """A pattern from a line of the spec: <name> stands for a number, a word, or the b64 of so many bytes."""
@@ -104,6 +106,8 @@ PIN = grammar("tallypin <log_id> <chain>.<epoch>.<index>.<hash>")
 OPEN = grammar(f"tallystick/v1 open <name> <log_id> <chain> <time> {NAMED}.<proof> {CERT} <sig>")
 CHECKPOINT = grammar("tallystick/v1 checkpoint <name> <log_id> <chain> <epoch> <index> <R> <prev> <time> <kind> "
                      f"{CERT} <epoch_pk> <path> <sig>")
+NOTICE = grammar("tallystick/v1 notice <name> <log_id> <chain> <epoch> <index> <about> <text> "
+                 f"{CERT} <epoch_pk> <path> <sig>")
 SEAL_INSIDE = re.compile(r'tally(?:=|"[ \t]*:[ \t]*")(?=((?:[A-Za-z0-9_~-]{1,44}\.){5}[A-Za-z0-9_-]{22}))')
 
 def parts_of(pattern, text):
@@ -298,12 +302,24 @@ def read_line(path, no, raw, log_id):
 LACKING = "the open of an older generation is lacking"
 
 def read_statement(m):
-    """The grammar alone. kind: open, continues, closed or ended. None: m is no statement."""
+    """The grammar alone. kind: open, notice, continues, closed or ended. None: m is no statement."""
     m = m[15:-2] if m.startswith(b'{"tallystick":"') and m.endswith(b'"}') else m
     st = parts_of(OPEN, m.decode("latin-1")) or parts_of(CHECKPOINT, m.decode("latin-1"))
+    notice = None if st else parts_of(NOTICE, m.decode("latin-1"))
+    if notice:
+        notice.said = said(notice.text)
+        st = notice if notice.said is not None and notice.pos[1:] != (0, 0) else None
     if st:
-        st.text, st.digest, st.kind, st.proven = m, H(m), getattr(st, "kind", "open"), False
+        kind = "notice" if notice else getattr(st, "kind", "open")
+        st.text, st.digest, st.kind, st.proven = m, H(m), kind, False
     return st
+
+def said(text):
+    """What the text of a notice stands for. None: it is too long, or not its one spelling."""
+    data = unquote_to_bytes(text.replace("+", " "))
+    plain = [byte for byte in range(0x21, 0x7F) if chr(byte) not in '"%+=\\']
+    again = "".join(chr(byte) if byte in plain else "+" if byte == 0x20 else f"%{byte:02X}" for byte in data)
+    return data if again == text and len(text) <= 4096 else None
 
 def certified(st):
     """What the chain key signs in a cert."""
@@ -377,8 +393,10 @@ def take_line(log, line):
             if mac(K, l)[:16] != seal.tag if log.V else control != (wrong in ("", LACKING)):
                 continue
             line.leaves["bytes" if log.V else form] = H(b"\x00" + seal.tag + l)
-            if control and wrong in ("", LACKING):
-                line.statement = st
+            if control and not wrong and st.kind == "notice":
+                log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
+            elif control and wrong in ("", LACKING):
+                line.statement = st if st.kind != "notice" else None
             if control and wrong:
                 log.bad(line, wrong)
             if form == "rfc8785" and (log.V or control):
@@ -950,14 +968,15 @@ def judge_evidence(data, key, roots):
     generations = [st and (st.chain - 1) // 256 for st in older] + [(end.chain - 1) // 256]
     if None in older or any(a >= b for a, b in pairwise(generations)):
         return "failed the opens are not those of older generations", seal, m, end
-    own = read_statement(m) if opening and seal.tag else None
+    own = read_statement(m) if seal.tag else None
     if opening and not (own and own.kind == "open" and own.pos == seal.pos):
         return "failed the first line of a chain is no open", seal, m, end
     for st in older + [end] + [own] * opening:
         if wrong := prove(st, key, roots):
             return ("incomplete " if wrong == LACKING else "failed ") + wrong, seal, m, end
     proof = [base64.urlsafe_b64decode(text + b"=") for text in found[3].split()]
-    l = H((b"\x03" if opening else b"\x02") + m)
+    notice = own and own.kind == "notice" and own.pos == seal.pos and not prove(own, key, roots)
+    l = H((b"\x03" if opening or notice else b"\x02") + m)
     leaf = seal.leaf or H(b"\x00" + seal.tag + l)
     if [b64(part) for part in proof] != found[3].decode().split() or seal.index >= end.index \
             or climb(leaf, seal.index, end.index, proof) != end.R:

@@ -66,7 +66,16 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False) -
     for number in range(count):
         sealer = Taking(state.open_chain(head, TIME + len(lines)))
         sealer.configure(control, rng.randrange(1, 12))
-        out = [sealer.seal(text(rng), TIME + len(lines)) for _ in range(rng.randrange(0, 25))]
+        out: list[bytes] = []
+        for _ in range(rng.randrange(0, 25)):
+            kind = rng.random()
+            if kind < 0.1 and not sealer.closed:
+                out.append(sealer.notice("dropped", text(rng) or b"-", TIME))
+            elif kind < 0.12 and out and b"tallystick/v1 notice" in out[-1]:
+                copied = SEAL.sub(rb"\3", next(one for one in out[-1].split(b"\n") if b"/v1 notice" in one))
+                out.append(sealer.seal(copied.replace(b"dropped", rng.choice([b"dropped", b"output"])), TIME))
+            else:
+                out.append(sealer.seal(text(rng), TIME + len(lines)))
         if rng.random() < 0.2 and not sealer.closed:
             out.append(sealer.checkpoint(TIME))
         crash = crashes and rng.random() < 0.5 and out

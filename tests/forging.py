@@ -130,10 +130,10 @@ class Writer(MAKE.Sealer):  # type: ignore[misc, name-defined]
         self.heads[f"{self.chain}.{self.epoch}.{self.index}"] = self.head_text()
 
     def chain_of(self, *steps: str, time: int = TIME, head: bool = True) -> "Writer":
-        """Write a chain: entries, and the words `continues`, `closed` and `ended` for a checkpoint of that kind.
+        """Write a chain: entries, notices, and the words `continues`, `closed` and `ended` for such a checkpoint.
 
         Args:
-            steps: What comes behind the opening.
+            steps: What comes behind the opening; `notice KIND TEXT` is a notice, its text as it is written.
             time: The claimed time of the opening; each checkpoint comes one second after the statement before it.
             head: A head counts what was written; else the host dies before one is.
         """
@@ -143,6 +143,8 @@ class Writer(MAKE.Sealer):  # type: ignore[misc, name-defined]
             if step in ("continues", "closed", "ended"):
                 time += 1000
                 self.checkpoint(step, time)
+            elif step.startswith("notice "):
+                self.notice(*step.split()[1:])
             else:
                 self.entry(step.encode())
         self.keep_head()

@@ -1,12 +1,16 @@
 """Places where tests run: a directory for the command, a small disk, a host without a key store."""
 
 import contextlib
+import functools
 import io
 import json
 import os
 import resource
+import shutil
 import subprocess
+import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import click
 import pytest
 
 import tallystick
@@ -109,9 +114,63 @@ class Site:
         return report
 
     def verdict(self, *paths: str, **more: Any) -> tuple[str, list[str]]:
-        """Verify; return the verdict and the kinds of the findings."""
+        """Verify; return the verdict and the kinds of the findings but for notices, which `entries` shows."""
         report = self.report(*paths, **more)
-        return report["verdict"], sorted({finding["kind"] for finding in report["findings"]})
+        return report["verdict"], sorted({finding["kind"] for finding in report["findings"]} - {"notice"})
+
+
+class OtherUser(Site):
+    """A place of another user, in a directory that root owns and all may enter; nothing of root's is in the way."""
+
+    def __init__(self, directory: Path, uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
+        super().__init__(directory)
+        python, paths = _interpreter_of_others()
+        asked = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+        self.uid, self.gid = uid, gid
+        self.before: tuple[str, ...] = ()
+        self.user = ("setpriv", "--reuid", str(uid), "--regid", str(gid), *asked)
+        self.python = (python, "-m", "tallystick")
+        self.env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": paths}
+
+    def __call__(self, *arguments: Any, stdin: Any = b"", env: dict[str, str] | None = None, **more: Any) -> Done:
+        """Run `tallystick` as that user, after the words of `before`."""
+        where = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+        more.setdefault("cwd", self.path)
+        done = subprocess.run(
+            [*self.before, *self.user, *self.python, *map(str, arguments)],
+            env=self.env | (env or {}), capture_output=True, timeout=60, check=False, **where, **more,
+        )  # fmt: skip
+        err = done.stderr.decode("utf-8", "surrogateescape")
+        assert "Traceback" not in err, err
+        return Done(done.returncode, done.stdout, err)
+
+
+@functools.cache
+def _interpreter_of_others() -> tuple[str, str]:
+    """Return a Python that every user may run, and where it finds us."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can run programs as other users")
+    paths = ":".join(
+        [os.path.dirname(os.path.dirname(tallystick.__file__)), os.path.dirname(os.path.dirname(click.__file__))]
+    )
+    # Twice: setpriv itself still may do more than what it starts.
+    probe = "import subprocess, sys, tallystick.cli; subprocess.run([sys.executable, '-c', ''], check=True)"
+    for python in (sys.executable, "/usr/bin/python3"):
+        done = subprocess.run(
+            ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", python, "-c", probe],
+            cwd="/", env={"PYTHONPATH": paths}, capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return python, paths
+    pytest.skip("no Python here may be run by other users")
+
+
+@pytest.fixture
+def crossroads():
+    """A directory that all users may enter, which is root's; temporary directories of tests are not."""
+    with tempfile.TemporaryDirectory(prefix="tallystick-test-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
 
 
 @pytest.fixture

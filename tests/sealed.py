@@ -1,6 +1,7 @@
 """What sealed lines look like to somebody who knows nothing but their form."""
 
 import re
+from urllib.parse import unquote_to_bytes
 
 from tallystick import _core
 
@@ -9,6 +10,7 @@ _SEAL = LOG_ID + rb"\.([0-9]+)\.([0-9]+)\.([0-9]+)\.[0-9]+\.[\w-]{22}"
 _PLAIN = re.compile(rb"(?: |^)tally=" + _SEAL + rb"$")
 _JSON = re.compile(rb',?"tally":"' + _SEAL + rb'"\}$')
 _CONTROL = (b"tallystick/v1 ", b'{"tallystick":"tallystick/v1 ')
+_NOTICE = re.compile(rb'(?:\{"tallystick":")?tallystick/v1 notice (?:\S+ ){5}(\S+) (\S+) ')
 
 
 def stripped(line: bytes) -> bytes:
@@ -33,22 +35,34 @@ def lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
-LATE = b"tallystick: no head counted new lines"
+LATE = b"[head] no head counted new lines"
 
 
 def entries(data: bytes) -> list[bytes]:
-    """Return what the application said, without control lines and seals.
+    """Return what the application said, without seals, and between that what the log itself did: `[KIND] TEXT`.
 
-    A machine that is busy with other work may keep a writer from storing a head in time, and the log says so.
+    A machine that is busy with other work may keep a writer from storing a head in time; what the log says of that is
+    left out.
     """
-    return [stripped(line) for line in lines(data) if not line.startswith((*_CONTROL, LATE))]
+    return [entry for entry in whole(data) if not entry.startswith(LATE)]
+
+
+def whole(data: bytes) -> list[bytes]:
+    """Return the same with what the log says of late heads."""
+    found = []
+    for line in lines(data):
+        if said := _NOTICE.match(line):
+            found.append(b"[%s] %s" % (said[1], unquote_to_bytes(said[2].replace(b"+", b" "))))
+        elif not line.startswith(_CONTROL):
+            found.append(stripped(line))
+    return found
 
 
 def controls(data: bytes) -> list[str]:
-    """Return which control lines are there: `open`, or how a checkpoint goes on."""
+    """Return which openings and checkpoints are there: `open`, or how a checkpoint goes on."""
     found = []
     for line in lines(data):
-        if line.startswith(_CONTROL):
+        if line.startswith(_CONTROL) and not _NOTICE.match(line):
             words = stripped(line).split()
             found.append("open" if words[1] == b"open" else words[10].decode())
     return found
@@ -78,6 +92,9 @@ class Taking:
         output = _core.Output()
         used, _ = self._sealer.write_lines(data, start, output, time)
         return output.peek(), used
+
+    def notice(self, kind: str, text: bytes, time: int) -> bytes:
+        return self._given(self._sealer.notice, kind, text, time)
 
     def checkpoint(self, time: int) -> bytes:
         return self._given(self._sealer.checkpoint, time)

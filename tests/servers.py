@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -380,6 +381,58 @@ def redis_server():
 def postgresql_server():
     with own_directory("postgresql") as directory, running(Postgres(directory).make()) as server:
         yield server
+
+
+class CsvLog(Postgres):
+    """PostgreSQL that logs in its csv form."""
+
+    def command(self):
+        logging = ["logging_collector=on", "log_destination=csvlog", "log_directory=log", "log_filename=server.log"]
+        return [*super().command(), *(part for each in logging for part in ("-c", each))]
+
+    @property
+    def csv(self):
+        return self.directory / "data" / "log" / "server.csv"
+
+
+POSTGRES_LOG = """
+CREATE TABLE postgres_log (
+  log_time timestamp(3) with time zone, user_name text, database_name text, process_id integer, connection_from text,
+  session_id text, session_line_num bigint, command_tag text, session_start_time timestamp with time zone,
+  virtual_transaction_id text, transaction_id bigint, error_severity text, sql_state_code text, message text,
+  detail text, hint text, internal_query text, internal_query_pos integer, context text, query text,
+  query_pos integer, location text, application_name text, backend_type text, leader_pid integer, query_id bigint,
+  PRIMARY KEY (session_id, session_line_num))
+"""  # as PostgreSQL's manual shows it
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Programs that read logs, and what they need in the environment."""
+
+    env: dict[str, str]
+
+
+@pytest.fixture
+def readers(tmp_path):
+    """Programs that read logs: fail2ban, lnav, jq, and PostgreSQL with a table for its own log, which lies here."""
+    import psycopg
+
+    for name, package in (
+        ("fail2ban-regex", "fail2ban"),
+        ("lnav", "lnav"),
+        ("jq", "jq"),
+        ("psql", "postgresql-client"),
+    ):
+        program(name, f"apt install {package}")
+    with own_directory("csvlog") as directory, running(CsvLog(directory).make()) as server:
+        with psycopg.connect(server.url(), password=PASSWORD, autocommit=True) as connection:
+            connection.execute(POSTGRES_LOG)
+            connection.execute("DO $$ BEGIN RAISE WARNING E'payment 7\\nis late'; END $$")
+        until(lambda: b"is late" in server.csv.read_bytes(), "the server's log")
+        (tmp_path / "postgresql.csv").write_bytes(server.csv.read_bytes())
+        where = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "tally", "PGDATABASE": "postgres"}
+        yield Readers(where | {"PGPASSWORD": PASSWORD})
 
 
 @pytest.fixture(scope="session")

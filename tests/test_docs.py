@@ -14,6 +14,7 @@ PAGES = [
     "README.md",
     "docs/acra.md",
     "docs/anchors.md",
+    "docs/cat.md",
     "docs/custody.md",
     "docs/evidence.md",
     "docs/guide.md",
@@ -24,7 +25,7 @@ PAGES = [
     "docs/services.md",
     "docs/verify.md",
 ]
-NEEDS = {"docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
+NEEDS = {"docs/cat.md": ["readers"], "docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

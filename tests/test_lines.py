@@ -22,6 +22,9 @@ class Log:
         self.lines += [line.removesuffix(b"\r") for line in data[:-1].split(b"\n")]
         return len(data)
 
+    def notice(self, kind, text):
+        self.lines.append(f"[{kind}] {text}".encode())
+
 
 def split(*pieces, longest=LONGEST):
     log = Log()
@@ -29,7 +32,7 @@ def split(*pieces, longest=LONGEST):
     for piece in pieces:
         splitter.feed(piece)
     splitter.finish()
-    assert all(len(line) <= longest or line.startswith(b"tallystick: ") for line in log.lines)
+    assert all(len(line) <= longest or line.startswith(b"[split] ") for line in log.lines)
     return log.lines
 
 
@@ -84,10 +87,10 @@ def test_the_longest_allowed_line_passes_whole(end):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_one_byte_more_is_split_and_the_log_says_so(end, more):
     assert split(b"x" * LONGEST + b"y" + end + more)[:4] == [
-        b"tallystick: a line of more than 10 bytes follows in parts",
+        b"[split] a line of more than 10 bytes follows in parts",
         b"x" * LONGEST,
         b"y",
-        b"tallystick: end of the line of 11 bytes in 2 parts",
+        b"[split] end of the line of 11 bytes in 2 parts",
     ]
 
 
@@ -108,7 +111,7 @@ def test_a_line_that_is_too_long_and_has_no_end_is_split_before_it_ends():
     assert log.lines.count(b"x" * LONGEST) == 4
     splitter.finish()
     assert log.lines.count(b"x" * LONGEST) == 5
-    assert log.lines[-1] == b"tallystick: end of the line of 50 bytes in 5 parts"
+    assert log.lines[-1] == b"[split] end of the line of 50 bytes in 5 parts"
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -122,11 +125,11 @@ def test_no_byte_is_lost_where_lines_are_too_long(seed):
         at += size
     lines, parts = [], None
     for line in split(*pieces):
-        if line.startswith(b"tallystick: a line"):
+        if line.startswith(b"[split] a line"):
             parts = []
-        elif line.startswith(b"tallystick: end"):
+        elif line.startswith(b"[split] end"):
             lines.append(b"".join(parts))
-            assert line == b"tallystick: end of the line of %d bytes in %d parts" % (len(lines[-1]), len(parts))
+            assert line == b"[split] end of the line of %d bytes in %d parts" % (len(lines[-1]), len(parts))
             parts = None
         else:
             (lines if parts is None else parts).append(line)

@@ -60,6 +60,16 @@ def json(log: Log) -> list[str]:
     return ["app.log"]
 
 
+def with_notices(log: Log) -> list[str]:
+    for _ in range(2):
+        with tallystick.open("app", output=log.path / "app.log", **log.place) as writer:
+            for number in range(40):
+                writer.write(f"user={number} action=login")
+                if number % 10 == 5:
+                    writer.notice("dropped", f"{number} lines were dropped")
+    return ["app.log"]
+
+
 def one_chain(log: Log) -> list[str]:
     log.seal("app.log", 60)
     return ["app.log"]
@@ -87,7 +97,7 @@ def file_each(log: Log) -> list[str]:
     return ["3.log", "0.log", "2.log", "1.log"]
 
 
-LOGS = (plain, json, one_chain, short, rotated, file_each)
+LOGS = (plain, json, with_notices, one_chain, short, rotated, file_each)
 
 
 def names(report: selftest.SelftestReport, outcome: str) -> set[str]:

@@ -12,6 +12,7 @@ inputs.json: per log a list of steps, done in order:
     {"do": "open", "time": ms}                        the next chain begins
     {"do": "entry", "hex": "…"}                       one line of the application; a CR at its end is dropped
     {"do": "checkpoint", "kind": "…", "time": ms}     continues, closed or ended
+    {"do": "notice", "kind": "…", "hex": "…"}         the log itself says something
     {"do": "head"}                                    the store's head is rewritten (every statement does that, too);
                                                       with "listed": true it stands in the .json file of the log
     {"do": "crash"}, {"do": "burn"}                   the chain ends without `closed`; a number is used up
@@ -24,6 +25,7 @@ import json
 import sys
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote_plus
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -164,18 +166,32 @@ class Sealer:
     def entry(self, m):
         self.line(m.removesuffix(b"\r"))
 
-    def statement(self, fields, seed):
+    def signed(self, fields, seed):
+        """A control line, and the text of its statement."""
         body = ("tallystick/v1 " + fields).encode()
         text = body + b" " + b64(signer(seed).sign(body)).encode()
-        self.newest = H(text)
         self.line(text if self.control == "plain" else b'{"tallystick":"' + text + b'"}', b"\x03")
+        return text
 
-    def checkpoint(self, kind, time):
+    def statement(self, fields, seed):
+        self.newest = H(self.signed(fields, seed))
+
+    def epoch_key(self):
+        """The seed of the epoch's key, and what stands at the end of what it signs."""
         seed = epoch_seeds(self.S, self.chain)[self.epoch]
         path = b"".join(inclusion_path(list(epoch_leaves(self.S, self.chain)), self.epoch))
+        return seed, f"{self.cert} {b64(public_of(seed))} {b64(path)}"
+
+    def notice(self, kind, text, index=None):
+        """text: as it is written. No statement names it."""
+        seed, keys = self.epoch_key()
+        at = f"{self.chain} {self.epoch} {self.index if index is None else index}"
+        self.signed(f"notice {self.name} {self.log_id} {at} {kind} {text} {keys}", seed)
+
+    def checkpoint(self, kind, time):
+        seed, keys = self.epoch_key()
         self.statement(f"checkpoint {self.name} {self.log_id} {self.chain} {self.epoch} {len(self.leaves)} "
-                       f"{b64(mth(self.leaves))} {b64(self.newest)} {time} {kind} {self.cert} {b64(public_of(seed))} "
-                       f"{b64(path)}", seed)
+                       f"{b64(mth(self.leaves))} {b64(self.newest)} {time} {kind} {keys}", seed)
         if kind == "continues":
             self.epoch, self.epoch_link = self.epoch + 1, derive(self.epoch_link, "next")
             self.begin_epoch()
@@ -196,6 +212,8 @@ class Sealer:
             self.entry(bytes.fromhex(step["hex"]))
         elif what == "checkpoint":
             self.checkpoint(step["kind"], time)
+        elif what == "notice":
+            self.notice(step["kind"], written(bytes.fromhex(step["hex"])))
         elif what == "head":
             self.keep_head()
             self.listed += [(self.head, self.head_mac)] * step.get("listed", False)
@@ -207,6 +225,11 @@ class Sealer:
                     self.do(inner, later + i * step["time_step"])
         elif what != "crash":  # the next step simply opens another chain
             raise ValueError(what)
+
+
+def written(text):
+    """The text of a notice, as a statement holds it."""
+    return quote_plus(text, safe="!#$&'()*,-./:;<>?@[]^_`{|}~")
 
 
 def redacted_line(V, line, mark=b"\x02"):
@@ -261,6 +284,19 @@ def payment_steps():
     return steps + [entry(b"after the crash"), checkpoint("ended", T + 6), head]
 
 
+def notice(kind, text):
+    return {"do": "notice", "kind": kind, "hex": text.hex()}
+
+
+def notice_steps():
+    """The steps of notices.log and notices-json.log: 12 lines, five of them notices, one a look-alike."""
+    return [{"do": "open", "time": T}, entry(b"user=alice action=login"),
+            notice("dropped", "3 lines were dropped: \"/var/log/größe\" is 100 % full \\ 1+1".encode()),
+            entry(b"tallystick/v1 notice payments oedhcsck 1 0 3 dropped look-alike"), notice("output", bytes(range(256))),
+            checkpoint("continues", T + 1), notice("rotation", b"at index 0"), entry(b'{"a":1,"b":"x"}'),
+            checkpoint("closed", T + 2), {"do": "open", "time": T + 3}, notice("dropped", b"x" * 4096), checkpoint("ended", T + 4)]
+
+
 def inputs():
     one_line = [{"do": "open", "time": T}, entry(b"one line"), checkpoint("closed", T)]
     return {
@@ -268,6 +304,8 @@ def inputs():
         "V": V.hex(), "S": S.hex(), "name": NAME,
         "logs": {"plain.log": {"control": "plain", "steps": payment_steps()},
                  "json.log": {"control": "json", "steps": payment_steps()},
+                 "notices.log": {"control": "plain", "steps": notice_steps()},
+                 "notices-json.log": {"control": "json", "steps": notice_steps()},
                  "generation.log": {"control": "plain", "keep_chains": [256, 257], "steps": [
                      {"do": "repeat", "count": 257, "time_step": 1, "steps": one_line}]}},
     }
@@ -611,6 +649,114 @@ def set_defects(cases):
         "failed bad statement, open end", pins=[cases.pin[:-4] + "AAAA"])
 
 
+def notice_defects(cases):
+    """notices.log: 3, 5, 7 and 11 are notices, 4 looks like one, 6 and 9 are checkpoints. Its end is `ended`."""
+    lines, fine = sealed(inputs()["logs"]["notices.log"]).lines, "ok notice"
+
+    def add(name, why, V, P, *edits, base="notices.log"):
+        cases.add("notice: " + name, "section 5", why, V, P, {"base": base, "edit": list(edits)})
+
+    def log(name, why, V, P, sealer):
+        add(name, why, V, P, base=[as_text(line) for line in sealer.lines])
+
+    altered, gap = "failed altered, notice", "failed missing, notice, uncovered"
+    add("untouched", "nothing was done to it", fine, fine)
+    add("untouched, JSON control lines", "nothing was done to it", fine, fine, base="notices-json.log")
+    add("text changed", "the tag covers it", altered, altered, ["sub", 3, "3+lines", "2+lines"])
+    add("removed", "its position is absent", "failed missing, notice", gap, ["delete", 3, 3])
+    add("moved", "its position is out of order", "failed notice, reordered", "failed notice, reordered", ["swap", 3, 4])
+    add("twice", "its position is there already", "failed duplicate, notice", "failed duplicate, notice", ["copy", 3, 3, 4])
+    moved = as_text(lines[2].replace(b"=oedhcsck.1.0.2.", b"=oedhcsck.1.0.1."))
+    add("under the seal of another position", "seal and statement must agree on the position", altered, altered,
+        ["delete", 2, 2], ["insert", 2, moved])
+    add("without a seal", "a line without a seal", "failed notice, unsealed", "failed notice, unsealed",
+        ["insert", 4, check.as_bytes(lines[2])[1].decode()])
+    statement = check.as_bytes(lines[2])[1]
+    add("forged by a holder of V", "V forges tags, never signatures; with P alone it is an entry",
+        "failed altered, bad statement, notice",
+        altered, ["delete", 3, 3], ["insert", 3, forged((1, 0, 2), statement.replace(b" 3+lines", b" 2+lines"), control=True)])
+    add("as an entry", "with V the tag says whether a line is control", altered, altered, ["delete", 3, 3],
+        ["insert", 3, forged((1, 0, 2), statement)])
+    add("rewritten by a carrier", "control lines in JSON are in RFC 8785 form", "ok notice, reserialized",
+        "ok notice, reserialized", ["sub", 3, '","tally"', '", "tally"'], base="notices-json.log")
+    for name, text in {"no letter": "a+%41", "an equals sign": "a=b", "small hex": "%c3%a4", "half an escape": "a%4", "a quote": 'a"', "nothing": "",
+                       "too long": "x" * 4097}.items():
+        sealer = Sealer(V, S, NAME)
+        sealer.open(T)
+        sealer.notice("dropped", text)
+        sealer.checkpoint("ended", T)
+        log("text with " + name if text else "without a text", "a text has one spelling", "failed bad statement", "failed altered",
+            sealer)
+    for name, kind in ("in capitals", "Dropped"), ("too long", "a" * 17), ("with a hyphen", "a-b"):
+        sealer = Sealer(V, S, NAME)
+        sealer.open(T)
+        sealer.notice(kind, "x")
+        sealer.checkpoint("ended", T)
+        log("kind " + name, "1 to 16 of a-z", "failed bad statement", "failed altered", sealer)
+    first = Sealer(V, S, NAME)
+    first.open(T)
+    first.begin_epoch()
+    first.lines.clear()
+    first.notice("dropped", "x")
+    first.checkpoint("ended", T)
+    log("in the place of an open", "a chain begins with its open", "failed bad statement", "failed altered, bad statement", first)
+    more_notice_defects(log, statement)
+
+
+def more_notice_defects(log, statement):
+    """Logs that are sealed so: what the application writes, what runs, what another key signs."""
+    same = Sealer(V, S, NAME)
+    same.open(T)
+    same.entry(b"one")
+    same.entry(statement.replace(b" 3+lines", b" 2+lines"))
+    same.checkpoint("ended", T)
+    log("an application writes one at the position that it names", "its signature fails: it is an entry", "ok", "ok", same)
+    copied = Sealer(V, S, NAME)
+    copied.open(T)
+    copied.entry(statement)
+    copied.checkpoint("ended", T)
+    log("an application copies one", "it is of another position: it is an entry", "ok", "ok", copied)
+    stranger = Sealer(V, bytes(32), NAME)
+    stranger.log_id, stranger.chain = "oedhcsck", 0
+    stranger.open(T)
+    stranger.entry(b"one")
+    stranger.notice("dropped", "x")
+    self_made = check.as_bytes(stranger.lines[2])[1]
+    own = Sealer(V, S, NAME)
+    own.open(T)
+    own.entry(b"one")
+    own.entry(self_made)
+    own.checkpoint("ended", T)
+    log("an application signs one with keys of its own", "its paths lead to another chain root: it is an entry", "ok", "ok", own)
+    forger = Sealer(V, S, NAME)
+    forger.open(T)
+    forger.entry(b"one")
+    forger.line(self_made, b"\x03")
+    forger.checkpoint("ended", T)
+    log("signed with other keys, tagged with V", "its paths fail", "failed bad statement", "failed altered", forger)
+    running = Sealer(V, S, NAME)
+    running.open(T)
+    running.notice("dropped", "x")
+    log("in a running epoch", "cert and epoch pk prove it before there is a checkpoint", "incomplete notice, open end",
+        "incomplete notice, open end, uncovered", running)
+    other = Sealer(V, S, NAME)
+    other.open(T)
+    other.notice("dropped", "x", index=2)
+    other.checkpoint("ended", T)
+    log("that names another index", "seal and statement must agree", "failed bad statement", "failed altered", other)
+    two = Sealer(V, S, NAME)
+    two.open(T)
+    two.notice("dropped", "x")
+    before = two.lines[:]
+    two.begin_epoch()
+    two.open(T) if two.chain == 0 else two.line(check.as_bytes(before[0])[1], b"\x03")
+    two.notice("dropped", "y")
+    two.checkpoint("ended", T)
+    two.lines = [before[0], before[1], *two.lines[3:]]
+    log("two at one position", "made by whoever had the epoch key; with P alone R tells which is here", "failed fork, notice",
+        "failed altered, notice", two)
+
+
 def chain_defects(cases):
     whole, lines = cases.whole, cases.lines
     crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
@@ -850,6 +996,7 @@ def defects():
     line_defects(cases.chain1, cases.lines)
     json_defects(cases)
     set_defects(cases)
+    notice_defects(cases)
     chain_defects(cases)
     exception_defects(cases)
     chain_exceptions(cases)
@@ -892,7 +1039,8 @@ def evidence(lines, position, shown=None, opens=()):
     """Section 10: evidence of the line at a position of a log; shown: in its place, a line with the same leaf."""
     chain, epoch, index = position
     mine = [line for line in lines if check.as_bytes(line)[0].pos[:2] == (chain, epoch)]
-    leaves = [leaf_of(line, control=(epoch, i) == (0, 0)) for i, line in enumerate(mine[:-1])]
+    control = [statement_in(line) for line in mine[:-1]]
+    leaves = [leaf_of(line, control=bool(st) and st.pos == (chain, epoch, i)) for i, (line, st) in enumerate(zip(mine, control))]
     proof = "".join(" " + b64(node) for node in inclusion_path(leaves, index))
     parts = [b"tallystick/v1 evidence", *opens, statement_in(mine[-1]).text, b"proof" + proof.encode(),
              b"line " + (shown or mine[index])]
@@ -923,6 +1071,11 @@ def good_evidence(cases, plain, in_json, old):
         for at, position in places:
             cases.add(f"{form} {dotted(position)}", "it holds", evidence(lines, position), "ok",
                       position=dotted(position), text=text(lines[at]))
+    for form in ("notices", "notices-json"):
+        lines = sealed(inputs()["logs"][form + ".log"]).lines
+        for at, position in ((2, (1, 0, 2)), (3, (1, 0, 3)), (6, (1, 1, 0)), (7, (1, 1, 1)), (10, (2, 0, 1))):
+            cases.add(f"{form} {dotted(position)}", "it holds", evidence(lines, position), "ok", position=dotted(position),
+                      text=text(lines[at]))
     redacted = redacted_line(V, plain[1])
     cases.add("redacted", "its leaf is covered", evidence(plain, (1, 0, 1), redacted), "ok", position="1.0.1")
     redacted = redacted_line(V, plain[8])

@@ -68,9 +68,9 @@ class Server:
         self._extra, self._error = extra, error
         self._login = options["login"]
         if self._login not in _LOGINS:
-            raise error(f"OpenBao knows no login {self._login!r}; known are {', '.join(_LOGINS)}")
+            raise error(f"OpenBao knows no login {self._login!r}", hint=f"known are {', '.join(_LOGINS)}")
         if self._login != "token" and not options["role"]:
-            raise error(f"the login {self._login} at OpenBao needs a role; add role=ROLE to the URL")
+            raise error(f"the login {self._login} at OpenBao needs a role", hint="add role=ROLE to the URL")
         if options["tls"] not in ("on", "off"):
             raise error("the option tls of OpenBao is on or off")
 
@@ -83,7 +83,7 @@ class Server:
         """Return a client that speaks over a line and is logged in; to be called within `reporting`."""
         if (cacert := self._options["cacert"]) and not os.access(cacert, os.R_OK):
             raise self._error(
-                f"the certificates in {cacert} for {self.name} cannot be read; see that ?cacert= names a file"
+                f"the certificates in {cacert} for {self.name} cannot be read", hint="see that ?cacert= names a file"
             )
         token = self._credential() if self._login == "token" else ""
         guarded = self._options["tls"] == "on"
@@ -107,8 +107,8 @@ class Server:
         errors, credential = self.hvac.exceptions, self._credential()
         if not credential:
             raise self._error(
-                f"there is no secret id to log in at {self.name} with; give it by the variable BAO_SECRET_ID, or "
-                "name a file that holds it by ?credential=FILE"
+                f"there is no secret id to log in at {self.name} with",
+                hint="give it by the variable BAO_SECRET_ID, or name a file that holds it by ?credential=FILE",
             )
         mount = self._options["login-mount"] or self._login
         login = getattr(client.auth, self._login).login
@@ -116,8 +116,9 @@ class Server:
             login(self._options["role"], credential, mount_point=mount)
         except (errors.InvalidRequest, errors.Forbidden, errors.Unauthorized, errors.InvalidPath):
             raise self._error(
-                f"{self.name} refuses the login by {self._login} at auth/{mount}; see that it is enabled there, that "
-                f"the role {self._options['role']!r} is right and that the credential is valid and has not expired"
+                f"{self.name} refuses the login by {self._login} at auth/{mount}",
+                hint=f"see that it is enabled there, that the role {self._options['role']!r} is right and that the "
+                "credential is valid and has not expired",
             ) from None
 
     def _credential(self) -> str | None:
@@ -130,11 +131,12 @@ class Server:
                 return file.read(_LONGEST).strip()
         except UnicodeDecodeError:
             raise self._error(
-                f"the credential for {self.name} in {path} is invalid; write a token or a secret id into it"
+                f"the credential for {self.name} in {path} is invalid", hint="write a token or a secret id into it"
             ) from None
         except OSError as error:
             raise self._error(
-                f"the credential for {self.name} cannot be read from {path}: {reason(error)}; name it by ?credential="
+                f"the credential for {self.name} cannot be read from {path}: {reason(error)}",
+                hint="name it by ?credential=",
             ) from None
 
     @contextmanager
@@ -144,7 +146,7 @@ class Server:
         try:
             yield
         except (errors.Forbidden, errors.Unauthorized):
-            raise self._error(f"{self.name} {self._refusal()}") from None
+            raise self._refusal() from None
         except errors.VaultDown:
             raise AwayError("is sealed, or is just starting") from None
         except errors.RateLimitExceeded:
@@ -155,21 +157,24 @@ class Server:
             raise AwayError("does not answer in time") from None
         except web.SSLError:
             raise self._error(
-                f"{self.name} has no certificate that this host trusts; name its authority by ?cacert=FILE"
+                f"{self.name} has no certificate that this host trusts", hint="name its authority by ?cacert=FILE"
             ) from None
         except (KeyError, ValueError, TypeError, AttributeError, LookupError):
             raise AwayError("answers what OpenBao would not") from None
         except (web.RequestException, OSError):
             raise AwayError("cannot be reached, or the connection broke") from None
 
-    def _refusal(self) -> str:
+    def _refusal(self) -> TallystickError:
         if self._login == "token":
             where = self._options["credential"] or "the variable BAO_TOKEN"
-            return (
-                f"refuses the token, or its policy lacks a right; give a token that is valid by {where}, with the "
-                "policy that the documentation lists"
+            return self._error(
+                f"{self.name} refuses the token, or its policy lacks a right",
+                hint=f"give a token that is valid by {where}, with the policy that the documentation lists",
             )
-        return f"lets in the role {self._options['role']!r} but no further; give it the policy in the documentation"
+        return self._error(
+            f"{self.name} lets in the role {self._options['role']!r} but no further",
+            hint="give it the policy in the documentation",
+        )
 
 
 def _session(requests: Any, line: Line) -> Any:

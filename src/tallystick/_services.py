@@ -223,4 +223,6 @@ def library(module: str, extra: str, error: type[TallystickError]) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise error(f"{extra} needs the package {module}; install it with: pip install 'tallystick[{extra}]'") from None
+        raise error(
+            f"{extra} needs the package {module}", hint=f"install it with: pip install 'tallystick[{extra}]'"
+        ) from None

@@ -11,15 +11,16 @@ a file or a terminal, and never becomes an object of Python.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tallystick import _core, _private, courier, keystore
+from tallystick import _core, courier, keystore, securefile
 from tallystick.errors import KeyStoreError, reason
+from tallystick.secreturl import SecretUrl, hidden
 from tallystick.writer.lifecycle import KEY_SETUP
 
-__all__ = ["Created", "create"]
+__all__ = ["Created", "create", "creating"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,10 @@ class Created:
 def create(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
-    entry: str | None = None,
 ) -> Created:
     """Set a log up and hand its verification key over.
 
@@ -61,70 +61,105 @@ def create(
             master key.
         key_file: Where the verification key goes: a path that must not exist yet, or an open file descriptor.
         public_file: Where the public key goes, if anywhere: a path that must not exist yet, or a descriptor.
-        entry: Its name in the key store until it gets its own; for `rekey`.
 
     Returns:
         The log.
 
     Raises:
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
-        CustodyError: The custody cannot be reached.
+        CustodyError: The custody cannot be reached; nothing is left.
     """
+    with creating(name, store=store, custody=custody, key_file=key_file, public_file=public_file) as made:
+        return made
+
+
+@contextmanager
+def creating(
+    name: str,
+    *,
+    store: str | SecretUrl | None = None,
+    custody: str | None = None,
+    key_file: str | os.PathLike[str] | int,
+    public_file: str | os.PathLike[str] | int | None = None,
+    entry: str | None = None,
+) -> Iterator[Created]:
+    """Set a log up, as `create` does, for a block; if that fails, nothing of the log is left, nor of its files.
+
+    Args:
+        name: As for `create`, and so are the others.
+        store: URL of the key store.
+        custody: URL of the custody.
+        key_file: Where the verification key goes.
+        public_file: Where the public key goes.
+        entry: Its name in the key store until it gets its own; for `rekey`.
+    """
+    store = hidden(store)
     keystore.check_name(name)
-    entry = entry or name
     target = keystore.connect(store)
-    with KEY_SETUP:
-        setup = _core.setup(name)
-        made = courier.create(target, entry, custody, setup.state(), setup.head())
-        try:
-            with ExitStack() as files:
-                if public_file is not None:
-                    files.enter_context(_public_file(public_file, f"{setup.public_key}\n".encode()))
-                setup.write_key(files.enter_context(_key_file(key_file)))
-        except BaseException as error:
+    with ExitStack() as made:
+        with KEY_SETUP:
+            setup = _core.setup(name)
+            # Files first: where one cannot be made, nothing else was.
+            public = f"{setup.public_key}\n".encode()
+            write_public = None if public_file is None else made.enter_context(_public_file(public_file, public))
+            key = made.enter_context(_key_file(key_file))
             # Without its key a log can never be verified: it must not stay.
-            courier.discard(target, entry)
-            if isinstance(error, OSError):
+            log = made.enter_context(courier.creating(target, entry or name, custody, setup.state(), setup.head()))
+            try:
+                if write_public is not None:
+                    write_public()
+                setup.write_key(key)
+                if not isinstance(key_file, int):
+                    os.fsync(key)
+            except OSError as error:
                 raise KeyStoreError(
                     f"the keys could not be written: {reason(error)}, so log {name} was not set up"
                 ) from error
-            raise
-    return Created(name, setup.log_id, setup.public_key, target.url, made.custody, made.forgets)
+        yield Created(name, setup.log_id, setup.public_key, target.url, log.custody, log.forgets)
 
 
 @contextmanager
 def _key_file(place: str | os.PathLike[str] | int) -> Iterator[int]:
     """Give the descriptor that the key goes to; a file is new, private, and gone if anything fails."""
     if isinstance(place, int):
+        _refuse_closed(place)
         yield place
         return
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the key of another log")
-    with _private.telling(KeyStoreError, path):
-        with _private.creating(path, None) as fd:
-            yield fd
-        _private.sync_directory(os.path.dirname(path))
+    with securefile.reporting(KeyStoreError, path), securefile.creating(path, None) as fd:
+        securefile.sync_directory(os.path.dirname(path))
+        yield fd
 
 
 @contextmanager
-def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[None]:
-    """Have a new file in a block, which stays unless the block fails; a descriptor is written to."""
+def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[Callable[[], None]]:
+    """Give what writes a public key to a descriptor, or to a new file, which is gone if anything fails."""
     if isinstance(place, int):
-        with open(place, "wb", closefd=False) as stream:
-            stream.write(data)
-        yield
+        _refuse_closed(place)
+        yield lambda: securefile.write_all(place, data)
         return
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the public key of another log")
-    with _private.telling(KeyStoreError, path):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with securefile.reporting(KeyStoreError, path):
+        fd = securefile.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
-        with _private.telling(KeyStoreError, path), open(fd, "wb") as file:
-            file.write(data)
-        yield
+        yield lambda: securefile.write_all(fd, data)
     except BaseException:
         os.unlink(path)
         raise
+    finally:
+        os.close(fd)
+
+
+def _refuse_closed(fd: int) -> None:
+    """Refuse a descriptor that is closed, before anything is made."""
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        raise KeyStoreError(
+            f"the keys could not be written to file descriptor {fd}: {reason(error)}", hint="open it, or name a file"
+        ) from error
 
 
 def _refuse_existing(path: str, why: str) -> None:

@@ -15,16 +15,14 @@
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick import _core
-from tallystick._newfile import new_file, refuse_existing
-from tallystick._private import write_all
 from tallystick.errors import FormatError, ReportError, reason
+from tallystick.securefile import Rights, new_file, refuse_existing, write_all
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.keys import add_file
 from tallystick.verify.looking import open_inputs
@@ -70,7 +68,8 @@ class Checked:
         text: What was sealed; None if the line was redacted.
         line: The line as it was sealed.
         redacted: Was its text taken out? Only a verification key can tell whether its holder did that: see `tag`.
-        control: Is it the `open` of its chain, and no entry of the application?
+        control: Is it a line of the log itself, an `open` or a notice, and no entry of the application?
+        notice: What the log itself says, as kind and text, if the line is a notice.
         time: Claimed time of the checkpoint that covers it, ms since 1970.
         checkpoint: Position of that checkpoint.
         tag: Did a verification key vouch for the line's tag as well, or for its redaction?
@@ -85,6 +84,7 @@ class Checked:
     line: bytes | None = None
     redacted: bool | None = None
     control: bool | None = None
+    notice: tuple[str, bytes] | None = None
     time: int | None = None
     checkpoint: str | None = None
     tag: bool | None = None
@@ -105,6 +105,7 @@ class Checked:
             "line": words(self.line),
             "redacted": self.redacted,
             "control": self.control,
+            "notice": self.notice and {"kind": self.notice[0], "text": words(self.notice[1])},
             "time": self.time,
             "checkpoint": self.checkpoint,
             "tag": self.tag,
@@ -175,10 +176,10 @@ def prove(
     """
     refuse_existing(output)
     wrapping = named_envelope(envelope, field)
-    with _found(position, paths, public, wrapping, progress) as (found, _):
-        data = found.evidence
+    with _found(position, paths, public, wrapping, progress) as (found, inputs):
+        data, rights = found.evidence, _rights(inputs)
     if output is not None:
-        with new_file(output, 0o666) as file:
+        with new_file(output, rights) as file:
             write_all(file, data)
     return Proof(found.name, found.log_id, position.removeprefix(f"{found.log_id}."), data)
 
@@ -234,6 +235,7 @@ def check(evidence: StrPath | bytes, *, public: StrPath | None = None, key: StrP
         shown.line,
         redacted=shown.text is None,
         control=shown.control,
+        notice=shown.notice,
         time=shown.time,
         checkpoint=where,
         tag=shown.tag,
@@ -342,7 +344,7 @@ def _copy(
     """Copy a file with another line in some places; as private as it was."""
     if source.is_member:
         raise ReportError(f"{source.path} is a member of an archive", hint="redact an unpacked copy")
-    with new_file(output, stat.S_IMODE(os.stat(source.path).st_mode) & 0o777) as file:
+    with new_file(output, _rights([source])) as file:
         done = 0
         for _, number, offset, length, prefix in sorted(spots, key=lambda spot: spot[2]):
             there = source.excerpt(offset, length)
@@ -359,6 +361,11 @@ def _copy(
         _pour(source, done, source.size, file)
         if not isinstance(output, int):
             os.fsync(file)
+
+
+def _rights(inputs: Iterable[Input]) -> Rights:
+    """Return the rights of a file that is made from others."""
+    return Rights.common(one.path for one in inputs)
 
 
 def _pour(source: Input, start: int, end: int, file: int) -> None:

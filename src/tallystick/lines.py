@@ -17,6 +17,10 @@ class Writer(Protocol):
         """Seal the complete lines of some bytes; return how many bytes that were."""
         ...
 
+    def notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something."""
+        ...
+
 
 class Splitter:
     """Puts the pieces of one stream together and hands whole lines to a log.
@@ -99,4 +103,4 @@ class Splitter:
         return len(self._rest) - len(end) + len(end.removesuffix(b"\n").removesuffix(b"\r"))
 
     def _say(self, what: str) -> None:
-        self._log.write_lines(f"tallystick: {what}\n".encode())
+        self._log.notice("split", what)

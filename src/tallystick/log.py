@@ -20,44 +20,60 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from tallystick import _core, keystore
+from tallystick import _core
 from tallystick.ceremony import create
-from tallystick.errors import TallystickError, explain
-from tallystick.sinks import Sink, open_sink
+from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
+from tallystick.keystore import Lease
+from tallystick.secreturl import SecretUrl, hidden
+from tallystick.securefile import hold_standard
+from tallystick.sinks import Sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.closing import Closing
+from tallystick.writer.forks import Forks, Inheritance
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
-from tallystick.writer.opening import Taken, refuse_older_store
-from tallystick.writer.outlet import OnFull, Outlet
+from tallystick.writer.opening import refuse_older_store
+from tallystick.writer.origin import Origin
+from tallystick.writer.outlet import Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Dropped, Status, WriterNote
 from tallystick.writer.steps import Durability, Parts, Settings, Steps
 from tallystick.writer.turn import Step, Turn
-from tallystick.writer.waiting import wait_for_lease
 
-__all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_taken"]
+__all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_origin"]
 
 
 class Log:
     """A log that is open for writing. Made by `open_log`; use it in a `with` block.
 
     It may be used from several threads and from signal handlers: a step that a handler asks for in the middle of one
-    of its own thread follows that one. A forked child's copy is dead: its keys are wiped at once, and writing to it
-    raises SealError.
+    of its own thread follows that one. A forked child's copy is dead: its keys are wiped at once. At its first record
+    it takes the log over, with a chain of its own, if its parent is gone, or has let go of the log without having
+    written since; else writing to it raises LogBusyError, and the parent's log says so.
     """
 
-    def __init__(self, lease: keystore.Lease, sink: Sink, settings: Settings, tidied: Sequence[str] = ()) -> None:
-        """Open the next chain of the log of a lease; see `open_log` for the arguments."""
-        self.name = lease.name
+    def __init__(self, origin: Origin, settings: Settings) -> None:
+        """Take the lease of a log and open its next chain; see `open_log` for the arguments."""
+        self.name = origin.name
+        with origin.unwritten(), ExitStack() as undoing:
+            lease, tidied = origin.take_lease(undoing, settings.on_trouble)
+            sink = origin.open_sink(undoing, settings.on_trouble)
+            self._begin(lease, sink, settings, tidied)
+            undoing.pop_all()
+        self._origin, self._settings = origin, settings
+        self._pid = os.getpid()
+        self._inherited: Inheritance | None = None
+
+    def _begin(self, lease: Lease, sink: Sink, settings: Settings, tidied: Sequence[str]) -> None:
         locks = Locks()
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
+        forks = Forks(lease.name)
         status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total,
                         lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
@@ -66,7 +82,7 @@ class Log:
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
             HeadKeeper(lease, locks.head, locks.lease), LateHeads(promised(sink)),
-            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status,
+            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks,
         )  # fmt: skip
         self._turn, self._lock = turn, locks.turn
         self._steps = Steps(parts, settings, lambda: self._background.wake())
@@ -96,13 +112,18 @@ class Log:
         return self._parts.phase.is_closing
 
     @property
+    def is_inherited(self) -> bool:
+        """Is this the copy of a forked child that has not taken the log over?"""
+        return self._inherited is not None
+
+    @property
     def is_ahead(self) -> bool:
         """Was the next chain fetched already, so that neither key store nor custody is needed for it?"""
         return self._parts.chains.is_ahead
 
     @property
     def background(self) -> threading.Thread:
-        """The log's own thread, which rewrites the head: what it must not wait for, its own lines must not either."""
+        """The log's own thread, which rewrites the head."""
         return self._background.thread
 
     def write(self, record: str | bytes) -> None:
@@ -114,14 +135,22 @@ class Log:
                 become these bytes; where others are among them, all are written as `\\udc80`.
 
         Raises:
-            SealError: The log is closed, was forked, or its line could not be written whole.
+            SealError: The log is closed, or its line could not be written whole.
+            LogBusyError: This is a forked child, and the log is still its parent's.
             KeyStoreError: The next chain could not be opened.
         """
         steps = self._steps
-        with self._lock:  # the fast path: one lock, and one call of the core
-            todo = steps.sealer.write(record, steps.output) if self._turn.fast else _core.FIRST
-            if not todo:
-                return
+        try:
+            with self._lock:  # the fast path: one lock, and one call of the core
+                todo = steps.sealer.write(record, steps.output) if self._turn.fast else _core.FIRST
+                if not todo:
+                    return
+        except SealError:
+            if os.getpid() == self._pid:
+                raise
+            todo = _core.FIRST  # C code has forked: nothing is sealed with keys that the system has wiped
+        if self._inherited is not None or os.getpid() != self._pid:
+            steps = self._take_over(1)
         self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
 
     def write_lines(self, data: bytes) -> int:
@@ -139,8 +168,26 @@ class Log:
         """
         end = data.rfind(b"\n") + 1
         if end:
+            if self._inherited is not None or os.getpid() != self._pid:
+                self._take_over(data.count(b"\n"))
             self._take(partial(self._steps.seal_lines, data, end), self._afterwards)
         return end
+
+    def notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something: a signed statement, which no line of an application can imitate.
+
+        For those who write the log for others and did something to their lines; what an application has to say is a
+        record.
+
+        Args:
+            kind: A word for what it is about, 1 to 16 of `a-z`.
+            text: The rest, for people; above some 4,000 bytes it is cut.
+
+        Raises:
+            SealError: As for `write`; or the kind is no such word, or the text is empty.
+            KeyStoreError: As for `write`.
+        """
+        self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
@@ -211,25 +258,67 @@ class Log:
         return self._turn.is_ours
 
     def hold(self, seconds: float) -> bool:
-        """Keep other threads from being in the middle of a line; return False if that took too long."""
-        return self._turn.hold(seconds)
+        """Before a fork: keep other threads from being in the middle of a line; return False if that took too long."""
+        if not self._turn.hold(seconds):
+            return False
+        self._parts.forks.begin_fork()
+        self._turn.fast = False
+        return True
 
     def let_go(self) -> None:
         """Let other threads go on that `hold` kept."""
+        self._parts.forks.end_fork()
         self._lock.release()
+        self._background.wake()
 
     def die_in_child(self) -> None:
-        """Be dead from now on: this is the copy of a forked child."""
-        self._parts.phase.fork(
-            f"log {self.name} belongs to process {os.getppid()}; a forked child cannot write it: "
-            "open one log for each process, or let `tallystick run` seal the output of all"
-        )
+        """Be dead from now on: this is the copy of a forked child, which may take the log over if it was open."""
+        parts, is_open, self._pid = self._parts, self._parts.phase.is_open, os.getpid()
+        if is_open:
+            self._inherited = parts.forks.inherit()
+            parts.phase.fork(
+                f"log {self.name} belongs to process {self._inherited.parent.pid}; a forked child cannot write it; "
+                f"{ONE_WRITER}"
+            )
+        elif not parts.phase.is_closing:
+            parts.phase.fork(f"{parts.phase.reason}; a forked child cannot write it")
+        parts.forks.forget()
+        parts.outlet.sink.forget()
         self._steps.die_in_child()
         self._background.die_in_child()
         self._turn.renew()
         self._lock = self._turn.lock
 
     # The rest is ours
+
+    def _take_over(self, count: int) -> Steps:
+        """In a forked child: go on with a chain of its own, if the parent has let go."""
+        if os.getpid() != self._pid and self._inherited is None:
+            lifecycle.was_forked()  # by C code, which called nothing of ours
+        inherited = self._inherited
+        if inherited is not None:
+            inherited.take_over(self._open_again, count)
+        return self._steps
+
+    def _open_again(self) -> None:
+        inherited = self._inherited
+        if inherited is None:
+            return  # another thread was faster
+        made = Log(self._origin, self._settings)
+        outlet = made._parts.outlet
+        outlet.say(
+            "fork", f"process {os.getpid()} took the log over from process {inherited.parent.pid}, which forked it"
+        )
+        if inherited.refused:
+            outlet.dropped.add(inherited.refused, inherited.why)
+            outlet.dropped.since = inherited.since
+        made._turn.fast = False
+        inherited.close()
+        # What holds this copy goes on with it.
+        self.__dict__.update(vars(made))
+        lifecycle.LOGS.discard(made)
+        lifecycle.LOGS.add(self)
+        lifecycle.close_at_end()
 
     def _take(self, step: Step, afterwards: Step | None = None) -> None:
         """Take a step, and do what signal handlers asked for in the middle of it."""
@@ -266,7 +355,7 @@ def open_log(
     name: str,
     *,
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     control: str = "auto",
     epoch_lines: int = 4096,
@@ -275,6 +364,7 @@ def open_log(
     on_full: OnFull = "raise",
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
+    user: str | None = None,
     wait: float | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
@@ -299,6 +389,8 @@ def open_log(
             refused lines are counted, and the log says how many when it goes on.
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
+        user: The user that opens, rotates and removes files at the path, if this is root and somebody else may write to
+            their directory: NAME, UID, or either with :GROUP.
         wait: Seconds to wait for another writer to end; it is named to `on_trouble`. Without it, a log that somebody
             else writes is refused at once.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
@@ -314,32 +406,25 @@ def open_log(
         SealError: The output cannot be written, or the log has ended.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
-    taken = wait_for_lease(keystore.connect(store), name, custody, wait, settings.on_trouble)
-    return open_taken(taken, output, rotation, settings)
+    store = hidden(store)  # before anything fails: a traceback may show what it names
+    hold_standard()
+    return open_origin(Origin(name, output, store, custody, rotation, user, wait), settings)
 
 
-def open_taken(
-    taken: Taken,
-    output: str | os.PathLike[str] | int | Callable[[bytes], object],
-    rotation: Rotation | None,
-    settings: Settings,
-) -> Log:
-    """Open a log whose lease was taken already; it is the log's from now on. See `open_log`.
+def open_origin(origin: Origin, settings: Settings) -> Log:
+    """Open a log whose lease may have been taken already; it is the log's from now on. See `open_log`.
 
     Raises:
-        KeyStoreError: The store is older than the log.
-        CustodyError: The sealing state cannot be opened.
-        SealError: The output cannot be written, or the log has ended.
+        TallystickError: As for `open_log`.
     """
-    lease, tidied = taken
-    with ExitStack() as undoing:
-        undoing.callback(lease.release)
-        sink = open_sink(output, rotation, settings.on_trouble)
-        undoing.callback(sink.close)
-        log = Log(lease, sink, settings, tidied)
-        undoing.pop_all()
-    lifecycle.close_on_sigterm()
+    log = Log(origin, settings)
+    lifecycle.close_at_end()
     return log
+
+
+def open_taken(origin: Origin, on_trouble: Callable[[str], None] | None) -> Log:
+    """Open a log in the ways that are the defaults of `open_log`."""
+    return open_origin(origin, Settings(None, "auto", 4096, 60.0, "flush", "raise", None, on_trouble or _warn))
 
 
 def _warn(message: str) -> None:

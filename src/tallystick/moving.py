@@ -16,13 +16,18 @@ same call carries the change through; so does the next writer, as far as it can.
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
-from tallystick import ceremony, courier, keystore
-from tallystick.ceremony import Created
+from tallystick import courier, keystore
+from tallystick.ceremony import Created, creating
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import next_entry
-from tallystick.log import open_log
+from tallystick.log import open_log, open_taken
+from tallystick.secreturl import SecretUrl, hidden
+from tallystick.writer.opening import take_lease
+from tallystick.writer.origin import Origin
 
 __all__ = ["migrate", "rekey"]
 
@@ -33,16 +38,17 @@ def rekey(
     output: Any,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
     to_custody: str | None = None,
+    user: str | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Created:
     """End a log and begin its successor of the same name, with new keys and a new log id; each names the other.
 
     Args:
         name: The log; nobody may be writing it.
-        output: The log's file, where the last entry of the one and the first of the other go, as for
+        output: The log's file, where the last line of the one and the first of the other go, as for
             `tallystick.open`.
         key_file: Where the successor's verification key goes: a path that must not exist yet, or a file descriptor.
         public_file: Where the successor's public key goes, if anywhere.
@@ -50,6 +56,7 @@ def rekey(
         custody: URL of the custody, if it is not the one noted in the sealing state.
         to_custody: URL of the successor's custody; None for that of the log. Where a key of custody belongs to one log,
             the successor needs another one.
+        user: As for `tallystick.open`.
         on_trouble: As for `tallystick.open`.
 
     Returns:
@@ -60,40 +67,57 @@ def rekey(
         CustodyError: The custody is not at hand.
         SealError: The log has ended, or the lines cannot be written.
     """
-    place, waiting = keystore.connect(store), next_entry(name)
-    options = {"output": output, "store": store, "on_trouble": on_trouble}
+    store = hidden(store)
+    place, made = keystore.connect(store), None
+    options = {"output": output, "store": store, "user": user, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before, made = "the log whose last entry names it", None
+    before = "the log whose last notice names it"
     if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
-        before = f"log id {old.log_id}, {old.public_key}"
-        log = open_log(name, custody=custody, **options)
-        try:
-            made = ceremony.create(
-                name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
-                public_file=public_file, entry=waiting,
-            )  # fmt: skip
-            log.write(f"tallystick: this log ends here and is followed by log id {made.log_id}, {made.public_key}")
-        except BaseException:
-            log.close()
-            raise
-        log.end()
+        before = f"{old.log_id} {old.public_key}"
+        made = _end(
+            Origin(name, output, store, custody, None, user), on_trouble,
+            partial(
+                creating, name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
+                public_file=public_file, entry=next_entry(name),
+            ),
+        )  # fmt: skip
     new = courier.succeed(place, name, custody)
     if made is not None and new.public_key != made.public_key:
         raise KeyStoreError(
             f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
     with open_log(name, custody=to_custody or custody, **options) as log:
-        log.write(f"tallystick: this log follows {before}")
+        log.notice("predecessor", before)
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)
+
+
+def _end(
+    origin: Origin, on_trouble: Callable[[str], None] | None, creating: Callable[[], AbstractContextManager[Created]]
+) -> Created:
+    """End a log with a notice that names its successor. That is made first, so a failure leaves the log as it is."""
+    with ExitStack() as undoing:
+        taken = take_lease(origin.store, origin.name, origin.custody)
+        undoing.callback(taken[0].release)
+        with creating() as made:
+            origin.have(taken)
+            log = open_taken(origin, on_trouble)
+            undoing.pop_all()  # it is the log's
+            try:
+                log.notice("successor", f"{made.log_id} {made.public_key}")
+            except BaseException:
+                log.close()
+                raise
+    log.end()
+    return made
 
 
 def migrate(
     name: str,
     *,
-    store: str | None = None,
+    store: str | SecretUrl | None = None,
     custody: str | None = None,
-    to_store: str | None = None,
+    to_store: str | SecretUrl | None = None,
     to_custody: str | None = None,
 ) -> str | None:
     """Move a log to another key store, to another custody, or both; its keys, its head and its lines stay.
@@ -115,5 +139,6 @@ def migrate(
         CustodyError: A custody is not at hand, or does not destroy its keys.
         SealError: The log has ended.
     """
+    store, to_store = hidden(store), hidden(to_store)
     target = None if to_store is None else keystore.connect(to_store)
     return courier.migrate(name, keystore.connect(store), custody, target, to_custody)

@@ -28,6 +28,7 @@ from tallystick import _core
 from tallystick.attacks import ALL, Attack, ImpossibleError, Scene
 from tallystick.attacks.scene import Field, Position, seal_of
 from tallystick.errors import ReportError, explain
+from tallystick.home import require_temporary
 from tallystick.verify import Finding, Report, Verdict, Weight, verify
 from tallystick.verify.heads import NO_STORE, read_heads
 from tallystick.verify.inputs import Input
@@ -181,6 +182,7 @@ def run(
         breaks=tuple(accumulate(len(one.lines) for one in copy[:-1])),
         log_id=log_id.encode(),
     )
+    require_temporary()
     with tempfile.TemporaryDirectory(prefix="tallystick-selftest-") as place:
         bench = _Bench(place, copy, key_files, start)
         untouched = bench.verdict_on(scene)

@@ -173,9 +173,7 @@ def test_redact_never_writes_over_a_file(sealed):
     assert sealed.read() == before
 
 
-@pytest.mark.parametrize(
-    ("at", "reported"), [("1.0.0", "control lines are never redacted"), ("1.0.5", "is the checkpoint")]
-)
+@pytest.mark.parametrize(("at", "reported"), [("1.0.0", "those are never redacted"), ("1.0.5", "is the checkpoint")])
 def test_redact_refuses_control_lines(sealed, at, reported):
     done = sealed("redact", at, "audit.log", "--key", "payments.key", "-o", "x")
     assert (done.status, done.out) == (4, b"")

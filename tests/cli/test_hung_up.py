@@ -7,6 +7,7 @@ import pytest
 RESULTS = [
     ("verify", "audit.log", "--key", "payments.key"),
     ("verify", "audit.log", "--key", "payments.key", "--format", "json"),
+    ("cat", "audit.log", "--key", "payments.key"),
     ("status",),
     ("head", "payments"),
     ("key", "show", "payments.key"),

@@ -42,16 +42,25 @@ def test_a_command_that_a_signal_ended_is_reported_as_a_shell_does(site, number)
     assert entries(site.read()) == [b"last words"]
 
 
-def test_a_command_that_is_not_there_is_reported_and_the_chain_closed(site):
-    done = sealed(site, "no-such-command")
+def test_a_command_that_is_not_there_is_reported_and_no_chain_is_opened(site):
+    done = site("run", "payments", "-o", "audit.log", "--", "no-such-command")
     assert (done.status, done.err) == (127, "tallystick: no-such-command: no such file or directory\n")
-    assert controls(site.read()) == ["open", "closed"]
+    assert not (site.path / "audit.log").exists()
+    assert b"next chain  1\n" in site("status").out
 
 
-def test_a_command_that_cannot_be_run_is_reported_and_the_chain_closed(site):
+def test_a_command_that_cannot_be_run_is_reported_and_no_chain_is_opened(site):
     (site.path / "data").write_bytes(b"")
-    done = sealed(site, "./data")
+    done = site("run", "payments", "-o", "audit.log", "--", "./data")
     assert (done.status, done.err) == (126, "tallystick: ./data: permission denied\n")
+    assert not (site.path / "audit.log").exists()
+
+
+def test_a_command_whose_interpreter_is_not_there_is_reported_and_the_chain_closed(site):
+    (site.path / "script").write_text("#!/no/such/interpreter\n")
+    (site.path / "script").chmod(0o755)
+    assert sealed(site, "./script").status == 127
+    assert controls(site.read()) == ["open", "closed"]
 
 
 def test_without_a_command_it_is_a_usage_error_and_uses_no_number_up(site):

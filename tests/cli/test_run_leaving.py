@@ -14,7 +14,7 @@ import pytest
 from tests.places import COMMAND
 from tests.sealed import controls, entries
 
-BEHIND = b"tallystick: processes that outlived COMMAND still hold its output; their output is not sealed from now on"
+BEHIND = b"processes that outlived COMMAND still hold its output; their output is not sealed from now on"
 
 
 def run(site, script, *options, **how):
@@ -35,8 +35,8 @@ def test_workers_that_do_not_end_are_left_in_time_and_log_and_stderr_say_so(site
     began = time.monotonic()
     done = run(site, "(sleep 0.2; echo late; printf half; exec sleep 30) & echo one; exit 3", "--linger", "600ms")
     assert time.monotonic() - began < 10
-    assert (done.status, done.err) == (3, BEHIND.decode() + "\n")
-    assert entries(site.read()) == [b"one", b"late", b"half", BEHIND]
+    assert (done.status, done.err) == (3, f"tallystick: {BEHIND.decode()}\n")
+    assert entries(site.read()) == [b"one", b"late", b"half", b"[outlived] " + BEHIND]
     assert controls(site.read()) == ["open", "closed"]
     assert site.verdict() == ("ok", [])
 
@@ -46,7 +46,7 @@ def test_a_request_to_leave_does_not_wait_for_workers(site, running):
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 3
-    assert entries(site.read()) == [b"ready", BEHIND]
+    assert entries(site.read()) == [b"ready", b"[outlived] " + BEHIND]
 
 
 def test_a_command_that_ignores_sigterm_is_not_left(site, running):

@@ -80,12 +80,26 @@ def test_several_files_are_sealed_in_order_and_no_line_goes_on_in_the_next(site)
 
 
 @pytest.mark.parametrize(("wrong", "reported"), [("gone", "no such file or directory"), ("d", "is a directory")])
-def test_a_file_that_cannot_be_read_is_named_and_lines_before_it_are_sealed(site, wrong, reported):
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_sealed(site, wrong, reported):
     (site.path / "a").write_bytes(b"1\n")
     (site.path / "d").mkdir()
     done = site("seal", "payments", "a", wrong, "-o", "audit.log")
-    assert (done.status, done.err) == (4, f"tallystick: {wrong}: {reported}; lines before it are sealed\n")
-    assert entries(site.read()) == [b"1"]
+    said = f"tallystick: {wrong}: {reported}, so nothing was sealed; name a file that can be read\n"
+    assert (done.status, done.err) == (4, said)
+    assert not (site.path / "audit.log").exists()
+    assert b"next chain  1\n" in site("status").out
+
+
+def test_a_file_that_goes_away_meanwhile_is_named_and_lines_before_it_are_sealed(site):
+    (site.path / "a").write_bytes(b"1\n")
+    os.mkfifo(site.path / "pipe")
+    process = site.start("seal", "payments", "pipe", "a", "-o", "audit.log")
+    with open(site.path / "pipe", "wb") as pipe:  # it is open there, so the files were looked at
+        pipe.write(b"0\n")
+        (site.path / "a").unlink()
+    err = process.communicate(timeout=60)[1].decode()
+    assert (process.returncode, err) == (4, "tallystick: a: no such file or directory; lines before it are sealed\n")
+    assert entries(site.read()) == [b"0"]
     assert site.verdict() == ("ok", [])
 
 
@@ -151,8 +165,8 @@ def test_the_longest_line_passes_whole_and_one_byte_more_is_split_and_the_log_sa
     assert done.status == 0
     said = entries(site.read())
     assert [len(line) for line in said] == [longest, len(said[1]), longest, 1, len(said[4]), 1]
-    assert said[1] == b"tallystick: a line of more than 16777216 bytes follows in parts"
-    assert said[4] == b"tallystick: end of the line of 16777217 bytes in 2 parts"
+    assert said[1] == b"[split] a line of more than 16777216 bytes follows in parts"
+    assert said[4] == b"[split] end of the line of 16777217 bytes in 2 parts"
     assert b"".join(said[2:4]) == b"y" * (longest + 1)
     assert site.verdict() == ("ok", [])
 

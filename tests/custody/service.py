@@ -138,7 +138,7 @@ class ServiceSuite(OutsideSuite):
         wrapped = custody.wrap(DataKey.generate(), OWNER)
         for proxy.garbage in GARBAGE.values():
             for work in (lambda: custody.wrap(DataKey.generate(), OWNER), lambda: custody.unwrap(wrapped, OWNER)):
-                with pytest.raises(CustodyError, match=f"{service.names}.*(see that|try again)"):
+                with pytest.raises(CustodyError, match=f"{service.names}.*\nhint: .*(see that|try again)"):
                     work()
 
     def test_a_service_that_is_busy_for_a_moment_is_asked_again(self, service, proxy, bare):

@@ -84,7 +84,7 @@ class CustodySuite:
                 custody.unwrap(wrapped[:length], OWNER)
 
     def test_another_key_does_not_open(self, custody, stranger, key):
-        with pytest.raises(CustodyError, match="wrong key, or the state was changed"):
+        with pytest.raises(CustodyError, match="does not open the state of this log"):
             stranger.unwrap(custody.wrap(key, OWNER), OWNER)
 
 

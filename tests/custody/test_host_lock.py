@@ -54,7 +54,7 @@ def test_one_at_a_time(place):
 
 def test_a_wait_in_vain_ends_with_who_to_look_for(place):
     with taken(place):
-        refused(place, rf"another process held {place}/{NAME} for 0.2 seconds; fuser")
+        refused(place, rf"another process held {place}/{NAME} for 0.2 seconds\nhint: fuser")
     with taken(place):
         pass
 
@@ -110,12 +110,12 @@ def test_one_that_others_made_or_may_take_is_refused(place, owner, group, mode):
     (place / NAME).touch()
     os.chown(place / NAME, owner, group)
     (place / NAME).chmod(mode)
-    refused(place, "belongs to others, or is open to them; find out who made it, and remove", 12345)
+    refused(place, "belongs to others, or is open to them\nhint: find out who made it, and remove", 12345)
 
 
 def test_a_link_is_not_followed(place, tmp_path):
     (place / NAME).symlink_to(tmp_path / "elsewhere")
-    refused(place, "is a symbolic link; find out who made it, and remove it")
+    refused(place, "is a symbolic link\nhint: find out who made it, and remove it")
     assert not (tmp_path / "elsewhere").exists()
     (place / NAME).unlink()
     os.mkfifo(place / NAME, 0o600)
@@ -125,11 +125,11 @@ def test_a_link_is_not_followed(place, tmp_path):
 def test_a_place_where_others_exchange_files_is_refused(place, tmp_path):
     for mode in (0o777, 0o775):
         place.chmod(mode)
-        refused(place, r"lets others exchange files there; .+ chmod 1777")
+        refused(place, r"lets others exchange files there\nhint: .+ chmod 1777")
     place.chmod(0o1777)
     os.chown(place, 65534, -1)
     refused(place, "lets others exchange files there")
-    refused(tmp_path / "none", "no such file or directory; make it, as root: install -d -m 1777")
+    refused(tmp_path / "none", "no such file or directory\nhint: make it, as root: install -d -m 1777")
 
 
 def test_a_user_who_may_not_take_it_learns_how_to_be_let_in(place):

@@ -97,7 +97,7 @@ def test_what_is_too_short_is_refused(answers):
 
 def test_without_terminal_and_program_the_error_says_what_to_do(answers, monkeypatch):
     monkeypatch.delenv("TALLYSTICK_ASKPASS")
-    with pytest.raises(CustodyError, match=r"no terminal .+ TALLYSTICK_ASKPASS, or take another custody"):
+    with pytest.raises(CustodyError, match=r"no terminal .+\nhint: .+ TALLYSTICK_ASKPASS, or take another custody"):
         custodies.connect("passphrase:").wrap(DataKey.generate(), OWNER)
 
 

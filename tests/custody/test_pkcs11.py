@@ -120,7 +120,9 @@ def test_a_malformed_url_is_reported_at_once(url, told):
 
 
 def test_a_pin_in_the_url_is_refused_and_not_repeated():
-    with pytest.raises(CustodyError, match=r"takes no pin-value, for its URL is noted .+ pin-source=file:") as caught:
+    with pytest.raises(
+        CustodyError, match=r"takes no pin-value, for its URL is noted .+\nhint: .+ pin-source=file:"
+    ) as caught:
         custodies.connect("pkcs11:token=a;object=b?module-path=/x.so&pin-value=4321")
     assert "4321" not in explain(caught.value)
 
@@ -180,7 +182,7 @@ def test_the_pin_comes_from_a_private_file(hsm, monkeypatch, tmp_path):
         url = hsm.url(more=f"&pin-source={source.replace(' ', '%20')}")
         unwrap(wrap(url), url)
     pin.chmod(0o644)
-    with pytest.raises(CustodyError, match=r"pin of the token is open to other users .+ chmod 0600"):
+    with pytest.raises(CustodyError, match=r"pin of the token is open to other users .+\nhint: .*chmod 0600"):
         wrap(url)
     pin.unlink()
     with pytest.raises(CustodyError, match="pin of the token: no such file or directory\nhint: restore it"):
@@ -500,9 +502,9 @@ def test_a_token_that_still_has_what_it_destroyed_is_not_believed(monkeypatch):
 def test_a_file_that_is_no_library_is_reported(tmp_path):
     (tmp_path / "text.so").write_text("no library\n")
     for path, told in (
-        ("/nowhere/lib.so", "is not there; install it, or name another by module-path"),
-        (f"{tmp_path}/text.so", r"cannot be used as a PKCS #11 library \(.+\); name that of the HSM"),
-        (shutil.which("true"), r"cannot be used as a PKCS #11 library \(.+\); name that of the HSM"),
+        ("/nowhere/lib.so", "is not there\nhint: install it, or name another by module-path"),
+        (f"{tmp_path}/text.so", r"cannot be used as a PKCS #11 library \(.+\)\nhint: name that of the HSM"),
+        (shutil.which("true"), r"cannot be used as a PKCS #11 library \(.+\)\nhint: name that of the HSM"),
         (libc(), r"cannot be used as a PKCS #11 library \(undefined symbol: C_GetFunctionList\)"),
     ):
         with pytest.raises(CustodyError, match=told):

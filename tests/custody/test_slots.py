@@ -230,7 +230,7 @@ def refused(log, message, calls=None):
 def test_a_symbolic_link_is_refused(log, path, tmp_path):
     path.rename(tmp_path / "slots")
     path.symlink_to(tmp_path / "slots")
-    refused(log, "is a symbolic link; name what it leads to")
+    refused(log, "is a symbolic link\nhint: name what it leads to")
     path.unlink()
     path.symlink_to(tmp_path / "nothing")
     refused(log, "is a symbolic link", [lambda: wrap(log.custody)])
@@ -239,7 +239,7 @@ def test_a_symbolic_link_is_refused(log, path, tmp_path):
 
 def test_a_named_pipe_a_directory_and_an_open_file_are_refused(log, path):
     path.chmod(0o640)
-    refused(log, rf"{path} is open to other users \(mode 0640\); run: chmod 0600")
+    refused(log, rf"{path} is open to other users \(mode 0640\)\nhint: run: chmod 0600")
     path.unlink()
     os.mkfifo(path, 0o600)
     refused(log, "is no regular file")
@@ -251,7 +251,7 @@ def test_a_named_pipe_a_directory_and_an_open_file_are_refused(log, path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_belongs_to_somebody_else_is_refused(log, path):
     os.chown(path, 54321, -1)
-    refused(log, "belongs to uid 54321, not to root; run this as its owner")
+    refused(log, "belongs to uid 54321, not to root\nhint: run this as its owner")
 
 
 def test_what_is_too_long_is_none_of_ours_and_stays(log, path):
@@ -272,7 +272,7 @@ def test_the_file_of_another_log_is_refused_and_left_alone(custody, log, path, m
     other = Log(custody, replace(OWNER, root=bytes(32)))
     shutil.copy(path_of(str(master), bytes(32)), path)
     destroy = lambda: custody.destroy(log.state, log.owner)  # noqa: E731
-    refused(log, f"{path} holds keys of another log; ", [*everything(log), lambda: wrap(custody), destroy])
+    refused(log, f"{path} holds keys of another log\nhint: ", [*everything(log), lambda: wrap(custody), destroy])
     assert other.opens() == other.recorded
     # As a second name of it, through which a key could be destroyed, too.
     path.unlink()
@@ -286,7 +286,8 @@ def test_one_from_a_backup_is_older_than_the_state(log, path):
     log.open()
     path.write_bytes(saved)
     refused(
-        log, r"it is older than the state, as after a restored backup \(key 1, not 2\); a log does not go on from its"
+        log,
+        r"it is older than the state, as after a restored backup \(key 1, not 2\)\nhint: a log does not go on from its",
     )
 
 
@@ -306,7 +307,8 @@ def test_another_key_of_the_same_number_is_reported(custody, log, path):
 def test_a_file_that_is_gone_is_reported_and_not_made_again(log, path):
     path.unlink()
     refused(
-        log, f"{path} is not there, .* wrong master key, or the log is written on another host; if the file is lost"
+        log,
+        f"{path} is not there, .* wrong master key, or the log is written on another host\nhint: if the file is lost",
     )
     assert not path.exists()
 
@@ -447,7 +449,9 @@ def test_one_that_stands_still_in_its_writing_is_waited_for_and_then_told(log, p
     monkeypatch.setattr(slots_module, "_PATIENCE", 0.2)
     with open(path, "rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        refused(log, f"another process has had {path} locked for 0.2 s, so it stands still; end", everything(log)[1:])
+        refused(
+            log, f"another process has had {path} locked for 0.2 s, so it stands still\nhint: end", everything(log)[1:]
+        )
         unwraps(log)
     log.open()
 

@@ -175,7 +175,9 @@ def test_pcrs_that_changed_are_named_with_the_remedy_and_open_again_after_a_star
     without = wrap("tpm2:")
     key = text_of(unwrap(wrapped, "tpm2:?pcrs=7+11"))
     chip.call(extend, 11)
-    told = r"does not open .+: PCR sha256:11 has changed since .+; start the machine as it was .+ --to-custody tpm2:"
+    told = (
+        r"does not open .+: PCR sha256:11 has changed since .+\nhint: start the machine as it was .+ --to-custody tpm2:"
+    )
     with pytest.raises(CustodyError, match=told):
         unwrap(wrapped, "tpm2:?pcrs=sha256:7+11")
     chip.call(extend, 7)
@@ -228,9 +230,9 @@ def values(tss, esapi, pcrs):
 def test_a_url_with_fewer_pcrs_does_not_open_so_that_nobody_takes_them_away_in_the_store():
     wrapped = wrap("tpm2:?pcrs=7+11")
     for url in ("tpm2:", "tpm2:?pcrs=7", "tpm2:?pcrs=sha384:7+11"):
-        with pytest.raises(CustodyError, match=r"sealed to the PCRs sha256:7\+11, and tpm2:.* names others"):
+        with pytest.raises(CustodyError, match=r"names other PCRs than sha256:7\+11, to which"):
             unwrap(wrapped, url)
-    with pytest.raises(CustodyError, match=r"sealed to the PCRs none"):
+    with pytest.raises(CustodyError, match=r"names other PCRs than none, to which"):
         unwrap(wrap(), "tpm2:?pcrs=7")
 
 
@@ -604,9 +606,7 @@ def test_after_a_crash_it_counts_first_but_not_for_one_without_lease(chip, log):
 def test_a_state_that_was_passed_is_reported(chip, log):
     older, before = log.state, log.owner
     log.open()
-    passed = (
-        r"its counter, NV index 0x18[0-9a-f]+, stands at \d+, and the state is for \d+; a later state took its place"
-    )
+    passed = r"its counter, NV index 0x18[0-9a-f]+, stands at \d+, and the state is for \d+\nhint: a later state"
     for ask in (
         lambda: log.custody.unwrap(older, before),
         lambda: log.custody.forget(older, before),
@@ -692,7 +692,7 @@ def test_a_chip_that_does_not_count_is_not_believed(chip, log, monkeypatch):
 def test_a_counter_that_was_removed_and_is_still_there_is_reported(chip, log, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Chip, "remove", lambda *_: None)
-        with pytest.raises(CustodyError, match=r"still holds a counter of this log .+ tpm2_nvundefine 0x"):
+        with pytest.raises(CustodyError, match=r"still holds a counter of this log .+\nhint: .+ tpm2_nvundefine 0x"):
             log.custody.destroy(log.state, log.owner)
 
 

@@ -204,9 +204,9 @@ def test_an_exception_that_structlog_has_written_stays():
 def test_a_record_longer_than_an_entry_is_split_and_the_log_says_so(place, formatter):
     long = "x" * (2**24 + 10)
     first, *parts, last = sealed(place, record("%s", long), formatter=formatter)
-    assert first == "tallystick: a line of more than 16777216 bytes follows in parts"
+    assert first == "[split] a line of more than 16777216 bytes follows in parts"
     assert "".join(parts).count("x") >= len(long)
-    assert last.startswith("tallystick: end of the line of ")
+    assert last.startswith("[split] end of the line of ")
 
 
 def test_a_record_as_long_as_an_entry_may_be_stays_whole(place):

@@ -21,7 +21,7 @@ import pytest
 import rfc8785
 
 import tallystick
-from tallystick.errors import SealError
+from tallystick.errors import LogBusyError, SealError
 from tallystick.integrations.logging import JSONFormatter, PlainFormatter, SealedFileHandler, SealingHandler
 from tallystick.writer.lifecycle import LOGS
 from tests.log.test_full import full
@@ -222,7 +222,7 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
         patched.setattr(tallystick.Log, "write", chatty)
         logger.info("one")
     finished(logger)
-    said = b"tallystick: 1 record was dropped that sealing itself had caused"
+    said = b"[dropped] 1 record was dropped that sealing itself had caused"
     assert place.entries() == [b"one", b"the store was asked", said]
 
 
@@ -285,15 +285,113 @@ def test_trouble_is_raised_where_that_is_asked_for(place, logger):
         logger.info("two")
 
 
-def test_a_forked_child_is_told_and_its_parent_goes_on(place, logger, capfd):
+def test_in_a_forked_child_whose_parent_has_the_log_a_record_raises(place, logger):
+    """Such a child once went on in silence: its server answered 200 and sealed nothing."""
+
+    def child():
+        try:
+            logger.info("in the child")
+        except LogBusyError as error:
+            return 7 if error.hint and "tallystick run" in error.hint else 1
+        return 0
+
     sealing(place, logger, BARE)
     logger.info("before")
-    assert in_a_child(lambda: logger.info("in the child") or 0) == 0
+    assert in_a_child(child) == 7
     logger.info("after")
     finished(logger)
-    assert "a forked child cannot write it" in capfd.readouterr().err
-    assert place.entries() == [b"before", b"after"]
+    assert [each for each in place.entries() if not each.startswith(b"tallystick: ")] == [b"before", b"after"]
     assert place.verify() == ("ok", [])
+
+
+def test_a_forked_child_that_asked_for_reports_gets_one(place, logger, capfd):
+    sealing(place, logger, BARE, on_error="report")
+    assert in_a_child(lambda: logger.info("in the child") or 0) == 0
+    finished(logger)
+    assert "a forked child cannot write it" in capfd.readouterr().err
+
+
+def test_with_delay_the_first_record_opens_the_log(place, logger):
+    sealing(place, logger, BARE, delay=True)
+    assert not place.output.exists()
+    logger.info("one")
+    finished(logger)
+    assert place.entries() == [b"one"]
+    assert place.verify() == ("ok", [])
+
+
+def test_with_delay_and_no_record_nothing_is_opened(place, logger):
+    with place.open():
+        sealing(place, logger, delay=True)
+        finished(logger)
+
+
+def test_with_delay_a_log_that_is_busy_raises_and_is_tried_again(place, logger, monkeypatch):
+    monkeypatch.setattr("tallystick.integrations.sealing._AGAIN_OPEN", 0.0)
+    sealing(place, logger, BARE, delay=True)
+    with place.open(), pytest.raises(LogBusyError):
+        logger.info("too early")
+    logger.info("in time")
+    finished(logger)
+    assert place.entries()[-1] == b"in time"
+
+
+def test_with_delay_and_reports_a_log_that_is_busy_is_reported(place, logger, capsys):
+    with place.open():
+        sealing(place, logger, BARE, delay=True, on_error="report")
+        logger.info("lost")
+        finished(logger)
+    said = capsys.readouterr().err
+    assert "is being written by" in said
+    assert "1 record was not sealed in all" in said
+
+
+def test_with_delay_paths_are_those_of_the_directory_in_which_the_handler_was_made(
+    place, logger, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    handler = SealedFileHandler("payments", "audit.log", store="file:store", delay=True)
+    logger.addHandler(handler)
+    monkeypatch.chdir("/")
+    logger.info("one")
+    finished(logger)
+    assert len(place.entries()) == 1
+
+
+def test_a_handler_with_delay_that_is_closed_opens_nothing(place, logger):
+    handler = sealing(place, logger, BARE, delay=True)
+    handler.close()
+    with pytest.raises(SealError, match="closed"):
+        logger.info("too late")
+    assert not place.output.exists()
+
+
+def test_early_records_are_sealed_by_a_handler_with_delay_that_got_none(place):
+    code = (
+        "import logging, tallystick\n"
+        "tallystick.bootstrap()\n"
+        "logging.warning('early')\n"
+        "from tallystick.integrations.logging import SealedFileHandler\n"
+        f"logging.getLogger().addHandler(SealedFileHandler('payments', {str(place.output)!r}, store={place.store!r}, "
+        "delay=True))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(each.endswith(b"early") for each in place.entries())
+
+
+def test_a_handler_that_could_not_be_opened_leaves_nothing_behind(place):
+    """Its flush at the end of the process once failed, and that stood below the cause."""
+    code = (
+        "from tallystick.integrations.logging import SealedFileHandler\n"
+        f"SealedFileHandler('payments', {str(place.output)!r}, store={place.store!r})\n"
+    )
+    with place.open():
+        done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "LogBusyError: log payments is being written by" in done.stderr
+    assert "AttributeError" not in done.stderr
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)"])
@@ -359,7 +457,7 @@ def test_early_records_are_sealed_first_in_order_and_told_as_such(place, logger,
     logger.info("late 2")
     finished(logger)
     told, *entries = place.entries()
-    assert told.startswith(b"tallystick: 2 records follow that were kept in memory since ")
+    assert told.startswith(b"[early] 2 records follow that were kept in memory since ")
     assert told.endswith(b", before sealing began")
     assert entries == [b"early 1", b"early 2", b"late 1", b"late 2"]
     assert place.verify() == ("ok", [])

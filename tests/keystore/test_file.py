@@ -11,7 +11,6 @@ import sys
 
 import pytest
 
-from tallystick import _private
 from tallystick.errors import KeyStoreError, explain
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
@@ -137,15 +136,15 @@ def test_nothing_but_state_head_and_lock_is_left(store, log):
 
 
 def test_a_reader_never_sees_a_file_that_is_being_erased(store, monkeypatch):
-    fill = _private._fill
+    readv = os.readv
     with store.lease("payments") as lease:
 
-        def fill_late(fd, data):
-            monkeypatch.setattr(_private, "_fill", fill)
+        def late(fd, data):
+            monkeypatch.setattr(os, "readv", readv)
             lease.replace_state(b"new state")  # wipes what the reader has open
-            fill(fd, data)
+            return readv(fd, data)
 
-        monkeypatch.setattr(_private, "_fill", fill_late)
+        monkeypatch.setattr(os, "readv", late)
         assert store.load("payments").state == b"new state"
 
 
@@ -216,7 +215,7 @@ def failing(request, monkeypatch):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "write", fail)
-    return f"{os.strerror(number).lower()}; {advice}"
+    return f"{os.strerror(number).lower()}\nhint: {advice}"
 
 
 def test_a_full_disk_leaves_the_old_and_says_what_to_do(store, log, failing):

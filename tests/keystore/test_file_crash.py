@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 
-from tallystick import _private
-from tallystick.keystore import FileKeyStore, Stored, directory
-from tallystick.keystore import file as file_module
+from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import in_a_child
 
 FILES = {"state", "head", "lock", "note"}
@@ -36,7 +34,10 @@ class Dying:
 
 def die_at(calls):
     """From now on this process dies before its n-th call of the system in the key store."""
-    file_module.os = directory.os = _private.os = Dying(calls)
+    dying = Dying(calls)
+    for name, module in sys.modules.items():
+        if name.startswith(("tallystick.keystore.", "tallystick.securefile.")) and hasattr(module, "os"):
+            module.os = dying
 
 
 def every_crash(work):

@@ -113,7 +113,7 @@ class Writer:
     """A writer in a process of its own, which can be made to stand still, so that nothing renews its lease."""
 
     def __init__(self, store):
-        command = [sys.executable, "-c", WRITER, store.grant().place["url"]]
+        command = [sys.executable, "-c", WRITER, store.grant().place["url"].reveal()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout.readline() == "leased\n"
 

@@ -156,7 +156,7 @@ def test_a_proxy_of_the_environment_sees_nothing_that_is_not_encrypted(kind, mon
 @pytest.mark.parametrize("options", ["", "?tls=on"])
 def test_a_key_for_aws_does_not_go_to_another_host_in_the_clear(monkeypatch, options):
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://kms.example:1")
-    with pytest.raises(CustodyError, match=r"not https, .* add tls=off if the way there is guarded"):
+    with pytest.raises(CustodyError, match=r"not https, .*\nhint: .* add tls=off if the way there is guarded"):
         custodies.connect(f"aws-kms://eu-central-1/alias/x{options}").wrap(DataKey.generate(), OWNER)
 
 

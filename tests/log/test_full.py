@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.errors import OutputError, SealError
 from tests.log.test_log import Place, until
-from tests.sealed import lines, position
+from tests.sealed import entries, lines, position
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def begun(log):
 
 
 def dropped(place):
-    return [line for line in place.read().split(b"\n") if b"dropped from" in line]
+    whole = place.read().rpartition(b"\n")[0] + b"\n"
+    return [said for said in entries(whole) if b"dropped from" in said]
 
 
 def positions(place):
@@ -73,7 +74,7 @@ def test_dropped_lines_are_counted_and_the_count_is_sealed_when_writing_goes_on(
                 log.write("y" * 200)
             assert log.write_lines(b"one\ntwo\n") == 8
         until(lambda: dropped(place))  # even if no line comes any more
-    assert [entry.split(b" from")[0] for entry in dropped(place)] == [b"tallystick: 6 lines were dropped"]
+    assert [entry.split(b" from")[0] for entry in dropped(place)] == [b"[dropped] 6 lines were dropped"]
     assert [message.split("; ")[-1] for message in told] == [
         "log payments drops lines until it goes on",
         "log payments goes on",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tallystick
+from tallystick import securefile
 from tallystick.errors import KeyStoreError, SealError
 from tallystick.sinks.rotation import Archive, Rotation
 from tests.log.test_log import Place, until
@@ -57,7 +58,7 @@ def test_files_are_rotated_by_size_and_each_begins_with_a_chain(place):
 
 def test_a_file_that_is_removed_while_it_is_compressed_does_not_come_back(tmp_path, monkeypatch):
     told, filled, removed = [], threading.Event(), threading.Event()
-    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2, compress="gz"), told.append)
+    archive = Archive(securefile.Place.of(tmp_path / "audit.log"), Rotation(size=1, keep=2, compress="gz"), told.append)
     for chain in (1, 2, 3):
         Path(archive.name_for(chain)).write_bytes(b"x" * 1000)
     utime = os.utime  # the last call before the compressed file gets its name
@@ -79,7 +80,7 @@ def test_a_file_that_is_removed_while_it_is_compressed_does_not_come_back(tmp_pa
 
 
 def test_a_file_that_stands_plain_and_compressed_counts_once(tmp_path):
-    archive = Archive(str(tmp_path / "audit.log"), Rotation(size=1, keep=2))
+    archive = Archive(securefile.Place.of(tmp_path / "audit.log"), Rotation(size=1, keep=2))
     for name in ("0000000001.gz", "0000000001", "0000000002", "0000000003", "0000000003.gz"):
         (tmp_path / f"audit.log.{name}").touch()
     assert [os.path.basename(path)[10:] for path in archive.prune()] == ["0000000001", "0000000001.gz"]

@@ -21,7 +21,7 @@ from contextlib import suppress
 import pytest
 
 import tallystick
-from tallystick import _core, courier, keystore
+from tallystick import _core, keystore
 from tallystick.errors import FormatError, SealError
 from tallystick.moving import migrate
 from tests.past.host import Host
@@ -144,7 +144,7 @@ class Changed:
             return
         key.unlink(missing_ok=True)
         if there:
-            courier.discard(place, "payments")
+            place.remove("payments")
         tallystick.create("payments", store=host.url, custody=host.custody, key_file=key)
 
     @staticmethod

@@ -16,7 +16,7 @@ from tests.log.test_log import Place
 from tests.survival.remains import Remains
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("TALLYSTICK_KILLS", "200"))
+KILLS = int(os.environ.get("TALLYSTICK_KILLS", "100"))
 SEED = int(os.environ.get("TALLYSTICK_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 
 

@@ -205,7 +205,7 @@ def test_a_named_pipe_whose_reader_leaves_and_another_comes(site, mode):
         assert writer.wait(20) == 0
     (site.path / "audit.log").write_bytes(b"".join(read))
     kept = [b"one", b"two", b"three"] if mode == "block" else [b"one", b"two"]  # a line that is sealed has its place
-    told = [b"tallystick: 1 line was dropped"] if mode == "drop" else []
+    told = [b"[dropped] 1 line was dropped f"] if mode == "drop" else []
     assert [entry[:30] for entry in entries(site.read())] == kept + told
     assert site.verdict() == ("ok", [])
 

@@ -157,14 +157,14 @@ def test_copytruncate_loses_lines_and_that_is_told_and_sealed_and_found(tmp_path
     count, _, said = writing(place, "copytruncate")
     found = numbers(place, cut=True)
     assert said.count(b"was cut from") == rotations("copytruncate")
-    sealed = b"".join(content(path) for path in files(place)).count(b"\ntallystick: ")
+    sealed = b"".join(content(path) for path in files(place)).count(b"\ntallystick/v1 notice ")
     assert sealed <= rotations("copytruncate")  # the next cut may take the entry about the last one, too
     assert len(found) == len(set(found)) <= count
 
     report = tallystick.verify(files(place), keys=[place.key], store=place.store)
     assert (report.verdict.value == "ok") == (len(found) == count)
     # A copy may end within a line; that one has no seal.
-    assert {finding.kind for finding in report.findings} <= {"missing", "unsealed", "altered"}
+    assert {finding.kind for finding in report.findings} <= {"missing", "unsealed", "altered", "notice"}
     here = set(Remains.of(files(place)).positions)
     last = max(here)
     everything = {(1, epoch, index) for epoch in range(last[1]) for index in range(EPOCH)}

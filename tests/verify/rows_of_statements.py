@@ -343,4 +343,48 @@ BAD_HEAD = [
     ),
 ]
 
-CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD]
+NOTICES = Writer().chain_of("one", "notice dropped 3+lines", "two", "ended").log()
+STATEMENT = MAKE.check.as_bytes(NOTICES.line("1.0.2"))[1].decode()
+NOTICE = [
+    tells(
+        "notice",
+        "a notice that holds",
+        "with V",
+        NOTICES,
+        "ok\nnote notice ×1 app.log:3 1.0.2",
+    ),
+    tells("notice", "a notice that holds", "with P", NOTICES, "ok\nnote notice ×1 app.log:3 1.0.2", key="P"),
+    tells(
+        "notice",
+        "a notice that holds",
+        "with P in an epoch that has no checkpoint",
+        Writer().chain_of("one", "notice dropped x").log(),
+        "incomplete\nincomplete open end ×0 app.log:3 1.0.2\nincomplete uncovered ×3 app.log:1 1.0.0 to 1.0.2\n"
+        "note notice ×1 app.log:3 1.0.2",
+        key="P",
+    ),
+    tells(
+        "notice",
+        "a notice that holds",
+        "once for each position and text",
+        {"a.log": NOTICES.data, "b.log": NOTICES.line("1.0.2") + b"\n"},
+        "ok\nnote duplicate ×1 b.log:1 1.0.2\nnote notice ×2 a.log:3 1.0.2",
+    ),
+    spares("notice", "an application copies one", Writer().chain_of(STATEMENT, "ended").log(), "ok"),
+    spares("notice", "an application copies one, before P", Writer().chain_of(STATEMENT, "ended").log(), "ok", key="P"),
+    spares(
+        "notice",
+        "an application says another thing at the same position",
+        Writer().chain_of("one", STATEMENT.replace("3+lines", "no+lines"), "ended").log(),
+        "ok",
+        key="P",
+    ),
+    spares(
+        "notice",
+        "one whose text was changed",
+        NOTICES.changed("1.0.2", b"3+lines", b"2+lines"),
+        "failed\nfailed altered ×1 app.log:3 1.0.2",
+    ),
+]
+
+CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE]

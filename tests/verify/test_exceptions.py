@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tallystick.errors import FormatError, ReportError
+from tallystick.errors import FormatError, ReportError, explain
 from tallystick.verify.exceptions import KINDS, Exceptions, read_exceptions
 from tallystick.verify.report import Finding, Weight
 
@@ -188,7 +188,7 @@ def test_what_is_no_exception_is_told_with_its_line(line: str | bytes, said: str
     raw = line if isinstance(line, bytes) else line.encode()
     with pytest.raises(FormatError) as told:
         read(tmp_path, b"# first\nmissing 9.0.0: fine\r\n" + raw + b"\n")
-    assert said in str(told.value)
+    assert said in explain(told.value)
     assert (told.value.path, told.value.line) == (str(tmp_path / "exceptions"), 3)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tallystick
-from tallystick import _private
+from tallystick import securefile
 from tallystick.errors import FormatError, KeyStoreError
 from tallystick.verify import Report, Verdict
 from tests.sealed import position
@@ -201,8 +201,8 @@ def test_a_verifier_reads_heads_and_no_state(place: Place, monkeypatch: pytest.M
         read.append(name)
         return read_file(name, *given, **more)
 
-    read_file = _private.read_file
-    monkeypatch.setattr(_private, "read_file", watched)
+    read_file = securefile.read_file
+    monkeypatch.setattr(securefile, "read_file", watched)
     assert place.verify().verdict is Verdict.OK
     assert set(read) == {"head"}
     # Where the head is gone or changed, another process says whose log it is.

@@ -46,6 +46,9 @@ class Sink:
     def close(self):
         self.calls.append("close")
 
+    def forget(self):
+        self.calls.append("forget")
+
 
 class File(Sink):
     """A sink as a file is one: moved and rotated."""

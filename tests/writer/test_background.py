@@ -30,7 +30,7 @@ class Round:
             lease=Lease(), turn=Turn(threading.RLock(), lambda: True), phase=self.phase, heads=self.heads,
             clock=self.clock, outlet=self.outlet, late=SimpleNamespace(promised=1.0),
             chains=SimpleNamespace(fetch_early=self.act("fetch"), is_carrying=False),
-            status=SimpleNamespace(write=self.write),
+            status=SimpleNamespace(write=self.write), forks=SimpleNamespace(due_in=lambda: None),
         )  # fmt: skip
         steps = SimpleNamespace(
             tend=self.act("tend"), count=self.act("count"), store=self.act("store"), stop=self.phase.stop

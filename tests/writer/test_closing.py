@@ -31,6 +31,7 @@ class Made:
             lease=SimpleNamespace(name="payments", release=self.act("lease")), turn=self.turn, phase=self.phase,
             outlet=outlet, chains=chains,
             status=SimpleNamespace(note=SimpleNamespace(closed=lambda well: None), write=lambda: None),
+            forks=SimpleNamespace(begin_closing=lambda: None, let_go=self.act("let go")),
         )  # fmt: skip
         self.steps = SimpleNamespace(
             last_lines=self.act("last lines"), count=lambda: None, store=self.act("head"),
@@ -50,7 +51,7 @@ def made(monkeypatch):
     return Made(monkeypatch)
 
 
-ALL = ["last lines", "head", "erase", "sink", "lease"]
+ALL = ["last lines", "head", "erase", "sink", "lease", "let go"]
 
 
 def test_keys_are_erased_and_output_and_lease_given_back_once(made):
@@ -66,7 +67,7 @@ def test_keys_are_erased_and_all_is_given_back_where_the_last_lines_cannot_be_wr
     made.steps.last_lines = fails
     with pytest.raises(SealError, match="no room"):
         made.close()
-    assert made.done == ["erase", "sink", "lease"]
+    assert made.done == ["erase", "sink", "lease", "let go"]
     assert made.phase.is_closed
 
 

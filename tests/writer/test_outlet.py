@@ -35,7 +35,7 @@ def test_lines_that_are_refused_are_counted_until_the_log_has_said_so():
             made.outlet.refuse(FULL, count)
     assert (made.outlet.dropped.count, made.reported, made.outlet.is_idle) == (3, [], False)
     made.outlet.goes_on()
-    assert made.outlet.next_notice().startswith("3 lines were dropped from ")
+    assert made.outlet.next_notice().text.startswith("3 lines were dropped from ")
     made.outlet.said()
     assert made.outlet.next_notice() is None
     assert (made.outlet.is_idle, made.outlet.dropped.total) == (True, 3)
@@ -133,7 +133,7 @@ def test_what_happened_to_the_file_is_reported_and_becomes_a_notice():
     made.sink.notices = ["the file was removed"]
     made.outlet.look()
     assert made.reported == ["the file was removed"]
-    assert made.outlet.next_notice() == "the file was removed"
+    assert made.outlet.next_notice() == ("output", "the file was removed")
 
 
 def test_a_stream_is_never_rotated():
@@ -151,7 +151,7 @@ def test_it_is_time_to_rotate_once():
     assert not made.outlet.look()
     made.outlet.rotate(7)
     assert (made.sink.calls[-1], made.outlet.rotating) == ("rotate 7", False)
-    assert made.outlet.next_notice() == "one file was removed"
+    assert made.outlet.next_notice() == ("rotation", "one file was removed")
 
 
 def test_a_rotation_that_fails_is_reported_and_lines_go_on():

@@ -78,10 +78,18 @@ pub fn statement_words(line: &[u8]) -> Option<Vec<&[u8]>> {
         Form::Json => control_text_open(before)?,
     };
     let words: Vec<_> = text.split(|b| *b == b' ').collect();
-    let kind = matches!(words.get(1), Some(&b"open" | &b"checkpoint"));
     let printable = text.iter().all(|b| matches!(b, b' '..=b'~'));
     // An application may log anything, also what looks like a statement of another place.
-    let here = words.get(4).is_some_and(|chain| *chain == seal.at.chain.to_string().as_bytes());
+    let at = |place: usize, number: u32| {
+        words.get(place).is_some_and(|word| *word == number.to_string().as_bytes())
+    };
+    let Position { chain, epoch, index } = seal.at;
+    let kind = match words.get(1) {
+        Some(&b"open" | &b"checkpoint") => true,
+        Some(&b"notice") => at(5, epoch.into()) && at(6, index.into()),
+        _ => false,
+    };
+    let here = at(4, chain);
     (kind && printable && here && words.len() >= 9).then_some(words)
 }
 

@@ -44,6 +44,7 @@ mod duplicates;
 mod ends;
 mod facts;
 mod groups;
+mod holding;
 mod known;
 mod openings;
 mod resolve;

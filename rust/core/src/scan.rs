@@ -19,6 +19,7 @@ mod statements;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod texts;
 mod walk;
 
 pub use input::{Input, Mode, Origins};

@@ -61,6 +61,10 @@ fn seal(log: &str) -> (Vec<u8>, Vec<String>) {
                 let m = step["hex"].as_str().map(|h| hex::decode(h).unwrap()).unwrap();
                 s.seal(&m, time, &mut out).unwrap();
             }
+            ("notice", Some(s)) => {
+                let text = step["hex"].as_str().map(|h| hex::decode(h).unwrap()).unwrap();
+                s.notice(step["kind"].as_str().unwrap(), &text, time, &mut out).unwrap();
+            }
             ("checkpoint", Some(s)) => match step["kind"].as_str().unwrap() {
                 "continues" => s.checkpoint(time, &mut out).unwrap(),
                 "closed" => s.close(time, &mut out).unwrap(),
@@ -106,6 +110,14 @@ fn sealing_the_inputs_gives_the_known_logs_and_heads() {
             .collect();
         assert_eq!(known.len(), 22);
         assert_eq!(heads, known);
+    }
+}
+
+#[test]
+fn sealing_notices_gives_the_known_lines() {
+    for name in ["notices.log", "notices-json.log"] {
+        let expected = std::fs::read(path(name)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&seal(name).0), String::from_utf8_lossy(&expected));
     }
 }
 
@@ -201,7 +213,7 @@ fn the_known_evidence_holds_and_what_is_broken_does_not() {
     let public = || PublicKey::parse(texts["public_key"].as_str().unwrap()).unwrap();
     let secret = || VerificationKey::parse(texts["verification_key"].as_str().unwrap()).unwrap();
     let cases = cases.as_array().unwrap();
-    assert_eq!(cases.len(), 58);
+    assert_eq!(cases.len(), 68);
     for case in cases {
         let data = match &case["evidence"] {
             Value::String(text) => text.as_bytes().to_vec(),

@@ -112,7 +112,7 @@ impl Found {
             log.and_then(|log| log.secret.as_ref()).ok_or_else(|| refuse("the key is of another log"))?;
         let line = core::redact(key, &self.0).map_err(|refusal| {
             refuse(match refusal {
-                Refusal::Control => "it is the open of its chain, and control lines are never redacted",
+                Refusal::Control => "it is a control line of the log itself, and those are never redacted",
                 Refusal::Again => "it is redacted already",
                 Refusal::Key => "the key does not reach its chain; take a key that covers it",
                 Refusal::Tag => "its tag does not match the key; look into it with `tallystick verify`",
@@ -142,6 +142,8 @@ pub struct Shown {
     line: Vec<u8>,
     text: Option<Vec<u8>>,
     control: bool,
+    /// Kind and text, if it is a notice.
+    notice: Option<(String, Vec<u8>)>,
     time: u64,
     n: u16,
     ending: &'static str,
@@ -167,6 +169,7 @@ pub fn check_evidence(py: Python<'_>, keys: &Keys, data: &[u8]) -> PyResult<Chec
                 line: shown.line.to_vec(),
                 text: shown.m,
                 control: shown.control,
+                notice: shown.notice.map(|notice| (notice.kind, notice.text)),
                 time: shown.time,
                 n: shown.n,
                 ending: shown.kind.word(),

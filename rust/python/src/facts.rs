@@ -13,7 +13,8 @@ use tallystick_core::seal::statement::Body;
 
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, REASON};
-use crate::scan::{Place, at, position};
+use crate::scan::{Keys, Place, at, position};
+use crate::texts::Holding;
 use crate::{OrRaise as _, py_bytes};
 
 /// Lines that are not as they should be and stood together.
@@ -135,6 +136,7 @@ fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
             (Some((at(prev.mark.at), py_bytes(py, &prev.mark.hash).unbind(), record.proof)), None)
         }
         Body::Checkpoint { kind, .. } => (None, Some(ENDING.member(py, kind.word())?)),
+        Body::Notice { .. } => (None, None),
     };
     Ok(Statement {
         at: at(record.at),
@@ -181,6 +183,17 @@ pub struct Counts {
     first_reserialized: Option<Place>,
     redacted: u64,
     narrowed: u64,
+    notices: u64,
+}
+
+/// What the log itself says, in a notice that holds.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Notice {
+    at: At,
+    kind: String,
+    text: Py<PyBytes>,
+    place: Place,
+    count: u64,
 }
 
 /// Absent positions of one chain; `to` is `None` if nobody knows how many lines the epoch had.
@@ -277,6 +290,17 @@ impl Facts {
         chunks(&self.0)
     }
 
+    /// Which lines hold; the keys are those of the verification.
+    fn holding(&self, py: Python<'_>, keys: &Keys) -> Holding {
+        Holding(py.detach(|| self.0.holding(&keys.inner)))
+    }
+
+    /// Chunks in which lines of a log are: file, chunk, and the lowest position there.
+    fn lowest(&self, log: u32) -> Vec<(u32, u32, At)> {
+        let chunks = self.0.chunks().iter();
+        chunks.filter_map(|(id, chunk)| Some((id.0, id.1, at(chunk.edges.get(&log)?.low)))).collect()
+    }
+
     /// Lines of a log, counted.
     fn counts(&self, log: u32) -> Counts {
         let (counts, (reserialized, first)) = (self.0.counts(log), self.0.reserialized(log));
@@ -288,7 +312,20 @@ impl Facts {
             first_reserialized: first.map(Place::from),
             redacted: counts.redacted,
             narrowed: counts.narrowed,
+            notices: counts.notices,
         }
+    }
+
+    /// Notices of a log that hold, by position: the first thousand.
+    fn notices(&self, py: Python<'_>, log: u32) -> Vec<Notice> {
+        let notice = |(position, said): (_, &summary::Said)| Notice {
+            at: at(position),
+            kind: said.notice.kind.clone(),
+            text: py_bytes(py, &said.notice.text).unbind(),
+            place: said.place.into(),
+            count: said.count,
+        };
+        self.0.notices(log).map(notice).collect()
     }
 
     /// Chains of a log of which a line was seen, with what is known of them.

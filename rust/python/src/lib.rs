@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod acra;
+mod acting;
 mod claims;
 mod descriptor;
 mod envelope;
@@ -16,6 +17,7 @@ mod scan;
 mod seal;
 mod slot;
 mod states;
+mod texts;
 mod verification;
 
 use pyo3::prelude::*;
@@ -56,13 +58,15 @@ mod _core {
     #[pymodule_export]
     use crate::acra::{AcraFound, AcraJudge, AcraKey, acra_time};
     #[pymodule_export]
+    use crate::acting::act_as;
+    #[pymodule_export]
     use crate::claims::{claimed_position, first_opening, newest_chain, seal_text, statement_words};
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper, are_one};
     #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::keys::{
         DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,
@@ -72,7 +76,7 @@ mod _core {
     #[pymodule_export]
     use crate::passphrase::Passphrase;
     #[pymodule_export]
-    use crate::scan::{Keys, Mode, Place, Summary, scan};
+    use crate::scan::{Keys, Mode, Place, Summary, scan, texts};
     #[pymodule_export]
     use crate::seal::Sealer;
     use crate::seal::todo;
@@ -80,6 +84,8 @@ mod _core {
     use crate::slot::Slot;
     #[pymodule_export]
     use crate::states::{EarlyState, PublicState, SealingState, Setup, read_state, setup, state_version};
+    #[pymodule_export]
+    use crate::texts::{Block, Holding, Merger};
     #[pymodule_export]
     use crate::verification::{BrokenEnd, Expected, Verification};
     use pyo3::prelude::*;

@@ -12,6 +12,7 @@ use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 
 use crate::envelope::{Envelope, Unwrapped};
 use crate::keys::{At, read_head, read_secret, read_verification_key};
+use crate::texts::{Block, Holding};
 use crate::{OrRaise as _, py_bytes};
 
 /// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
@@ -137,6 +138,12 @@ impl Mode {
     fn all() -> Self {
         Self(Arc::new(core_scan::Mode::All))
     }
+
+    /// The texts of lines that hold; of others as well, with a mark before each line.
+    #[staticmethod]
+    fn texts(holding: &Holding, marked: bool) -> Self {
+        Self(Arc::new(core_scan::Mode::Texts { holding: holding.0.clone(), marked }))
+    }
 }
 
 /// Where a line was read: file, chunk, line in the chunk (from 0), byte offset in the file.
@@ -205,11 +212,44 @@ pub fn scan(
 ) -> PyResult<Summary> {
     keys.own().or_raise(py)?;
     let keys = keys.inner.clone();
+    let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
+    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
+}
+
+/// Takes the texts of such lines; the mode is one of texts.
+#[pyfunction]
+#[pyo3(signature = (keys, mode, data, end, *, file, chunk, offset, cut = false, lines = None, envelope = None))]
+#[allow(clippy::too_many_arguments)] // those of `scan`
+pub fn texts(
+    py: Python<'_>,
+    keys: &Keys,
+    mode: &Mode,
+    data: &[u8],
+    end: usize,
+    file: u32,
+    chunk: u32,
+    offset: u64,
+    cut: bool,
+    lines: Option<&Unwrapped>,
+    envelope: Option<&Envelope>,
+) -> PyResult<Block> {
+    keys.own().or_raise(py)?;
+    let keys = keys.inner.clone();
+    let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
+    Ok(Block(Some(py.detach(|| core_scan::texts::texts(&keys, &input, &mode.0)))))
+}
+
+fn input<'a>(
+    data: &'a [u8],
+    end: usize,
+    (file, chunk, offset, cut): (u32, u32, u64, bool),
+    lines: Option<&'a Unwrapped>,
+    envelope: Option<&'a Envelope>,
+) -> core_scan::Input<'a> {
     let data = &data[..end.min(data.len())];
     let bytes = data.len() as u64;
     let origins = lines.map(|l| core_scan::Origins { of: &l.0.origins, lines: l.0.lines, bytes });
     let data = lines.map_or(data, |l| &l.0.data);
     let envelope = envelope.map(|envelope| &envelope.0);
-    let input = core_scan::Input { data, file, chunk, offset, cut, origins, envelope };
-    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
+    core_scan::Input { data, file, chunk, offset, cut, origins, envelope }
 }

@@ -159,6 +159,19 @@ impl Sealer {
         Ok((start + used, todo))
     }
 
+    /// Has the log itself say something: a signed notice, whose text is cut where it is too long.
+    #[pyo3(signature = (kind, text, output, time = None))]
+    fn notice(
+        &mut self,
+        py: Python<'_>,
+        kind: &str,
+        text: &[u8],
+        output: &mut Output,
+        time: Option<u64>,
+    ) -> PyResult<u8> {
+        self.emit(py, output, |sealer, out| sealer.notice(kind, text, time.unwrap_or_else(now), out))
+    }
+
     /// Emits `open` now and not right before the first line.
     fn start(&mut self, py: Python<'_>, output: &mut Output) -> PyResult<u8> {
         self.emit(py, output, |sealer, out| {

@@ -10,6 +10,7 @@ True
 
 from tallystick.attacks.ends import CUT, DROP_LAST_CHAIN, ENDS, FORGE_HEAD, HEADS, OWN_KEYS, ROLL_BACK
 from tallystick.attacks.lines import BYTES, EDIT, INSERT, LOOK_ALIKE, SEALS, SWAP_SEALS, TEXT
+from tallystick.attacks.notices import NOTICES
 from tallystick.attacks.scene import Attack, ImpossibleError, Scene
 from tallystick.attacks.whole import (
     ABSENCE,
@@ -33,6 +34,7 @@ ALL: tuple[tuple[str, tuple[Attack, ...]], ...] = (
     ("absence", ABSENCE),
     ("copies", COPIES),
     ("statements", STATEMENTS),
+    ("notices", NOTICES),
     ("the end", ENDS),
     ("the head", HEADS),
     ("keys of his own", OWN_KEYS),

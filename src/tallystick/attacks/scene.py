@@ -168,13 +168,23 @@ class Scene:
         return _core.statement_words(self.lines[index]) if self.positions[index] is not None else None
 
     @cached_property
+    def _words(self) -> dict[int, bytes]:
+        """The kind of each statement, by its line."""
+        return {i: words[1] for i in range(len(self.lines)) if (words := self.statement(i))}
+
+    @cached_property
     def controls(self) -> tuple[int, ...]:
-        """Which lines are control lines."""
-        return tuple(i for i in range(len(self.lines)) if self.statement(i))
+        """Which lines are openings and checkpoints."""
+        return tuple(i for i, word in self._words.items() if word != b"notice")
+
+    @cached_property
+    def notices(self) -> tuple[int, ...]:
+        """Which lines are notices."""
+        return tuple(i for i, word in self._words.items() if word == b"notice")
 
     @cached_property
     def _controls(self) -> frozenset[int]:
-        return frozenset(self.controls)
+        return frozenset(self._words)
 
     def entries(self) -> Iterator[int]:
         """Give which lines are entries of the application."""

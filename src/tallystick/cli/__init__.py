@@ -4,7 +4,6 @@ import errno
 import importlib
 import io
 import os
-import select
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
@@ -12,8 +11,12 @@ from typing import Any
 
 import click
 
+from tallystick.cli.arguments import hide_passwords
 from tallystick.cli.output import complain, safe
+from tallystick.cli.streams import reader_is_gone
 from tallystick.errors import FormatError, TallystickError, reason
+from tallystick.secreturl import without_passwords
+from tallystick.securefile.descriptors import hold_standard
 
 __all__ = ["main"]
 
@@ -22,6 +25,7 @@ _COMMANDS = {
     "seal": "Seal lines from files or standard input.",
     "run": "Run a command and seal its output from the first byte.",
     "verify": "Check sealed logs and say what happened to them.",
+    "cat": "Write the lines of a log as they were before they were sealed.",
     "head": "Print the head of a log, for a verifier elsewhere.",
     "prove": "Make evidence of one line, for holders of the public key.",
     "check": "Check evidence and say what it proves.",
@@ -116,6 +120,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit status 0 ok, 1 a bug, 2 usage, 3 incomplete, 4 input or output, 5 failed."""
     _hold_places()
+    hide_passwords()
     try:
         status = cli.main(args=arguments, prog_name="tallystick", standalone_mode=False)
         if sys.stdout is not None:
@@ -160,30 +165,20 @@ def _refuse(error: click.ClickException) -> None:
     shown = io.StringIO()
     error.show(shown)
     with suppress(OSError):
-        click.echo("\n".join(safe(line) for line in shown.getvalue().split("\n")).rstrip(), err=True)
+        lines = without_passwords(shown.getvalue()).split("\n")
+        click.echo("\n".join(safe(line) for line in lines).rstrip(), err=True)
 
 
 def _hung_up(error: BaseException | None) -> int:
     """Return the status for a result that was not delivered; a reader that has gone needs no message."""
-    if not _reader_is_gone():
+    if not reader_is_gone():
         complain(f"{error}")
     return 4
 
 
-def _reader_is_gone() -> bool:
-    """Has the reader of standard output gone, as in `tallystick verify … | head`?"""
-    poll = select.poll()
-    poll.register(1, 0)
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
-
-
 def _hold_places() -> None:
     """Keep closed standard descriptors from becoming files of ours: reading or writing them must fail."""
-    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free: this one
+    hold_standard()
     if sys.stdout is None:
         # An undelivered result is no result: writing it must fail, not vanish.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -47,6 +47,8 @@ def _text(checked: Checked) -> str:
     if checked.position is None or checked.line is None or checked.time is None:
         return f"{verdict}: the evidence cannot be judged: {checked.detail}"
     what = "the opening of a chain" if checked.control else "this line"
+    if checked.notice:
+        what = "this notice of the log itself"
     lines = [f"{verdict}: {what} was sealed in log {checked.log} ({checked.log_id}) at position {checked.position}"]
     if checked.text is None:
         lines.append("  text        redacted: a sealed text stood here, and was taken out later")
@@ -54,6 +56,9 @@ def _text(checked: Checked) -> str:
             lines.append("              only the verification key shows whether its holder did that")
     else:
         lines.append(f"  text        {safe(checked.text.decode('utf-8', 'backslashreplace'))}")
+    if checked.notice:
+        kind, text = checked.notice
+        lines.append(f"  says        {kind}: {safe(text.decode('utf-8', 'backslashreplace'))}")
     lines.append(f"  claimed     {when(checked.time)}: the time of the checkpoint that ended its epoch")
     lines.append(f"  signed by   the key of checkpoint {checked.checkpoint}, which the log's public key vouches for")
     if checked.tag:

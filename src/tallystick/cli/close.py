@@ -5,7 +5,7 @@ import os
 import click
 
 from tallystick.cli.command import Command
-from tallystick.cli.options import custody_option, name_argument, output_option, store_option
+from tallystick.cli.options import custody_option, name_argument, output_option, store_option, user_option
 from tallystick.cli.output import complain, say
 from tallystick.cli.streams import STDOUT
 
@@ -21,7 +21,8 @@ _EPILOG = """Example:
 @store_option
 @custody_option
 @output_option("Append to FILE instead of standard output.")
-def command(name: str, store: str | None, custody: str | None, output: str | None) -> None:
+@user_option
+def command(name: str, store: str | None, custody: str | None, output: str | None, user: str | None) -> None:
     """End the log NAME: its last lines say that no chain will follow.
 
     Its keys are erased from the key store first, so it can never be written again.
@@ -31,6 +32,6 @@ def command(name: str, store: str | None, custody: str | None, output: str | Non
     if output is None and os.isatty(STDOUT):
         raise click.UsageError("the last lines belong to the others; name the log's file with -o FILE, or a pipe")
     target = STDOUT if output is None else output
-    log = open_log(name, output=target, store=store, custody=custody, on_trouble=complain)
+    log = open_log(name, output=target, store=store, custody=custody, user=user, on_trouble=complain)
     log.end()
     say(f"log {name} has ended; keep its head and its verification key as long as the log")

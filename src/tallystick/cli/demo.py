@@ -32,6 +32,9 @@ def command(file: str | None) -> None:
 
     Without FILE it takes a log of this machine. Everything happens in a temporary directory.
     """
+    from tallystick.home import require_temporary
+
+    require_temporary()
     text, source = _text(file)
     with tempfile.TemporaryDirectory(prefix="tallystick-demo-") as name:
         missed = _play(text, source, Path(name))

@@ -117,16 +117,16 @@ def narrow(file: str, first: int, last: int, output: str | None) -> None:
 
 
 def _write(key: "_core.NarrowedKey", output: str | None) -> None:
-    from tallystick import _private
+    from tallystick import securefile
     from tallystick.errors import TallystickError
 
     if output is None:
         key.write(STDOUT)
         return
     path = os.path.abspath(output)
-    with _private.telling(TallystickError, path), _private.creating(path, None) as target:
+    with securefile.reporting(TallystickError, path), securefile.creating(path, None) as target:
         key.write(target)
-    _private.sync_directory(os.path.dirname(path))
+    securefile.sync_directory(os.path.dirname(path))
 
 
 def _is_log(name: str, store: str | None) -> bool:

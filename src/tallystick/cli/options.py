@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from tallystick.cli.command import option
 from tallystick.cli.streams import INPUT, file_or_output
 from tallystick.cli.values import DURATION, KEEP, NAME, SIZE
+from tallystick.unicode import ENCODINGS
 
 __all__ = [
     "custody_option",
@@ -24,6 +25,7 @@ __all__ = [
     "sealing_options",
     "start_option",
     "store_option",
+    "user_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +53,7 @@ def form_option(*forms: str) -> Callable[[F], F]:
 
 name_argument = click.argument("name", type=NAME, metavar="NAME")
 store_option = option("--store", metavar="URL", callback=_store, help="Key store, such as file:DIR.")
+user_option = option("--as", "user", metavar="USER", help="Open and rotate FILE as USER, who may write there.")
 custody_option = option("--custody", metavar="URL", help="What encrypts the state: master-key:FILE, …")
 
 head_option = option("--head", type=INPUT, metavar="FILE", help="Head of the log, from `tallystick head`.")
@@ -89,6 +92,9 @@ _SEALING = (
     output_option("Append to FILE instead of standard output."),
     store_option,
     custody_option,
+    user_option,
+    option("--encoding", type=click.Choice(ENCODINGS), metavar="NAME",
+           help="Of input: auto seals UTF-16 and UTF-32 as UTF-8."),
     option("--control", type=click.Choice(["auto", "plain", "json"]), default="auto", metavar="FORM",
            help="Of control lines: auto, plain or json [auto]."),
     option("--epoch-lines", type=click.IntRange(1, 65534), default=4096, metavar="N",
@@ -109,6 +115,8 @@ _SEALING = (
 
 def rotation(options: dict[str, Any]) -> dict[str, Any]:
     """Put the options of rotation together, as `tallystick.open` takes them."""
+    if options.get("user") is not None and options.get("output") is None:
+        raise click.UsageError("--as goes with a file; name it with -o FILE")
     size, age, keep, compress = (options.pop(name) for name in ("rotate_size", "rotate_age", "keep", "compress"))
     if size is None and age is None:
         if keep is not None or compress is not None:

@@ -11,6 +11,7 @@ import click
 from tallystick.cli.command import is_quiet
 from tallystick.errors import explain
 from tallystick.reports.words import number, plural, safe, size, when
+from tallystick.secreturl import without_passwords
 
 if TYPE_CHECKING:
     from tallystick.verify.report import Finding
@@ -62,7 +63,7 @@ def complain(problem: str | BaseException) -> None:
 
     Where standard error is closed, sealing and verifying go on all the same.
     """
-    text = problem if isinstance(problem, str) else explain(problem)
+    text = without_passwords(problem if isinstance(problem, str) else explain(problem))
     with suppress(OSError):
         click.echo(f"tallystick: {safe(text)}", err=True)
 

@@ -5,7 +5,7 @@ import os
 import click
 
 from tallystick.cli.command import Command, option
-from tallystick.cli.options import custody_option, key_options, name_argument, output_option, store_option
+from tallystick.cli.options import custody_option, key_options, name_argument, output_option, store_option, user_option
 from tallystick.cli.output import complain, say
 from tallystick.cli.streams import STDOUT, is_output, only_one
 
@@ -22,6 +22,7 @@ _EPILOG = """Example:
 @custody_option
 @option("--to-custody", metavar="URL", help="Custody of the successor; else that of the log.")
 @output_option("The log's file, which is appended to.")
+@user_option
 @key_options
 def command(
     name: str,
@@ -29,6 +30,7 @@ def command(
     custody: str | None,
     to_custody: str | None,
     output: str | None,
+    user: str | None,
     verification_key: str | None,
     public_file: str | None,
 ) -> None:
@@ -54,6 +56,7 @@ def command(
         store=store,
         custody=custody,
         to_custody=to_custody,
+        user=user,
         on_trouble=complain,
     )
     say(f"log {name} goes on with log id {made.log_id}")

@@ -42,6 +42,7 @@ def report_options(command: F) -> F:
 def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
     from tallystick.errors import ReportError
+    from tallystick.securefile import Rights, write_over
 
     report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:
@@ -49,8 +50,8 @@ def deliver(report: "Report", form: str, output: str | None, inputs: Sequence[st
     else:
         if any(_are_one(output, path) for path in inputs):
             raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
-        with open(output, "w", encoding="utf-8") as file:
-            file.write(render(report, form))
+        rights = Rights.common(report.files)
+        write_over(output, render(report, form).encode("utf-8", "backslashreplace"), rights)
     raise SystemExit(report.verdict.exit_status)
 
 

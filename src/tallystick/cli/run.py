@@ -1,8 +1,10 @@
 """`tallystick run`: runs a command and seals its output from the first byte."""
 
+import errno
 import os
 import select
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ _EPILOG = """Example:
 """
 
 _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose output cannot be sealed any more
-_BLOCK = 2**18  # bytes; a pipe holds 65,536, so neither stream gets far ahead of the other
+_BLOCK = 2**18  # bytes, so neither stream gets far ahead of the other
 
 
 class _Run(Command):
@@ -76,7 +78,13 @@ def _names(_: click.Context, __: click.Parameter, value: Sequence[str]) -> Seque
 @sealing_options
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
-    name: str, output: str | None, linger: float, pass_env: Sequence[str], arguments: Sequence[str], **options: Any
+    name: str,
+    output: str | None,
+    linger: float,
+    pass_env: Sequence[str],
+    encoding: str | None,
+    arguments: Sequence[str],
+    **options: Any,
 ) -> None:
     """Run COMMAND and seal its standard output and standard error for the log NAME.
 
@@ -88,6 +96,7 @@ def command(
     from tallystick.cli.notify import notify_manager
     from tallystick.cli.writing import Writing
 
+    _refuse_absent(arguments[0])
     hidden = withheld(name, options["store"], options["custody"], passed=pass_env)
     writing = Writing()
     signals = _signals(writing, reopens=output is not None)
@@ -105,18 +114,33 @@ def command(
         try:
             child = Child(arguments, hidden)
         except OSError as error:
-            complain(f"{arguments[0]}: {reason(error)}")
-            raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
+            raise _not_started(arguments[0], error) from None
         signals.pass_on(child)
         started.append(child)
         notify_manager(*(ready if writing.log is not None else (f"STATUS=waiting until log {name} is free",)))
         try:
-            _Copy(child, writing).seal(linger)
+            _Copy(child, writing, encoding).seal(linger)
         except TallystickError as error:
             notify_manager("STOPPING=1", f"STATUS={safe(explain(error))}")
             raise
         notify_manager("STOPPING=1", f"STATUS=closing log {name}")
     raise SystemExit(child.status)
+
+
+def _refuse_absent(program: str) -> None:
+    """Leave if a command cannot be started, before a chain is opened for it."""
+    if shutil.which(program) is not None:
+        return
+    places = [""] if os.sep in program else os.get_exec_path()
+    there = any(os.path.exists(os.path.join(each, program)) for each in places)
+    number = errno.EACCES if there else errno.ENOENT
+    raise _not_started(program, OSError(number, os.strerror(number)))
+
+
+def _not_started(program: str, error: OSError) -> SystemExit:
+    """Say why a command cannot be started; return what to leave with."""
+    complain(f"{program}: {reason(error)}")
+    return SystemExit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
 def _signals(writing: "Writing", *, reopens: bool) -> Any:
@@ -142,11 +166,14 @@ def _standing(fd: int) -> int:
 class _Copy:
     """The two streams of a command on their way into the log."""
 
-    def __init__(self, child: "Child", writing: "Writing") -> None:
+    def __init__(self, child: "Child", writing: "Writing", encoding: str | None) -> None:
+        from tallystick.cli.mixed import Mixed
         from tallystick.lines import Splitter
+        from tallystick.unicode import Input
 
         self._child, self._writing = child, writing
-        self._splitters = {fd: Splitter(writing) for fd in child.streams}
+        self._splitters = {fd: Input(Splitter(writing), "the output of COMMAND", encoding) for fd in child.streams}
+        self._mixed = {fd: Mixed(fd) for fd in child.streams}
         self._lost = 0  # lines that were read and not sealed
         self._ending = False
         self._poll, self._woken = select.poll(), select.poll()
@@ -191,8 +218,12 @@ class _Copy:
 
     def _take(self, fd: int, most: int) -> int:
         """Seal the bytes that are in a stream; return how many there were, 0 at its end."""
+        self._mixed[fd].look()
         data = os.read(fd, most)
         self._lost = data.count(b"\n")
+        if notice := self._mixed[fd].report(data):
+            complain(notice)
+            self._writing.notice("torn", notice)
         if data:
             self._splitters[fd].feed(data)
         else:
@@ -216,7 +247,7 @@ class _Copy:
                 self._forget(fd)
         notice = "processes that outlived COMMAND still hold its output; their output is not sealed from now on"
         complain(notice)
-        self._writing.say(notice)
+        self._writing.notice("outlived", notice)
 
     def _end(self, error: TallystickError) -> None:
         """Nothing can be sealed any more: end the command, for it must not go on unsealed.

@@ -1,10 +1,12 @@
 """`tallystick seal`: seals lines from files or standard input."""
 
+import errno
 import os
 import select
 import signal
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from tallystick.errors import SealError, TallystickError, reason
 
 if TYPE_CHECKING:
     from tallystick.cli.writing import Writing
-    from tallystick.lines import Splitter
+    from tallystick.unicode import Input
 
 _EPILOG = """Example:
 
@@ -31,17 +33,19 @@ _EPILOG = """Example:
 @name_argument
 @click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
-def command(name: str, files: Sequence[str], output: str | None, **options: Any) -> None:
+def command(name: str, files: Sequence[str], output: str | None, encoding: str | None, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 
-    Bytes pass through unchanged but for the seal. SIGTERM and SIGINT close the chain. SIGHUP reopens the file of -o;
-    without one, or when the terminal has hung up, it closes the chain, too.
+    Bytes pass through unchanged but for the seal; UTF-16 and UTF-32 need --encoding. SIGTERM and SIGINT close the
+    chain. SIGHUP reopens the file of -o; without one, or when the terminal has hung up, it closes the chain, too.
     """
     from tallystick.cli.writing import Writing
     from tallystick.lines import Splitter
+    from tallystick.unicode import Input
 
     inputs: Sequence[str | int] = [STDIN if path == "-" else path for path in files] or [STDIN]
     target = STDOUT if output is None else output
+    _refuse_unreadable(inputs, encoding)
     _refuse_own_output(inputs, target)
     writing = Writing()
     leaving = _Leaving(writing)
@@ -53,9 +57,10 @@ def command(name: str, files: Sequence[str], output: str | None, **options: Any)
         splitter = Splitter(writing)
         try:
             for path in inputs:
+                way = Input(splitter, _called(path), encoding)
                 for data in _read(path, leaving):
-                    _feed(splitter, data, path, leaving)
-                splitter.finish()  # no line goes on in the next file
+                    _feed(way, data, path, leaving)
+                way.finish()  # no line goes on in the next file
                 if leaving.signal:
                     break
             writing.last()
@@ -99,9 +104,9 @@ def _has_terminal() -> bool:
     return True
 
 
-def _feed(splitter: "Splitter", data: bytes, path: str | int, leaving: _Leaving) -> None:
+def _feed(way: "Input", data: bytes, path: str | int, leaving: _Leaving) -> None:
     try:
-        splitter.feed(data)
+        way.feed(data)
     except TallystickError as error:
         if not leaving.signal or leaving.writing.unsealed:
             raise
@@ -149,6 +154,39 @@ def _blocks(fd: int, leaving: _Leaving) -> Iterator[bytes]:
     while left > 0 and fd in dict(waiting.poll(0)) and (data := os.read(fd, min(left, _BLOCK))):
         yield data
         left -= len(data)
+
+
+def _refuse_unreadable(inputs: Sequence[str | int], encoding: str | None) -> None:
+    """Refuse files that cannot be read or sealed before a chain is opened for them; pipes may be among them.
+
+    Raises:
+        SealError: One is not there, is a directory, may not be read, or is text that would be torn.
+    """
+    for path in inputs:
+        if encoding is None:
+            _refuse_torn(path)
+        if isinstance(path, int):
+            continue
+        try:
+            problem = errno.EISDIR if stat.S_ISDIR(os.stat(path).st_mode) else 0
+            problem = problem or (0 if os.access(path, os.R_OK, effective_ids=True) else errno.EACCES)
+        except OSError as error:
+            problem = error.errno or errno.EIO
+        if problem:
+            said = reason(OSError(problem, os.strerror(problem)))
+            raise SealError(f"{path}: {said}, so nothing was sealed", hint="name a file that can be read")
+
+
+def _refuse_torn(path: str | int) -> None:
+    from tallystick.unicode import BEGINNING, recognised, refusal
+
+    with suppress(OSError):
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb", closefd=isinstance(path, str)) as file:
+                at = 0 if isinstance(path, str) else os.lseek(path, 0, os.SEEK_CUR)
+                found = recognised(os.pread(file.fileno(), BEGINNING, at))
+            if found is not None:
+                raise refusal(_called(path), found[0])
 
 
 def _refuse_own_output(inputs: Sequence[str | int], output: str | int) -> None:

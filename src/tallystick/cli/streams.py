@@ -5,11 +5,12 @@
 """
 
 import os
+import select
 from typing import Any
 
 import click
 
-__all__ = ["INPUT", "STDIN", "STDOUT", "file_or_output", "input_or_stdin", "is_output", "only_one"]
+__all__ = ["INPUT", "STDIN", "STDOUT", "file_or_output", "input_or_stdin", "is_output", "only_one", "reader_is_gone"]
 
 STDIN, STDOUT = 0, 1
 # Opened by these names a file behind standard output would be truncated, or written from its start.
@@ -36,6 +37,13 @@ def only_one(**places: bool) -> None:
     there = [name.replace("_", " ") for name, goes in places.items() if goes]
     if len(there) > 1:
         raise click.UsageError(f"{' and '.join(there)} cannot go to standard output together; name a file for one")
+
+
+def reader_is_gone() -> bool:
+    """Has the reader of standard output gone, as in `tallystick verify … | head`?"""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 class _Input(click.Path):

@@ -32,6 +32,11 @@ class _Allowed(click.Choice[str]):
     envvar_list_splitter = ","
 
 
+allow_option = option(
+    "--allow", multiple=True, type=_Allowed(ALLOWED), metavar="WHAT", help="duplicate, narrowed, 'open end', reordered."
+)
+
+
 @click.command("verify", cls=Command, epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option("--key", "keys", multiple=True, type=INPUT, metavar="FILE", help="Verification key; one for each log.")
@@ -42,9 +47,7 @@ class _Allowed(click.Choice[str]):
 @start_option
 @last_option
 @option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
-@option(
-    "--allow", multiple=True, type=_Allowed(ALLOWED), metavar="WHAT", help="duplicate, narrowed, 'open end', reordered."
-)
+@allow_option
 @option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps.")
 @envelope_option
 @field_option

@@ -11,23 +11,26 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from tallystick import _core, keystore
+from tallystick import _core
 from tallystick.cli.output import complain
 from tallystick.cli.waiting import Waiting
 from tallystick.errors import LogBusyError, SealError, TallystickError
-from tallystick.log import Log, open_taken
+from tallystick.log import Log, open_origin
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer.opening import Taken, take_lease
+from tallystick.writer.origin import Origin
 from tallystick.writer.steps import Settings
 
 __all__ = ["Writing", "hear", "standing"]
 
 _PATIENCE = 5.0  # seconds for which a leaving writer may wait for room: less than docker's 10 until SIGKILL
+_NOTICES = 100  # that the log has to say once it is open, the newest
 _BRIEFLY = 3.0  # seconds for which it goes on waiting for another writer to end
 
 
@@ -59,6 +62,7 @@ class Writing:
         self._since: float | None = None
         self._stack = ExitStack()
         self._waiting: Waiting | None = None
+        self._notices: deque[tuple[str, str]] = deque(maxlen=_NOTICES)
         self._opened: Callable[[], None] = lambda: None
         signal.signal(signal.SIGALRM, self._tick)
 
@@ -85,6 +89,7 @@ class Writing:
         store: str | None,
         wait: float | None,
         rotation: Rotation | None = None,
+        user: str | None = None,
         opened: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> None:
@@ -96,6 +101,7 @@ class Writing:
             store: As for `open_log`.
             wait: Seconds to wait; None to be refused at once.
             rotation: As for `open_log`.
+            user: As for `open_log`.
             opened: Called when the log is open.
             options: The fields of `Settings`, but for `on_trouble`.
 
@@ -104,27 +110,32 @@ class Writing:
             TallystickError: As for `open_log`.
         """
         settings = Settings(on_trouble=self.trouble, **options)
-        self._how, self._opened = (output, rotation, settings), opened
-        place = keystore.connect(store)
+        origin = Origin(name, output, store, settings.custody, rotation, user)
+        self._how, self._opened = (origin, settings), opened
+        origin.prepare(self.trouble)
         try:
-            taken = take_lease(place, name, settings.custody)
+            taken = take_lease(origin.store, name, settings.custody)
         except LogBusyError as error:
             if wait is None:
                 raise
-            self._waiting = Waiting(place, error, wait, name, settings, self._knock)
+            self._waiting = Waiting(origin.store, error, wait, name, settings, self._knock)
             return
         self._begin(taken)
 
     def _begin(self, taken: Taken) -> None:
         waiting, self._waiting = self._waiting, None
         try:
-            self.log = self._stack.enter_context(open_taken(taken, *self._how))
+            origin, settings = self._how
+            origin.have(taken)
+            self.log = self._stack.enter_context(open_origin(origin, settings))
         except BaseException:
             self._waiting = waiting  # it knows how much is lost
             raise
         if waiting is not None:
             self.log.note_dropped(waiting.dropped)
         self._opened()
+        while self._notices:
+            self.log.notice(*self._notices.popleft())
         for data in waiting.hand_over() if waiting is not None else ():
             self.write_lines(data)
 
@@ -144,19 +155,36 @@ class Writing:
         Raises:
             SealError: They could not be sealed, or lines before them could not: it is over.
         """
-        if self.failure is not None:
-            raise self.failure
-        if self.log is None:
+        if self.log is None and self.failure is None:
             assert self._waiting is not None
             return self._waiting.hold(data)
+        with self._sealing() as log:
+            return log.write_lines(data)
+
+    def notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something, once it is open.
+
+        Raises:
+            SealError: As for `write_lines`.
+        """
+        if self.log is None and self.failure is None:
+            self._notices.append((kind, text))
+            return
+        with self._sealing() as log:
+            log.notice(kind, text)
+
+    @contextmanager
+    def _sealing(self) -> Iterator[Log]:
+        if self.failure is not None:
+            raise self.failure
+        assert self.log is not None
         self._since = time.monotonic()
         try:
-            count = self.log.write_lines(data)
+            yield self.log
         except TallystickError as error:
             self.failure = error  # the clock runs on: to close the log must not take any longer
             raise
         self._since = None
-        return count
 
     def trouble(self, message: str) -> None:
         """Report trouble of the log, and wake the loop that waits for lines: the log may have stopped."""
@@ -185,10 +213,6 @@ class Writing:
         if self.log is not None and self.log.stopped:
             self.failure = self.failure or SealError(self.log.stopped)
             raise self.failure
-
-    def say(self, what: str) -> None:
-        """Seal an entry of our own."""
-        self.write_lines(f"tallystick: {what}\n".encode("utf-8", "surrogateescape"))
 
     def reopen(self) -> None:
         """Have the output file reopened by its name; for signal handlers."""

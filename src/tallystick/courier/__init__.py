@@ -8,15 +8,18 @@ A[c] and B[c] of the next chain by a page of locked memory that both share, and 
 >>> from tallystick import _core, keystore
 >>> with tempfile.TemporaryDirectory() as d:
 ...     setup, store = _core.setup("payments"), keystore.connect(f"file:{d}/store")
-...     made = create(store, "payments", f"master-key:{d}/key", setup.state(), setup.head())
+...     with creating(store, "payments", f"master-key:{d}/key", setup.state(), setup.head()) as made:
+...         setup.public_key.startswith("tallypub1")
 ...     with store.lease("payments") as lease, Courier(lease, None) as courier:
 ...         state = courier.fetch()
 ...     state.next_chain, made.custody == f"master-key:{d}/key"
+True
 (1, True)
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +28,7 @@ from tallystick import _core
 from tallystick.courier.child import Child
 from tallystick.keystore import KeyStore, Lease
 
-__all__ = ["Courier", "Look", "Made", "Next", "create", "discard", "end", "look", "migrate", "succeed", "tidy"]
+__all__ = ["Courier", "Look", "Made", "Next", "creating", "end", "look", "migrate", "succeed", "tidy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,13 @@ def look(store: KeyStore, name: str) -> Look:
     return Look(**_call("look", store=store.grant().message(), name=name))
 
 
-def create(store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytearray) -> Made:
-    """Store a new log: its state encrypted by custody, and its set-up head.
+@contextmanager
+def creating(
+    store: KeyStore, entry: str, custody: str | None, state: _core.SealingState, head: bytearray
+) -> Iterator[Made]:
+    """Store a new log, its state encrypted by custody and its set-up head; if the block fails, take all of that back.
+
+    Directories and a master key that were made for it go, too, unless somebody else uses them by then.
 
     Args:
         store: The key store.
@@ -172,16 +180,13 @@ def create(store: KeyStore, entry: str, custody: str | None, state: _core.Sealin
     """
     with Child.start("create", {"store": store.grant().message(), "entry": entry, "custody": custody}) as child:
         child.say({"state": child.give_state(state, head)})
-        return Made(**child.hear())
-
-
-def discard(store: KeyStore, entry: str) -> None:
-    """Erase a log whose set-up was not carried through, and its keys in custody.
-
-    Raises:
-        KeyStoreError: It cannot be erased.
-    """
-    _call("discard", store=store.grant().message(), entry=entry)
+        made = Made(**child.hear())
+        try:
+            yield made
+        except BaseException:
+            child.say({"stays": False})
+            child.hear()
+            raise
 
 
 def end(lease: Lease, custody: str | None) -> None:

@@ -21,6 +21,8 @@ from tallystick import _core, errors
 from tallystick.custody import passphrase
 from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reason
 from tallystick.keystore import Grant
+from tallystick.secreturl import SecretUrl
+from tallystick.securefile import hold_standard
 
 __all__ = ["Child"]
 
@@ -51,6 +53,7 @@ class Child:
             KeyStoreError: It cannot be started.
             SealError: Memory cannot be shared with it.
         """
+        hold_standard()  # the child gets three of its own
         page = _core.Handover()
         ours, theirs = socket.socketpair()
         # Copies: Python code may fork the process, as under gevent, and then those of the leases are closed in it.
@@ -92,7 +95,7 @@ class Child:
         """Send it a message."""
         with suppress(BrokenPipeError, ConnectionResetError):  # then `hear` says why
             self._channel.settimeout(_PATIENCE)
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            self._channel.sendall(json.dumps(message, default=SecretUrl.reveal).encode() + b"\n")
 
     def hear(self) -> dict[str, Any]:
         """Return its next answer.

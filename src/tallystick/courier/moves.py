@@ -46,6 +46,9 @@ def carry_over(
             if head is None:
                 raise KeyStoreError(f"the head of log {name} is gone from {source.url}", hint="start a new log")
             opened = unlock(channel, name, stored, custody, lease.confirm)
+            target.prepare()
+            if to_custody is not None:
+                connect_new(channel, to_custody)
             destroy_former(channel, opened, custody, to_custody)
             opened = _leave(lease, opened, target.url)
             relock(channel, lease, opened, to_custody, lambda text: target.create(waiting, text, head))

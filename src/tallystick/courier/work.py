@@ -1,6 +1,6 @@
 """The work of the courier; each function is one kind of it, named by the first message."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from tallystick import custody as custodies
@@ -10,9 +10,10 @@ from tallystick.courier.moves import carry_over, finish_move, is_made, relock
 from tallystick.courier.opened import connect_new, destroy, destroy_former, read_back, replace_state, unlock
 from tallystick.courier.state import forgets, in_words, owner_of, public_state
 from tallystick.errors import CustodyError, KeyStoreError, SealError
-from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
+from tallystick.keystore import FileKeyStore, KeyStore, Lease, moving_entry, next_entry
+from tallystick.taking_back import directories
 
-__all__ = ["carry", "create", "discard", "end", "look", "migrate", "succeed", "tidy"]
+__all__ = ["carry", "create", "end", "look", "migrate", "succeed", "tidy"]
 
 Message = dict[str, Any]
 
@@ -45,24 +46,27 @@ def create(channel: Channel, leases: list[Message], store: Message, entry: str, 
     head = channel.take_head()
     if is_made(target) and entry in (*target.names(), *target.under_way()):
         raise KeyStoreError(f"there is a log {entry} in {target.url}", hint="take another name")
-    keeper = connect_new(channel, custody)
-    owner = owner_of(state)
-    key, wrapped = custodies.fresh_key(keeper, owner)
-    try:
-        target.create(entry, state.lock(key, keeper.url, wrapped), head)
-        keeper.forget(wrapped, owner)
-    except BaseException:
-        with suppress(CustodyError):
-            keeper.destroy(wrapped, owner)
-        raise
-    channel.say({"custody": keeper.url, "forgets": in_words(keeper.forgets(wrapped))})
-
-
-def discard(channel: Channel, leases: list[Message], store: Message, entry: str) -> None:
-    """Erase a log whose set-up was not carried through."""
-    place = keystore.connect(store["place"]["url"])
-    _discard(channel, place, entry)
+    path = target.path if isinstance(target, FileKeyStore) else None
+    with suppress(_UnwantedError), directories(path), custodies.taking_back(custody):
+        keeper = connect_new(channel, custody)
+        owner = owner_of(state)
+        key, wrapped = custodies.fresh_key(keeper, owner)
+        try:
+            target.create(entry, state.lock(key, keeper.url, wrapped), head)
+            keeper.forget(wrapped, owner)
+        except BaseException:
+            with suppress(CustodyError):
+                keeper.destroy(wrapped, owner)
+            raise
+        channel.say({"custody": keeper.url, "forgets": in_words(keeper.forgets(wrapped))})
+        if not channel.hear().get("stays"):
+            _discard(channel, target, entry)
+            raise _UnwantedError
     channel.say({})
+
+
+class _UnwantedError(Exception):
+    """The log that was made does not come about."""
 
 
 def end(channel: Channel, leases: list[Message], custody: str | None) -> None:
@@ -138,16 +142,18 @@ def migrate(
     """Move a log to another key store, to another custody, or both."""
     source = keystore.connect(store["place"]["url"])
     target = source if to_store is None else keystore.connect(to_store["place"]["url"])
-    if target == source:
-        with source.lease(name) as lease:
-            stored = lease.load()
-            info = public_state(name, stored.state)
-            if to_custody is None or info.former is None or info.custody != connect_new(channel, to_custody).url:
-                opened = unlock(channel, name, stored, custody, lease.confirm)
-                destroy_former(channel, opened, custody, to_custody)
-                relock(channel, lease, opened, to_custody, lease.replace_state)
-    else:
-        carry_over(channel, source, target, name, custody, to_custody)
+    path = target.path if isinstance(target, FileKeyStore) else None
+    with directories(path), custodies.taking_back(to_custody) if to_custody is not None else nullcontext():
+        if target == source:
+            with source.lease(name) as lease:
+                stored = lease.load()
+                info = public_state(name, stored.state)
+                if to_custody is None or info.former is None or info.custody != connect_new(channel, to_custody).url:
+                    opened = unlock(channel, name, stored, custody, lease.confirm)
+                    destroy_former(channel, opened, custody, to_custody)
+                    relock(channel, lease, opened, to_custody, lease.replace_state)
+        else:
+            carry_over(channel, source, target, name, custody, to_custody)
     with target.lease(name) as lease:
         exposed = finish_move(channel, lease, (custody, to_custody))
     channel.say({"exposed": exposed})

@@ -12,13 +12,18 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from tallystick._core import DataKey
-from tallystick.custody import outside, passphrase
+from tallystick.custody import master_key, outside, passphrase
 from tallystick.custody.base import Custody, Forgets, Owner
 from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
+from tallystick.home import nobody, user_place
+from tallystick.secreturl import without_passwords
+from tallystick.taking_back import directories
 
 __all__ = [
     "Custody",
@@ -30,6 +35,7 @@ __all__ = [
     "create_default",
     "fresh_key",
     "is_outside",
+    "taking_back",
 ]
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -49,7 +55,8 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     """
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
-        raise CustodyError(f"{url!r} is no URL of a custody", hint=f"for a file write master-key:{url or 'FILE'}")
+        said = without_passwords(url)
+        raise CustodyError(f"{said!r} is no URL of a custody", hint=f"for a file write master-key:{said or 'FILE'}")
     if is_outside(url):
         return outside.Outside(outside.connect(url))
     if url == Passphrase.url:
@@ -64,6 +71,26 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     if create and not os.path.lexists(place):
         return MasterKey.create(place)
     return MasterKey.in_file(place)
+
+
+@contextmanager
+def taking_back(url: str | None) -> Iterator[None]:
+    """Take back what `connect` or `create_default` made in a block that fails: a master key that no log uses yet.
+
+    Args:
+        url: The custody; None for this user's master key.
+    """
+    kind, _, place = (f"master-key:{_default_path()}" if url is None else url).partition(":")
+    path = os.path.abspath(place) if kind == "master-key" and place and not _VARIABLE.fullmatch(place) else None
+    absent = path is not None and not os.path.lexists(path)
+    with directories(path and os.path.dirname(path)):
+        try:
+            yield
+        except BaseException:
+            if absent and path is not None:
+                with suppress(OSError):
+                    master_key.remove_unused(path)
+            raise
 
 
 def is_outside(url: str) -> bool:
@@ -97,5 +124,10 @@ def create_default() -> Custody:
 def _default_path() -> str:
     if os.geteuid() == 0:
         return "/etc/tallystick/master.key"
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return os.path.join(base, "tallystick", "master.key")
+    place = user_place("XDG_CONFIG_HOME", ".config")
+    if place is None:
+        raise CustodyError(
+            f"{nobody()}, so there is no default place for a master key",
+            hint="name one: --custody master-key:FILE, or TALLYSTICK_CUSTODY",
+        )
+    return os.path.join(place, "master.key")

@@ -38,10 +38,13 @@ _UNOPENED = {"InvalidCiphertextException", "IncorrectKeyException"}
 _BUSY = {"ThrottlingException", "Throttling", "LimitExceededException", "RequestLimitExceeded", "ServiceUnavailable"}
 _BUSY |= {"KeyUnavailableException", "DependencyTimeoutException", "KMSInternalException", "InternalFailure"}
 _STATES = {
-    "NotFoundException": "is not there; see that region, account and key are right",
-    "DisabledException": "is disabled; enable it with `aws kms enable-key`",
-    "KMSInvalidStateException": "cannot be used in its state; if it is to be deleted, `aws kms cancel-key-deletion`",
-    "InvalidKeyUsageException": "is not for this; take a symmetric one, for encryption and decryption",
+    "NotFoundException": ("is not there", "see that region, account and key are right"),
+    "DisabledException": ("is disabled", "enable it with `aws kms enable-key`"),
+    "KMSInvalidStateException": (
+        "cannot be used in its state",
+        "if it is to be deleted, `aws kms cancel-key-deletion`",
+    ),
+    "InvalidKeyUsageException": ("is not for this", "take a symmetric one, for encryption and decryption"),
 }
 
 
@@ -146,7 +149,8 @@ class AwsKms(Remembers):
                 return unopened(self.url, f"if neither, {advice}")
             return CustodyError(f"{self.url}: AWS KMS refuses ({code})", hint=advice)
         if code in _STATES:
-            return CustodyError(f"{self.url}: this key {_STATES[code]}")
+            state, advice = _STATES[code]
+            return CustodyError(f"{self.url}: this key {state}", hint=advice)
         if status in (401, 403):  # by something in between, which says no more
             return CustodyError(
                 f"{self.url}: these credentials are refused, or lack kms:{what} with this key", hint=_CREDENTIALS

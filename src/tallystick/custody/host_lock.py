@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick.errors import CustodyError, reason
 
 __all__ = ["PLACE", "host_lock"]
@@ -41,7 +41,7 @@ def host_lock(name: str, group: int | None, timeout: float, place: str = PLACE) 
     """
     path = f"{place}/{name}"
     try:
-        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        directory = securefile.opened(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as problem:
         raise CustodyError(
             f"{place}: {reason(problem)}", hint=f"make it, as root: install -d -m 1777 {place}"
@@ -64,7 +64,7 @@ def _taken(name: str, directory: int, group: int | None, timeout: float, path: s
         try:
             _refuse_strange(os.fstat(fd), group, path)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _private.is_at(fd, name, directory):  # and nobody has removed it meanwhile
+            if securefile.is_at(fd, name, directory):  # and nobody has removed it meanwhile
                 return fd
         except BlockingIOError:
             pass
@@ -81,13 +81,13 @@ def _taken(name: str, directory: int, group: int | None, timeout: float, path: s
 
 
 def _opened(name: str, directory: int, group: int | None, path: str) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         try:
-            return os.open(name, flags, dir_fd=directory)
+            return securefile.opened(name, flags, within=directory)
         except FileNotFoundError:
             _make(name, directory, group)
-            return os.open(name, flags, dir_fd=directory)
+            return securefile.opened(name, flags, within=directory)
     except OSError as problem:
         if problem.errno == errno.ELOOP:
             raise CustodyError(f"{path} is a symbolic link", hint="find out who made it, and remove it") from None
@@ -100,7 +100,7 @@ def _opened(name: str, directory: int, group: int | None, path: str) -> int:
 def _make(name: str, directory: int, group: int | None) -> None:
     """Make the file, in its place only when it is as it must be: others may look at any moment."""
     new = f"{name}.{os.urandom(8).hex()}"
-    fd = os.open(new, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    fd = securefile.opened(new, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
     try:
         if group is not None:
             os.fchown(fd, -1, group)

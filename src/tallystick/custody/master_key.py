@@ -1,28 +1,30 @@
 """A master key as custody, in a file or in an environment variable (spec section 6).
 
-Its text form is 43 letters of base64url. The file is 0600 and belongs to the user of this process; anything else is
-refused. The key is read for each use and kept no longer.
+Its text form is 43 letters of base64url. The file is 0600 and belongs to the user of this process, or root gives it, in
+a volume that nobody else can write (`tallystick.volumes`); anything else is refused. The key is read for each use and
+kept no longer.
 
 A master key in a file forgets: what encrypts a state takes a key in the file's slots, too (`tallystick.custody.slots`).
 
 >>> MasterKey.in_variable("DOCTEST_MASTER_KEY")
 Traceback (most recent call last):
     ...
-tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not set; put the master key into it
+tallystick.errors.CustodyError: environment variable DOCTEST_MASTER_KEY is not set
+hint: put the master key into it
 """
 
 import os
 from collections.abc import Callable
 
-from tallystick import _private
+from tallystick import securefile, volumes
 from tallystick._core import DataKey
 from tallystick.custody import in_place
 from tallystick.custody.base import Forgets, Owner
 from tallystick.custody.options import Remembers
-from tallystick.custody.slots import Name, Slots
+from tallystick.custody.slots import Name, Slots, has_slots
 from tallystick.errors import CustodyError
 
-__all__ = ["MasterKey"]
+__all__ = ["MasterKey", "remove_unused"]
 
 
 class MasterKey(Remembers):
@@ -42,7 +44,7 @@ class MasterKey(Remembers):
             CustodyError: The file is not there, is open to other users, or holds something else.
         """
         path = os.path.abspath(path)
-        return _InFile(path, lambda: _read_file(path))
+        return (_Given if volumes.is_given(path) else _InFile)(path, lambda: _read_file(path))
 
     @staticmethod
     def in_variable(name: str) -> "MasterKey":
@@ -61,20 +63,11 @@ class MasterKey(Remembers):
             CustodyError: There is such a file, or it cannot be written.
         """
         path = os.path.abspath(path)
-        above = os.path.dirname(path)
-        with _private.telling(CustodyError, above):
-            _private.make_directories(above)
-            # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
-            new = f"{path}.new-{os.getpid()}"
-            with _private.creating(new, None) as fd:
-                DataKey.generate().write(fd)
-            try:
-                os.link(new, path)
-            except FileExistsError as error:
-                raise FileExistsError(error.errno, error.strerror, path) from None
-            finally:
-                os.unlink(new)
-            _private.sync_directory(above)
+        try:
+            _make(path)
+        except CustodyError as error:
+            other = "or name another master key: --custody master-key:FILE, or TALLYSTICK_CUSTODY"
+            raise CustodyError(str(error), hint=f"{error.hint}, {other}") from error
         return MasterKey.in_file(path)
 
     def wrap(self, key: DataKey, owner: Owner, replacing: bytes | None = None) -> bytes:
@@ -104,6 +97,22 @@ class MasterKey(Remembers):
                 "wrong key, or the state was changed",
                 hint="restore the one or the other",
             ) from None
+
+
+class _Given(MasterKey):
+    """Custody by a master key that root gives, in a volume or by systemd: nothing can be written beside it."""
+
+    remembers = (
+        "root gives the master key, so none can be destroyed beside it: it opens every state that it ever encrypted"
+    )
+
+    def unwrap(self, wrapped: bytes, owner: Owner) -> DataKey:
+        if Name.read(wrapped) is not None:
+            raise CustodyError(
+                f"the state of this log takes a key beside its master key, too, and {self._place} has none beside it",
+                hint="name the master key where it was, or take new keys (`tallystick rekey --to-custody`) there",
+            )
+        return super().unwrap(wrapped, owner)
 
 
 class _InFile(MasterKey):
@@ -156,15 +165,54 @@ class _InFile(MasterKey):
         return Forgets(True, f"if what is below {kind} overwrites in place, too, and nobody has a copy from before")
 
 
+def remove_unused(path: str) -> None:
+    """Remove a master key that was just made, unless a log has a key of its own beside it.
+
+    It is renamed first: a log that another process sets up with it meanwhile has its key there by then, or does not
+    come about, because it opens its state once before it counts as set up.
+
+    Args:
+        path: Where it was made.
+
+    Raises:
+        OSError: It is not there, or cannot be removed.
+    """
+    gone = f"{path}.gone-{os.getpid()}"
+    os.rename(path, gone)
+    if has_slots(path):
+        os.link(gone, path)
+        os.unlink(gone)
+    else:
+        securefile.wipe_file(gone, None)
+
+
+def _make(path: str) -> None:
+    above = os.path.dirname(path)
+    with securefile.reporting(CustodyError, above):
+        securefile.make_directories(above)
+        # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
+        new = f"{path}.new-{os.getpid()}"
+        with securefile.creating(new, None) as fd:
+            DataKey.generate().write(fd)
+        try:
+            os.link(new, path)
+        except FileExistsError as error:
+            raise FileExistsError(error.errno, error.strerror, path) from None
+        finally:
+            os.unlink(new)
+        securefile.sync_directory(above)
+
+
 def _bound(name: Name, owner: Owner) -> bytes:
     """Return the bytes that a wrapped key is bound to."""
     return name.to_bytes() + owner.root + owner.context
 
 
 def _read_file(path: str) -> DataKey:
-    with _private.telling(CustodyError, path):
+    with securefile.reporting(CustodyError, path):
         try:
-            fd = _private.open_file(path, None, os.O_RDONLY)
+            given = volumes.is_given(path)
+            fd = volumes.open_given(path) if given else securefile.open_file(path, None, os.O_RDONLY)
         except FileNotFoundError:
             raise CustodyError(
                 f"the master key {path} is not there",

@@ -81,5 +81,10 @@ class Remembers:
 
 
 def unopened(who: str, advice: str = "restore the one or the other") -> CustodyError:
-    """Return the error for a key that was not encrypted by this provider, or not like this."""
+    """Return the error for a key that was not encrypted by this provider, or not like this.
+
+    Args:
+        who: What did not open it.
+        advice: What to do, as the hint.
+    """
     return CustodyError(f"{who} does not open the state of this log: wrong key, or the state was changed", hint=advice)

@@ -12,22 +12,24 @@ import base64
 import errno
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._core import Slot
 from tallystick.custody.base import Owner
 from tallystick.errors import CustodyError, reason
 
-__all__ = ["Name", "Slots", "path_of"]
+__all__ = ["Name", "Slots", "has_slots", "path_of"]
 
 _BLOCK = 4096  # bytes of a slot; rust/core/src/seal/slot.rs
 _PATIENCE = 10.0  # seconds that another process may take for its own writing
 _TAG = b"tallystick-slots1 "
+_ROOT = re.compile(r"[a-z2-7]{52}")  # of 32 bytes, as `path_of` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ def path_of(master: str, root: bytes) -> str:
     return f"{master}.{base64.b32encode(root).decode().lower().rstrip('=')}"
 
 
+def has_slots(master: str) -> bool:
+    """Return whether there is a file beside a master key that may be that of a log."""
+    lead = os.path.basename(master) + "."
+    names = (name.removeprefix(lead) for name in os.listdir(os.path.dirname(master)) if name.startswith(lead))
+    return any(_ROOT.fullmatch(name) for name in names)
+
+
 class Slots:
     """The slots of one log. Each change of them holds a lock, and confirms the lease under it."""
 
@@ -81,9 +90,9 @@ class Slots:
         Raises:
             CustodyError: It is not there any more or not yet; says why.
         """
-        with _private.telling(CustodyError, self.path):
+        with securefile.reporting(CustodyError, self.path):
             try:
-                fd = _private.open_file(self.path, None, os.O_RDONLY)
+                fd = securefile.open_file(self.path, None, os.O_RDONLY)
             except FileNotFoundError:
                 raise self._gone() from None
             try:
@@ -155,13 +164,13 @@ class Slots:
     @contextmanager
     def _locked(self, *, make: bool = False) -> Iterator[int]:
         """Give a descriptor of the file, which nobody else changes in the block."""
-        with _private.telling(CustodyError, self.path):
+        with securefile.reporting(CustodyError, self.path):
             fd, made = self._lock(make=make)
             try:
                 self._owner.confirm()
                 if make:
                     _fill(fd)
-                    _private.sync_directory(os.path.dirname(self.path))
+                    securefile.sync_directory(os.path.dirname(self.path))
                 yield fd
             except BaseException:
                 if made:  # nothing names it yet
@@ -178,7 +187,7 @@ class Slots:
             fd, made = self._open(make=make)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _private.is_at(fd, self.path, None):
+                if securefile.is_at(fd, self.path, None):
                     return fd, made
             except BlockingIOError:
                 if time.monotonic() > end:
@@ -197,14 +206,14 @@ class Slots:
         """Open the file; also tell whether it was made for that, without anything in it yet."""
         while True:
             try:
-                return _private.open_file(self.path, None, os.O_RDWR), False
+                return securefile.open_file(self.path, None, os.O_RDWR), False
             except FileNotFoundError:
                 if not make:
                     raise self._gone() from None
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with suppress(FileExistsError):
                 try:
-                    fd = os.open(self.path, flags, 0o600)
+                    fd = securefile.opened(self.path, flags)
                 except OSError as problem:
                     if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                         raise
@@ -275,7 +284,7 @@ class Slots:
         # Where files of this directory may not be removed, one without keys stays.
         with suppress(PermissionError):
             os.unlink(self.path)
-            _private.sync_directory(os.path.dirname(self.path))
+            securefile.sync_directory(os.path.dirname(self.path))
 
     def _gone(self) -> "_GoneError":
         return _GoneError(

@@ -124,7 +124,10 @@ class Tpm2:
         sealed = _Sealed.read(wrapped)
         if sealed.pcrs.decode("latin-1") != self.pcrs:
             there = _shown(sealed.pcrs)
-            raise unopened("the TPM", f"this one was sealed to the PCRs {there}, and {self.url} names others")
+            raise CustodyError(
+                f"{self.url} names other PCRs than {there}, to which the state of this log was sealed",
+                hint=f"name {there}",
+            )
         with self._chip() as chip:
             counter = self._counter(chip, sealed, owner) if sealed.index else None
             if not sealed.index:
@@ -133,8 +136,7 @@ class Tpm2:
             if changed := _changed(self.pcrs, sealed.then, b"".join(now)):
                 raise CustodyError(
                     f"the TPM does not open the state of this log: {changed} since that was sealed",
-                    hint="start the machine "
-                    "as it was started then, or begin a new log; before the next such change: "
+                    hint="start the machine as it was started then, or begin a new log; before the next such change: "
                     "tallystick migrate NAME --to-custody tpm2:",
                 )
             bond = Bond(self.pcrs, now, counter, sealed.count)
@@ -295,18 +297,23 @@ class Tpm2:
             with esapi, Chip.ready(tss, esapi) as chip:
                 yield chip
         except tss.TSS2_Exception as error:
-            raise CustodyError(_trouble(tss, where, error)) from None
+            raise _trouble(tss, where, error) from None
 
 
-def _trouble(tss: Any, where: str, error: Any) -> str:
+def _trouble(tss: Any, where: str, error: Any) -> CustodyError:
     codes, what = tss.TPM2_RC, f"the TPM at {where} refuses ({said(error)})"
     if error.error in (codes.BAD_AUTH, codes.AUTH_FAIL):
-        return f"{what}: its owner hierarchy has a password; take that away, or take systemd-creds:?with-key=tpm2"
+        return CustodyError(
+            f"{what}: its owner hierarchy has a password",
+            hint="take that away, or take systemd-creds:?with-key=tpm2",
+        )
     if error.error in full(tss):
-        return f"{what}: others left no room in it; ask it through /dev/tpmrm0, or run: tpm2_flushcontext -t"
+        return CustodyError(
+            f"{what}: others left no room in it", hint="ask it through /dev/tpmrm0, or run: tpm2_flushcontext -t"
+        )
     if error.error == codes.NV_SPACE:
-        return f"{what}: it has no room for a counter of this log; {_ROOM}"
-    return f"{what}; see that it runs and that this user may use it"
+        return CustodyError(f"{what}: it has no room for a counter of this log", hint=_ROOM)
+    return CustodyError(what, hint="see that it runs and that this user may use it")
 
 
 def _place() -> str:
@@ -326,8 +333,11 @@ def _group() -> int | None:
 
 def _refuse_other(chip: Chip, sealed: _Sealed) -> None:
     if sealed.chip != chip.name:
-        advice = "its key was sealed by the TPM of another machine, or this one was cleared since; go back there"
-        raise unopened("the TPM", advice)
+        raise CustodyError(
+            "the TPM does not open the state of this log: its key was sealed by the TPM of another machine, or this "
+            "one was cleared since",
+            hint="go back there",
+        )
 
 
 def _selection(text: str) -> str:

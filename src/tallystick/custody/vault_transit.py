@@ -269,10 +269,11 @@ class VaultTransit:
                 hint="lower its min_decryption_version",
             )
         if "too new" in said and form:
-            return unopened(
-                self._server.name,
-                f"the key {self._key!r} has no version {form.version} yet: it is another one, or OpenBao was restored "
-                "from a backup that is older than the state; restore a newer one",
+            return CustodyError(
+                f"{self._server.name} does not open the state of this log: the key {self._key!r} has no version "
+                f"{form.version} yet, so it is another one, or OpenBao was restored from a backup that is older than "
+                "the state",
+                hint="restore a newer backup",
             )
         return None
 

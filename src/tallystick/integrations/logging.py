@@ -33,13 +33,16 @@ class SealedFileHandler(Sealing):
         name: The name of the log.
         filename: Path of the file, which is appended to.
         on_error: What becomes of a record that cannot be sealed: `report` says so on standard error, once for each
-            reason, and how many in all at the end; `raise` raises in the program that logs.
+            reason, and how many in all at the end; `raise` raises in the program that logs. The default reports, but
+            raises where this process can seal nothing at all: the log could not be opened by the first record, or
+            this is a forked child and the log is still its parent's.
         rotate_size: Bytes above which a new file is begun.
         rotate_age: Seconds after which a new file is begun.
         keep: How many rotated files stay.
         keep_for: Seconds for which rotated files stay.
         compress: `gz` or `zst` for rotated files.
-        options: What else `tallystick.open` takes: store, custody, durability, on_full, heartbeat, …
+        options: What else `tallystick.open` takes: store, custody, durability, on_full, heartbeat, … With `delay=True`
+            the first record opens the log.
 
     Raises:
         TallystickError: The log cannot be opened; see `tallystick.open`.
@@ -50,7 +53,7 @@ class SealedFileHandler(Sealing):
         name: str,
         filename: str | os.PathLike[str],
         *,
-        on_error: OnError = "report",
+        on_error: OnError | None = None,
         rotate_size: int | None = None,
         rotate_age: float | None = None,
         keep: int | None = None,
@@ -81,7 +84,7 @@ class SealingHandler(Sealing):
     """
 
     def __init__(
-        self, name: str, stream: TextIO | None = None, *, on_error: OnError = "report", **options: Any
+        self, name: str, stream: TextIO | None = None, *, on_error: OnError | None = None, **options: Any
     ) -> None:
         super().__init__(name, _output(sys.stderr if stream is None else stream), on_error, options)
 
@@ -90,7 +93,7 @@ def file_or_stream(
     name: str,
     filename: str | os.PathLike[str] | None,
     stream: TextIO | None,
-    on_error: OnError,
+    on_error: OnError | None,
     options: dict[str, Any],
 ) -> Sealing:
     """Return a handler for a file, or for a stream if there is none, as loggers other than `logging` use it."""

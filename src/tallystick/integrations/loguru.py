@@ -54,7 +54,7 @@ class SealingSink:
         *,
         stream: TextIO | None = None,
         form: Literal["text", "json"] = "text",
-        on_error: OnError = "report",
+        on_error: OnError | None = None,
         **options: Any,
     ) -> None:
         if form not in ("text", "json"):

@@ -50,7 +50,7 @@ class SealingProcessor(LogRecordProcessor):
         processor: LogRecordProcessor,
         *,
         seals: Literal["record", "body"] = "record",
-        on_error: OnError = "report",
+        on_error: OnError | None = None,
         **options: Any,
     ) -> None:
         if seals not in ("record", "body"):
@@ -83,7 +83,7 @@ class _Records(Sealing):
     """Seals records, and takes the lines that the log makes of them."""
 
     def __init__(
-        self, name: str, processor: LogRecordProcessor, seals: str, on_error: OnError, options: Mapping[str, Any]
+        self, name: str, processor: LogRecordProcessor, seals: str, on_error: OnError | None, options: Mapping[str, Any]
     ) -> None:
         self._processor, self._seals = processor, seals
         self._sealed: tuple[ReadWriteLogRecord, bytes] | None = None

@@ -2,19 +2,20 @@
 
 import logging
 import sys
-import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import get_ident
 from typing import Any, Literal
 
-from tallystick.errors import TallystickError, explain
+from tallystick import keystore
+from tallystick.errors import SealError, TallystickError, explain
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
 from tallystick.lines import MAX_ENTRY, Splitter
-from tallystick.log import open_log
+from tallystick.log import Log, open_log
 from tallystick.writer import lifecycle
 
 __all__ = ["OnError", "Sealing", "one_line"]
@@ -22,6 +23,7 @@ __all__ = ["OnError", "Sealing", "one_line"]
 OnError = Literal["report", "raise"]
 
 _TEXT = (str, bytes)
+_AGAIN_OPEN = 1.0  # seconds after which a log is tried again that could not be opened
 _SHORT = MAX_ENTRY // 4  # characters that make no more bytes than an entry may have
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
@@ -30,7 +32,6 @@ _AGAIN = 3600.0  # seconds after which the same trouble is news again
 # Numbers of threads. What arises in one that drains, because it seals records that were put aside, is counted only.
 _SEALING: set[int] = set()
 _DRAINING: set[int] = set()
-_BACKGROUND: dict[int, threading.Thread] = {}  # of open handlers; a later thread may get the number
 
 
 class Sealing(logging.Handler):
@@ -43,21 +44,36 @@ class Sealing(logging.Handler):
     after the handler's next record, once around.
     """
 
-    def __init__(self, name: str, output: Any, on_error: OnError, options: Mapping[str, Any]) -> None:
-        """Open the log; `options` are those of `tallystick.open`."""
-        if on_error not in ("report", "raise"):
+    def __init__(self, name: str, output: Any, on_error: OnError | None, options: Mapping[str, Any]) -> None:
+        """Open the log, or with `delay` see to it that the first record does; other options are `tallystick.open`'s.
+
+        Raises:
+            TallystickError: The log cannot be opened. Nothing is left of the handler then.
+        """
+        if on_error not in ("report", "raise", None):
             raise ValueError(f"on_error is report or raise, not {on_error}")
-        super().__init__()
         self._on_error = on_error
         self._told: dict[str, float] = {}
         self._unsealed = self._caused = 0
         self._aside: deque[Any] = deque()
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
+        settings: dict[str, Any] = {"on_trouble": self._tell, **options}
+        self._is_delayed, self._is_over = settings.pop("delay", False), False
+        self._failed: tuple[float, TallystickError] | None = None
+        if self._is_delayed:
+            # What is relative is so to the directory of now.
+            store = keystore.connect(settings.get("store"))
+            settings["store"] = store.url if isinstance(store, keystore.FileKeyStore) else settings.get("store")
+        self._opening = partial(open_log, name, output=output, **settings)
+        self._log: Log
+        if not self._is_delayed:
+            self._log = self._opening()
+        # Only now: `logging` closes at the end of the process all handlers that it knows.
+        super().__init__()
         self.formatter = PlainFormatter()
-        self._log = open_log(name, output=output, **{"on_trouble": self._tell, **options})
-        _BACKGROUND[self._log.background.ident or 0] = self._log.background
         _OPEN.add(self)
         _register()
+        lifecycle.close_at_end()  # the first record may come in a thread that must not handle signals
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Seal a record if no filter objects, as `logging.Handler.handle` does; the background thread never waits."""
@@ -73,7 +89,7 @@ class Sealing(logging.Handler):
             SealError: It could not be sealed, and errors are to be raised.
         """
         me = get_ident()
-        if me in _SEALING or (me in _BACKGROUND and _BACKGROUND[me].is_alive()):
+        if me in _SEALING or me in lifecycle.BACKGROUND:
             self._put_aside(item)
             return
         self.acquire()
@@ -97,19 +113,41 @@ class Sealing(logging.Handler):
     def _emit(self, record: Any, me: int) -> None:
         _SEALING.add(me)
         try:
-            if PENDING:
-                self._take_early(record)
-            if self._taken is None or not self._was_taken(record):
-                try:
+            try:
+                if self._is_delayed:
+                    self._open()
+                if PENDING:
+                    self._take_early(record)
+                if self._taken is None or not self._was_taken(record):
                     self._seal(record)
-                except Exception as error:
-                    self._count(error)
-                    if self._on_error == "raise":
-                        raise
-            if self._aside or self._caused:
+            except Exception as error:
+                self._count(error)
+                if self._raises:
+                    raise
+            if (self._aside or self._caused) and not self._is_delayed:
                 self._drain()
         finally:
             _SEALING.discard(me)
+
+    def _open(self) -> None:
+        """Open the log that the first record was to open."""
+        if self._is_over:
+            raise SealError("the handler is closed", hint="make another one")
+        if self._failed and time.monotonic() < self._failed[0]:
+            raise self._failed[1].with_traceback(None)
+        try:
+            self._log = self._opening()
+        except TallystickError as error:
+            self._failed = (time.monotonic() + _AGAIN_OPEN, error)
+            raise
+        self._is_delayed, self._failed = False, None
+
+    @property
+    def _raises(self) -> bool:
+        """Does the program get the error of a record? Where nothing at all can be sealed, unless it asked not to."""
+        if self._on_error is not None:
+            return self._on_error == "raise"
+        return self._is_delayed or self._log.is_inherited
 
     def flush(self) -> None:
         """Seal early records that wait; lines themselves wait for nothing."""
@@ -121,7 +159,8 @@ class Sealing(logging.Handler):
 
     def give_up(self) -> None:
         """Let nobody wait for room any more."""
-        self._log.give_up()
+        if not self._is_delayed:
+            self._log.give_up()
 
     def close(self) -> None:
         """Close the chain; this waits for no room, whatever `on_full` says.
@@ -129,14 +168,16 @@ class Sealing(logging.Handler):
         Raises:
             TallystickError: It could not be closed, and errors are to be raised.
         """
-        self._log.give_up()
+        self.give_up()
         self.acquire()
         try:
             self._settle()
+            self._is_over = True
             closing = (me := get_ident()) not in _SEALING
             _SEALING.add(me)  # records of the key store's client come too late from here on
             try:
-                self._log.close()
+                if not self._is_delayed:
+                    self._log.close()
             except TallystickError as error:
                 self._tell(explain(error))
                 if self._on_error == "raise":
@@ -144,8 +185,6 @@ class Sealing(logging.Handler):
             finally:
                 if closing:
                     _SEALING.discard(me)
-                if not self._log.background.is_alive():
-                    _BACKGROUND.pop(self._log.background.ident or 0, None)
                 super().close()
                 self._say_what_is_left()
         finally:
@@ -154,14 +193,20 @@ class Sealing(logging.Handler):
     def _settle(self) -> None:
         """Seal records that wait, unless this thread is sealing already or the log is closed."""
         me = get_ident()
-        if me in _SEALING or self._log.closed:
+        if me in _SEALING or (self._is_over if self._is_delayed else self._log.closed):
             return
         _SEALING.add(me)
         try:
+            if self._is_delayed:
+                if not PENDING:
+                    return
+                self._open()
             if PENDING:
                 self._take_early(None)
             if self._aside or self._caused:
                 self._drain()
+        except TallystickError as error:  # early records go on waiting
+            self._tell(explain(error))
         finally:
             _SEALING.discard(me)
 
@@ -216,7 +261,7 @@ class Sealing(logging.Handler):
             wanted = [each for each in records if each is not current and each.levelno >= self.level]
             if wanted or early.dropped:
                 try:
-                    self._log.write(f"tallystick: {early.report(len(wanted))}")
+                    self._log.notice("early", early.report(len(wanted)))
                 except Exception as error:
                     early.take_back(records)
                     self._tell(_explained(error))
@@ -251,7 +296,7 @@ class Sealing(logging.Handler):
             if self._caused:
                 which = "1 record was" if self._caused == 1 else f"{self._caused} records were"
                 try:
-                    self._log.write(f"tallystick: {which} dropped that sealing itself had caused")
+                    self._log.notice("dropped", f"{which} dropped that sealing itself had caused")
                 except Exception as error:
                     self._count(error)
                 self._caused = 0  # records that this line has caused are not reported by another one
@@ -267,7 +312,7 @@ class Sealing(logging.Handler):
 
     def _count(self, error: Exception) -> None:
         self._unsealed += 1
-        if self._on_error == "report":
+        if not self._raises:
             self._tell(_explained(error))
 
     def _tell(self, message: str) -> None:

@@ -66,7 +66,7 @@ class SealingLoggerFactory:
         filename: str | os.PathLike[str] | None = None,
         *,
         stream: TextIO | None = None,
-        on_error: OnError = "report",
+        on_error: OnError | None = None,
         **options: Any,
     ) -> None:
         self.handler = file_or_stream(name, filename, stream, on_error, options)

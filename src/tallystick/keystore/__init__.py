@@ -14,10 +14,13 @@ import importlib
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from tallystick.errors import KeyStoreError
+from tallystick.home import nobody, user_place
 from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
 from tallystick.keystore.file import FileKeyStore
+from tallystick.secreturl import SecretUrl
 
 __all__ = [
     "FileKeyStore",
@@ -44,7 +47,7 @@ _REMOTE = {
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):(.*)", re.DOTALL)
 
 
-def connect(url: str | None = None) -> KeyStore:
+def connect(url: str | SecretUrl | None = None) -> KeyStore:
     """Return the key store at a URL. Nothing is made or opened yet.
 
     Args:
@@ -54,33 +57,41 @@ def connect(url: str | None = None) -> KeyStore:
             everybody else.
 
     Raises:
-        KeyStoreError: This is no URL of a key store.
+        KeyStoreError: This is no URL of a key store, or there is no default.
     """
-    if url is None:
-        url = _default_url()
-    match = _URL.fullmatch(url)
-    if match is None:
-        if "@" in url or "//" in url:  # it was meant to be that of a server, and may hold a password
-            raise KeyStoreError(
-                "the URL of the key store is malformed", hint="write KIND://HOST:PORT/... as for redis://"
-            )
+    url = SecretUrl(_default_url() if url is None else url)
+    kind = _kind(url)
+    if kind is None:
+        raise KeyStoreError("the URL of the key store is malformed", hint="write KIND://HOST:PORT/... as for redis://")
+    if not kind:
+        said = str(url)
         raise KeyStoreError(
-            f"{url!r} is no URL of a key store", hint=f"for a directory write file:{url or 'DIRECTORY'}"
+            f"{said!r} is no URL of a key store", hint=f"for a directory write file:{said or 'DIRECTORY'}"
         )
-    scheme, rest = match.groups()
-    if scheme in _REMOTE:
-        backend = importlib.import_module(f"tallystick.keystore.{_REMOTE[scheme]}")
+    if kind in _REMOTE:
+        backend = importlib.import_module(f"tallystick.keystore.{_REMOTE[kind]}")
         store: KeyStore = backend.open_store(url)
         return store
-    if scheme != "file":
+    if kind != "file":
         known = ", ".join(["file:", *(f"{known}:" for known in sorted(_REMOTE))])
-        raise KeyStoreError(f"there is no kind of key store called {scheme!r}; known are {known}")
-    if not rest:
-        raise KeyStoreError(f"the key store {url!r} names no place", hint="for a directory write file:DIRECTORY")
-    return FileKeyStore(rest)
+        raise KeyStoreError(f"there is no kind of key store called {kind!r}; known are {known}")
+    path = url.reveal().partition(":")[2]
+    if not path:
+        raise KeyStoreError("the key store 'file:' names no place", hint="for a directory write file:DIRECTORY")
+    return FileKeyStore(path)
 
 
-def borrow(place: dict[str, str], fds: Sequence[int]) -> Lease:
+def _kind(url: SecretUrl) -> str | None:
+    """Return the kind of a key store; None for what was meant to be that of a server, and may hold a password."""
+    text = url.reveal()
+    if text.startswith("file://") and "@" in text.split("/")[2]:
+        return None
+    if _URL.fullmatch(text) is None:
+        return None if "@" in text or "//" in text else ""
+    return url.scheme
+
+
+def borrow(place: dict[str, Any], fds: Sequence[int]) -> Lease:
     """Return a lease that another process of ours holds, for as long as it waits for this one.
 
     Args:
@@ -98,14 +109,21 @@ def state_directory() -> str:
 
     That is the directory that the environment variable TALLYSTICK_STORE names, else `/var/lib/tallystick` for root
     and `$XDG_STATE_HOME/tallystick` for everybody else.
+
+    Raises:
+        KeyStoreError: None is named, and this user has no home.
     """
     named = os.environ.get("TALLYSTICK_STORE")
     if named and (named.startswith("file:") or _URL.fullmatch(named) is None):
         return named.removeprefix("file:")
     if os.geteuid() == 0:
         return "/var/lib/tallystick"
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(base, "tallystick")
+    place = user_place("XDG_STATE_HOME", ".local/state")
+    if place is None:
+        raise KeyStoreError(
+            f"{nobody()}, so there is no default key store", hint="name one: --store file:DIR, or TALLYSTICK_STORE"
+        )
+    return place
 
 
 def _default_url() -> str:

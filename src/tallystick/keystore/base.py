@@ -32,6 +32,7 @@ __all__ = [
     "check_name",
     "check_sizes",
     "forget_in_children",
+    "forget_leases",
     "moving_entry",
     "next_entry",
     "ourselves",
@@ -78,7 +79,7 @@ class Grant:
         fds: Open descriptors that it inherits.
     """
 
-    place: dict[str, str] = field(repr=False)
+    place: dict[str, Any] = field(repr=False)
     fds: tuple[int, ...] = ()
 
     def message(self) -> dict[str, Any]:
@@ -237,6 +238,14 @@ class KeyStore(ABC):
             KeyStoreError: The store is not there or cannot be read.
         """
 
+    def prepare(self) -> None:
+        """Be ready to get a log; a directory is made where it is not there.
+
+        Raises:
+            KeyStoreError: It cannot be reached or made.
+        """
+        self.names()
+
     @abstractmethod
     def under_way(self) -> list[str]:
         """Return the names of entries that a change of keys or place made and has not finished, sorted.
@@ -320,13 +329,14 @@ def forget_in_children(lease: Lease) -> None:
     _LEASES.add(lease)
 
 
-def _after_fork() -> None:
+def forget_leases() -> None:
+    """In a forked child: close its copies of what leases have open; C code that forks does not call this."""
     for lease in list(_LEASES):
         lease._forget()
     _LEASES.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=forget_leases)
 
 
 def next_entry(name: str) -> str:

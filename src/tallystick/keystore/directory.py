@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Mapping, Sequence
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
 
@@ -29,11 +29,11 @@ def fill(name: str, store: int, files: Mapping[str, bytes | bytearray]) -> None:
         store: Descriptor of the store.
         files: The content of each file.
     """
-    _private.make_directory(name, store)
-    log = _private.open_directory(name, store)
+    securefile.make_directory(name, store)
+    log = securefile.open_directory(name, store)
     try:
         for file, data in files.items():
-            _private.create_file(file, data, log)
+            securefile.create_file(file, data, log)
         os.fsync(log)
     finally:
         os.close(log)
@@ -48,10 +48,10 @@ def clear_all(store: int) -> None:
 
 def clear(name: str, store: int) -> None:
     """Erase the directory of a log whose set-up or removal is not complete."""
-    log = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store)
+    log = securefile.opened(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, within=store)
     try:
         for file in os.listdir(log):
-            _private.wipe_file(file, log)
+            securefile.wipe_file(file, log)
     finally:
         os.close(log)
     os.rmdir(name, dir_fd=store)
@@ -74,25 +74,25 @@ def holds_state(name: str, store: int) -> bool:
 
 def load(log: int, path: str) -> Stored:
     """Return state and head from the open directory of a log, whose path is for errors."""
-    with _private.telling(KeyStoreError, path):
-        state = bytes(_private.read_file("state", log, bytearray, limit=STATE_LIMIT))
+    with securefile.reporting(KeyStoreError, path):
+        state = bytes(securefile.read_file("state", log, bytearray, limit=STATE_LIMIT))
         return Stored(state, head(log, path), private=True)
 
 
 def head(log: int, path: str) -> HeadText | None:
     """Return the head; None if it is not there."""
-    with _private.telling(KeyStoreError, path):
+    with securefile.reporting(KeyStoreError, path):
         try:
-            return _private.read_file("head", log, HeadText, limit=HEAD_LIMIT)
+            return securefile.read_file("head", log, HeadText, limit=HEAD_LIMIT)
         except FileNotFoundError:
             return None
 
 
 def note(log: int, path: str) -> bytes | None:
     """Return the note; None if it is not there."""
-    with _private.telling(KeyStoreError, path):
+    with securefile.reporting(KeyStoreError, path):
         try:
-            return bytes(_private.read_file("note", log, bytearray, limit=NOTE_LIMIT))
+            return bytes(securefile.read_file("note", log, bytearray, limit=NOTE_LIMIT))
         except FileNotFoundError:
             return None
 

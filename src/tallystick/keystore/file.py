@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._core import state_version
 from tallystick.errors import ONE_WRITER, FormatError, KeyStoreError, LeaseLostError, LogBusyError
 from tallystick.keystore import directory
@@ -58,11 +58,15 @@ class FileKeyStore(KeyStore):
     def __hash__(self) -> int:
         return hash(self.url)
 
+    @property
+    def path(self) -> str:
+        """Its path."""
+        return self._path
+
     def create(self, name: str, state: bytes, head: bytes | bytearray) -> None:
         check_entry(name)
         check_sizes(name, state, head)
-        with _private.telling(KeyStoreError, self._path):
-            _private.make_directories(self._path)
+        self.prepare()
         with self._changing() as store:
             if name in os.listdir(store):
                 raise self._present(name)
@@ -84,12 +88,22 @@ class FileKeyStore(KeyStore):
             os.fsync(store)
             directory.clear(gone, store)
 
+    def prepare(self) -> None:
+        try:
+            with securefile.reporting(KeyStoreError, self._path):
+                securefile.make_directories(self._path)
+        except KeyStoreError as error:
+            other = "or name another key store: --store file:DIR, or TALLYSTICK_STORE"
+            raise KeyStoreError(str(error), hint=f"{error.hint}, {other}") from error
+        with ExitStack() as stack:
+            self._open(stack)
+
     def names(self) -> list[str]:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             return directory.names(self._open(stack))
 
     def under_way(self) -> list[str]:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             return sorted(
                 name for name in os.listdir(store) if name.startswith("~") and directory.holds_state(name, store)
@@ -116,10 +130,10 @@ class FileKeyStore(KeyStore):
             return directory.note(log, self._path_of(name))
 
     def holder(self, name: str) -> str | None:
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path_of(name)):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path_of(name)):
             _, log = self._open_log(name, stack)
             try:
-                lock = _private.open_file("lock", log, os.O_RDONLY)
+                lock = securefile.open_file("lock", log, os.O_RDONLY)
             except FileNotFoundError:
                 return None
             stack.callback(os.close, lock)
@@ -133,9 +147,9 @@ class FileKeyStore(KeyStore):
     def lease(self, name: str) -> "FileLease":
         path = self._path_of(name)
         self._sweep()
-        with ExitStack() as stack, _private.telling(KeyStoreError, path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, path):
             store, log = self._open_log(name, stack)
-            lock = _private.open_file("lock", log, os.O_RDWR | os.O_CREAT)
+            lock = securefile.open_file("lock", log, os.O_RDWR | os.O_CREAT)
             stack.callback(os.close, lock)
             if not directory.take(lock):
                 raise LogBusyError(f"log {name} is being written by {directory.writer(lock)}", hint=ONE_WRITER)
@@ -155,9 +169,9 @@ class FileKeyStore(KeyStore):
         return os.path.join(self._path, name)
 
     def _open(self, stack: ExitStack) -> int:
-        with _private.telling(KeyStoreError, self._path):
+        with securefile.reporting(KeyStoreError, self._path):
             try:
-                store = _private.open_directory(self._path)
+                store = securefile.open_directory(self._path)
             except FileNotFoundError:
                 raise KeyStoreError(
                     f"there is no key store at {self._path}",
@@ -168,9 +182,9 @@ class FileKeyStore(KeyStore):
 
     def _open_log(self, name: str, stack: ExitStack) -> tuple[int, int]:
         store = self._open(stack)
-        with _private.telling(KeyStoreError, self._path):
+        with securefile.reporting(KeyStoreError, self._path):
             try:
-                log = _private.open_directory(name, store)
+                log = securefile.open_directory(name, store)
             except FileNotFoundError:
                 raise self._absent(name, directory.names(store)) from None
         stack.callback(os.close, log)
@@ -178,7 +192,7 @@ class FileKeyStore(KeyStore):
 
     def _sweep(self) -> None:
         """Erase the remains of crashes while logs were made or removed, unless one is made or removed just now."""
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             if directory.take(store, ()):
                 stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
@@ -187,7 +201,7 @@ class FileKeyStore(KeyStore):
     @contextmanager
     def _changing(self) -> Iterator[int]:
         """Give the open store, free of remains of crashes, to the only process that makes or removes logs now."""
-        with ExitStack() as stack, _private.telling(KeyStoreError, self._path):
+        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             fcntl.flock(store, fcntl.LOCK_EX)
             stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
@@ -213,8 +227,8 @@ class FileLease(Lease):
 
     def state_version(self) -> int:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            fd = _private.open_file("state", self._log, os.O_RDONLY)
+        with securefile.reporting(KeyStoreError, self._path):
+            fd = securefile.open_file("state", self._log, os.O_RDONLY)
             try:
                 return state_version(fd)
             except FormatError as error:
@@ -248,8 +262,8 @@ class FileLease(Lease):
 
     def replace_note(self, note: bytes) -> None:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            _private.put_file("note", note[:NOTE_LIMIT], self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            securefile.put_file("note", note[:NOTE_LIMIT], self._log)
 
     def release(self) -> None:
         if self._released or self._pid != os.getpid():
@@ -268,20 +282,20 @@ class FileLease(Lease):
             if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             os.ftruncate(self._lock, 0)
-        _private.sweep("state", self._log)
-        _private.sweep("head", self._log)
+        securefile.sweep("state", self._log)
+        securefile.sweep("head", self._log)
         forget_in_children(self)
 
     def _replace(self, file: str, data: bytes | bytearray) -> None:
         self._check()
-        with _private.telling(KeyStoreError, self._path):
-            _private.replace_file(file, data, self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            securefile.replace_file(file, data, self._log)
 
     def _check(self) -> None:
         self._check_held()
-        with _private.telling(KeyStoreError, self._path):
-            there = _private.is_at(self._log, self.name, self._store)
-            ours = there and _private.is_at(self._lock, "lock", self._log)
+        with securefile.reporting(KeyStoreError, self._path):
+            there = securefile.is_at(self._log, self.name, self._store)
+            ours = there and securefile.is_at(self._lock, "lock", self._log)
         if not ours:
             raise LeaseLostError(
                 f"{self._path} was moved, removed or unlocked while log {self.name} was being written",

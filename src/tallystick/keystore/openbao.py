@@ -18,24 +18,25 @@ from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.kv import Found, Secrets, no_mount, text_of
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
+from tallystick.secreturl import SecretUrl
 
 __all__ = ["open_store"]
 
 
-def open_store(url: str) -> RemoteStore:
+def open_store(url: SecretUrl) -> RemoteStore:
     """Return the key store at a URL; nothing is opened yet.
 
     Raises:
         KeyStoreError: It is malformed, or the package hvac is not installed.
     """
     place = Place.parse(url, OPTIONS)
-    if not urlsplit(url).path.strip("/"):
+    if not urlsplit(str(url)).path.strip("/"):
         raise KeyStoreError(
             f"{place.shown} names no mount", hint=f"write {place.shown.rstrip('/')}/MOUNT or .../MOUNT/PREFIX"
         )
-    if "@" in urlsplit(url).netloc:
+    if "@" in urlsplit(url.reveal()).netloc:
         raise KeyStoreError("the URL of an OpenBao server holds no token", hint="give it by the variable BAO_TOKEN")
-    host = urlsplit(url).netloc
+    host = urlsplit(url.reveal()).netloc
     server = Server(place.shown, host, place.options, place.timeout / 2, "openbao", KeyStoreError)
     hvac = server.hvac  # so that its absence is reported at once
     return RemoteStore(place, lambda place: OpenBaoSession(place, server, hvac))
@@ -52,7 +53,7 @@ class OpenBaoSession(Session):
         self.patience, self._line = place.timeout / 2, Line()
         self._open: Any = None
         self._secrets: Secrets
-        self._mount, _, prefix = urlsplit(place.url).path.strip("/").partition("/")
+        self._mount, _, prefix = urlsplit(place.url.reveal()).path.strip("/").partition("/")
         self._prefix = prefix or "tallystick"
 
     def create(self, name: str, state: bytes, head: bytes, token: str) -> bool:

@@ -19,6 +19,7 @@ from tallystick._services import AwayError, Line, is_here, library
 from tallystick.errors import KeyStoreError, NoRoomError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
+from tallystick.secreturl import SecretUrl
 
 __all__ = ["open_store"]
 
@@ -57,7 +58,7 @@ _REPLACE: dict[Field, tuple[LiteralString, LiteralString]] = {
 _SETTINGS = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4"
 
 
-def open_store(url: str) -> RemoteStore:
+def open_store(url: SecretUrl) -> RemoteStore:
     """Return the key store at a URL; nothing is opened yet.
 
     Raises:
@@ -65,18 +66,26 @@ def open_store(url: str) -> RemoteStore:
     """
     psycopg = library("psycopg", "postgresql", KeyStoreError)
     place = Place.parse(url, None, _HARMLESS)
-    query = urlencode(place.options).replace("+", "%20")
-    try:
-        options = psycopg.conninfo.conninfo_to_dict(url.partition("?")[0] + (f"?{query}" if query else ""))
-        [int(port) for port in str(options.get("port") or "0").split(",") if port]
-    except (psycopg.Error, ValueError):
+    if _options(psycopg, place) is None:
         raise KeyStoreError(
             "the URL of the key store on postgresql is malformed, or libpq does not know one of its options",
             hint="write postgresql://USER@HOST:PORT/DATABASE",
-        ) from None
+        )
+    return RemoteStore(place, lambda place: PostgresSession(place, psycopg))
+
+
+def _options(psycopg: Any, place: Place) -> dict[str, Any] | None:
+    """Return the options of a connection, which may hold a password; None if the URL is malformed."""
+    query = urlencode(place.options).replace("+", "%20")
+    try:
+        url = place.url.reveal().partition("?")[0] + (f"?{query}" if query else "")
+        options: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+        [int(port) for port in str(options.get("port") or "0").split(",") if port]
+    except (psycopg.Error, ValueError):
+        return None
     if not ("sslmode" in options or "PGSSLMODE" in os.environ or _is_here(options)):
         options["sslmode"] = "verify-full"
-    return RemoteStore(place, lambda place: PostgresSession(place, psycopg, options))
+    return options
 
 
 def _is_here(options: Mapping[str, str]) -> bool:
@@ -98,8 +107,8 @@ class PostgresSession(Session):
     provider = "PostgreSQL"
     remedy = "see that the server runs, and that address, TLS and password are right"
 
-    def __init__(self, place: Place, psycopg: Any, options: Mapping[str, str]) -> None:
-        self._place, self._psycopg, self._options = place, psycopg, options
+    def __init__(self, place: Place, psycopg: Any) -> None:
+        self._place, self._psycopg = place, psycopg
         self.patience, self._line = place.timeout / 2, Line()
         self._open: Any = None
         self._name: str | None = None  # the log whose lock we want to have
@@ -222,9 +231,10 @@ class PostgresSession(Session):
         return self._locked
 
     def _connect(self) -> Any:
+        given = _options(self._psycopg, self._place) or {}
         options = {
-            **self._options,
-            "options": f"{_SETTINGS} {self._options.get('options', '')}".strip(),
+            **given,
+            "options": f"{_SETTINGS} {given.get('options', '')}".strip(),
             "connect_timeout": max(2, round(self._place.timeout / 2)),  # for each address of each host
         }
         connection = self._line.open(lambda: self._psycopg.connect(autocommit=True, prepare_threshold=None, **options))

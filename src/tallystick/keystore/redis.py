@@ -17,6 +17,7 @@ from tallystick._services import AwayError, Line, is_here, library
 from tallystick.errors import KeyStoreError, NoRoomError
 from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
+from tallystick.secreturl import SecretUrl
 
 __all__ = ["open_store"]
 
@@ -59,7 +60,7 @@ _REMOVE = "if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('D
 _NOTE = "if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('HSET', KEYS[1], 'note', ARGV[2]) end"
 
 
-def open_store(url: str) -> RemoteStore:
+def open_store(url: SecretUrl) -> RemoteStore:
     """Return the key store at a URL; nothing is opened yet.
 
     Raises:
@@ -67,10 +68,10 @@ def open_store(url: str) -> RemoteStore:
     """
     redis = library("redis", "redis", KeyStoreError)
     place = Place.parse(url, {"cacert": "", "tls": ""})
-    guarded, tls = url.startswith("rediss:"), place.options["tls"]
+    guarded, tls = url.scheme == "rediss", place.options["tls"]
     if tls not in ("", "on" if guarded else "off"):
         raise KeyStoreError("write rediss:// for Redis with TLS, or redis:// and ?tls=off for Redis without")
-    if not (guarded or tls or is_here(urlsplit(url).hostname or "")):
+    if not (guarded or tls or is_here(urlsplit(url.reveal()).hostname or "")):
         raise KeyStoreError(
             f"{place.shown} is on another host, and without TLS others on the way can read and change all",
             hint="write rediss://, or add tls=off if the way there is guarded",
@@ -162,7 +163,7 @@ class RedisSession(Session):
 
     def _connect(self) -> Any:
         redis, line, patience = self._redis, self._line, self._place.timeout / 2
-        guarded, cacert = self._place.url.startswith("rediss:"), self._place.options["cacert"]
+        guarded, cacert = self._place.url.scheme == "rediss", self._place.options["cacert"]
         options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True} if guarded else {}
         if cacert:
             options["ssl_ca_certs"] = cacert
@@ -175,7 +176,7 @@ class RedisSession(Session):
                 return line.open(super()._connect)
 
         client = redis.Redis.from_url(
-            self._place.url.partition("?")[0],
+            self._place.url.reveal().partition("?")[0],
             connection_class=Held,
             protocol=2,  # in the next one a server may send its clients to another host
             socket_timeout=patience,

@@ -16,9 +16,10 @@ import stat
 from collections.abc import Callable
 
 from tallystick.errors import SealError, reason
+from tallystick.securefile import Actor, Place, RefusedError, opened
 from tallystick.sinks.base import Followed, Sink, advice, now
 from tallystick.sinks.call import CallSink
-from tallystick.sinks.file import FileSink, open_file
+from tallystick.sinks.file import FileSink
 from tallystick.sinks.rotation import Rotation
 from tallystick.sinks.stream import StreamSink
 
@@ -29,6 +30,7 @@ def open_sink(
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
     rotation: Rotation | None = None,
     on_trouble: Callable[[str], None] | None = None,
+    actor: Actor | None = None,
 ) -> Sink:
     """Open where sealed lines go.
 
@@ -37,11 +39,12 @@ def open_sink(
             the caller's to close; or a callable that takes sealed bytes.
         rotation: When a new file is begun; takes the path of a file.
         on_trouble: Called when a rotated file cannot be compressed.
+        actor: The user that opens, rotates and removes files at a path; None for that of this process.
 
     Raises:
         SealError: It cannot be written, or not rotated.
     """
-    path = None
+    place = None
     if isinstance(output, int):
         name = "standard output" if output == 1 else f"file descriptor {output}"
         fd = _copy(output, name)
@@ -50,14 +53,31 @@ def open_sink(
             raise _not_rotated(CallSink.name)
         return CallSink(output)
     else:
-        name = path = os.fspath(output)
-        fd = open_file(name)
-    if stat.S_ISREG(os.fstat(fd).st_mode) and (path is not None or rotation is None):
-        return FileSink(fd, name, path, rotation, on_trouble)
+        name = os.fspath(output)
+        place, fd = _at(name, actor)
+    if stat.S_ISREG(os.fstat(fd).st_mode) and (place is not None or rotation is None):
+        return FileSink(fd, name, place, rotation, on_trouble)
+    if place is not None:
+        place.close()
     if rotation is not None:
         os.close(fd)
         raise _not_rotated(name)
-    return StreamSink(fd, name, returns=path is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
+    return StreamSink(fd, name, returns=place is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
+
+
+def _at(path: str, actor: Actor | None) -> tuple[Place, int]:
+    """Open what is at a path for the first time, or make a file there; give its place, too."""
+    try:
+        place = Place.of(path, actor)
+        try:
+            return place, place.begin()
+        except BaseException:
+            place.close()
+            raise
+    except RefusedError as refused:
+        raise SealError(f"{refused.name} {refused.what}", hint=refused.advice) from None
+    except OSError as error:
+        raise SealError(f"{path}: {reason(error)}", hint=advice(error)) from error
 
 
 def _not_rotated(name: str) -> SealError:
@@ -70,7 +90,7 @@ def _copy(fd: int, name: str) -> int:
     try:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             # Descriptors of a shell's redirection may be write-only or without append: both are needed here.
-            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            return opened(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_APPEND)
         return os.dup(fd)
     except OSError as error:
         raise SealError(f"{name}: {reason(error)}", hint=f"{advice(error)}") from error

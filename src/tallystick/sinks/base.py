@@ -64,6 +64,10 @@ class Sink(Protocol):
         """Let go of the output. Bytes that are pending are lost with it."""
         ...
 
+    def forget(self) -> None:
+        """In a forked child: let go of its copy, and wait for nothing; the output is its parent's."""
+        ...
+
 
 @runtime_checkable
 class Awaited(Sink, Protocol):
@@ -149,9 +153,13 @@ class Descriptor:
     def _failed(self, error: OSError) -> SealError:
         for_now = error.errno in _FULL or (error.errno == errno.EPIPE and self.returns)
         kind = OutputError if for_now else SealError
-        made = kind(f"{self.name}: {reason(error)}; {advice(error)}")
+        made = kind(f"{self.name}: {reason(error)}", hint=advice(error))
         made.__cause__ = error
         return made
+
+    def forget(self) -> None:
+        """In a forked child: close its copy of the descriptor; pending bytes are its parent's to write."""
+        Descriptor.close(self)
 
     def close(self) -> None:
         """Close the descriptor, once."""

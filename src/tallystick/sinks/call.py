@@ -51,3 +51,6 @@ class CallSink:
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
+
+    def forget(self) -> None:
+        """Do nothing: nothing is held."""

@@ -3,7 +3,8 @@
 >>> import pathlib, tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
 ...     path = os.path.join(directory, "audit.log")
-...     sink = FileSink(open_file(path), path, path)
+...     place = Place.of(path)
+...     sink = FileSink(place.begin(), path, place)
 ...     sink.output.put(b"one line\\n")
 ...     sink.push()
 ...     os.rename(path, path + ".1")
@@ -21,12 +22,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from tallystick import _core, _private
+from tallystick import _core
 from tallystick.errors import OutputError, SealError, reason
+from tallystick.securefile import Place, RefusedError
 from tallystick.sinks.base import Descriptor, advice, now
 from tallystick.sinks.rotation import Archive, Rotation
 
-__all__ = ["FileSink", "open_file"]
+__all__ = ["FileSink", "reopened"]
 
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
 
@@ -37,8 +39,9 @@ class FileSink(Descriptor):
     Args:
         fd: Its descriptor, which is the sink's from now on.
         name: What messages call it.
-        path: Its path, if the file is to be reopened when that names another file, or none any more.
-        rotation: When to begin a new file; takes a path.
+        place: Its place, if the file is to be reopened when that names another file, or none any more; it is the
+            sink's from now on.
+        rotation: When to begin a new file; takes a place.
         on_trouble: Called when a rotated file cannot be compressed.
     """
 
@@ -46,17 +49,17 @@ class FileSink(Descriptor):
         self,
         fd: int,
         name: str,
-        path: str | None = None,
+        place: Place | None = None,
         rotation: Rotation | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(fd, name)
-        self._path = path
+        self._place = place
         self._switching = threading.Lock()
-        self._rotation = rotation if path is not None else None
-        self._archive = Archive(path or name, self._rotation, on_trouble) if self._rotation else None
-        if path is not None:  # an earlier writer may have rotated, if this one does not
-            (self._archive or Archive(path, Rotation())).clear()
+        self._rotation = rotation if place is not None else None
+        self._archive = Archive(place, self._rotation, on_trouble) if place and self._rotation else None
+        if place is not None:  # an earlier writer may have rotated, if this one does not
+            (self._archive or Archive(place, Rotation())).clear()
         self._not_before = 0.0
         self._before = 0
         self._begin(fd)
@@ -79,12 +82,12 @@ class FileSink(Descriptor):
                 "copy has are lost; let it be renamed instead (logrotate: create, not copytruncate)"
             )
             self._before = found.st_size - self.output.written
-        if self._path is not None and (reopen or not _is_at(self._path, found)):
+        if self._place is not None and (reopen or not self._place.is_at(self._fd)):
             if not found.st_nlink:
                 notices.append(f"{self.name} was removed while it was written: lines that no copy has are lost")
             with self._switching:
                 self._sync()
-                self._turn(open_file(self._path, regular=True))
+                self._turn(reopened(self._place))
         room = None
         if self._rotation and self._rotation.size is not None:
             room = max(0, self._rotation.size - self._before - self.output.written)
@@ -105,14 +108,16 @@ class FileSink(Descriptor):
 
     def rotate(self, chain: int) -> list[str]:
         """Give the file its name for good, begin a new one, and remove those that are too old."""
-        if self._archive is None or self._path is None:
+        if self._archive is None or self._place is None:
             return []
         with self._switching:
             self._sync()
             first = _first_claim(self._fd)
             try:
-                os.rename(self._path, self._archive.name_for(first[0] if first else chain))
-                self._turn(open_file(self._path, regular=True))
+                if self._place.is_at(self._fd):  # else somebody else was quicker
+                    new = os.path.basename(self._archive.name_for(first[0] if first else chain))
+                    self._place.rename(self._place.name, new)
+                self._turn(reopened(self._place, like=self._fd))
             except (OSError, SealError) as error:
                 self._not_before = time.monotonic() + 10
                 said = reason(error) if isinstance(error, OSError) else str(error)
@@ -138,9 +143,9 @@ class FileSink(Descriptor):
     def tail(self) -> Iterator[bytes]:
         """Give lines from the end on; those of the newest files beside this one follow."""
         yield from _lines_backwards(self._fd)
-        for path in self._beside():
-            with suppress(OSError):
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        for name in self._beside():
+            with suppress(OSError, RefusedError):
+                fd = self._place.open(name) if self._place else -1
                 try:
                     yield from _lines_backwards(fd)
                 finally:
@@ -159,21 +164,21 @@ class FileSink(Descriptor):
         if self._archive:
             self._archive.finish()
         super().close()
+        if self._place:
+            self._place.close()
 
     def _beside(self) -> list[str]:
-        """Return what rotation left of the log in plain text, the newest first."""
-        if self._path is None:
+        """Return the names of what rotation left of the log in plain text, the newest first."""
+        if self._place is None:
             return []
-        directory, base = os.path.split(os.path.abspath(self._path))
-        found = []
-        with suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                named = entry.name.startswith((f"{base}.", f"{base}-")) and not entry.name.endswith(
-                    (".gz", ".zst", ".xz", ".bz2")
-                )
-                if named and entry.is_file(follow_symlinks=False):
-                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.path))
-        return [path for _, path in sorted(found, reverse=True)[:_BESIDE]]
+        base, found = self._place.name, []
+        with suppress(OSError):
+            for name in self._place.names():
+                named = name.startswith((f"{base}.", f"{base}-")) and not name.endswith((".gz", ".zst", ".xz", ".bz2"))
+                there = self._place.look(name) if named else None
+                if there is not None and stat.S_ISREG(there.st_mode):
+                    found.append((there.st_mtime_ns, name))
+        return [name for _, name in sorted(found, reverse=True)[:_BESIDE]]
 
     def _sync(self) -> None:
         try:
@@ -199,41 +204,23 @@ class FileSink(Descriptor):
             self._born -= max(0.0, time.time() - first[1])
 
 
-def open_file(path: str, *, regular: bool = False) -> int:
-    """Open a path for appending, and make the file if it is not there.
+def reopened(place: Place, like: int | None = None) -> int:
+    """Return a descriptor of the file at a place, which is made if it is not there.
 
     Args:
-        path: The path.
-        regular: Refuse anything but a regular file; else a pipe or a terminal is opened for writing.
+        place: The place.
+        like: Descriptor of the file whose owner, group and mode a new one gets.
 
     Raises:
-        OutputError: It cannot be opened, and `regular` is set: it may work later.
-        SealError: It cannot be opened.
+        OutputError: It cannot be opened, which may be over later.
     """
-    # Readable too: the end of the file says whether it is older than the key store, or cut within a line.
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
     try:
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                if regular:
-                    raise OutputError(f"{path} is no file any more", hint="put a file in its place")
-                return os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
-            return os.open(path, flags, 0o640)
-        fd = os.open(path, flags, 0o640)
-        # A head counts lines of a new file only where the file's name is as safe as they are.
-        with suppress(OSError):
-            _private.sync_directory(os.path.dirname(path) or ".")
-        return fd
+        place.renew()
+        return place.append(like)
+    except RefusedError as refused:
+        raise OutputError(f"{refused.name} {refused.what}", hint=refused.advice) from None
     except OSError as error:
-        kind = OutputError if regular else SealError
-        raise kind(f"{path}: {reason(error)}; {advice(error)}") from error
-
-
-def _is_at(path: str, found: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), found)
-    except OSError:
-        return False
+        raise OutputError(f"{place.path}: {reason(error)}", hint=advice(error)) from error
 
 
 def _first_claim(fd: int) -> tuple[int, float] | None:

@@ -6,7 +6,7 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
-...     archive = Archive(f"{directory}/audit.log", Rotation(keep=2))
+...     archive = Archive(Place.of(f"{directory}/audit.log"), Rotation(keep=2))
 ...     for chain in (1, 9, 42):
 ...         open(archive.name_for(chain), "w").close()
 ...     [os.path.basename(path) for path in archive.prune()], [os.path.basename(path) for path in archive.files()]
@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from tallystick import _private
 from tallystick.errors import reason
+from tallystick.securefile import Place, RefusedError, copy_rights
 
 __all__ = ["Archive", "Rotation"]
 
@@ -69,9 +69,10 @@ class Rotation:
 class Archive:
     """The rotated files beside a log's file."""
 
-    def __init__(self, path: str, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
-        """Take the path of the file that is written; `on_trouble` is called when a file cannot be compressed."""
-        self._directory, self._base = os.path.split(os.path.abspath(path))
+    def __init__(self, place: Place, rotation: Rotation, on_trouble: Callable[[str], None] | None = None) -> None:
+        """Take the place of the file that is written; `on_trouble` is called when a file cannot be compressed."""
+        self._place = place
+        self._directory, self._base = os.path.split(place.path)
         self._rotation, self._on_trouble = rotation, on_trouble
         self._pattern = re.compile(re.escape(self._base) + r"\.([0-9]{10})(?:-([0-9]+))?(\.gz|\.zst)?")
         self._lock = threading.Lock()
@@ -90,14 +91,14 @@ class Archive:
 
     def files(self) -> list[str]:
         """Return the paths of all rotated files, the oldest first."""
-        found = [match for name in os.listdir(self._directory) if (match := self._pattern.fullmatch(name))]
+        found = [match for name in self._place.names() if (match := self._pattern.fullmatch(name))]
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
     def beginnings(self) -> Iterator[bytes]:
         """Give the beginnings of the newest rotated files, the newest first."""
         for path in reversed(self.files()[-_BESIDE:]):
-            with suppress(Exception), open(path, "rb") as file:  # whatever stands there now, it is no obstacle
+            with suppress(Exception), open(self._open(path), "rb") as file:  # whatever stands there, it is no obstacle
                 form = os.path.splitext(path)[1]
                 with _packed(file, "rb", form[1:]) if form in (".gz", ".zst") else file as source:
                     yield source.read(65_536)
@@ -112,14 +113,14 @@ class Archive:
             gone = [] if self._rotation.keep is None else list(files)[: max(0, len(files) - self._rotation.keep)]
             if self._rotation.keep_for is not None:
                 oldest = time.time() - self._rotation.keep_for
-                gone += [each for each in files if each not in gone and _changed(files[each][0]) < oldest]
+                gone += [each for each in files if each not in gone and self._changed(files[each][0]) < oldest]
             for path in (path for each in gone for path in files[each]):
                 with suppress(OSError):
-                    os.unlink(path)
-                    removed.append(path)
+                    if self._place.remove(os.path.basename(path)):
+                        removed.append(path)
         if removed:
             with suppress(OSError):
-                _private.sync_directory(self._directory)
+                self._place.sync()
         return removed
 
     def compress(self) -> None:
@@ -153,61 +154,72 @@ class Archive:
                 self._compress(left[0])
             except Exception as error:
                 failed.add(left[0])
-                if self._on_trouble and os.path.exists(left[0]):  # it may be one too many, removed meanwhile
-                    said = reason(error) if isinstance(error, OSError) else str(error)
+                if self._on_trouble and self._is_there(left[0]):  # it may be one too many, removed meanwhile
+                    said = _in_words(error)
                     self._on_trouble(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
         return [path for path in self.files() if not path.endswith((".gz", ".zst"))]
 
-    def _temporary(self, path: str) -> str:
+    def _temporary(self, name: str) -> str:
         # With a dot in front, so that no pattern such as audit.log* takes half a file for a log.
-        return os.path.join(self._directory, f".{os.path.basename(path)}.new")
+        return f".{name}.new"
+
+    def _open(self, path: str) -> int:
+        return self._place.open(os.path.basename(path))
+
+    def _is_there(self, path: str) -> bool:
+        return self._place.look(os.path.basename(path)) is not None
+
+    def _changed(self, path: str) -> float:
+        found = self._place.look(os.path.basename(path))
+        return time.time() if found is None else found.st_mtime
 
     def clear(self) -> None:
         """Remove files that a crash left of a compression; only the holder of the lease may do that."""
         with suppress(OSError):
-            for name in os.listdir(self._directory):
+            for name in self._place.names():
                 if name.startswith(".") and name.endswith(".new") and self._pattern.fullmatch(name[1:-4]):
                     with suppress(OSError):
-                        os.unlink(os.path.join(self._directory, name))
+                        self._place.remove(name)
 
     def _compress(self, path: str) -> None:
         # A copy that a crash left beside its original is made again, in its own form: there must not be a second one.
-        form = next((each for each in ("gz", "zst") if os.path.exists(f"{path}.{each}")), self._rotation.compress)
-        target = f"{path}.{form}"
+        form = next((each for each in ("gz", "zst") if self._is_there(f"{path}.{each}")), self._rotation.compress)
+        name = os.path.basename(path)
+        target = f"{name}.{form}"
         temporary = self._temporary(target)
         try:
-            with open(path, "rb") as source:
+            with open(self._open(path), "rb") as source:
+                if not self._fill(temporary, source, form):
+                    return
                 found = os.fstat(source.fileno())
-                if not self._fill(temporary, source, found, form):
-                    return
-            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
             with self._placing:
-                if not os.path.exists(path):
+                now = self._place.look(name)
+                if now is None or not os.path.samestat(now, found):  # it was removed, or is another one
                     return
-                os.rename(temporary, target)
-                _private.sync_directory(self._directory)
-                os.unlink(path)
-            _private.sync_directory(self._directory)
+                self._place.rename(temporary, target)
+                self._place.sync()
+                self._place.remove(name)
+            self._place.sync()
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(temporary)
+                self._place.remove(temporary)
 
-    def _fill(self, temporary: str, source: IO[bytes], found: os.stat_result, form: str | None) -> bool:
+    def _fill(self, temporary: str, source: IO[bytes], form: str | None) -> bool:
         """Write the compressed copy and read it back: only then may the original go."""
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = self._place.make(temporary)
         with open(fd, "w+b") as file:
             with _packed(file, "wb", form) as packed:
                 there = self._copy(source, packed)
             file.flush()
-            with suppress(OSError):  # whose file it is stays, where we may say so
-                os.fchown(fd, found.st_uid, found.st_gid)
-            os.fchmod(fd, found.st_mode & 0o777)
+            copy_rights(source.fileno(), fd)
             os.fsync(fd)
             file.seek(0)
             with _packed(file, "rb", form) as packed:
                 back = self._copy(packed, None)
+            found = os.fstat(source.fileno())
+            os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
         if there is None or back is None:
             return False
         if there != back:
@@ -236,8 +248,7 @@ def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[
     return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
 
 
-def _changed(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return time.time()
+def _in_words(error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return f"it {error.what}"
+    return reason(error) if isinstance(error, OSError) else str(error)

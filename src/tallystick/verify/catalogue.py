@@ -46,6 +46,7 @@ class Kind(enum.StrEnum):
     PREFIXED = "prefixed"
     SUBSET = "subset"
     NARROWED = "narrowed"
+    NOTICE = "notice"
     EXCEPTED = "excepted"
     UNREADABLE = "unreadable"
     PASSED_OVER = "passed over"
@@ -277,6 +278,14 @@ _ENTRIES = (
         "The key was narrowed; other chains are not judged.",
         "that is what was asked for",
         allowable=True,
+    ),
+    Entry(
+        Kind.NOTICE,
+        _NOTE,
+        _UNRANKED,
+        "The log itself says something",
+        "The writer signed what it did to the log or what happened to it, such as lines that it had to drop.",
+        "read it: lines that were dropped were never sealed, and a file that was cut lost its copies",
     ),
     Entry(
         Kind.EXCEPTED,

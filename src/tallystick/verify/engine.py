@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.rotated import Rotated, rejoin
+from tallystick.verify.sums import Sums
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,6 +26,7 @@ def scan_all(
     *,
     jobs: int | None,
     progress: Callable[[int], None],
+    sums: Sums | None = None,
 ) -> _core.Verification:
     """Scan all inputs, again where a first look cannot tell.
 
@@ -34,6 +36,7 @@ def scan_all(
         envelope: What carriers wrapped the lines in.
         jobs: Threads; None for one a processor.
         progress: Called with the bytes on the disk that were read for each chunk that was scanned.
+        sums: Takes the sum of each chunk, so that a later reader can tell whether it reads the same.
 
     Returns:
         A verification that has no pass left: it can be finished.
@@ -48,8 +51,10 @@ def scan_all(
 
     def scan(mode: _core.Mode, report: Callable[[int], None]) -> _core.Summary:
         chunks = (chunk for one in inputs for chunk in one.chunks())
-        return _scan(keys, mode, chunks, envelope, jobs, report)
+        return _scan(keys, mode, chunks, envelope, jobs, report, sums)
 
+    if sums is not None:
+        sums.begin()
     for one in inputs:
         one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
     verification = begun(progress)
@@ -67,10 +72,13 @@ def _scan(
     envelope: _core.Envelope | None,
     jobs: int,
     progress: Callable[[int], None],
+    sums: Sums | None,
 ) -> _core.Summary:
     summary = _core.Summary()
 
     def scan(chunk: Chunk) -> _core.Summary:
+        if sums is not None:
+            sums.take(chunk)
         return _core.scan(
             keys,
             mode,

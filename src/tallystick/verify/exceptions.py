@@ -264,7 +264,7 @@ def read_exceptions(path: str | os.PathLike[str]) -> Exceptions:
             if one.what in found:
                 raise FormatError(f"line {found[one.what].line} says the same", hint="keep one of them")
         except FormatError as error:
-            raise FormatError(error.args[0], path=name, line=number) from None
+            raise error.found_in(name, number) from None
         found[one.what] = one
     return Exceptions(name, tuple(found.values()))
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import IO, cast
 
+from tallystick.securefile import opened
 from tallystick.verify.digest import Digest
 from tallystick.verify.paths import STDIN
 
@@ -115,6 +116,16 @@ class File:
             os.close(self._fd)
             self._fd = None
 
+    def hold(self) -> bool:
+        """Keep it open from now on; was it not held before?
+
+        Raises:
+            OSError: It cannot be opened again.
+        """
+        self.descriptor()
+        held, self._held = self._held, True
+        return not held
+
     def release(self) -> None:
         """Hold it no longer."""
         self._held = False
@@ -151,7 +162,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
     if path == STDIN:
         fd = os.dup(sys.stdin.fileno() if sys.stdin is not None else 0)
     else:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        fd = opened(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         mode = os.fstat(fd).st_mode
         if stat.S_ISREG(mode):
@@ -170,7 +181,11 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
 def _copied(fd: int, silence: float | None) -> int:
     """Copy what can be read only once to a file without a name, and close it."""
     os.set_blocking(fd, True)
-    with tempfile.TemporaryFile() as copy, open(fd, "rb", closefd=False) as pipe:
+    try:
+        made = tempfile.TemporaryFile()  # noqa: SIM115
+    except FileNotFoundError:  # its text names no remedy
+        raise OSError(errno.ENOSPC, "no directory for temporary files can be written") from None
+    with made as copy, open(fd, "rb", closefd=False) as pipe:
         shutil.copyfileobj(cast("IO[bytes]", _Patient(fd, silence)) if silence else pipe, copy, 2**20)
         copy.flush()
         kept = os.dup(copy.fileno())

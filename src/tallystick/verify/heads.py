@@ -118,7 +118,10 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
 
 def _has(name: str) -> bool:
     """Has the default key store something of this name, or does it keep that from us?"""
-    store = keystore.connect()
+    try:
+        store = keystore.connect()
+    except KeyStoreError:  # this user has no home, so there is no default
+        return False
     try:
         return name in store.names()
     except KeyStoreError:

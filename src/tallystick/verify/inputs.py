@@ -5,7 +5,7 @@ A chunk is read, not mapped: a file that is cut while it is read must not end th
 
 import contextlib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from tallystick import _core
@@ -174,7 +174,7 @@ class Input:
         if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 
-    def again(self) -> Iterator[Chunk]:
+    def again(self) -> Generator[Chunk]:
         """Read the file once more, or a part of it: what the first time found stays."""
         found = self.trouble, self.moved, self.ends_in_lf, self.lacking
         try:

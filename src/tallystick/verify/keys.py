@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tallystick import _core
+from tallystick import _core, securefile
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.report import KeyReport
 
@@ -58,7 +58,7 @@ def add_file(path: str, read: Callable[[int], int]) -> int:
         ReportError: It cannot be read.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = securefile.opened(path, os.O_RDONLY)
     except OSError as error:
         raise ReportError(f"{path}: {reason(error)}", hint="check the name of the key") from error
     try:

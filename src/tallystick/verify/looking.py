@@ -186,9 +186,10 @@ class Inputs:
         """Let go of what was not where it had been when it was to be read: it is looked for again."""
         for identity, opened in list(self._opened.items()):
             if any(one.moved for one in opened.inputs):
-                self._forget(identity)
+                self.forget(identity)
 
-    def _forget(self, identity: tuple[int, int]) -> None:
+    def forget(self, identity: tuple[int, int]) -> None:
+        """Let go of a file: it is looked for again."""
         self._opened.pop(identity).file.close()
 
     def ready(self) -> tuple[list[Input], list[Unread]]:
@@ -216,7 +217,7 @@ class Inputs:
             original = next((by_path.get(one.path.removesuffix(f)) for f in COMPRESSED if one.path.endswith(f)), None)
             if original is not None and not one.is_member and _is_unfinished(one, original):
                 inputs.remove(one)
-                self._forget(one.identity)
+                self.forget(one.identity)
                 passed.append((one.path, f"the compression of {original.path} had not come to an end; not read"))
         for number, one in enumerate(inputs):
             one.number = number
@@ -226,6 +227,10 @@ class Inputs:
             said = f"{unread[0].path}: {unread[0].what}" if unread else "there is nothing to verify; name a file"
             raise ReportError(said)
         return inputs, unread
+
+    def gone(self) -> list[tuple[int, int]]:
+        """Return the files that are open, but have none of the names that are meant any more."""
+        return [identity for identity, opened in self._opened.items() if not opened.is_listed]
 
     def close(self) -> None:
         """Close all files."""

@@ -23,8 +23,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tallystick import _core, _private
-from tallystick.errors import FormatError, ReportError
+from tallystick import _core, securefile
+from tallystick.errors import FormatError, KeyStoreError, ReportError
+from tallystick.home import nobody
 from tallystick.keystore import state_directory
 from tallystick.verify.excerpts import quoted
 from tallystick.verify.positions import dotted
@@ -53,7 +54,11 @@ class Pin:
 
 def default_directory() -> str:
     """Return where this user's pins are kept: `.pins` beside the logs, whose names never begin with a dot."""
-    return os.path.join(state_directory(), ".pins")
+    try:
+        return os.path.join(state_directory(), ".pins")
+    except KeyStoreError as error:
+        hint = "name one: --pins DIR, or TALLYSTICK_PINS; --pins none remembers nothing"
+        raise ReportError(f"{nobody()}, so there is no default directory for pins", hint=hint) from error
 
 
 def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[Pin, ...]:
@@ -74,7 +79,7 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
         ReportError: The directory or a file cannot be read, is too big, or can be changed by other users.
     """
     path = os.fspath(directory)
-    with _private.telling(ReportError, path):
+    with securefile.reporting(ReportError, path):
         try:
             os.lstat(path)
         except FileNotFoundError:
@@ -116,8 +121,8 @@ def remember(
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     said = f"# seen {now}, end: {end}, in {quoted(os.fsencode(path))}\n".encode()
     path = os.path.abspath(directory)
-    with _private.telling(ReportError, path):
-        _private.make_directories(path)
+    with securefile.reporting(ReportError, path):
+        securefile.make_directories(path)
     with _opened(path) as fd:
         fcntl.flock(fd, fcntl.LOCK_EX)  # of two runs that end at once, the newer pin must stay
         for log_id, pin in newest.items():
@@ -161,7 +166,7 @@ def _replace(name: str, data: bytes, directory: int) -> None:
     new = f".{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)  # a crashed run left it
-    _private.create_file(new, data, directory)
+    securefile.create_file(new, data, directory)
     os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
     os.fsync(directory)
 
@@ -183,7 +188,8 @@ def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
 
 def _read(path: str, name: str, directory: int) -> bytes:
     # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    with securefile.no_link(name, directory):
+        fd = securefile.opened(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, within=directory)
     try:
         where = os.path.join(path, name)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -201,8 +207,8 @@ def _read(path: str, name: str, directory: int) -> bytes:
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
     """Give the directory as a descriptor; every error in it is reported with its name."""
-    with _private.telling(ReportError, path):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with securefile.reporting(ReportError, path):
+        fd = securefile.opened(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             _check_ours_alone(path, fd)
             yield fd
@@ -212,6 +218,10 @@ def _opened(path: str) -> Iterator[int]:
 
 def _check_ours_alone(path: str, fd: int) -> None:
     """Refuse what other users can change: they could make a verifier forget."""
-    if os.fstat(fd).st_mode & 0o022:
+    found = os.fstat(fd)
+    if found.st_uid not in (0, os.geteuid()):
+        who = securefile.user_name(found.st_uid)
+        raise ReportError(f"{path} belongs to {who}, so pins in it prove nothing", hint="name a directory of your own")
+    if found.st_mode & 0o022:
         advice = f"run: chmod go-w {shlex.quote(path)}"
         raise ReportError(f"{path} can be changed by other users, so pins in it prove nothing", hint=advice)

@@ -4,10 +4,12 @@ The order matters where a log is being written: pins and heads are read before t
 meanwhile stand after them and are not missing.
 """
 
+import dataclasses
 import datetime
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -32,9 +34,10 @@ from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.source import Source
+from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
 
-__all__ = ["Request", "carry_out"]
+__all__ = ["Request", "Verified", "carried_out", "carry_out"]
 
 StrPath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
@@ -47,29 +50,47 @@ class Request:
     """What `verify` was asked; its arguments are described there."""
 
     paths: tuple[StrPath, ...]
-    keys: tuple[StrPath, ...]
-    public: tuple[StrPath, ...]
-    store: str | None
-    head: StrPath | None
-    pins: tuple[str, ...]
-    pins_directory: StrPath | None
-    start: int | None
-    last: int | None
-    expect: frozenset[str]
-    allow: frozenset[str]
-    subset: bool
-    envelope: str | None
-    field: str | None
-    added: tuple[str, ...]
-    exceptions: StrPath | None
-    max_findings: int
-    jobs: int | None
-    digests: bool
-    progress: Progress | None
+    keys: tuple[StrPath, ...] = ()
+    public: tuple[StrPath, ...] = ()
+    store: str | None = dataclasses.field(default=None, repr=False)
+    head: StrPath | None = None
+    pins: tuple[str, ...] = ()
+    pins_directory: StrPath | None = None
+    start: int | None = None
+    last: int | None = None
+    expect: frozenset[str] = frozenset()
+    allow: frozenset[str] = frozenset()
+    subset: bool = False
+    envelope: str | None = None
+    field: str | None = None
+    added: tuple[str, ...] = ()
+    exceptions: StrPath | None = None
+    max_findings: int = 100
+    jobs: int | None = None
+    digests: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was verified, with all that is needed to read it once more; its files are open."""
+
+    report: Report
+    facts: _core.Facts
+    logs: _core.Keys
+    inputs: list[Input]
+    envelope: _core.Envelope | None
 
 
 def carry_out(asked: Request) -> Report:
     """Verify as asked; `verify` says what it raises."""
+    with carried_out(asked) as verified:
+        return verified.report
+
+
+@contextmanager
+def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
+    """Verify as asked; the files stay open in the block. `sums` takes the sum of each chunk."""
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
     _check(asked)
     logs, keys = _logs(asked)
@@ -79,7 +100,7 @@ def carry_out(asked: Request) -> Report:
     logs.except_lines(excepting.lines(labels(logs)))
     pins = _pins(asked, logs)
     files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
-    moment = _moment(asked, logs, pins, files, envelope)
+    moment = _moment(asked, logs, pins, files, envelope, sums)
     try:
         expected = _expectations(asked, moment, pins, excepting)
         facts = finished(moment.verification, logs, moment.inputs, expected)
@@ -87,19 +108,18 @@ def carry_out(asked: Request) -> Report:
         judgement = judge(case)
         single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
-        read = on_disk(moment.inputs)
+        report = replace(
+            _report(case.source, moment, judgement, findings, uses, began),
+            allowed=_allowed(asked, uses),
+            on_disk=on_disk(moment.inputs),
+            keys=keys,
+            seconds=time.perf_counter() - clock,
+        )
+        if asked.pins_directory is not None and report.verdict is Verdict.OK:
+            report = _with_pins_kept(report, asked.pins_directory, moment.heads)
+        yield Verified(report, facts, logs, moment.inputs, envelope)
     finally:
         files.close()
-    report = replace(
-        _report(case.source, moment, judgement, findings, uses, began),
-        allowed=_allowed(asked, uses),
-        on_disk=read,
-        keys=keys,
-        seconds=time.perf_counter() - clock,
-    )
-    if asked.pins_directory is not None and report.verdict is Verdict.OK:
-        return _with_pins_kept(report, asked.pins_directory, moment.heads)
-    return report
 
 
 # -- what was asked
@@ -204,7 +224,12 @@ class _Counted:
 
 
 def _moment(
-    asked: Request, logs: _core.Keys, pins: tuple[Pin, ...], files: Inputs, envelope: _core.Envelope | None
+    asked: Request,
+    logs: _core.Keys,
+    pins: tuple[Pin, ...],
+    files: Inputs,
+    envelope: _core.Envelope | None,
+    sums: Sums | None,
 ) -> Moment:
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
@@ -213,7 +238,8 @@ def _moment(
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(asked, logs, heads, pins)
-        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=_Counted(inputs, asked.progress))
+        counted = _Counted(inputs, asked.progress)
+        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums)
 
     def heads() -> Heads:
         return read_heads(logs, asked.store, asked.head, expected)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tallystick.errors import LeaseLostError, SealError, TallystickError, explain
+from tallystick.writer import lifecycle
 from tallystick.writer.head import LeaseInUseError
 from tallystick.writer.outlet import PASSING
 from tallystick.writer.steps import Parts, Steps
@@ -68,6 +69,8 @@ class Background:
         self.is_over = True
 
     def _run(self) -> None:
+        me = threading.get_ident()
+        lifecycle.BACKGROUND.add(me)
         try:
             while True:
                 self._rest()
@@ -75,6 +78,7 @@ class Background:
                     return
                 self.round()
         finally:
+            lifecycle.BACKGROUND.discard(me)
             with self._parts.turn.lock:
                 self.is_over = True
                 self._parts.turn.wake()
@@ -181,5 +185,5 @@ class Background:
         """Return the seconds until something has to be done even if no line comes."""
         if self._parts.heads.trouble:
             return 0.0
-        due = (self._parts.clock.due_in(), self._parts.outlet.due_in())
+        due = (self._parts.clock.due_in(), self._parts.outlet.due_in(), self._parts.forks.due_in())
         return min((each for each in due if each is not None), default=None)

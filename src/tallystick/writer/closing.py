@@ -28,7 +28,7 @@ class Closing:
     def __init__(self, parts: Parts, steps: Steps, background: Background) -> None:
         """Begin."""
         self._parts, self._steps, self._background = parts, steps, background
-        self._held = [parts.lease.release, parts.outlet.sink.close]
+        self._held = [parts.forks.let_go, parts.lease.release, parts.outlet.sink.close]
 
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain; signal handlers may call this."""
@@ -88,6 +88,7 @@ class Closing:
             return
         # From here on nothing else is sealed, not even by a signal handler.
         parts.turn.fast = False
+        parts.forks.begin_closing()
         self._background.wake()
         if not parts.turn.wait_for(lambda: not parts.chains.is_carrying, min(_COURIER, _left(until))):
             parts.chains.abandon()

@@ -23,10 +23,25 @@ from types import FrameType, TracebackType
 from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
+from tallystick.keystore.base import forget_leases
+from tallystick.writer.raised_again import HeldBack, is_raised_again
 
-__all__ = ["KEY_SETUP", "LOGS", "UNDER_WAY", "before_end", "before_exit", "close_on_sigterm", "follow_up", "in_child"]
+__all__ = [
+    "BACKGROUND",
+    "KEY_SETUP",
+    "LOGS",
+    "UNDER_WAY",
+    "before_end",
+    "before_exit",
+    "close_at_end",
+    "close_on_sigterm",
+    "follow_up",
+    "in_child",
+    "was_forked",
+]
 
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
+_LAST = -1000  # the priority of what multiprocessing calls last
 _LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
 
 
@@ -100,20 +115,35 @@ KEY_SETUP = _KeySetup()
 LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
 """The logs that this process has open."""
 
+BACKGROUND: set[int] = set()
+"""Numbers of the logs' own threads: what such a thread must not wait for, records that arise in it must not either."""
+
 UNDER_WAY: set[Abandonable] = set()
 """Couriers that are under way; a thread that must not wait for one has it fail."""
 
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []
 _before_end: list[Callable[[], None]] = []
+_before_exit: list[Callable[[], object]] = []
 _in_child: list[Callable[[], None]] = []
+_worker = 0  # pid of the worker of multiprocessing whose end is noticed
 _following: list[int] = []
 
 
 def close_on_sigterm() -> None:
-    """Have SIGTERM close all logs before it ends the process, where it would have ended it at once."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
+    """Have SIGTERM close all logs before it ends the process, where it would have ended it at once, or does at last."""
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminated)
+        elif is_raised_again(handler):
+            _held_back.wrap(signal.SIGTERM)
+
+
+def close_at_end() -> None:
+    """Have the end of this process close all logs, where that end can be noticed at all."""
+    close_on_sigterm()
+    _close_at_end_of_worker()
 
 
 def before_end(call: Callable[[], None]) -> None:
@@ -128,12 +158,19 @@ def before_end(call: Callable[[], None]) -> None:
 
 def before_exit(call: Callable[[], object]) -> None:
     """Have something called when the interpreter ends, before logs are closed and before what was registered so far."""
+    _before_exit.append(call)
     atexit.register(call)
 
 
 def in_child(call: Callable[[], None]) -> None:
     """Have something called in each forked child, after the copies of logs there are dead."""
     _in_child.append(call)
+
+
+def was_forked() -> None:
+    """Do in a child that C code forked what is done in others at once: its copies of logs and leases are dead."""
+    _after_fork_in_child()
+    forget_leases()
 
 
 def follow_up() -> None:
@@ -160,6 +197,21 @@ def _end_a_step_that_hangs() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _close_at_end_of_worker() -> None:
+    # A process of multiprocessing ends without the end of the interpreter, but calls this.
+    global _worker
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process and util and process.parent_process() is not None and _worker != os.getpid():
+        _worker = os.getpid()
+        util.Finalize(None, _end_of_worker, exitpriority=_LAST)
+
+
+def _end_of_worker() -> None:
+    for call in reversed(_before_exit):
+        call()
+    _close_at_exit()
+
+
 def _is_in_step() -> bool:
     return any(log.is_ours for log in list(LOGS))
 
@@ -170,6 +222,11 @@ def _end(number: int) -> None:
     _close_all()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _close_at_exit() -> None:
+    _close_all()
+    _held_back.let_through()
 
 
 def _close_all() -> None:
@@ -230,11 +287,14 @@ def _after_fork_in_child() -> None:
     _keys_held.clear()
     KEY_SETUP.renew()
     UNDER_WAY.clear()
+    BACKGROUND.clear()
+    _held_back.let_through()
     _following.clear()
     for call in _in_child:
         call()
 
 
+_held_back = HeldBack(_close_all)
 _refuse_sub_interpreters()
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(_close_all)
+atexit.register(_close_at_exit)

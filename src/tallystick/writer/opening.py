@@ -5,17 +5,28 @@ opened the one before; only then is anything sealed. So a number is never used t
 custody says anything about chains already opened. All work on states is done by the courier.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tallystick import _core, courier
 from tallystick.courier import Courier, Next
 from tallystick.errors import FormatError, KeyStoreError, SealError
-from tallystick.keystore import KeyStore, Lease, moving_entry, next_entry
+from tallystick.keystore import FileKeyStore, KeyStore, Lease, moving_entry, next_entry
 from tallystick.keystore.base import HeadText
 from tallystick.sinks.base import Followed, Sink, now
+from tallystick.volumes import make_private
 
-__all__ = ["EarlyChain", "Taken", "Unopened", "fetch_early", "open_chain", "refuse_older_store", "take_lease"]
+__all__ = [
+    "EarlyChain",
+    "Taken",
+    "Unopened",
+    "fetch_early",
+    "open_chain",
+    "private_again",
+    "refuse_older_store",
+    "take_lease",
+]
 
 Taken = tuple[Lease, list[str]]
 """A lease, and what was put in order when it was taken, in words for people."""
@@ -76,6 +87,27 @@ def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:
     except BaseException:
         lease.release()
         raise
+
+
+def private_again(store: KeyStore, name: str, custody: str | None) -> list[str]:
+    """Make private what the start of a pod opened to a group, in a volume with fsGroup: the store, the master key.
+
+    Args:
+        store: The key store.
+        name: The log.
+        custody: URL of the custody, None for the one noted in the sealing state.
+
+    Returns:
+        What was done, in words for people.
+    """
+    if not isinstance(store, FileKeyStore):
+        done = []
+    elif done := [said for said in [make_private(store.path)] if said]:
+        custody = custody or courier.look(store, name).custody
+    kind, _, place = (custody or "").partition(":")
+    if kind == "master-key" and "/" in place:
+        done += [said for said in [make_private(os.path.abspath(place))] if said]
+    return done
 
 
 def open_chain(

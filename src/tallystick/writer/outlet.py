@@ -8,7 +8,7 @@
 no room; log payments drops lines until it goes on
 >>> outlet.goes_on()
 log payments goes on
->>> outlet.next_notice().split(" from ")[0]
+>>> outlet.next_notice().text.split(" from ")[0]
 '3 lines were dropped'
 """
 
@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tallystick.errors import (
     CustodyError,
@@ -30,7 +30,7 @@ from tallystick.errors import (
 from tallystick.sinks.base import Awaited, Followed, Sink, now
 from tallystick.writer.status import Dropped
 
-__all__ = ["PASSING", "STAYS", "GaveUpError", "OnFull", "Outlet"]
+__all__ = ["PASSING", "STAYS", "GaveUpError", "Notice", "OnFull", "Outlet"]
 
 OnFull = Literal["raise", "block", "drop", "stop"]
 
@@ -44,6 +44,18 @@ _READING = 3.5  # seconds that the reader of a pipe has to make room for what is
 _LOOK_AFTER = 0.005  # seconds of writing after which the output is looked at
 _SHORTEST, _LONGEST = 0.02, 0.25  # seconds between two tries to go on
 _MEANWHILE = {"block": "waits", "drop": "drops lines until it goes on"}
+
+
+class Notice(NamedTuple):
+    """What the log itself has to say.
+
+    Args:
+        kind: A word for what it is about, 1 to 16 of `a-z`: `output`, `rotation`, `dropped` (spec section 5).
+        text: The rest, for people.
+    """
+
+    kind: str
+    text: str
 
 
 class GaveUpError(SealError):
@@ -86,7 +98,7 @@ class Outlet:
         self._on_full, self._report, self._pause, self._changed, self._clock = on_full, report, pause, changed, clock
         self.dropped = Dropped()
         self.trouble: str | None = None
-        self.notices: deque[str] = deque()
+        self.notices: deque[Notice] = deque()
         self.rotating = False
         """Is the chain closed, or to be closed, so that a new file can begin?"""
         self._before: Dropped | None = None
@@ -151,7 +163,7 @@ class Outlet:
                 self.output.looked_at(now())
             else:
                 for notice in self._followed.look(reopen=reopen):
-                    self.notices.append(notice)
+                    self.notices.append(Notice("output", notice))
                     self._report(notice)
         except BaseException:
             self._reopen = reopen
@@ -164,7 +176,7 @@ class Outlet:
         self.rotating = False
         if self._followed is not None:
             try:
-                self.notices.extend(self._followed.rotate(chain))
+                self.notices.extend(Notice("rotation", each) for each in self._followed.rotate(chain))
             except OutputError as error:
                 self._report(explain(error))
 
@@ -172,7 +184,7 @@ class Outlet:
         """Have the log say what its writer before had dropped and not reported."""
         self._before = before
         if before is not None:
-            self.notices.append(before.report_for_the_one_before())
+            self.say("dropped", before.report_for_the_one_before())
 
     def unreported(self) -> dict[str, Any] | None:
         """Return the dropped lines that the log has not reported, for its next writer."""
@@ -181,17 +193,21 @@ class Outlet:
             dropped.merge(self._before)
         return dropped.note()
 
-    def next_notice(self) -> str | None:
+    def next_notice(self) -> Notice | None:
         """Return what the log has to say before its next line; `said` once it has."""
         if self.dropped.count:
-            self.notices.append(self.dropped.report())
+            self.notices.append(Notice("dropped", self.dropped.report()))
             self.dropped.clear()
         return self.notices[0] if self.notices else None
+
+    def say(self, kind: str, text: str) -> None:
+        """Have the log say something before its next line; `kind` is a word for what it is about."""
+        self.notices.append(Notice(kind, text))
 
     def said(self) -> None:
         """Note that the log has said its first notice."""
         said = self.notices.popleft()
-        if self._before is not None and said == self._before.report_for_the_one_before():
+        if self._before is not None and said.text == self._before.report_for_the_one_before():
             self._before = None
             self._changed()
 

@@ -12,11 +12,12 @@ from tallystick.errors import NoRoomError, OutputError, SealError, TallystickErr
 from tallystick.keystore import Lease
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
+from tallystick.writer.forks import Forks
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import Counted, HeadKeeper
 from tallystick.writer.late import LateHeads
 from tallystick.writer.opening import Unopened
-from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, OnFull, Outlet
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
 from tallystick.writer.turn import Turn
@@ -56,6 +57,7 @@ class Parts:
     late: LateHeads
     group: GroupSync
     status: Status
+    forks: Forks
 
 
 class Steps:
@@ -107,6 +109,7 @@ class Steps:
             and parts.outlet.is_idle
             and parts.clock.is_running
             and parts.heads.dirty
+            and not parts.forks.is_unwritten
             and self._settings.durability != "sync-each"
         )
 
@@ -114,6 +117,7 @@ class Steps:
 
     def seal(self, m: bytes) -> None:
         """Seal one entry."""
+        self._parts.forks.wrote()
         while self._before(1):
             if self.sealer.write(m, self.output) != _core.FIRST:
                 self.after()
@@ -122,12 +126,20 @@ class Steps:
     def seal_lines(self, data: bytes, end: int) -> None:
         """Seal the complete lines of some bytes up to an offset."""
         used = 0
+        self._parts.forks.wrote()
         try:
             while used < end and self._before(data.count(b"\n", used, end)):
                 used, _ = self.sealer.write_lines(data, used, self.output)
                 self.after()
         finally:
             self._note_epoch()
+
+    def notice(self, notice: Notice) -> None:
+        """Have the log itself say something."""
+        while self._before(1):
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
+                self.after()
+                return
 
     def checkpoint(self) -> None:
         """End the epoch."""
@@ -139,6 +151,7 @@ class Steps:
     def tend(self) -> None:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
+        self._say_of_forks(self._parts.forks.news())
         if self._clear_way(0, wait=False) and self._parts.clock.is_over:
             self.sealer.checkpoint(self.output)
             self.after(wait=False)
@@ -153,13 +166,14 @@ class Steps:
         outlet = self._parts.outlet
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
+        self._say_of_forks(self._parts.forks.last_news())
         self._note_late(self._parts.heads.age, last=True)
         try:
             if ended:
                 self._wait_for_way()
                 courier.end(self._parts.lease, self._settings.custody)
                 self.sealer.end(self.output)
-            elif not self.sealer.closed or self.output.kept or outlet.dropped.count:
+            elif not self.sealer.closed or self.output.kept or outlet.dropped.count or outlet.notices:
                 self._wait_for_way()
                 self.sealer.close(self.output)
             self.after()
@@ -168,6 +182,10 @@ class Steps:
             raise kind(outlet.left() if outlet.trouble else explain(error)) from error
         if self.output.kept:
             raise OutputError(outlet.left())
+
+    def _say_of_forks(self, news: list[str]) -> None:
+        for each in news:
+            self._parts.outlet.say("fork", each)
 
     def count(self) -> Counted | None:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
@@ -269,7 +287,7 @@ class Steps:
             notice = outlet.next_notice()
             if notice is None:
                 return
-            if self.sealer.write_lines(f"tallystick: {notice}\n".encode(), 0, self.output)[0]:
+            if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
                 outlet.said()
                 self._note_line()
 
@@ -308,7 +326,7 @@ class Steps:
             parts.late.stored(age, self._hindrance or parts.heads.trouble or slow)
             self._hindrance = None
             if (report := parts.late.report(last=last)) is not None:
-                parts.outlet.notices.append(report)
+                parts.outlet.say("head", report)
                 parts.turn.fast = False
                 self._wake()
             parts.status.note.late = parts.late.note()
@@ -326,3 +344,11 @@ class Steps:
         if stated:
             self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
         return stated
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a notice's text: those of a path that is no UTF-8 stay as they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")

@@ -5,6 +5,7 @@ use crate::hash::{Digest, Mac, leaf, line_hash};
 use crate::line::{LogId, Position, Proof, Seal};
 use crate::scan::LogKeys;
 use crate::seal::keys::VerificationKey;
+use crate::seal::notice::Notice;
 use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
 use crate::seal::tree;
 
@@ -30,8 +31,10 @@ pub struct Shown<'a> {
     pub line: &'a [u8],
     /// What was sealed; `None` if the line was redacted.
     pub m: Option<Vec<u8>>,
-    /// Is it an `open`?
+    /// Is it an `open` or a notice?
     pub control: bool,
+    /// What the log itself says, if it is a notice.
+    pub notice: Option<Notice>,
     /// Claimed time of the checkpoint, ms since 1970.
     pub time: u64,
     /// Lines of the epoch, the checkpoint not counted.
@@ -78,7 +81,7 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
     trust.older(&parts.opens, checkpoint.generation())?;
     trust.holds(&checkpoint, checkpoint.position(), "the checkpoint is not signed by this log")?;
     let no_open = "the first line of a chain must be its open, and this is another line";
-    let opening = (seal.at.epoch, seal.at.index) == (0, 0);
+    let (opening, mut notice) = ((seal.at.epoch, seal.at.index) == (0, 0), None);
     let leaf = match (&m, seal.proof) {
         (Some(m), Proof::Tag { tag, .. }) if opening => {
             let open =
@@ -86,19 +89,23 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
             trust.holds(&open, seal.at, no_open)?;
             leaf(&tag, &line_hash(3, m))
         }
-        (Some(m), Proof::Tag { tag, .. }) => leaf(&tag, &line_hash(2, m)),
+        (Some(m), Proof::Tag { tag, .. }) => {
+            notice = trust.notice(m, seal.at);
+            leaf(&tag, &line_hash(if notice.is_some() { 3 } else { 2 }, m))
+        }
         (_, Proof::Redacted { leaf, .. }) if !opening => leaf,
         _ => return Err(Doubt::Fails(no_open)),
     };
     if tree::climb(leaf, usize::from(seal.at.index), usize::from(n), &parts.proof) != Some(root) {
         return Err(Doubt::Fails("the line is not the one that the checkpoint covers at its position"));
     }
+    let control = opening || notice.is_some();
     let tag = match &keys.secret {
-        Some(key) => tag_holds(key, &seal, m.as_deref(), opening)?,
+        Some(key) => tag_holds(key, &seal, m.as_deref(), control)?,
         None => false,
     };
     let (log, at, line, time) = (seal.log, seal.at, parts.line, checkpoint.time);
-    Ok(Shown { log, at, line, m, control: opening, time, n, kind, tag })
+    Ok(Shown { log, at, line, m, control, notice, time, n, kind, tag })
 }
 
 fn is_open(statement: &Statement<'_>) -> bool {
@@ -129,6 +136,13 @@ impl Trust<'_> {
             self.holds(&open, open.position(), "an older `open` is not signed by this log")?;
         }
         Ok(())
+    }
+
+    /// What a line says if it is a notice that holds; whatever else looks like one is an entry.
+    fn notice(&mut self, m: &[u8], at: Position) -> Option<Notice> {
+        let statement = control_text(m).and_then(Statement::parse)?;
+        let notice = statement.notice()?;
+        self.holds(&statement, at, "").ok().map(|()| notice)
     }
 
     /// Is the statement of this log and position, and signed? Learns the next generation's chain root from it.

@@ -34,10 +34,19 @@ pub struct Spot {
     pub prefix: u64,
 }
 
+/// A line that is signed as a notice: the chain root that its keys lead to, and its leaves as a control line.
+#[derive(Clone, Copy, PartialEq)]
+struct Signed {
+    root: Digest,
+    leaves: [Option<Digest>; 2],
+}
+
 /// A line of the epoch: its leaf by its bytes, and by its RFC 8785 form.
 #[derive(Clone, Default)]
 pub(super) struct Line {
-    pub(super) leaves: [Option<Digest>; 2],
+    leaves: [Option<Digest>; 2],
+    /// Applications log what they like: it is a notice if the checkpoint has the same chain root.
+    signed: Option<Signed>,
     pub(super) clash: Option<Spot>,
     pub(super) altered: Option<Spot>,
 }
@@ -47,8 +56,24 @@ impl Line {
         self.leaves == [None; 2]
     }
 
+    /// Its leaf in a form, in an epoch with that chain root.
+    pub(super) fn leaf(&self, form: usize, root: &Digest) -> Option<Digest> {
+        let leaves = match &self.signed {
+            Some(signed) if signed.root == *root => &signed.leaves,
+            _ => &self.leaves,
+        };
+        // A line without an RFC 8785 form stands there as it is.
+        leaves[form].or(leaves[0])
+    }
+
     /// Takes in another line with this position, which must be the same.
-    fn take(&mut self, leaves: [Option<Digest>; 2], spot: Spot) {
+    fn take(&mut self, leaves: [Option<Digest>; 2], signed: Option<Signed>, spot: Spot) {
+        if let Some(new) = signed {
+            let old = self.signed.get_or_insert(new);
+            for (own, other) in old.leaves.iter_mut().zip(new.leaves) {
+                *own = own.or(other);
+            }
+        }
         let same = |own: &Digest| leaves.contains(&Some(*own));
         if !self.is_absent() && !self.leaves.iter().flatten().any(same) {
             self.clash = self.clash.or(Some(spot));
@@ -68,11 +93,10 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The leaf of the line with this m.
-    pub(super) fn leaf(&self, m: &[u8]) -> Option<Digest> {
-        let Proof::Tag { tag, .. } = self.seal.proof else { return None };
-        let opening = (self.seal.at.epoch, self.seal.at.index) == (0, 0);
-        Some(leaf(&tag, &line_hash(if opening { 3 } else { 2 }, m)))
+    /// Is this the leaf of the line with this m, as an entry or as a control line?
+    pub(super) fn has_leaf(&self, m: &[u8], found: Option<Digest>) -> bool {
+        let Proof::Tag { tag, .. } = self.seal.proof else { return false };
+        [2, 3].into_iter().any(|prefix| Some(leaf(&tag, &line_hash(prefix, m))) == found)
     }
 }
 
@@ -200,27 +224,33 @@ impl Finder {
     }
 
     fn take(&mut self, line: &[u8], seal: Seal, tag: [u8; 16], m: [Option<Vec<u8>>; 2], spot: Spot) {
-        let mut leaves = [None; 2];
-        for (own, m) in leaves.iter_mut().zip(&m) {
+        let (mut leaves, mut signed) = ([None; 2], None);
+        for (form, m) in m.iter().enumerate() {
             let Some(m) = m else { continue };
             let spoken = control_text(m).and_then(|text| Some((text, Statement::parse(text)?)));
             let ours = spoken.filter(|(_, s)| s.log() == seal.log && s.position() == seal.at);
             let mut prefix = 2;
             if let Some((text, statement)) = ours {
-                if let Body::Open { .. } = statement.body {
-                    prefix = 3;
-                    self.keep_open(&statement, text);
-                } else {
+                match statement.body {
+                    Body::Open { .. } => {
+                        prefix = 3;
+                        self.keep_open(&statement, text);
+                    }
+                    Body::Notice { .. } if is_signed(&statement) => {
+                        let made = Signed { root: statement.chain_root(), leaves: [None; 2] };
+                        signed.get_or_insert(made).leaves[form] = Some(leaf(&tag, &line_hash(3, m)));
+                    }
+                    Body::Notice { .. } => {}
                     // Applications log what they like: only R tells a checkpoint from an entry that looks like one.
-                    self.keep_checkpoint(&statement, text);
+                    Body::Checkpoint { .. } => self.keep_checkpoint(&statement, text),
                 }
             }
-            *own = Some(leaf(&tag, &line_hash(prefix, m)));
+            leaves[form] = Some(leaf(&tag, &line_hash(prefix, m)));
         }
         if !self.is_of_epoch(&seal) {
             return;
         }
-        self.at_index(seal.at.index).take(leaves, spot);
+        self.at_index(seal.at.index).take(leaves, signed, spot);
         if seal.at == self.at {
             self.keep_target(Target { seal, m, raw: line.to_vec() }, spot);
         }
@@ -228,7 +258,7 @@ impl Finder {
 
     fn redacted(&mut self, line: &[u8], seal: Seal, spot: Spot) {
         let Proof::Redacted { leaf, .. } = seal.proof else { return };
-        self.at_index(seal.at.index).take([Some(leaf); 2], spot);
+        self.at_index(seal.at.index).take([Some(leaf); 2], None, spot);
         if seal.at == self.at {
             self.keep_target(Target { seal, m: [None, None], raw: line.to_vec() }, spot);
         }

@@ -134,7 +134,8 @@ impl Finder {
             return trouble("no checkpoint".into(), None);
         };
         for form in [0, 1] {
-            if leaves(lines, form).is_some_and(|leaves| tree::root(&leaves) == root) {
+            if leaves(lines, form, &checkpoint.chain_root()).is_some_and(|leaves| tree::root(&leaves) == root)
+            {
                 return Ok(form);
             }
         }
@@ -155,7 +156,8 @@ impl Finder {
     ) -> Result<Found, Trouble> {
         let (at, index) = (self.at, usize::from(self.at.index));
         let n = usize::from(checkpoint.position().index);
-        let (Some(leaves), Some(target)) = (leaves(&self.lines[..n], form), &self.target) else {
+        let leaves = leaves(&self.lines[..n], form, &checkpoint.chain_root());
+        let (Some(leaves), Some(target)) = (leaves, &self.target) else {
             return trouble(format!("the line {at} is not here"), None);
         };
         let Some((root, opens)) = self.link(checkpoint.chain_root(), checkpoint) else {
@@ -169,7 +171,7 @@ impl Finder {
             );
         };
         // Of the two forms, that which the tree covers is what was sealed.
-        let covers = |m: &&Vec<u8>| target.leaf(m) == Some(leaves[index]);
+        let covers = |m: &&Vec<u8>| target.has_leaf(m, Some(leaves[index]));
         let m = target.m.iter().flatten().find(covers).cloned();
         let line = match (&m, target.seal.proof) {
             (Some(m), Proof::Tag { tag, .. }) => {
@@ -209,9 +211,9 @@ impl Finder {
     }
 }
 
-/// The leaves in one form; a line without an RFC 8785 form stands there as it is.
-fn leaves(lines: &[Line], form: usize) -> Option<Vec<Digest>> {
-    lines.iter().map(|line| line.leaves[form].or(if form == 1 { line.leaves[0] } else { None })).collect()
+/// The leaves in one form, in an epoch with that chain root.
+fn leaves(lines: &[Line], form: usize, root: &Digest) -> Option<Vec<Digest>> {
+    lines.iter().map(|line| line.leaf(form, root)).collect()
 }
 
 /// Numbers that follow each other, as ranges.

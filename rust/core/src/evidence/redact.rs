@@ -10,7 +10,7 @@ use crate::text::b64;
 /// Why a line is not redacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is an `open`.
+    /// It is a control line.
     Control,
     /// It is redacted already.
     Again,
@@ -31,9 +31,10 @@ pub fn redact(key: &VerificationKey, found: &Found) -> Result<Vec<u8>, Refusal> 
         return Err(Refusal::Control);
     }
     let entry_key = key.entry_key(at).ok_or(Refusal::Key)?;
-    let l = line_hash(2, m);
-    if Mac::new(entry_key.expose()).tag(&l) != tag {
-        return Err(Refusal::Tag);
+    let (l, mac) = (line_hash(2, m), Mac::new(entry_key.expose()));
+    if mac.tag(&l) != tag {
+        let control = mac.tag(&line_hash(3, m)) == tag;
+        return Err(if control { Refusal::Control } else { Refusal::Tag });
     }
     let leaf = leaf(&tag, &l);
     let s = format!("{}.{at}.~{}.{}", seal.log, b64(&leaf), b64(&r(&entry_key, &leaf)));

@@ -23,6 +23,9 @@ pub(super) fn resolve(known: &mut Known) {
         let with_v = known.keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_some());
         let outside = pick(&mut known.summary, id, &seen, with_v);
         known.duplicates.extend(among_lines(id, &seen, &outside, with_v));
+        if !outside.is_empty() {
+            known.outside.insert(id, outside);
+        }
         known.looked_at.insert(id);
     }
 }

@@ -5,9 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
+use super::holding;
 use super::known::Duplicate;
+use crate::hash::Digest;
 use crate::line::Position;
-use crate::scan::summary::{Chain, Chunk, Counts, Event, Kind, Log, LogNumber, Record, Summary};
+use crate::scan::Keys;
+use crate::scan::summary::{Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary};
+use crate::scan::texts::Holding;
 use crate::seal::epoch::Place;
 
 /// The torn lines, and what they claim.
@@ -31,7 +35,7 @@ impl Torn {
 
 /// What a verification found.
 pub struct Facts {
-    logs: BTreeMap<LogNumber, Log>,
+    pub(super) logs: BTreeMap<LogNumber, Log>,
     chunks: BTreeMap<(u32, u32), Chunk>,
     events: Vec<Event>,
     unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
@@ -39,12 +43,20 @@ pub struct Facts {
     excepted: BTreeMap<u32, u64>,
     duplicates: Vec<Duplicate>,
     torn: BTreeSet<usize>,
+    pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
+    pub(super) rewritten: BTreeSet<EpochId>,
 }
 
 impl Facts {
-    pub(super) fn new(summary: Summary, duplicates: Vec<Duplicate>) -> Self {
+    pub(super) fn new(
+        summary: Summary,
+        duplicates: Vec<Duplicate>,
+        outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
+        rewritten: BTreeSet<EpochId>,
+    ) -> Self {
         let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
-        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn: BTreeSet::new() }
+        let torn = BTreeSet::new();
+        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn, outside, rewritten }
     }
 
     /// Takes the claims of torn lines back: they say nothing.
@@ -89,6 +101,12 @@ impl Facts {
         &self.excepted
     }
 
+    /// Which lines hold; the keys are those of the verification.
+    #[must_use]
+    pub fn holding(&self, keys: &Keys) -> Holding {
+        holding::holding(self, keys)
+    }
+
     /// Chunks, by file and number.
     #[must_use]
     pub fn chunks(&self) -> &BTreeMap<(u32, u32), Chunk> {
@@ -105,6 +123,12 @@ impl Facts {
     #[must_use]
     pub fn counts(&self, log: LogNumber) -> Counts {
         self.logs.get(&log).map(|log| log.counts).unwrap_or_default()
+    }
+
+    /// Notices of a log that hold, by position: the first thousand.
+    pub fn notices(&self, log: LogNumber) -> impl Iterator<Item = (Position, &Said)> {
+        let notices = self.logs.get(&log).into_iter().flat_map(|log| &log.notices);
+        notices.map(|((at, _), said)| (*at, said))
     }
 
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.

@@ -1,8 +1,9 @@
 //! What a verification knows between two passes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::Keys;
 use crate::scan::summary::{EpochId, LogNumber, Summary};
@@ -37,4 +38,8 @@ pub(super) struct Known {
     pub(super) duplicates: Vec<Duplicate>,
     /// Epochs that were looked at line by line.
     pub(super) looked_at: BTreeSet<EpochId>,
+    /// Lines in them that a matching R does not cover (P only).
+    pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
+    /// Epochs whose lines are taken in their RFC 8785 form (P only).
+    pub(super) rewritten: BTreeSet<EpochId>,
 }

@@ -42,6 +42,7 @@ fn resolve_pending(
     match verdict {
         Some(Ok(roots)) => {
             add_control(log, record(keys, &statement, pending.place), roots, pending);
+            log.note_notice(&statement, pending.place);
             None
         }
         Some(Err(why)) => {
@@ -65,12 +66,15 @@ fn add_control(log: &mut Log, record: Record, roots: Roots, pending: &Pending) {
     let at = record.at;
     log.chains.entry(at.chain).or_default().note_roots(roots);
     let epoch = log.epoch(at.chain, at.epoch);
-    if let Body::Open { .. } = record.body {
-        epoch.opens.push(record);
-        epoch.lines.add(at.index, pending.leaves[0], pending.place);
-    } else {
-        epoch.checkpoints.push(record);
+    match record.body {
+        Body::Open { .. } => epoch.opens.push(record),
+        Body::Notice { .. } => {}
+        Body::Checkpoint { .. } => {
+            epoch.checkpoints.push(record);
+            return;
+        }
     }
+    epoch.lines.add(at.index, pending.leaves[0], pending.place);
 }
 
 /// Chains of one generation whose certs name another next chain root than the first one's.

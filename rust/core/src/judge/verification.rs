@@ -22,7 +22,7 @@ const BATCH: u64 = 400_000;
 enum Stage {
     All,
     Rewritten,
-    Closely { rewritten: BTreeSet<EpochId>, batches: VecDeque<BTreeSet<EpochId>> },
+    Closely { batches: VecDeque<BTreeSet<EpochId>> },
 }
 
 /// A verification between two passes.
@@ -57,8 +57,9 @@ impl Verification {
     /// A verification of some logs. Their keys cannot be changed while it goes on.
     #[must_use]
     pub fn new(keys: Arc<Keys>) -> Self {
-        let (summary, duplicates, looked_at) = Default::default();
-        Self { known: Known { keys, summary, duplicates, looked_at }, stage: Stage::All }
+        let (summary, duplicates, looked_at, outside, rewritten) = Default::default();
+        let known = Known { keys, summary, duplicates, looked_at, outside, rewritten };
+        Self { known, stage: Stage::All }
     }
 
     /// The next pass, if one is needed.
@@ -70,13 +71,13 @@ impl Verification {
             Stage::Rewritten => {
                 let epochs = rewritten::candidates(&known.summary, &known.keys);
                 if epochs.is_empty() {
-                    let stage = closely(&known.summary, BTreeSet::new());
+                    let stage = closely(&known.summary);
                     return Self { known, stage }.next_pass();
                 }
                 Mode::Canonical(epochs)
             }
-            Stage::Closely { rewritten, batches } => match batches.pop_front() {
-                Some(batch) => Mode::Detail(batch, rewritten.clone()),
+            Stage::Closely { batches } => match batches.pop_front() {
+                Some(batch) => Mode::Detail(batch, known.rewritten.clone()),
                 None => return Step::Complete(Complete::new(known)),
             },
         };
@@ -111,8 +112,8 @@ impl Pass {
                 Stage::Rewritten
             }
             Stage::Rewritten => {
-                let adopted = rewritten::adopt(&mut known.summary, found);
-                closely(&known.summary, adopted)
+                known.rewritten = rewritten::adopt(&mut known.summary, found);
+                closely(&known.summary)
             }
             Stage::Closely { .. } => {
                 known.summary.merge(found);
@@ -125,7 +126,7 @@ impl Pass {
 }
 
 /// What has to be looked at line by line, in batches that fit the memory.
-fn closely(summary: &Summary, rewritten: BTreeSet<EpochId>) -> Stage {
+fn closely(summary: &Summary) -> Stage {
     let mut batches = VecDeque::from([BTreeSet::new()]);
     let mut lines = 0;
     for (epoch, count) in duplicates::doubtful(summary) {
@@ -139,14 +140,15 @@ fn closely(summary: &Summary, rewritten: BTreeSet<EpochId>) -> Stage {
         lines += count;
     }
     batches.retain(|batch| !batch.is_empty());
-    Stage::Closely { rewritten, batches }
+    Stage::Closely { batches }
 }
 
 impl Complete {
     fn new(mut known: Known) -> Self {
         let found = duplicates::all(&mut known);
         groups::join(&mut known.summary);
-        Self { keys: known.keys, facts: Facts::new(known.summary, found) }
+        let facts = Facts::new(known.summary, found, known.outside, known.rewritten);
+        Self { keys: known.keys, facts }
     }
 
     /// What is known before torn lines are decided on.

@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 use super::collect::Scanner;
 use super::entry_keys::{Kept, KeyAt};
+use super::input::Mode;
 use super::statements::{record, why};
 use crate::hash::{self, Digest, Mac, Text, first16, hmac, leaf};
 use crate::line::{Position, Proof, Seal, Span};
@@ -77,7 +78,7 @@ impl Scanner<'_> {
                     let what =
                         if prefix == 3 { Line::Control(statement.unwrap_or_default()) } else { Line::Entry };
                     self.kept.earn();
-                    self.authentic(number, at, leaf, what);
+                    self.authentic(number, at, leaf, what, text);
                     return Ok(());
                 }
                 self.kept.waste();
@@ -148,12 +149,19 @@ impl Scanner<'_> {
         if !self.affords((number, at.chain, at.epoch)) {
             return Err(Why::Effort);
         }
-        self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry);
+        self.authentic(number, at, leaf(tag, &text.hash(2)), Line::Entry, text);
         Ok(())
     }
 
     /// Takes in a line that is authentic (with V) or taken at its word (with P only).
-    pub(super) fn authentic(&mut self, number: LogNumber, at: Position, leaf: Digest, what: Line<'_>) {
+    pub(super) fn authentic(
+        &mut self,
+        number: LogNumber,
+        at: Position,
+        leaf: Digest,
+        what: Line<'_>,
+        text: Text<'_>,
+    ) {
         let log = self.keys.log(number);
         let id = (number, at.chain, at.epoch);
         let why = match what {
@@ -161,6 +169,9 @@ impl Scanner<'_> {
             Line::Entry => {
                 self.seen_line(number, at);
                 self.add(id, at.index, leaf);
+                if let Some(texts) = &mut self.texts {
+                    texts.take(id, at, &leaf, text);
+                }
                 return;
             }
             Line::Control(text) => match Statement::parse(text) {
@@ -193,10 +204,25 @@ impl Scanner<'_> {
     pub(super) fn control(&mut self, number: LogNumber, statement: &Statement<'_>, leaf: Digest) {
         let at = statement.position();
         self.seen_line(number, at);
-        let record = self.record(number, statement);
+        if let Some(texts) = &mut self.texts {
+            texts.pass();
+            return;
+        }
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
         self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
+        if let Body::Notice { .. } = statement.body {
+            if matches!(self.mode, Mode::All) {
+                let place = self.place;
+                self.out.log(number).note_notice(statement, place);
+            }
+            // In whichever form it is read, it proves itself: R needs not cover it to be as it was written.
+            let in_other_form = std::mem::take(&mut self.in_other_form);
+            self.add(id, at.index, leaf);
+            self.in_other_form = in_other_form;
+            return;
+        }
+        let record = self.record(number, statement);
         if let Body::Open { .. } = statement.body {
             self.epoch(id).opens.push(record);
             self.add(id, at.index, leaf);

@@ -8,7 +8,8 @@ use super::event::Event;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::seal::epoch::{Lines, Place};
-use crate::seal::statement::Body;
+use crate::seal::notice::Notice;
+use crate::seal::statement::{Body, Statement};
 
 /// A statement that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl Record {
     pub(crate) fn tree(&self) -> Option<(u16, Digest)> {
         match self.body {
             Body::Checkpoint { n, root, .. } => Some((n, root)),
-            Body::Open { .. } => None,
+            Body::Open { .. } | Body::Notice { .. } => None,
         }
     }
 }
@@ -191,7 +192,23 @@ pub struct Counts {
     pub redacted: u64,
     /// Lines of chains that the key does not cover.
     pub narrowed: u64,
+    /// Notices that hold.
+    pub notices: u64,
 }
+
+/// A notice that holds, and where and how often it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// What it says.
+    pub notice: Notice,
+    /// Where it stands first.
+    pub place: Place,
+    /// How often it is here.
+    pub count: u64,
+}
+
+/// Notices of a log that are listed, the first by their positions; the others are counted.
+const MOST_NOTICES: usize = 1000;
 
 /// What was seen of one log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -202,9 +219,33 @@ pub struct Log {
     pub pending: Vec<Pending>,
     /// Its lines, counted.
     pub counts: Counts,
+    /// The first of its notices, by position and hash.
+    pub notices: BTreeMap<(Position, Digest), Said>,
 }
 
 impl Log {
+    /// Notes a notice that holds.
+    pub(crate) fn note_notice(&mut self, statement: &Statement<'_>, place: Place) {
+        if let Some(notice) = statement.notice() {
+            self.counts.notices += 1;
+            self.list((statement.position(), statement.hash()), Said { notice, place, count: 1 });
+        }
+    }
+
+    /// Lists a notice, as long as it is among the first: whatever is merged when, they are the same.
+    fn list(&mut self, id: (Position, Digest), said: Said) {
+        self.notices
+            .entry(id)
+            .and_modify(|old| {
+                old.count += said.count;
+                old.place = old.place.min(said.place);
+            })
+            .or_insert(said);
+        if self.notices.len() > MOST_NOTICES {
+            self.notices.pop_last();
+        }
+    }
+
     /// The epoch at a position, made if it is new.
     pub fn epoch(&mut self, chain: u32, epoch: u8) -> &mut Epoch {
         self.chains.entry(chain).or_default().epochs.entry(epoch).or_default()
@@ -240,6 +281,8 @@ impl Log {
         self.counts.first_prefixed = earlier(self.counts.first_prefixed, other.counts.first_prefixed);
         self.counts.redacted += other.counts.redacted;
         self.counts.narrowed += other.counts.narrowed;
+        self.counts.notices += other.counts.notices;
+        other.notices.into_iter().for_each(|(id, said)| self.list(id, said));
     }
 }
 

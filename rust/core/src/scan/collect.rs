@@ -8,6 +8,7 @@ use super::chains::earlier;
 use super::entry_keys::Kept;
 use super::input::Mode;
 use super::keys::Keys;
+use super::texts::Texts;
 use crate::hash::{Digest, sha256};
 use crate::line::Position;
 use crate::line::envelope::{Envelope, Origin};
@@ -58,6 +59,8 @@ pub(super) struct Scanner<'k> {
     /// Epochs that were met, and how many may be.
     pub(super) met: usize,
     pub(super) most_met: usize,
+    /// Takes the texts of lines, where those are asked for.
+    pub(super) texts: Option<Texts<'k>>,
 }
 
 impl<'k> Scanner<'k> {
@@ -85,6 +88,7 @@ impl<'k> Scanner<'k> {
             claimed: 0,
             met: 0,
             most_met: MOST_MET + bytes / BYTES_FOR_ONE,
+            texts: Texts::new(mode),
         }
     }
 
@@ -129,7 +133,7 @@ impl<'k> Scanner<'k> {
 
     pub(super) fn wanted(&self, id: EpochId) -> bool {
         match self.mode {
-            Mode::All => true,
+            Mode::All | Mode::Texts { .. } => true,
             Mode::Canonical(epochs) | Mode::Detail(epochs, _) => epochs.contains(&id),
         }
     }
@@ -140,13 +144,16 @@ impl<'k> Scanner<'k> {
             Mode::All => false,
             Mode::Canonical(_) => true,
             Mode::Detail(_, rewritten) => rewritten.contains(&id),
+            Mode::Texts { holding, .. } => holding.rewritten.contains(&id),
         }
     }
 
     /// Adds a leaf, or in detail mode notes the line itself.
     pub(super) fn add(&mut self, id: EpochId, index: u16, leaf: Digest) {
         let place = self.place;
-        if matches!(self.mode, Mode::Detail(..)) {
+        if self.texts.is_some() {
+            // What these lines are is known.
+        } else if matches!(self.mode, Mode::Detail(..)) {
             let seen = self.out.details.entry(id).or_default();
             note_seen(
                 seen,
@@ -238,9 +245,10 @@ impl<'k> Scanner<'k> {
 
     /// Notes a position for the order in its file, reported where it stands after a higher one.
     pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
-        let edge = Edge { first: at, first_place: self.place, last: at };
+        let edge = Edge { first: at, first_place: self.place, last: at, low: at };
         let edge = self.chunk.edges.entry(number).or_insert(edge);
         let last = std::mem::replace(&mut edge.last, at);
+        edge.low = edge.low.min(at);
         if at < last && matches!(self.mode, Mode::All) {
             self.tell(Event { last: Some(last), ..self.event(Kind::Reordered, Some(number), Some(at)) });
         }
@@ -259,7 +267,7 @@ impl<'k> Scanner<'k> {
                 matches!(kind, Kind::Altered(_) | Kind::Unsealed | Kind::Foreign(_))
                     || self.in_other_form && matches!(kind, Kind::BadStatement(_))
             }
-            Mode::Detail(..) => false,
+            Mode::Detail(..) | Mode::Texts { .. } => false,
         };
         if !reported {
             return;

@@ -111,7 +111,7 @@ impl Scanner<'_> {
     pub(super) fn take_entry(&mut self, entry: &Entry<'_>, leaf: Digest) {
         let at = Position::new(entry.id.1, entry.id.2, entry.index);
         self.kept.earn();
-        self.authentic(entry.id.0, at, leaf, Line::Entry);
+        self.authentic(entry.id.0, at, leaf, Line::Entry, entry.text);
         if let (Text::Open(_), false) = (entry.text, entry.with_v) {
             self.epoch(entry.id).json = true;
         }

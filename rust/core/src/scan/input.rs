@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::line::envelope::{Envelope, Origin};
 use crate::scan::summary::EpochId;
+use crate::scan::texts::Holding;
 
 /// What a scan looks for.
 pub enum Mode {
@@ -13,6 +14,13 @@ pub enum Mode {
     Canonical(BTreeSet<EpochId>),
     /// Each line of these epochs, one by one; of the second ones in its RFC 8785 form.
     Detail(BTreeSet<EpochId>, BTreeSet<EpochId>),
+    /// The texts of lines that hold; of others, too, if lines are marked.
+    Texts {
+        /// Which lines hold.
+        holding: Holding,
+        /// Take lines that do not hold as well, and put a mark before each line.
+        marked: bool,
+    },
 }
 
 /// Bytes of a file, in whole lines.

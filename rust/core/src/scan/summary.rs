@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots};
+pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said};
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
 use crate::hash::Digest;
@@ -25,6 +25,8 @@ pub struct Edge {
     pub first_place: Place,
     /// Position of the last.
     pub last: Position,
+    /// The lowest.
+    pub low: Position,
 }
 
 /// One chunk of one file.

@@ -137,9 +137,12 @@ fn lines_judged_side_by_side_give_what_they_give_one_by_one() {
         for with_v in 0..4 {
             for mode in [Mode::All, Mode::Canonical(some.clone()), Mode::Detail(some.clone(), half.clone())] {
                 let [one, two, three] = [(); 3].map(|()| keys(&publics, with_v));
-                let many = Scanner::new(&three, &mode, input.data.len()).run(&input);
-                let pairs = Scanner::new(&one, &mode, input.data.len()).run_in_pairs(&input);
-                let single = Scanner::new(&two, &mode, input.data.len()).run_one_by_one(&input);
+                let [mut many, mut pairs, mut single] =
+                    [&three, &one, &two].map(|keys| Scanner::new(keys, &mode, input.data.len()));
+                many.run(&input);
+                pairs.run_in_pairs(&input);
+                single.run_one_by_one(&input);
+                let [many, pairs, single] = [many, pairs, single].map(|scanner| scanner.finish(&input));
                 let expected = format!("{single:#?}");
                 assert_eq!(format!("{pairs:#?}"), expected);
                 assert_eq!(format!("{many:#?}"), expected);

@@ -59,7 +59,7 @@ impl<'a> Lines<'a> {
 }
 
 impl<'k> Scanner<'k> {
-    pub(super) fn run(self, input: &Input<'k>) -> Summary {
+    pub(super) fn run(&mut self, input: &Input<'k>) {
         match Wide::here() {
             Some(wide) => self.run_many(wide, input),
             None => self.run_in_pairs(input),
@@ -67,7 +67,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes ordinary entries by sixteen.
-    fn run_many(mut self, wide: Wide, input: &Input<'k>) -> Summary {
+    fn run_many(&mut self, wide: Wide, input: &Input<'k>) {
         let (mut lines, mut many, mut with_v) = (self.begin(input), Many::new(), false);
         let mut batch = [const { Line::NONE }; BATCH];
         let mut entries = [const { Entry::NONE }; BATCH];
@@ -90,7 +90,6 @@ impl<'k> Scanner<'k> {
             }
         }
         self.batch(wide, &many, &batch[..count], &entries[..count]);
-        self.finish(input)
     }
 
     /// Hashes the ordinary entries of a batch side by side, then takes in one line after the other.
@@ -102,7 +101,10 @@ impl<'k> Scanner<'k> {
         }
         let hashes = many.hashes(wide, taken);
         let good = if with_v { many.authentic(wide, &hashes) } else { [true; LANES] };
-        let mut leaves = many.leaves(wide, &hashes).into_iter().zip(good);
+        // Which texts hold is known of positions then, where tags tell what is authentic.
+        let needed = !with_v || self.texts.is_none();
+        let leaves = if needed { many.leaves(wide, &hashes) } else { [[0; 32]; LANES] };
+        let mut leaves = leaves.into_iter().zip(good);
         for (line, entry) in lines.iter().zip(entries) {
             let leaf = if entry.ordinary { leaves.next() } else { None };
             self.take_in(line, entry, leaf.and_then(|(leaf, good)| good.then_some(leaf)));
@@ -126,7 +128,7 @@ impl<'k> Scanner<'k> {
     }
 
     /// Takes ordinary entries two by two.
-    pub(super) fn run_in_pairs(mut self, input: &Input<'k>) -> Summary {
+    pub(super) fn run_in_pairs(&mut self, input: &Input<'k>) {
         let (mut lines, mut one, mut two) = (self.begin(input), Line::NONE, Line::NONE);
         let mut more = lines.next(&mut one);
         while more {
@@ -138,17 +140,15 @@ impl<'k> Scanner<'k> {
                 std::mem::swap(&mut one, &mut two);
             }
         }
-        self.finish(input)
     }
 
     /// The same without pairs: what the tests compare with.
     #[cfg(test)]
-    pub(super) fn run_one_by_one(mut self, input: &Input<'k>) -> Summary {
+    pub(super) fn run_one_by_one(&mut self, input: &Input<'k>) {
         let (mut lines, mut line) = (self.begin(input), Line::NONE);
         while lines.next(&mut line) {
             self.alone(&line);
         }
-        self.finish(input)
     }
 
     fn begin(&mut self, input: &Input<'k>) -> Lines<'k> {
@@ -162,7 +162,7 @@ impl<'k> Scanner<'k> {
         Lines { rest: input.data, cut: input.cut }
     }
 
-    fn finish(mut self, input: &Input<'k>) -> Summary {
+    pub(super) fn finish(mut self, input: &Input<'k>) -> Summary {
         self.end_group(None);
         self.store_epoch();
         self.chunk.lines = u64::from(input.origins.map_or(self.place.line, |origins| origins.lines));
@@ -173,7 +173,7 @@ impl<'k> Scanner<'k> {
                 self.out.chunks.insert((input.file, input.chunk), self.chunk);
             }
             // All else was noted when these lines were first seen.
-            Mode::Detail(..) => self.out.logs.clear(),
+            Mode::Detail(..) | Mode::Texts { .. } => self.out.logs.clear(),
         }
         self.out
     }
@@ -205,6 +205,7 @@ impl<'k> Scanner<'k> {
             self.line = line.bytes;
             self.wrapped = self.out_of_envelope() || entry.prefixed;
             self.take_entry(entry, leaf);
+            self.end_text(line);
             self.step(line);
         } else {
             self.alone(line);
@@ -216,7 +217,17 @@ impl<'k> Scanner<'k> {
         self.cut = line.cut;
         self.wrapped = self.out_of_envelope();
         self.line(line.bytes, line.read);
+        if line.read != Read::Nothing {
+            self.end_text(line);
+        }
         self.step(line);
+    }
+
+    #[inline]
+    fn end_text(&mut self, line: &Line<'_>) {
+        if let Some(texts) = &mut self.texts {
+            texts.end(line.bytes);
+        }
     }
 
     #[inline]
@@ -259,7 +270,11 @@ impl<'k> Scanner<'k> {
             return;
         };
         let Some(number) = self.keys.find(seal.log) else {
-            self.unsealed(Kind::Foreign(seal.log));
+            // What looks like a seal may stand in a line that a carrier wrote anew.
+            let inside = matches!(read, Read::Misfit(_));
+            if !(inside && (self.without_added(line) || self.rewritten(line, None))) {
+                self.unsealed(Kind::Foreign(seal.log));
+            }
             return;
         };
         let id = (number, seal.at.chain, seal.at.epoch);
@@ -334,5 +349,7 @@ impl<'k> Scanner<'k> {
 /// Scans some bytes.
 #[must_use]
 pub fn scan(keys: &Keys, input: &Input<'_>, mode: &Mode) -> Summary {
-    Scanner::new(keys, mode, input.data.len()).run(input)
+    let mut scanner = Scanner::new(keys, mode, input.data.len());
+    scanner.run(input);
+    scanner.finish(input)
 }

@@ -23,7 +23,9 @@ use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
 use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
 use crate::seal::head::{Head, Mark};
 use crate::seal::keys::{SignKey, key_path};
-use crate::seal::statement::{Kind, MAX_TIME, Speaker, control_m};
+use crate::seal::notice;
+use crate::seal::speaker::Speaker;
+use crate::seal::statement::{Kind, MAX_TIME, control_m};
 use crate::seal::tree::Growing;
 use crate::secret::{Secret, check_usable};
 
@@ -214,6 +216,28 @@ impl Sealer {
         Ok(used)
     }
 
+    /// Has the log itself say something: appends a signed notice, with `open` before it and a checkpoint after it where
+    /// due. The text may be any bytes; one that is too long is cut.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the chain is closed, the kind is no word for one, or the text is empty.
+    pub fn notice(&mut self, kind: &str, text: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.alive(time)?;
+        let text = notice::encode(text)?;
+        if !notice::is_kind(kind.as_bytes()) {
+            return Err(Error::Seal(format!("{kind:?} is no kind of notice")));
+        }
+        if self.open.is_some() {
+            self.start(Form::Plain, out);
+        }
+        let erased = || Error::Seal("the keys of this chain were erased".into());
+        let key = self.epoch_key.as_ref().ok_or_else(erased)?;
+        let path = key_path(&self.epoch_keys, usize::from(self.epoch));
+        let statement = self.speaker.notice(self.position(), (kind, &text), (key, &path));
+        self.control(&statement, out);
+        self.end_if_full(time, out)
+    }
+
     /// Ends the epoch with a checkpoint; after epoch 255 the chain is closed by it.
     ///
     /// # Errors
@@ -289,11 +313,16 @@ impl Sealer {
             if self.format == Format::Auto {
                 self.format = if first == Form::Json { Format::Json } else { Format::Plain };
             }
-            let m = control_m(&open, self.format == Format::Json);
-            let l = line_hash(3, &m);
-            let t = self.line(&m, &l, out);
-            self.tree.push(leaf(&t, &l));
+            self.control(&open, out);
         }
+    }
+
+    /// A control line that has a leaf.
+    fn control(&mut self, statement: &str, out: &mut Vec<u8>) {
+        let m = control_m(statement, self.format == Format::Json);
+        let l = line_hash(3, &m);
+        let t = self.line(&m, &l, out);
+        self.tree.push(leaf(&t, &l));
     }
 
     fn entry(&mut self, m: &[u8], out: &mut Vec<u8>) {

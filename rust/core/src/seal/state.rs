@@ -25,7 +25,8 @@ use crate::seal::keys::{
     name_is_valid,
 };
 use crate::seal::sealer::{Sealer, check_time};
-use crate::seal::statement::{Prev, Speaker};
+use crate::seal::speaker::Speaker;
+use crate::seal::statement::Prev;
 use crate::secret::{Handover, Secret, check_usable};
 use crate::text::b64;
 

@@ -3,6 +3,7 @@
 //! ```text
 //! tallystick/v1 open <name> <log id> <chain> <time> <prev> <cert> <sig>
 //! tallystick/v1 checkpoint <name> <log id> <chain> <epoch> <n> <R> <prev> <time> <kind> <cert> <epoch pk> <path> <sig>
+//! tallystick/v1 notice <name> <log id> <chain> <epoch> <index> <kind> <text> <cert> <epoch pk> <path> <sig>
 //! ```
 //! A signature covers every byte before ` <sig>`; the cert's covers
 //! `tallystick/v1 chain <name> <log id> <chain> <epoch root> <next chain root>`.
@@ -10,8 +11,9 @@
 use crate::hash::{Digest, sha256};
 use crate::line::{LogId, Position};
 use crate::seal::head::Mark;
-use crate::seal::keys::{PublicKey, SignKey, key_climb, name_is_valid, signature_holds};
-use crate::text::{b64, b64_fixed, num};
+use crate::seal::keys::{PublicKey, key_climb, name_is_valid, signature_holds};
+use crate::seal::notice::{self, Notice};
+use crate::text::{b64_fixed, num};
 
 /// Largest time: 2^53 - 1 ms.
 pub const MAX_TIME: u64 = (1 << 53) - 1;
@@ -51,7 +53,7 @@ pub struct Prev {
     pub proof: [u8; 16],
 }
 
-/// The two kinds of statement.
+/// The three kinds of statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Body {
     /// First line of a chain.
@@ -72,6 +74,13 @@ pub enum Body {
         /// What comes after it.
         kind: Kind,
     },
+    /// A line of an epoch in which the log itself says something; no other statement names it.
+    Notice {
+        /// Its epoch.
+        epoch: u8,
+        /// Its index.
+        index: u16,
+    },
 }
 
 /// A statement that was parsed; nothing in it is verified yet.
@@ -82,10 +91,12 @@ pub struct Statement<'a> {
     log: LogId,
     /// Chain that it speaks for.
     pub chain: u32,
-    /// Claimed time, ms since 1970.
+    /// Claimed time, ms since 1970; 0 in a notice, which claims none.
     pub time: u64,
-    /// Open or checkpoint.
+    /// Open, checkpoint or notice.
     pub body: Body,
+    /// Kind and text of a notice, as they are written.
+    said: Option<(&'a [u8], &'a [u8])>,
     cert: Cert<'a>,
     epoch_key: Option<([u8; 32], [u8; 256])>,
     sig: [u8; 64],
@@ -148,6 +159,7 @@ impl<'a> Statement<'a> {
         let name = words.next().filter(|name| std::str::from_utf8(name).is_ok_and(name_is_valid))?;
         let log = LogId::parse(words.next()?)?;
         let chain = u32::try_from(num(words.next()?, u64::from(u32::MAX))?).ok().filter(|c| *c > 0)?;
+        let mut said = None;
         let (time, body, cert, epoch_key) = match kind {
             b"open" => {
                 let time = num(words.next()?, MAX_TIME)?;
@@ -169,10 +181,39 @@ impl<'a> Statement<'a> {
                 let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
                 (time, Body::Checkpoint { epoch, n, root, prev, kind }, cert, Some(key))
             }
+            b"notice" => {
+                let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
+                let index = u16::try_from(num(words.next()?, 65_535)?).ok()?;
+                let (kind, text) = (words.next()?, words.next()?);
+                notice::decode(text).filter(|_| notice::is_kind(kind) && (epoch, index) != (0, 0))?;
+                said = Some((kind, text));
+                let cert = Cert::parse(words.next()?)?;
+                let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+                (0, Body::Notice { epoch, index }, cert, Some(key))
+            }
             _ => return None,
         };
         let sig = b64_fixed(words.next()?)?;
-        words.next().is_none().then_some(Self { text, name, log, chain, time, body, cert, epoch_key, sig })
+        words.next().is_none().then_some(Self {
+            text,
+            name,
+            log,
+            chain,
+            time,
+            body,
+            said,
+            cert,
+            epoch_key,
+            sig,
+        })
+    }
+
+    /// What a notice says; `None` for other statements.
+    #[must_use]
+    pub fn notice(&self) -> Option<Notice> {
+        let (kind, text) = self.said?;
+        let kind = std::str::from_utf8(kind).ok()?.to_owned();
+        Some(Notice { kind, text: notice::decode(text)? })
     }
 
     /// Id of the log that it says it is of.
@@ -193,6 +234,7 @@ impl<'a> Statement<'a> {
         match self.body {
             Body::Open { .. } => Position::new(self.chain, 0, 0),
             Body::Checkpoint { epoch, n, .. } => Position::new(self.chain, epoch, n),
+            Body::Notice { epoch, index } => Position::new(self.chain, epoch, index),
         }
     }
 
@@ -252,7 +294,7 @@ impl<'a> Statement<'a> {
             cache.good = Some((self.chain, *root, self.cert.text.to_vec()));
         }
         let signer = match (&self.epoch_key, self.body) {
-            (Some((pk, path)), Body::Checkpoint { epoch, .. }) => {
+            (Some((pk, path)), Body::Checkpoint { epoch, .. } | Body::Notice { epoch, .. }) => {
                 if key_climb(pk, epoch, path) != self.cert.epoch_root {
                     return Err(Fault::Path);
                 }
@@ -275,63 +317,6 @@ pub(crate) fn cert_message(name: &[u8], log: LogId, chain: u32, roots: &[u8]) ->
     // In the cert the roots are parted by a dot, in the signed text by a blank.
     let roots: Vec<u8> = roots.iter().map(|b| if *b == b'.' { b' ' } else { *b }).collect();
     [b"tallystick/v1 chain ", name, b" ", &log.0, format!(" {chain} ").as_bytes(), &roots].concat()
-}
-
-/// Who speaks in a writer's statements.
-pub(crate) struct Speaker {
-    pub(crate) name: String,
-    pub(crate) log: LogId,
-    pub(crate) chain: u32,
-    pub(crate) cert: String,
-}
-
-impl Speaker {
-    /// Makes the cert of a chain; `path` is 8 hashes from the chain key's leaf to the chain root.
-    pub(crate) fn new(
-        public: &PublicKey,
-        chain: u32,
-        key: &SignKey,
-        (epoch_root, next_root): (&Digest, &Digest),
-        path: &[u8],
-    ) -> Self {
-        let roots = format!("{}.{}", b64(epoch_root), b64(next_root));
-        let log = public.log_id();
-        let sig = key.sign(&cert_message(public.name.as_bytes(), log, chain, roots.as_bytes()));
-        let cert = format!("{roots}.{}.{}.{}", b64(&key.public()), b64(path), b64(&sig));
-        Self { name: public.name.clone(), log, chain, cert }
-    }
-
-    /// The `open` statement.
-    pub(crate) fn open(&self, time: u64, prev: &Prev, key: &SignKey) -> String {
-        let Self { name, log, chain, cert } = self;
-        let prev = format!("{}.{}", prev.mark.to_text(), b64(&prev.proof));
-        signed(format!("tallystick/v1 open {name} {log} {chain} {time} {prev} {cert}"), key)
-    }
-
-    /// A `checkpoint` statement; `path` is 8 hashes from the epoch key's leaf to the epoch root.
-    pub(crate) fn checkpoint(
-        &self,
-        (epoch, n): (u8, u16),
-        (root, prev): (&Digest, &Digest),
-        (time, kind): (u64, Kind),
-        (key, path): (&SignKey, &[u8]),
-    ) -> String {
-        let Self { name, log, chain, cert } = self;
-        let (root, prev, kind, pk, path) = (b64(root), b64(prev), kind.word(), b64(&key.public()), b64(path));
-        signed(
-            format!(
-                "tallystick/v1 checkpoint {name} {log} {chain} {epoch} {n} {root} {prev} {time} {kind} {cert} {pk} {path}"
-            ),
-            key,
-        )
-    }
-}
-
-fn signed(mut text: String, key: &SignKey) -> String {
-    let sig = key.sign(text.as_bytes());
-    text.push(' ');
-    text.push_str(&b64(&sig));
-    text
 }
 
 const JSON_OPEN: &[u8] = b"{\"tallystick\":\"";

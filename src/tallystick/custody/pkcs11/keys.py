@@ -5,7 +5,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tallystick.custody.base import Owner
-from tallystick.custody.options import unopened
 from tallystick.custody.pkcs11 import ids
 from tallystick.custody.pkcs11.uri import Uri
 from tallystick.errors import CustodyError
@@ -65,7 +64,7 @@ class Keys:
         if len(found) != 1:
             what = "is there twice" if found else "is gone: a later state took its place, or somebody removed it"
             advice = "where the key store is a restored backup, take the present one, else begin a new log"
-            raise unopened(self._uri.who, f"its key {what}; {advice}")
+            raise CustodyError(f"{self._uri.who} does not open the state of this log: its key {what}", hint=advice)
         self._refuse_open(found[0])
         return found[0]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tallystick import _private
+from tallystick import securefile
 from tallystick._services import library as installed
 from tallystick.custody.pkcs11 import library
 from tallystick.custody.pkcs11.uri import PIN, TOKEN, Uri
@@ -30,7 +30,7 @@ def session(uri: Uri) -> Iterator[tuple[Any, Any]]:
         with token.open(rw=not protected, user_pin=_pin(pkcs11, uri, token)) as opened:
             yield pkcs11, opened
     except pkcs11.PKCS11Error as error:
-        raise CustodyError(_trouble(pkcs11, uri, error)) from None
+        raise _trouble(pkcs11, uri, error) from None
 
 
 def _find(pkcs11: Any, uri: Uri) -> Any:
@@ -90,19 +90,23 @@ def _pin(pkcs11: Any, uri: Uri, token: Any) -> str | None:
 
 
 def _read_pin(path: str) -> str:
-    with _private.telling(CustodyError, path):
-        fd = _private.open_file(path, None, os.O_RDONLY)
+    with securefile.reporting(CustodyError, path):
+        fd = securefile.open_file(path, None, os.O_RDONLY)
         with open(fd, encoding="utf-8", errors="replace") as file:
             return file.read(1000).rstrip("\r\n")
 
 
-def _trouble(pkcs11: Any, uri: Uri, error: Exception) -> str:
+def _trouble(pkcs11: Any, uri: Uri, error: Exception) -> CustodyError:
     who, wrong = uri.who, (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange)
     if isinstance(error, wrong):
-        return f"the token of {who} refuses the PIN; set it right, before too many wrong ones lock the token"
+        return CustodyError(
+            f"the token of {who} refuses the PIN", hint="set it right, before too many wrong ones lock the token"
+        )
     if isinstance(error, pkcs11.PinLocked):
-        return f"the PIN for {who} is locked; have the security officer of the token set a new one"
+        return CustodyError(f"the PIN for {who} is locked", hint="have the security officer of the token set a new one")
     if isinstance(error, (pkcs11.MechanismInvalid, pkcs11.FunctionNotSupported)):
-        return f"the token of {who} has no AES-CBC; take another HSM"
+        return CustodyError(f"the token of {who} has no AES-CBC", hint="take another HSM")
     why = type(error).__name__
-    return f"the token of {who} fails ({why}); see that the HSM runs, and that its user may use the key"
+    return CustodyError(
+        f"the token of {who} fails ({why})", hint="see that the HSM runs, and that its user may use the key"
+    )

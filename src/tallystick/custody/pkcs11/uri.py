@@ -13,6 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from tallystick.custody.options import Options
 from tallystick.custody.pkcs11 import ids
 from tallystick.errors import CustodyError
+from tallystick.secreturl import without_passwords
 
 __all__ = ["PIN", "TOKEN", "Uri"]
 
@@ -100,7 +101,8 @@ def _attributes(url: str) -> dict[str, bytes]:
         name, equals, value = part.partition("=")
         if not equals or name not in _KNOWN or name in found:
             known = ", ".join(_KNOWN)
-            raise CustodyError(f"the custody pkcs11: cannot have {part!r} in its path; it takes {known}, each once")
+            # Only the name: the value may be a PIN.
+            raise CustodyError(f"the custody pkcs11: cannot have {name!r} in its path; it takes {known}, each once")
         found[name] = unquote_to_bytes(value)
     if "object" not in found and "id" not in found:
         raise CustodyError(
@@ -116,6 +118,7 @@ def _file(source: str) -> str:
     parts = urlsplit(source)
     if parts.scheme not in ("", "file") or parts.netloc or not os.path.isabs(parts.path):
         raise CustodyError(
-            f"the custody pkcs11: cannot take its PIN from {source!r}", hint="write pin-source=file:/path"
+            f"the custody pkcs11: cannot take its PIN from {without_passwords(source)!r}",
+            hint="write pin-source=file:/path",
         )
     return unquote(parts.path)

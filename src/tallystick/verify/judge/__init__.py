@@ -12,6 +12,7 @@ from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.duplicates import duplicate_findings
 from tallystick.verify.judge.lines import carried_findings, line_findings, nothing_verified_findings
 from tallystick.verify.judge.log import log_findings
+from tallystick.verify.judge.notices import notice_findings
 from tallystick.verify.judge.seen import log_report
 from tallystick.verify.report import Finding, LogReport
 
@@ -38,6 +39,7 @@ class Judgement:
         yield from duplicate_findings(case.source, case.duplicates, case.expected)
         yield from line_findings(case)
         yield from carried_findings(case)
+        yield from notice_findings(case)
         yield from nothing_verified_findings(case)
 
 

@@ -14,14 +14,14 @@ Everything is named relative to an open directory, so that nobody can put anothe
 
 import errno
 import os
-import pwd
-import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from tallystick.errors import KeyStoreError, NoRoomError, TallystickError, reason
+from tallystick.securefile.content import fill, wipe, write_all
+from tallystick.securefile.descriptors import opened
+from tallystick.securefile.trouble import RefusedError, no_link, user_name
 
 __all__ = [
     "create_file",
@@ -36,62 +36,16 @@ __all__ = [
     "replace_file",
     "sweep",
     "sync_directory",
-    "telling",
     "wipe_file",
-    "write_all",
 ]
 
 B = TypeVar("B", bound=bytearray)
-
-_ADVICE = {
-    errno.EACCES: "run this as the owner",
-    errno.EPERM: "run this as the owner",
-    errno.EROFS: "mount it writable or choose another place",
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "make room there",
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
-    errno.ENAMETOOLONG: "take a shorter name",
-    errno.ENOENT: "restore it or name another place",
-    errno.ENOTDIR: "name a directory",
-    errno.EISDIR: "name a file",
-}
-
-
-class _RefusedError(Exception):
-    """A file or directory that is there but must not be used."""
-
-    def __init__(self, name: str, what: str, advice: str) -> None:
-        """Take its name, what is wrong, and what to do; `{}` in the advice stands for its path."""
-        super().__init__(name, what, advice)
-        self.name, self.what, self.advice = name, what, advice
-
-
-@contextmanager
-def telling(error: type[TallystickError], base: str) -> Iterator[None]:
-    """Turn trouble in a block into an error that names the path and says what to do.
-
-    Args:
-        error: The class of the error.
-        base: The path of the directory to which the names of files in the block are relative.
-    """
-    try:
-        yield
-    except _RefusedError as problem:
-        where = os.path.join(base, problem.name)
-        raise error(f"{where} {problem.what}", hint=problem.advice.format(shlex.quote(where))) from None
-    except OSError as problem:
-        what = reason(problem)
-        advice = _ADVICE.get(problem.errno or 0, "look into the system's log")
-        where = os.path.join(base, problem.filename) if isinstance(problem.filename, str) else base
-        if error is KeyStoreError and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            error = NoRoomError
-        raise error(f"{where}: {what}", hint=advice) from problem
 
 
 def make_directory(name: str, within: int | None = None) -> None:
     """Make a directory that nobody but its owner can enter."""
     os.mkdir(name, 0o700, dir_fd=within)
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    fd = opened(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, within=within)
     try:
         os.fchmod(fd, 0o700)  # despite the umask
     finally:
@@ -111,7 +65,7 @@ def make_directories(path: str) -> None:
 
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable; it may be anybody's."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = opened(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:
@@ -120,33 +74,31 @@ def sync_directory(path: str) -> None:
 
 def open_directory(name: str, within: int | None = None) -> int:
     """Return a descriptor of a directory that is our own and private; the caller closes it."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with _no_link(name, within):
-        fd = os.open(name, flags, dir_fd=within)
+    with no_link(name, within):
+        fd = opened(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, within=within)
     return _checked(fd, name, directory=True)
 
 
 def open_file(name: str, directory: int | None, flags: int) -> int:
     """Return a descriptor of a regular file that is our own and private; the caller closes it."""
     # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
-    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with _no_link(name, directory):
-        fd = os.open(name, flags, 0o600, dir_fd=directory)
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    with no_link(name, directory):
+        fd = opened(name, flags, within=directory)
     return _checked(fd, name, directory=False)
 
 
 @contextmanager
 def creating(name: str, directory: int | None) -> Iterator[int]:
     """Give a descriptor of a new private file: durable after the block, gone if the block fails."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(name, flags, 0o600, dir_fd=directory)
+    fd = opened(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
     try:
         os.fchmod(fd, 0o600)  # despite the umask
         yield fd
         os.fsync(fd)
     except BaseException:
         with suppress(OSError):
-            _wipe(fd)
+            wipe(fd)
         with suppress(OSError):
             os.unlink(name, dir_fd=directory)
         raise
@@ -167,15 +119,15 @@ def read_file(name: str, directory: int, kind: type[B], *, limit: int) -> B:
         try:
             size = os.fstat(fd).st_size
             if size > limit:
-                raise _RefusedError(name, f"has more than {limit} bytes, which is none of ours", "restore it")
+                raise RefusedError(name, f"has more than {limit} bytes, which is none of ours", "restore it")
             data = kind(size)  # filled where it is, for a head must not be copied
-            _fill(fd, data)
+            fill(fd, data)
             # A file that has been replaced meanwhile may have been wiped while we read it.
             if is_at(fd, name, directory):
                 return data
         finally:
             os.close(fd)
-    raise _RefusedError(name, "was replaced each time while it was read", "try again")
+    raise RefusedError(name, "was replaced each time while it was read", "try again")
 
 
 def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
@@ -197,7 +149,7 @@ def replace_file(name: str, data: bytes | bytearray, directory: int) -> None:
             raise
         os.fsync(directory)  # only when the new one is in its place for good may the old one go
         if old_fd is not None:
-            _wipe(old_fd)
+            wipe(old_fd)
             with suppress(FileNotFoundError):
                 os.unlink(old, dir_fd=directory)
     finally:
@@ -214,7 +166,7 @@ def put_file(name: str, data: bytes, directory: int) -> None:
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+        fd = opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, within=directory)
         try:
             write_all(fd, data)
         finally:
@@ -250,12 +202,12 @@ def sweep(name: str, directory: int) -> None:
             wipe_file(each, directory)
 
 
-def wipe_file(name: str, directory: int) -> None:
+def wipe_file(name: str, directory: int | None) -> None:
     """Overwrite a file with zeros and remove it."""
     if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        fd = opened(name, os.O_RDWR | os.O_NOFOLLOW, within=directory)
         try:
-            _wipe(fd)
+            wipe(fd)
         finally:
             os.close(fd)
     os.unlink(name, dir_fd=directory)
@@ -290,32 +242,6 @@ def _keep(name: str, old: str, directory: int) -> int | None:
     return fd
 
 
-def _wipe(fd: int) -> None:
-    size = os.fstat(fd).st_size
-    zeros = bytes(min(size, 65536))
-    at = 0
-    while at < size:
-        at += os.pwrite(fd, zeros[: size - at], at)
-    getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
-
-
-def write_all(fd: int, data: bytes | bytearray) -> None:
-    """Write all bytes to a descriptor."""
-    with memoryview(data) as view:  # a head must not be copied
-        at = 0
-        while at < len(view):
-            at += os.write(fd, view[at:])
-
-
-def _fill(fd: int, data: bytearray) -> None:
-    at = 0
-    with memoryview(data) as view:
-        while at < len(view) and (count := os.readv(fd, [view[at:]])):
-            at += count
-    if at < len(data):
-        del data[at:]  # it was cut meanwhile
-
-
 def _is_there(name: str, directory: int) -> bool:
     try:
         os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -331,39 +257,22 @@ def _same(one: str, other: str, directory: int) -> bool:
     return os.path.samestat(*stats)
 
 
-@contextmanager
-def _no_link(name: str, within: int | None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        # Linux says ELOOP for a file and ENOTDIR for a directory.
-        if problem.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(
-            os.stat(name, dir_fd=within, follow_symlinks=False).st_mode
-        ):
-            raise _RefusedError(name, "is a symbolic link", "name what it leads to") from None
-        raise
-
-
 def _checked(fd: int, name: str, *, directory: bool) -> int:
     try:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode) != directory or not (directory or stat.S_ISREG(found.st_mode)):
-            raise _RefusedError(name, "is no regular file", "name another one")
+            raise RefusedError(name, "is no regular file", "name another one")
         if found.st_uid != os.geteuid():
-            owner, user = _user(found.st_uid), _user(os.geteuid())
-            raise _RefusedError(name, f"belongs to {owner}, not to {user}", "run this as its owner")
+            owner, user = user_name(found.st_uid), user_name(os.geteuid())
+            # As the root of a volume in a pod, which its group may write.
+            inside = directory and found.st_uid == 0 and found.st_mode & 0o2020 == 0o2020
+            advice = "name a new directory in it" if inside else "run this as its owner"
+            raise RefusedError(name, f"belongs to {owner}, not to {user}", advice)
         mode = stat.S_IMODE(found.st_mode)
         if mode & 0o077:
             right = "0700" if directory else "0600"
-            raise _RefusedError(name, f"is open to other users (mode {mode:04o})", f"run: chmod {right} {{}}")
+            raise RefusedError(name, f"is open to other users (mode {mode:04o})", f"run: chmod {right} {{}}")
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -1,0 +1,138 @@
+"""`tallystick cat`: writes the lines of a log as they were before they were sealed."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tallystick.cli import output as look
+from tallystick.cli.command import Command, option
+from tallystick.cli.options import (
+    envelope_option,
+    field_option,
+    head_option,
+    last_option,
+    start_option,
+    store_option,
+)
+from tallystick.cli.reporting import STATUS
+from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin, reader_is_gone
+from tallystick.cli.verify import allow_option
+from tallystick.errors import ReportError
+
+if TYPE_CHECKING:
+    from tallystick.verify import Report, Verdict
+    from tallystick.verify.texts import Texts
+
+_PAUSE = 0.25  # seconds
+
+_EPILOG = f"""{STATUS}
+
+Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
+"""
+
+
+@click.command("cat", cls=Command, epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
+@option("--key", type=INPUT, metavar="FILE", help="Verification key of the log.")
+@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints cover.")
+@option("--follow", is_flag=True, help="Go on, and write lines when they come.")
+@option("--all", "marked", is_flag=True, help="Also write what does not hold, after `! `.")
+@store_option
+@head_option
+@option("--pins", type=click.Path(), metavar="DIR", help="Where pins are remembered, or `none`.")
+@start_option
+@last_option
+@allow_option
+@option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps.")
+@envelope_option
+@field_option
+@option("--added", metavar="NAMES", help="JSON members that a carrier added.")
+@option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor.")
+def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | None, **options: Any) -> None:
+    """Write the lines of a log as they were, without seals and control lines.
+
+    All is verified first; only lines that hold are written, by position, each once. PATH is as for `verify`.
+    """
+    from tallystick.verify.pins import default_directory
+    from tallystick.verify.texts import texts
+
+    if options["key"] is None and options["public"] is None:
+        raise click.UsageError(
+            "no key was given; give the verification key with --key or the public file with --public"
+        )
+    if follow and (options["marked"] or "-" in paths):
+        raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
+    options["pins_directory"] = None if pins == "none" else pins or default_directory()
+    options["added"] = added.split(",") if added else ()
+    with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
+        output = os.fstat(STDOUT)
+        if found.reads(output.st_dev, output.st_ino):
+            raise ReportError("standard output is a file that is read", hint="write into another one")
+        _report(found.report)
+        for piece in found.pieces():
+            _write(piece)
+        verdict = _followed(paths, found, options) if follow else found.report.verdict
+    raise SystemExit(verdict.exit_status)
+
+
+def _followed(paths: Sequence[str], found: "Texts", options: dict[str, Any]) -> "Verdict":
+    """Write lines when they come, until a signal or the reader ends that; return the worst verdict."""
+    from tallystick.verify import Verdict
+    from tallystick.verify.following import Following, Trouble
+    from tallystick.verify.inputs import named_envelope
+
+    seen = [found.report.verdict]
+
+    def tell(trouble: Trouble) -> None:
+        seen.append(trouble.verdict)
+        look.complain(f"{trouble.verdict.value}: {trouble.text}")
+
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    envelope = named_envelope(options["envelope"], options["field"])
+    following = Following(paths, found, envelope, tell)
+    try:
+        while not over.is_set():
+            for piece in following.round():
+                _write(piece)
+            _wait(over)
+    finally:
+        following.close()
+    return max(seen, key=list(Verdict).index)
+
+
+def _wait(over: threading.Event) -> None:
+    """Wait for a moment, and no longer than there is a reader.
+
+    Raises:
+        BrokenPipeError: The reader has gone.
+    """
+    if reader_is_gone():
+        raise BrokenPipeError
+    over.wait(_PAUSE)
+
+
+def _report(report: "Report") -> None:
+    """Say on standard error what is wrong with the log, before its lines come."""
+    from tallystick.reports import render
+    from tallystick.verify import Verdict
+
+    if report.verdict is not Verdict.OK:
+        click.echo(render(report, "text"), nl=False, err=True)
+
+
+def _write(piece: bytes) -> None:
+    """Write whole lines: as they are, but nothing that a terminal would act on to a terminal."""
+    if look.is_watched():
+        lines = piece.decode("utf-8", "surrogateescape").split("\n")
+        click.echo("\n".join(look.safe(line) for line in lines), nl=False)
+    else:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()

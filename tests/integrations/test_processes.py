@@ -1,0 +1,479 @@
+"""Processes that fork, spawn and become daemons, with a handler made at import: the outcomes that docs/python.md lists.
+
+Each is tried with the real program.
+"""
+
+import http.client
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.sealed import controls, entries, lines, position
+
+HANDLER = """
+import logging, os, sys, time
+from tallystick.integrations.logging import SealedFileHandler
+log = logging.getLogger("audit")
+log.setLevel(logging.INFO)
+log.addHandler(SealedFileHandler("payments", "audit.log"{}))
+log.handlers[0].setFormatter(logging.Formatter("%(message)s"))
+"""
+
+
+class Scene:
+    """A directory with a log, in which programs run whose handler is made at import."""
+
+    def __init__(self, site):
+        self.site, self.path = site, site.path
+
+    def write(self, name, text, more=""):
+        (self.path / name).write_text(HANDLER.format(more) + text)
+
+    def run(self, text, more="", status=0):
+        """Run a program to the end of all its processes; return what it said."""
+        self.write("program.py", text, more)
+        done = subprocess.run(
+            [sys.executable, "program.py"], cwd=self.path, env=self.site.env, timeout=60, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def entries(self):
+        """What the program logged; the log's own notices are not."""
+        return [each for each in entries(self.site.read()) if not each.startswith(b"tallystick: ")]
+
+    def controls(self):
+        return controls(self.site.read())
+
+    def chains(self):
+        return len({position(each)[0] for each in lines(self.site.read())})
+
+
+@pytest.fixture
+def scene(site):
+    return Scene(site)
+
+
+def until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+def needs(module):
+    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
+
+
+# Daemons
+
+DOUBLE_FORK = """
+log.info("before")
+if os.fork():
+    {end}
+os.setsid()
+if os.fork():
+    os._exit(0)
+os.chdir("/")
+log.info("daemon 1")
+log.info("daemon 2")
+"""
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit()", "time.sleep(0.5); os._exit(0)"])
+def test_a_daemon_takes_the_log_over_with_a_chain_of_its_own(scene, end):
+    """It once lost every record in silence."""
+    scene.run(DOUBLE_FORK.format(end=end))
+    assert scene.entries() == [b"before", b"daemon 1", b"daemon 2"]
+    assert scene.chains() == 2
+    assert b"took the log over from process" in scene.site.read()
+    assert scene.site.verdict()[0] == "ok"
+
+
+PYTHON_DAEMON = """
+import daemon
+log.info("before")
+with daemon.DaemonContext():
+    log.info("daemon")
+"""
+
+
+@needs("daemon")
+def test_python_daemon_closes_all_descriptors_and_its_records_are_sealed(scene):
+    scene.run(PYTHON_DAEMON)
+    until(lambda: b"daemon" in scene.entries() and scene.controls()[-1:] == ["closed"])
+    assert scene.entries() == [b"before", b"daemon"]
+    assert scene.site.verdict()[0] == "ok"
+
+
+GENERATIONS = """
+for number in range(3):
+    log.info("%d", number)
+    if os.fork():
+        os._exit(0)
+log.info("last")
+"""
+
+
+def test_each_generation_takes_the_log_over_from_the_one_before(scene):
+    scene.run(GENERATIONS)
+    assert scene.entries() == [b"0", b"1", b"2", b"last"]
+    assert scene.chains() == 4
+    assert scene.site.verdict()[0] == "ok"
+
+
+# Parents that live on
+
+FORKED = """
+if (pid := os.fork()) == 0:
+    failed = 0
+    for _ in range(3):
+        try:
+            log.info("child")
+        except Exception as error:
+            failed += type(error).__name__ == "LogBusyError"
+    os._exit(failed)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_where_the_parent_lives_on_its_log_says_at_once_and_at_the_end_what_was_refused(scene):
+    said = scene.run(
+        f"log.info('before')\n{FORKED}"
+        "while b'a record of process' not in open('audit.log', 'rb').read(): time.sleep(0.02)\n"
+        "log.info('after')\n"
+    )
+    assert said == "3\n"
+    assert scene.entries() == [b"before", b"after"]
+    assert b"in all 3 records of 1 forked process were refused" in scene.site.read()
+    assert scene.site.verdict() == ("ok", [])
+
+
+def test_a_child_takes_over_what_its_parent_closed_and_its_log_says_what_was_refused_before(scene):
+    scene.run(
+        "read, write = os.pipe()\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    try:\n"
+        "        log.info('refused')\n"
+        "    except Exception:\n"
+        "        os.write(write, b'x')\n"
+        "    while log.handlers[0]._log.is_inherited:\n"
+        "        try:\n"
+        "            log.info('taken')\n"
+        "        except Exception:\n"
+        "            time.sleep(0.02)\n"
+        "    sys.exit()\n"
+        "os.read(read, 1)\n"
+        "log.handlers[0].close()\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    assert scene.entries() == [b"taken"]
+    assert b" dropped from " in scene.site.read()
+    assert scene.site.verdict()[0] == "ok"
+
+
+def test_a_child_leaves_the_log_of_a_parent_that_lives_and_wrote_since(scene):
+    """A parent that opens its log again at once must not find a child in its place."""
+    said = scene.run(
+        "read, write = os.pipe()\n"
+        "if (pid := os.fork()) == 0:\n"
+        "    os.read(read, 1)\n"
+        "    try:\n"
+        "        log.info('child')\n"
+        "    except Exception as error:\n"
+        "        print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "log.info('parent')\n"
+        "log.handlers[0].close()\n"
+        "os.write(write, b'x')\n"
+        "os.waitpid(pid, 0)\n"
+    )
+    assert "after that forked this one" in said
+    assert scene.entries() == [b"parent"]
+
+
+def test_of_two_children_of_a_parent_that_is_gone_one_takes_the_log_over(scene):
+    scene.run(
+        "read, write = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    for number in range(2):\n"
+        "        if os.fork() == 0:\n"
+        "            try:\n"
+        "                log.info('taken')\n"
+        "            except Exception:\n"
+        "                os.write(write, b'x')\n"
+        "                os._exit(0)\n"
+        "            os.read(read, 1)\n"
+        "            sys.exit()\n"
+        "os._exit(0)\n"
+    )
+    until(lambda: scene.controls()[-1:] == ["closed"])
+    assert scene.entries() == [b"taken"]
+
+
+# multiprocessing
+
+POOL = """
+import multiprocessing
+def work(number):
+    try:
+        log.info("worker %d", number)
+        return "sealed"
+    except Exception as error:
+        return type(error).__name__
+if __name__ == "__main__":
+    context = multiprocessing.get_context({way!r})
+    with context.Pool(1) as pool:
+        print(pool.map(work, range(2)))
+    log.info("parent")
+"""
+
+
+def test_a_forked_worker_of_multiprocessing_gets_an_error_and_the_parent_s_log_says_so(scene):
+    assert scene.run(POOL.format(way="fork")) == "['LogBusyError', 'LogBusyError']\n"
+    assert scene.entries() == [b"parent"]
+    assert b"in all 2 records of 1 forked process were refused" in scene.site.read()
+
+
+def test_a_spawned_worker_of_multiprocessing_gets_an_error(scene):
+    assert scene.run(POOL.format(way="spawn"), ", delay=True").startswith("['sealed', 'sealed']")
+    assert scene.entries()[-1:] in ([b"parent"], [b"worker 1"])
+
+
+PROCESS = """
+import multiprocessing
+def work():
+    log.info("worker")
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+def test_a_process_of_multiprocessing_that_opened_the_log_closes_it_at_its_end(scene):
+    scene.run(PROCESS, ", delay=True")
+    assert scene.entries() == [b"worker"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+# Green threads
+
+GREEN = """
+log.info("before")
+if os.fork():
+    os._exit(0)
+log.info("after")
+"""
+
+
+@needs("gevent")
+@pytest.mark.parametrize("patch", ["from gevent import monkey; monkey.patch_all()"])
+def test_under_gevent_a_child_takes_the_log_over(scene, patch):
+    (scene.path / "program.py").write_text(f"{patch}\n{HANDLER.format('')}{GREEN}")
+    done = subprocess.run([sys.executable, "program.py"], cwd=scene.path, env=scene.site.env, timeout=60, check=False)
+    assert done.returncode == 0
+    until(lambda: scene.controls()[-1:] == ["closed"])
+    assert scene.entries() == [b"before", b"after"]
+
+
+@needs("eventlet")
+def test_under_eventlet_a_child_takes_the_log_over(scene):
+    (scene.path / "program.py").write_text(f"import eventlet\neventlet.monkey_patch()\n{HANDLER.format('')}{GREEN}")
+    done = subprocess.run([sys.executable, "program.py"], cwd=scene.path, env=scene.site.env, timeout=60, check=False)
+    assert done.returncode == 0
+    until(lambda: scene.controls()[-1:] == ["closed"])
+    assert scene.entries() == [b"before", b"after"]
+
+
+# Configured again
+
+
+def test_a_second_dictconfig_closes_the_log_and_opens_its_next_chain(scene):
+    scene.run(
+        "import logging.config\n"
+        "log.handlers[0].close()\n"
+        "handler = {'class': 'tallystick.integrations.logging.SealedFileHandler', 'name': 'payments',"
+        " 'filename': 'audit.log'}\n"
+        "for number in range(2):\n"
+        "    logging.config.dictConfig({'version': 1, 'handlers': {'a': handler},"
+        " 'root': {'handlers': ['a'], 'level': 'INFO'}})\n"
+        "    logging.info('%d', number)\n"
+    )
+    assert [each[-1:] for each in scene.entries()] == [b"0", b"1"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+# Servers
+
+APP = """
+def app(environ, start):
+    log.info("asked")
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+@contextmanager
+def serving(scene, *command):
+    """Start a server; give it, and a file with what it says."""
+    with open(scene.path / "server.out", "wb") as out:
+        server = subprocess.Popen(
+            command, cwd=scene.path, env=scene.site.env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        yield server
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def ask(path):
+    """Ask a server that listens on a socket in a directory; return its status."""
+
+    class Connection(http.client.HTTPConnection):
+        def connect(self):
+            import socket
+
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(20)
+            self.sock.connect(str(path / "socket"))
+
+    connection = Connection("localhost")
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def answered(scene):
+    return until(lambda: ask(scene.path))
+
+
+def gunicorn(*more):
+    return [sys.executable, "-m", "gunicorn", "served:app", "-b", "unix:socket", "--no-control-socket", *more]
+
+
+def test_gunicorn_with_preload_answers_500_and_its_log_says_why(scene):
+    """It once answered 200 and sealed nothing."""
+    scene.write("served.py", APP)
+    with serving(scene, *gunicorn("--preload")):
+        assert answered(scene) == 500
+        until(lambda: b"a record of process" in scene.site.read())
+    assert b"in all 1 record of 1 forked process was refused" in scene.site.read()
+    assert scene.entries() == []
+
+
+@pytest.mark.parametrize("more", [(), ("--preload",)], ids=["each loads", "preload"])
+def test_gunicorn_with_one_worker_and_delay_seals(scene, more):
+    scene.write("served.py", APP, ", delay=True")
+    with serving(scene, *gunicorn(*more)):
+        assert answered(scene) == 200
+    assert scene.entries() == [b"asked"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+def test_gunicorn_with_workers_that_each_open_the_log_does_not_start_and_says_what_to_do(scene):
+    scene.write("served.py", APP)
+    with serving(scene, *gunicorn("-w", "2")) as server:
+        assert server.wait(60) != 0
+    said = (scene.path / "server.out").read_text()
+    assert "LogBusyError" in said
+    assert "tallystick run" in said
+
+
+@pytest.mark.skipif(not shutil.which("uwsgi", path=os.path.dirname(sys.executable)), reason="uWSGI is not installed")
+def test_uwsgi_forks_after_import_and_answers_an_error_instead_of_losing_records(scene):
+    scene.write("served.py", APP.replace("def app", "def application"))
+    uwsgi = shutil.which("uwsgi", path=os.path.dirname(sys.executable))
+    command = (
+        uwsgi, "--http-socket", "socket", "--master", "--wsgi-file", "served.py", "--enable-threads", "--die-on-term",
+        "--need-app", "--home", sys.prefix,
+    )  # fmt: skip
+    with serving(scene, *command):
+        assert answered(scene) == 500
+        until(lambda: b"a record of process" in scene.site.read())
+
+
+ASGI = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            await send({"type": kind + ".complete"})
+            if kind == "lifespan.shutdown":
+                return
+    log.info("asked")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@needs("uvicorn")
+@pytest.mark.parametrize("more", ["", ", delay=True"], ids=["at import", "delay"])
+def test_a_clean_stop_of_uvicorn_closes_the_log(scene, more):
+    """It restores what SIGTERM does by itself and raises it again, so each stop was an unclean end."""
+    scene.write("served.py", ASGI, more)
+    with serving(scene, sys.executable, "-m", "uvicorn", "served:app", "--uds", "socket") as server:
+        assert answered(scene) == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == -signal.SIGTERM
+    assert scene.entries() == [b"asked"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+@needs("uvicorn")
+def test_a_program_that_goes_on_after_uvicorn_is_ended_by_its_sigterm(scene):
+    scene.write("served.py", ASGI)
+    (scene.path / "main.py").write_text(
+        "import asyncio, uvicorn, tallystick.writer.raised_again as again\n"
+        "again._LONGEST = 0.3\n"
+        "from served import app\n"
+        "async def main():\n"
+        "    server = uvicorn.Server(uvicorn.Config('served:app', uds='socket'))\n"
+        "    await asyncio.gather(server.serve(), asyncio.sleep(60))\n"
+        "asyncio.run(main())\n"
+    )
+    with serving(scene, sys.executable, "main.py") as server:
+        answered(scene)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == -signal.SIGTERM
+    assert scene.site.verdict() == ("ok", [])
+
+
+@needs("django")
+def test_manage_check_beside_a_live_server_is_let_through_with_delay(scene):
+    settings = (
+        "SECRET_KEY = 'x'\nLOGGING = {'version': 1, 'handlers': {'a': {'class': "
+        "'tallystick.integrations.logging.SealedFileHandler', 'name': 'payments', 'filename': 'audit.log', "
+        "'delay': True}}, 'root': {'handlers': ['a']}}\n"
+    )
+    (scene.path / "settings.py").write_text(settings)
+    check = [sys.executable, "-m", "django", "check", "--settings", "settings"]
+    with scene.site.start("seal", "payments", "-o", "audit.log") as server:
+        until(lambda: (scene.path / "audit.log").exists())
+        done = subprocess.run(
+            check, cwd=scene.path, env={**scene.site.env, "PYTHONPATH": str(scene.path)}, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        with suppress(BrokenPipeError):
+            server.communicate(b"", timeout=30)
+    assert done.returncode == 0, done.stdout
