@@ -1,7 +1,6 @@
 """What sealed lines look like to somebody who knows nothing but their form."""
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from tallystick import _core
 
@@ -35,12 +34,20 @@ def lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
+LATE = b"[head] no head counted new lines"
+
+
 def entries(data: bytes) -> list[bytes]:
     """Return what the application said, without seals, and between that what the log itself did: `[KIND] TEXT`.
 
-    A machine that is busy with other work may keep a writer from storing a head in time; that the log says so is left
-    out.
+    A machine that is busy with other work may keep a writer from storing a head in time; what the log says of that is
+    left out.
     """
+    return [entry for entry in whole(data) if not entry.startswith(LATE)]
+
+
+def whole(data: bytes) -> list[bytes]:
+    """Return the same with what the log says of late heads."""
     found = []
     for line in lines(data):
         if said := _NOTICE.match(line):
@@ -48,14 +55,6 @@ def entries(data: bytes) -> list[bytes]:
         elif not line.startswith(_CONTROL):
             found.append(stripped(line))
     return found
-
-
-def notices(data: bytes, kind: str = "[a-z]+") -> list[bytes]:
-    """Return the texts of the log's own notices; of one kind, if that is named."""
-    found = (_NOTICE.match(line) for line in lines(data))
-    return [
-        unquote_to_bytes(said[2].replace(b"+", b" ")) for said in found if said and re.fullmatch(kind, said[1].decode())
-    ]
 
 
 def controls(data: bytes) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.log.test_log import Place, until
-from tests.sealed import notices
+from tests.sealed import LATE, whole
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def starving(place, how):
 
 
 def late(place):
-    return [text.decode() for text in notices(place.read(), "head")]
+    return [entry.decode() for entry in whole(place.read()) if entry.startswith(LATE)]
 
 
 @pytest.mark.parametrize("how", ["gevent", "native"])
@@ -57,7 +57,7 @@ def test_a_writer_that_was_stopped_for_a_while_says_so_in_log_and_status(site):
     os.kill(writer.pid, signal.SIGSTOP)
     time.sleep(1.5)
     os.kill(writer.pid, signal.SIGCONT)
-    until(lambda: b"no head counted new lines for 1." in site.read())
+    until(lambda: any(LATE + b" for 1." in entry for entry in whole(site.read())))
     until(lambda: json.loads(site("status", "--format", "json").out)[0]["late"])
     (shown,) = json.loads(site("status", "--format", "json").out)
     assert shown["late"].startswith("1 head, up to 1.")
