@@ -63,11 +63,7 @@ def command(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Check sealed lines and say what happened to them.
-
-    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. Without --store and --head
-    the head comes from the key store of this machine, if it has the log.
-    """
+    """Check sealed lines and say what happened to them. PATH is a file, plain or compressed, a directory, a pattern, or -."""
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
