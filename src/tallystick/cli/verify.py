@@ -50,7 +50,7 @@ class _Allowed(click.Choice[str]):
 @envelope_option
 @field_option
 @option("--added", metavar="NAMES", help="JSON members that a carrier added.")
-@option("--resume", type=click.Path(), metavar="DIR", help="Remember in DIR what was verified; read what is new.")
+@option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
 @option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
 @report_options
@@ -63,7 +63,7 @@ def command(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Check sealed lines and say what happened to them. PATH is a file, plain or compressed, a directory, a pattern, or -."""
+    """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 
