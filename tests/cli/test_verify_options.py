@@ -372,3 +372,27 @@ def test_sarif_and_html_of_a_failed_run_name_what_the_json_names(log):
         assert finding["detail"].split(":")[0] in page
     assert "junk &lt;b&gt;" in page
     assert "\x1b" not in page
+
+
+# -- what is remembered
+
+
+def test_what_was_verified_is_remembered_and_the_report_says_so(log):
+    log.seal(b"".join(b"line %d\n" % number for number in range(100)), output="audit.log")
+    first, second = (run(log, *KEY, "--resume", "verified", "--rescan", "1h") for _ in range(2))
+    assert (first["remembered"], second["verdict"]) == ({"size": 0, "oldest": None}, "ok")
+    assert first["findings"] == second["findings"]
+    assert run(log, *KEY)["remembered"] is None
+
+
+def test_rescan_goes_with_resume(log):
+    done = log("verify", "audit.log", *KEY, "--rescan", "1h")
+    assert (done.status, "--rescan goes with --resume" in done.err) == (2, True)
+
+
+def test_a_directory_of_others_is_refused_for_what_is_remembered(log):
+    (log.path / "verified").mkdir(mode=0o755)
+    (log.path / "verified").chmod(0o755)
+    done = log("verify", "audit.log", *KEY, "--resume", "verified")
+    assert done.status == 4
+    assert "chmod 0700" in done.err

@@ -15,6 +15,7 @@ from tallystick import (
     Finding,
     KeyReport,
     LogReport,
+    Remembered,
     Report,
 )
 from tallystick.reports import render
@@ -31,6 +32,7 @@ PARTS = {
     "exception": ExceptionUse,
     "file": FileReport,
     "key": KeyReport,
+    "remembered": Remembered,
 }
 
 

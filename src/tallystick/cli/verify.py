@@ -53,7 +53,7 @@ allow_option = option(
 @envelope_option
 @field_option
 @option("--added", metavar="NAMES", help="JSON members that a carrier added.")
-@option("--resume", type=click.Path(), metavar="DIR", help="Remember in DIR what was verified; read what is new.")
+@option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
 @option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
 @report_options
@@ -66,11 +66,7 @@ def command(
     output: Output,
     **options: Any,
 ) -> None:
-    """Check sealed lines and say what happened to them.
-
-    PATH is a file, plain or compressed, a directory, a pattern, or - for standard input. Without --store and --head
-    the head comes from the key store of this machine, if it has the log.
-    """
+    """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
 

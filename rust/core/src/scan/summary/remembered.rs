@@ -9,6 +9,7 @@ use crate::Error;
 use crate::hash::Digest;
 use crate::scan::{Keys, Mode};
 use crate::seal::epoch::Place;
+use crate::seal::keys::VerificationKey;
 
 impl Summary {
     /// Says that all of it was read in one file, by its number in this run.
@@ -22,13 +23,17 @@ impl Summary {
         }
         let Self { logs, chunks, events, unlisted: _, unsealed: _, excepted: _, details: _ } = self;
         let set = |place: &mut Place| place.file = file;
-        logs.values_mut().for_each(|log| log.in_file(file));
+        for log in logs.values_mut() {
+            log.in_file(file);
+        }
         let numbered = |((_, number), mut chunk): ((u32, u32), Chunk)| {
             chunk.edges.values_mut().for_each(|edge| set(&mut edge.first_place));
             ((file, number), chunk)
         };
         *chunks = std::mem::take(chunks).into_iter().map(numbered).collect::<BTreeMap<_, _>>();
-        events.iter_mut().for_each(|event| set(&mut event.place));
+        for event in events.iter_mut() {
+            set(&mut event.place);
+        }
         Ok(())
     }
 
@@ -75,7 +80,7 @@ impl Summary {
         self.logs.iter().all(|(number, log)| {
             keys.logs().get(*number as usize).is_some_and(|keys| {
                 let newest = log.chains.keys().next_back().copied().unwrap_or(0);
-                keys.secret.as_ref().is_none_or(|secret| secret.is_narrowed()) || newest <= keys.reach
+                keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach
             })
         })
     }

@@ -37,7 +37,9 @@ impl Lines {
         seen.values_mut().for_each(set);
         let runs = layers.iter_mut().flat_map(|layer| layer.values_mut());
         runs.flat_map(|run| &mut run.pieces).for_each(set);
-        apart.iter_mut().for_each(|lines| lines.in_file(file));
+        for lines in apart.iter_mut() {
+            lines.in_file(file);
+        }
         chunks.0 = file;
     }
 
