@@ -178,6 +178,13 @@ def test_where_others_can_exchange_names_it_is_refused(pod, secret):
     assert pod("init", "payments", env=environment(pod, f"master-key:{secret}/master.key")).status == 0
 
 
+def test_a_link_of_root_above_it_is_followed_as_that_of_var_run(pod, secret):
+    (pod.path.parent / "run").symlink_to(secret.parent)
+    here = environment(pod, f"master-key:{pod.path.parent}/run/secret/master.key")
+    assert pod("init", "payments", "--verification-key", "payments.key", env=here).status == 0
+    assert seal(pod, here).status == 0
+
+
 def test_a_link_of_somebody_else_is_refused(pod, secret):
     elsewhere = pod.path / "mine"
     shutil.copytree(secret, elsewhere, symlinks=True)
