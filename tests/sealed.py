@@ -51,7 +51,7 @@ def whole(data: bytes) -> list[bytes]:
     found = []
     for line in lines(data):
         if said := _NOTICE.match(line):
-            found += [b"[%s] %s" % (said[1], text) for text in notices(line + b"\n") if said[1] != b"head"]
+            found.append(b"[%s] %s" % (said[1], unquote_to_bytes(said[2].replace(b"+", b" "))))
         elif not line.startswith(_CONTROL):
             found.append(stripped(line))
     return found

@@ -178,4 +178,5 @@ def _may_be(data: bytes) -> bool:
     if any(mark.startswith(data) for mark, _ in _MARKS):
         return True
     begun = b"\0" in data or b"\n" not in data
-    return begun and recognised(data) is None and any(form.fullmatch(data) for form in _BEGUN)
+    decided = any(form.match(data) for form in _WITHOUT_MARK.values())
+    return begun and not decided and any(form.fullmatch(data) for form in _BEGUN)

@@ -111,8 +111,11 @@ def _walked(path: str) -> int:
             if stat.S_ISLNK(found.st_mode):
                 links += 1
                 target = os.readlink(name, dir_fd=here)
-                if links > _LINKS or target.startswith("/") or not _is_trusted(found):
-                    raise OSError(errno.ELOOP, "a link in its way is not one of a volume")
+                if links > _LINKS or not _is_trusted(found):
+                    raise OSError(errno.ELOOP, "a link in its way is not root's, or there are too many")
+                if target.startswith("/"):  # as /var/run
+                    os.close(here)
+                    here = os.open("/", _PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 todo += target.split("/")[::-1]
                 continue
             flags = os.O_RDONLY | os.O_NONBLOCK if not todo else _PATH | os.O_DIRECTORY

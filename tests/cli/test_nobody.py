@@ -7,7 +7,7 @@ import pytest
 
 from tests.places import OtherUser
 
-HOMES = {"unset": {}, "/": {"HOME": "/"}, "empty": {"HOME": ""}, "relative": {"HOME": "home"}, "~": {"HOME": "~"}}
+HOMES = {"unset": {}, "/": {"HOME": "/"}, "~": {"HOME": "~"}}
 NO_STORE = (
     "has no home directory ({}), so there is no default key store; name one: --store file:DIR, or TALLYSTICK_STORE"
 )
