@@ -34,7 +34,7 @@ _ONCE = 8 * 2**20  # bytes of a file that a round takes
 _LONGEST = 2**24 + 2**20  # bytes of a line
 _CONTEXT = 2**16  # bytes
 _MARK = 64  # bytes before the place up to which a file was read
-_GONE = 10.0  # seconds for which a file that was removed is still read
+_GONE = 5.0  # seconds for which a file that was removed is still read
 _UNDETERMINED = {_core.EventKind.REDACTED, _core.EventKind.OLDER_OPEN_LACKING}
 
 
