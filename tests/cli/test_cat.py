@@ -1,5 +1,6 @@
 """`tallystick cat`: lines as they were, the exit status of `verify`, nothing that a terminal would act on."""
 
+import contextlib
 import gzip
 import os
 import pty
@@ -151,6 +152,25 @@ def test_what_is_sealed_later_comes_through_rotation_and_compression(site, follo
     (site.path / "audit.log.moved").unlink()
     site.seal(some(2004, 2005), output="audit.log.other")
     followed.come(some(1, 2005))
+    assert followed.end() == (0, "")
+
+
+def test_files_that_were_removed_are_let_go_of(site, follow):
+    site.seal(some(1, 3))
+    followed = follow()
+    followed.come(some(1, 3))
+    (site.path / "audit.log").rename(site.path / "moved")
+    site.seal(some(4, 5))
+    followed.come(some(1, 5))
+    (site.path / "moved").unlink()
+    fds = f"/proc/{followed.process.pid}/fd"
+
+    def held():
+        with contextlib.suppress(FileNotFoundError):  # a descriptor that was closed meanwhile
+            return [name for name in os.listdir(fds) if os.readlink(f"{fds}/{name}").endswith("(deleted)")]
+        return ["?"]
+
+    until(lambda: not held(), "the end of the removed file")
     assert followed.end() == (0, "")
 
 

@@ -26,7 +26,7 @@ from tallystick.errors import ReportError
 
 if TYPE_CHECKING:
     from tallystick.verify import Report, Verdict
-    from tallystick.verify.texts import Texts
+    from tallystick.verify.following import Following
 
 _PAUSE = 0.25  # seconds
 
@@ -59,6 +59,8 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
 
     All is verified first; only lines that hold are written, by position, each once. PATH is as for `verify`.
     """
+    from tallystick.verify.following import Following
+    from tallystick.verify.inputs import named_envelope
     from tallystick.verify.pins import default_directory
     from tallystick.verify.texts import texts
 
@@ -70,6 +72,7 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
     options["pins_directory"] = None if pins == "none" else pins or default_directory()
     options["added"] = added.split(",") if added else ()
+    following = None
     with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
         output = os.fstat(STDOUT)
         if found.reads(output.st_dev, output.st_ino):
@@ -77,35 +80,33 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         _report(found.report)
         for piece in found.pieces():
             _write(piece)
-        verdict = _followed(paths, found, options) if follow else found.report.verdict
+        verdict = found.report.verdict
+        if follow:
+            following = Following(paths, found, named_envelope(options["envelope"], options["field"]))
+    # What was read at first is closed now, or files that are removed would stay on the disk.
+    if following is not None:
+        verdict = _followed(following, verdict)
     raise SystemExit(verdict.exit_status)
 
 
-def _followed(paths: Sequence[str], found: "Texts", options: dict[str, Any]) -> "Verdict":
+def _followed(following: "Following", verdict: "Verdict") -> "Verdict":
     """Write lines when they come, until a signal or the reader ends that; return the worst verdict."""
     from tallystick.verify import Verdict
-    from tallystick.verify.following import Following, Trouble
-    from tallystick.verify.inputs import named_envelope
 
-    seen = [found.report.verdict]
-
-    def tell(trouble: Trouble) -> None:
-        seen.append(trouble.verdict)
-        look.complain(f"{trouble.verdict.value}: {trouble.text}")
-
-    over = threading.Event()
+    over, gravest = threading.Event(), list(Verdict).index
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
-    envelope = named_envelope(options["envelope"], options["field"])
-    following = Following(paths, found, envelope, tell)
     try:
         while not over.is_set():
             for piece in following.round():
                 _write(piece)
+            for trouble in following.troubles():
+                verdict = max(verdict, trouble.verdict, key=gravest)
+                look.complain(f"{trouble.verdict.value}: {trouble.text}")
             _wait(over)
     finally:
         following.close()
-    return max(seen, key=list(Verdict).index)
+    return verdict
 
 
 def _wait(over: threading.Event) -> None:

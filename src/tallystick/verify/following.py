@@ -11,7 +11,7 @@ after `GRACE` seconds it is taken as it stands, and what is wrong is reported.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tallystick import _core
@@ -34,7 +34,7 @@ _ONCE = 8 * 2**20  # bytes of a file that a round takes
 _LONGEST = 2**24 + 2**20  # bytes of a line
 _CONTEXT = 2**16  # bytes
 _MARK = 64  # bytes before the place up to which a file was read
-_GONE = 10.0  # seconds for which a file that was removed is still read
+_GONE = 5.0  # seconds for which a file that was removed is still read
 _UNDETERMINED = {_core.EventKind.REDACTED, _core.EventKind.OLDER_OPEN_LACKING}
 
 
@@ -136,7 +136,6 @@ class Following:
         paths: Files, directories and patterns.
         texts: What was there at first, whose pieces were all given.
         envelope: What a carrier wrapped the lines in.
-        tell: Takes what is wrong.
     """
 
     def __init__(
@@ -144,11 +143,11 @@ class Following:
         paths: Sequence[str],
         texts: Texts,
         envelope: "_core.Envelope | None",
-        tell: Callable[[Trouble], None],
     ) -> None:
         verified = texts.verified
-        self._keys, self._merger, self._envelope, self._tell = verified.logs, texts.merger, envelope, tell
+        self._keys, self._merger, self._envelope = verified.logs, texts.merger, envelope
         self._files = Inputs(paths, envelope)
+        self._files.look()  # while those that were read at first are open: none of them can be lost
         self._known = {one.identity: one.size for one in verified.inputs if one.is_plain}
         self._copies = {(one.identity, one.path): one.size for one in verified.inputs if not one.is_plain}
         self._live: dict[_Identity, _Live] = {}
@@ -164,10 +163,16 @@ class Following:
             self._starts = _starts(verified, reached)
         self._put_off: float | None = None
         self._said: dict[str, None] = {}
+        self._wrong: list[Trouble] = []
 
     def close(self) -> None:
         """Close all files."""
         self._files.close()
+
+    def troubles(self) -> list[Trouble]:
+        """Return what the rounds since the last call found wrong, each once."""
+        found, self._wrong = self._wrong, []
+        return found
 
     def round(self) -> Iterator[bytes]:
         """Look for what is new, and give the lines of it that hold: whole lines, each ended by LF."""
@@ -226,7 +231,7 @@ class Following:
         ends = [self._end(live, reached) for live in lives]
         if not any(ends):
             return  # no checkpoint came yet
-        troubles, unsettled = self._troubles(facts, lives, ends)
+        troubles, unsettled = self._judge(facts, lives, ends)
         now = time.monotonic()
         if unsettled:
             self._put_off = self._put_off or now
@@ -283,7 +288,7 @@ class Following:
         while piece := self._merger.take(None, _ONCE):
             yield piece
 
-    def _troubles(self, facts: _core.Facts, lives: Sequence[_Live], ends: Sequence[int]) -> tuple[list[Trouble], bool]:
+    def _judge(self, facts: _core.Facts, lives: Sequence[_Live], ends: Sequence[int]) -> tuple[list[Trouble], bool]:
         """Return what is wrong, and whether it may be right in a moment."""
         troubles, unsettled, torn = [], False, facts.torn()
         chains = facts.chains(0, self._with_v)
@@ -334,7 +339,7 @@ class Following:
             self._said[trouble.text] = None
             if len(self._said) > 1000:
                 self._said.pop(next(iter(self._said)))
-            self._tell(trouble)
+            self._wrong.append(trouble)
 
 
 def _after(facts: _core.Facts, at: At | None) -> At | None:
