@@ -30,8 +30,12 @@ JOBS ?= 3
 # Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)
 
+# So is uWSGI, where Python's headers are.
+HEADERS = import os, sysconfig; os.path.exists(sysconfig.get_path("include") + "/Python.h") and print("yes")
+UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsgi)
+
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
-	$(MAKE) --no-print-directory --jobs=2 core-tests $(VENV)/.wheel $(VENV)/.group-test $(TPM2)
+	$(MAKE) --no-print-directory --jobs=2 core-tests $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
 	$(BIN)/pytest -m alone
 

@@ -61,9 +61,7 @@ class Sealing(logging.Handler):
         self._is_delayed, self._is_over = settings.pop("delay", False), False
         self._failed: tuple[float, TallystickError] | None = None
         if self._is_delayed:
-            # What is relative is so to the directory of now.
-            store = keystore.connect(settings.get("store"))
-            settings["store"] = store.url if isinstance(store, keystore.FileKeyStore) else settings.get("store")
+            settings["store"] = _where_it_is(settings.get("store"))
         self._opening = partial(open_log, name, output=output, **settings)
         self._log: Log
         if not self._is_delayed:
@@ -326,6 +324,12 @@ class Sealing(logging.Handler):
                 sys.stderr.write(f"tallystick: {message}\n")
             except (OSError, ValueError):
                 return
+
+
+def _where_it_is(url: str | None) -> str | None:
+    """Return the URL of a key store that means the same from another directory."""
+    store = keystore.connect(url)
+    return store.url if isinstance(store, keystore.FileKeyStore) else url
 
 
 def _as_it_came(item: Any, error: BaseException) -> str:

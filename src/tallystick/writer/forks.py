@@ -16,7 +16,6 @@ does.
 
 import mmap
 import os
-import select
 import socket
 import struct
 import threading
@@ -97,6 +96,8 @@ class Forks:
         self._name = name
         self._page = mmap.mmap(-1, _PAGE.size)
         ends = socket.socketpair(socket.AF_UNIX, getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
+        for end in ends:
+            end.setblocking(False)
         # Numbers, not objects: one that ends later must not close what has its number then.
         self._mine, self._theirs = (end.detach() for end in ends)
         self._ourselves = Process.ourselves()
@@ -105,7 +106,7 @@ class Forks:
         self.is_unwritten = False
         """Has the process forked, and written nothing since?"""
         self._refused: dict[int, int] = {}
-        self._named = 0
+        self._unsaid: list[int] = []
 
     def begin_fork(self) -> None:
         """Note that the process forks now."""
@@ -151,28 +152,18 @@ class Forks:
         """Return the seconds until reports of children are to be looked for, or None."""
         if not self._has_forked or self._is_closed:
             return None
-        return 0.0 if self._is_waiting() else _LOOK_AGAIN
+        self._hear()
+        return 0.0 if self._unsaid else _LOOK_AGAIN
 
     def news(self) -> list[str]:
         """Return what the log has to say of children that have refused a record for the first time."""
-        said = []
-        while not self._is_closed and self._is_waiting():
-            try:
-                report = os.read(self._mine, _REPORT.size)
-            except OSError:
-                break
-            if len(report) != _REPORT.size:
-                break
-            pid, count = _REPORT.unpack(report)
-            if pid not in self._refused and self._named < _MOST_NAMED:
-                self._named += 1
-                said.append(
-                    f"a record of process {pid}, which was forked from this one, was refused and is not in the log; "
-                    f"{ONE_WRITER}"
-                )
-            if pid in self._refused or len(self._refused) < _MOST_COUNTED:
-                self._refused[pid] = max(count, self._refused.get(pid, 0))
-        return said
+        self._hear()
+        said, self._unsaid = self._unsaid, []
+        return [
+            f"a record of process {pid}, which was forked from this one, was refused, and is not in the log; "
+            f"{ONE_WRITER}"
+            for pid in said
+        ]
 
     def last_news(self) -> list[str]:
         """Return what the log has to say before it is closed: how many records children refused in all."""
@@ -181,16 +172,26 @@ class Forks:
             of = "1 forked process" if len(self._refused) == 1 else f"{len(self._refused)} forked processes"
             records = "1 record" if count == 1 else f"{count} records"
             said.append(f"in all {records} of {of} {'was' if count == 1 else 'were'} refused, and not in the log then")
-            self._refused.clear()
+            self._refused = {}
         return said
 
     def _say(self, state: int) -> None:
         _PAGE.pack_into(self._page, 0, self._writes, state)
 
-    def _is_waiting(self) -> bool:
-        poll = select.poll()
-        poll.register(self._mine, select.POLLIN)
-        return bool(poll.poll(0))
+    def _hear(self) -> None:
+        """Take the reports that have come."""
+        while not self._is_closed:
+            try:
+                report = os.read(self._mine, _REPORT.size)
+            except OSError:
+                return
+            if len(report) != _REPORT.size:
+                return
+            pid, count = _REPORT.unpack(report)
+            if pid not in self._refused and len(self._refused) < _MOST_NAMED:
+                self._unsaid.append(pid)
+            if pid in self._refused or len(self._refused) < _MOST_COUNTED:
+                self._refused[pid] = max(count, self._refused.get(pid, 0))
 
 
 class Inheritance:
