@@ -22,10 +22,12 @@ from typing import Self
 
 from tallystick import _core, keystore
 from tallystick.ceremony import create
+from tallystick.courier import Next
 from tallystick.errors import TallystickError, explain
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer import lifecycle
+from tallystick.writer.adopting import Past, past_of, refuse_begun
 from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
@@ -51,7 +53,14 @@ class Log:
     raises SealError.
     """
 
-    def __init__(self, lease: keystore.Lease, sink: Sink, settings: Settings, tidied: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        lease: keystore.Lease,
+        sink: Sink,
+        settings: Settings,
+        tidied: Sequence[str] = (),
+        past: Past | None = None,
+    ) -> None:
         """Open the next chain of the log of a lease; see `open_log` for the arguments."""
         self.name = lease.name
         locks = Locks()
@@ -70,7 +79,9 @@ class Log:
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
-            self._steps.open(partial(refuse_older_store, sink=sink))
+            self._steps.open(partial(_refuse, sink=sink, adopts=past is not None))
+            if past is not None:
+                self._steps.adopt(past)
             lifecycle.LOGS.add(self)
         status.write()
         self._background.start()
@@ -253,6 +264,13 @@ class Log:
         return parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
 
 
+def _refuse(state: Next, sink: Sink, *, adopts: bool) -> None:
+    """Refuse a state that must not be used; see what this calls."""
+    refuse_older_store(state, sink)
+    if adopts:
+        refuse_begun(state)
+
+
 def _encoded(record: str | bytes | bytearray | memoryview) -> bytes:
     if not isinstance(record, str):
         return bytes(memoryview(record))
@@ -276,6 +294,7 @@ def open_log(
     on_full: OnFull = "raise",
     heartbeat: float | None = None,
     rotation: Rotation | None = None,
+    adopt: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -299,6 +318,8 @@ def open_log(
             refused lines are counted, and the log says how many when it goes on.
         heartbeat: Seconds without a checkpoint after which there is one, even without lines.
         rotation: When to begin a new file, and what becomes of the old ones.
+        adopt: The log begins now, and the file has a past: seal what it holds so far, as a whole, so that nobody
+            changes it later (spec section 5). Only the first chain of a log can do that.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -308,7 +329,8 @@ def open_log(
     Raises:
         KeyStoreError: There is no such log, someone else writes it, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
-        SealError: The output cannot be written, or the log has ended.
+        SealError: The output cannot be written, or the log has ended. Or it cannot adopt what the file holds: it has
+            begun already, there is nothing, or something else writes there.
     """
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     with ExitStack() as undoing:
@@ -316,7 +338,7 @@ def open_log(
         undoing.callback(lease.release)
         sink = open_sink(output, rotation, settings.on_trouble)
         undoing.callback(sink.close)
-        log = Log(lease, sink, settings, tidied)
+        log = Log(lease, sink, settings, tidied, past_of(sink) if adopt else None)
         undoing.pop_all()
     lifecycle.close_on_sigterm()
     return log

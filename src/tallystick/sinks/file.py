@@ -14,6 +14,7 @@
 [('audit.log', 0), ('audit.log.1', 9)]
 """
 
+import errno
 import os
 import stat
 import threading
@@ -28,6 +29,7 @@ from tallystick.sinks.rotation import Archive, Rotation
 
 __all__ = ["FileSink", "open_file"]
 
+_BLOCK = 2**20  # bytes
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
 
 
@@ -67,6 +69,27 @@ class FileSink(Descriptor):
     def repaired(self) -> bool:
         """Did the file end within a line, which gets its line end before the next one?"""
         return self._repaired
+
+    @property
+    def length(self) -> int:
+        """Bytes that the file has now."""
+        return os.fstat(self._fd).st_size
+
+    def contents(self) -> Iterator[bytes]:
+        """Give what the file held when it was opened, in blocks, with the line end that it gets if it has none.
+
+        Raises:
+            OSError: It cannot be read, or has become shorter.
+        """
+        offset = 0
+        while offset < self._before:
+            data = os.pread(self._fd, min(_BLOCK, self._before - offset), offset)
+            if not data:
+                raise OSError(errno.EIO, "it became shorter")
+            yield data
+            offset += len(data)
+        if self._repaired:
+            yield b"\n"
 
     def look(self, *, reopen: bool) -> list[str]:
         """See whether the file was cut, moved or removed; go on in the one that its path names."""
