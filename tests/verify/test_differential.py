@@ -31,7 +31,11 @@ def sealed(number: int) -> doctoring.Sealed:
 def check(seed: int, place: Path) -> None:
     """Let both judge a case, and the same with exceptions."""
     rng = random.Random(seed)
-    log = sealed(seed % 100) if seed < 10**6 else doctoring.seal(rng, crashes=rng.random() < 0.5, adopts=rng.random() < 0.3)
+    log = (
+        sealed(seed % 100)
+        if seed < 10**6
+        else doctoring.seal(rng, crashes=rng.random() < 0.5, adopts=rng.random() < 0.3)
+    )
     case = random_case(rng, log, another(seed % 8))
     if seed % 2:
         case = with_exceptions(rng, case)

@@ -359,7 +359,11 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         counted: c.counted,
         size: c.bytes,
         strange: c.strange.into(),
-        beginnings: c.beginnings.iter().map(|(n, (place, before))| (*n, (*place).into(), (*before).into())).collect(),
+        beginnings: c
+            .beginnings
+            .iter()
+            .map(|(n, (place, before))| (*n, (*place).into(), (*before).into()))
+            .collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),

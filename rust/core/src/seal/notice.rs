@@ -93,6 +93,20 @@ pub fn is_kind(word: &[u8]) -> bool {
     (1..=LONGEST_KIND).contains(&word.len()) && word.iter().all(u8::is_ascii_lowercase)
 }
 
+/// The text of a notice of some kind at a position, as it stands in a statement.
+///
+/// # Errors
+/// [`Error::Seal`] if the kind is no word for one, or no notice may say so there.
+pub(super) fn written(kind: &str, text: &[u8], at: Position) -> Result<String, Error> {
+    if !is_kind(kind.as_bytes()) {
+        return Err(Error::Seal(format!("{kind:?} is no kind of notice")));
+    }
+    if !may_stand(kind.as_bytes(), text, at) {
+        return Err(Error::Seal(format!("no notice of kind {kind} may say so at {at}")));
+    }
+    encode(text)
+}
+
 /// Does a byte stand for itself?
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"%+=\\".contains(&byte)

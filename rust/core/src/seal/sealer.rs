@@ -223,14 +223,8 @@ impl Sealer {
     /// [`Error::Seal`] if the chain is closed, the kind is no word for one, or the text is empty or may not stand there.
     pub fn notice(&mut self, kind: &str, text: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.alive(time)?;
-        let next = if self.open.is_some() { Position { index: 1, ..self.position() } } else { self.position() };
-        if !notice::may_stand(kind.as_bytes(), text, next) {
-            return Err(Error::Seal(format!("no notice of kind {kind} may stand at {next} that says so")));
-        }
-        let text = notice::encode(text)?;
-        if !notice::is_kind(kind.as_bytes()) {
-            return Err(Error::Seal(format!("{kind:?} is no kind of notice")));
-        }
+        let index = if self.open.is_some() { 1 } else { self.position().index };
+        let text = notice::written(kind, text, Position { index, ..self.position() })?;
         if self.open.is_some() {
             self.start(Form::Plain, out);
         }
