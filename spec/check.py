@@ -308,7 +308,9 @@ def read_statement(m):
     notice = None if st else parts_of(NOTICE, m.decode("latin-1"))
     if notice:
         notice.said = said(notice.text)
-        st = notice if notice.said is not None and notice.pos[1:] != (0, 0) else None
+        notice.past = read_past(notice.said) if notice.about == "adopted" and notice.pos == (1, 0, 1) else None
+        fits_there = notice.pos[1:] != (0, 0) and (notice.about != "adopted" or notice.past)
+        st = notice if notice.said is not None and fits_there else None
     if st:
         kind = "notice" if notice else getattr(st, "kind", "open")
         st.text, st.digest, st.kind, st.proven = m, H(m), kind, False
@@ -342,6 +344,12 @@ def prove(st, key, roots):
     st.proven = True
     return ""
 
+def read_past(text):
+    """What a notice adopts: hash, bytes, LFs."""
+    words = re.fullmatch(rb"sha256:([0-9a-f]{64}) ([1-9][0-9]{0,15}) (0|[1-9][0-9]{0,15})", text or b"")
+    numbers = words and [int(words[2]), int(words[3])]
+    return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
+
 # ---- section 7: the log as one set ----------------------------------------------------------------------------------
 
 class Log:
@@ -358,6 +366,7 @@ class Log:
         self.lasts, self.judged, self.unclean, self.cut = {}, {}, set(), False  # chain -> its last position; -> the same of
         # those that are judged as a set; chains with an unclean end; whether the end is cut off
         self.findings, self.anchors, self.verified = [], [], 0
+        self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
@@ -393,7 +402,9 @@ def take_line(log, line):
             if mac(K, l)[:16] != seal.tag if log.V else control != (wrong in ("", LACKING)):
                 continue
             line.leaves["bytes" if log.V else form] = H(b"\x00" + seal.tag + l)
-            if control and not wrong and st.kind == "notice":
+            if control and not wrong and st.kind == "notice" and st.past:
+                log.adopting.append((st.past, line))
+            elif control and not wrong and st.kind == "notice":
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
             elif control and wrong in ("", LACKING):
                 line.statement = st if st.kind != "notice" else None
@@ -872,7 +883,10 @@ def read_files(log, files, asked, excepting):
     log.reach = log.key.last if log.key.narrowed or not log.V else min(log.key.last, far)
     for path, content in files.items():
         lines = [read_line(path, i, raw, log.key.log_id) for i, raw in enumerate(content.split(b"\n"), 1)]
-        log.files[path] = [line for line in lines if line]
+        for line, at in zip(lines, accumulate((len(raw) + 1 for raw in content.split(b"\n")), initial=0)):
+            if line:
+                line.at = at
+        log.files[path], log.contents[path] = [line for line in lines if line], content
         if not content.endswith(b"\n"):
             log.unfinished.add(path)
     take_lines(log)
@@ -881,6 +895,25 @@ def read_files(log, files, asked, excepting):
             if excepts_line(excepting, line):
                 line.kind = "excepted"
                 log.tell("excepted", "note", line.detail, line)
+    judge_past(log)
+
+def judge_past(log):
+    """Row `adopted`: what a file held before the open of chain 1, which must follow at once. Its lines are set aside."""
+    told = set()
+    for (digest, size, count), notice in log.adopting:
+        found = False
+        for path, lines in log.files.items():
+            opens = (line.at for line in lines if line.pos == (1, 0, 0) and line.statement and line.statement.kind == "open")
+            past = log.contents[path][:size]
+            if next(opens, None) != size or (H(past), past.count(b"\n")) != (digest, count):
+                continue
+            found = True
+            for line in lines:
+                if line.at < size and line.kind in ("unsealed", "foreign"):
+                    line.kind = "excepted"
+        if (digest, size, count) not in told:
+            told.add((digest, size, count))
+            log.tell("adopted", "note" if found else "failed", f"{count} lines of {size} bytes from before", notice)
 
 def judge(log, asked):
     """The rows of section 7, one after the other. Returns what anchors the start."""

@@ -1,5 +1,6 @@
 """Random sealed logs, and random things that somebody may do to them."""
 
+import hashlib
 import random
 import re
 import tempfile
@@ -27,6 +28,8 @@ class Sealed:
     older_heads: list[bytes] = field(default_factory=list)
     secrets: tuple[bytes, bytes] = (b"", b"")
     foreign: list[bytes] = field(default_factory=list)
+    past: bytes = b""
+    """What the log adopted, which stands before it."""
 
     @property
     def data(self) -> bytes:
@@ -54,8 +57,9 @@ def text(rng: random.Random) -> bytes:
     )
 
 
-def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False) -> Sealed:
-    """Seal random entries over random epochs and chains."""
+def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False, adopts: bool = False) -> Sealed:
+    """Seal random entries over random epochs and chains; sometimes the log adopts a random past."""
+    past = b"".join(text(rng) + b"\n" for _ in range(rng.randrange(1, 6))) if adopts and rng.random() < 0.3 else b""
     secrets = rng.randbytes(32), rng.randbytes(32)
     setup = _core.setup(name, secrets)
     state, head = setup.state(), bytes(setup.head())
@@ -67,6 +71,9 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False) -
         sealer = Taking(state.open_chain(head, TIME + len(lines)))
         sealer.configure(control, rng.randrange(1, 12))
         out: list[bytes] = []
+        if past and not number:
+            said = f"sha256:{hashlib.sha256(past).hexdigest()} {len(past)} {past.count(10)}"
+            out.append(sealer.notice("adopted", said.encode(), TIME))
         for _ in range(rng.randrange(0, 25)):
             kind = rng.random()
             if kind < 0.1 and not sealer.closed:
@@ -97,7 +104,7 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False) -
     _, at, digest = _core.parse_head(head)
     last = (at[0], at[1], at[2] - 1)
     pin = f"tallypin {setup.log_id} {'.'.join(map(str, last))}.{b64(digest)}"
-    return Sealed(lines, key, setup.public_key + "\n", head, pin, heads, secrets)
+    return Sealed(lines, key, setup.public_key + "\n", head, pin, heads, secrets, past=past)
 
 
 def b64(data: bytes) -> str:

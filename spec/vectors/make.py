@@ -757,6 +757,71 @@ def more_notice_defects(log, statement):
         "failed altered, notice", two)
 
 
+def adopting(past, lines=None, kind="adopted", text=None, wait=0):
+    """A log whose file held something before, and which adopted that: the lines of the file."""
+    held = b"".join(line + b"\n" for line in past)
+    sealer = Sealer(V, S, NAME)
+    sealer.open(T)
+    for i in range(wait):
+        sealer.entry(b"before it")
+    count = len(past) if lines is None else lines
+    sealer.notice(kind, written(text or f"sha256:{H(held).hex()} {len(held)} {count}".encode()))
+    sealer.entry(b"after it")
+    sealer.checkpoint("ended", T)
+    return [as_text(line) for line in [*past, *sealer.lines]]
+
+
+def past_defects(cases):
+    """Files of five old lines: the first two, a blank one, one that is sealed in another log, one that looks like a seal."""
+    foreign = Sealer(bytes(32), bytes(32), "other")
+    foreign.open(T)
+    foreign.entry(b"a line of another log")
+    past = [b"old one", b"old two\r", b"", foreign.lines[1], b"old three \xff"]
+    good = adopting(past)
+
+    def add(name, why, V, P, *edits, base=good, other=None, open_end=False):
+        log = {"a.log": {"base": base, "edit": list(edits)}}
+        if other is not None:
+            log["b.log"] = {"base": [as_text(line) for line in other], "edit": []}
+        if open_end:
+            log["a.log"]["open_end"] = True
+        cases.add("past: " + name, "section 5", why, V, P, log)
+
+    fine, bad = "ok adopted", "failed adopted, unsealed"
+    add("untouched", "it is as it was when sealing began", fine, fine)
+    add("line changed", "it is not as it was", bad, bad, ["sub", 1, "one", "0ne"])
+    add("line removed", "it is not as it was", bad, bad, ["delete", 2, 2])
+    add("line added", "it is not as it was", bad, bad, ["insert", 1, "old zero"])
+    add("blank added", "its bytes are adopted, not its lines", bad, bad, ["sub", 1, "old one", "old one "])
+    add("all of it removed", "it is not here", "failed adopted", "failed adopted", ["delete", 1, 5])
+    add("line put behind it", "`open` follows at once", bad, bad, ["insert", 6, "old four"])
+    add("blank line put behind it", "`open` follows at once", bad, bad, ["insert", 6, ""])
+    add("line put into the log", "only what stood before is adopted", "failed adopted, unsealed", "failed adopted, unsealed", ["insert", 8, "new"])
+    add("in another file", "it is the beginning of the file in which chain 1 opens", bad, bad, ["delete", 1, 5], other=past)
+    add("also in another file", "there it is what stands there", bad, bad, other=past)
+    add("open in a second file without it", "one file that begins so is enough", "ok adopted, duplicate", "ok adopted, duplicate",
+        other=[as_line(good[5])])
+    mine = b"x tally=oedhcsck.1.0.9.1." + b"A" * 22
+    add("with an altered line of the log", "lines of known logs in it are judged as such", "failed adopted, altered",
+        "failed adopted, altered, reordered", base=adopting([*past, mine]))
+    add("wrong count of lines", "lines are counted, too", bad, bad, base=adopting(past, lines=6))
+    add("of blanks only", "nothing in it is a line", fine, fine, base=adopting([b"", b" "]))
+    refused, unsealed = "failed bad statement, unsealed", "failed altered, unsealed"
+    add("adopted later in the epoch", "at 1.0.1 and nowhere else", refused, unsealed, base=adopting(past, wait=1))
+    for name, text in {"a size of 0": b"sha256:" + b"0" * 64 + b" 0 0", "large hex": b"sha256:" + b"A" * 64 + b" 1 0",
+                       "another hash": b"sha512:" + b"0" * 64 + b" 1 0", "a word more": b"sha256:" + b"0" * 64 + b" 1 0 0",
+                       "a leading zero": b"sha256:" + b"0" * 64 + b" 01 0",
+                       "2^53 bytes": b"sha256:" + b"0" * 64 + b" 9007199254740992 0"}.items():
+        add("with " + name, "no such text", "failed bad statement", "failed altered", base=adopting([], text=text))
+    two = Sealer(V, S, NAME)
+    two.open(T)
+    two.checkpoint("closed", T)
+    two.open(T)
+    two.notice("adopted", written(f"sha256:{H(b'x').hex()} 1 0".encode()))
+    two.checkpoint("ended", T)
+    add("adopted by chain 2", "at 1.0.1 and nowhere else", "failed bad statement", "failed altered", base=[as_text(line) for line in two.lines])
+
+
 def chain_defects(cases):
     whole, lines = cases.whole, cases.lines
     crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
@@ -997,6 +1062,7 @@ def defects():
     json_defects(cases)
     set_defects(cases)
     notice_defects(cases)
+    past_defects(cases)
     chain_defects(cases)
     exception_defects(cases)
     chain_exceptions(cases)

@@ -45,6 +45,7 @@ def open_log(
     user: str | None = None,
     wait: float | None = None,
     mixed: bool = False,
+    adopt: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -74,6 +75,8 @@ def open_log(
         wait: Seconds to wait for another writer to end; it is named to `on_trouble`. Without it, a log that somebody
             else writes is refused at once.
         mixed: Lines go on in the file of another log, too, which is reported; else that is refused.
+        adopt: The log begins now, and the file has a past: seal what it holds so far, as a whole, so that nobody
+            changes it later (spec section 5). Only the first chain of a log can do that.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -84,13 +87,14 @@ def open_log(
         LogBusyError: Someone else writes the log, or still does after the wait.
         KeyStoreError: There is no such log, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
-        SealError: The output cannot be written, or is the file of another log; or the log has ended.
+        SealError: The output cannot be written, or is the file of another log; or the log has ended. Or it cannot
+            adopt what the file holds: it has begun already, there is nothing, or something else writes there.
     """
     custody = None if custody is None else custodies.resolved(custody)
     settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
-    return open_origin(Origin(name, output, store, custody, rotation, user, wait, mixed=mixed), settings)
+    return open_origin(Origin(name, output, store, custody, rotation, user, wait, mixed=mixed, adopt=adopt), settings)
 
 
 def open_origin(origin: Origin, settings: Settings) -> Log:

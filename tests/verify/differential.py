@@ -116,9 +116,26 @@ def random_case(rng: random.Random, log: doctoring.Sealed, other: doctoring.Seal
         case.pins = _pins(rng, log)
     if rng.random() < 0.2:
         case.start = rng.randint(1, chains + 1)
+    if log.past and case.files:
+        case.files["a.log"] = _with_past(rng, log.past) + case.files["a.log"]
     if rng.random() < 0.15:
         case.last = rng.randint(case.start or 1, chains + 2)
     return case
+
+
+def _with_past(rng: random.Random, past: bytes) -> bytes:
+    """What stands before a log that adopted its past: mostly that, or a little less or more or other."""
+    kind = rng.randrange(10)
+    if kind == 0:
+        return b""
+    if kind == 1:
+        return past[: rng.randrange(len(past))]
+    if kind == 2:
+        return past + rng.choice([b"\n", b"more\n", b"tally\n"])
+    if kind == 3:
+        at = rng.randrange(len(past))
+        return past[:at] + bytes([past[at] ^ 1 << rng.randrange(7)]) + past[at + 1 :]
+    return past
 
 
 def _split(rng: random.Random, data: bytes, log: doctoring.Sealed) -> dict[str, bytes]:

@@ -387,4 +387,44 @@ NOTICE = [
     ),
 ]
 
-CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE]
+PAST = b"old one\nold two\n"
+ADOPTS = Writer().chain_of(f"notice adopted sha256:{MAKE.H(PAST).hex()}+{len(PAST)}+2", "one", "ended").log()
+ADOPTED = [
+    tells(
+        "adopted",
+        "the first SIZE bytes of a file in which its `open` follows at once are what the notice says",
+        "with V",
+        {"app.log": PAST + ADOPTS.data},
+        "ok\nnote adopted ×2 app.log:4 1.0.1",
+    ),
+    tells(
+        "adopted",
+        "the first SIZE bytes of a file in which its `open` follows at once are what the notice says",
+        "with P",
+        {"app.log": PAST + ADOPTS.data},
+        "ok\nnote adopted ×2 app.log:4 1.0.1",
+        key="P",
+    ),
+    tells(
+        "adopted",
+        "no file begins so",
+        "the past is gone",
+        ADOPTS,
+        "failed\nfailed adopted ×2 app.log:2 1.0.1",
+    ),
+    tells(
+        "adopted",
+        "no file begins so",
+        "one byte of it was changed",
+        {"app.log": PAST.replace(b"two", b"2wo") + ADOPTS.data},
+        "failed\nfailed adopted ×2 app.log:4 1.0.1\nfailed unsealed ×2 app.log:1 -",
+    ),
+    spares(
+        "adopted",
+        "a log that adopts nothing",
+        {"app.log": PAST + NOTICES.data},
+        "failed\nfailed unsealed ×2 app.log:1 -\nnote notice ×1 app.log:5 1.0.2",
+    ),
+]
+
+CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE, *ADOPTED]

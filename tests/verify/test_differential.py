@@ -25,13 +25,17 @@ def another(number: int) -> doctoring.Sealed:
 @functools.cache
 def sealed(number: int) -> doctoring.Sealed:
     """Return one of a hundred logs, every second with crashes."""
-    return doctoring.seal(random.Random(50_000 + number), crashes=number % 2 == 1)
+    return doctoring.seal(random.Random(50_000 + number), crashes=number % 2 == 1, adopts=number % 3 == 0)
 
 
 def check(seed: int, place: Path) -> None:
     """Let both judge a case, and the same with exceptions."""
     rng = random.Random(seed)
-    log = sealed(seed % 100) if seed < 10**6 else doctoring.seal(rng, crashes=rng.random() < 0.5)
+    log = (
+        sealed(seed % 100)
+        if seed < 10**6
+        else doctoring.seal(rng, crashes=rng.random() < 0.5, adopts=rng.random() < 0.3)
+    )
     case = random_case(rng, log, another(seed % 8))
     if seed % 2:
         case = with_exceptions(rng, case)

@@ -192,6 +192,8 @@ pub struct Notice {
     at: At,
     kind: String,
     text: Py<PyBytes>,
+    /// SHA-256, bytes and lines of what it adopts, if it does that.
+    past: Option<(Py<PyBytes>, u64, u64)>,
     place: Place,
     count: u64,
 }
@@ -227,6 +229,10 @@ pub struct Chunk {
     lines: u64,
     counted: u64,
     size: u64,
+    /// Lines without a seal, and those of logs whose key is not at hand.
+    strange: (u64, u64),
+    /// Log number, where the first opening of its first chain stands, and such lines before it.
+    beginnings: Vec<(u32, Place, (u64, u64))>,
     /// Log number, first position and its place, last position; by log.
     edges: Vec<(u32, At, Place, At)>,
     first: Option<(u32, At)>,
@@ -322,6 +328,7 @@ impl Facts {
             at: at(position),
             kind: said.notice.kind.clone(),
             text: py_bytes(py, &said.notice.text).unbind(),
+            past: said.notice.past().map(|p| (py_bytes(py, &p.sha256).unbind(), p.size, p.lines)),
             place: said.place.into(),
             count: said.count,
         };
@@ -363,6 +370,12 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         lines: c.lines,
         counted: c.counted,
         size: c.bytes,
+        strange: c.strange.into(),
+        beginnings: c
+            .beginnings
+            .iter()
+            .map(|(n, (place, before))| (*n, (*place).into(), (*before).into()))
+            .collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),

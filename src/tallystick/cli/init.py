@@ -2,7 +2,7 @@
 
 import click
 
-from tallystick.cli.command import Command
+from tallystick.cli.command import Command, option
 from tallystick.cli.options import custody_option, key_options, name_argument, store_option
 from tallystick.cli.output import say
 from tallystick.cli.streams import STDOUT, is_output, only_one
@@ -20,13 +20,20 @@ _EPILOG = """Example:
 @store_option
 @custody_option
 @key_options
+@option("--adopt", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Seal what FILE holds so far.")
 def command(
-    name: str, store: str | None, custody: str | None, verification_key: str | None, public_file: str | None
+    name: str,
+    store: str | None,
+    custody: str | None,
+    verification_key: str | None,
+    public_file: str | None,
+    adopt: str | None,
 ) -> None:
     """Set the log NAME up: its key store entry, its custody, its keys.
 
     The verification key is shown once and stored nowhere else: it belongs on another machine, where logs are verified.
-    Without --verification-key it goes to standard output.
+    Without --verification-key it goes to standard output. With --adopt the log's first chain says what FILE, which goes
+    on as the file of the log, held before.
     """
     from tallystick.ceremony import create
 
@@ -48,4 +55,9 @@ def command(
         say("  verification key  on standard output, this once: store it on another machine, it is stored nowhere here")
     else:
         say(f"  verification key  {verification_key}: move it to another machine and delete it here")
-    say(f"next: my-service 2>&1 | tallystick seal {made.name} -o audit.log")
+    if adopt is not None:
+        from tallystick.log import open_log
+
+        open_log(name, output=adopt, store=store, custody=custody, adopt=True).close()
+        say(f"  adopted           {adopt}, as it is now")
+    say(f"next: my-service 2>&1 | tallystick seal {made.name} -o {adopt or 'audit.log'}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.command import Command
+from tallystick.cli.command import Command, option
 from tallystick.cli.options import name_argument, rotation, sealing_options
 from tallystick.cli.output import plural
 from tallystick.cli.streams import STDIN, STDOUT, Output, input_or_stdin
@@ -33,6 +33,7 @@ _EPILOG = """Example:
 @name_argument
 @click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
+@option("--adopt", is_flag=True, help="The log begins now: seal what FILE of -o holds so far, too.")
 def command(name: str, files: Sequence[str], output: Output, encoding: str | None, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 

@@ -91,6 +91,7 @@ class Writing:
         rotation: Rotation | None = None,
         user: str | None = None,
         mixed: bool = False,
+        adopt: bool = False,
         opened: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> None:
@@ -104,6 +105,7 @@ class Writing:
             rotation: As for `open_log`.
             user: As for `open_log`.
             mixed: As for `open_log`.
+            adopt: As for `open_log`.
             opened: Called when the log is open.
             options: The fields of `Settings`, but for `on_trouble`.
 
@@ -112,7 +114,7 @@ class Writing:
             TallystickError: As for `open_log`.
         """
         settings = Settings(on_trouble=self.trouble, **options)
-        origin = Origin(name, output, store, settings.custody, rotation, user, mixed=mixed)
+        origin = Origin(name, output, store, settings.custody, rotation, user, mixed=mixed, adopt=adopt)
         self._how, self._opened = (origin, settings), opened
         origin.prepare(self.trouble)
         try:

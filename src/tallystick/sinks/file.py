@@ -34,6 +34,7 @@ from tallystick.sinks.tail import lines_backwards, lines_of, read
 
 __all__ = ["FileSink", "open_borrowed"]
 
+_BLOCK = 2**20  # bytes
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
 _NEAR = 2**25  # bytes at the end of a file in which its last line with a seal is looked for
 _AGAIN = 1.0  # seconds after which a file that could not be opened is tried again
@@ -87,6 +88,27 @@ class FileSink(Descriptor):
     def place(self) -> str:
         """Where the file is, for people."""
         return self._place.path if self._place else self._whereabouts.place
+
+    @property
+    def length(self) -> int:
+        """Bytes that the file has now."""
+        return os.fstat(self._fd).st_size
+
+    def contents(self) -> Iterator[bytes]:
+        """Give what the file held when it was opened, in blocks, with the line end that it gets if it has none.
+
+        Raises:
+            OSError: It cannot be read, or has become shorter.
+        """
+        offset = 0
+        while offset < self._before:
+            data = os.pread(self._fd, min(_BLOCK, self._before - offset), offset)
+            if not data:
+                raise OSError(errno.EIO, "it became shorter")
+            yield data
+            offset += len(data)
+        if self._repaired:
+            yield b"\n"
 
     def push(self) -> None:
         """Hand over the pending bytes; see `Sink.push`."""

@@ -47,6 +47,7 @@ class Kind(enum.StrEnum):
     SUBSET = "subset"
     NARROWED = "narrowed"
     NOTICE = "notice"
+    ADOPTED = "adopted"
     EXCEPTED = "excepted"
     UNREADABLE = "unreadable"
     PASSED_OVER = "passed over"
@@ -287,6 +288,15 @@ _ENTRIES = (
         "The log itself says something",
         "The writer signed what it did to the log or what happened to it, such as lines that it had to drop.",
         "read it: lines that were dropped were never sealed, and a file that was cut lost its copies",
+    ),
+    Entry(
+        Kind.ADOPTED,
+        _NOTE,
+        _UNRANKED,
+        "Lines from before the log began",
+        "The log adopted what its file held before; the detail says whether that is here as it was then.",
+        "a note: they were not changed since sealing began, and nothing vouches for before; failed: they were changed "
+        "or taken away",
     ),
     Entry(
         Kind.EXCEPTED,

@@ -212,6 +212,14 @@ class Input:
         """Read bytes of the file as it stands on the disk; fewer only at its end, none of a member of an archive."""
         return b"" if self._member else self._under().read(offset, size)
 
+    def beginning_of(self, size: int) -> Iterator[bytes]:
+        """Give so many bytes of what its lines are read from, once more, in blocks; fewer where it ends before."""
+        source, _ = self._layers()
+        offset = 0
+        while offset < size and (data := source.read(offset, self._chunk)[: size - offset]):
+            offset += len(data)
+            yield data
+
     def tail(self, size: int) -> bytes:
         """Return the end of a file that is plain; of another one nothing."""
         return self._under().read(max(0, self.size - size), size) if self.is_plain else b""

@@ -15,6 +15,7 @@ from functools import cache
 
 from tallystick import _core
 from tallystick.errors import ReportError, explain
+from tallystick.verify.adopted import read_adopted
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
@@ -289,7 +290,8 @@ def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expect
     """Put together what is judged."""
     source = Source(facts, logs, moment.inputs)
     views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected)
+    adopted = read_adopted(facts, len(source.labels), moment.inputs)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted)
 
 
 # -- what is reported

@@ -76,7 +76,11 @@ class Log:
         self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
+            past = self._origin.past(sink)
             self._steps.open(partial(self._origin.check, sink=sink, report=settings.on_trouble))
+            if past is not None:
+                self._steps.adopt(past)
+            self._origin.begun()
             lifecycle.LOGS.add(self)
         status.write()
         self._background.start()

@@ -17,6 +17,7 @@ from tallystick.securefile import Actor
 from tallystick.sinks import Sink, open_sink
 from tallystick.sinks.rotation import Rotation
 from tallystick.taking_back import empty_file
+from tallystick.writer.adopting import Past, past_of, refuse_begun
 from tallystick.writer.opening import Taken, private_again, refuse_older_store, refuse_other_log
 from tallystick.writer.waiting import wait_for_lease
 
@@ -43,6 +44,7 @@ class Origin:
         wait: float | None = None,
         *,
         mixed: bool = False,
+        adopt: bool = False,
     ) -> None:
         """Take the arguments of `open_log`; nothing is opened yet.
 
@@ -51,7 +53,7 @@ class Origin:
             SealError: There is no such user, or this process may not become one.
         """
         self.name = name
-        self._output, self._rotation, self._mixed = output, rotation, mixed
+        self._output, self._rotation, self._mixed, self._adopts = output, rotation, mixed, adopt
         self.custody = None if custody is None else custodies.resolved(custody)
         self._actor = None if user is None else Actor.named(user)
         self.store = keystore.connect(store)
@@ -102,13 +104,27 @@ class Origin:
             self._output = os.path.abspath(self._output)
         return sink
 
+    def past(self, sink: Sink) -> Past | None:
+        """Return what the log adopts, if it is to.
+
+        Raises:
+            SealError: It is nothing that can be adopted.
+        """
+        return past_of(sink) if self._adopts else None
+
+    def begun(self) -> None:
+        """Note that the log has begun: nothing is adopted any more."""
+        self._adopts = False
+
     def check(self, state: Next, sink: Sink, report: Callable[[str], None]) -> None:
         """Refuse a key store that is older than the log, and the file of another log, unless that is wanted.
 
         Raises:
             KeyStoreError: The store is older.
-            SealError: It is the file of another log.
+            SealError: It is the file of another log; or the log is to adopt what the file held, and has begun.
         """
+        if self._adopts:
+            refuse_begun(state)
         refuse_other_log(state, sink, report if self._mixed else None)
         refuse_older_store(state, sink)
 

@@ -10,6 +10,7 @@ from tallystick import _core, courier
 from tallystick.courier import Next
 from tallystick.errors import NoRoomError, OutputError, SealError, TallystickError, explain
 from tallystick.keystore import Lease
+from tallystick.writer.adopting import Past
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.forks import Forks
@@ -133,6 +134,20 @@ class Steps:
                 self.after()
         finally:
             self._note_epoch()
+
+    def adopt(self, past: Past) -> None:
+        """Have the log adopt what its file held before: the first line after its first opening.
+
+        Raises:
+            SealError: Something else wrote to the file meanwhile.
+            OutputError: There is no room.
+        """
+        self._parts.outlet.push()  # the line end of a file that had none
+        before = self.output.written
+        self.sealer.notice("adopted", past.text().encode(), self.output)
+        self._parts.outlet.push()
+        past.check(self.output.written - before)
+        self.after()
 
     def notice(self, notice: Notice) -> None:
         """Have the log itself say something."""

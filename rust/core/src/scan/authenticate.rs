@@ -222,6 +222,9 @@ impl Scanner<'_> {
             self.in_other_form = in_other_form;
             return;
         }
+        if let (Body::Open { .. }, 1) = (statement.body, at.chain) {
+            self.chunk.beginnings.entry(number).or_insert((self.place, self.chunk.strange));
+        }
         let record = self.record(number, statement);
         if let Body::Open { .. } = statement.body {
             self.epoch(id).opens.push(record);

@@ -39,6 +39,10 @@ pub struct Chunk {
     pub bytes: u64,
     /// Lines that are not blank.
     pub counted: u64,
+    /// Of these, lines without a seal, and those of logs whose key is not at hand.
+    pub strange: [u64; 2],
+    /// Where the first opening of a log's first chain stands, and how many such lines are before it.
+    pub beginnings: BTreeMap<LogNumber, (Place, [u64; 2])>,
     /// First and last line of each log.
     pub edges: BTreeMap<LogNumber, Edge>,
     /// First and last line of any known log.

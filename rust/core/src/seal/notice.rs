@@ -13,6 +13,9 @@
 //! ```
 
 use crate::Error;
+use crate::hash::Digest;
+use crate::line::Position;
+use crate::text::num;
 
 /// What the log itself has to say.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -21,6 +24,58 @@ pub struct Notice {
     pub kind: String,
     /// Any bytes; for people mostly UTF-8.
     pub text: Vec<u8>,
+}
+
+/// What a file held before the log's first line (SPEC section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// SHA-256 of it.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// How many of them are LF.
+    pub lines: u64,
+}
+
+impl Notice {
+    /// What was adopted, if the notice says that.
+    #[must_use]
+    pub fn past(&self) -> Option<Past> {
+        if self.kind.as_bytes() == ADOPTED { Past::parse(&self.text) } else { None }
+    }
+}
+
+impl Past {
+    /// Reads `sha256:<hex> <size> <lines>`; `None` if it is not exactly that.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut words = text.strip_prefix(b"sha256:")?.split(|byte| *byte == b' ');
+        let (digits, mut sha256) = (words.next()?, [0; 32]);
+        if digits.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in sha256.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = small(pair[0])? << 4 | small(pair[1])?;
+        }
+        let (size, lines) = (num(words.next()?, MOST)?, num(words.next()?, MOST)?);
+        (size > 0 && words.next().is_none()).then_some(Self { sha256, size, lines })
+    }
+}
+
+const ADOPTED: &[u8] = b"adopted";
+const MOST: u64 = (1 << 53) - 1;
+
+/// May a notice of this kind and text stand there? What is adopted can be adopted in one place only.
+#[must_use]
+pub fn may_stand(kind: &[u8], text: &[u8], at: Position) -> bool {
+    let opening = (at.epoch, at.index) == (0, 0);
+    !opening && (kind != ADOPTED || at == FIRST && Past::parse(text).is_some())
+}
+
+/// The only place at which a past is adopted: right after the first opening.
+const FIRST: Position = Position { chain: 1, epoch: 0, index: 1 };
+
+fn small(letter: u8) -> Option<u8> {
+    if letter.is_ascii_uppercase() { None } else { digit(letter.to_ascii_uppercase()) }
 }
 
 /// Longest text, as it stands in a statement.
@@ -36,6 +91,20 @@ const MORE: &str = "%E2%80%A6";
 #[must_use]
 pub fn is_kind(word: &[u8]) -> bool {
     (1..=LONGEST_KIND).contains(&word.len()) && word.iter().all(u8::is_ascii_lowercase)
+}
+
+/// The text of a notice of some kind at a position, as it stands in a statement.
+///
+/// # Errors
+/// [`Error::Seal`] if the kind is no word for one, or no notice may say so there.
+pub(super) fn written(kind: &str, text: &[u8], at: Position) -> Result<String, Error> {
+    if !is_kind(kind.as_bytes()) {
+        return Err(Error::Seal(format!("{kind:?} is no kind of notice")));
+    }
+    if !may_stand(kind.as_bytes(), text, at) {
+        return Err(Error::Seal(format!("no notice of kind {kind} may say so at {at}")));
+    }
+    encode(text)
 }
 
 /// Does a byte stand for itself?

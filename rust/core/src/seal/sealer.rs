@@ -220,13 +220,11 @@ impl Sealer {
     /// due. The text may be any bytes; one that is too long is cut.
     ///
     /// # Errors
-    /// [`Error::Seal`] if the chain is closed, the kind is no word for one, or the text is empty.
+    /// [`Error::Seal`] if the chain is closed, the kind is no word for one, or the text is empty or may not stand there.
     pub fn notice(&mut self, kind: &str, text: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.alive(time)?;
-        let text = notice::encode(text)?;
-        if !notice::is_kind(kind.as_bytes()) {
-            return Err(Error::Seal(format!("{kind:?} is no kind of notice")));
-        }
+        let index = if self.open.is_some() { 1 } else { self.position().index };
+        let text = notice::written(kind, text, Position { index, ..self.position() })?;
         if self.open.is_some() {
             self.start(Form::Plain, out);
         }

@@ -185,7 +185,9 @@ impl<'a> Statement<'a> {
                 let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
                 let index = u16::try_from(num(words.next()?, 65_535)?).ok()?;
                 let (kind, text) = (words.next()?, words.next()?);
-                notice::decode(text).filter(|_| notice::is_kind(kind) && (epoch, index) != (0, 0))?;
+                let at = Position::new(chain, epoch, index);
+                notice::decode(text)
+                    .filter(|text| notice::is_kind(kind) && notice::may_stand(kind, text, at))?;
                 said = Some((kind, text));
                 let cert = Cert::parse(words.next()?)?;
                 let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);

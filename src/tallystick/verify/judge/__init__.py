@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tallystick.verify.findings import unread_findings
+from tallystick.verify.judge.adopted import adopted_findings
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.duplicates import duplicate_findings
 from tallystick.verify.judge.lines import carried_findings, line_findings, nothing_verified_findings
@@ -40,6 +41,7 @@ class Judgement:
         yield from line_findings(case)
         yield from carried_findings(case)
         yield from notice_findings(case)
+        yield from adopted_findings(case)
         yield from nothing_verified_findings(case)
 
 

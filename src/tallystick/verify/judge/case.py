@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tallystick import _core
+from tallystick.verify.adopted import Adopted
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.looking import Unread
@@ -24,6 +25,7 @@ class Case:
         torn: Numbers of the events that are torn lines.
         unread: What was not read.
         expected: What the caller expects.
+        adopted: What logs adopted, and which files begin so.
     """
 
     source: Source
@@ -32,6 +34,11 @@ class Case:
     torn: AbstractSet[int]
     unread: Sequence[Unread]
     expected: Expectations
+    adopted: Sequence[Adopted] = ()
+
+    def is_adopted(self, place: _core.Place) -> bool:
+        """Does a line stand in what a log adopted, unchanged?"""
+        return any(each.covers(place) for each in self.adopted)
 
     @property
     def is_known(self) -> bool:

@@ -8,6 +8,7 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.causes import cause
 from tallystick.verify.excerpts import quoted
 from tallystick.verify.findings import MORE
+from tallystick.verify.judge.adopted import adopted_unlisted
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.duplicates import Repeated
 from tallystick.verify.judge.facts import LogFacts
@@ -75,8 +76,10 @@ def line_findings(case: Case) -> Iterator[Finding]:
         if (found := _event_finding(case, repeated, number, event)) is not None:
             yield case.source.at(found, event.place)
     yield from _between_chunks(case, repeated)
+    unlisted_and_adopted = adopted_unlisted(case)
     for what, log, count in case.source.facts.unlisted():
-        if what != "foreign" or case.is_known:
+        count -= unlisted_and_adopted.get(what, 0)
+        if count and (what != "foreign" or case.is_known):
             said = _SAID[what]
             allowed = said.kind is Kind.REORDERED and said.kind in case.expected.allow
             label = case.logs[log].facts.label if log is not None else None
@@ -85,9 +88,10 @@ def line_findings(case: Case) -> Iterator[Finding]:
 
 def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Event) -> Finding | None:
     """Return the finding about a group of bad lines; None if another one says it, or the key does not cover them."""
-    if event.kind == "foreign" and not case.is_known:
+    strange = event.kind in ("unsealed", "foreign")
+    if (event.kind == "foreign" and not case.is_known) or (strange and case.is_adopted(event.place)):
         return None
-    cut = event.kind in ("unsealed", "foreign", "altered") and case.source.breaks_off(event.place, event.count)
+    cut = (strange or event.kind == "altered") and case.source.breaks_off(event.place, event.count)
     if cut and event.count == 1:
         return None  # reported as unreadable
     if event.kind == "reordered" and repeated.holds(event.log, event.place.file, event.first):

@@ -18,6 +18,8 @@ def notice_findings(case: Case) -> Iterator[Finding]:
         number, label = log.facts.number, log.facts.label
         notices = facts.notices(number)
         for notice in notices:
+            if notice.past is not None:  # judged as what it adopts
+                continue
             detail = f"{notice.kind}: {notice.text.decode('utf-8', 'backslashreplace')}"
             found = Finding(Kind.NOTICE, Weight.NOTE, detail, log=label, position=dotted(notice.at), count=notice.count)
             yield case.source.at(found, notice.place)
