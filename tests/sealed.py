@@ -1,6 +1,7 @@
 """What sealed lines look like to somebody who knows nothing but their form."""
 
 import re
+from urllib.parse import unquote_to_bytes
 
 from tallystick import _core
 
