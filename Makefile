@@ -129,6 +129,7 @@ $(VENV)/.group-%: $(VENV)/.made pyproject.toml
 # Two pips in one environment would get in each other's way.
 $(VENV)/.group-test: | $(VENV)/.wheel
 $(VENV)/.group-tpm2: | $(VENV)/.group-test
+$(VENV)/.group-uwsgi: | $(VENV)/.group-test $(TPM2)
 
 # The stamp is as old as the start of the build, so that a source changed meanwhile counts as changed.
 $(VENV)/.wheel: $(SOURCES) $(VENV)/.group-build | have-cargo
