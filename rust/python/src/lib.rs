@@ -7,6 +7,7 @@ mod acting;
 mod claims;
 mod descriptor;
 mod envelope;
+mod event;
 mod evidence;
 mod facts;
 mod holding;
@@ -65,9 +66,11 @@ mod _core {
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper, are_one};
     #[pymodule_export]
+    use crate::event::Event;
+    #[pymodule_export]
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Event, Facts, Gap, Notice, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::holding::{Block, Holding};
     #[pymodule_export]

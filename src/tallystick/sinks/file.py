@@ -30,11 +30,10 @@ from tallystick.sinks.base import Descriptor, advice, now
 from tallystick.sinks.following import LOST, Whereabouts, is_stale, status
 from tallystick.sinks.places import printable
 from tallystick.sinks.rotation import Archive, Rotation
-from tallystick.sinks.tail import lines_backwards, lines_of, read
+from tallystick.sinks.tail import blocks, lines_backwards, lines_of, read
 
 __all__ = ["FileSink", "open_borrowed"]
 
-_BLOCK = 2**20  # bytes
 _BESIDE = 5  # files beside the one that is written, whose ends are looked at when it is opened
 _NEAR = 2**25  # bytes at the end of a file in which its last line with a seal is looked for
 _AGAIN = 1.0  # seconds after which a file that could not be opened is tried again
@@ -100,13 +99,7 @@ class FileSink(Descriptor):
         Raises:
             OSError: It cannot be read, or has become shorter.
         """
-        offset = 0
-        while offset < self._before:
-            data = os.pread(self._fd, min(_BLOCK, self._before - offset), offset)
-            if not data:
-                raise OSError(errno.EIO, "it became shorter")
-            yield data
-            offset += len(data)
+        yield from blocks(self._fd, self._before)
         if self._repaired:
             yield b"\n"
 

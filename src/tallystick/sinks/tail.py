@@ -1,4 +1,4 @@
-"""The ends of files: their lines, the last one first.
+"""The bytes of files, from the first on, and their lines, the last one first.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as directory:
@@ -8,6 +8,7 @@
 [b'thr', b'two', b'one']
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contextlib import suppress
 
 from tallystick.securefile import Place, RefusedError
 
-__all__ = ["lines_backwards", "lines_of", "read"]
+__all__ = ["blocks", "lines_backwards", "lines_of", "read"]
 
 _BLOCK = 65_536  # bytes
 _LONGEST = 2**25  # bytes of a line; a longer one is no line of ours
@@ -26,6 +27,21 @@ def read(fd: int, size: int, offset: int) -> bytes:
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
         return b""
     return os.pread(fd, size, offset)
+
+
+def blocks(fd: int, size: int) -> Iterator[bytes]:
+    """Give the beginning of a file in blocks.
+
+    Raises:
+        OSError: It cannot be read, or is shorter.
+    """
+    offset = 0
+    while offset < size:
+        data = os.pread(fd, min(_BLOCK, size - offset), offset)
+        if not data:
+            raise OSError(errno.EIO, "it became shorter")
+        yield data
+        offset += len(data)
 
 
 def lines_of(place: Place | None, name: str) -> Iterator[bytes]:

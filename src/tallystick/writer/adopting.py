@@ -14,9 +14,11 @@
 import hashlib
 from dataclasses import dataclass
 
+from tallystick import _core
 from tallystick.courier import Next
 from tallystick.errors import SealError, reason
 from tallystick.sinks import FileSink, Sink
+from tallystick.writer.outlet import Outlet
 
 __all__ = ["Past", "past_of", "refuse_begun"]
 
@@ -41,12 +43,19 @@ class Past:
         """Return the text of the notice."""
         return f"sha256:{self.sha256} {self.size} {self.lines}"
 
-    def check(self, more: int) -> None:
-        """Check that nothing came between it and so many bytes that were sealed.
+    def seal(self, sealer: _core.Sealer, outlet: Outlet) -> None:
+        """Have the log adopt it, by the first line after the log's first opening.
 
         Raises:
-            SealError: Something did.
+            SealError: Something else wrote to the file meanwhile.
+            OutputError: There is no room.
         """
+        outlet.push()  # the line end of a file that had none
+        output = outlet.sink.output
+        before = output.written
+        sealer.notice("adopted", self.text().encode(), output)
+        outlet.push()
+        more = output.written - before
         if self.sink.length != self.size + more:
             raise SealError(
                 f"something else wrote to {self.sink.name} while the log adopted what it held",

@@ -136,17 +136,8 @@ class Steps:
             self._note_epoch()
 
     def adopt(self, past: Past) -> None:
-        """Have the log adopt what its file held before: the first line after its first opening.
-
-        Raises:
-            SealError: Something else wrote to the file meanwhile.
-            OutputError: There is no room.
-        """
-        self._parts.outlet.push()  # the line end of a file that had none
-        before = self.output.written
-        self.sealer.notice("adopted", past.text().encode(), self.output)
-        self._parts.outlet.push()
-        past.check(self.output.written - before)
+        """Have the log adopt what its file held before; see `Past.seal`."""
+        past.seal(self.sealer, self._parts.outlet)
         self.after()
 
     def notice(self, notice: Notice) -> None:

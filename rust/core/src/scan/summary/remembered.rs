@@ -160,6 +160,7 @@ impl Log {
             epoch.unread.iter_mut().for_each(|event| set(&mut event.place));
             epoch.first_reserialized.iter_mut().for_each(set);
         }
+        self.notices.values_mut().for_each(|said| set(&mut said.place));
         self.pending.iter_mut().for_each(|pending| set(&mut pending.place));
         self.counts.first_prefixed.iter_mut().for_each(set);
     }
@@ -180,7 +181,7 @@ mod tests {
     fn summary(file: u32, why: Why) -> Summary {
         let mut summary = Summary::default();
         let at = Position::new(1, 0, 3);
-        let edge = Edge { first: at, first_place: place(file), last: at };
+        let edge = Edge { first: at, first_place: place(file), last: at, low: at };
         summary.chunks.insert((file, 0), Chunk { edges: [(0, edge)].into(), ..Chunk::default() });
         summary.events.push(Event::new(Kind::Altered(why), Some(0), place(file), Some(at)));
         summary.log(0).epoch(1, 0).lines.add(3, [1; 32], place(file));
