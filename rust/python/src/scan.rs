@@ -204,6 +204,7 @@ impl Summary {
     }
 
     /// The form in which what was found in one file is remembered; raises `FormatError` if it is of several.
+    #[allow(clippy::wrong_self_convention)] // it is as it was when this is done
     fn to_memory<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(py_bytes(py, &py.detach(|| self.0.to_memory()).or_raise(py)?))
     }

@@ -207,9 +207,9 @@ class Outlet:
             self.dropped.clear()
         return self.notices[0] if self.notices else None
 
-    def say(self, kind: str, text: str) -> None:
+    def say(self, kind: str, *texts: str) -> None:
         """Have the log say something before its next line; `kind` is a word for what it is about."""
-        self.notices.append(Notice(kind, text))
+        self.notices.extend(Notice(kind, text) for text in texts)
 
     def said(self) -> None:
         """Note that the log has said its first notice."""

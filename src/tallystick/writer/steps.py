@@ -114,8 +114,6 @@ class Steps:
             and self._settings.durability != "sync-each"
         )
 
-    # Steps
-
     def seal(self, m: bytes) -> None:
         """Seal one entry."""
         self._parts.forks.wrote()
@@ -157,7 +155,7 @@ class Steps:
     def tend(self) -> None:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
-        self._say_of_forks(self._parts.forks.news())
+        self._parts.outlet.say("fork", *self._parts.forks.news())
         outlet = self._parts.outlet
         if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
             self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
@@ -175,7 +173,7 @@ class Steps:
         outlet = self._parts.outlet
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
-        self._say_of_forks(self._parts.forks.last_news())
+        self._parts.outlet.say("fork", *self._parts.forks.last_news())
         self._note_late(self._parts.heads.age, last=True)
         try:
             if ended:
@@ -191,10 +189,6 @@ class Steps:
             raise kind(outlet.left() if outlet.trouble else explain(error)) from error
         if self.output.kept:
             raise OutputError(outlet.left())
-
-    def _say_of_forks(self, news: list[str]) -> None:
-        for each in news:
-            self._parts.outlet.say("fork", each)
 
     def count(self) -> Counted | None:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
