@@ -48,6 +48,11 @@ def test_both_implementations_say_the_same(part: int, tmp_path: Path) -> None:
         check(seed, tmp_path)
 
 
+@pytest.mark.parametrize("seed", [213914243568])
+def test_both_implementations_say_the_same_where_they_once_did_not(seed: int, tmp_path: Path) -> None:
+    check(seed, tmp_path)
+
+
 def test_both_implementations_say_the_same_for_as_long_as_there_is_time(tmp_path: Path) -> None:
     seconds = int(os.environ.get("FUZZ_SECONDS", "1"))
     until, first = time.monotonic() + seconds, random.randrange(10**6, 10**12)

@@ -58,6 +58,8 @@ pub(super) struct Ends<'a> {
     pub(super) openings: Openings,
     /// The position up to which head or pins count lines, as far as they are judged.
     demanded: Option<Position>,
+    /// The position up to which an authentic head counts lines.
+    counted: Option<Position>,
     /// The newest chain that is judged.
     newest_judged: u32,
 }
@@ -76,8 +78,10 @@ impl<'a> Ends<'a> {
     fn new(facts: &'a Facts, keys: &'a LogKeys, number: LogNumber, expected: &Expected) -> Self {
         let with_v = keys.secret.is_some();
         let chains: BTreeMap<u32, ChainFacts> = facts.chains(number, with_v).collect();
+        let counted = expected.counted.get(&number).copied();
         let openings = Openings::new(chains.values().filter_map(|chain| chain.open.as_ref()), with_v);
-        let mut ends = Self { facts, keys, number, chains, openings, demanded: None, newest_judged: 0 };
+        let mut ends =
+            Self { facts, keys, number, chains, openings, demanded: None, counted, newest_judged: 0 };
         let marks = ends.marks(expected);
         let floor = ends.floor(&marks, expected.start);
         let ceiling = expected.last.unwrap_or(u32::MAX);
@@ -95,7 +99,7 @@ impl<'a> Ends<'a> {
         let (first, last) = self.keys.secret.as_ref().map_or((1, u32::MAX), |key| (key.first(), key.last()));
         let pins = expected.pins.iter().filter(|(log, _)| *log == self.number).map(|(_, at)| *at);
         let pins = pins.filter(|at| (first..=last).contains(&at.chain)).map(after);
-        pins.chain(expected.counted.get(&self.number).copied()).collect()
+        pins.chain(self.counted).collect()
     }
 
     /// Before this position, nothing is said of what is absent.
@@ -170,6 +174,7 @@ impl<'a> Ends<'a> {
         // The next chain went to another file.
         self.openings.passes_over(at.chain)
             || self.openings.named(at.chain).is_some_and(|end| self.reaches(end))
+            || self.counted.is_some_and(|end| end.chain == at.chain && self.reaches(end))
     }
 
     /// Could an opening that is written now name this head, as far as the lines that are here tell?
