@@ -8,7 +8,8 @@ pod's service account). `credential` names a file that holds it instead.
 >>> Server("openbao://bao.example/secret", "bao.example", OPTIONS | {"login": "magic"}, 5, "openbao", KeyStoreError)
 Traceback (most recent call last):
     ...
-tallystick.errors.KeyStoreError: OpenBao knows no login 'magic'; known are approle, kubernetes, token
+tallystick.errors.KeyStoreError: OpenBao knows no login 'magic'
+hint: known are approle, kubernetes, token
 """
 
 import os

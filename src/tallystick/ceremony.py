@@ -69,6 +69,7 @@ def create(
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
         CustodyError: The custody cannot be reached; nothing is left.
     """
+    store = hidden(store)
     with creating(name, store=store, custody=custody, key_file=key_file, public_file=public_file) as made:
         return made
 

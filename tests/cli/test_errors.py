@@ -175,7 +175,8 @@ def test_a_restored_store_is_refused_over_lines_of_another_log_too(restored):
     restored.init("other")
     with open(restored.path / "audit.log", "ab") as log:
         log.write(b"no seal\n" * 20_000)
-    restored.seal(b"from the other\n" * 3000, name="other")
+    sealed = restored("seal", "other", "-o", "audit.log", stdin=b"from the other\n" * 3000)
+    assert "holds lines of another log" in sealed.err
     refused(restored, "the key store is older than audit.log")
 
 

@@ -72,4 +72,5 @@ def test_where_the_command_after_the_pipe_has_ended_no_log_is_set_up(bare):
     os.close(theirs)
     assert done.status == 4
     assert "was not set up" in done.err
-    assert b"no logs" in bare("status").out
+    assert f"there is no key store at {bare.store}" in bare("status").err
+    assert not os.path.exists(bare.store)

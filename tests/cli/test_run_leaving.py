@@ -104,9 +104,12 @@ def test_a_command_whose_output_cannot_be_sealed_is_ended_and_that_is_reported(s
     assert re.search(r"of the output of COMMAND up to [0-9]+ lines? are not sealed", done.err)
 
 
-def test_a_command_that_has_much_to_say_when_sealing_stops_can_still_end(site):
-    """Its pipes are emptied: else it would wait for room in them, and not end."""
-    script = "trap 'seq 100000; echo ended > reported; exit 0' TERM; while :; do echo line; sleep 0.02; done"
+@pytest.mark.parametrize(
+    "before", ["", "(sleep 1; kill -CONT $PPID) & kill -STOP $PPID; "], ids=["read", "in the pipe"]
+)
+def test_a_command_that_has_much_to_say_when_sealing_stops_can_still_end(site, before):
+    """Its pipes are emptied, or it would wait for room in them, and all is counted, also what it leaves in them."""
+    script = f"trap '{before}seq 100000; echo ended > reported; exit 0' TERM; while :; do echo line; sleep 0.02; done"
     reading, writing = os.pipe()
     os.close(reading)
     done = site("run", "payments", "--", "sh", "-c", script, stdout=writing)

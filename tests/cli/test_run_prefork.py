@@ -82,7 +82,7 @@ def test_no_line_of_any_worker_is_lost_or_sealed_twice_while_workers_are_killed(
 FORKS = """
 import os, sys
 import tallystick
-from tallystick.errors import SealError
+from tallystick.errors import SealError, explain
 
 with tallystick.open("payments", output="audit.log") as log:
     log.write("before")
@@ -93,7 +93,7 @@ with tallystick.open("payments", output="audit.log") as log:
                 log.write(f"from child {number}")
                 os._exit(0)
             except SealError as error:
-                print(error, file=sys.stderr, flush=True)
+                print(explain(error), file=sys.stderr, flush=True)
                 os._exit(9)
         children.append(pid)
         log.write(f"parent {number}")
@@ -110,7 +110,13 @@ def test_forked_children_cannot_write_their_parent_s_log_and_are_reported_what_t
     reported = done.stderr.splitlines()
     assert len(reported) == 4
     assert all("a forked child cannot write it" in one and "tallystick run" in one for one in reported)
-    assert entries(site.read()) == [b"before", *(b"parent %d" % i for i in range(4)), b"after"]
+    seen = entries(site.read())
+    notices = [entry for entry in seen if entry.startswith(b"[fork] ")]
+    written = [b"before", *(b"parent %d" % i for i in range(4)), b"after"]
+    assert [entry for entry in seen if entry not in notices] == written
+    assert sum(b" was refused, and is not in the log; " in notice for notice in notices) == 4
+    assert notices[-1] == b"[fork] in all 4 records of 4 forked processes were refused, and not in the log then"
+    assert len(notices) == 5
     positions = [position(line) for line in lines(Path(site.path / "audit.log").read_bytes())]
     assert positions == sorted(set(positions))
     assert site.verdict() == ("ok", [])

@@ -97,8 +97,8 @@ def test_init_seal_crash_seal_verify(pkcs11_custody, tmp_path):
     [
         ("pkcs11:?module-path=/x.so", "names no key"),
         ("pkcs11:token=a?module-path=/x.so", "names no key"),
-        ("pkcs11:object=a;object=b?module-path=/x.so", "cannot have 'object=b' in its path; it takes token"),
-        ("pkcs11:object=a;color=red?module-path=/x.so", "cannot have 'color=red' in its path"),
+        ("pkcs11:object=a;object=b?module-path=/x.so", "cannot have 'object' in its path; it takes token"),
+        ("pkcs11:object=a;color=red?module-path=/x.so", "cannot have 'color' in its path; it takes token"),
         ("pkcs11:object=a;type=private?module-path=/x.so", "takes an AES key"),
         ("pkcs11:object=a", "names no library of an HSM; write …?module-path="),
         ("pkcs11:object=a?module-name=../x", "names no library of an HSM"),

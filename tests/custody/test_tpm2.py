@@ -32,9 +32,11 @@ SECRET = b"a secret of forty-three letters, all public"
 
 @pytest.fixture(autouse=True)
 def chip(tpm, monkeypatch):
-    """The chip of this machine, with nothing left in it after a test."""
+    """The chip of this machine, with nothing left in it before a test and after it."""
     for name, value in tpm.env.items():
         monkeypatch.setenv(name, value)
+    counters(tpm, scrap=True)  # logs of other modules' tests have left theirs
+    assert counters(tpm) == []
     locks = set(glob.glob(f"{PLACE}/tallystick-tpm2-*.lock"))
     yield tpm
     for each in set(glob.glob(f"{PLACE}/tallystick-tpm2-*.lock")) - locks:

@@ -226,6 +226,6 @@ def test_a_record_as_long_as_an_entry_may_be_stays_whole(place):
 def test_a_text_that_grows_when_it_is_written_is_split_and_not_refused(place, text, size):
     """Somebody who chooses a field's length, and its letters, cannot keep the record out."""
     first, *parts, last = sealed(place, record("%s", text))
-    assert first == "tallystick: a line of more than 16777216 bytes follows in parts"
+    assert first == "[split] a line of more than 16777216 bytes follows in parts"
     assert sum(map(len, parts)) >= size * (len(text) - 2)
-    assert last.startswith("tallystick: end of the line of ")
+    assert last.startswith("[split] end of the line of ")

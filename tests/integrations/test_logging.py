@@ -227,7 +227,10 @@ def test_what_is_logged_while_sealing_is_sealed_once_and_never_loops(place, logg
 
 
 def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logger):
-    places = [Place(tmp_path / name) for name in ("one", "two")]
+    directories = [tmp_path / name for name in ("one", "two")]
+    for directory in directories:
+        directory.mkdir()
+    places = [Place(directory) for directory in directories]
     handlers = [sealing(place, logger, BARE) for place in places]
     for handler in handlers:
         handler._log.write = partial(_chatty, handler._log.write, logger)
@@ -300,7 +303,11 @@ def test_in_a_forked_child_whose_parent_has_the_log_a_record_raises(place, logge
     assert in_a_child(child) == 7
     logger.info("after")
     finished(logger)
-    assert [each for each in place.entries() if not each.startswith(b"tallystick: ")] == [b"before", b"after"]
+    seen = place.entries()
+    assert [each for each in seen if not each.startswith(b"[fork] ")] == [b"before", b"after"]
+    at_once, in_all = (each for each in seen if each.startswith(b"[fork] "))
+    assert at_once.startswith(b"[fork] a record of process ")
+    assert in_all == b"[fork] in all 1 record of 1 forked process was refused, and not in the log then"
     assert place.verify() == ("ok", [])
 
 

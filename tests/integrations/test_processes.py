@@ -6,6 +6,7 @@ Each is tried with the real program.
 import http.client
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,18 @@ log.setLevel(logging.INFO)
 log.addHandler(SealedFileHandler("payments", "audit.log"{}))
 log.handlers[0].setFormatter(logging.Formatter("%(message)s"))
 """
+
+NOTICE = re.compile(rb"\[[a-z]+\] ")
+TOOK_OVER = r"\[fork\] process \d+ took the log over from process \d+, which forked it"
+REFUSED = (
+    r"\[fork\] a record of process \d+, which was forked from this one, was refused, and is not in the log; .*"
+    r"`tallystick run` seal the output of all of them"
+)
+
+
+def said(notices, *expected):
+    """Are these all notices, in this order?"""
+    return len(notices) == len(expected) and all(map(re.fullmatch, expected, notices))
 
 
 class Scene:
@@ -48,7 +61,11 @@ class Scene:
 
     def entries(self):
         """What the program logged; the log's own notices are not."""
-        return [each for each in entries(self.site.read()) if not each.startswith(b"tallystick: ")]
+        return [each for each in entries(self.site.read()) if not NOTICE.match(each)]
+
+    def notices(self):
+        """What the log itself said, each as `[KIND] TEXT`."""
+        return [each.decode() for each in entries(self.site.read()) if NOTICE.match(each)]
 
     def controls(self):
         return controls(self.site.read())
@@ -95,7 +112,7 @@ def test_a_daemon_takes_the_log_over_with_a_chain_of_its_own(scene, end):
     scene.run(DOUBLE_FORK.format(end=end))
     assert scene.entries() == [b"before", b"daemon 1", b"daemon 2"]
     assert scene.chains() == 2
-    assert b"took the log over from process" in scene.site.read()
+    assert said(scene.notices(), TOOK_OVER)
     assert scene.site.verdict()[0] == "ok"
 
 
@@ -112,6 +129,7 @@ def test_python_daemon_closes_all_descriptors_and_its_records_are_sealed(scene):
     scene.run(PYTHON_DAEMON)
     until(lambda: b"daemon" in scene.entries() and scene.controls()[-1:] == ["closed"])
     assert scene.entries() == [b"before", b"daemon"]
+    assert said(scene.notices(), TOOK_OVER)
     assert scene.site.verdict()[0] == "ok"
 
 
@@ -128,6 +146,7 @@ def test_each_generation_takes_the_log_over_from_the_one_before(scene):
     scene.run(GENERATIONS)
     assert scene.entries() == [b"0", b"1", b"2", b"last"]
     assert scene.chains() == 4
+    assert said(scene.notices(), *[TOOK_OVER] * 3)
     assert scene.site.verdict()[0] == "ok"
 
 
@@ -147,14 +166,16 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 def test_where_the_parent_lives_on_its_log_says_at_once_and_at_the_end_what_was_refused(scene):
-    said = scene.run(
+    told = scene.run(
         f"log.info('before')\n{FORKED}"
-        "while b'a record of process' not in open('audit.log', 'rb').read(): time.sleep(0.02)\n"
+        "while b' notice ' not in open('audit.log', 'rb').read(): time.sleep(0.02)\n"
         "log.info('after')\n"
     )
-    assert said == "3\n"
+    assert told == "3\n"
     assert scene.entries() == [b"before", b"after"]
-    assert b"in all 3 records of 1 forked process were refused" in scene.site.read()
+    in_all = r"\[fork\] in all 3 records of 1 forked process were refused, and not in the log then"
+    assert said(scene.notices(), REFUSED, in_all)
+    assert entries(scene.site.read())[::2] == [b"before", b"after"], "the notices are not at once and at the end"
     assert scene.site.verdict() == ("ok", [])
 
 
@@ -177,13 +198,17 @@ def test_a_child_takes_over_what_its_parent_closed_and_its_log_says_what_was_ref
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
     assert scene.entries() == [b"taken"]
-    assert b" dropped from " in scene.site.read()
+    in_all = r"\[fork\] in all (1 record of 1 forked process was|\d+ records of 1 forked process were) refused, .*"
+    dropped = r"\[dropped\] (1 line was|\d+ lines were) dropped .*: log payments belongs to process \d+; .*"
+    refused, *rest = scene.notices()
+    assert re.fullmatch(REFUSED, refused)
+    assert said(rest, in_all, TOOK_OVER, dropped)
     assert scene.site.verdict()[0] == "ok"
 
 
 def test_a_child_leaves_the_log_of_a_parent_that_lives_and_wrote_since(scene):
     """A parent that opens its log again at once must not find a child in its place."""
-    said = scene.run(
+    told = scene.run(
         "read, write = os.pipe()\n"
         "if (pid := os.fork()) == 0:\n"
         "    os.read(read, 1)\n"
@@ -197,7 +222,7 @@ def test_a_child_leaves_the_log_of_a_parent_that_lives_and_wrote_since(scene):
         "os.write(write, b'x')\n"
         "os.waitpid(pid, 0)\n"
     )
-    assert "after that forked this one" in said
+    assert "after that forked this one" in told
     assert scene.entries() == [b"parent"]
 
 
@@ -218,6 +243,25 @@ def test_of_two_children_of_a_parent_that_is_gone_one_takes_the_log_over(scene):
     )
     until(lambda: scene.controls()[-1:] == ["closed"])
     assert scene.entries() == [b"taken"]
+    assert said(scene.notices(), TOOK_OVER)
+
+
+def test_a_first_record_that_is_longer_than_an_entry_takes_the_log_over(scene):
+    """The log says that a record is split before the first part: that notice, too, has to take the log over."""
+    scene.run("log.info('before')\nif os.fork():\n    os._exit(0)\nlog.info('x' * (2**24 + 1))\n")
+    until(lambda: scene.controls()[-1:] == ["closed"])
+    assert [len(each) for each in scene.entries()] == [6, 2**24, 1]
+    assert said(scene.notices(), TOOK_OVER, r"\[split\] a line of .*", r"\[split\] end of the line of .*")
+    assert scene.site.verdict()[0] == "ok"
+
+
+def test_a_first_record_that_is_longer_than_an_entry_is_refused_and_counted_where_the_parent_lives(scene):
+    told = scene.run("log.info('before')\n" + FORKED.replace('"child"', '"x" * (2**24 + 1)'))
+    assert told == "3\n"
+    assert scene.entries() == [b"before"]
+    in_all = r"\[fork\] in all 3 records of 1 forked process were refused, and not in the log then"
+    assert said(scene.notices(), REFUSED, in_all)
+    assert scene.site.verdict() == ("ok", [])
 
 
 # multiprocessing
@@ -241,7 +285,8 @@ if __name__ == "__main__":
 def test_a_forked_worker_of_multiprocessing_gets_an_error_and_the_parent_s_log_says_so(scene):
     assert scene.run(POOL.format(way="fork")) == "['LogBusyError', 'LogBusyError']\n"
     assert scene.entries() == [b"parent"]
-    assert b"in all 2 records of 1 forked process were refused" in scene.site.read()
+    in_all = r"\[fork\] in all 2 records of 1 forked process were refused, and not in the log then"
+    assert said(scene.notices(), REFUSED, in_all)
 
 
 def test_a_spawned_worker_of_multiprocessing_gets_an_error(scene):
@@ -285,6 +330,7 @@ def test_under_gevent_a_child_takes_the_log_over(scene, patch):
     assert done.returncode == 0
     until(lambda: scene.controls()[-1:] == ["closed"])
     assert scene.entries() == [b"before", b"after"]
+    assert said(scene.notices(), TOOK_OVER)
 
 
 @needs("eventlet")
@@ -297,6 +343,7 @@ def test_under_eventlet_the_records_of_a_child_are_sealed(scene):
     )
     assert done.returncode == 0
     until(lambda: scene.entries() == [b"before", b"after"])
+    assert said(scene.notices(), TOOK_OVER)
 
 
 # Configured again
@@ -380,8 +427,9 @@ def test_gunicorn_with_preload_answers_500_and_its_log_says_why(scene):
     scene.write("served.py", APP)
     with serving(scene, *gunicorn("--preload")):
         assert answered(scene) == 500
-        until(lambda: b"a record of process" in scene.site.read())
-    assert b"in all 1 record of 1 forked process was refused" in scene.site.read()
+        until(lambda: said(scene.notices(), REFUSED))
+    in_all = r"\[fork\] in all 1 record of 1 forked process was refused, and not in the log then"
+    assert said(scene.notices(), REFUSED, in_all)
     assert scene.entries() == []
 
 
@@ -398,9 +446,9 @@ def test_gunicorn_with_workers_that_each_open_the_log_does_not_start_and_says_wh
     scene.write("served.py", APP)
     with serving(scene, *gunicorn("-w", "2")) as server:
         assert server.wait(60) != 0
-    said = (scene.path / "server.out").read_text()
-    assert "LogBusyError" in said
-    assert "tallystick run" in said
+    told = (scene.path / "server.out").read_text()
+    assert "LogBusyError" in told
+    assert "tallystick run" in told
 
 
 @pytest.mark.skipif(not shutil.which("uwsgi", path=os.path.dirname(sys.executable)), reason="uWSGI is not installed")

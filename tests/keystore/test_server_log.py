@@ -13,6 +13,7 @@ from tallystick import keystore, moving
 from tallystick.errors import KeyStoreError, explain
 from tests import servers
 from tests.keystore.test_servers import with_options
+from tests.sealed import LATE, entries, whole
 
 
 @pytest.fixture
@@ -70,7 +71,16 @@ def test_a_writer_survives_an_outage_until_its_chain_is_full_and_goes_on_later(p
             log.write(f"number={later}")
     found = lines(tmp_path)
     assert [line.split()[0] for line in found if line.startswith("number=")] == [f"number={n}" for n in range(1200)]
-    assert verdict(place, tmp_path) == ("ok", [])
+    word, kinds = verdict(place, tmp_path)
+    assert (word, set(kinds)) == ("ok", {"notice"})
+    # The log itself says what no head counted at first, and that a line was refused, which came later.
+    data = (tmp_path / "audit.log").read_bytes()
+    late = [entry for entry in whole(data) if entry.startswith(LATE)]
+    noted = [entry for entry in entries(data) if entry.startswith(b"[")]
+    assert len(kinds) == len(late) + len(noted)
+    assert len(late) >= 1
+    assert [entry.startswith(b"[dropped] 1 line was dropped from ") for entry in noted] == [True]
+    assert all(b"see that the server runs" in entry for entry in [late[0], *noted])
 
 
 def test_what_was_sealed_before_a_crash_verifies_and_the_next_writer_goes_on(place, server, tmp_path):

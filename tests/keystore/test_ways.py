@@ -404,10 +404,31 @@ def test_a_redis_gets_a_password_only_if_its_certificate_is_for_its_name(certifi
     assert [PASSWORD.encode() in each for each in came if each] == ([True] if comes else [])
 
 
-def sslmode(url):
-    """Return what the client of a store is told about TLS."""
-    store = keystore.connect(url)
-    return store._connect(store._place)._options.get("sslmode")
+@pytest.fixture
+def told(monkeypatch):
+    """A function that returns the options with which the client library of PostgreSQL is told to connect."""
+    import psycopg
+
+    def options(store):
+        given = []
+
+        def connect(**options):
+            given.append(options)
+            raise psycopg.errors.InvalidPassword
+
+        with monkeypatch.context() as patch:
+            patch.setattr(psycopg, "connect", connect)
+            with pytest.raises(KeyStoreError, match="refuses user or password"):
+                store.names()
+        return given[0]
+
+    return options
+
+
+@pytest.fixture
+def sslmode(told):
+    """A function that returns what the client library is told about TLS for a URL."""
+    return lambda url: told(keystore.connect(url)).get("sslmode")
 
 
 @pytest.mark.parametrize(
@@ -421,7 +442,7 @@ def sslmode(url):
         "postgresql://localhost/db?host=localhost,&hostaddr=,10.0.0.1",
     ],
 )  # fmt: skip
-def test_postgresql_on_another_host_must_show_who_it_is(url):
+def test_postgresql_on_another_host_must_show_who_it_is(sslmode, url):
     assert sslmode(url) == "verify-full"
 
 
@@ -433,34 +454,39 @@ def test_postgresql_on_another_host_must_show_who_it_is(url):
         "postgresql://db.example/db?hostaddr=127.0.0.1",
     ],
 )  # fmt: skip
-def test_postgresql_on_this_host_is_asked_as_before(url):
+def test_postgresql_on_this_host_is_asked_as_before(sslmode, url):
     assert sslmode(url) is None
 
 
-@pytest.mark.parametrize(("option", "told"), [("sslmode=require", "require"), ("ssl=true", "require")])
-def test_the_url_decides_about_tls(option, told):
-    assert sslmode(f"postgresql://db.example/db?{option}") == told
+@pytest.mark.parametrize(("option", "mode"), [("sslmode=require", "require"), ("ssl=true", "require")])
+def test_the_url_decides_about_tls(sslmode, option, mode):
+    assert sslmode(f"postgresql://db.example/db?{option}") == mode
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "mode"),
     [
         ("PGSSLMODE", "prefer", None), ("PGHOSTADDR", "10.0.0.1", "verify-full"), ("PGSERVICE", "main", "verify-full"),
         ("PGHOST", "db.example", None),  # the URL names one
     ],
 )  # fmt: skip
-def test_the_environment_counts_as_libpq_counts_it(monkeypatch, name, text, told):
+def test_the_environment_counts_as_libpq_counts_it(monkeypatch, sslmode, name, text, mode):
     monkeypatch.setenv(name, text)
-    assert sslmode("postgresql://localhost/db") == told
+    assert sslmode("postgresql://localhost/db") == mode
     if name == "PGSSLMODE":
         assert sslmode("postgresql://db.example/db") is None
     if name == "PGHOST":
         assert sslmode("postgresql:///db") == "verify-full"
 
 
-def test_no_password_goes_to_a_postgresql_that_shows_no_certificate():
+def test_no_password_goes_to_a_postgresql_that_shows_no_certificate(monkeypatch):
     """By another name than that of this host; what it would say of the password is never asked."""
+    import psycopg
+
     came = []
+    genuine = psycopg.connect
+    # The host is reached at the loopback, whatever its name.
+    monkeypatch.setattr(psycopg, "connect", lambda **given: genuine(**{**given, "hostaddr": "127.0.0.1"}))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():
@@ -475,32 +501,19 @@ def test_no_password_goes_to_a_postgresql_that_shows_no_certificate():
         thread.start()
         port = listener.getsockname()[1]
         name = socket.gethostname()
+        store = keystore.connect(f"postgresql://app@{name}:{port}/db?sslrootcert=system&timeout=2")
         with pytest.raises(KeyStoreError, match="must show a certificate for its name"):
             # An address of this host that is none of the loopback would do as well, but there may be none.
-            psycopg_store(f"postgresql://app@{name}:{port}/db?sslrootcert=system&timeout=2").load("payments")
+            store.load("payments")
         thread.join(10)
     assert came[-1] == b""
-
-
-def psycopg_store(url):
-    """Return a store whose host is reached at the loopback, whatever its name."""
-    store = keystore.connect(url)
-    made = store._connect
-
-    def connect(place):
-        session = made(place)
-        session._options = {**session._options, "hostaddr": "127.0.0.1"}
-        return session
-
-    store._connect = connect
-    return store
 
 
 # What is shown
 
 
 @pytest.mark.parametrize("option", ["password", "sslpassword", "oauth_client_secret", "options", "scram_client_key"])
-def test_an_option_that_is_not_known_to_be_harmless_is_not_shown(option):
+def test_an_option_that_is_not_known_to_be_harmless_is_not_shown(told, option):
     import psycopg
 
     url = f"postgresql://db.example/db?sslmode=require&{option}=hunter2&timeout=2"
@@ -510,12 +523,12 @@ def test_an_option_that_is_not_known_to_be_harmless_is_not_shown(option):
         pytest.skip(f"this libpq knows no {option}")
     store = keystore.connect(url)
     assert store.url == "postgresql://db.example/db?sslmode=require&timeout=2"
-    assert store._connect(store._place)._options[option] == "hunter2"
+    assert told(store)[option].split()[-1] == "hunter2"  # other options of ours stand before it
 
 
-def test_a_plus_in_a_password_is_a_plus():
+def test_a_plus_in_a_password_is_a_plus(told):
     store = keystore.connect("postgresql://db.example/db?password=a+b%2Bc")
-    assert store._connect(store._place)._options["password"] == "a+b+c"
+    assert told(store)["password"] == "a+b+c"
 
 
 @pytest.mark.parametrize(

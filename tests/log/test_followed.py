@@ -58,7 +58,7 @@ def test_lines_go_on_in_the_old_file_while_the_new_one_cannot_be_opened(place, p
     assert reported[1] == f"{place.output} was opened; lines until here are in the old file"
     noticed = [b"lines go on in the old file" in entry for entry in entries(old.read_bytes())]
     assert noticed == [False, True, False]
-    assert [entry.startswith(b"tallystick: ") for entry in place.entries()] == [True, False]
+    assert place.entries() == [b"[output] " + reported[1].encode(), b"after"]
     assert place.verify(old) == ("ok", [])
 
 
@@ -272,6 +272,17 @@ def test_the_file_of_another_log_is_refused_also_where_it_was_just_rotated(place
     tallystick.create("orders", key_file=tmp_path / "orders.key", **more)
     with pytest.raises(SealError, match="holds lines of another log"):
         tallystick.open("orders", output=place.output, **more)
+
+
+def test_the_file_of_a_log_of_the_same_name_is_no_slip_also_where_that_did_not_end(place, tmp_path):
+    with place.open() as log:
+        log.write("of the one before")
+    reported, more = [], {"store": f"file:{tmp_path}/new", "custody": f"master-key:{tmp_path}/master.key"}
+    tallystick.create("payments", key_file=tmp_path / "new.key", **more)
+    with tallystick.open("payments", output=place.output, on_trouble=reported.append, **more) as log:
+        log.write("of the next one")
+    assert reported == []
+    assert entries(place.read()) == [b"of the one before", b"of the next one"]
 
 
 def test_two_logs_share_a_file_where_that_was_asked_for_and_it_is_reported(place, tmp_path):

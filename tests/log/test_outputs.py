@@ -60,7 +60,7 @@ for line in (b"one\\n", b"two\\n"):
     sink = open_sink(path)
     sink.output.put(line)
     sink.push()
-    print(sink.look(reopen=False), list(sink.tail()), sink.last_sealed(), sink.repaired)
+    print(sink.look(reopen=False), list(sink.tail()), next(sink.sealed_lines(), None), sink.repaired)
     sink.close()
 """
 

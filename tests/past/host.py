@@ -116,7 +116,7 @@ class Host(Site):
         with self.here():
             where = {"head": head} if head else {"store": self.url}
             report = tallystick.verify([path or self.output], keys=self.keys, **where)
-        return report.verdict.value, sorted({finding.kind for finding in report.findings})
+        return report.verdict.value, sorted({finding.kind for finding in report.findings} - {"notice"})
 
     def forged(self) -> list[str]:
         """Open of the past what can be opened with what was taken and custody as it is; forge; say what comes of it."""

@@ -6,7 +6,7 @@ import gzip
 import lzma
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import tallystick
 from tallystick import _core
-from tallystick.verify import Report, Verdict, engine
+from tallystick.verify import Report, Verdict
 from tallystick.verify import inputs as verify_inputs
-from tallystick.verify.inputs import Chunk
+from tallystick.verify import run as verify_run
+from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import open_inputs
 from tallystick.verify.streams import zstd
 from tests import doctoring
@@ -48,23 +49,18 @@ def told(report: Report) -> dict[str, Any]:
     return plain
 
 
-def merged_in_a_random_tree(rng: random.Random) -> Callable[..., _core.Summary]:
-    """A scan that takes chunks in any order, sends each through a pickle, and merges them in any grouping."""
+def merged_in_a_random_tree(rng: random.Random) -> Callable[..., _core.Verification]:
+    """A scan of all inputs, as `scan_all`, that a cluster could do.
 
-    def scan(
-        keys: _core.Keys,
-        mode: _core.Mode,
-        chunks: Any,
-        envelope: _core.Envelope | None,
-        jobs: int,
-        progress: Callable[[int], None],
-    ) -> _core.Summary:
+    It takes chunks in any order, sends each summary through a pickle, and merges them in any grouping.
+    """
+
+    def merged(keys: _core.Keys, mode: _core.Mode, parts: list[Chunk], envelope: _core.Envelope | None):
         def one(chunk: Chunk) -> _core.Summary:
             place: dict[str, Any] = {"file": chunk.file, "chunk": chunk.number, "offset": chunk.offset}
             how: dict[str, Any] = {"cut": chunk.cut, "lines": chunk.lines, "envelope": envelope}
             return _core.scan(keys, mode, chunk.data, chunk.end, **place, **how)
 
-        parts = list(chunks)
         rng.shuffle(parts)
         summaries = [one(chunk) for chunk in parts]
         while len(summaries) > 1:
@@ -76,7 +72,16 @@ def merged_in_a_random_tree(rng: random.Random) -> Callable[..., _core.Summary]:
             summaries[at] = first
         return summaries[0] if summaries else _core.Summary()
 
-    return scan
+    def scan_all(
+        keys: _core.Keys, inputs: Sequence[Input], envelope: _core.Envelope | None, **_: Any
+    ) -> _core.Verification:
+        verification = _core.Verification(keys)
+        while (mode := verification.next_pass()) is not None:
+            chunks = [chunk for one in inputs for chunk in one.chunks()]
+            verification.merge(merged(keys, mode, chunks, envelope))
+        return verification
+
+    return scan_all
 
 
 class Case:
@@ -155,7 +160,7 @@ def test_summaries_can_be_sent_and_merged_in_any_grouping(seed: int, tmp_path_fa
     for chunk in CHUNKS[:3]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(verify_inputs, "CHUNK", chunk)
-            patch.setattr(engine, "_scan", merged_in_a_random_tree(rng))
+            patch.setattr(verify_run, "scan_all", merged_in_a_random_tree(rng))
             assert case.judge(bytes, order, jobs=1) == whole, (seed, chunk)
 
 

@@ -27,9 +27,18 @@ At = tuple[int, int, int]
 
 
 def entries(lines: list[bytes]) -> dict[At, bytes]:
-    """Return the entries of a log by their positions."""
+    """Return the entries of a log by their positions.
+
+    What an application copied from the log, as a notice that stands elsewhere, is an entry.
+    """
     control = re.compile(rb'({"tallystick":")?tallystick/v1 (open|checkpoint) \w+ [a-z2-7]{8} ')
-    return {sealed.position(line): sealed.stripped(line) for line in lines if not control.match(line)}
+    notice = re.compile(rb'({"tallystick":")?tallystick/v1 notice \w+ [a-z2-7]{8} ([0-9]+) ([0-9]+) ([0-9]+) ')
+    found = {}
+    for line in lines:
+        at, said = sealed.position(line), notice.match(line)
+        if not control.match(line) and (said is None or tuple(map(int, said.groups()[1:])) != at):
+            found[at] = sealed.stripped(line)
+    return found
 
 
 def written(*paths: Path, **asked: Any) -> list[bytes]:

@@ -86,10 +86,10 @@ def command(
     arguments: Sequence[str],
     **options: Any,
 ) -> None:
-    """Run COMMAND and seal its standard output and standard error for the log NAME.
+    """Run COMMAND and seal its stdout and stderr for the log NAME.
 
-    Signals are passed on to it, and its exit status is passed back; 128 + n if signal n ended it. SIGHUP also
-    reopens FILE. If sealing ends, so does COMMAND, with exit status 4.
+    It gets signals, and its exit status is passed back; 128 + n after signal n. SIGHUP also reopens FILE. If sealing
+    ends, so does COMMAND, with status 4.
     """
     from tallystick.cli.child import Child
     from tallystick.cli.given import withheld
@@ -269,7 +269,7 @@ class _Copy:
             seconds = None if until == float("inf") else until - time.monotonic()
             lost += sum(self._drop(fd) for fd in self._ready(seconds))
             self._child.look()
-        lost += sum(self._drop(fd) for fd in list(self._splitters) if _standing(fd))
+        lost += sum(map(self._drop_rest, self._splitters))
         raise SealError(f"of the output of COMMAND up to {plural(lost, 'line')} are not sealed") from error
 
     def _drop(self, fd: int) -> int:
@@ -277,3 +277,10 @@ class _Copy:
         if not data:
             self._forget(fd)
         return data.count(b"\n")
+
+    def _drop_rest(self, fd: int) -> int:
+        """Read what is in a pipe now, and no more, of which a larger pipe holds several blocks; return its lines."""
+        lost, left = 0, _standing(fd)
+        while left > 0 and (data := os.read(fd, min(left, _BLOCK))):
+            lost, left = lost + data.count(b"\n"), left - len(data)
+        return lost

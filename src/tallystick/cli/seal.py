@@ -33,7 +33,7 @@ _EPILOG = """Example:
 @name_argument
 @click.argument("files", nargs=-1, type=input_or_stdin, metavar="[FILE]...")
 @sealing_options
-@option("--adopt", is_flag=True, help="The log begins now: seal what FILE of -o holds so far, too.")
+@option("--adopt", is_flag=True, help="Begin the log with what FILE of -o holds so far.")
 def command(name: str, files: Sequence[str], output: Output, encoding: str | None, **options: Any) -> None:
     """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
 

@@ -59,8 +59,12 @@ def make_directories(path: str) -> None:
         return
     make_directories(os.path.dirname(path))
     with walk(path) as way:
-        with suppress(FileExistsError):
+        try:
             make_directory(way.name, way.directory)
+        except FileExistsError:
+            pass
+        except OSError as problem:  # of which directory, a name alone does not say
+            raise OSError(problem.errno, os.strerror(problem.errno or 0), way.path) from None
         above = opened(".", os.O_RDONLY | os.O_DIRECTORY, within=way.directory)
         try:
             os.fsync(above)

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from tallystick import _core
@@ -122,8 +123,8 @@ class Followed(Sink, Protocol):
         """Give the lines that are there already, the last one first; lines at ends of files may not be whole."""
         ...
 
-    def last_sealed(self) -> bytes | None:
-        """Return the last line with a seal in the file, or in what the writer rotated; None if there is none near."""
+    def sealed_lines(self) -> Iterator[bytes]:
+        """Give the lines with a seal near the end of the file, or of what the writer rotated, the last one first."""
         ...
 
     def newest_chain(self, log_id: str) -> int:
@@ -172,11 +173,16 @@ class Descriptor:
 
     def forget(self) -> None:
         """In a forked child: close its copy of the descriptor; pending bytes are its parent's to write."""
-        Descriptor.close(self)
+        with suppress(RuntimeError):  # a thread that is not there was in the middle of writing them
+            self.output.close()
+        self._close()
 
     def close(self) -> None:
         """Close the descriptor, once."""
         self.output.close()
+        self._close()
+
+    def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

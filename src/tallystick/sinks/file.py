@@ -268,19 +268,18 @@ class FileSink(Descriptor):
         for name in self._beside():
             yield from lines_of(self._place, name)
 
-    def last_sealed(self) -> bytes | None:
-        """Return the last line with a seal in the file, or in what the writer rotated; None if there is none near."""
+    def sealed_lines(self) -> Iterator[bytes]:
+        """Give the lines with a seal near the end of the file, or of what the writer rotated, the last one first."""
         rotated = Archive(self._place, Rotation()).files() if self._place else []
         last = [lines_of(self._place, os.path.basename(path)) for path in rotated[-1:]]
         for lines in (lines_backwards(self._fd), *last):
             size = 0
             for line in lines:
                 if _core.claimed_position(line) is not None:
-                    return line
+                    yield line
                 size += len(line) + 1
                 if size > _NEAR:
                     break
-        return None
 
     def newest_chain(self, log_id: str) -> int:
         """Return the highest chain of a log with which one of the newest rotated files begins, or 0."""

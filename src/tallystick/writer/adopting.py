@@ -8,7 +8,7 @@
 ...     past = past_of(sink)
 ...     sink.close()
 >>> past.size, past.lines, past.text()[:12]
-(8, 2, 'sha256:c7ad5')
+(8, 2, 'sha256:c3f9c')
 """
 
 import hashlib

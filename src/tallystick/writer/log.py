@@ -175,8 +175,11 @@ class Log:
 
         Raises:
             SealError: As for `write`; or the kind is no such word, or the text is empty.
+            LogBusyError: As for `write`.
             KeyStoreError: As for `write`.
         """
+        if self._inherited is not None or os.getpid() != self._pid:
+            self._take_over(1)
         self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
     def checkpoint(self) -> None:
@@ -272,9 +275,9 @@ class Log:
             )
         elif not parts.phase.is_closing:
             parts.phase.fork(f"{parts.phase.reason}; a forked child cannot write it")
+        self._steps.die_in_child()  # keys first, whatever fails after that
         parts.forks.forget()
         parts.outlet.sink.forget()
-        self._steps.die_in_child()
         self._background.die_in_child()
         self._turn.renew()
         self._lock = self._turn.lock

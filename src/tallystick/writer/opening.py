@@ -6,8 +6,9 @@ custody says anything about chains already opened. All work on states is done by
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from tallystick import _core, courier
 from tallystick.courier import Courier, Next
@@ -247,7 +248,7 @@ def refuse_older_store(state: Next, sink: Sink) -> None:
 def refuse_other_log(state: Next, sink: Sink, report: Callable[[str], None] | None) -> None:
     """Refuse a file whose last line is one of another log: that is mostly a slip, and each log's verifier meets both.
 
-    A log that ended may be followed by its successor of the same name.
+    A log may follow another one of its name, such as its predecessor.
 
     Args:
         state: The state of the log that is opened.
@@ -257,14 +258,20 @@ def refuse_other_log(state: Next, sink: Sink, report: Callable[[str], None] | No
     Raises:
         SealError: It is such a file.
     """
-    last = sink.last_sealed() if isinstance(sink, Followed) else None
+    lines = sink.sealed_lines() if isinstance(sink, Followed) else iter(())
+    last = next(lines, None)
     claim = None if last is None else _core.claimed_position(last)
     if last is None or claim is None or claim[0] == state.log_id:
         return
-    words = _core.statement_words(last) or []
-    if words[2:3] == [state.name.encode()] and b"ended" in words:
+    if _name_of(claim[0], chain([last], lines)) == state.name.encode():
         return
     what = f"{sink.name} holds lines of another log ({claim[0]}), not of log {state.name} ({state.log_id})"
     if report is None:
         raise SealError(what, hint="name another file, or open it with mixed=True")
     report(f"{what}; name another file, or verify it with the keys of both")
+
+
+def _name_of(log_id: str, lines: Iterable[bytes]) -> bytes | None:
+    """Return the name of a log, as the last one of its statements in some lines says it."""
+    statements = (words for line in lines if (words := _core.statement_words(line)))
+    return next((words[2] for words in statements if words[3:4] == [log_id.encode()]), None)

@@ -123,10 +123,11 @@ class Origin:
             KeyStoreError: The store is older.
             SealError: It is the file of another log; or the log is to adopt what the file held, and has begun.
         """
-        if self._adopts:
-            refuse_begun(state)
-        refuse_other_log(state, sink, report if self._mixed else None)
         refuse_older_store(state, sink)
+        if self._adopts:  # whatever the file held
+            refuse_begun(state)
+        else:
+            refuse_other_log(state, sink, report if self._mixed else None)
 
     def _check_descriptor(self, fd: int) -> None:
         try:

@@ -102,7 +102,9 @@ def _attributes(url: str) -> dict[str, bytes]:
         if not equals or name not in _KNOWN or name in found:
             known = ", ".join(_KNOWN)
             # Only the name: the value may be a PIN.
-            raise CustodyError(f"the custody pkcs11: cannot have {name!r} in its path; it takes {known}, each once")
+            raise CustodyError(
+                f"the custody pkcs11: cannot have {name!r} in its path", hint=f"it takes {known}, each once"
+            )
         found[name] = unquote_to_bytes(value)
     if "object" not in found and "id" not in found:
         raise CustodyError(
