@@ -113,8 +113,8 @@ def test_a_redirect_that_stays_with_the_server_is_not_followed_either(place, cer
         return 307, {}, {"Location": place.format(own=server.port)}
 
     with answering(answer, context) as server, pytest.raises(KeyStoreError, match="a redirect, which is not followed"):
-        keystore.connect(f"openbao://127.0.0.1:{server.port}/secret?cacert={authority}&timeout=0.1").names()
-    assert len(asked) <= 2
+        keystore.connect(f"openbao://127.0.0.1:{server.port}/secret?cacert={authority}&timeout=1").names()
+    assert len(asked) < 10  # attempts within a second; a client that follows asks some thirty times for each
 
 
 def test_a_secret_id_follows_no_redirect_at_a_login(monkeypatch, certificate):

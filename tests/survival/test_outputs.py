@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tallystick.securefile import Place
 from tallystick.sinks.ages import Ages
 from tests.places import COMMAND, mounted
 from tests.sealed import entries
@@ -145,7 +146,7 @@ def test_what_happens_to_the_file_of_standard_output_is_reported_by_a_silent_wri
         assert one.done() == 0
     assert one.said.count(reported) == 1
     if change == "mv out out.1":
-        assert [entry.startswith(b"tallystick: ") for entry in lines_of(site.path / "out.1")] == [False, True, False]
+        assert [entry.startswith(b"[output] ") for entry in lines_of(site.path / "out.1")] == [False, True, False]
         assert site.verdict("out.1") == ("ok", [])
 
 
@@ -215,7 +216,7 @@ def test_files_go_by_their_age_and_the_log_says_that_it_was_the_age(site):
     time.sleep(1.1)  # the age itself
     assert keep(site, keep="1s") == ""
     assert set(before) & set(rotated(site)) == set()
-    noticed = [entry for path in files_of(site) for entry in lines_of(path) if entry.startswith(b"tallystick: ")]
+    noticed = [entry for path in files_of(site) for entry in lines_of(path) if entry.startswith(b"[rotation] ")]
     assert noticed
     assert all(entry.endswith(b" was removed, as older than 1s") for entry in noticed)
 
@@ -223,7 +224,7 @@ def test_files_go_by_their_age_and_the_log_says_that_it_was_the_age(site):
 def test_what_is_remembered_of_ages_is_passed_over_by_a_verifier_of_the_directory(site):
     (site.path / "logs").mkdir()
     site.seal(b"one\n", output="logs/audit.log")
-    Ages(str(site.path / "logs" / "audit.log")).note(["0000000001"])
+    Ages(Place.of(site.path / "logs" / "audit.log")).note(["0000000001"])
     report = site.report("logs")
     assert (report["verdict"], [finding["kind"] for finding in report["findings"]]) == ("ok", ["passed over"])
     assert "the ages of rotated files" in str(report["findings"][0])
@@ -283,4 +284,4 @@ def fill(path):
 
 
 def notices_of(path):
-    return [entry for entry in lines_of(path) if entry.startswith(b"tallystick: ")]
+    return [entry for entry in lines_of(path) if entry.startswith((b"[output] ", b"[dropped] "))]

@@ -56,7 +56,7 @@ def test_memory_stays_flat_and_what_is_kept_verifies(site):
     start = int(rotated[0].split(".")[2])
     assert start > 1, "nothing was removed"
     report = site.report("audit.log*", more=("--from", str(start)))
-    assert (report["verdict"], report["findings"]) == ("ok", [])
+    assert (report["verdict"], {finding["kind"] for finding in report["findings"]}) == ("ok", {"notice"})  # removals
     # The last line may have filled a file.
     newest = zstd.decompress((site.path / rotated[-1]).read_bytes()) + site.read()
     assert b"n=%d " % (LINES - 1) in newest
