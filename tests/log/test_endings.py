@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,8 +55,12 @@ def ending(directory, state, event):
             while "now\n" not in before and (line := process.stdout.readline()):
                 before.append(line)
             began = time.monotonic()
-            said, _ = process.communicate(timeout=30)
+            late = threading.Timer(30, process.kill)
+            late.start()
+            said = process.stdout.read()  # not `communicate`, which leaves out what was read ahead with the lines
+            process.wait()
             took = time.monotonic() - began
+            late.cancel()
         finally:
             process.kill()
     if found := re.search(r"took ([0-9.]+)", said):
