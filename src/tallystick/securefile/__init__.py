@@ -33,6 +33,7 @@ from tallystick.securefile.place import Place
 from tallystick.securefile.private import (
     create_file,
     creating,
+    exchange_file,
     is_at,
     make_directories,
     make_directory,
@@ -57,6 +58,7 @@ __all__ = [
     "Rights",
     "create_file",
     "creating",
+    "exchange_file",
     "hold_standard",
     "is_at",
     "keep_rights",

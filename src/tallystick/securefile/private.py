@@ -27,6 +27,7 @@ from tallystick.securefile.way import walk
 __all__ = [
     "create_file",
     "creating",
+    "exchange_file",
     "is_at",
     "make_directories",
     "make_directory",
@@ -205,6 +206,18 @@ def _overwrite(name: str, data: bytes, directory: int) -> None:
         os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
     finally:
         os.close(fd)
+
+
+def exchange_file(name: str, data: bytes, directory: int) -> None:
+    """Put a file in the place of another; both are no secret. Readers take no lock: they see the old or the new one.
+
+    Its bytes are durable; its name is once the directory is synced.
+    """
+    new = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=directory)  # a crashed process left it
+    create_file(new, data, directory)
+    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def sweep(name: str, directory: int) -> None:

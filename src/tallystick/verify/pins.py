@@ -129,7 +129,8 @@ def remember(
             name = f"{log_id}.pin"
             there = _ours(path, name, log_id, fd)
             if _newer(there, pin) != there:
-                _replace(name, said + pin + b"\n", fd)
+                securefile.exchange_file(name, said + pin + b"\n", fd)
+                os.fsync(fd)
 
 
 def _newer(one: bytes | None, other: bytes) -> bytes:
@@ -159,16 +160,6 @@ def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
         f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it",
         hint="give it another name that ends in .pin",
     )
-
-
-def _replace(name: str, data: bytes, directory: int) -> None:
-    """Put a file in the place of another, durably. Readers take no lock: they see the old one or the new one."""
-    new = f".{name}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(new, dir_fd=directory)  # a crashed run left it
-    securefile.create_file(new, data, directory)
-    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
-    os.fsync(directory)
 
 
 def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:

@@ -70,7 +70,7 @@ class Directory:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=fd)
             for name, data in records.items():
-                _replace(name, data, fd)
+                securefile.exchange_file(name, data, fd)
             if records:
                 os.fsync(fd)
             _remove_unused(fd, set(used) | set(records))
@@ -83,14 +83,6 @@ class Directory:
                 yield fd
             finally:
                 os.close(fd)
-
-
-def _replace(name: str, data: bytes, directory: int) -> None:
-    new = f".{name}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(new, dir_fd=directory)  # a crashed run left it
-    securefile.create_file(new, data, directory)
-    os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _remove_unused(directory: int, used: set[str]) -> None:
