@@ -160,18 +160,7 @@ class _Passes:
     def _scan(self, mode: _core.Mode, chunk: Chunk) -> _core.Summary:
         if self.sums is not None:
             self.sums.take(chunk)
-        return _core.scan(
-            self.keys,
-            mode,
-            chunk.data,
-            chunk.end,
-            file=chunk.file,
-            chunk=chunk.number,
-            offset=chunk.offset,
-            cut=chunk.cut,
-            lines=chunk.lines,
-            envelope=self.envelope,
-        )
+        return chunk.given_to(_core.scan, self.keys, mode, self.envelope)
 
 
 def _worked(work: Callable[[Chunk], R], chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, R]]:

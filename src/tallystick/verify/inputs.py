@@ -5,8 +5,9 @@ A chunk is read, not mapped: a file that is cut while it is read must not end th
 
 import contextlib
 import errno
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tallystick import _core
 from tallystick.errors import reason
@@ -22,6 +23,9 @@ __all__ = ["Chunk", "Input", "named_envelope"]
 CHUNK = 8 * 2**20  # bytes
 _MOST_LACKING = 1000  # lines without some of their parts that are remembered
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,27 @@ class Chunk:
     cut: bool
     lines: "_core.Unwrapped | None"
     read: int
+
+    def given_to(
+        self,
+        work: Callable[..., T],
+        keys: _core.Keys,
+        mode: _core.Mode,
+        envelope: "_core.Envelope | None",
+    ) -> T:
+        """Give it to a function of the core that scans: `scan`, or `take_texts`."""
+        return work(
+            keys,
+            mode,
+            self.data,
+            self.end,
+            file=self.file,
+            chunk=self.number,
+            offset=self.offset,
+            cut=self.cut,
+            lines=self.lines,
+            envelope=envelope,
+        )
 
 
 class Input:

@@ -145,18 +145,7 @@ class Texts:
         """Take the texts of a chunk that is what it was when it was verified."""
         if not self._sums.take(chunk) or chunk.file in self._sums.changed:
             raise _changed(self.verified.inputs[chunk.file])
-        return _core.take_texts(
-            self.verified.logs,
-            self._mode,
-            chunk.data,
-            chunk.end,
-            file=chunk.file,
-            chunk=chunk.number,
-            offset=chunk.offset,
-            cut=chunk.cut,
-            lines=chunk.lines,
-            envelope=self.verified.envelope,
-        )
+        return chunk.given_to(_core.take_texts, self.verified.logs, self._mode, self.verified.envelope)
 
 
 @contextmanager

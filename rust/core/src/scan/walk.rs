@@ -271,7 +271,7 @@ impl<'k> Scanner<'k> {
             return;
         };
         let Some(number) = self.keys.find(seal.log) else {
-            // What looks like a seal may stand in a line that a carrier wrote anew.
+            // A text like a seal may stand in a line that a carrier rewrote.
             let inside = matches!(read, Read::Misfit(_));
             if !(inside && (self.without_added(line) || self.rewritten(line, None))) {
                 self.unsealed(Kind::Foreign(seal.log));
