@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::shown::Shown;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::Keys;
@@ -42,4 +43,6 @@ pub(super) struct Known {
     pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
     /// Epochs whose lines are taken in their RFC 8785 form (P only).
     pub(super) rewritten: BTreeSet<EpochId>,
+    /// Signed texts that the caller brings along.
+    pub(super) shown: Shown,
 }

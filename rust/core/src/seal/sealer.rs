@@ -24,6 +24,7 @@ use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
 use crate::seal::head::{Head, Mark};
 use crate::seal::keys::{SignKey, key_path};
 use crate::seal::notice;
+use crate::seal::shown::{Shown, Spoken};
 use crate::seal::speaker::Speaker;
 use crate::seal::statement::{Kind, MAX_TIME, control_m};
 use crate::seal::tree::Growing;
@@ -63,6 +64,8 @@ pub struct Sealer {
     next_e: Secret,
     next_d: Secret,
     epoch_keys: Vec<[u8; 32]>,
+    /// What witnesses are shown, if there are any.
+    shown: Option<Shown>,
 }
 
 /// A claimed time must have the form of section 2.
@@ -119,6 +122,7 @@ impl Sealer {
             next_e,
             next_d,
             epoch_keys,
+            shown: None,
         }
     }
 
@@ -270,6 +274,50 @@ impl Sealer {
         Some(Head::make(self.speaker.log, mark, &self.entry_key))
     }
 
+    /// Keeps from here on what witnesses are shown: statements, and what proves that a tree goes on from another one.
+    ///
+    /// # Errors
+    /// [`Error::Seal`] after the first line.
+    pub fn show(&mut self) -> Result<(), Error> {
+        if self.open.is_none() {
+            return Err(Error::Seal("witnesses are named before the first line of a chain".into()));
+        }
+        self.shown = Some(Shown::default());
+        Ok(())
+    }
+
+    /// A signed head of the running epoch, for witnesses; `None` where a chain has none: before `open` is emitted, after
+    /// its end, and after erasure (SPEC section 11).
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the time is out of range.
+    pub fn signed_head(&mut self, time: u64) -> Result<Option<String>, Error> {
+        check_time(time)?;
+        let (false, true, Some(key)) = (self.closed, self.open.is_none(), &self.epoch_key) else {
+            return Ok(None);
+        };
+        let root = self.tree.clone().finish().root().unwrap_or_default();
+        let at = self.position();
+        let path = key_path(&self.epoch_keys, usize::from(self.epoch));
+        let head = self.speaker.head((at.epoch, at.index), (&root, &self.newest), time, (key, &path));
+        if let Some(shown) = &mut self.shown {
+            shown.note_head();
+        }
+        Ok(Some(head))
+    }
+
+    /// The statements since the last call, for witnesses; nothing where none are kept.
+    pub fn take_spoken(&mut self) -> Vec<Spoken> {
+        self.shown.as_mut().map(Shown::take).unwrap_or_default()
+    }
+
+    /// The proof that the running epoch goes on from its first `from` lines to its first `to` lines; `None` where it
+    /// has not so many, or nothing is kept for witnesses.
+    #[must_use]
+    pub fn proof(&self, from: u16, to: u16) -> Option<Vec<Digest>> {
+        self.shown.as_ref()?.tree().proof(from, to)
+    }
+
     /// Wipes every secret at once: the sealer is of no use afterwards.
     pub fn erase(&mut self) {
         self.entry_key.erase();
@@ -312,6 +360,18 @@ impl Sealer {
                 self.format = if first == Form::Json { Format::Json } else { Format::Plain };
             }
             self.control(&open, out);
+            if let Some(shown) = &mut self.shown {
+                shown.speak(open);
+            }
+        }
+    }
+
+    /// A leaf of the running epoch.
+    #[inline]
+    fn grow(&mut self, leaf: Digest) {
+        self.tree.push(leaf);
+        if let Some(shown) = &mut self.shown {
+            shown.grow(leaf);
         }
     }
 
@@ -320,13 +380,13 @@ impl Sealer {
         let m = control_m(statement, self.format == Format::Json);
         let l = line_hash(3, &m);
         let t = self.line(&m, &l, out);
-        self.tree.push(leaf(&t, &l));
+        self.grow(leaf(&t, &l));
     }
 
     fn entry(&mut self, m: &[u8], out: &mut Vec<u8>) {
         let l = line_hash(2, m);
         let t = self.line(m, &l, out);
-        self.tree.push(leaf(&t, &l));
+        self.grow(leaf(&t, &l));
     }
 
     /// Two entries at a time: both keys are erased before the first line leaves.
@@ -338,7 +398,7 @@ impl Sealer {
             line::write(m, self.speaker.log, self.position(), t, out);
             out.push(b'\n');
             self.index += 1;
-            self.tree.push(leaf);
+            self.grow(leaf);
         }
     }
 
@@ -373,6 +433,9 @@ impl Sealer {
             self.speaker.checkpoint((at.epoch, at.index), (&root, &self.newest), (time, kind), (&key, &path));
         drop(key);
         self.newest = sha256(&[text.as_bytes()]);
+        if let Some(shown) = &mut self.shown {
+            shown.end_epoch(text.clone());
+        }
         let m = control_m(&text, self.format == Format::Json);
         let l = line_hash(3, &m);
         if kind == Kind::Continues {

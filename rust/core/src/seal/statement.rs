@@ -4,7 +4,10 @@
 //! tallystick/v1 open <name> <log id> <chain> <time> <prev> <cert> <sig>
 //! tallystick/v1 checkpoint <name> <log id> <chain> <epoch> <n> <R> <prev> <time> <kind> <cert> <epoch pk> <path> <sig>
 //! tallystick/v1 notice <name> <log id> <chain> <epoch> <index> <kind> <text> <cert> <epoch pk> <path> <sig>
+//! tallystick/v1 head <name> <log id> <chain> <epoch> <n> <R> <newest> <time> <cert> <epoch pk> <path> <sig>
 //! ```
+//! The last one, a signed head, is for witnesses, and never a control line.
+//!
 //! A signature covers every byte before ` <sig>`; the cert's covers
 //! `tallystick/v1 chain <name> <log id> <chain> <epoch root> <next chain root>`.
 
@@ -13,6 +16,7 @@ use crate::line::{LogId, Position};
 use crate::seal::head::Mark;
 use crate::seal::keys::{PublicKey, key_climb, name_is_valid, signature_holds};
 use crate::seal::notice::{self, Notice};
+use crate::seal::tree::empty_root;
 use crate::text::{b64_fixed, num};
 
 /// Largest time: 2^53 - 1 ms.
@@ -80,6 +84,17 @@ pub enum Body {
         epoch: u8,
         /// Its index.
         index: u16,
+    },
+    /// A signed head: how far a running epoch has come. It stands in no line.
+    Head {
+        /// Its epoch.
+        epoch: u8,
+        /// Lines of the epoch so far.
+        n: u16,
+        /// MTH over them.
+        root: Digest,
+        /// Hash of the newest statement before them.
+        newest: Digest,
     },
 }
 
@@ -151,9 +166,19 @@ pub struct CertCache {
 }
 
 impl<'a> Statement<'a> {
-    /// Reads a statement; `None` if the bytes are not exactly one.
+    /// Reads a statement of a control line; `None` if the bytes are not exactly one.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
+        Self::read(text).filter(|one| !matches!(one.body, Body::Head { .. }))
+    }
+
+    /// Reads what a witness takes: a signed head, an `open` or a `checkpoint` (SPEC section 11).
+    #[must_use]
+    pub fn parse_shown(text: &'a [u8]) -> Option<Self> {
+        Self::read(text).filter(|one| !matches!(one.body, Body::Notice { .. }))
+    }
+
+    fn read(text: &'a [u8]) -> Option<Self> {
         let mut words = text.strip_prefix(b"tallystick/v1 ")?.split(|b| *b == b' ');
         let kind = words.next()?;
         let name = words.next().filter(|name| std::str::from_utf8(name).is_ok_and(name_is_valid))?;
@@ -180,6 +205,19 @@ impl<'a> Statement<'a> {
                 let cert = Cert::parse(words.next()?)?;
                 let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
                 (time, Body::Checkpoint { epoch, n, root, prev, kind }, cert, Some(key))
+            }
+            b"head" => {
+                let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
+                let n = u16::try_from(num(words.next()?, 65_535)?).ok()?;
+                let (root, newest) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+                // `open` is the first line of a chain, and of nothing there is one tree.
+                if (epoch, n) == (0, 0) || (n == 0 && root != empty_root()) {
+                    return None;
+                }
+                let time = num(words.next()?, MAX_TIME)?;
+                let cert = Cert::parse(words.next()?)?;
+                let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+                (time, Body::Head { epoch, n, root, newest }, cert, Some(key))
             }
             b"notice" => {
                 let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
@@ -210,6 +248,12 @@ impl<'a> Statement<'a> {
         })
     }
 
+    /// Its bytes.
+    #[must_use]
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
     /// What a notice says; `None` for other statements.
     #[must_use]
     pub fn notice(&self) -> Option<Notice> {
@@ -235,7 +279,9 @@ impl<'a> Statement<'a> {
     pub fn position(&self) -> Position {
         match self.body {
             Body::Open { .. } => Position::new(self.chain, 0, 0),
-            Body::Checkpoint { epoch, n, .. } => Position::new(self.chain, epoch, n),
+            Body::Checkpoint { epoch, n, .. } | Body::Head { epoch, n, .. } => {
+                Position::new(self.chain, epoch, n)
+            }
             Body::Notice { epoch, index } => Position::new(self.chain, epoch, index),
         }
     }
@@ -296,7 +342,10 @@ impl<'a> Statement<'a> {
             cache.good = Some((self.chain, *root, self.cert.text.to_vec()));
         }
         let signer = match (&self.epoch_key, self.body) {
-            (Some((pk, path)), Body::Checkpoint { epoch, .. } | Body::Notice { epoch, .. }) => {
+            (
+                Some((pk, path)),
+                Body::Checkpoint { epoch, .. } | Body::Notice { epoch, .. } | Body::Head { epoch, .. },
+            ) => {
                 if key_climb(pk, epoch, path) != self.cert.epoch_root {
                     return Err(Fault::Path);
                 }
