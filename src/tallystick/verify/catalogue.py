@@ -40,6 +40,8 @@ class Kind(enum.StrEnum):
     LATE_START = "late start"
     OPEN_END = "open end"
     NO_HEAD = "no head"
+    NO_WITNESS = "no witness"
+    UNMET_HEAD = "unmet head"
     UNCOVERED = "uncovered"
     REDACTED = "redacted"
     RESERIALIZED = "reserialized"
@@ -229,6 +231,24 @@ _ENTRIES = (
         "The head cannot be had",
         "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
         "the key store does not have this log, or cannot be read: correct that, give `--head`, or say `--store none`",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.NO_WITNESS,
+        _INCOMPLETE,
+        12,
+        "A witness says nothing",
+        "A witness that was asked for gave no answer or receipt that holds.",
+        "is it reachable, and is its key the right one? Receipts of before are given with `--receipts`",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.UNMET_HEAD,
+        _INCOMPLETE,
+        13,
+        "A signed head cannot be checked",
+        "Lines that a signed head covers are not here as they were written, so it cannot be held against them.",
+        "look for a newer file; was the head or receipt made after the files were copied?",
         stated=Stated.TEXT,
     ),
     Entry(
