@@ -549,17 +549,17 @@ def stands(log, st, epoch, lines):
         return "contradicts"
     if end and (end.prev != st.newest or st.index >= end.index):
         return "met" if (end.prev, end.index, end.R) == (st.newest, st.index, st.R) else "contradicts"
-    form = log.form.get(epoch) or "bytes"
     first = [lines.get((*epoch, i)) for i in range(st.index)]
-    leaves = [line and line.leaves.get(form, line.leaves.get("bytes")) for line in first]
-    if None in leaves or not leaves and not before:
+    forms = [[line and line.leaves.get(form, line.leaves.get("bytes")) for line in first] for form in ("bytes", "rfc8785")]
+    forms = [leaves for leaves in forms if None not in leaves]
+    if not forms or not first and not before:
         return "unmet"
-    if mth(leaves) == st.R:
+    if st.R in map(mth, forms):
         beyond = V and st.kind != "head" and any(pos[2] >= st.index for pos in lines)
         return "contradicts" if beyond else "met"
     if V or log.form.get(epoch):
         return "contradicts"
-    return "unmet" if any(line.raw.endswith(b'"}') for line in lines.values()) else "altered"
+    return "altered"
 
 def contradict(one, other):
     """Whether two texts cannot both be true, whatever the lines are. They come in the order of the log."""

@@ -68,7 +68,7 @@ class Witness:
 
 
 @lru_cache(maxsize=None)
-def running(control="plain", rewritten=None):
+def running(control="plain", rewritten=None, canonical=False):
     """A log whose chain is open: an epoch of 5 lines that ended, and one of 4 lines; heads by their n; and its texts."""
     log, heads = Writer(control), {}
     log.open(T)
@@ -79,7 +79,7 @@ def running(control="plain", rewritten=None):
     log.checkpoint("continues", T + 10)
     heads["1.0"] = log.shown(T + 11)
     for i in range(4):
-        m = b'{"b":1,"a":%d}' % i if control == "json" else b"second epoch entry %d" % i
+        m = b'{"a":%d,"b":1}' % i if canonical else b'{"b":1,"a":%d}' % i if control == "json" else b"second epoch entry %d" % i
         log.entry(m if rewritten != i else b"other words")
         heads[f"1.{log.index}"] = log.shown(T + 20 + i)
     return log, heads
@@ -168,7 +168,15 @@ def cases():
     add("heads over JSON", in_json, live, "incomplete, open end", receipts=[json_heads["1.4"]])
     swapped = [["sub", 9, '{"b":1,"a":2,"tally"', '{"a":2, "b":1,"tally"']]
     add("JSON that a carrier wrote anew below a head", in_json, "failed, altered, unclean end, unmet head",
-        "incomplete, open end, uncovered, unmet head", edit=swapped, receipts=[json_heads["1.4"]])
+        "failed, altered, open end, uncovered", edit=swapped, receipts=[json_heads["1.4"]])
+
+    canonical, canonical_heads = running("json", canonical=True)
+    same_length = [["sub", 9, '{"a":2,"b":1,"tally"', '{"b":1,"a":2,"tally"']]
+    add("RFC 8785 JSON that a carrier wrote anew below a head", canonical, live + ", reserialized", "incomplete, open end", edit=same_length,
+        receipts=[canonical_heads["1.4"]])
+    longer = [["sub", 9, '{"a":2,"b":1,"tally"', '{"b":1, "a":2,"tally"']]
+    add("the same with a blank more", canonical, live + ", reserialized", "incomplete, open end", edit=longer,
+        receipts=[canonical_heads["1.4"]])
 
     # receipts
     last = one.receipt(P, heads["1.4"], T + 50_000)

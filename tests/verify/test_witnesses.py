@@ -13,11 +13,14 @@ import tallystick
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
 from tallystick.verify import Report, run, witnesses
+from tallystick.verify.memory import holder
 from tests import vectors
+from tests.servers import until
 
 FOUND: dict[str, Any] = json.loads((vectors.VECTORS / "witnesses.json").read_text())
 CASES: list[dict[str, Any]] = FOUND["cases"]
 ACCEPTS: list[dict[str, Any]] = FOUND["accepts"]
+TICK = 12_000_000  # ns; longer than one of this kernel's clock
 REFUSED: dict[str, str] = FOUND["refused"]
 
 
@@ -46,30 +49,29 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         answers = {f"http://{number}/": one for number, one in enumerate(case["answers"].values())}
         urls = dict(zip(case["answers"], answers, strict=True))
         nonce = bytes.fromhex(next(iter(answers.values()))["nonce"]) if answers else b""
-        monkeypatch.setattr(witnesses.secrets, "token_bytes", lambda _: nonce)
-        if case["witnesses"]:
-            monkeypatch.setattr(run.time, "time_ns", lambda: case["now"] * 1_000_000)
-        report = tallystick.verify(
-            paths,
-            keys=[keys.secret] if key == "V" else [],
-            public=[keys.public] if key == "P" else [],
-            store="none",
-            head=head,
-            witnesses=[f"{urls[w]}={w}" if w in urls else w for w in case["witnesses"]],
-            receipts=receipts,
-            fresh=case["fresh"] / 1000,
-            quorum=case["quorum"],
-            ask=lambda url, _, __: answers[url]["answer"].encode(),
-            **more,
-        )
-        monkeypatch.undo()
-        return report
+        with monkeypatch.context() as patch:
+            patch.setattr(witnesses.secrets, "token_bytes", lambda _: nonce)
+            if case["witnesses"]:
+                patch.setattr(run.time, "time_ns", lambda: case["now"] * 1_000_000)
+            return tallystick.verify(
+                paths,
+                keys=[keys.secret] if key == "V" else [],
+                public=[keys.public] if key == "P" else [],
+                store="none",
+                head=head,
+                witnesses=[f"{urls[w]}={w}" if w in urls else w for w in case["witnesses"]],
+                receipts=receipts,
+                fresh=case["fresh"] / 1000,
+                quorum=case["quorum"],
+                ask=lambda url, _, __: answers[url]["answer"].encode(),
+                **more,
+            )
 
     return verify
 
 
 def test_all_vectors_were_found() -> None:
-    assert (len(CASES), len(ACCEPTS), len(REFUSED)) == (56, 35, 13)
+    assert (len(CASES), len(ACCEPTS), len(REFUSED)) == (58, 35, 13)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +88,17 @@ def test_what_witnesses_say_is_judged(case: dict[str, Any], key: str, verified: 
     "name", ["a bare head of the first lines of the running epoch", "a bare head of rewritten lines"]
 )
 def test_a_resumed_run_says_what_a_full_run_says(
-    name: str, key: str, verified: Callable[..., Report], tmp_path: Path
+    name: str, key: str, verified: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(holder, "TICK", TICK)
     case = named(name)
     full = verified(case, key)
+    written = (tmp_path / "app.log").stat().st_ctime_ns
+    until(lambda: time.time_ns() > written + 3 * TICK, "a later tick")
     verified({**case, "receipts": []}, key, resume=tmp_path / "memory")  # knows of no head yet
     resumed = verified(case, key, resume=tmp_path / "memory")
-    assert resumed.remembered is not None and resumed.remembered.size > 0
+    assert resumed.remembered is not None
+    assert resumed.remembered.size > 0
     assert (resumed.verdict, resumed.findings) == (full.verdict, full.findings)
 
 

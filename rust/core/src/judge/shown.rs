@@ -56,7 +56,8 @@ pub(super) type Batch = (BTreeSet<EpochId>, Option<BTreeSet<u32>>);
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) texts: Vec<(LogNumber, Vec<u8>)>,
-    roots: BTreeMap<(EpochId, u16), Digest>,
+    /// Of lines that have an RFC 8785 form, also the tree over those forms (P only).
+    roots: BTreeMap<(EpochId, u16), Vec<Digest>>,
 }
 
 impl Known {
@@ -77,7 +78,9 @@ impl Known {
     }
 
     /// Epochs whose first lines must be read for some text, in batches of so many lines.
-    pub(super) fn shown_batches(&self, most: u64) -> Vec<Batch> {
+    ///
+    /// With P only, a head that does not match the bytes of JSON lines may match their RFC 8785 forms: `rewritten`.
+    pub(super) fn shown_batches(&self, most: u64, rewritten: bool) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
         let mut lines = most;
         let mut wanted = BTreeSet::new();
@@ -85,7 +88,10 @@ impl Known {
             let Ok(content) = self.shown(one) else { continue };
             let id = (one.0, content.chain, content.epoch);
             let epoch = self.chain(one.0, content.chain).and_then(|chain| chain.epochs.get(&content.epoch));
-            let Some(epoch) = epoch.filter(|epoch| epoch.must_be_read(&content)) else { continue };
+            let wants = |epoch: &&Epoch| {
+                epoch.can_be_read(&content) && self.is_unmatched(id, epoch, &content, rewritten)
+            };
+            let Some(epoch) = epoch.map(|epoch| &**epoch).filter(wants) else { continue };
             if !wanted.insert(id) {
                 continue;
             }
@@ -121,7 +127,9 @@ impl Known {
             let outside = self.outside.get(&id);
             let right = |line: &Occurrence| outside.is_none_or(|out| !out.contains(&(line.index, line.leaf)));
             let roots = prefix_roots(seen.iter().filter(|(line, _)| right(line)), &wanted);
-            self.shown.roots.extend(roots.into_iter().map(|(n, root)| ((id, n), root)));
+            for (n, root) in roots {
+                self.shown.roots.entry((id, n)).or_default().push(root);
+            }
         }
     }
 
@@ -145,6 +153,23 @@ impl Known {
         found
     }
 
+    /// May the lines be what a text says, and does no tree that is at hand tell?
+    fn is_unmatched(&self, id: EpochId, epoch: &Epoch, text: &Content, rewritten: bool) -> bool {
+        let with_v = self.keys.logs()[id.0 as usize].secret.is_some();
+        let mut roots = self.roots(id, epoch, text.n);
+        if rewritten {
+            !with_v && epoch.json && roots.all(|root| root != text.root)
+        } else {
+            roots.next().is_none()
+        }
+    }
+
+    /// The trees over the first n lines of an epoch that are at hand.
+    fn roots(&self, id: EpochId, epoch: &Epoch, n: u16) -> impl Iterator<Item = Digest> {
+        let read = self.shown.roots.get(&(id, n)).into_iter().flatten().copied();
+        epoch.tree_of(n).into_iter().chain(read)
+    }
+
     fn standing(&self, log: LogNumber, text: &Content, hash: &Digest) -> Standing {
         let Some(chain) = self.chain(log, text.chain) else { return Standing::Unmet };
         let met = |holds: bool| if holds { Standing::Met } else { Standing::Contradicts };
@@ -166,21 +191,19 @@ impl Known {
             return met(prev == text.newest && text.n == n && text.root == root);
         }
         let id = (log, text.chain, text.epoch);
-        let root = match text.n {
-            0 if before.is_some() => Some(empty_root()),
-            n => epoch.tree_of(n).or_else(|| self.shown.roots.get(&(id, n)).copied()),
+        let roots: Vec<Digest> = match text.n {
+            0 => before.map(|_| empty_root()).into_iter().collect(),
+            n => self.roots(id, epoch, n).collect(),
         };
         let with_v = self.keys.logs()[log as usize].secret.is_some();
-        match root {
-            None => Standing::Unmet,
+        if roots.contains(&text.root) {
             // A line after a checkpoint that is not here contradicts it.
-            Some(root) if root == text.root => {
-                let beyond = with_v && text.verb == Verb::Checkpoint && epoch.reaches_beyond(text.n);
-                met(!beyond)
-            }
-            Some(_) if with_v || epoch.covered == Some(true) => Standing::Contradicts,
-            Some(_) if epoch.json && !self.rewritten.contains(&id) => Standing::Unmet,
-            Some(_) => Standing::Altered,
+            return met(!(with_v && text.verb == Verb::Checkpoint && epoch.reaches_beyond(text.n)));
+        }
+        match roots.is_empty() {
+            true => Standing::Unmet,
+            false if with_v || epoch.covered == Some(true) => Standing::Contradicts,
+            false => Standing::Altered,
         }
     }
 }
@@ -198,9 +221,9 @@ fn ends_chain(record: &Record) -> bool {
 }
 
 impl Epoch {
-    /// Are the first lines of it that a text covers here, and the tree over them not at hand?
-    fn must_be_read(&self, text: &Content) -> bool {
-        if text.verb == Verb::Open || text.n == 0 || self.tree_of(text.n).is_some() {
+    /// Are the first lines of it here that a text covers, and does nothing else tell?
+    fn can_be_read(&self, text: &Content) -> bool {
+        if text.verb == Verb::Open || text.n == 0 {
             return false;
         }
         let checkpoint = self.checkpoint().and_then(Record::tree);

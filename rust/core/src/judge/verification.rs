@@ -24,7 +24,7 @@ enum Stage {
     All,
     Rewritten,
     Closely { batches: VecDeque<BTreeSet<EpochId>> },
-    Shown { batches: VecDeque<Batch> },
+    Shown { batches: VecDeque<Batch>, rewritten: bool },
 }
 
 /// A verification between two passes.
@@ -90,14 +90,23 @@ impl Verification {
             Stage::Closely { batches } => match batches.pop_front() {
                 Some(batch) => Mode::Detail(batch, known.rewritten.clone()),
                 None => {
-                    let stage = Stage::Shown { batches: known.shown_batches(BATCH).into() };
+                    let stage =
+                        Stage::Shown { batches: known.shown_batches(BATCH, false).into(), rewritten: false };
                     return Self { known, stage }.next_pass();
                 }
             },
-            Stage::Shown { batches } => match batches.pop_front() {
+            Stage::Shown { batches, rewritten } => match batches.pop_front() {
                 Some((batch, within)) => {
                     files = within;
-                    Mode::Detail(batch, known.rewritten.clone())
+                    let mut forms = known.rewritten.clone();
+                    if *rewritten {
+                        forms.extend(&batch);
+                    }
+                    Mode::Detail(batch, forms)
+                }
+                None if !*rewritten => {
+                    let batches = known.shown_batches(BATCH, true).into();
+                    return Self { known, stage: Stage::Shown { batches, rewritten: true } }.next_pass();
                 }
                 None => return Step::Complete(Box::new(Complete::new(known))),
             },
