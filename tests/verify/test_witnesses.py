@@ -133,6 +133,16 @@ def test_a_file_that_holds_no_receipts_is_a_usage_error(name: str, verified: Cal
         verified({**named("no head"), "receipts": [REFUSED[name]]}, "P")
 
 
+def test_receipts_beside_the_log_are_no_log(tmp_path: Path) -> None:
+    keys, text = vectors.write_keys(tmp_path), named("a fresh receipt of all lines")["receipts"][0]
+    for name, data in (("r", text), ("two", text + "\n" + text), ("head", text.partition("\n")[0])):
+        (tmp_path / name).write_text(data)
+    (tmp_path / "hidden").write_text(text + "a line without a seal\n")
+    report = tallystick.verify([tmp_path / name for name in ("r", "two", "head", "hidden")], public=[keys.public])
+    told = {(one.kind.value, Path(one.path).name, one.count) for one in report.findings if one.path}
+    assert told == {("passed over", "head", 3), ("unsealed", "hidden", 7), ("unsealed", "hidden", 2)}
+
+
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in ACCEPTS])
 def test_a_witness_accepts_by_the_rules(case: dict[str, Any]) -> None:
     known, proof = [text.encode() for text in case["known"]], [bytes.fromhex(one) for one in case["proof"]]
