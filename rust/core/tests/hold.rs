@@ -182,5 +182,5 @@ fn witnesses() {
         Some(text[at + 1..].to_vec())
     });
     let samples: Vec<_> = all.iter().filter(begins).cloned().chain(notes).collect();
-    mutate(11, 20_000, &samples, bodies::witness);
+    mutate(11, 100_000, &samples, bodies::witness);
 }

@@ -273,6 +273,6 @@ impl EpochTree {
     }
 }
 
-pub fn py_proof<'py>(py: Python<'py>, proof: Option<Vec<[u8; 32]>>) -> Option<Vec<Bound<'py, PyBytes>>> {
+pub fn py_proof(py: Python<'_>, proof: Option<Vec<[u8; 32]>>) -> Option<Vec<Bound<'_, PyBytes>>> {
     proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
 }

@@ -1,7 +1,7 @@
 """Asks a witness over HTTP how long a log is; what it answers is judged by the verifier (spec section 11).
 
 `GET URL/log/<P>?nonce=<32 random bytes>`, both in b64, gives a signed note. Nothing in it counts but by its signature,
-so the connection need not be trusted; whoever cuts it makes an end open.
+so the connection need not be trusted; without one the end is open.
 
 >>> address("http://127.0.0.1:8080/", bytes(32), bytes(32))[:40]
 'http://127.0.0.1:8080/log/AAAAAAAAAAAAAA'

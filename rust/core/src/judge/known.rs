@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::shown::Shown;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::Keys;
@@ -29,6 +28,14 @@ pub struct Duplicate {
     pub proven: bool,
     /// Where the later one stands.
     pub place: Place,
+}
+
+/// The texts, and the trees over the first n lines of epochs, as far as those were read for them.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) texts: Vec<(LogNumber, Vec<u8>)>,
+    /// Of lines that have an RFC 8785 form, also the tree over those forms (P only).
+    pub(super) roots: BTreeMap<(EpochId, u16), Vec<Digest>>,
 }
 
 /// What is known so far.

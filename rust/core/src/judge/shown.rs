@@ -52,14 +52,6 @@ impl Standing {
 /// Epochs to read once more, and the files that hold their lines; `None` for all files.
 pub(super) type Batch = (BTreeSet<EpochId>, Option<BTreeSet<u32>>);
 
-/// The texts, and the trees over the first n lines of epochs, as far as those were read for them.
-#[derive(Default)]
-pub(super) struct Shown {
-    pub(super) texts: Vec<(LogNumber, Vec<u8>)>,
-    /// Of lines that have an RFC 8785 form, also the tree over those forms (P only).
-    roots: BTreeMap<(EpochId, u16), Vec<Digest>>,
-}
-
 impl Known {
     /// A text of a known log that holds, or what it is instead.
     fn shown(&self, (log, text): &(LogNumber, Vec<u8>)) -> Result<Content, Standing> {

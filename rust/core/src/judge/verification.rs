@@ -87,14 +87,13 @@ impl Verification {
                 }
                 Mode::Canonical(epochs)
             }
-            Stage::Closely { batches } => match batches.pop_front() {
-                Some(batch) => Mode::Detail(batch, known.rewritten.clone()),
-                None => {
-                    let stage =
-                        Stage::Shown { batches: known.shown_batches(BATCH, false).into(), rewritten: false };
-                    return Self { known, stage }.next_pass();
-                }
-            },
+            Stage::Closely { batches } => {
+                let Some(batch) = batches.pop_front() else {
+                    let batches = known.shown_batches(BATCH, false).into();
+                    return Self { known, stage: Stage::Shown { batches, rewritten: false } }.next_pass();
+                };
+                Mode::Detail(batch, known.rewritten.clone())
+            }
             Stage::Shown { batches, rewritten } => match batches.pop_front() {
                 Some((batch, within)) => {
                     files = within;

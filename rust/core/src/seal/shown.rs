@@ -3,7 +3,7 @@
 //! Nothing of it is secret. An epoch's leaves are dropped with its end, unless a witness may know a part of it.
 
 use crate::hash::Digest;
-use crate::seal::tree;
+use crate::seal::tree::consistency::consistency;
 
 /// The leaves of an epoch, for proofs that it goes on from one of its heads to another one, or to its checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ impl EpochTree {
     #[must_use]
     pub fn proof(&self, from: u16, to: u16) -> Option<Vec<Digest>> {
         let leaves = self.leaves.get(..usize::from(to)).filter(|_| from <= to)?;
-        Some(tree::consistency(leaves, usize::from(from)))
+        Some(consistency(leaves, usize::from(from)))
     }
 }
 

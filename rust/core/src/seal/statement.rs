@@ -192,32 +192,14 @@ impl<'a> Statement<'a> {
                 (time, Body::Open { prev }, Cert::parse(words.next()?)?, None)
             }
             b"checkpoint" => {
-                let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
-                let n = u16::try_from(num(words.next()?, 65_535)?).ok()?;
-                let (root, prev) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                let time = num(words.next()?, MAX_TIME)?;
-                let kind = match words.next()? {
-                    b"continues" => Kind::Continues,
-                    b"closed" => Kind::Closed,
-                    b"ended" => Kind::Ended,
-                    _ => return None,
-                };
+                let (time, body) = parse_checkpoint(&mut words)?;
                 let cert = Cert::parse(words.next()?)?;
-                let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                (time, Body::Checkpoint { epoch, n, root, prev, kind }, cert, Some(key))
+                (time, body, cert, Some((b64_fixed(words.next()?)?, b64_fixed(words.next()?)?)))
             }
             b"head" => {
-                let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
-                let n = u16::try_from(num(words.next()?, 65_535)?).ok()?;
-                let (root, newest) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                // `open` is the first line of a chain, and of nothing there is one tree.
-                if (epoch, n) == (0, 0) || (n == 0 && root != empty_root()) {
-                    return None;
-                }
-                let time = num(words.next()?, MAX_TIME)?;
+                let (time, body) = parse_head(&mut words)?;
                 let cert = Cert::parse(words.next()?)?;
-                let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                (time, Body::Head { epoch, n, root, newest }, cert, Some(key))
+                (time, body, cert, Some((b64_fixed(words.next()?)?, b64_fixed(words.next()?)?)))
             }
             b"notice" => {
                 let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
@@ -246,12 +228,6 @@ impl<'a> Statement<'a> {
             epoch_key,
             sig,
         })
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn text(&self) -> &'a [u8] {
-        self.text
     }
 
     /// What a notice says; `None` for other statements.
@@ -357,6 +333,33 @@ impl<'a> Statement<'a> {
         let covered = &self.text[..self.text.len() - 87];
         if signature_holds(signer, covered, &self.sig) { Ok(()) } else { Err(Fault::Signature) }
     }
+}
+
+/// Epoch and n.
+fn parse_n<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u8, u16)> {
+    let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
+    Some((epoch, u16::try_from(num(words.next()?, 65_535)?).ok()?))
+}
+
+/// What stands in a checkpoint before its cert.
+fn parse_checkpoint<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u64, Body)> {
+    let (epoch, n) = parse_n(words)?;
+    let (root, prev) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+    let time = num(words.next()?, MAX_TIME)?;
+    let word = words.next()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word().as_bytes() == word)?;
+    Some((time, Body::Checkpoint { epoch, n, root, prev, kind }))
+}
+
+/// What stands in a signed head before its cert.
+fn parse_head<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u64, Body)> {
+    let (epoch, n) = parse_n(words)?;
+    let (root, newest) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+    // `open` is the first line of a chain, and of nothing there is one tree.
+    if (epoch, n) == (0, 0) || (n == 0 && root != empty_root()) {
+        return None;
+    }
+    Some((num(words.next()?, MAX_TIME)?, Body::Head { epoch, n, root, newest }))
 }
 
 fn parse_prev(text: &[u8]) -> Option<Prev> {

@@ -7,9 +7,7 @@
 //! assert_eq!(tree::climb(leaves[1], 1, 3, &path), Some(tree::root(&leaves)));
 //! ```
 
-mod consistency;
-
-pub use consistency::{consistency, is_consistent};
+pub mod consistency;
 
 use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, node, node_pair, nodes, sha256};

@@ -3,11 +3,13 @@
 //! A witness goes forward in content, not only in number: a later text of an epoch comes with a proof that it goes on
 //! from the accepted one, and another epoch or chain follows by the hash of the statement before it.
 
+use std::cmp::Ordering;
+
 use super::content::{Content, Verb, newest_after, reached};
 use crate::hash::Digest;
 use crate::seal::head::Mark;
 use crate::seal::statement::{Body, Kind, Statement};
-use crate::seal::tree::is_consistent;
+use crate::seal::tree::consistency::is_consistent;
 
 /// What becomes of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +80,10 @@ pub fn accept(known: &[Statement<'_>], text: &Statement<'_>, proof: &[Digest]) -
     // The newest one first: of several contradictions that one says the most.
     for (number, one) in known.iter().enumerate().rev() {
         let Some(old) = Content::of(one) else { continue };
-        let contradicts = if (old.chain, old.epoch) == (new.chain, new.epoch) {
-            in_epoch((one, &old), (text, &new), proof) == Decision::Fork(0)
-        } else if (old.chain, old.epoch) < (new.chain, new.epoch) {
-            matches!(link(one, text), Link::Contradicts)
-        } else {
-            matches!(link(text, one), Link::Contradicts)
+        let contradicts = match (old.chain, old.epoch).cmp(&(new.chain, new.epoch)) {
+            Ordering::Equal => in_epoch((one, &old), (text, &new), proof) == Decision::Fork(0),
+            Ordering::Less => matches!(link(one, text), Link::Contradicts),
+            Ordering::Greater => matches!(link(text, one), Link::Contradicts),
         };
         if contradicts {
             return Decision::Fork(number);
@@ -115,7 +115,7 @@ fn in_epoch(
     proof: &[Digest],
 ) -> Decision {
     const FORK: Decision = Decision::Fork(0);
-    if old.verb == new.verb && known.text() == text.text() {
+    if old.verb == new.verb && known.hash() == text.hash() {
         return Decision::Same;
     }
     let goes_on = || {

@@ -9,6 +9,8 @@
 //! gap <0 or 1>                               …
 //! ```
 
+use std::fmt::Write as _;
+
 use super::content::Content;
 use super::note::{Note, NoteSigner};
 use crate::Error;
@@ -157,7 +159,7 @@ impl<'a> Answer<'a> {
         let mut said = format!("tallystick/v1 answer\nnonce {}\nlog {}\nnow {now}\n", b64(nonce), b64(log));
         for held in texts {
             let text = String::from_utf8_lossy(held.text);
-            said += &format!("text {} {} {text}\n", held.time, u8::from(held.gap));
+            let _ = writeln!(said, "text {} {} {text}", held.time, u8::from(held.gap));
         }
         if Answer::parse(said.as_bytes()).as_ref() != Some(self) {
             return Err(Error::Format(
@@ -196,7 +198,7 @@ pub fn read_receipts(data: &[u8]) -> Result<Vec<Receipted<'_>>, Error> {
             let last =
                 found.last_mut().ok_or_else(|| bad(number, "is a receipt without its text before it"))?;
             last.receipts.push(&data[at..end]);
-            number += data[at..end].iter().filter(|b| **b == b'\n').count() - 1;
+            number += memchr::memchr_iter(b'\n', &data[at..end]).count() - 1;
             at = end;
         } else {
             let text = line.strip_suffix(b"\r").unwrap_or(line);

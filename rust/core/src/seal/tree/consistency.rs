@@ -1,7 +1,7 @@
 //! Consistency proofs of RFC 6962 section 2.1.2: a smaller tree is the beginning of a larger one.
 //!
 //! ```
-//! use tallystick_core::{hash::sha256, seal::tree::{consistency, is_consistent, root}};
+//! use tallystick_core::{hash::sha256, seal::tree::{consistency::{consistency, is_consistent}, root}};
 //! let leaves: Vec<_> = (0..7u32).map(|i| sha256(&[&[0], &i.to_be_bytes()])).collect();
 //! let proof = consistency(&leaves, 3);
 //! assert!(is_consistent((3, &root(&leaves[..3])), (7, &root(&leaves)), &proof));
