@@ -1111,7 +1111,7 @@ def read_demands(key, head_text, pins, start, end):
 
 def read_files(log, files, asked, excepting):
     """Every line of the files, and what each says alone."""
-    named = [pin.chain for pin in asked.pins] + [one.st.chain for one in log.witnesses.shown] + ([asked.head.named[0]] if asked.head else [])
+    named = [pin.chain for pin in asked.pins] + [one.st.chain for one in log.witnesses.shown if not prove(one.st, log.key, dict(log.roots))] + ([asked.head.named[0]] if asked.head else [])
     far = max([0, asked.start or 0, asked.end or 0, *named]) + 2**17  # section 9: chains above are out of reach
     log.reach = log.key.last if log.key.narrowed or not log.V else min(log.key.last, far)
     for path, content in files.items():
@@ -1160,7 +1160,8 @@ def judge(log, asked):
     mark = judge_head(log, asked.head) if asked.head and log.V else None
     pins = [pin for pin in asked.pins if key.first <= pin.chain <= key.last]
     marks = [(*pin.pos[:2], pin.index + 1) for pin in pins] + ([mark] if mark and mark[0] else [])
-    marks += [until(one.st) for one in log.witnesses.shown if one.witness and key.first <= one.st.chain <= key.last]
+    marks += [until(one.st) for one in log.witnesses.shown
+              if one.witness and key.first <= one.st.chain <= key.last and not prove(one.st, key, dict(log.roots))]
     (log.start, started), log.end = find_start(log, asked.start, marks), asked.end or 2**32
     log.lasts = {pos[0]: pos for pos in sorted(log.slots)}
     log.judged = {chain: last for chain, last in log.lasts.items() if log.start[0] <= chain <= log.end}

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import tallystick
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
+from tallystick.reports.plain import schema
 from tallystick.verify import Report, run, witnesses
 from tallystick.verify.memory import holder
 from tests import vectors
@@ -165,3 +167,28 @@ def test_every_changed_bit_of_a_receipt_is_refused() -> None:
         changed = text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
         assert _core.check_receipt(note, key, log, changed) is None, at
     assert time.process_time() - began < 20
+
+
+def test_a_report_keeps_the_signed_texts_of_a_witness_as_evidence(verified: Callable[..., Report]) -> None:
+    report = verified(named("another history in the answer"), "V")
+    (witness,) = report.logs[0].witnesses
+    assert (witness.name, witness.trouble, witness.position) == ("w.example", None, "1.1.3")
+    (text,) = witness.texts
+    assert _core.parse_shown(text.encode()).verb == "head"
+    assert "fork" in {finding.kind for finding in report.findings}
+    jsonschema.validate(json.loads(json.dumps(report.to_dict())), schema())
+
+
+def test_a_text_that_cannot_be_proved_counts_nothing(verified: Callable[..., Report]) -> None:
+    # Its chain is of a generation whose root nobody knows: a witness that lies could make any log `truncated` by it.
+    case = named("a fresh answer")
+    (key, answer), *_ = case["answers"].items()
+    signer = _core.NoteSigner.generate("liar")
+    text = next(line for line in answer["answer"].split("\n") if line.startswith("text ")).split(" ", 3)[3]
+    forged = text.replace(" oedhcsck 1 ", " oedhcsck 300 ")
+    nonce, log = bytes.fromhex(answer["nonce"]), bytes.fromhex(vectors.KEYS["keys"]["chain_root_0"])
+    made = _core.make_answer(signer, nonce, log, case["now"], [(case["now"], False, forged.encode())])
+    lying = {str(signer.key): {**answer, "answer": made}}
+    report = verified({**case, "witnesses": [str(signer.key)], "answers": lying}, "V")
+    assert {finding.kind for finding in report.findings} == {"unmet head", "unclean end"}
+    assert key != str(signer.key)

@@ -26,6 +26,7 @@ from tallystick.verify.report import (
     Remembered,
     Report,
     Verdict,
+    WitnessReport,
 )
 from tallystick.verify.run import Request, carry_out
 from tallystick.verify.witnesses import FRESH, Ask
@@ -44,6 +45,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Weight",
+    "WitnessReport",
     "verify",
 ]
 

@@ -295,7 +295,8 @@ def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[P
     named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
     named += [_core.parse_pin(pin.text)[:2] for pin in pins]
     for one in witnesses.shown:
-        logs.expect_chain(one.log, one.parsed.chain)
+        if _core.shown_holds(logs, one.log, one.text):
+            logs.expect_chain(one.log, one.parsed.chain)
     for number, (_, log_id, *_) in enumerate(logs.logs()):
         for chain in [at[0] for owner, at in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
             logs.expect_chain(number, chain)

@@ -69,6 +69,10 @@ class Shown:
     witness: str | None = None
     time: int | None = None
 
+    def counts(self, keys: _core.Keys) -> bool:
+        """Was it received, and does it hold, as far as the keys know the chain roots by now?"""
+        return self.witness is not None and _core.shown_holds(keys, self.log, self.text) is True
+
     @property
     def until(self) -> At:
         """Up to where it says that lines were written."""

@@ -9,6 +9,7 @@ so the connection need not be trusted; without one the end is open.
 
 import base64
 import http.client
+import time
 import urllib.error
 import urllib.request
 
@@ -45,10 +46,20 @@ def ask(url: str, log: bytes, nonce: bytes) -> bytes:
         raise WitnessError(f"{url} is no URL of a witness", hint="it begins with https:// or http://")
     try:
         with urllib.request.urlopen(address(url, log, nonce), timeout=_SECONDS) as answer:
-            data: bytes = answer.read(_MOST_BYTES + 1)
+            return _read(answer)
     except urllib.error.HTTPError as error:
         raise WitnessError(f"{url} answers {error.code}", hint="does this witness know the log?") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", None) or error
+        # What a server says may hold anything; it is shown as ASCII.
+        why = ascii(str(getattr(error, "reason", None) or error))[1:-1]
         raise WitnessError(f"{url} does not answer: {why}", hint="is it reachable from here?") from error
-    return data
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """Read an answer to its end, or until it has taken too much time or room."""
+    data, until = bytearray(), time.monotonic() + _SECONDS
+    while part := answer.read1(2**16):
+        data += part
+        if len(data) > _MOST_BYTES or time.monotonic() > until:
+            raise OSError(f"the answer takes more than {_SECONDS:.0f} s or {_MOST_BYTES} bytes")
+    return bytes(data)

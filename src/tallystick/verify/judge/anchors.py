@@ -49,7 +49,7 @@ class Anchors:
         parsed = ((*_core.parse_pin(pin.text), pin) for pin in expected.pins)
         mine = [Pinned(at, digest, pin) for log_id, at, digest, pin in parsed if log_id == log.log_id]
         covered = tuple(pinned for pinned in mine if log.covers_chain(pinned.at[0]))
-        shown = (one for one in expected.witnesses.shown if one.log == log.number and one.witness is not None)
+        shown = (one for one in expected.witnesses.shown if one.log == log.number and one.counts(log.source.keys))
         received = tuple(one for one in shown if log.covers_chain(one.parsed.chain))
         return cls(head, holds, covered, len(mine) - len(covered), received)
 

@@ -9,10 +9,12 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.positions import dotted
-from tallystick.verify.report import Finding
+from tallystick.verify.report import Finding, WitnessReport
 from tallystick.verify.witnesses import Shown, Word
 
-__all__ = ["is_witnessed", "said_by_witnesses", "unwitnessed", "when", "witness_findings"]
+__all__ = ["is_witnessed", "said_by_witnesses", "unwitnessed", "when", "witness_findings", "witness_reports"]
+
+_MOST_TEXTS = 1000  # of one witness that a report holds
 
 
 def when(time: int) -> str:
@@ -125,6 +127,23 @@ def _trouble(log: LogView, word: Word) -> str | None:
     if newest.time - newest.parsed.time > fresh:
         return f"received at {when(newest.time)} what the log said at {when(newest.parsed.time)}: it was held back"
     return None
+
+
+def witness_reports(log: LogView) -> tuple[WitnessReport, ...]:
+    """Return what each witness said that was asked for."""
+    shown = [one for one in log.expected.witnesses.shown if one.log == log.facts.number]
+    return tuple(
+        WitnessReport(
+            word.witness.key.name,
+            str(word.witness.key),
+            word.witness.url,
+            word.trouble or _trouble(log, word),
+            dotted(word.newest.until) if word.newest is not None else None,
+            word.newest.time if word.newest is not None else None,
+            tuple(one.text.decode("ascii") for one in shown if one.witness == word.witness.key.name)[-_MOST_TEXTS:],
+        )
+        for word in _words(log)
+    )
 
 
 def said_by_witnesses(log: LogView) -> str | None:
