@@ -22,6 +22,10 @@ use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 use tallystick_core::seal::public_state::PublicState;
 use tallystick_core::seal::slot::{BLOCK, Slot};
 use tallystick_core::seal::statement::{CertCache, Statement, control_text, control_text_open};
+use tallystick_core::witness::accept::{Decision, accept};
+use tallystick_core::witness::content::Content;
+use tallystick_core::witness::note::{Note, NoteKey, NoteSigner};
+use tallystick_core::witness::receipt::{Answer, Receipt, read_receipts};
 
 /// Keys of the log of spec/vectors, in their text forms.
 fn known(name: &str) -> String {
@@ -414,3 +418,59 @@ fn judged(data: &[u8], blocks: &[usize], threads: usize) -> acra::Judged {
     }
     judge.finish()
 }
+
+/// What witnesses are shown and say has one spelling; no bytes are signed but those that were, and whatever a witness is
+/// shown, it accepts nothing twice and nothing that contradicts what it accepted.
+pub fn witness(data: &[u8]) {
+    static SIGNER: LazyLock<NoteSigner> =
+        LazyLock::new(|| NoteSigner::new("w.example", &mut [7; 32]).expect("a signer"));
+    if let Ok(found) = read_receipts(data) {
+        let texts: Vec<_> = found.iter().filter_map(|one| Statement::parse_shown(one.text)).collect();
+        assert_eq!(texts.len(), found.len());
+        for (one, other) in texts.iter().flat_map(|one| texts.iter().map(move |other| (one, other))) {
+            let (there, back) = (accept(&[*one], other, &[]), accept(&[*other], one, &[]));
+            assert_eq!(matches!(there, Decision::Fork(_)), matches!(back, Decision::Fork(_)));
+            if one.hash() == other.hash() {
+                assert_eq!(there, Decision::Same);
+            }
+        }
+        for note in found.iter().flat_map(|one| &one.receipts) {
+            assert!(Note::parse(note).is_some());
+        }
+    }
+    if let Some(note) = Note::parse(data) {
+        if note.is_signed_by(SIGNER.key()) {
+            assert_eq!(SIGNER.sign(std::str::from_utf8(note.text).expect("ASCII")).as_bytes(), data);
+        }
+        if let Some(receipt) = Receipt::parse(note.text) {
+            assert_eq!(Note::parse(receipt.sign(&SIGNER).as_bytes()).expect("a note").text, note.text);
+        }
+        if let Some(answer) = Answer::parse(note.text) {
+            let signed = answer.sign(&SIGNER).expect("an answer");
+            assert_eq!(Note::parse(signed.as_bytes()).expect("a note").text, note.text);
+        }
+    }
+    if let Some(content) = Content::parse(data) {
+        assert_eq!(content.to_string().as_bytes(), data);
+    }
+    if let Some(key) = std::str::from_utf8(data).ok().and_then(|text| NoteKey::parse(text).ok()) {
+        assert_eq!(key.to_text().as_bytes(), data);
+    }
+    if let Some(statement) = Statement::parse_shown(data) {
+        assert!(Statement::parse(data).is_none() || !data.starts_with(b"tallystick/v1 head "));
+        let holds = statement.check(&public().root, &mut CertCache::default()).is_ok();
+        assert!(!holds || SHOWN.contains(&sha256(&[data])), "forged: {}", String::from_utf8_lossy(data));
+    }
+}
+
+/// The texts in spec/vectors/witnesses.json and the statements of the logs beside it.
+static SHOWN: LazyLock<BTreeSet<[u8; 32]>> = LazyLock::new(|| {
+    let cases = include_str!("../spec/vectors/witnesses.json").replace("\\n", "\n").replace('"', "\n");
+    let all = [&cases, include_str!("../spec/vectors/generation.log")].concat();
+    let said = |line: &str| {
+        let line =
+            line.trim_start_matches("text ").trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+        sha256(&[line.split(" tally=").next().unwrap_or(line).as_bytes()])
+    };
+    all.split('\n').map(said).collect()
+});

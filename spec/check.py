@@ -2,7 +2,7 @@
 """Check a log sealed with Tallystick: a second implementation, written from the text of seal.md ("section …") alone.
 
     check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--to CHAIN]
-             [--exceptions FILE] [--json]
+             [--exceptions FILE] [--witness KEY]... [--receipts FILE]... [--fresh SECONDS] [--quorum K] [--json]
     check.py --evidence FILE [--key FILE] [--public FILE] [--json]
 
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
@@ -18,11 +18,12 @@ copied and read as a whole. It is in the order of seal.md, and each part uses on
     section 5         a statement alone: signatures, paths, certs
     section 7         the log as one set: `Log` gathers what is known, and a function `judge_…` for each row of the table adds
                       findings: lines, epochs, start, prevs, head, pins, what is absent, ends, torn lines, order
+    section 11        notes, receipts, answers: what witnesses say
     section 9         exceptions
     verify()          puts these in order, twice where torn lines are found, and gives the verdict
     section 10        evidence, and the command line
 """
-import argparse, base64, datetime, errno, hashlib, hmac, json, re, sys
+import argparse, base64, datetime, errno, hashlib, hmac, json, re, sys, time
 from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate, groupby, islice, pairwise, product
@@ -87,10 +88,11 @@ def signed(public, signature, text):
 
 NUMBERS = {"chain": (1, 2**32 - 1), "epoch": (0, 255), "index": (0, 65535), "length": (0, 2**24),
            "time": (0, 2**53 - 1), "p": (0, 2**32 - 1), "p_epoch": (0, 255), "p_index": (0, 65535)}
-SIZES = {"tag": 16, "r": 16, "proof": 16, "leaf": 32, "hash": 32, "mac": 32, "R": 32, "prev": 32, "epoch_root": 32,
-         "next_root": 32, "chain_pk": 32, "epoch_pk": 32, "chain_path": 256, "path": 256, "chain_sig": 64, "sig": 64}
+SIZES = {"tag": 16, "r": 16, "proof": 16, "leaf": 32, "hash": 32, "mac": 32, "R": 32, "prev": 32, "newest": 32, "log_of": 32,
+         "epoch_root": 32, "next_root": 32, "chain_pk": 32, "epoch_pk": 32, "chain_path": 256, "path": 256, "chain_sig": 64, "sig": 64}
 WORDS = {"log_id": "[a-z2-7]{8}", "name": "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "kind": "continues|closed|ended",
-         "about": "[a-z]{1,16}", "text": r"(?:[!#$&-*,-<>-\[\]-~+]|%[0-9A-F]{2}){1,4096}"}
+         "about": "[a-z]{1,16}", "says": "[a-z]+(?: [A-Za-z0-9_-]+){5}", "gap": "[01]",
+         "text": r"(?:[!#$&-*,-<>-\[\]-~+]|%[0-9A-F]{2}){1,4096}"}
 
 def grammar(text):
     """A pattern from a line of the spec: <name> stands for a number, a word, or the b64 of so many bytes."""
@@ -108,6 +110,8 @@ CHECKPOINT = grammar("tallystick/v1 checkpoint <name> <log_id> <chain> <epoch> <
                      f"{CERT} <epoch_pk> <path> <sig>")
 NOTICE = grammar("tallystick/v1 notice <name> <log_id> <chain> <epoch> <index> <about> <text> "
                  f"{CERT} <epoch_pk> <path> <sig>")
+SHOWN_HEAD = grammar("tallystick/v1 head <name> <log_id> <chain> <epoch> <index> <R> <newest> <time> "
+                     f"{CERT} <epoch_pk> <path> <sig>")
 SEAL_INSIDE = re.compile(r'tally(?:=|"[ \t]*:[ \t]*")(?=((?:[A-Za-z0-9_~-]{1,44}\.){5}[A-Za-z0-9_-]{22}))')
 
 def parts_of(pattern, text):
@@ -316,6 +320,21 @@ def read_statement(m):
         st.text, st.digest, st.kind, st.proven = m, H(m), kind, False
     return st
 
+def read_shown(text):
+    """A text that a witness takes: a signed head, an open or a checkpoint. newest: hash of the statement before it."""
+    head = parts_of(SHOWN_HEAD, text.decode("latin-1"))
+    if head:
+        possible = head.pos[1:] != (0, 0) and (head.index or head.R == H(b""))
+        head.text, head.digest, head.kind, head.proven = text, H(text), "head", False
+        return head if possible else None
+    st = None if text.startswith(b"{") else read_statement(text)
+    if not st or st.kind == "notice":
+        return None
+    if st.kind == "open":
+        st.epoch, st.index, st.R = 0, 0, H(b"")
+    st.newest = st.hash if st.kind == "open" else st.prev
+    return st
+
 def said(text):
     """What the text of a notice stands for. None: it is too long, or not its one spelling."""
     data = unquote_to_bytes(text.replace("+", " "))
@@ -352,6 +371,8 @@ def read_past(text):
 
 # ---- section 7: the log as one set ----------------------------------------------------------------------------------
 
+NO_WITNESSES = SimpleNamespace(shown=[], words=[], fresh=600_000, quorum=None)
+
 class Log:
     """What is known of the log. The functions below fill it in, in the order of verify()."""
     def __init__(self, key, roots, torn):
@@ -366,6 +387,8 @@ class Log:
         self.lasts, self.judged, self.unclean, self.cut = {}, {}, set(), False  # chain -> its last position; -> the same of
         # those that are judged as a set; chains with an unclean end; whether the end is cut off
         self.findings, self.anchors, self.verified = [], [], 0
+        self.witnesses, self.standing, self.form = NO_WITNESSES, {}, {}  # what witnesses say; number of a text -> how
+        # the lines stand to it; epoch -> the form of its lines that R covers
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
@@ -485,12 +508,15 @@ def judge_epochs(log):
         inside = [pos for pos in positions if not end or pos < end.pos]
         complete = log.trusts(end) and len(inside) == end.index
         form, covered = matching(log, inside, end.R) if complete else (None, {})
-        log.verified += len(positions) if log.V else len(covered) + bool(end and end.proven)
+        log.form[epoch] = form
+        shown = judge_shown(log, epoch, {pos: covered.get(pos, log.slots[pos][0]) for pos in inside})
+        log.verified += len(positions) if log.V else max(len(covered), shown) + bool(end and end.proven)
         if complete and not form:
             log.tell("altered", "failed", "R does not match one or more lines", pos=positions[0], count=len(positions))
             continue
-        if inside and not form and not log.V:
-            log.tell("uncovered", "incomplete", "no matching R covers these lines", pos=inside[0], count=len(inside))
+        rest = [pos for pos in inside if pos[2] >= shown]
+        if rest and not form and not log.V:
+            log.tell("uncovered", "incomplete", "no matching R covers these lines", pos=rest[0], count=len(rest))
         for pos in positions if not log.V else ():
             chosen = covered.get(pos, log.slots[pos][0])
             for line in log.slots[pos]:
@@ -500,6 +526,99 @@ def judge_epochs(log):
             for line in [chosen, *chosen.copies] if form and not chosen.statement else ():
                 if "rfc8785" in line.leaves and (form == "rfc8785" or "bytes" not in line.leaves):
                     log.tell("reserialized", "note", "matches in RFC 8785 form", line)
+
+def judge_shown(log, epoch, lines):
+    """How the lines of an epoch stand to each text of it that was brought along; how many lines signed heads cover."""
+    covered = 0
+    for number, one in enumerate(log.witnesses.shown):
+        if (one.st.chain, one.st.epoch) == epoch and number not in log.standing:
+            log.standing[number] = stands(log, one.st, epoch, lines)
+            covered = max(covered, one.st.index if log.standing[number] == "met" else 0)
+    return covered
+
+def stands(log, st, epoch, lines):
+    """Section 11: met, contradicts, altered, unmet. lines: position -> the line that counts there."""
+    end, before, V = log.ends.get(epoch), before_epoch(log, *epoch), log.V
+    if wrong := prove(st, log.key, dict(log.roots)):
+        return "lacking" if wrong == LACKING else "false"
+    if st.kind == "open":
+        return "unmet" if not before else "met" if before.digest == st.digest else "contradicts"
+    if st.kind != "head" and end:
+        return "met" if end.digest == st.digest else "contradicts"
+    if before and (before.digest != st.newest or before.kind in ("closed", "ended")):
+        return "contradicts"
+    if end and (end.prev != st.newest or st.index >= end.index):
+        return "met" if (end.prev, end.index, end.R) == (st.newest, st.index, st.R) else "contradicts"
+    first = [lines.get((*epoch, i)) for i in range(st.index)]
+    forms = [[line and line.leaves.get(form, line.leaves.get("bytes")) for line in first] for form in ("bytes", "rfc8785")]
+    forms = [leaves for leaves in forms if None not in leaves]
+    if not forms or not first and not before:
+        return "unmet"
+    if st.R in map(mth, forms):
+        beyond = V and st.kind != "head" and any(pos[2] >= st.index for pos in lines)
+        return "contradicts" if beyond else "met"
+    if V or log.form.get(epoch):
+        return "contradicts"
+    return "altered"
+
+def contradict(one, other):
+    """Whether two texts cannot both be true, whatever the lines are. They come in the order of the log."""
+    a, b = (one.chain, one.epoch), (other.chain, other.epoch)
+    if one.text == other.text:
+        return False
+    if a == b and one.kind == "open":
+        return other.kind == "open" or other.newest != one.digest
+    if a == b:
+        ends = [st.kind != "head" for st in (one, other)]
+        return one.newest != other.newest or all(ends) or (one.index == other.index and one.R != other.R) \
+            or ends[0] and other.index > one.index
+    if one.kind == "ended" or a[0] == b[0] and one.kind == "closed":
+        return True
+    if a[0] == b[0]:
+        return one.kind == "continues" and b[1] == a[1] + 1 and other.newest != one.digest
+    reached = until(one)
+    return other.kind == "open" and (other.named < reached or other.named == reached
+        and other.hash != (one.newest if one.kind == "head" else one.digest)
+        or one.kind == "closed" and other.named[0] == one.chain and other.named > reached)
+
+def until(st):
+    """Up to where a text says that lines were written."""
+    if st.kind == "continues":
+        return (st.chain, st.epoch + 1, 0)
+    return (st.chain, st.epoch, st.index + (st.kind != "head"))
+
+def tell_shown(log):
+    """Rows `fork`, `altered`; and unmet heads, no witness."""
+    key, kept = log.key, []
+    for number, one in enumerate(log.witnesses.shown):
+        st, at = one.st, until(one.st)
+        if not key.first <= st.chain <= min(key.last, log.end) or log.slots and at <= log.start:
+            continue
+        stand = log.standing.get(number) or stands(log, st, (st.chain, st.epoch), {})
+        kept += [st] * (stand not in ("lacking", "false"))
+        here = st.chain in log.lasts and reaches(log, at)
+        if stand == "contradicts":
+            log.tell("fork", "failed", "a signed text and the log cannot both be true", pos=at)
+        elif stand == "altered":
+            log.tell("altered", "failed", "the R of a signed head does not match", pos=(*at[:2], 0),
+                     to=(*at[:2], st.index - 1), count=st.index)
+        elif stand in ("lacking", "false") or stand == "unmet" and (not one.witness or here):
+            log.tell("unmet head", "incomplete", "it cannot be checked", pos=at)
+    order = sorted({st.text: st for st in kept}.values(),
+                   key=lambda st: (st.chain, st.epoch, st.index, ("open", "head").index(st.kind) if st.kind in ("open", "head") else 2))
+    for one, other in pairwise(order):
+        if contradict(one, other):
+            log.tell("fork", "failed", "two signed texts cannot both be true", pos=until(one))
+    for word in log.witnesses.words:
+        if word.trouble == "says nothing":
+            log.tell("no witness", "incomplete" if unwitnessed(log) else "note", "it gave no word that holds")
+
+def unwitnessed(log):
+    """Why the witnesses that were asked for do not vouch for the end; "" if they do, or if there are none."""
+    words = log.witnesses.words
+    troubles = [word.trouble for word in words if word.trouble]
+    needed = len(words) if log.witnesses.quorum is None else log.witnesses.quorum
+    return "; ".join(troubles) if words and len(words) - len(troubles) < needed else ""
 
 def authentic(log, st):
     """Whether the proof in the prev of an open holds (section 5). None: this key cannot tell."""
@@ -658,21 +777,26 @@ def judge_ends(log, head, last_named):
     for chain, last in log.lasts.items():
         goal, closed = named.get(chain), log.closed.get(chain)
         passed = any(prev[0] < chain < later for later, prev in log.prevs.items())
-        anchored = head and head[0] == chain
+        unsaid = unwitnessed(log) if chain == newest else ""  # a witness that was asked for is not replaced
+        vouched = chain == newest and log.witnesses.words and not unsaid
+        anchored = not unsaid and (head and head[0] == chain or vouched)
+        log.anchors += ["witnesses"] * bool(vouched)
         if closed and log.statement(closed).kind == "ended":
             log.anchors += ["ended"] * (chain == newest)
+            if unsaid and chain in log.judged:
+                log.tell("open end", "incomplete", unsaid, pos=last)
             continue
         if log.cut and chain == max(log.judged):
             continue
-        if anchored and chain == newest:
+        if head and head[0] == chain == newest:
             log.anchors.append("head " + dotted(head))
-        if not anchored and (chain == newest or not (closed or passed or goal)):
+        if not anchored and (unsaid or chain == newest or not (closed or passed or goal)):
             if chain in log.judged:
                 log.tell("open end", "incomplete", f"nothing anchors the end of chain {chain}", pos=last)
         elif (passed or not closed) and (not goal or reaches(log, goal)):
             log.unclean.add(chain)
             if chain in log.judged:
-                log.tell("unclean end", "note" if log.V else "incomplete", "up to 1 s of lines may be lost", pos=last)
+                log.tell("unclean end", "note" if log.V or vouched else "incomplete", "up to 1 s of lines may be lost", pos=last)
 
 def broken_open(log, raw):
     """The digits of the chain that are there, and whether they are all, of a line that is the beginning of an open of
@@ -807,6 +931,115 @@ def judge_files(log):
             elif not is_good(line) and (known or line.kind != "foreign"):
                 log.tell("altered" if line.kind == "altered" else "unsealed", "failed", line.detail, line)
 
+# ---- section 11: witnesses --------------------------------------------------------------------------------------------
+
+NOTE = re.compile("((?:[ -~]*\n)+)\n((?:— [^ \n]+ [A-Za-z0-9+/]+={0,2}\n){1,64})")
+RECEIPT = grammar("tallystick/v1 receipt\nlog <log_of>\nsays <says>\n"
+                  "text <hash>\ntime <time>\ngap <gap>\n")
+ANSWER = re.compile("tallystick/v1 answer\nnonce ([A-Za-z0-9_-]{43})\nlog ([A-Za-z0-9_-]{43})\nnow (0|[1-9][0-9]*)\n((?:text [^\n]*\n)*)")
+HELD = re.compile("text (0|[1-9][0-9]{0,15}) ([01]) ([^\n]*)")
+
+def un64(text):
+    """The bytes of base64 with padding, of one spelling only; None for anything else."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return data if base64.b64encode(data).decode() == text else None
+
+def read_witness(text):
+    """A verifier key of C2SP's signed notes: name, key id, Ed25519 key."""
+    name, number, key = (text.split("+", 2) + ["", ""])[:3]
+    data = un64(key) or b""
+    right = len(data) == 33 and data[0] == 1 and H(name.encode() + b"\n" + data)[:4].hex() == number
+    if not right or not re.fullmatch("[!-*,-~]{1,255}", name):
+        raise Usage("this is no key of a witness")
+    return SimpleNamespace(name=name, id=bytes.fromhex(number), key=data[1:])
+
+def read_note(note, witness):
+    """The text of a note that a witness signed; None otherwise."""
+    found = NOTE.fullmatch(note)
+    lines = [line[2:].partition(" ") for line in found[2].split("\n")[:-1]] if found else []
+    signatures = [(name, un64(data)) for name, _, data in lines]
+    if not found or any(data is None or len(data) < 5 for _, data in signatures):
+        return None
+    mine = [data[4:] for name, data in signatures if name == witness.name and data[:4] == witness.id]
+    good = mine and all(len(sig) == 64 and signed(witness.key, sig, found[1].encode()) for sig in mine)
+    return found[1] if good else None
+
+def of_receipt(note, witness, P, st):
+    """The time in a receipt of a witness for a text; None if it is none."""
+    text = read_note(note, witness)
+    parts = parts_of(RECEIPT, text) if text else None
+    if not parts or parts.log_of != P or parts.hash != st.digest or parts.says != says(st):
+        return None
+    return parts.time
+
+def says(st):
+    verb = st.kind if st.kind in ("open", "head") else "checkpoint"
+    return f"{verb} {st.chain} {st.epoch} {st.index} {b64(st.R)} {b64(st.newest)}"
+
+def of_answer(note, witness, nonce, P):
+    """Now and the texts of an answer, each with its time; None if it is none to this question."""
+    found = ANSWER.fullmatch(read_note(note, witness) or "")
+    held = [HELD.fullmatch(line) for line in found[4].split("\n")[:-1]] if found else []
+    if not found or None in held or (found[1], found[2]) != (b64(nonce), b64(P)) or int(found[3]) >= 2**53:
+        return None
+    now, texts = int(found[3]), [(int(one[1]), read_shown(one[3].encode())) for one in held]
+    times = [time for time, _ in texts]
+    good = times == sorted(times) and max(times, default=0) <= now and all(st for _, st in texts)
+    return (now, texts) if good else None
+
+def read_receipts(data, key, roots, witnesses):
+    """The texts of a file of receipts, once for each receipt of a known witness, or as a bare head."""
+    shown, rest = [], data.decode("utf-8", "replace")
+    st = None
+    while rest:
+        line, _, behind = rest.partition("\n")
+        if not line.strip():
+            rest = behind
+            continue
+        if line == "tallystick/v1 receipt":
+            note = re.match("(?:[ -~]+\n)+\n(?:—[^\n]*\n)+", rest)
+            if not note or not st or not NOTE.fullmatch(note[0]):
+                raise Usage("this is no file of receipts")
+            rest = rest[note.end():]
+            for witness in witnesses:
+                time = of_receipt(note[0], witness, key.P, st)
+                if time is not None:
+                    shown.append(SimpleNamespace(st=st, witness=witness, time=time))
+            continue
+        st, rest = read_shown(line.removesuffix("\r").encode()), behind
+        if not st or st.log_id != key.log_id or prove(st, key, dict(roots)) not in ("", LACKING):
+            raise Usage("this is no signed text of this log")
+        shown.append(SimpleNamespace(st=st, witness=None, time=None))
+    received = {one.st.digest for one in shown if one.witness}
+    return [one for one in shown if one.witness or one.st.digest not in received]
+
+def read_witnesses(key, roots, witnesses, receipts, answers, now, fresh, quorum):
+    """What witnesses say. answers: key of a witness -> (nonce, answer); the others count by their receipts."""
+    known = {read_witness(text).key: (read_witness(text), text) for text in witnesses}
+    names = [witness for witness, _ in known.values()]
+    shown = [one for data in receipts for one in read_receipts(data, key, roots, names)]
+    words, by_receipt = [], list(shown)
+    for witness, text in known.values():
+        trouble, newest, at = "says nothing", None, now
+        if text in answers:
+            nonce, note = answers[text]
+            found = of_answer(note, witness, nonce, key.P)
+            if found and all(st.log_id == key.log_id and prove(st, key, dict(roots)) in ("", LACKING) for _, st in found[1]):
+                shown += [SimpleNamespace(st=st, witness=witness, time=time) for time, st in found[1]]
+                at, newest = found[0], shown[-1] if found[1] else None
+                trouble = None if newest else "has heard nothing of this log"
+        else:
+            mine = [one for one in by_receipt if one.witness and one.witness.key == witness.key]
+            newest = max(mine, key=lambda one: (until(one.st), one.time), default=None)
+            trouble = "says nothing" if not newest or newest.time > now + 300_000 else None
+        if not trouble and newest.st.kind != "ended" and (at - newest.time > fresh or newest.time - newest.st.time > fresh):
+            trouble = "has heard nothing of this log for too long"
+        words.append(SimpleNamespace(witness=witness, trouble=trouble))
+    return SimpleNamespace(shown=shown, words=words, fresh=fresh, quorum=quorum)
+
 # ---- section 9: exceptions --------------------------------------------------------------------------------------------
 
 AT, LOG = r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*)){2}", r"(?:[ \t]+(?P<log>[A-Za-z0-9][A-Za-z0-9._-]*))?[ \t]+"
@@ -878,7 +1111,7 @@ def read_demands(key, head_text, pins, start, end):
 
 def read_files(log, files, asked, excepting):
     """Every line of the files, and what each says alone."""
-    named = [pin.chain for pin in asked.pins] + ([asked.head.named[0]] if asked.head else [])
+    named = [pin.chain for pin in asked.pins] + [one.st.chain for one in log.witnesses.shown if not prove(one.st, log.key, dict(log.roots))] + ([asked.head.named[0]] if asked.head else [])
     far = max([0, asked.start or 0, asked.end or 0, *named]) + 2**17  # section 9: chains above are out of reach
     log.reach = log.key.last if log.key.narrowed or not log.V else min(log.key.last, far)
     for path, content in files.items():
@@ -927,6 +1160,8 @@ def judge(log, asked):
     mark = judge_head(log, asked.head) if asked.head and log.V else None
     pins = [pin for pin in asked.pins if key.first <= pin.chain <= key.last]
     marks = [(*pin.pos[:2], pin.index + 1) for pin in pins] + ([mark] if mark and mark[0] else [])
+    marks += [until(one.st) for one in log.witnesses.shown
+              if one.witness and key.first <= one.st.chain <= key.last and not prove(one.st, key, dict(log.roots))]
     (log.start, started), log.end = find_start(log, asked.start, marks), asked.end or 2**32
     log.lasts = {pos[0]: pos for pos in sorted(log.slots)}
     log.judged = {chain: last for chain, last in log.lasts.items() if log.start[0] <= chain <= log.end}
@@ -937,6 +1172,7 @@ def judge(log, asked):
         log.tell("bad head", "failed", "it names another statement than the newest before it", pos=mark)
     judge_pins(log, [pin for pin in pins if log.start <= pin.pos and pin.chain <= log.end])
     judge_presence(log, marks, [chain for chain in (asked.start, asked.end) if chain])
+    tell_shown(log)
     judge_ends(log, mark, asked.end)
     judge_files(log)
     return started
@@ -955,14 +1191,16 @@ def report(log, started, excepting):
     return {"verdict": verdict, "range": span, "counts": counts, "findings": findings, "exceptions": used}
 
 def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, end=None, exceptions=None,
-           today=None, unread=None):
+           today=None, unread=None, witnesses=(), receipts=(), answers=None, now=0, fresh=600_000, quorum=None):
     """Check one log. files: name -> bytes; unread: name of what cannot be read -> whether anything is there.
     {"verdict", "range", "counts", "findings", "exceptions"}, or Usage is raised."""
     key, roots = read_keys(key_text, public_text)
     today = today or datetime.datetime.now(datetime.UTC).date().isoformat()
     asked, torn = read_demands(key, head_text, pins, start, end), set()
+    told = read_witnesses(key, roots, witnesses, receipts, answers or {}, now, fresh, quorum)
     while True:
         excepting, log = read_exceptions(exceptions, key.name, today), Log(key, dict(roots), torn)
+        log.witnesses = told
         for name, there in (unread or {}).items():
             log.tell("unreadable", "incomplete", "it cannot be read", SimpleNamespace(path=name, no=None, pos=None))
             log.elsewhere = log.elsewhere or there or not files  # with nothing read at all, the name may be a wrong one
@@ -1047,6 +1285,10 @@ def read_text(path, encoding="ascii"):
     with open(path, encoding=encoding, errors="replace", newline="\n") as file:
         return file.read()
 
+def read_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
 def read_paths(paths):
     """The bytes of each file that can be read, and of each other one whether anything is there."""
     contents, unread = {}, {}
@@ -1067,6 +1309,10 @@ def main(argv=None):
     parser.add_argument("--from", dest="start", type=int, metavar="CHAIN", help="the chain that must be the first")
     parser.add_argument("--to", dest="end", type=int, metavar="CHAIN", help="the chain that must be the last")
     parser.add_argument("--exceptions", metavar="FILE", help="findings that are known, with reasons")
+    parser.add_argument("--witness", action="append", default=[], metavar="KEY", help="NAME+ID+KEY of a witness")
+    parser.add_argument("--receipts", action="append", default=[], metavar="FILE", help="receipts and signed heads")
+    parser.add_argument("--fresh", type=float, default=600, metavar="SECONDS", help="a witness must have heard of the log")
+    parser.add_argument("--quorum", type=int, metavar="K", help="how many witnesses must vouch for the end [all]")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if bool(options.paths) == bool(options.evidence):
@@ -1079,7 +1325,9 @@ def main(argv=None):
         pins = [line for text in texts for line in text.splitlines() if line.strip()]
         contents, unread = read_paths(options.paths)
         result = verify(contents, read_text(options.key), read_text(options.public), head, pins, options.start,
-                        options.end, read_text(options.exceptions, "utf-8"), unread=unread)
+                        options.end, read_text(options.exceptions, "utf-8"), unread=unread, witnesses=options.witness,
+                        receipts=[read_bytes(path) for path in options.receipts], now=int(time.time() * 1000),
+                        fresh=options.fresh * 1000, quorum=options.quorum)
     except (OSError, Usage) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 4

@@ -28,6 +28,8 @@ class Sealed:
     older_heads: list[bytes] = field(default_factory=list)
     secrets: tuple[bytes, bytes] = (b"", b"")
     foreign: list[bytes] = field(default_factory=list)
+    shown: list[bytes] = field(default_factory=list)
+    """Signed heads, opens and checkpoints, in order."""
     past: bytes = b""
     """What the log adopted, which stands before it."""
 
@@ -57,19 +59,28 @@ def text(rng: random.Random) -> bytes:
     )
 
 
-def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False, adopts: bool = False) -> Sealed:
+def seal(
+    rng: random.Random,
+    *,
+    name: str = "payments",
+    crashes: bool = False,
+    adopts: bool = False,
+    secrets: tuple[bytes, bytes] | None = None,
+) -> Sealed:
     """Seal random entries over random epochs and chains; sometimes the log adopts a random past."""
     past = b"".join(text(rng) + b"\n" for _ in range(rng.randrange(1, 6))) if adopts and rng.random() < 0.3 else b""
-    secrets = rng.randbytes(32), rng.randbytes(32)
+    secrets = secrets or (rng.randbytes(32), rng.randbytes(32))
     setup = _core.setup(name, secrets)
     state, head = setup.state(), bytes(setup.head())
     heads = [head]
     lines: list[bytes] = []
+    shown: list[bytes] = []
     control = rng.choice(["auto", "plain", "json"])
     count = rng.randrange(1, 5)
     for number in range(count):
         sealer = Taking(state.open_chain(head, TIME + len(lines)))
         sealer.configure(control, rng.randrange(1, 12))
+        sealer.show()
         out: list[bytes] = []
         if past and not number:
             said = f"sha256:{hashlib.sha256(past).hexdigest()} {len(past)} {past.count(10)}"
@@ -83,12 +94,14 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False, a
                 out.append(sealer.seal(copied.replace(b"dropped", rng.choice([b"dropped", b"output"])), TIME))
             else:
                 out.append(sealer.seal(text(rng), TIME + len(lines)))
+            shown += spoken(sealer, TIME + len(shown))
         if rng.random() < 0.2 and not sealer.closed:
             out.append(sealer.checkpoint(TIME))
         crash = crashes and rng.random() < 0.5 and out
         if not crash and not sealer.closed:
             last = number == count - 1 and rng.random() < 0.2
             out.append(sealer.end(TIME) if last else sealer.close(TIME))
+        shown += spoken(sealer, TIME + len(shown))
         new = sealer.head()
         assert new is not None
         # Not always the store is told of the end before the host dies.
@@ -104,7 +117,13 @@ def seal(rng: random.Random, *, name: str = "payments", crashes: bool = False, a
     _, at, digest = _core.parse_head(head)
     last = (at[0], at[1], at[2] - 1)
     pin = f"tallypin {setup.log_id} {'.'.join(map(str, last))}.{b64(digest)}"
-    return Sealed(lines, key, setup.public_key + "\n", head, pin, heads, secrets, past=past)
+    return Sealed(lines, key, setup.public_key + "\n", head, pin, heads, secrets, shown=shown, past=past)
+
+
+def spoken(sealer: Taking, time: int) -> list[bytes]:
+    """Return what a writer shows to witnesses: its statements since the last time, and a head."""
+    head = sealer.signed_head(time)
+    return [text for text, _ in sealer.take_spoken()] + ([head] if head is not None else [])
 
 
 def b64(data: bytes) -> str:

@@ -21,6 +21,7 @@ A log is `keep_chains` of what that gives, where it says so.
 """
 import argparse
 import hashlib
+import importlib
 import json
 import sys
 from functools import lru_cache
@@ -1391,15 +1392,26 @@ def run_signature(case):
 
 # ---- command line ---------------------------------------------------------------------------------------------------
 
+def witness_script():
+    """The script beside this one, which takes from this one."""
+    sys.path[:0] = [str(HERE)]
+    try:
+        return importlib.import_module("witnesses")
+    finally:
+        del sys.path[0]
+
+
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
+    witnesses = witness_script()
     def text(found):
         rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
         about = json.dumps(found["about"], indent=1)
         refused = f'"refused": {json.dumps(found["refused"])},\n' if "refused" in found else ""
         return ('{"about": ' + about + ',\n' + refused + '"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
-            "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases())}
+            "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases()),
+            "witnesses.json": witnesses.text_of(witnesses.witness_cases())}
 
 
 def run_check():
@@ -1420,6 +1432,16 @@ def run_check():
     proofs = evidence_cases()["cases"]
     for case in proofs:
         wrong += run_evidence(case, texts["verification_key"], texts["public_key"])
+    witnesses = witness_script()
+    witnessed = witnesses.witness_cases()
+    for case in witnessed["cases"]:
+        wrong += witnesses.run(case, check, texts["verification_key"], texts["public_key"], edited)
+    for name, data in witnessed["refused"].items():
+        try:
+            check.verify({}, None, texts["public_key"], receipts=[data.encode()], witnesses=[witnessed["key"]])
+            wrong.append(f"check.py takes this for a file of receipts: {name}")
+        except check.Usage:
+            pass
     signatures = signature_cases()["cases"]
     for case in signatures:
         wrong += run_signature(case)
@@ -1429,6 +1451,7 @@ def run_check():
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
     print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(signatures)} signatures, "
+          f"{len(witnessed['cases'])} cases of witnesses, "
           f"{len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 

@@ -18,10 +18,12 @@ __all__ = [
     "ClashKind",
     "Counts",
     "DataKey",
+    "Decision",
     "Duplicate",
     "EarlyState",
     "Ending",
     "Envelope",
+    "EpochTree",
     "Event",
     "EventKind",
     "Expected",
@@ -36,6 +38,8 @@ __all__ = [
     "Merger",
     "Mode",
     "NarrowedKey",
+    "NoteKey",
+    "NoteSigner",
     "Notice",
     "Output",
     "Passphrase",
@@ -46,29 +50,41 @@ __all__ = [
     "SealingState",
     "Setup",
     "Shown",
+    "ShownText",
     "Slot",
+    "Standing",
     "Statement",
     "Summary",
     "Trouble",
     "Unwrapped",
     "Unwrapper",
+    "Verb",
     "Verification",
+    "accept_text",
     "acra_time",
     "act_as",
     "are_one",
     "check_evidence",
+    "check_receipt",
     "claimed_position",
     "end_with_parent",
     "first_opening",
     "key_info",
+    "make_answer",
+    "make_receipt",
     "newest_chain",
     "parse_head",
     "parse_pin",
+    "parse_shown",
+    "public_roots",
+    "read_answer",
+    "read_receipts",
     "read_state",
     "refuse_dumps",
     "scan",
     "seal_text",
     "setup",
+    "shown_holds",
     "state_version",
     "statement_words",
     "take_texts",
@@ -290,6 +306,10 @@ class Sealer:
     def close(self, output: Output, time: int | None = None) -> int: ...
     def end(self, output: Output, time: int | None = None) -> int: ...
     def head(self) -> bytearray | None: ...
+    def show(self) -> None: ...
+    def signed_head(self, time: int | None = None) -> bytes | None: ...
+    def take_spoken(self) -> list[tuple[bytes, EpochTree | None]]: ...
+    def proof(self, start: int, end: int) -> list[bytes] | None: ...
     def erase(self) -> None: ...
 
 @final
@@ -312,6 +332,7 @@ class Mode:
     @staticmethod
     def texts(holding: Holding, marked: bool) -> Mode: ...
     def wants(self, summary: Summary) -> bool: ...
+    def wants_file(self, file: int) -> bool: ...
 
 @final
 class Place:
@@ -544,6 +565,7 @@ class Expected:
         whole: Sequence[int],
         heads: Sequence[tuple[int, bytes | bytearray]],
         pins: Sequence[tuple[int, _At]],
+        shown: Sequence[tuple[int, _At]] = ...,
         start: int | None = None,
         last: int | None = None,
     ) -> Expected: ...
@@ -559,7 +581,7 @@ class BrokenEnd:
 
 @final
 class Verification:
-    def __new__(cls, keys: Keys) -> Verification: ...
+    def __new__(cls, keys: Keys, shown: Sequence[tuple[int, bytes]] | None = None) -> Verification: ...
     def next_pass(self) -> Mode | None: ...
     def merge(self, part: Summary) -> None: ...
     def chunks(self) -> list[Chunk]: ...
@@ -568,6 +590,7 @@ class Verification:
 
 @final
 class Facts:
+    def shown(self) -> list[Standing]: ...
     def events(self) -> list[Event]: ...
     def torn(self) -> set[int]: ...
     def unlisted(self) -> list[tuple[EventKind, int | None, int]]: ...
@@ -732,3 +755,95 @@ class NarrowedKey:
     @staticmethod
     def read(fd: int, first: int, last: int) -> NarrowedKey: ...
     def write(self, fd: int) -> None: ...
+
+class Verb(StrEnum):
+    OPEN = "open"
+    HEAD = "head"
+    CHECKPOINT = "checkpoint"
+
+class Standing(StrEnum):
+    MET = "met"
+    CONTRADICTS = "contradicts"
+    ALTERED = "altered"
+    UNMET = "unmet"
+    LACKING = "lacking"
+    FALSE = "false"
+
+class Decision(StrEnum):
+    NEWER = "newer"
+    GAP = "gap"
+    SIGN_OF_LIFE = "sign of life"
+    SAME = "same"
+    OLDER = "older"
+    FORK = "fork"
+    OPEN_FIRST = "open first"
+    PROOF = "proof"
+    NO_TEXT = "no text"
+
+@final
+class ShownText:
+    @property
+    def verb(self) -> Verb: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def chain(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def root(self) -> bytes: ...
+    @property
+    def newest(self) -> bytes: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def time(self) -> int: ...
+    @property
+    def ending(self) -> Ending | None: ...
+    @property
+    def until(self) -> _At: ...
+
+@final
+class NoteKey:
+    def __new__(cls, text: str) -> NoteKey: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def public(self) -> bytes: ...
+
+@final
+class NoteSigner:
+    @staticmethod
+    def generate(name: str) -> NoteSigner: ...
+    @staticmethod
+    def read(fd: int) -> NoteSigner: ...
+    def write(self, fd: int) -> None: ...
+    @property
+    def key(self) -> NoteKey: ...
+    def sign(self, text: str) -> str: ...
+
+@final
+class EpochTree:
+    def proof(self, start: int, end: int) -> list[bytes] | None: ...
+
+def parse_shown(text: bytes) -> ShownText: ...
+def shown_holds(keys: Keys, log: int, text: bytes) -> bool | None: ...
+def public_roots(keys: Keys) -> list[bytes]: ...
+def make_receipt(signer: NoteSigner, log: bytes, text: bytes, time: int, gap: bool) -> str: ...
+def check_receipt(note: bytes, key: NoteKey, log: bytes, text: bytes) -> tuple[int, bool] | None: ...
+def read_receipts(data: bytes) -> list[tuple[bytes, list[bytes]]]: ...
+def make_answer(
+    signer: NoteSigner,
+    nonce: bytes,
+    log: bytes,
+    now: int,
+    texts: Sequence[tuple[int, bool, bytes]],
+) -> str: ...
+def read_answer(data: bytes, key: NoteKey, nonce: bytes, log: bytes) -> tuple[int, list[tuple[int, bool, bytes]]]: ...
+def accept_text(known: Sequence[bytes], text: bytes, proof: Sequence[bytes]) -> tuple[Decision, int | None]: ...

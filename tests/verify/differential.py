@@ -10,6 +10,7 @@ import datetime
 import json
 import random
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from tests import doctoring
 from tests.forging import MAKE
 
 CHECK = MAKE.check  # spec/check.py as a module
+WITNESSES = {name: MAKE.witness_script().Witness(name) for name in ("w.example", "x.example", "y.example")}
+FRESH = 5_000_000  # seconds: more than a test takes, less than witnesses may be late
+
+Answer = tuple[int, list[tuple[int, int, str]]]
+"""Its now, and time, gap and text of what it holds."""
+
 TODAY = datetime.datetime.now(datetime.UTC).date()
 
 
@@ -36,6 +43,13 @@ class Case:
     exceptions: str | None = None
     unread: dict[str, bool] = field(default_factory=dict)
     """Names of what cannot be read, and whether anything is there."""
+    receipts: list[str] = field(default_factory=list)
+    """Files of receipts."""
+    answers: dict[str, Answer | None] = field(default_factory=dict)
+    """What witnesses answer, by name; None: nothing."""
+    named: list[str] = field(default_factory=list)
+    """Witnesses of which only receipts count."""
+    quorum: int | None = None
 
     def theirs(self) -> dict[str, Any]:
         """What spec/check.py says."""
@@ -49,8 +63,19 @@ class Case:
             self.last,
             self.exceptions,
             unread=self.unread,
+            witnesses=[WITNESSES[name].key for name in [*self.answers, *self.named]],
+            receipts=[text.encode() for text in self.receipts],
+            answers={WITNESSES[name].key: (bytes(32), self.answer(name, bytes(32))) for name in self.answers},
+            now=int(time.time() * 1000),
+            fresh=FRESH * 1000,
+            quorum=self.quorum,
         )
         return result
+
+    def answer(self, name: str, nonce: bytes) -> str:
+        """What a witness answers."""
+        answer, key = self.answers[name], CHECK.read_keys(self.key, self.public)[0]
+        return "" if answer is None else WITNESSES[name].answer(key.P, answer[0], answer[1], nonce)
 
     def ours(self, place: Path) -> tallystick.Report:
         """What the package says."""
@@ -62,6 +87,13 @@ class Case:
             if there:
                 (place / name).write_bytes(b"7z\xbc\xaf\x27\x1c of some form that is not read")
         given: dict[str, Any] = {"store": "none", "pins": self.pins, "start": self.start, "last": self.last}
+        for number, text in enumerate(self.receipts):
+            (place / f"{number}.receipts").write_text(text)
+        given["receipts"] = [place / f"{number}.receipts" for number in range(len(self.receipts))]
+        given["witnesses"] = [f"x:{name}={WITNESSES[name].key}" for name in self.answers]
+        given["witnesses"] += [WITNESSES[name].key for name in self.named]
+        given |= {"fresh": FRESH, "quorum": self.quorum}
+        given["ask"] = lambda url, _, nonce: self.answer(url.removeprefix("x:"), nonce).encode()
         for option, text in (("keys", self.key), ("public", self.public)):
             if text is not None:
                 (place / option).write_text(text)
@@ -71,6 +103,33 @@ class Case:
                 (place / option).write_text(text)
                 given[option] = place / option
         return tallystick.verify([place / name for name in sorted([*self.files, *self.unread])], jobs=1, **given)
+
+
+def with_witnesses(rng: random.Random, case: Case, log: doctoring.Sealed, other: doctoring.Sealed) -> Case:
+    """Return a case with signed texts, of the log and of another history of it, and with what witnesses say."""
+
+    def texts(most: int) -> list[str]:
+        own = sorted(rng.sample(range(len(log.shown)), min(len(log.shown), rng.randrange(0, most))))
+        found = [log.shown[number].decode() for number in own]
+        return [*found, rng.choice(other.shown).decode()] if rng.random() < 0.15 else found
+
+    root = CHECK.read_keys(case.key, case.public)[0].P
+    names = list(WITNESSES)
+    times = [doctoring.TIME + rng.choice([0, 10**6, 10**13]) for _ in range(9)]  # the last is too late for a fresh end
+    for name in names[: rng.randrange(0, 3)]:
+        held = [(doctoring.TIME + 500 + n, rng.randrange(2), text) for n, text in enumerate(texts(4))]
+        case.answers[name] = None if rng.random() < 0.1 else (max(times[0], doctoring.TIME + 1000), held)
+    if rng.random() < 0.7:
+        entries = []
+        for text in texts(5):
+            receipt = rng.choice([None, *names])
+            entries.append(WITNESSES[receipt].receipt(root, text, doctoring.TIME + 700) if receipt else text + "\n")
+        case.receipts = ["".join(entries)]
+    if rng.random() < 0.3:
+        case.named = names[2:]
+    count = len(case.answers) + len(case.named)
+    case.quorum = rng.randint(1, count) if count and rng.random() < 0.3 else None
+    return case
 
 
 def said_by_ours(report: tallystick.Report) -> tuple[str, list[str], list[bool]]:

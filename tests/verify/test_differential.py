@@ -10,7 +10,7 @@ import pytest
 
 from tests import doctoring, forging
 from tests.forging import Log, Writer
-from tests.verify.differential import Case, random_case, said_by_ours, said_by_theirs, with_exceptions
+from tests.verify.differential import Case, random_case, said_by_ours, said_by_theirs, with_exceptions, with_witnesses
 
 ROUNDS = 2000  # in all; half of them have exceptions
 PARTS = 4
@@ -28,6 +28,12 @@ def sealed(number: int) -> doctoring.Sealed:
     return doctoring.seal(random.Random(50_000 + number), crashes=number % 2 == 1, adopts=number % 3 == 0)
 
 
+@functools.cache
+def twin(number: int) -> doctoring.Sealed:
+    """Return another history of one of those logs, which only its own keys can have sealed."""
+    return doctoring.seal(random.Random(70_000 + number), secrets=sealed(number).secrets)
+
+
 def check(seed: int, place: Path) -> None:
     """Let both judge a case, and the same with exceptions."""
     rng = random.Random(seed)
@@ -37,6 +43,10 @@ def check(seed: int, place: Path) -> None:
         else doctoring.seal(rng, crashes=rng.random() < 0.5, adopts=rng.random() < 0.3)
     )
     case = random_case(rng, log, another(seed % 8))
+    if seed % 5 == 0:
+        case = with_witnesses(
+            rng, case, log, twin(seed % 100) if seed < 10**6 else doctoring.seal(rng, secrets=log.secrets)
+        )
     if seed % 2:
         case = with_exceptions(rng, case)
     assert said_by_ours(case.ours(place)) == said_by_theirs(case.theirs()), f"seed {seed}"

@@ -49,6 +49,7 @@ mod known;
 mod openings;
 mod resolve;
 mod rewritten;
+mod shown;
 mod torn;
 mod verification;
 
@@ -57,4 +58,5 @@ pub use copies::BrokenEnd;
 pub use ends::Expected;
 pub use facts::Facts;
 pub use known::Duplicate;
+pub use shown::{Standing, shown_until};
 pub use verification::{Complete, Pass, Step, Verification};

@@ -17,6 +17,7 @@ pub mod scan;
 pub mod seal;
 pub mod secret;
 pub mod text;
+pub mod witness;
 
 /// What can go wrong in the core; the binding turns each into one Python exception.
 #[derive(Debug, Clone, PartialEq, Eq)]

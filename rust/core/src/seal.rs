@@ -8,6 +8,7 @@ pub mod notice;
 pub mod passphrase;
 pub mod public_state;
 pub mod sealer;
+pub mod shown;
 pub mod slot;
 mod speaker;
 pub mod state;

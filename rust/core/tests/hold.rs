@@ -170,3 +170,17 @@ fn slots() {
     let samples: Vec<_> = [1, 5, 1 << 40].into_iter().map(sample).collect();
     mutate(9, 20_000, &samples, bodies::slot);
 }
+
+#[test]
+fn witnesses() {
+    let all = strings_in("spec/vectors/witnesses.json");
+    let begins = |text: &&Vec<u8>| {
+        [&b"tallystick/v1 "[..], b"w.example+", b"head "].iter().any(|begin| text.starts_with(begin))
+    };
+    let notes = all.iter().filter_map(|text| {
+        let at = text.windows(22).position(|part| part == b"\ntallystick/v1 receipt")?;
+        Some(text[at + 1..].to_vec())
+    });
+    let samples: Vec<_> = all.iter().filter(begins).cloned().chain(notes).collect();
+    mutate(11, 100_000, &samples, bodies::witness);
+}

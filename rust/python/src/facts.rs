@@ -14,7 +14,7 @@ use tallystick_core::seal::statement::Body;
 use crate::event::Event;
 use crate::holding::Holding;
 use crate::keys::At;
-use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND};
+use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, STANDING};
 use crate::scan::{Keys, Place, at, position};
 use crate::{OrRaise as _, py_bytes};
 
@@ -52,7 +52,7 @@ fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
             (Some((at(prev.mark.at), py_bytes(py, &prev.mark.hash).unbind(), record.proof)), None)
         }
         Body::Checkpoint { kind, .. } => (None, Some(ENDING.member(py, kind.word())?)),
-        Body::Notice { .. } => (None, None),
+        Body::Notice { .. } | Body::Head { .. } => (None, None),
     };
     Ok(Statement {
         at: at(record.at),
@@ -210,6 +210,11 @@ impl Facts {
     /// Chunks, by file and number.
     fn chunks(&self) -> Vec<Chunk> {
         chunks(&self.0)
+    }
+
+    /// How the lines stand to each signed text that the verification was given, in the order of those.
+    fn shown(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        self.0.shown().iter().map(|one| STANDING.member(py, one.word())).collect()
     }
 
     /// Which lines hold; the keys are those of the verification.

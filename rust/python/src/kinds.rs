@@ -2,9 +2,11 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use tallystick_core::judge::Clash;
+use tallystick_core::judge::{Clash, Standing};
 use tallystick_core::scan::summary::{Kind, Why};
 use tallystick_core::seal::statement::Kind as Ending;
+use tallystick_core::witness::accept::Decision;
+use tallystick_core::witness::content::Verb;
 
 /// An `enum.StrEnum`, whose members are named for their words.
 pub struct Kinds {
@@ -24,6 +26,15 @@ pub static CLASH_KIND: Kinds = Kinds::new("ClashKind", || Clash::ALL.map(Clash::
 
 /// What a checkpoint says of what comes after it.
 pub static ENDING: Kinds = Kinds::new("Ending", || Ending::ALL.map(Ending::word).to_vec());
+
+/// What a text that a witness takes is.
+pub static VERB: Kinds = Kinds::new("Verb", || Verb::ALL.map(Verb::word).to_vec());
+
+/// How the lines stand to a signed text.
+pub static STANDING: Kinds = Kinds::new("Standing", || Standing::ALL.map(Standing::word).to_vec());
+
+/// What becomes of a text that a witness is shown.
+pub static DECISION: Kinds = Kinds::new("Decision", || Decision::WORDS.to_vec());
 
 impl Kinds {
     const fn new(name: &'static str, words: fn() -> Vec<&'static str>) -> Self {
@@ -51,6 +62,6 @@ impl Kinds {
 
 /// Adds the enumerations to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let all = [&EVENT_KIND, &REASON, &CLASH_KIND, &ENDING];
+    let all = [&EVENT_KIND, &REASON, &CLASH_KIND, &ENDING, &VERB, &STANDING, &DECISION];
     all.into_iter().try_for_each(|kinds| module.add(kinds.name, kinds.class(module.py())?))
 }

@@ -21,6 +21,7 @@ mod slot;
 mod states;
 mod texts;
 mod verification;
+mod witness;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -94,6 +95,11 @@ mod _core {
     use crate::texts::{Merger, take_texts};
     #[pymodule_export]
     use crate::verification::{BrokenEnd, Expected, Verification};
+    #[pymodule_export]
+    use crate::witness::{
+        EpochTree, NoteKey, NoteSigner, ShownText, accept_text, check_receipt, make_answer, make_receipt,
+        parse_shown, public_roots, read_answer, read_receipts, shown_holds,
+    };
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -1,5 +1,6 @@
 //! Keys of logs, and the scan of some bytes with them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -135,25 +136,34 @@ impl Keys {
 
 /// What a scan looks for.
 #[pyclass(frozen, module = "tallystick._core")]
-pub struct Mode(pub Arc<core_scan::Mode>);
+pub struct Mode {
+    pub mode: Arc<core_scan::Mode>,
+    pub files: Option<BTreeSet<u32>>,
+}
 
 #[pymethods]
 impl Mode {
     /// Everything.
     #[staticmethod]
     fn all() -> Self {
-        Self(Arc::new(core_scan::Mode::All))
+        Self { mode: Arc::new(core_scan::Mode::All), files: None }
     }
 
     /// The texts of lines that hold; of others as well, with a mark before each line.
     #[staticmethod]
     fn texts(holding: &Holding, marked: bool) -> Self {
-        Self(Arc::new(core_scan::Mode::Texts { holding: holding.0.clone(), marked }))
+        let mode = core_scan::Mode::Texts { holding: holding.0.clone(), marked };
+        Self { mode: Arc::new(mode), files: None }
     }
 
     /// Must what a summary is of be read for it?
     fn wants(&self, summary: &Summary) -> bool {
-        summary.0.is_wanted(&self.0)
+        summary.0.is_wanted(&self.mode)
+    }
+
+    /// Must a file be read for it?
+    fn wants_file(&self, file: u32) -> bool {
+        self.files.as_ref().is_none_or(|files| files.contains(&file))
     }
 }
 
@@ -246,7 +256,7 @@ pub fn scan(
     keys.own().or_raise(py)?;
     let keys = keys.inner.clone();
     let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
-    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.0))))
+    Ok(Summary(py.detach(|| core_scan::scan(&keys, &input, &mode.mode))))
 }
 
 /// What is scanned: the first `end` bytes of `data`, or the lines that were taken out of them.

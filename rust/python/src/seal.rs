@@ -13,6 +13,8 @@ use tallystick_core::seal::statement::MAX_TIME;
 use crate::OrRaise as _;
 use crate::keys::{At, head_text};
 use crate::output::Output;
+use crate::py_bytes;
+use crate::witness::{EpochTree, py_proof};
 
 /// Seals one chain, in the process that opened it and in no other.
 #[pyclass(module = "tallystick._core")]
@@ -201,6 +203,34 @@ impl Sealer {
     /// The head that counts every line emitted so far, to be wiped by its holder; `None` before `open` is emitted.
     fn head<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyByteArray>> {
         self.sealer.head().map(|head| head_text(py, &head))
+    }
+
+    /// Keeps from here on what witnesses are shown; before the first line.
+    fn show(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.sealer.show().or_raise(py)
+    }
+
+    /// A signed head of the running epoch, for witnesses; `None` before `open` is emitted and after the chain's end.
+    #[pyo3(signature = (time = None))]
+    fn signed_head<'py>(
+        &mut self,
+        py: Python<'py>,
+        time: Option<u64>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.own().or_raise(py)?;
+        let head = self.sealer.signed_head(time.unwrap_or_else(now)).or_raise(py)?;
+        Ok(head.map(|head| py_bytes(py, head.as_bytes())))
+    }
+
+    /// Opens and checkpoints since the last call, for witnesses; of a checkpoint the leaves, if a head was signed before.
+    fn take_spoken<'py>(&mut self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Option<EpochTree>)> {
+        let spoken = self.sealer.take_spoken().into_iter();
+        spoken.map(|one| (py_bytes(py, one.text.as_bytes()), one.tree.map(EpochTree))).collect()
+    }
+
+    /// The proof that the running epoch goes on from `start` lines to `end` lines; `None` if it has not so many.
+    fn proof<'py>(&self, py: Python<'py>, start: u16, end: u16) -> Option<Vec<Bound<'py, PyBytes>>> {
+        py_proof(py, self.sealer.proof(start, end))
     }
 
     /// Wipes every secret at once.

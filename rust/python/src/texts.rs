@@ -61,5 +61,5 @@ pub fn take_texts(
     keys.own().or_raise(py)?;
     let keys = keys.inner.clone();
     let input = input(data, end, (file, chunk, offset, cut), lines, envelope);
-    Ok(Block(Some(py.detach(|| core_scan::take_texts(&keys, &input, &mode.0)))))
+    Ok(Block(Some(py.detach(|| core_scan::take_texts(&keys, &input, &mode.mode)))))
 }

@@ -45,21 +45,26 @@ pub struct Expected(judge::Expected);
 
 #[pymethods]
 impl Expected {
-    /// Files whose last line ends in LF; heads and pins with the numbers of their logs; first and last chain.
+    /// Files whose last line ends in LF; heads, pins and up to where receipts say that lines were written, with the
+    /// numbers of their logs; first and last chain.
     #[new]
-    #[pyo3(signature = (keys, *, whole, heads, pins, start = None, last = None))]
+    #[pyo3(signature = (keys, *, whole, heads, pins, shown = Vec::new(), start = None, last = None))]
+    #[allow(clippy::too_many_arguments)] // each has a name in Python
     fn new(
         py: Python<'_>,
         keys: &Keys,
         whole: Vec<u32>,
         heads: Vec<(u32, Bound<'_, PyAny>)>,
         pins: Vec<(u32, At)>,
+        shown: Vec<(u32, At)>,
         start: Option<u32>,
         last: Option<u32>,
     ) -> PyResult<Self> {
         keys.own().or_raise(py)?;
         let pins = pins.into_iter().map(|(log, at)| (log, position(at))).collect();
-        let mut expected = judge::Expected::new(whole.into_iter().collect(), pins).between(start, last);
+        let shown = shown.into_iter().map(|(log, at)| (log, position(at))).collect();
+        let expected = judge::Expected::new(whole.into_iter().collect(), pins).between(start, last);
+        let mut expected = expected.with_shown(shown);
         for (log, head) in heads {
             expected.count(&keys.inner, log, &read_head(&head)?);
         }
@@ -79,11 +84,14 @@ pub struct BrokenEnd {
 
 #[pymethods]
 impl Verification {
-    /// A verification of the logs of some keys, which cannot be changed until it is finished.
+    /// A verification of the logs of some keys, which cannot be changed until it is finished; `shown` are signed texts
+    /// that the lines are held against, with the numbers of their logs.
     #[new]
-    fn new(py: Python<'_>, keys: &Keys) -> PyResult<Self> {
+    #[pyo3(signature = (keys, shown = None))]
+    fn new(py: Python<'_>, keys: &Keys, shown: Option<Vec<(u32, Vec<u8>)>>) -> PyResult<Self> {
         keys.own().or_raise(py)?;
-        let stage = Stage::Between(Box::new(judge::Verification::new(keys.inner.clone())));
+        let verification = judge::Verification::new(keys.inner.clone());
+        let stage = Stage::Between(Box::new(verification.with_shown(shown.unwrap_or_default())));
         Ok(Self { stage, process: std::process::id() })
     }
 
@@ -96,9 +104,9 @@ impl Verification {
         };
         match py.detach(|| between.next_pass()) {
             Step::Pass(pass) => {
-                let mode = pass.mode().clone();
+                let mode = Mode { mode: pass.mode().clone(), files: pass.files().cloned() };
                 self.stage = Stage::Running(pass);
-                Ok(Some(Mode(mode)))
+                Ok(Some(mode))
             }
             Step::Complete(complete) => {
                 self.stage = Stage::Complete(complete);

@@ -56,12 +56,17 @@ allow_option = option(
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
 @option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end.")
+@option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet.")
+@option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m].")
+@option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all].")
 @report_options
 def command(
     paths: Sequence[str],
     pins: str | None,
     added: str | None,
     rescan: float | None,
+    fresh: float | None,
     form: str,
     output: Output,
     **options: Any,
@@ -69,6 +74,7 @@ def command(
     """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
+    from tallystick.witness.client import ask
 
     if not options["keys"] and not options["public"]:
         raise click.UsageError(
@@ -76,6 +82,9 @@ def command(
         )
     if rescan is not None and options["resume"] is None:
         raise click.UsageError("--rescan goes with --resume")
+    if not options["witnesses"] and (fresh is not None or options["quorum"] is not None):
+        raise click.UsageError("--fresh and --quorum go with --witness")
+    options |= {name: value for name, value in (("rescan", rescan), ("fresh", fresh)) if value is not None}
     with look.progress("verifying") as progress:
         report = verify(
             paths,
@@ -83,7 +92,9 @@ def command(
             added=added.split(",") if added else (),
             digests=form in DIGESTED,
             progress=progress,
-            **options if rescan is None else {**options, "rescan": rescan},
+            ask=ask,
+            **options,
         )
     read = [*paths, *options["keys"], *options["public"], options["head"], options["exceptions"]]
+    read += options["receipts"]
     deliver(report, form, output, [path for path in read if path is not None])

@@ -26,8 +26,10 @@ from tallystick.verify.report import (
     Remembered,
     Report,
     Verdict,
+    WitnessReport,
 )
 from tallystick.verify.run import Request, carry_out
+from tallystick.verify.witnesses import FRESH, Ask
 
 __all__ = [
     "ALLOWED",
@@ -43,6 +45,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Weight",
+    "WitnessReport",
     "verify",
 ]
 
@@ -74,6 +77,11 @@ def verify(
     progress: Callable[[int, int], None] | None = None,
     resume: str | os.PathLike[str] | None = None,
     rescan: float = 86400.0,
+    witnesses: Iterable[str] = (),
+    receipts: Iterable[str | os.PathLike[str]] = (),
+    fresh: float = FRESH,
+    quorum: int | None = None,
+    ask: Ask | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
@@ -104,6 +112,12 @@ def verify(
         progress: Called with the bytes read so far and those there are, on the disk.
         resume: Directory in which what was verified is remembered, so that the next run reads only what is new.
         rescan: Seconds within which each remembered byte is read again, a share at each run.
+        witnesses: Witnesses that must vouch for the end: `URL=KEY` for one that is asked, `KEY` for one of which only
+            receipts count. A key is written as `tallystick witness key` prints it.
+        receipts: Files of receipts and signed heads, which the log must meet.
+        fresh: Seconds within which a witness must have heard of the log.
+        quorum: How many of the witnesses must vouch for the end; all, unless it is said.
+        ask: Asks the witness at a URL for the log of a public key, with 32 random bytes; gives the answer's bytes.
 
     Returns:
         The report. Look at its verdict. What could not be read is a finding in it.
@@ -113,29 +127,33 @@ def verify(
         KeyStoreError: The key store that was named cannot be read.
         ReportError: Nothing can be read, no key was given, or the demands contradict each other.
     """
-    return carry_out(
-        Request(
-            paths=tuple(paths),
-            keys=tuple(keys),
-            public=tuple(public),
-            store=store,
-            head=head,
-            pins=tuple(pins),
-            pins_directory=pins_directory,
-            start=start,
-            last=last,
-            expect=frozenset(expect),
-            allow=frozenset(allow),
-            subset=subset,
-            envelope=envelope,
-            field=field,
-            added=tuple(added),
-            exceptions=exceptions,
-            max_findings=max_findings,
-            jobs=jobs,
-            digests=digests,
-            progress=progress,
-            resume=resume,
-            rescan=rescan,
-        )
+    asked = Request(
+        paths=tuple(paths),
+        keys=tuple(keys),
+        public=tuple(public),
+        store=store,
+        head=head,
+        pins=tuple(pins),
+        pins_directory=pins_directory,
+        start=start,
+        last=last,
+        expect=frozenset(expect),
+        allow=frozenset(allow),
+        subset=subset,
+        envelope=envelope,
+        field=field,
+        added=tuple(added),
+        exceptions=exceptions,
+        max_findings=max_findings,
+        jobs=jobs,
+        digests=digests,
+        progress=progress,
+        resume=resume,
+        rescan=rescan,
+        witnesses=tuple(witnesses),
+        receipts=tuple(receipts),
+        fresh=fresh,
+        quorum=quorum,
+        ask=ask,
     )
+    return carry_out(asked)

@@ -40,6 +40,8 @@ class Kind(enum.StrEnum):
     LATE_START = "late start"
     OPEN_END = "open end"
     NO_HEAD = "no head"
+    NO_WITNESS = "no witness"
+    UNMET_HEAD = "unmet head"
     UNCOVERED = "uncovered"
     REDACTED = "redacted"
     RESERIALIZED = "reserialized"
@@ -101,7 +103,7 @@ class Entry:
 
 
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
-_UNRANKED = 20  # comes after all that have a place
+_UNRANKED = 22  # comes after all that have a place
 
 _ENTRIES = (
     Entry(
@@ -187,7 +189,7 @@ _ENTRIES = (
     Entry(
         Kind.UNCLEAN_END,
         _NOTE,
-        16,
+        18,
         "A writer stopped without closing",
         "A chain has no closing line, as after a crash or a kill: up to a second of lines may be lost there.",
         "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
@@ -197,7 +199,7 @@ _ENTRIES = (
     Entry(
         Kind.TORN_LINE,
         _NOTE,
-        19,
+        21,
         "A line was not written whole",
         "A line before an unclean end, or at the end of a copy, is broken off.",
         "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
@@ -206,7 +208,7 @@ _ENTRIES = (
     Entry(
         Kind.LATE_START,
         _INCOMPLETE,
-        14,
+        16,
         "The beginning is not here",
         "The log begins before the first line that is here.",
         "older files are elsewhere, or deleted by policy: `--from`",
@@ -215,7 +217,7 @@ _ENTRIES = (
     Entry(
         Kind.OPEN_END,
         _INCOMPLETE,
-        13,
+        15,
         "Nothing vouches for the end",
         "Lines after the last one could be missing without a sign of it.",
         "give the head; a pin proves only how far the log reached at least",
@@ -232,9 +234,27 @@ _ENTRIES = (
         stated=Stated.TEXT,
     ),
     Entry(
+        Kind.NO_WITNESS,
+        _INCOMPLETE,
+        13,
+        "A witness says nothing",
+        "A witness that was asked for gave no answer or receipt that holds.",
+        "is it reachable, and is its key the right one? Receipts of before are given with `--receipts`",
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.UNMET_HEAD,
+        _INCOMPLETE,
+        14,
+        "A signed head cannot be checked",
+        "Lines that a signed head covers are not here as they were written, so it cannot be held against them.",
+        "look for a newer file; was the head or receipt made after the files were copied?",
+        stated=Stated.TEXT,
+    ),
+    Entry(
         Kind.UNCOVERED,
         _INCOMPLETE,
-        15,
+        17,
         "Lines that cannot be checked",
         "Nothing that holds covers these lines, no checkpoint or line, so they cannot be checked with what was given.",
         "only the verification key can judge these lines, until the next checkpoint",
@@ -267,7 +287,7 @@ _ENTRIES = (
     Entry(
         Kind.SUBSET,
         _INCOMPLETE,
-        18,
+        20,
         "Lines are left out",
         "The caller said that lines are left out; gaps are not judged.",
         "that is what was asked for",
@@ -275,7 +295,7 @@ _ENTRIES = (
     Entry(
         Kind.NARROWED,
         _INCOMPLETE,
-        17,
+        19,
         "The key covers only some chains",
         "The key was narrowed; other chains are not judged.",
         "that is what was asked for",

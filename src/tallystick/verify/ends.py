@@ -29,6 +29,7 @@ def finished(
         whole=[number for number, one in enumerate(inputs) if one.ends_in_lf],
         heads=[(numbers[log_id], text) for log_id, text in asked.heads.texts.items() if log_id in numbers],
         pins=[(numbers[log_id], at) for log_id, at in pins if log_id in numbers],
+        shown=[(one.log, one.until) for one in asked.witnesses.shown if one.counts(keys)],
         start=asked.start,
         last=asked.last,
     )

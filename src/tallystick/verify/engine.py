@@ -43,6 +43,7 @@ def scan_all(
     progress: Progress,
     sums: Sums | None = None,
     memory: Memory | None = None,
+    shown: Sequence[tuple[int, bytes]] = (),
 ) -> _core.Verification:
     """Scan all inputs, again where a first look cannot tell.
 
@@ -53,6 +54,7 @@ def scan_all(
         jobs: Threads; None for one a processor.
         progress: Called with the bytes on the disk that were read for each chunk that was scanned.
         sums: Takes the sum of each chunk, so that a later reader can tell whether it reads the same.
+        shown: Signed texts that the lines are held against, with the numbers of their logs.
         memory: What earlier runs found in them. Of what is taken out of envelopes nothing is remembered.
 
     Returns:
@@ -60,7 +62,7 @@ def scan_all(
     """
     if envelope is not None and envelope.unwraps:
         memory = None
-    passes = _Passes(keys, inputs, envelope, jobs or len(os.sched_getaffinity(0)), sums, memory)
+    passes = _Passes(keys, inputs, envelope, jobs or len(os.sched_getaffinity(0)), sums, memory, shown)
     while True:
         try:
             return passes.all(progress)
@@ -80,6 +82,7 @@ class _Passes:
     jobs: int
     sums: Sums | None
     memory: Memory | None
+    shown: Sequence[tuple[int, bytes]]
 
     def all(self, progress: Progress) -> _core.Verification:
         """Read everything as often as it takes.
@@ -99,7 +102,7 @@ class _Passes:
         return verification
 
     def _begun(self, progress: Progress) -> _core.Verification:
-        verification = _core.Verification(self.keys)
+        verification = _core.Verification(self.keys, list(self.shown))
         if (mode := verification.next_pass()) is not None:
             verification.merge(self._first(mode, progress))
         return verification
@@ -137,7 +140,8 @@ class _Passes:
     def _later(self, mode: _core.Mode) -> _core.Summary:
         """Scan what has to be read again."""
         summary = _core.Summary()
-        chunks = (chunk for one in self.inputs for chunk in self._again(one, mode))
+        wanted = (one for number, one in enumerate(self.inputs) if mode.wants_file(number))
+        chunks = (chunk for one in wanted for chunk in self._again(one, mode))
         for _, part in _worked(lambda chunk: self._scan(mode, chunk), chunks, self.jobs):
             summary.merge(part)
         return summary

@@ -7,6 +7,7 @@ from tallystick.verify.heads import Heads
 from tallystick.verify.pins import Pin
 from tallystick.verify.positions import At
 from tallystick.verify.unseen import Unseen
+from tallystick.verify.witnesses import Witnesses
 
 __all__ = ["Expectations"]
 
@@ -24,6 +25,7 @@ class Expectations:
         subset: Lines were filtered out, so gaps are reported and not judged.
         last: Last chain that must be there, if the caller names one.
         unread: Files that could not be read, or not to their end: what is absent may stand there.
+        witnesses: Signed texts to meet, and what witnesses say of the ends.
         duplicates: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
@@ -36,3 +38,4 @@ class Expectations:
     last: int | None = None
     unread: tuple[Unseen, ...] = ()
     duplicates: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
+    witnesses: Witnesses = field(default_factory=Witnesses)

@@ -27,6 +27,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Weight",
+    "WitnessReport",
 ]
 
 
@@ -152,6 +153,29 @@ class ChainReport:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessReport:
+    """What one witness said of one log. Its texts are evidence: kept, they prove what it received.
+
+    Args:
+        name: Its name.
+        key: Its public key, as it was given.
+        url: Where it was asked; None where only its receipts count.
+        trouble: Why it does not vouch for the end; None if it does.
+        position: Up to where its newest text says that lines were written; None if it has none.
+        received: When it received that text, ms since 1970, by its own clock.
+        texts: The signed texts that it holds or that its receipts are for, the newest last; at most the last thousand.
+    """
+
+    name: str
+    key: str
+    url: str | None
+    trouble: str | None
+    position: str | None
+    received: int | None
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogReport:
     """What was seen of one log.
 
@@ -174,6 +198,7 @@ class LogReport:
         by_chain: The chains, in order; at most the first thousand.
         pin: The newest statement that is here, as the text of a pin; a later verification can be made to meet it.
         verdict: The worst weight of what was found about it, or about no log by name.
+        witnesses: What the witnesses said that were asked for.
     """
 
     name: str
@@ -194,6 +219,7 @@ class LogReport:
     by_chain: tuple[ChainReport, ...]
     pin: str | None = None
     verdict: Verdict = Verdict.OK
+    witnesses: tuple[WitnessReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
+from tallystick.verify.witnesses import FRESH, Ask, Witnesses, read_witnesses
 
 __all__ = ["Request", "Verified", "carried_out", "carry_out"]
 
@@ -74,6 +75,11 @@ class Request:
     progress: Progress | None = None
     resume: StrPath | None = None
     rescan: float = 86400.0
+    witnesses: tuple[str, ...] = ()
+    receipts: tuple[StrPath, ...] = ()
+    fresh: float = FRESH
+    quorum: int | None = None
+    ask: Ask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +112,14 @@ def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
     logs.except_lines(excepted)
     memory = _memory(asked, logs, excepted)
     pins = _pins(asked, logs)
+    # Before the files are read: what comes meanwhile is then after it, and not missing.
+    witnesses = read_witnesses(
+        logs, asked.witnesses, asked.receipts, asked.ask, began, fresh=asked.fresh, quorum=asked.quorum
+    )
     files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
-    moment = _moment(asked, logs, pins, files, envelope, sums, memory)
+    moment = _moment(asked, logs, pins, files, envelope, sums, memory, witnesses)
     try:
-        expected = _expectations(asked, moment, pins, excepting)
+        expected = _expectations(asked, moment, pins, excepting, witnesses)
         facts = finished(moment.verification, logs, moment.inputs, expected)
         case = _case(facts, moment, logs, expected)
         judgement = judge(case)
@@ -216,7 +226,9 @@ def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
     return given + (read_pins(asked.pins_directory, log_ids) if asked.pins_directory is not None else ())
 
 
-def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: _Excepting) -> Expectations:
+def _expectations(
+    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: _Excepting, witnesses: Witnesses
+) -> Expectations:
     return Expectations(
         moment.heads,
         pins,
@@ -227,6 +239,7 @@ def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepti
         asked.last,
         unread=unseen(moment.unread, moment.inputs, moment.verification.chunks()),
         duplicates=excepting.duplicates(),
+        witnesses=witnesses,
     )
 
 
@@ -253,16 +266,21 @@ def _moment(
     envelope: _core.Envelope | None,
     sums: Sums | None,
     memory: Memory | None,
+    witnesses: Witnesses,
 ) -> Moment:
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
     expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
+    shown = [(one.log, one.text) for one in witnesses.shown]
+
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
-        _expect_chains(asked, logs, heads, pins)
+        _expect_chains(asked, logs, heads, pins, witnesses)
         counted = _Counted(inputs, asked.progress)
-        return scan_all(logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums, memory=memory)
+        return scan_all(
+            logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums, memory=memory, shown=shown
+        )
 
     def heads() -> Heads:
         return read_heads(logs, asked.store, asked.head, expected)
@@ -272,10 +290,13 @@ def _moment(
     return read_moment(files, logs, heads if again else cache(heads), scan, patient=again)
 
 
-def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[Pin, ...]) -> None:
+def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[Pin, ...], witnesses: Witnesses) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
     named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
     named += [_core.parse_pin(pin.text)[:2] for pin in pins]
+    for one in witnesses.shown:
+        if _core.shown_holds(logs, one.log, one.text):
+            logs.expect_chain(one.log, one.parsed.chain)
     for number, (_, log_id, *_) in enumerate(logs.logs()):
         for chain in [at[0] for owner, at in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
             logs.expect_chain(number, chain)

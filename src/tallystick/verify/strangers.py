@@ -22,7 +22,7 @@ _B64 = rb"[A-Za-z0-9_-]"
 # Slices of what may be secret would be copies that nobody wipes; these look at it where it stands.
 _SECRET = re.compile(rb"\s*tallysecret1%s{20,}\s*" % _BECH32, re.IGNORECASE)
 _LETTERS_ONLY = re.compile(rb"(?:\s*tallysecret1)?%s*\s*" % _BECH32, re.IGNORECASE)
-_OURS = re.compile(rb"\s*(?:tally|#)", re.IGNORECASE)
+_OURS = re.compile(rb"\s*(?:tally|#|PRIVATE\+KEY\+)", re.IGNORECASE)
 _MASTER = re.compile(rb"%s{43}\n?" % _B64)
 _SLOT = rb"(?:(?:tallystick-slot1.{112}|\0{128})\0{3968})"
 _SLOTS = re.compile(rb"(?=.*tallystick-slot1)%s{2}" % _SLOT, re.DOTALL)
@@ -45,6 +45,16 @@ _FORMS = (
         "evidence",
         re.compile(rb"tallystick/v1 evidence\n(?:tallystick/v1 [^\n]*\n)+proof[^\n]*\nline [^\n]*\n?"),
     ),
+    (
+        "signed heads or receipts",
+        re.compile(
+            rb"(?=(?:.*\n)?tallystick/v1 (?:head |receipt\n))"
+            rb"(?:[ \t\r]*\n|tallystick/v1 (?:head|open|checkpoint) [^\n]*(?:\n|\Z)"
+            rb"|tallystick/v1 receipt\n(?:[!-~][ -~]*\n)+\n(?:\xe2\x80\x94 [^\n]+(?:\n|\Z))+)+",
+            re.DOTALL,
+        ),
+    ),
+    ("a witness's key", re.compile(rb"\s*PRIVATE\+KEY\+[!-~]+\s*")),
     ("a record of what was verified", re.compile(rb"tallymem\x01.{32}\x28\xb5\x2f\xfd.*", re.DOTALL)),
 )
 _SEALED = re.compile(rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64)
@@ -119,7 +129,8 @@ _LETTERS = r"[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
 _SECRETS = re.compile(
     rf"tallysecret1{_LETTERS}*"
     rf"|(?<![A-Za-z0-9]){_LETTERS}{{50,}}"  # the rest of a key that was broken into lines
-    r"|(?<=tallyhead )[^\"]*",
+    r"|(?<=tallyhead )[^\"]*"
+    r"|PRIVATE\+KEY\+\S*",
     re.IGNORECASE,
 )
 _KEY_ALONE = re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])", re.ASCII)

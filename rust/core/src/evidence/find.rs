@@ -240,7 +240,7 @@ impl Finder {
                         let made = Signed { root: statement.chain_root(), leaves: [None; 2] };
                         signed.get_or_insert(made).leaves[form] = Some(leaf(&tag, &line_hash(3, m)));
                     }
-                    Body::Notice { .. } => {}
+                    Body::Notice { .. } | Body::Head { .. } => {}
                     // Applications log what they like: only R tells a checkpoint from an entry that looks like one.
                     Body::Checkpoint { .. } => self.keep_checkpoint(&statement, text),
                 }

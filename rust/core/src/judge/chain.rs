@@ -300,7 +300,11 @@ impl ChainFacts {
 
     fn leave_uncovered(&mut self, number: u32, e: u8, epoch: &Epoch) {
         let within = epoch.bound.unwrap_or(u32::MAX);
-        let pieces = epoch.lines.pieces().map(|piece| (piece.start, piece.end.min(within), piece.first));
+        let pieces = epoch.lines.pieces().map(|piece| {
+            // Of lines that begin before those that no head covers, only the last one's place is known.
+            let place = if piece.start >= epoch.shown { piece.first } else { piece.last };
+            (piece.start.max(epoch.shown), piece.end.min(within), place)
+        });
         self.uncovered.extend(stretch(number, e, pieces));
     }
 }

@@ -19,6 +19,8 @@ pub struct Expected {
     pub(super) whole: BTreeSet<u32>,
     /// Positions of statements that were seen before.
     pins: Vec<(LogNumber, Position)>,
+    /// Up to where receipts of witnesses say that lines were written.
+    shown: Vec<(LogNumber, Position)>,
     /// The first chain that must be there, where the caller names one.
     start: Option<u32>,
     /// The last chain that must be there, where the caller names one.
@@ -38,6 +40,12 @@ impl Expected {
     #[must_use]
     pub fn between(self, start: Option<u32>, last: Option<u32>) -> Self {
         Self { start, last, ..self }
+    }
+
+    /// Takes up to where receipts of witnesses say that lines were written.
+    #[must_use]
+    pub fn with_shown(self, shown: Vec<(LogNumber, Position)>) -> Self {
+        Self { shown, ..self }
     }
 
     /// Takes a log's head; it counts nothing unless its mac holds, which only a verification key can tell.
@@ -99,7 +107,9 @@ impl<'a> Ends<'a> {
         let (first, last) = self.keys.secret.as_ref().map_or((1, u32::MAX), |key| (key.first(), key.last()));
         let pins = expected.pins.iter().filter(|(log, _)| *log == self.number).map(|(_, at)| *at);
         let pins = pins.filter(|at| (first..=last).contains(&at.chain)).map(after);
-        pins.chain(self.counted).collect()
+        let shown = expected.shown.iter().filter(|(log, _)| *log == self.number).map(|(_, at)| *at);
+        let shown = shown.filter(|at| (first..=last).contains(&at.chain));
+        pins.chain(shown).chain(self.counted).collect()
     }
 
     /// Before this position, nothing is said of what is absent.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap};
 use super::known::Duplicate;
+use super::shown::Standing;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::summary::{
@@ -44,6 +45,7 @@ pub struct Facts {
     torn: BTreeSet<usize>,
     pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
     pub(super) rewritten: BTreeSet<EpochId>,
+    shown: Vec<Standing>,
 }
 
 impl Facts {
@@ -54,8 +56,30 @@ impl Facts {
         rewritten: BTreeSet<EpochId>,
     ) -> Self {
         let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
-        let torn = BTreeSet::new();
-        Self { logs, chunks, events, unlisted, unsealed, excepted, duplicates, torn, outside, rewritten }
+        let (torn, shown) = Default::default();
+        Self {
+            logs,
+            chunks,
+            events,
+            unlisted,
+            unsealed,
+            excepted,
+            duplicates,
+            torn,
+            outside,
+            rewritten,
+            shown,
+        }
+    }
+
+    pub(super) fn with_shown(self, shown: Vec<Standing>) -> Self {
+        Self { shown, ..self }
+    }
+
+    /// How the lines stand to each signed text that the caller brought along, in the order of those.
+    #[must_use]
+    pub fn shown(&self) -> &[Standing] {
+        &self.shown
     }
 
     /// Takes the claims of torn lines back: they say nothing.

@@ -13,8 +13,10 @@ use crate::seal::statement::{Body, Kind as Ending};
 fn ending(chain: &Chain) -> Option<(u8, bool)> {
     let records = chain.epochs.values().flat_map(|epoch| &epoch.checkpoints);
     let ends = records.filter_map(|record| match record.body {
-        Body::Checkpoint { kind: Ending::Continues, .. } | Body::Open { .. } | Body::Notice { .. } => None,
-        Body::Checkpoint { kind, .. } => Some((record.at.epoch, kind == Ending::Ended)),
+        Body::Checkpoint { kind, .. } if kind != Ending::Continues => {
+            Some((record.at.epoch, kind == Ending::Ended))
+        }
+        _ => None,
     });
     ends.min_by_key(|(epoch, _)| *epoch)
 }
@@ -36,6 +38,10 @@ fn held(epoch: &Epoch, with_v: bool) -> Option<Held> {
         Some(false) => false,
         None => with_v,
     };
+    // Lines that a signed head covers hold, too, where no checkpoint tells.
+    if !covered && epoch.covered.is_none() && epoch.shown > 0 {
+        return Some(Held { below: epoch.shown, ..Held::default() });
+    }
     let below = trees.iter().map(|(n, _)| u32::from(*n)).min().unwrap_or(u32::MAX);
     covered.then(|| Held { below, ..Held::default() })
 }

@@ -30,6 +30,14 @@ pub struct Duplicate {
     pub place: Place,
 }
 
+/// The texts, and the trees over the first n lines of epochs, as far as those were read for them.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) texts: Vec<(LogNumber, Vec<u8>)>,
+    /// Of lines that have an RFC 8785 form, also the tree over those forms (P only).
+    pub(super) roots: BTreeMap<(EpochId, u16), Vec<Digest>>,
+}
+
 /// What is known so far.
 pub(super) struct Known {
     pub(super) keys: Arc<Keys>,
@@ -42,4 +50,6 @@ pub(super) struct Known {
     pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
     /// Epochs whose lines are taken in their RFC 8785 form (P only).
     pub(super) rewritten: BTreeSet<EpochId>,
+    /// Signed texts that the caller brings along.
+    pub(super) shown: Shown,
 }

@@ -26,7 +26,7 @@ pub(super) struct Openings {
 pub(super) fn prev_of(opening: &Record) -> Option<Mark> {
     match opening.body {
         Body::Open { prev } => Some(prev.mark),
-        Body::Checkpoint { .. } | Body::Notice { .. } => None,
+        Body::Checkpoint { .. } | Body::Notice { .. } | Body::Head { .. } => None,
     }
 }
 

@@ -80,7 +80,7 @@ fn add_control(log: &mut Log, record: Record, roots: Roots, pending: &Pending) {
     let epoch = log.epoch(at.chain, at.epoch);
     match record.body {
         Body::Open { .. } => epoch.opens.push(record),
-        Body::Notice { .. } => {}
+        Body::Notice { .. } | Body::Head { .. } => {}
         Body::Checkpoint { .. } => {
             epoch.checkpoints.push(record);
             return;

@@ -11,8 +11,9 @@ use super::duplicates;
 use super::ends::Expected;
 use super::facts::Facts;
 use super::known::Known;
+use super::shown::Batch;
 use super::{groups, resolve, rewritten, torn};
-use crate::scan::summary::{EpochId, Summary};
+use crate::scan::summary::{EpochId, LogNumber, Summary};
 use crate::scan::{Keys, Mode};
 
 /// Lines that are looked at one by one in one pass; about 100 bytes of memory each.
@@ -23,6 +24,7 @@ enum Stage {
     All,
     Rewritten,
     Closely { batches: VecDeque<BTreeSet<EpochId>> },
+    Shown { batches: VecDeque<Batch>, rewritten: bool },
 }
 
 /// A verification between two passes.
@@ -44,6 +46,7 @@ pub struct Pass {
     known: Known,
     stage: Stage,
     mode: Arc<Mode>,
+    files: Option<BTreeSet<u32>>,
     found: Option<Summary>,
 }
 
@@ -57,15 +60,23 @@ impl Verification {
     /// A verification of some logs. Their keys cannot be changed while it goes on.
     #[must_use]
     pub fn new(keys: Arc<Keys>) -> Self {
-        let (summary, duplicates, looked_at, outside, rewritten) = Default::default();
-        let known = Known { keys, summary, duplicates, looked_at, outside, rewritten };
+        let (summary, duplicates, looked_at, outside, rewritten, shown) = Default::default();
+        let known = Known { keys, summary, duplicates, looked_at, outside, rewritten, shown };
         Self { known, stage: Stage::All }
+    }
+
+    /// Takes signed heads and statements that the lines are held against, with the numbers of their logs.
+    #[must_use]
+    pub fn with_shown(mut self, texts: Vec<(LogNumber, Vec<u8>)>) -> Self {
+        self.known.shown.texts = texts;
+        self
     }
 
     /// The next pass, if one is needed.
     #[must_use]
     pub fn next_pass(self) -> Step {
         let Self { known, mut stage } = self;
+        let mut files = None;
         let mode = match &mut stage {
             Stage::All => Mode::All,
             Stage::Rewritten => {
@@ -76,12 +87,30 @@ impl Verification {
                 }
                 Mode::Canonical(epochs)
             }
-            Stage::Closely { batches } => match batches.pop_front() {
-                Some(batch) => Mode::Detail(batch, known.rewritten.clone()),
+            Stage::Closely { batches } => {
+                let Some(batch) = batches.pop_front() else {
+                    let batches = known.shown_batches(BATCH, false).into();
+                    return Self { known, stage: Stage::Shown { batches, rewritten: false } }.next_pass();
+                };
+                Mode::Detail(batch, known.rewritten.clone())
+            }
+            Stage::Shown { batches, rewritten } => match batches.pop_front() {
+                Some((batch, within)) => {
+                    files = within;
+                    let mut forms = known.rewritten.clone();
+                    if *rewritten {
+                        forms.extend(&batch);
+                    }
+                    Mode::Detail(batch, forms)
+                }
+                None if !*rewritten => {
+                    let batches = known.shown_batches(BATCH, true).into();
+                    return Self { known, stage: Stage::Shown { batches, rewritten: true } }.next_pass();
+                }
                 None => return Step::Complete(Box::new(Complete::new(known))),
             },
         };
-        Step::Pass(Box::new(Pass { known, stage, mode: Arc::new(mode), found: None }))
+        Step::Pass(Box::new(Pass { known, stage, mode: Arc::new(mode), files, found: None }))
     }
 }
 
@@ -90,6 +119,12 @@ impl Pass {
     #[must_use]
     pub fn mode(&self) -> &Arc<Mode> {
         &self.mode
+    }
+
+    /// The files that have to be read for it; `None` for all.
+    #[must_use]
+    pub fn files(&self) -> Option<&BTreeSet<u32>> {
+        self.files.as_ref()
     }
 
     /// Takes in what was found in a part of the input, or in several parts.
@@ -120,6 +155,11 @@ impl Pass {
                 duplicates::resolve(&mut known);
                 stage
             }
+            Stage::Shown { .. } => {
+                known.summary.merge(found);
+                known.take_shown();
+                stage
+            }
         };
         Verification { known, stage }
     }
@@ -146,8 +186,9 @@ fn closely(summary: &Summary) -> Stage {
 impl Complete {
     fn new(mut known: Known) -> Self {
         let found = duplicates::all(&mut known);
+        let shown = known.judge_shown();
         groups::join(&mut known.summary);
-        let facts = Facts::new(known.summary, found, known.outside, known.rewritten);
+        let facts = Facts::new(known.summary, found, known.outside, known.rewritten).with_shown(shown);
         Self { keys: known.keys, facts }
     }
 

@@ -33,7 +33,7 @@ impl Record {
     pub(crate) fn tree(&self) -> Option<(u16, Digest)> {
         match self.body {
             Body::Checkpoint { n, root, .. } => Some((n, root)),
-            Body::Open { .. } | Body::Notice { .. } => None,
+            Body::Open { .. } | Body::Notice { .. } | Body::Head { .. } => None,
         }
     }
 }
@@ -88,6 +88,9 @@ pub struct Epoch {
     /// Does the checkpoint's R match the lines? `None` where nobody knows.
     #[serde(skip)]
     pub covered: Option<bool>,
+    /// So many of its first lines are what a signed head says.
+    #[serde(skip)]
+    pub shown: u32,
 }
 
 impl Epoch {

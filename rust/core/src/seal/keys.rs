@@ -315,7 +315,11 @@ pub(crate) struct SignKey {
 impl SignKey {
     /// The key whose seed is `derive(from, label)`.
     pub(crate) fn derive(from: &Secret, label: &str) -> Self {
-        let seed = from.derive(label);
+        Self::of(from.derive(label))
+    }
+
+    /// The key of a seed.
+    pub(crate) fn of(seed: Secret) -> Self {
         let public = clean::<ALL, _>(|| SigningKey::from_bytes(seed.expose()).verifying_key().to_bytes());
         Self { seed, public }
     }

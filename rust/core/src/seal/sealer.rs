@@ -16,14 +16,16 @@
 //! # Ok(()) }
 //! ```
 
+mod reached;
+
 use memchr::memchr;
 
 use crate::Error;
 use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
 use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
-use crate::seal::head::{Head, Mark};
 use crate::seal::keys::{SignKey, key_path};
 use crate::seal::notice;
+use crate::seal::shown::Shown;
 use crate::seal::speaker::Speaker;
 use crate::seal::statement::{Kind, MAX_TIME, control_m};
 use crate::seal::tree::Growing;
@@ -63,6 +65,8 @@ pub struct Sealer {
     next_e: Secret,
     next_d: Secret,
     epoch_keys: Vec<[u8; 32]>,
+    /// What witnesses are shown, if there are any.
+    shown: Option<Shown>,
 }
 
 /// A claimed time must have the form of section 2.
@@ -119,6 +123,7 @@ impl Sealer {
             next_e,
             next_d,
             epoch_keys,
+            shown: None,
         }
     }
 
@@ -155,19 +160,6 @@ impl Sealer {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    /// The position of the next line; after `closed`, the one after the last.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        // An epoch has at most 65,534 lines and a checkpoint, so the index fits.
-        Position::new(self.speaker.chain, self.epoch, u16::try_from(self.index).unwrap_or(u16::MAX))
-    }
-
-    /// How many lines the chain has so far, control lines included.
-    #[must_use]
-    pub fn lines(&self) -> u64 {
-        self.before + u64::from(self.index)
     }
 
     /// Seals one entry: appends its line, with `open` before it and a checkpoint after it where due.
@@ -260,16 +252,6 @@ impl Sealer {
         self.finish_epoch(Kind::Ended, time, out)
     }
 
-    /// The head that counts every line emitted so far; `None` before `open` is emitted or after erasure.
-    #[must_use]
-    pub fn head(&self) -> Option<Head> {
-        if self.open.is_some() || self.entry_key.expose() == &[0; 32] {
-            return None;
-        }
-        let mark = Mark { at: self.position(), hash: self.newest };
-        Some(Head::make(self.speaker.log, mark, &self.entry_key))
-    }
-
     /// Wipes every secret at once: the sealer is of no use afterwards.
     pub fn erase(&mut self) {
         self.entry_key.erase();
@@ -312,6 +294,18 @@ impl Sealer {
                 self.format = if first == Form::Json { Format::Json } else { Format::Plain };
             }
             self.control(&open, out);
+            if let Some(shown) = &mut self.shown {
+                shown.speak(open);
+            }
+        }
+    }
+
+    /// A leaf of the running epoch.
+    #[inline]
+    fn grow(&mut self, leaf: Digest) {
+        self.tree.push(leaf);
+        if let Some(shown) = &mut self.shown {
+            shown.grow(leaf);
         }
     }
 
@@ -320,13 +314,13 @@ impl Sealer {
         let m = control_m(statement, self.format == Format::Json);
         let l = line_hash(3, &m);
         let t = self.line(&m, &l, out);
-        self.tree.push(leaf(&t, &l));
+        self.grow(leaf(&t, &l));
     }
 
     fn entry(&mut self, m: &[u8], out: &mut Vec<u8>) {
         let l = line_hash(2, m);
         let t = self.line(m, &l, out);
-        self.tree.push(leaf(&t, &l));
+        self.grow(leaf(&t, &l));
     }
 
     /// Two entries at a time: both keys are erased before the first line leaves.
@@ -338,7 +332,7 @@ impl Sealer {
             line::write(m, self.speaker.log, self.position(), t, out);
             out.push(b'\n');
             self.index += 1;
-            self.tree.push(leaf);
+            self.grow(leaf);
         }
     }
 
@@ -373,6 +367,9 @@ impl Sealer {
             self.speaker.checkpoint((at.epoch, at.index), (&root, &self.newest), (time, kind), (&key, &path));
         drop(key);
         self.newest = sha256(&[text.as_bytes()]);
+        if let Some(shown) = &mut self.shown {
+            shown.end_epoch(text.clone());
+        }
         let m = control_m(&text, self.format == Format::Json);
         let l = line_hash(3, &m);
         if kind == Kind::Continues {

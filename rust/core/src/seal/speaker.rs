@@ -55,6 +55,24 @@ impl Speaker {
         )
     }
 
+    /// A signed head, which is no statement of a line.
+    pub(crate) fn head(
+        &self,
+        (epoch, n): (u8, u16),
+        (root, newest): (&Digest, &Digest),
+        time: u64,
+        (key, path): (&SignKey, &[u8]),
+    ) -> String {
+        let Self { name, log, chain, cert } = self;
+        let (root, newest, pk, path) = (b64(root), b64(newest), b64(&key.public()), b64(path));
+        signed(
+            format!(
+                "tallystick/v1 head {name} {log} {chain} {epoch} {n} {root} {newest} {time} {cert} {pk} {path}"
+            ),
+            key,
+        )
+    }
+
     /// A `notice` statement, whose text is encoded already.
     pub(crate) fn notice(
         &self,

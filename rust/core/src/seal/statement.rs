@@ -4,7 +4,10 @@
 //! tallystick/v1 open <name> <log id> <chain> <time> <prev> <cert> <sig>
 //! tallystick/v1 checkpoint <name> <log id> <chain> <epoch> <n> <R> <prev> <time> <kind> <cert> <epoch pk> <path> <sig>
 //! tallystick/v1 notice <name> <log id> <chain> <epoch> <index> <kind> <text> <cert> <epoch pk> <path> <sig>
+//! tallystick/v1 head <name> <log id> <chain> <epoch> <n> <R> <newest> <time> <cert> <epoch pk> <path> <sig>
 //! ```
+//! The last one, a signed head, is for witnesses, and never a control line.
+//!
 //! A signature covers every byte before ` <sig>`; the cert's covers
 //! `tallystick/v1 chain <name> <log id> <chain> <epoch root> <next chain root>`.
 
@@ -13,6 +16,7 @@ use crate::line::{LogId, Position};
 use crate::seal::head::Mark;
 use crate::seal::keys::{PublicKey, key_climb, name_is_valid, signature_holds};
 use crate::seal::notice::{self, Notice};
+use crate::seal::tree::empty_root;
 use crate::text::{b64_fixed, num};
 
 /// Largest time: 2^53 - 1 ms.
@@ -80,6 +84,17 @@ pub enum Body {
         epoch: u8,
         /// Its index.
         index: u16,
+    },
+    /// A signed head: how far a running epoch has come. It stands in no line.
+    Head {
+        /// Its epoch.
+        epoch: u8,
+        /// Lines of the epoch so far.
+        n: u16,
+        /// MTH over them.
+        root: Digest,
+        /// Hash of the newest statement before them.
+        newest: Digest,
     },
 }
 
@@ -151,9 +166,19 @@ pub struct CertCache {
 }
 
 impl<'a> Statement<'a> {
-    /// Reads a statement; `None` if the bytes are not exactly one.
+    /// Reads a statement of a control line; `None` if the bytes are not exactly one.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
+        Self::read(text).filter(|one| !matches!(one.body, Body::Head { .. }))
+    }
+
+    /// Reads what a witness takes: a signed head, an `open` or a `checkpoint` (SPEC section 11).
+    #[must_use]
+    pub fn parse_shown(text: &'a [u8]) -> Option<Self> {
+        Self::read(text).filter(|one| !matches!(one.body, Body::Notice { .. }))
+    }
+
+    fn read(text: &'a [u8]) -> Option<Self> {
         let mut words = text.strip_prefix(b"tallystick/v1 ")?.split(|b| *b == b' ');
         let kind = words.next()?;
         let name = words.next().filter(|name| std::str::from_utf8(name).is_ok_and(name_is_valid))?;
@@ -167,19 +192,14 @@ impl<'a> Statement<'a> {
                 (time, Body::Open { prev }, Cert::parse(words.next()?)?, None)
             }
             b"checkpoint" => {
-                let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
-                let n = u16::try_from(num(words.next()?, 65_535)?).ok()?;
-                let (root, prev) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                let time = num(words.next()?, MAX_TIME)?;
-                let kind = match words.next()? {
-                    b"continues" => Kind::Continues,
-                    b"closed" => Kind::Closed,
-                    b"ended" => Kind::Ended,
-                    _ => return None,
-                };
+                let (time, body) = parse_checkpoint(&mut words)?;
                 let cert = Cert::parse(words.next()?)?;
-                let key = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
-                (time, Body::Checkpoint { epoch, n, root, prev, kind }, cert, Some(key))
+                (time, body, cert, Some((b64_fixed(words.next()?)?, b64_fixed(words.next()?)?)))
+            }
+            b"head" => {
+                let (time, body) = parse_head(&mut words)?;
+                let cert = Cert::parse(words.next()?)?;
+                (time, body, cert, Some((b64_fixed(words.next()?)?, b64_fixed(words.next()?)?)))
             }
             b"notice" => {
                 let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
@@ -235,7 +255,9 @@ impl<'a> Statement<'a> {
     pub fn position(&self) -> Position {
         match self.body {
             Body::Open { .. } => Position::new(self.chain, 0, 0),
-            Body::Checkpoint { epoch, n, .. } => Position::new(self.chain, epoch, n),
+            Body::Checkpoint { epoch, n, .. } | Body::Head { epoch, n, .. } => {
+                Position::new(self.chain, epoch, n)
+            }
             Body::Notice { epoch, index } => Position::new(self.chain, epoch, index),
         }
     }
@@ -296,7 +318,10 @@ impl<'a> Statement<'a> {
             cache.good = Some((self.chain, *root, self.cert.text.to_vec()));
         }
         let signer = match (&self.epoch_key, self.body) {
-            (Some((pk, path)), Body::Checkpoint { epoch, .. } | Body::Notice { epoch, .. }) => {
+            (
+                Some((pk, path)),
+                Body::Checkpoint { epoch, .. } | Body::Notice { epoch, .. } | Body::Head { epoch, .. },
+            ) => {
                 if key_climb(pk, epoch, path) != self.cert.epoch_root {
                     return Err(Fault::Path);
                 }
@@ -308,6 +333,33 @@ impl<'a> Statement<'a> {
         let covered = &self.text[..self.text.len() - 87];
         if signature_holds(signer, covered, &self.sig) { Ok(()) } else { Err(Fault::Signature) }
     }
+}
+
+/// Epoch and n.
+fn parse_n<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u8, u16)> {
+    let epoch = u8::try_from(num(words.next()?, 255)?).ok()?;
+    Some((epoch, u16::try_from(num(words.next()?, 65_535)?).ok()?))
+}
+
+/// What stands in a checkpoint before its cert.
+fn parse_checkpoint<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u64, Body)> {
+    let (epoch, n) = parse_n(words)?;
+    let (root, prev) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+    let time = num(words.next()?, MAX_TIME)?;
+    let word = words.next()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word().as_bytes() == word)?;
+    Some((time, Body::Checkpoint { epoch, n, root, prev, kind }))
+}
+
+/// What stands in a signed head before its cert.
+fn parse_head<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<(u64, Body)> {
+    let (epoch, n) = parse_n(words)?;
+    let (root, newest) = (b64_fixed(words.next()?)?, b64_fixed(words.next()?)?);
+    // `open` is the first line of a chain, and of nothing there is one tree.
+    if (epoch, n) == (0, 0) || (n == 0 && root != empty_root()) {
+        return None;
+    }
+    Some((num(words.next()?, MAX_TIME)?, Body::Head { epoch, n, root, newest }))
 }
 
 fn parse_prev(text: &[u8]) -> Option<Prev> {

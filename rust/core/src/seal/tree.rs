@@ -7,6 +7,8 @@
 //! assert_eq!(tree::climb(leaves[1], 1, 3, &path), Some(tree::root(&leaves)));
 //! ```
 
+pub mod consistency;
+
 use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, node, node_pair, nodes, sha256};
 

@@ -7,6 +7,7 @@ from tallystick.verify.expectations import Expectations
 from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.pins import Pin
 from tallystick.verify.positions import At, after
+from tallystick.verify.witnesses import Shown
 
 __all__ = ["Anchors", "Pinned"]
 
@@ -29,12 +30,14 @@ class Anchors:
         head_holds: Does its mac hold? None where that cannot be checked.
         pins: Pins of chains that the key covers.
         pins_outside: Number of pins of other chains.
+        received: Texts that witnesses received, of chains that the key covers.
     """
 
     head: tuple[At, bytes] | None
     head_holds: bool | None
     pins: tuple[Pinned, ...]
     pins_outside: int
+    received: tuple[Shown, ...] = ()
 
     @classmethod
     def of(cls, log: LogFacts, expected: Expectations) -> "Anchors":
@@ -46,7 +49,9 @@ class Anchors:
         parsed = ((*_core.parse_pin(pin.text), pin) for pin in expected.pins)
         mine = [Pinned(at, digest, pin) for log_id, at, digest, pin in parsed if log_id == log.log_id]
         covered = tuple(pinned for pinned in mine if log.covers_chain(pinned.at[0]))
-        return cls(head, holds, covered, len(mine) - len(covered))
+        shown = (one for one in expected.witnesses.shown if one.log == log.number and one.counts(log.source.keys))
+        received = tuple(one for one in shown if log.covers_chain(one.parsed.chain))
+        return cls(head, holds, covered, len(mine) - len(covered), received)
 
     @property
     def counted(self) -> At | None:
@@ -55,6 +60,6 @@ class Anchors:
 
     @property
     def marks(self) -> list[At]:
-        """The positions up to which pins and the head count lines."""
-        pinned = [after(pinned.at) for pinned in self.pins]
+        """The positions up to which pins, witnesses and the head count lines."""
+        pinned = [after(pinned.at) for pinned in self.pins] + [one.until for one in self.received]
         return pinned if self.counted is None else [*pinned, self.counted]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.judge.witnesses import is_witnessed, said_by_witnesses, unwitnessed
 from tallystick.verify.positions import dotted
 from tallystick.verify.report import BEING_WRITTEN, Finding
 
@@ -12,6 +13,13 @@ __all__ = ["bad_head_findings", "end_anchor", "end_findings"]
 
 def end_anchor(log: LogView) -> str:
     """Return what anchors the end of a log."""
+    said, own = said_by_witnesses(log), _own_anchor(log)
+    if said is None or log.expected.last is not None or not log.facts.chains:
+        return own
+    return said if own == "nothing" else f"{own}; {said}"
+
+
+def _own_anchor(log: LogView) -> str:
     if log.facts.has_ended():
         public = ", as the key of its running epoch signed: that epoch may once have been longer"
         return "the log has ended" + ("" if log.facts.with_v else public)
@@ -46,6 +54,8 @@ def end_findings(log: LogView) -> Iterator[Finding]:
         if log.facts.ending(chain) == "ended":
             if later:
                 yield _after_the_end(log, chain, later)
+            elif chain == log.newest and unwitnessed(log) and Kind.OPEN_END not in log.expected.allow:
+                yield _open_end(log, chain)
         elif log.judges(chain) and not (chain == log.judged[-1] and log.is_cut()):
             # A cut end is reported as truncated, or filled by lines that are reported as bad.
             yield from _end(log, chain)
@@ -64,11 +74,14 @@ def _after_the_end(log: LogView, chain: int, later: int) -> Finding:
 def _end(log: LogView, chain: int) -> Iterator[Finding]:
     """Give the finding about the end of one chain, which is not cut."""
     ending, openings, counted = log.facts.ending(chain), log.facts.openings, log.counted
-    anchored = counted is not None and counted[0] == chain
-    ends = [openings.named.get(chain), counted if anchored else None]
+    counted_here = counted is not None and counted[0] == chain
+    ends = [openings.named.get(chain), counted if counted_here else None]
     named = max((end for end in ends if end is not None), default=None)
     passed = openings.passes_over(chain)
-    if not anchored and (chain == log.newest or (ending is None and not passed and named is None)):
+    # A witness that was asked for is not replaced by a head.
+    unsaid = chain == log.newest and unwitnessed(log) is not None
+    anchored = not unsaid and (counted_here or (chain == log.newest and is_witnessed(log)))
+    if not anchored and (unsaid or chain == log.newest or (ending is None and not passed and named is None)):
         if Kind.OPEN_END not in log.expected.allow:
             yield _open_end(log, chain)
     elif (passed or ending is None) and (named is None or log.facts.reaches(named)):
@@ -77,7 +90,9 @@ def _end(log: LogView, chain: int) -> Iterator[Finding]:
 
 def _open_end(log: LogView, chain: int) -> Finding:
     facts = log.facts.chains[chain]
-    if chain != log.newest:
+    if chain == log.newest and (why := unwitnessed(log)):
+        detail = f"the witnesses do not vouch for the end: {why}"
+    elif chain != log.newest:
         detail = f"nothing says where chain {chain} ended"
     elif not log.facts.with_v:
         detail = "nothing anchors the end: with the public key alone that takes the end of the log itself"
@@ -105,7 +120,7 @@ def _unclean_end(log: LogView, chain: int) -> Finding:
     if chain == log.facts.numbers[-1] and log.facts.log_id in log.expected.heads.written:
         detail = f"this chain {BEING_WRITTEN}: it is not closed yet, and up to 1 s of lines may not be here"
     weight = Weight.NOTE
-    if not log.facts.with_v:
+    if not log.facts.with_v and not (chain == log.newest and is_witnessed(log)):
         weight = Weight.INCOMPLETE
         detail += "; only the verification key can check what a later opening says of it"
     return log.finding(Kind.UNCLEAN_END, weight, detail, facts.last, place=facts.last_place, count=0)

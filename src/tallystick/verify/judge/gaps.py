@@ -6,6 +6,7 @@ from tallystick import _core
 from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.judge.openings import Range
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.judge.witnesses import when
 from tallystick.verify.positions import At, dotted
 from tallystick.verify.report import Finding
 
@@ -96,6 +97,9 @@ def _gaps(log: LogView) -> Iterator[Finding]:
 
 
 def _who_demands(log: LogView, end: At) -> str:
+    received = next((one for one in log.anchors.received if one.until == end), None)
+    if received is not None:
+        return f"the witness {received.witness} received everything before {dotted(end)} at {when(received.time or 0)}"
     who = "the head counts" if end == log.counted else "a pin vouches for"
     return f"{who} everything before {dotted(end)}"
 

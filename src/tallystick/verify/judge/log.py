@@ -7,6 +7,7 @@ from tallystick.verify.judge.ends import bad_head_findings, end_findings
 from tallystick.verify.judge.gaps import gap_findings, no_line_findings
 from tallystick.verify.judge.statements import chain_findings, statement_findings
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.judge.witnesses import witness_findings
 from tallystick.verify.report import Finding
 
 __all__ = ["log_findings"]
@@ -22,10 +23,12 @@ def log_findings(log: LogView) -> Iterator[Finding]:
         yield log.finding(Kind.SUBSET, Weight.INCOMPLETE, detail, count=0)
     if not log.facts.chains:
         yield from no_line_findings(log)
+        yield from witness_findings(log)
         return
     yield from gap_findings(log)
     yield from statement_findings(log)
     yield from end_findings(log)
+    yield from witness_findings(log)
     yield from chain_findings(log)
 
 

@@ -4,6 +4,7 @@ from tallystick import _core
 from tallystick.verify.judge.ends import end_anchor
 from tallystick.verify.judge.gaps import start_anchor
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.judge.witnesses import witness_reports
 from tallystick.verify.positions import dotted
 from tallystick.verify.report import ChainReport, EpochReport, LogReport
 
@@ -37,6 +38,7 @@ def log_report(log: LogView) -> LogReport:
         0 if facts.with_v else sum(lines for chain in chains for _, _, lines, _ in chain.uncovered),
         tuple(_chain_report(number, facts.chains[number]) for number in facts.numbers[:_MOST_CHAINS]),
         facts.newest_pin(),
+        witnesses=witness_reports(log),
     )
 
 

@@ -11,6 +11,7 @@ from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.positions import At, after, dotted
 from tallystick.verify.report import Finding
 from tallystick.verify.source import Source
+from tallystick.verify.witnesses import Shown
 
 __all__ = ["LogView"]
 
@@ -78,6 +79,12 @@ class LogView:
     def pins(self) -> list[Pinned]:
         """The pins that are judged."""
         return [pinned for pinned in self.anchors.pins if self.is_judged(after(pinned.at))]
+
+    @property
+    def shown(self) -> list[tuple[Shown, _core.Standing]]:
+        """The signed texts of this log, and how the lines stand to them."""
+        standings = zip(self.expected.witnesses.shown, self.facts.source.facts.shown(), strict=True)
+        return [(one, standing) for one, standing in standings if one.log == self.facts.number]
 
     @property
     def counted(self) -> At | None:

@@ -1,0 +1,278 @@
+//! What witnesses are shown, and what they say: signed texts, notes, receipts, answers, and what a witness accepts.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tallystick_core::Error;
+use tallystick_core::judge::shown_until;
+use tallystick_core::seal::shown;
+use tallystick_core::seal::statement::{Body, CertCache, Statement};
+use tallystick_core::witness::accept::{self, Decision};
+use tallystick_core::witness::content::Content;
+use tallystick_core::witness::note::{self, Note};
+use tallystick_core::witness::receipt::{self, Held};
+
+use crate::keys::{At, random, read_secret, write_secret};
+use crate::kinds::{DECISION, ENDING, VERB};
+use crate::scan::{Keys, at};
+use crate::{OrRaise as _, py_bytes};
+
+/// A text that a witness takes, parsed and not verified: a signed head, an open or a checkpoint.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct ShownText {
+    verb: Py<PyAny>,
+    name: String,
+    log_id: String,
+    chain: u32,
+    epoch: u8,
+    n: u16,
+    root: Py<PyBytes>,
+    newest: Py<PyBytes>,
+    /// SHA-256 of the text.
+    hash: Py<PyBytes>,
+    /// Claimed time, ms since 1970.
+    time: u64,
+    /// `continues`, `closed`, `ended`; `None` but for a checkpoint.
+    ending: Option<Py<PyAny>>,
+    /// Up to where it says that lines were written.
+    until: At,
+}
+
+fn parsed(text: &[u8]) -> Result<(Statement<'_>, Content), Error> {
+    let bad = || Error::Format("no signed head, open or checkpoint: it begins with tallystick/v1".into());
+    let statement = Statement::parse_shown(text).ok_or_else(bad)?;
+    let content = Content::of(&statement).ok_or_else(bad)?;
+    Ok((statement, content))
+}
+
+/// Reads a text that a witness takes; raises `FormatError`.
+#[pyfunction]
+pub fn parse_shown(py: Python<'_>, text: &[u8]) -> PyResult<ShownText> {
+    let (statement, content) = parsed(text).or_raise(py)?;
+    let ending = match statement.body {
+        Body::Checkpoint { kind, .. } => Some(ENDING.member(py, kind.word())?),
+        _ => None,
+    };
+    Ok(ShownText {
+        verb: VERB.member(py, content.verb.word())?,
+        name: String::from_utf8_lossy(statement.name()).into_owned(),
+        log_id: statement.log().to_string(),
+        chain: content.chain,
+        epoch: content.epoch,
+        n: content.n,
+        root: py_bytes(py, &content.root).unbind(),
+        newest: py_bytes(py, &content.newest).unbind(),
+        hash: py_bytes(py, &statement.hash()).unbind(),
+        time: statement.time,
+        ending,
+        until: shown_until(text).map_or((0, 0, 0), at),
+    })
+}
+
+/// Do name, log id, signatures, paths and cert of a text hold? `None` where an older generation's open is lacking.
+#[pyfunction]
+pub fn shown_holds(py: Python<'_>, keys: &Keys, log: usize, text: &[u8]) -> PyResult<Option<bool>> {
+    let (statement, _) = parsed(text).or_raise(py)?;
+    let Some(keys) = keys.inner.logs().get(log) else { return Ok(Some(false)) };
+    if !statement.agrees(&keys.public, keys.log_id(), statement.position()) {
+        return Ok(Some(false));
+    }
+    let root = keys.root(statement.generation());
+    Ok(root.map(|root| py.detach(|| statement.check(&root, &mut CertCache::default()).is_ok())))
+}
+
+/// P of each log, by number.
+#[pyfunction]
+pub fn public_roots<'py>(py: Python<'py>, keys: &Keys) -> Vec<Bound<'py, PyBytes>> {
+    keys.inner.logs().iter().map(|log| py_bytes(py, &log.public.root)).collect()
+}
+
+/// The public key of a witness, and its name.
+#[pyclass(frozen, eq, hash, module = "tallystick._core")]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct NoteKey(pub note::NoteKey);
+
+#[pymethods]
+impl NoteKey {
+    /// Reads NAME+ID+KEY; raises `FormatError`.
+    #[new]
+    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+        note::NoteKey::parse(text).map(Self).or_raise(py)
+    }
+
+    /// Its name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The key itself, 32 bytes.
+    #[getter]
+    fn public<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.0.public)
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_text()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("NoteKey({:?})", self.0.to_text())
+    }
+}
+
+/// Signs notes; its secret never becomes a Python object.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct NoteSigner(note::NoteSigner);
+
+#[pymethods]
+impl NoteSigner {
+    /// A new random key with a name.
+    #[staticmethod]
+    fn generate(py: Python<'_>, name: &str) -> PyResult<Self> {
+        note::NoteSigner::new(name, &mut *random()?).map(Self).or_raise(py)
+    }
+
+    /// Reads the text form from a file descriptor; raises `FormatError`.
+    #[staticmethod]
+    fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
+        note::NoteSigner::parse(&read_secret(fd)?).map(Self).or_raise(py)
+    }
+
+    /// Writes the text form and a line end to a file descriptor.
+    fn write(&self, fd: i32) -> PyResult<()> {
+        write_secret(fd, &self.0.to_text())
+    }
+
+    /// Its public key.
+    #[getter]
+    fn key(&self) -> NoteKey {
+        NoteKey(self.0.key().clone())
+    }
+
+    /// The signed note of a text, which ends in LF.
+    fn sign(&self, text: &str) -> String {
+        self.0.sign(text)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("NoteSigner({:?}, redacted)", self.0.key().name)
+    }
+}
+
+/// The receipt of a text of the log of P, as a signed note; raises `FormatError`.
+#[pyfunction]
+pub fn make_receipt(
+    py: Python<'_>,
+    signer: &NoteSigner,
+    log: [u8; 32],
+    text: &[u8],
+    time: u64,
+    gap: bool,
+) -> PyResult<String> {
+    let (statement, _) = parsed(text).or_raise(py)?;
+    let none = || Error::Format("no text for a witness".into());
+    let made = receipt::Receipt::of(log, &statement, time, gap).ok_or_else(none).or_raise(py)?;
+    Ok(made.sign(&signer.0))
+}
+
+/// Time and gap of a receipt, if it is signed with this key and about this text of the log of P.
+#[pyfunction]
+pub fn check_receipt(note: &[u8], key: &NoteKey, log: [u8; 32], text: &[u8]) -> Option<(u64, bool)> {
+    let note = Note::parse(note).filter(|note| note.is_signed_by(&key.0))?;
+    let receipt = receipt::Receipt::parse(note.text)?;
+    receipt.is_of(&log, &Statement::parse_shown(text)?).then_some((receipt.time, receipt.gap))
+}
+
+/// Receipts, each by itself.
+type Receipts<'py> = Vec<Bound<'py, PyBytes>>;
+
+/// Reads a file of receipts: signed texts, each with its receipts; raises `FormatError`.
+#[pyfunction]
+pub fn read_receipts<'py>(
+    py: Python<'py>,
+    data: &[u8],
+) -> PyResult<Vec<(Bound<'py, PyBytes>, Receipts<'py>)>> {
+    let found = receipt::read_receipts(data).or_raise(py)?;
+    let one = |one: receipt::Receipted<'_>| {
+        let receipts = one.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        (py_bytes(py, one.text), receipts)
+    };
+    Ok(found.into_iter().map(one).collect())
+}
+
+/// The answer of a witness, as a signed note; texts with time and gap, the newest last. Raises `FormatError`.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // as Python hands it over
+pub fn make_answer(
+    py: Python<'_>,
+    signer: &NoteSigner,
+    nonce: [u8; 32],
+    log: [u8; 32],
+    now: u64,
+    texts: Vec<(u64, bool, Vec<u8>)>,
+) -> PyResult<String> {
+    let texts = texts.iter().map(|(time, gap, text)| Held { time: *time, gap: *gap, text }).collect();
+    receipt::Answer { nonce, log, now, texts }.sign(&signer.0).or_raise(py)
+}
+
+/// Time, gap and text.
+type HeldText<'py> = (u64, bool, Bound<'py, PyBytes>);
+
+/// Reads an answer: the witness's now, and its texts with time and gap; raises `FormatError` for one that does not hold.
+#[pyfunction]
+pub fn read_answer<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    key: &NoteKey,
+    nonce: [u8; 32],
+    log: [u8; 32],
+) -> PyResult<(u64, Vec<HeldText<'py>>)> {
+    let bad = |what: &str| Error::Format(format!("the answer of the witness {what}"));
+    let note = Note::parse(data).ok_or_else(|| bad("is no signed note")).or_raise(py)?;
+    if !note.is_signed_by(&key.0) {
+        return Err(bad("is not signed with its key")).or_raise(py);
+    }
+    let answer = receipt::Answer::parse(note.text).ok_or_else(|| bad("is malformed")).or_raise(py)?;
+    if answer.nonce != nonce {
+        return Err(bad("is to another question: somebody replays an old one")).or_raise(py);
+    }
+    if answer.log != log {
+        return Err(bad("is about another log")).or_raise(py);
+    }
+    let held = |held: &Held<'_>| (held.time, held.gap, py_bytes(py, held.text));
+    Ok((answer.now, answer.texts.iter().map(held).collect()))
+}
+
+/// What becomes of a text whose signatures hold, and the number of the known text that it contradicts.
+///
+/// `known` are the accepted texts that no later one contains, the newest last. Raises `FormatError`.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // as Python hands it over
+pub fn accept_text(
+    py: Python<'_>,
+    known: Vec<Vec<u8>>,
+    text: &[u8],
+    proof: Vec<[u8; 32]>,
+) -> PyResult<(Py<PyAny>, Option<usize>)> {
+    let known = known.iter().map(|text| parsed(text).map(|(one, _)| one)).collect::<Result<Vec<_>, _>>();
+    let (known, text) = (known.or_raise(py)?, parsed(text).or_raise(py)?.0);
+    let decision = accept::accept(&known, &text, &proof);
+    let number = if let Decision::Fork(number) = decision { Some(number) } else { None };
+    Ok((DECISION.member(py, decision.word())?, number))
+}
+
+/// The leaves of an epoch that ended, for proofs.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct EpochTree(pub shown::EpochTree);
+
+#[pymethods]
+impl EpochTree {
+    /// The consistency proof between two numbers of lines; `None` if there are not so many.
+    fn proof<'py>(&self, py: Python<'py>, start: u16, end: u16) -> Option<Vec<Bound<'py, PyBytes>>> {
+        py_proof(py, self.0.proof(start, end))
+    }
+}
+
+pub fn py_proof(py: Python<'_>, proof: Option<Vec<[u8; 32]>>) -> Option<Vec<Bound<'_, PyBytes>>> {
+    proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
+}

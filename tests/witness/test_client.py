@@ -1,0 +1,149 @@
+"""A witness is asked over HTTP, and whatever comes back is judged."""
+
+import base64
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tallystick
+from tallystick import _core
+from tallystick.cli import main
+from tallystick.witness.client import WitnessError, ask
+
+SIGNER = _core.NoteSigner.generate("w.example")
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[bytes, bytes], tuple[int, bytes]]) -> Iterator[str]:
+    """Serve what `answer` makes of P and a nonce."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            log, _, nonce = self.path.removeprefix("/log/").partition("?nonce=")
+            decoded = (base64.urlsafe_b64decode(part + "=") for part in (log, nonce))
+            status, body = answer(next(decoded), next(decoded))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command said."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Place:
+    """A log that is written, and its writer's last word to witnesses."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = {"store": f"file:{directory}/store"}
+        custody = f"master-key:{directory}/master.key"
+        tallystick.create(
+            "app", **self.store, custody=custody, key_file=directory / "app.key", public_file=directory / "app.pub"
+        )
+        self.log, self.public = directory / "app.log", directory / "app.pub"
+        with tallystick.open("app", output=self.log, **self.store) as log:
+            for i in range(5):
+                log.write(f"entry {i}")
+        line = self.log.read_bytes().split(b"\n")[-2]
+        self.text = line.partition(b" tally=")[0]
+        self.time = _core.parse_shown(self.text).time
+
+    def verify(self, url: str, *options: str) -> Done:
+        """Verify with the public key and a witness."""
+        return run(self, "--witness", f"{url}={SIGNER.key}", *options, "--format", "json")
+
+
+def run(place: Place, *options: str) -> Done:
+    """Run `verify` with the public key."""
+    said, spoken = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(spoken), pytest.raises(SystemExit) as left:
+        main(["verify", str(place.log), "--public", str(place.public), "--pins", "none", *options])
+    return Done(int(left.value.code or 0), said.getvalue(), spoken.getvalue())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A log that was closed."""
+    return Place(tmp_path)
+
+
+def made(place: Place, log: bytes, nonce: bytes, later: int = 1000) -> bytes:
+    """Return the answer of a witness that received the end of the log."""
+    held = [(place.time + 1, False, place.text)]
+    return _core.make_answer(SIGNER, nonce, log, place.time + later, held).encode()
+
+
+def kinds(result: Done) -> set[str]:
+    return {finding["kind"] for finding in json.loads(result.out)["findings"]}
+
+
+def test_a_witness_that_answers_vouches_for_the_end_before_the_public_key(place: Place) -> None:
+    with answering(lambda log, nonce: (200, made(place, log, nonce))) as url:
+        result = place.verify(url)
+    assert (result.status, kinds(result)) == (0, set())
+    assert "the witness w.example" in json.loads(result.out)["logs"][0]["end"]
+
+
+def test_a_witness_that_heard_nothing_for_long_leaves_the_end_open_unless_the_caller_waits_longer(place: Place) -> None:
+    with answering(lambda log, nonce: (200, made(place, log, nonce, later=3_600_000))) as url:
+        assert (place.verify(url).status, kinds(place.verify(url))) == (3, {"open end"})
+        assert place.verify(url, "--fresh", "2h").status == 0
+
+
+@pytest.mark.parametrize("status", [404, 500, 429])
+def test_a_witness_that_refuses_says_nothing(status: int, place: Place) -> None:
+    with answering(lambda _, __: (status, b"no")) as url:
+        result = place.verify(url)
+    assert (result.status, kinds(result)) == (3, {"no witness", "open end"})
+
+
+def test_an_answer_that_was_replayed_says_nothing(place: Place) -> None:
+    with answering(lambda log, _: (200, made(place, log, bytes(32)))) as url:
+        result = place.verify(url)
+    assert (result.status, kinds(result)) == (3, {"no witness", "open end"})
+    assert "another question" in result.out
+
+
+def test_a_blocked_network_is_no_end(place: Place) -> None:
+    with answering(lambda _, __: (200, b"")) as url:
+        pass  # nobody listens there any more
+    result = place.verify(url)
+    assert (result.status, kinds(result)) == (3, {"no witness", "open end"})
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/", "nonsense", "http://127.0.0.1:99999/"])
+def test_what_is_no_url_of_a_witness_is_not_opened(url: str) -> None:
+    with pytest.raises(WitnessError):
+        ask(url, bytes(32), bytes(32))
+
+
+def test_fresh_and_quorum_go_with_a_witness(place: Place) -> None:
+    result = run(place, "--fresh", "1h")
+    assert result.status == 2
+    assert "--witness" in result.err
