@@ -428,9 +428,7 @@ ADOPTED = [
 ]
 
 OLD = Writer("old", secrets=(bytes(32), bytes(32))).chain_of("one", "ended")
-FOLLOWS = Writer().chain_of(
-    f"notice predecessor {OLD.log_id}+{MAKE.public_text(OLD.P, 'old')}", "one", "ended"
-).log()
+FOLLOWS = Writer().chain_of(f"notice predecessor {OLD.log_id}+{MAKE.public_text(OLD.P, 'old')}", "one", "ended").log()
 PREDECESSOR = [
     tells(
         "predecessor",

@@ -115,9 +115,7 @@ def open_path(path: str) -> int:
         return open_directory(path)
     with walk(path, through_last=False) as way:
         if way.risk is not None and os.geteuid() == 0:
-            raise RefusedError(
-                path, f"can be replaced by others, for {way.risk}", "move it to a directory of root's, or run as its owner"
-            )
+            raise RefusedError(path, f"can be replaced by others, for {way.risk}", "move it to a directory of root's")
         with _named(path):
             return open_directory(way.name, way.directory)
 
