@@ -299,6 +299,8 @@ def read_line(path, no, raw, log_id):
         line.kind, line.pos = ("sealed" if line.seal else "altered"), (line.seal or known[-1]).pos
     else:
         line.kind, line.detail = ("foreign", "its log id is unknown") if seals else ("unsealed", "no well-formed seal")
+        last = read["bytes"][0] or (inside[-1] if inside else None)
+        line.other = last and last.log_id
     return line
 
 # ---- section 5: statements ------------------------------------------------------------------------------------------
@@ -369,6 +371,18 @@ def read_past(text):
     numbers = words and [int(words[2]), int(words[3])]
     return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
 
+def read_predecessor(st):
+    """The log id of the log that this one follows, where a notice says so right behind the first open."""
+    words = re.fullmatch(rb"([a-z2-7]{8}) (tallypub1[a-z0-9]+)", st.said)
+    if st.about != "predecessor" or st.pos != (1, 0, 1) or not words:
+        return None
+    try:
+        data = unbech32m(words[2].decode(), "tallypub")
+        key = Key(data[:32], data[32:].decode("latin-1"))
+    except Usage:
+        return None
+    return key.log_id if key.log_id == words[1].decode() else None
+
 # ---- section 7: the log as one set ----------------------------------------------------------------------------------
 
 NO_WITNESSES = SimpleNamespace(shown=[], words=[], fresh=600_000, quorum=None)
@@ -390,6 +404,7 @@ class Log:
         self.witnesses, self.standing, self.form = NO_WITNESSES, {}, {}  # what witnesses say; number of a text -> how
         # the lines stand to it; epoch -> the form of its lines that R covers
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
+        self.adopted, self.before = set(), None  # paths that begin with what the log adopted; log id of the log that this one follows
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
@@ -429,6 +444,7 @@ def take_line(log, line):
                 log.adopting.append((st.past, line))
             elif control and not wrong and st.kind == "notice":
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
+                log.before = log.before or read_predecessor(st)
             elif control and wrong in ("", LACKING):
                 line.statement = st if st.kind != "notice" else None
             if control and wrong:
@@ -1129,6 +1145,20 @@ def read_files(log, files, asked, excepting):
                 line.kind = "excepted"
                 log.tell("excepted", "note", line.detail, line)
     judge_past(log)
+    judge_predecessor(log)
+
+def judge_predecessor(log):
+    """Row `predecessor`: lines of the log before this one, up to this log's first line in their file."""
+    for path, lines in log.files.items() if log.before else ():
+        mine = (i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False))
+        first = next(mine, len(lines))
+        opening = lines[first] if first < len(lines) else None
+        if opening and not (opening.pos == (1, 0, 0) and opening.statement) or path in log.adopted:
+            continue
+        for line in lines[:first]:
+            if line.kind == "foreign" and line.other == log.before:
+                line.kind = "excepted"
+                log.tell("predecessor", "incomplete", "the key of the log before this one is needed", line)
 
 def judge_past(log):
     """Row `adopted`: what a file held before the open of chain 1, which must follow at once. Its lines are set aside."""
@@ -1141,6 +1171,7 @@ def judge_past(log):
             if next(opens, None) != size or (H(past), past.count(b"\n")) != (digest, count):
                 continue
             found = True
+            log.adopted.add(path)
             for line in lines:
                 if line.at < size and line.kind in ("unsealed", "foreign"):
                     line.kind = "excepted"

@@ -823,6 +823,51 @@ def past_defects(cases):
     add("adopted by chain 2", "at 1.0.1 and nowhere else", "failed bad statement", "failed altered", base=[as_text(line) for line in two.lines])
 
 
+def predecessor_defects(cases):
+    """A log that names the one before it, whose key is not at hand; that one's lines before it, after it and beside it."""
+    other = Sealer(bytes(32), bytes(32), "other")
+    id_, key = other.log_id, public_text(other.P, "other")
+    other.open(T)
+    other.entry(b"of the log before")
+    other.checkpoint("ended", T)
+    before = other.lines
+
+    def log(text, chain=1, wait=0):
+        sealer = Sealer(V, S, NAME)
+        for number in range(1, chain + 1):
+            sealer.open(T)
+            for _ in range(wait):
+                sealer.entry(b"before it")
+            if number == chain:
+                sealer.notice("predecessor", written(text.encode()))
+                sealer.entry(b"after it")
+            sealer.checkpoint("ended" if number == chain else "closed", T)
+        return [as_text(line) for line in sealer.lines]
+
+    def add(name, why, told, lines, beside=None):
+        files = {"a.log": {"base": lines, "edit": []}}
+        if beside is not None:
+            files["b.log"] = {"base": beside, "edit": []}
+        cases.add("predecessor: " + name, "section 9", why, told, told, files)
+
+    old, fine = [as_text(line) for line in before], log(f"{id_} {key}")
+    needs, failed = "incomplete notice, predecessor", "failed notice, unsealed"
+    add("its lines before", "its key is needed", needs, old + fine)
+    add("its lines in a file of their own", "its key is needed", needs, fine, old)
+    add("its lines after", "nobody sealed for it any more", failed, fine + old)
+    add("its lines after the open", "nobody sealed for it any more", failed, fine[:1] + old + fine[1:])
+    add("its lines before and one after", "the one after is unsealed", "failed notice, predecessor, unsealed", old + fine + old[1:2])
+    add("its lines before a later line", "there the log had begun", "failed notice, unsealed", fine[:2], old + fine[2:])
+    add("a line without a seal before", "it is nobody's", "failed notice, predecessor, unsealed", [*old, "x", *fine])
+    add("of another log id", "the id is not that of the key", failed, old + log(f"aaaaaaaa {key}"))
+    add("without a key", "the text names no key", failed, old + log(id_))
+    add("with a word more", "no such text", failed, old + log(f"{id_} {key} x"))
+    add("with a damaged key", "no such text", failed, old + log(f"{id_} {key[:-1]}{'q' if key[-1] != 'q' else 'p'}"))
+    add("in capitals", "no such text", failed, old + log(f"{id_} {key.upper()}"))
+    add("named later in the epoch", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", wait=1))
+    add("named by chain 2", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", chain=2))
+
+
 def chain_defects(cases):
     whole, lines = cases.whole, cases.lines
     crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
@@ -1064,6 +1109,7 @@ def defects():
     set_defects(cases)
     notice_defects(cases)
     past_defects(cases)
+    predecessor_defects(cases)
     chain_defects(cases)
     exception_defects(cases)
     chain_exceptions(cases)

@@ -15,7 +15,6 @@ import os
 import warnings
 from collections.abc import Callable
 
-from tallystick import custody as custodies
 from tallystick.ceremony import create
 from tallystick.secreturl import SecretUrl, hidden
 from tallystick.securefile import hold_standard
@@ -90,11 +89,12 @@ def open_log(
         SealError: The output cannot be written, or is the file of another log; or the log has ended. Or it cannot
             adopt what the file holds: it has begun already, there is nothing, or something else writes there.
     """
-    custody = None if custody is None else custodies.resolved(custody)
-    settings = Settings(custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, on_trouble or _warn)
     store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
-    return open_origin(Origin(name, output, store, custody, rotation, user, wait, mixed=mixed, adopt=adopt), settings)
+    origin = Origin(name, output, store, custody, rotation, user, wait, mixed=mixed, adopt=adopt)
+    report = on_trouble or _warn
+    settings = Settings(origin.custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, report)
+    return open_origin(origin, settings)
 
 
 def open_origin(origin: Origin, settings: Settings) -> Log:

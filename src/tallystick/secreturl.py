@@ -9,16 +9,22 @@
 "https://app@db.example is away; try '?sslpassword=…&timeout=2'"
 """
 
+import os
 import re
 from typing import Self, TypeVar
+from urllib.parse import quote, unquote
 
-__all__ = ["SecretUrl", "hidden", "without_passwords"]
+__all__ = ["SecretUrl", "absolute_files", "hidden", "without_passwords"]
 
 T = TypeVar("T")
 
 # In a word, everything between the colon after a user and the last @ may be a password.
 _USER = re.compile(r"(//[^\s:@/?#'\"]*):\S*@")
 _OPTION = re.compile(r"([?&;](?:[a-z-]*pass(?:word|wd|phrase)?|pin-value|token|secret)=)[^&;\s'\"]*", re.IGNORECASE)
+
+
+# Options that name files, in URLs of servers and of their libraries.
+_FILE = re.compile(r"([?&](?:cacert|credential|passfile|ssl(?:rootcert|cert|key|crl|crldir))=)([^&]+)")
 
 
 class SecretUrl:
@@ -64,6 +70,25 @@ class SecretUrl:
 def hidden(url: "str | SecretUrl | None") -> SecretUrl | None:
     """Return a URL that was given as one that may hold a password; None for None."""
     return None if url is None else SecretUrl(url)
+
+
+def absolute_files(url: str) -> str:
+    """Return a URL in which options that name files name them wherever the working directory is later.
+
+    >>> absolute_files("rediss://db.example/0?cacert=%2Fetc/ca.pem&timeout=2")
+    'rediss://db.example/0?cacert=%2Fetc/ca.pem&timeout=2'
+    >>> absolute_files("postgresql://db.example?sslrootcert=ca.pem").endswith(quote(os.getcwd()) + "/ca.pem")
+    True
+    """
+
+    def absolute(option: re.Match[str]) -> str:
+        path = unquote(option[2])
+        # For libpq, `system` is the system's store of authorities, and a key with a colon lies in a device.
+        if path.startswith("/") or path == "system" or (":" in path and option[1].endswith("sslkey=")):
+            return option[0]
+        return option[1] + quote(os.path.abspath(path))
+
+    return _FILE.sub(absolute, url)
 
 
 def without_passwords(text: str) -> str:

@@ -71,6 +71,29 @@ def test_a_writer_leaves_when_it_is_asked_to_before_its_pipe_has_a_reader(site):
     assert b"was asked not to wait any longer" in err
 
 
+@pytest.mark.parametrize("policy", ["drop", "stop"])
+def test_a_pipe_without_a_reader_keeps_no_writer_waiting_that_must_not_wait(site, policy):
+    os.mkfifo(site.path / "pipe")
+    done = site("seal", "payments", "-o", "pipe", "--on-full", policy, stdin=b"one\n")
+    assert done.status == 4  # not even the opening was written
+    assert "the reader is gone" in done.err
+
+
+def test_a_writer_that_drops_goes_on_in_a_pipe_whose_reader_comes_late(site):
+    os.mkfifo(site.path / "pipe")
+    with site.start("seal", "payments", "-o", "pipe", "--on-full", "drop") as running:
+        running.stdin.write(b"one\n")
+        assert b"the reader is gone" in running.stderr.readline()
+        with open(site.path / "pipe", "rb") as reader:
+            running.stdin.write(b"two\n")
+            running.stdin.close()
+            data = reader.read()
+        assert running.wait(20) == 0
+    assert b"two tally=" in data
+    (site.path / "audit.log").write_bytes(data)
+    assert site.verdict()[0] == "ok"
+
+
 def test_a_pipe_gets_every_line_when_its_reader_comes_late(site):
     os.mkfifo(site.path / "pipe")
     with site.start("seal", "payments", "-o", "pipe") as running:

@@ -120,3 +120,16 @@ def test_a_malformed_url_is_refused_without_being_shown(url):
 )
 def test_a_password_is_not_in_the_url_that_is_shown(url, shown):
     assert keystore.connect(url).url == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rediss://db.example/0?cacert=ca.pem", "openbao://db.example/kv/logs?role=r&login=approle&credential=ca.pem"],
+)
+def test_files_in_the_url_of_a_server_are_those_of_the_directory_in_which_the_store_was_named(
+    url, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    store = keystore.connect(url)
+    monkeypatch.chdir("/")
+    assert f"={tmp_path}/ca.pem" in store.url

@@ -60,6 +60,49 @@ def test_one_key_is_not_enough_for_both_logs(place):
     assert "no head" in kinds  # the store has another log of that name now
 
 
+def verify_with_new_key(place, data):
+    output = place.output.with_name("copy.log")
+    output.write_bytes(data)
+    report = tallystick.verify([output], keys=[place.output.parent / "2.key"], store=place.store)
+    found = [(finding.kind, finding.count) for finding in report.findings if finding.kind != "notice"]
+    return report.verdict.value, sorted(found)
+
+
+def test_with_the_new_key_alone_the_old_lines_need_the_old_key_and_are_no_failure(place):
+    before = place.output.read_bytes().count(b"\n")
+    rotated(place)
+    lines = place.output.read_bytes().splitlines(keepends=True)
+    old = len([line for line in lines if made_id(lines[-1]) != made_id(line)])
+    assert old > before
+    assert verify_with_new_key(place, b"".join(lines)) == ("incomplete", [("predecessor", old)])
+
+
+def test_with_the_new_key_alone_no_old_line_may_stand_after_the_new_log_began(place):
+    rotated(place)
+    lines = place.output.read_bytes().splitlines(keepends=True)
+    verdict, found = verify_with_new_key(place, b"".join([*lines, lines[1]]))
+    assert (verdict, found[1]) == ("failed", ("unsealed", 1))
+
+
+def test_old_lines_beyond_those_that_are_listed_need_the_old_key_as_well(place):
+    """Bad lines are listed up to a bound, and counted from there on."""
+    rotated(place)
+    lines = place.output.read_bytes().splitlines(keepends=True)
+    old = [line for line in lines if made_id(lines[-1]) != made_id(line)]
+    # Lines of another log beside them make a group of each.
+    other = [re.sub(rb"tally=[a-z2-7]{8}", b"tally=aaaaaaaa", old[1])]
+    data = b"".join([*(old[1:2] + other) * 1500, *lines])
+    verdict, found = verify_with_new_key(place, data)
+    kinds = {}
+    for kind, count in found:
+        kinds[kind] = kinds.get(kind, 0) + count
+    assert (verdict, kinds) == ("failed", {"predecessor": 1500 + len(old), "unsealed": 1500})
+
+
+def made_id(line):
+    return re.search(rb"[a-z2-7]{8}(?=\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.[\w-]{22})", line)[0]
+
+
 def test_a_log_may_be_rotated_again_and_again(place):
     keys = [place.output.parent / f"{number}.key" for number in range(2, 5)]
     for number in range(2, 5):

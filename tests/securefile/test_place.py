@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tallystick.errors import SealError
-from tallystick.securefile import Actor, Place, RefusedError, make_directories
+from tallystick.securefile import Actor, Place, RefusedError, make_directories, open_path
 from tests.securefile.conftest import ALICE, BOB, GROUP, as_user
 
 
@@ -278,6 +278,39 @@ def test_a_deployment_s_links_lead_a_service_of_another_user_to_its_log(director
 
 
 # Directories that are made
+
+
+def test_a_key_store_is_not_opened_where_a_stranger_s_link_leads(directory, reachable):
+    above = directory(0, GROUP, 0o2775)
+    (reachable / "elsewhere" / "logs").mkdir(0o700, parents=True)
+    link(above / "store", reachable / "elsewhere", ALICE)
+    with pytest.raises(RefusedError, match="is a symbolic link of uid"):
+        open_path(str(above / "store" / "logs"))
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(ALICE, 0o755), (0, 0o777)])
+def test_root_opens_no_key_store_that_another_user_can_replace(directory, owner, mode):
+    above = directory(owner, GROUP, mode)
+    (above / "store").mkdir(0o700)
+    with pytest.raises(RefusedError, match="can be replaced by others"):
+        open_path(str(above / "store"))
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o2775), (0, 0o1777), (0, 0o755)])
+def test_a_key_store_in_a_directory_of_root_s_is_opened(directory, owner, mode):
+    above = directory(owner, GROUP, mode)
+    (above / "store").mkdir(0o700)
+    link(above / "current", "store", 0)
+    (above / "store" / "in").mkdir(0o700)
+    for path in (above / "store", above / "current" / "in"):
+        os.close(open_path(str(path)))
+
+
+def test_a_user_opens_a_key_store_below_a_directory_of_another_user(directory):
+    above = directory(BOB, GROUP, 0o755)
+    (above / "store").mkdir(0o700)
+    os.chown(above / "store", ALICE, GROUP)
+    as_user(ALICE, lambda: os.close(open_path(str(above / "store"))))
 
 
 def test_a_key_store_is_not_made_where_a_stranger_s_link_leads(directory, reachable):

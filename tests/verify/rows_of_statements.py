@@ -427,4 +427,30 @@ ADOPTED = [
     ),
 ]
 
-CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE, *ADOPTED]
+OLD = Writer("old", secrets=(bytes(32), bytes(32))).chain_of("one", "ended")
+FOLLOWS = Writer().chain_of(f"notice predecessor {OLD.log_id}+{MAKE.public_text(OLD.P, 'old')}", "one", "ended").log()
+PREDECESSOR = [
+    tells(
+        "predecessor",
+        "before this log's first line in their file",
+        "before the log began",
+        {"app.log": OLD.log().data + FOLLOWS.data},
+        "incomplete\nincomplete predecessor ×3 app.log:1 -\nnote notice ×1 app.log:5 1.0.1",
+    ),
+    tells(
+        "predecessor",
+        "in a file without any line of it",
+        "with P",
+        {"app.log": FOLLOWS.data, "old.log": OLD.log().data},
+        "incomplete\nincomplete predecessor ×3 old.log:1 -\nnote notice ×1 app.log:2 1.0.1",
+        key="P",
+    ),
+    spares(
+        "predecessor",
+        "after the log began",
+        {"app.log": FOLLOWS.data + OLD.log().data},
+        "failed\nfailed unsealed ×3 app.log:5 -\nnote notice ×1 app.log:2 1.0.1",
+    ),
+]
+
+CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE, *ADOPTED, *PREDECESSOR]

@@ -113,3 +113,24 @@ def test_white_space_before_a_line_is_told_as_written_anew(writer: Writer, with_
     lines = [*writer.lines[:3], b"\x0c\t" + writer.lines[3], *writer.lines[4:]]
     report = judge(writer, text(lines), with_p=with_p)
     assert (report.verdict, kinds(report)) == (Verdict.OK, {"reserialized"})
+
+
+QUOTED = b"tally=aaaaaaaa.1.0.1.5.AAAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.mark.parametrize("with_p", [False, True])
+def test_a_line_written_anew_so_that_a_quoted_seal_of_another_log_comes_last_is_read_by_its_own(with_p: bool) -> None:
+    """A user chose what is quoted: it must neither hide the line nor stand for its seal."""
+    writer = Writer()
+    writer.sealer = Taking(writer.state.open_chain(writer.head, TIME))
+    writer._take(writer.sealer.seal(b'{"action":"login","user":"x %s"}' % QUOTED, TIME))
+    writer.counted().end()
+    lines = [anew(line) if QUOTED in line else line for line in writer.lines]
+    quoted = next(line for line in lines if QUOTED in line)
+    last = json.dumps({"tally": json.loads(quoted).pop("tally")} | json.loads(quoted)).encode()
+    assert last.index(QUOTED) > last.index(b'"tally"')
+    lines[lines.index(quoted)] = last
+    report = judge(writer, text(lines), with_p=with_p)
+    assert (report.verdict, kinds(report)) == (Verdict.OK, {"reserialized"})
+    lines[lines.index(last)] = last.replace(b"login", b"admin")
+    assert judge(writer, text(lines), with_p=with_p).verdict is Verdict.FAILED

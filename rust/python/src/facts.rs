@@ -110,6 +110,8 @@ pub struct Notice {
     text: Py<PyBytes>,
     /// SHA-256, bytes and lines of what it adopts, if it does that.
     past: Option<(Py<PyBytes>, u64, u64)>,
+    /// Log id of the log that this one follows, where that can be believed.
+    predecessor: Option<String>,
     place: Place,
     count: u64,
 }
@@ -136,6 +138,9 @@ pub struct Duplicate {
     place: Place,
 }
 
+/// Lines without a seal, those of logs whose key is not at hand, and the latter by log id.
+type Strange = (u64, u64, BTreeMap<String, u64>);
+
 /// One chunk of a file.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
 #[allow(clippy::struct_field_names)] // the number of the chunk is its `chunk` everywhere
@@ -145,10 +150,10 @@ pub struct Chunk {
     lines: u64,
     counted: u64,
     size: u64,
-    /// Lines without a seal, and those of logs whose key is not at hand.
-    strange: (u64, u64),
+    /// Lines that are of no known log.
+    strange: Strange,
     /// Log number, where the first opening of its first chain stands, and such lines before it.
-    beginnings: Vec<(u32, Place, (u64, u64))>,
+    beginnings: Vec<(u32, Place, Strange)>,
     /// Log number, first position and its place, last position; by log.
     edges: Vec<(u32, At, Place, At)>,
     first: Option<(u32, At)>,
@@ -250,6 +255,7 @@ impl Facts {
             kind: said.notice.kind.clone(),
             text: py_bytes(py, &said.notice.text).unbind(),
             past: said.notice.past().map(|p| (py_bytes(py, &p.sha256).unbind(), p.size, p.lines)),
+            predecessor: said.notice.predecessor(position).map(|id| id.to_string()),
             place: said.place.into(),
             count: said.count,
         };
@@ -291,17 +297,18 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         lines: c.lines,
         counted: c.counted,
         size: c.bytes,
-        strange: c.strange.into(),
-        beginnings: c
-            .beginnings
-            .iter()
-            .map(|(n, (place, before))| (*n, (*place).into(), (*before).into()))
-            .collect(),
+        strange: strange(&c.strange),
+        beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),
     };
     facts.chunks().iter().map(chunk).collect()
+}
+
+fn strange(lines: &summary::Strange) -> Strange {
+    let by_id = lines.by_id.iter().map(|(id, count)| (id.to_string(), *count)).collect();
+    (lines.unsealed, lines.foreign, by_id)
 }
 
 fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts> {

@@ -22,7 +22,7 @@ from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 from tallystick.home import nobody, user_place
-from tallystick.secreturl import without_passwords
+from tallystick.secreturl import absolute_files, without_passwords
 from tallystick.taking_back import directories
 
 __all__ = [
@@ -54,6 +54,7 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     Raises:
         CustodyError: This is no URL of a custody, or the custody cannot be reached; says what to do.
     """
+    url = absolute_files(url)
     scheme, colon, place = url.partition(":")
     if not colon or "/" in scheme:
         said = without_passwords(url)
@@ -82,7 +83,7 @@ def resolved(url: str) -> str:
     """
     scheme, _, place = url.partition(":")
     if scheme != "master-key" or not place or _VARIABLE.fullmatch(place):
-        return url
+        return absolute_files(url)
     return f"{scheme}:{os.path.abspath(place)}"
 
 

@@ -20,7 +20,7 @@ from tallystick.errors import KeyStoreError
 from tallystick.home import nobody, user_place
 from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
 from tallystick.keystore.file import FileKeyStore
-from tallystick.secreturl import SecretUrl
+from tallystick.secreturl import SecretUrl, absolute_files
 
 __all__ = [
     "FileKeyStore",
@@ -59,7 +59,7 @@ def connect(url: str | SecretUrl | None = None) -> KeyStore:
     Raises:
         KeyStoreError: This is no URL of a key store, or there is no default.
     """
-    url = SecretUrl(_default_url() if url is None else url)
+    url = SecretUrl(absolute_files(SecretUrl(_default_url() if url is None else url).reveal()))
     kind = _kind(url)
     if kind is None:
         raise KeyStoreError("the URL of the key store is malformed", hint="write KIND://HOST:PORT/... as for redis://")

@@ -171,7 +171,7 @@ class FileKeyStore(KeyStore):
     def _open(self, stack: ExitStack) -> int:
         with securefile.reporting(KeyStoreError, self._path):
             try:
-                store = securefile.open_directory(self._path)
+                store = securefile.open_path(self._path)
             except FileNotFoundError:
                 raise KeyStoreError(
                     f"there is no key store at {self._path}",

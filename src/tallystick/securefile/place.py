@@ -92,9 +92,30 @@ class Place:
     def begin(self) -> int:
         """Open what is at the place, or make a file, for the first time."""
         if self.special:
-            # A pipe that has no name is a link, of a kind that nobody can make.
-            return self._as(lambda: opened(self.name, os.O_WRONLY | os.O_NOCTTY, within=self._directory))
+            return self._as(self._special)
         return self.append()
+
+    def _special(self) -> int:
+        """Open a pipe or a device; one that nobody reads does not keep this process waiting, deaf to signals."""
+        # A pipe that has no name is a link, of a kind that nobody can make.
+        if not stat.S_ISFIFO(os.stat(self.name, dir_fd=self._directory).st_mode):
+            return opened(self.name, os.O_WRONLY | os.O_NOCTTY, within=self._directory)
+        reading = -1
+        with suppress(OSError):  # it may only be written
+            reading = opened(self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, within=self._directory)
+        try:
+            fd = opened(self.name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY, within=self._directory)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise RefusedError(
+                self.path, "has no reader, and may not be read here", "start its reader first, or let this user read it"
+            ) from None
+        finally:
+            if reading >= 0:
+                os.close(reading)
+        os.set_blocking(fd, True)
+        return fd
 
     def append(self, like: int | None = None) -> int:
         """Return a descriptor of the file at the place, which is made if it is not there.

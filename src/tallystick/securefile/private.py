@@ -33,6 +33,7 @@ __all__ = [
     "make_directory",
     "open_directory",
     "open_file",
+    "open_path",
     "put_file",
     "read_file",
     "replace_file",
@@ -89,8 +90,47 @@ def open_directory(name: str, within: int | None = None) -> int:
     return _checked(fd, name, directory=True)
 
 
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Let trouble with a name in a directory name the whole path that was walked to."""
+    try:
+        yield
+    except RefusedError as refused:
+        raise RefusedError(path, refused.what, refused.advice) from None
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
+
+
+def open_path(path: str) -> int:
+    """Return a descriptor of a directory that is our own and private, walked to from the root; the caller closes it.
+
+    Args:
+        path: Its absolute path. Links on the way are followed, but none that a stranger put there; the last is none.
+
+    Raises:
+        RefusedError: A stranger can lead this process, or root, to another directory in its place.
+        OSError: It cannot be opened.
+    """
+    if not os.path.basename(path):
+        return open_directory(path)
+    with walk(path, through_last=False) as way:
+        if way.risk is not None and os.geteuid() == 0:
+            raise RefusedError(path, f"can be replaced by others, for {way.risk}", "move it to a directory of root's")
+        with _named(path):
+            return open_directory(way.name, way.directory)
+
+
 def open_file(name: str, directory: int | None, flags: int) -> int:
-    """Return a descriptor of a regular file that is our own and private; the caller closes it."""
+    """Return a descriptor of a regular file that is our own and private; the caller closes it.
+
+    Args:
+        name: Its name, or its path.
+        directory: Descriptor of its directory; None to walk to the path.
+        flags: As for `os.open`.
+    """
+    if directory is None:
+        with walk(name, through_last=False) as way, _named(name):
+            return open_file(way.name, way.directory, flags)
     # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK
     with no_link(name, directory):

@@ -65,14 +65,18 @@ def hold(directory: int) -> int:
 
 
 @contextmanager
-def walk(path: str | os.PathLike[str]) -> Iterator[Way]:
+def walk(path: str | os.PathLike[str], *, through_last: bool = True) -> Iterator[Way]:
     """Walk to the end of a path.
+
+    Args:
+        path: The path.
+        through_last: Follow its last name, too, where that is a link.
 
     Raises:
         OSError: A directory on it is not there, or cannot be entered.
         RefusedError: A link on it may be a stranger's.
     """
-    walker = _Walker(os.fspath(path))
+    walker = _Walker(os.fspath(path), through_last=through_last)
     try:
         yield walker.go()
     finally:
@@ -82,8 +86,8 @@ def walk(path: str | os.PathLike[str]) -> Iterator[Way]:
 class _Walker:
     """One walk: where it is, and what is still to go."""
 
-    def __init__(self, path: str) -> None:
-        self._asked = path
+    def __init__(self, path: str, *, through_last: bool) -> None:
+        self._asked, self._through_last = path, through_last
         self._left = list(reversed(path.split("/")))
         self._path = "/" if path.startswith("/") else os.getcwd()
         self._here = opened(self._path if path.startswith("/") else ".", _KEPT & ~os.O_NOFOLLOW)
@@ -108,6 +112,8 @@ class _Walker:
                 self._enter(name)
                 continue
             found = self._at(name)
+            if last and not self._through_last:
+                return Way(self._here, name, os.path.join(self._path, name), found, self._risk)
             if found is not None and stat.S_ISLNK(found.st_mode) and self._follow(name, found):
                 continue
             if last:

@@ -14,8 +14,8 @@ b'one line\\n'
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from tallystick.errors import SealError, reason
 from tallystick.securefile import Actor, Place, RefusedError, opened
@@ -34,10 +34,11 @@ def open_sink(
     rotation: Rotation | None = None,
     on_trouble: Callable[[str], None] | None = None,
     *,
-    awaits_reader: bool = True,
     actor: Actor | None = None,
 ) -> Sink:
     """Open where sealed lines go.
+
+    A named pipe that nobody reads is opened all the same: lines meet it as one whose reader has gone.
 
     Args:
         output: A path, which is appended to and made if it is not there; it is resolved now, and what the working
@@ -45,7 +46,6 @@ def open_sink(
             file descriptor, which stays the caller's to close; or a callable that takes sealed bytes.
         rotation: When a new file is begun; takes the path of a file.
         on_trouble: Called with what is wrong with rotated files.
-        awaits_reader: Wait here until a named pipe has its first reader; else lines meet a pipe whose reader has gone.
         actor: The user that opens, rotates and removes files at a path; None for that of this process.
 
     Raises:
@@ -66,7 +66,7 @@ def open_sink(
     elif is_borrowed(meant):
         fd = open_borrowed(meant, printable(name))
     else:
-        place, fd = _at(name, actor, awaits_reader=awaits_reader)
+        place, fd = _at(name, actor)
     if stat.S_ISREG(os.fstat(fd).st_mode) and (place is not None or rotation is None):
         return FileSink(fd, name, place, rotation, on_trouble)
     if place is not None:
@@ -77,13 +77,12 @@ def open_sink(
     return StreamSink(fd, name, returns=place is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
 
 
-def _at(path: str, actor: Actor | None, *, awaits_reader: bool) -> tuple[Place, int]:
+def _at(path: str, actor: Actor | None) -> tuple[Place, int]:
     """Open what is at a path for the first time, or make a file there; give its place, too."""
     try:
         place = Place.of(path, actor)
         try:
-            with nullcontext() if awaits_reader else _as_reader(place.path):
-                return place, place.begin()
+            return place, place.begin()
         except BaseException:
             place.close()
             raise
@@ -97,20 +96,6 @@ def _not_rotated(name: str) -> SealError:
     return SealError(
         f"{name} cannot be rotated", hint="name a file, or leave rotation to the program that takes the lines"
     )
-
-
-@contextmanager
-def _as_reader(path: str) -> Iterator[None]:
-    """Be a reader of a named pipe for a moment, so that opening it does not wait, deaf to signals, for another one."""
-    fd = -1
-    with suppress(OSError):
-        if stat.S_ISFIFO(os.stat(path).st_mode):
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield
-    finally:
-        if fd >= 0:
-            os.close(fd)
 
 
 def _called(fd: int) -> str:

@@ -60,7 +60,7 @@ def _openings(facts: _core.Facts, log: int) -> Iterator[tuple[int, tuple[int, tu
     done = set()
     for chunk in facts.chunks():
         unsealed, foreign = before.get(chunk.file, (0, 0))
-        for number, place, (more, others) in chunk.beginnings:
+        for number, place, (more, others, _) in chunk.beginnings:
             if number == log and chunk.file not in done:
                 done.add(chunk.file)
                 yield chunk.file, (place.offset, (unsealed + more, foreign + others))

@@ -50,6 +50,7 @@ class Kind(enum.StrEnum):
     NARROWED = "narrowed"
     NOTICE = "notice"
     ADOPTED = "adopted"
+    PREDECESSOR = "predecessor"
     EXCEPTED = "excepted"
     UNREADABLE = "unreadable"
     PASSED_OVER = "passed over"
@@ -317,6 +318,14 @@ _ENTRIES = (
         "The log adopted what its file held before; the detail says whether that is here as it was then.",
         "a note: they were not changed since sealing began, and nothing vouches for before; failed: they were changed "
         "or taken away",
+    ),
+    Entry(
+        Kind.PREDECESSOR,
+        _INCOMPLETE,
+        _UNRANKED,
+        "Lines of the log before a rekey",
+        "Lines claim to be of the log that this one follows, whose key was not given; nothing is said of them.",
+        "give the old key, too: `--key OLD --key NEW`",
     ),
     Entry(
         Kind.EXCEPTED,

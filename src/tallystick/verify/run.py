@@ -35,6 +35,7 @@ from tallystick.verify.memory import Memory
 from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
+from tallystick.verify.predecessors import read_predecessors
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
@@ -312,7 +313,8 @@ def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expect
     source = Source(facts, logs, moment.inputs)
     views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted)
+    before = read_predecessors(facts, len(source.labels), adopted)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, before)
 
 
 # -- what is reported

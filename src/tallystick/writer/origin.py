@@ -90,7 +90,7 @@ class Origin:
         """Return a block: if it fails, a file that it made for the output and wrote nothing to is removed."""
         return empty_file(self._output)
 
-    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None], *, awaits_reader: bool) -> Sink:
+    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None]) -> Sink:
         """Open the output; `undoing` closes it. See `tallystick.sinks.open_sink`.
 
         Raises:
@@ -98,7 +98,7 @@ class Origin:
         """
         if isinstance(self._output, int):
             self._check_descriptor(self._output)
-        sink = open_sink(self._output, self._rotation, on_trouble, awaits_reader=awaits_reader, actor=self._actor)
+        sink = open_sink(self._output, self._rotation, on_trouble, actor=self._actor)
         undoing.callback(sink.close)
         if isinstance(self._output, str | os.PathLike):
             self._output = os.path.abspath(self._output)

@@ -223,7 +223,7 @@ impl Scanner<'_> {
             return;
         }
         if let (Body::Open { .. }, 1) = (statement.body, at.chain) {
-            self.chunk.beginnings.entry(number).or_insert((self.place, self.chunk.strange));
+            self.chunk.beginnings.entry(number).or_insert_with(|| (self.place, self.chunk.strange.clone()));
         }
         let record = self.record(number, statement);
         if let Body::Open { .. } = statement.body {

@@ -109,7 +109,7 @@ impl<'k> Scanner<'k> {
         // Nobody knows the hash of a line that is not all here.
         if !matches!(self.mode, Mode::Detail(..)) && !self.is_excepted(None) {
             self.out.unsealed += 1;
-            self.chunk.strange[usize::from(matches!(kind, Kind::Foreign(_)))] += 1;
+            self.chunk.strange.count(kind);
             self.bad(kind, None, None);
         }
     }

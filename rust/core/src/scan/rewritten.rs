@@ -57,6 +57,16 @@ impl Scanner<'_> {
         done
     }
 
+    /// The seal of a known log that a JSON parser sees, whatever text like a seal comes later in the line.
+    pub(super) fn own_seal(&self, line: &[u8]) -> Option<(LogNumber, Seal)> {
+        let line = line::trim(line).trim_ascii_start();
+        if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
+            return None;
+        }
+        let seal = parse_seal(without_tally(line)?.1.as_bytes())?;
+        Some((self.keys.find(seal.log)?, seal))
+    }
+
     /// With P only: is m a statement of this log and position that holds, or may still turn out to?
     fn speaks(&mut self, number: LogNumber, at: Position, m: &[u8]) -> bool {
         let log = self.keys.log(number);

@@ -14,7 +14,7 @@ pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said}
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
 use crate::hash::Digest;
-use crate::line::Position;
+use crate::line::{LogId, Position};
 use crate::seal::epoch::Place;
 
 /// The first and last line of a log in a chunk.
@@ -30,6 +30,33 @@ pub struct Edge {
     pub low: Position,
 }
 
+/// Lines that are of no known log, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strange {
+    /// Those without a seal.
+    pub unsealed: u64,
+    /// Those of logs whose key is not at hand.
+    pub foreign: u64,
+    /// The same by log id, for the first few of them: a flood of ids must cost no memory.
+    pub by_id: BTreeMap<LogId, u64>,
+}
+
+/// Log ids whose lines are counted by themselves.
+const MOST_IDS: usize = 16;
+
+impl Strange {
+    pub(super) fn count(&mut self, kind: Kind) {
+        let Kind::Foreign(id) = kind else {
+            self.unsealed += 1;
+            return;
+        };
+        self.foreign += 1;
+        if self.by_id.len() < MOST_IDS || self.by_id.contains_key(&id) {
+            *self.by_id.entry(id).or_default() += 1;
+        }
+    }
+}
+
 /// One chunk of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
@@ -39,10 +66,10 @@ pub struct Chunk {
     pub bytes: u64,
     /// Lines that are not blank.
     pub counted: u64,
-    /// Of these, lines without a seal, and those of logs whose key is not at hand.
-    pub strange: [u64; 2],
-    /// Where the first opening of a log's first chain stands, and how many such lines are before it.
-    pub beginnings: BTreeMap<LogNumber, (Place, [u64; 2])>,
+    /// Of these, lines that are of no known log.
+    pub strange: Strange,
+    /// Where the first opening of a log's first chain stands, and such lines before it.
+    pub beginnings: BTreeMap<LogNumber, (Place, Strange)>,
     /// First and last line of each log.
     pub edges: BTreeMap<LogNumber, Edge>,
     /// First and last line of any known log.

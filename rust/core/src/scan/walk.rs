@@ -273,8 +273,15 @@ impl<'k> Scanner<'k> {
         let Some(number) = self.keys.find(seal.log) else {
             // A text like a seal may stand in a line that a carrier rewrote.
             let inside = matches!(read, Read::Misfit(_));
-            if !(inside && (self.without_added(line) || self.rewritten(line, None))) {
-                self.unsealed(Kind::Foreign(seal.log));
+            if inside && (self.without_added(line) || self.rewritten(line, None)) {
+                return;
+            }
+            match self.own_seal(line).filter(|_| inside) {
+                Some((number, own)) if self.wanted((number, own.at.chain, own.at.epoch)) => {
+                    self.unfit(line, number, &own, Why::Misfit);
+                }
+                Some((number, own)) => self.pass_by(line, &read, number, &own),
+                None => self.unsealed(Kind::Foreign(seal.log)),
             }
             return;
         };

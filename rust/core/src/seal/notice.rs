@@ -14,7 +14,8 @@
 
 use crate::Error;
 use crate::hash::Digest;
-use crate::line::Position;
+use crate::line::{LogId, Position};
+use crate::seal::keys::PublicKey;
 use crate::text::num;
 
 /// What the log itself has to say.
@@ -45,6 +46,20 @@ impl Notice {
     }
 }
 
+impl Notice {
+    /// The log that this one follows, if the notice says so where nobody could say it later.
+    #[must_use]
+    pub fn predecessor(&self, at: Position) -> Option<LogId> {
+        if self.kind != "predecessor" || at != FIRST {
+            return None;
+        }
+        let (id, key) = std::str::from_utf8(&self.text).ok()?.split_once(' ')?;
+        let written = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let named = PublicKey::parse(key).ok().filter(|_| written)?.log_id();
+        (named.as_str() == id).then_some(named)
+    }
+}
+
 impl Past {
     /// Reads `sha256:<hex> <size> <lines>`; `None` if it is not exactly that.
     fn parse(text: &[u8]) -> Option<Self> {
@@ -71,7 +86,8 @@ pub fn may_stand(kind: &[u8], text: &[u8], at: Position) -> bool {
     !opening && (kind != ADOPTED || at == FIRST && Past::parse(text).is_some())
 }
 
-/// The only place at which a past is adopted: right after the first opening.
+/// The only place at which a past is adopted, and at which a predecessor vouches for an id: right after the first
+/// opening. Whoever takes the host later cannot write there.
 const FIRST: Position = Position { chain: 1, epoch: 0, index: 1 };
 
 fn small(letter: u8) -> Option<u8> {

@@ -32,6 +32,9 @@ class _Said:
 _SAID = {
     "unsealed": _Said(Kind.UNSEALED, _FAILED, "no seal: written by something else, or its seal was taken off"),
     "foreign": _Said(Kind.UNSEALED, _FAILED, "sealed for log {log_id}, whose key was not given"),
+    "predecessor": _Said(
+        Kind.PREDECESSOR, _INCOMPLETE, "sealed for log {log_id}, as they say, which this log follows: give its key, too"
+    ),
     "altered": _Said(Kind.ALTERED, _FAILED, ""),
     "bad statement": _Said(Kind.BAD_STATEMENT, _FAILED, ""),
     "older open lacking": _Said(
@@ -79,11 +82,26 @@ def line_findings(case: Case) -> Iterator[Finding]:
     unlisted_and_adopted = adopted_unlisted(case)
     for what, log, count in case.source.facts.unlisted():
         count -= unlisted_and_adopted.get(what, 0)
+        if what == "foreign":
+            yield from _uncounted(needing := _unlisted_predecessors(case))
+            count -= needing
         if count and (what != "foreign" or case.is_known):
             said = _SAID[what]
             allowed = said.kind is Kind.REORDERED and said.kind in case.expected.allow
             label = case.logs[log].facts.label if log is not None else None
             yield Finding(said.kind, _NOTE if allowed else said.weight, MORE, log=label, count=count)
+
+
+def _unlisted_predecessors(case: Case) -> int:
+    """Return how many of the foreign lines that were only counted need the key of a predecessor."""
+    total = sum(case.before.counts.values())
+    return total - sum(event.count for event in case.source.facts.events() if case.before.covers_event(event))
+
+
+def _uncounted(count: int) -> Iterator[Finding]:
+    """Say how many more lines of predecessors are here."""
+    if count:
+        yield Finding(Kind.PREDECESSOR, _INCOMPLETE, MORE, count=count)
 
 
 def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Event) -> Finding | None:
@@ -97,7 +115,7 @@ def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Eve
     if event.kind == "reordered" and repeated.holds(event.log, event.place.file, event.first):
         return None
     facts = case.logs[event.log].facts if event.log is not None else None
-    said = _said(event, facts)
+    said = _said(event, facts, "predecessor" if case.before.covers_event(event) else event.kind)
     kind, weight, detail = said.kind, said.weight, said.detail
     if number in case.torn:
         kind, weight = Kind.TORN_LINE, _NOTE
@@ -126,9 +144,9 @@ def _cause(case: Case, event: _core.Event) -> str | None:
     return case.source.lacking(event) or cause(event, case.source.beginning(event))
 
 
-def _said(event: _core.Event, facts: LogFacts | None) -> _Said:
+def _said(event: _core.Event, facts: LogFacts | None, what: str) -> _Said:
     """Return what is said of a group of bad lines."""
-    said, detail = _SAID[event.kind], ""
+    said, detail = _SAID[what], ""
     if facts is not None and not facts.with_v:
         detail = _WITH_P.get((event.kind, event.reason), "")
     detail = detail or said.detail or _reason(event)

@@ -78,7 +78,7 @@ class Directory:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         with securefile.reporting(ReportError, self._path):
-            fd = securefile.open_directory(self._path)
+            fd = securefile.open_path(self._path)
             try:
                 yield fd
             finally:
