@@ -8,7 +8,7 @@ a length of its own, so that a whole event has less than 64 KiB in JSON, whateve
 >>> event = Event("1", 0, "a\\x1b[2J", Reason.CHANGE, State.OK, State.SILENT, 0, trouble="no line for 15 minutes")
 >>> plain = plain_event(event)
 >>> plain["entry"], plain["summary"]
-('a\\\\x1b[2J', 'a\\\\x1b[2J is silent: no line for 15 minutes')
+('a\\\\x1b[2J~3f365b4b', 'a\\\\x1b[2J~3f365b4b is silent: no line for 15 minutes')
 >>> cloud_event(plain, "urn:tallystick:watch:db1")["type"]
 'tallystick.watch.change'
 """

@@ -26,6 +26,9 @@ __all__ = ["Delivery", "Pace", "Sending"]
 _BLAMED = 3  # failures that may be about the event, after which its texts are left out
 
 
+_QUIET = 60.0  # seconds in which trouble with one receiver is said once
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long to rest after a failure.
@@ -90,7 +93,7 @@ class Sending:
         self._busy: Waiting | None = None
         self._troubles: dict[str, _Trouble] = {}  # of entries
         self._failures = self._delivered = self._failed = 0
-        self._rest_until = self._first_after = self._asked_until = 0.0
+        self._rest_until = self._first_after = self._asked_until = self._quiet_until = 0.0
         self._is_away = self._ends = False
         self._cut = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alerts to {receiver.name}", daemon=True)
@@ -186,8 +189,8 @@ class Sending:
         else:
             trouble.until = now + self._pace.rest(trouble.failures)
             self._first_after = self._rest_until = now + self._pace.first / 5
-        if not self._is_away and not self._ends:
-            self._is_away = True
+        if not self._is_away and not self._ends and now >= self._quiet_until:
+            self._is_away, self._quiet_until = True, now + _QUIET
             self._say(f"{self._receiver.name} does not take an alert: {error}; it is tried until it is taken")
 
     def _note_delivery(self, one: Waiting, dropped: int) -> None:

@@ -140,10 +140,7 @@ class WebhookUrl:
                         break
                 return answer.status_code, _seconds_of(answer.headers.get("Retry-After"))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
-            cause = error.__cause__.__cause__ if error.__cause__ is not None else None
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                raise AwayError(f"its certificate is not valid: {cause.verify_message}") from None
-            raise AwayError("cannot be reached") from None
+            raise AwayError(_why(error)) from None
         except (httpx.HTTPError, ssl.SSLError, OSError):
             raise AwayError("broke the connection off", is_about_event=True) from None
 
@@ -157,6 +154,16 @@ def signature(key: bytes, seconds: int, body: bytes) -> str:
         body: Body of the post.
     """
     return f"t={seconds},v1={hmac.new(key, b'%d.%s' % (seconds, body), hashlib.sha256).hexdigest()}"
+
+
+def _why(error: BaseException) -> str:
+    """Return why no connection came about; errors of the library may name the URL, so their texts are not shown."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not valid: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return "cannot be reached"
 
 
 def _secret(path: Path) -> bytes:
