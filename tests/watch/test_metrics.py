@@ -41,6 +41,7 @@ def samples(standings, accept="", deliveries=()):
 
 @pytest.mark.parametrize("accept", FORMS)
 def test_each_value_of_a_standing_is_there(accept):
+    counts = {("altered", "failed"): 7, ("unclean end", "note"): 1}
     given = Given(
         standing("app", State.FAILED, counts=counts, labels={"team": "pay"}),
         Standing("new", State.NEVER, NOON),
