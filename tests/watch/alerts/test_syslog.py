@@ -1,5 +1,6 @@
 """Messages of syslog arrive whole, one for each event, over each way."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -28,16 +29,25 @@ class Daemon:
         self.socket.bind(address)
         if kind == socket.SOCK_STREAM:
             self.socket.listen()
-        threading.Thread(target=self._stream if kind == socket.SOCK_STREAM else self._datagrams, daemon=True).start()
+        work = self._stream if kind == socket.SOCK_STREAM else self._datagrams
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # ends what waits for it
+        self.socket.close()
 
     def _datagrams(self):
-        while True:
-            self.got.append(self.socket.recv(65536))
+        with contextlib.suppress(OSError):
+            while data := self.socket.recv(65536):
+                self.got.append(data)
 
     def _stream(self):
-        while True:
-            with self.socket.accept()[0] as one, one.makefile("rb") as file:
-                self.got.append(file.read())
+        with contextlib.suppress(OSError):
+            while True:
+                with self.socket.accept()[0] as one, one.makefile("rb") as file:
+                    self.got.append(file.read())
 
 
 @pytest.fixture(params=["unix datagram", "unix stream", "udp", "tcp", "udp6", "tcp6"])
@@ -55,7 +65,8 @@ def daemon(request, tmp_path):
         port = free_port()
         found, address = Daemon(socket.AF_INET, kind, ("127.0.0.1", port)), f"{request.param}:127.0.0.1:{port}"
     found.address = address
-    return found
+    yield found
+    found.stop()
 
 
 def test_a_message_arrives_in_the_form_of_rfc_5424(daemon, alerts):
