@@ -23,7 +23,7 @@ def alerts(tmp_path):
     def make(*to, start=True, said=None, **more):
         told = said if said is not None else []
         given = config.Alerts(tuple(config.Webhook(one.url) if isinstance(one, Hook) else one for one in to))
-        made.append(Alerts(given, tmp_path / "alerts", **({"pace": QUICK, "say": told.append} | more)))
+        made.append(Alerts(given, tmp_path / "state", **({"pace": QUICK, "say": told.append} | more)))
         if start:
             made[-1].start()
         return made[-1]

@@ -27,7 +27,7 @@ KILLS = int(os.environ.get("TALLYSTICK_ALERT_KILLS", "8"))
 
 
 def queue(tmp_path):
-    (found,) = (tmp_path / "alerts").iterdir()
+    (found,) = (tmp_path / "state" / "alerts").iterdir()
     return found
 
 
@@ -54,7 +54,7 @@ def test_a_sender_that_is_killed_at_any_instant_loses_no_event(tmp_path):
     sent = []
     for _ in range(KILLS):
         with subprocess.Popen(
-            [sys.executable, "-c", SENDER, f"{tmp_path}/alerts", hook.url, str(number)],
+            [sys.executable, "-c", SENDER, f"{tmp_path}/state", hook.url, str(number)],
             stdout=subprocess.PIPE, cwd=Path(__file__).parents[3],
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -65,7 +65,7 @@ def test_a_sender_that_is_killed_at_any_instant_loses_no_event(tmp_path):
         number = sent[-1] + 1
     assert len(sent) >= KILLS
     with subprocess.Popen(
-        [sys.executable, "-c", SENDER, f"{tmp_path}/alerts", hook.url, "999999"], stdout=subprocess.DEVNULL,
+        [sys.executable, "-c", SENDER, f"{tmp_path}/state", hook.url, "999999"], stdout=subprocess.DEVNULL,
         cwd=Path(__file__).parents[3],
     ) as process:  # fmt: skip
         wanted = {f"{each % 3}/{each}" for each in sent}
@@ -192,7 +192,7 @@ def test_a_full_disk_keeps_no_alert_from_anybody(small_disk):
     """An event for which there is no room is delivered from memory, and is stored once there is room."""
     hook = Hook()
     given, quick = config.Alerts((config.Webhook(hook.url),)), Pace(0.02, 0.1)
-    sender = Alerts(given, small_disk / "alerts", pace=quick, say=lambda _: None)
+    sender = Alerts(given, small_disk / "state", pace=quick, say=lambda _: None)
     assert sender.send(event(0, "e0"))
     fill(small_disk)
     for number in range(1, 8):
@@ -210,5 +210,24 @@ def test_a_full_disk_keeps_no_alert_from_anybody(small_disk):
     (small_disk / "filler").unlink()
     assert sender.send(event(8))
     sender.stop(0)
-    again = Alerts(given, small_disk / "alerts", pace=quick, say=lambda _: None)
+    again = Alerts(given, small_disk / "state", pace=quick, say=lambda _: None)
     assert again.queued() == 1
+
+
+def test_a_receiver_that_takes_the_place_of_another_gets_what_waits_for_it(alerts, hook):
+    """Somebody corrects the URL of a webhook and starts the service again."""
+    wrong = alerts(Hook())
+    wrong.send(event(1))
+    wrong.stop(1)
+    alerts(hook)
+    hook.wait(lambda hook: hook.taken)
+    assert hook.ids() == ["1"]
+
+
+def test_alerts_that_nobody_gets_any_more_are_reported(alerts, hook):
+    said, gone = [], Hook()
+    alerts(hook, gone, start=False).send(event(1))
+    alerts(hook, said=said)
+    hook.wait(lambda hook: hook.taken)
+    assert len(said) == 1
+    assert "1 alerts wait for a receiver that is not configured any more" in said[0]

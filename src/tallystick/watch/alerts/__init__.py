@@ -8,7 +8,7 @@ least once, and each time with the same id. `send` returns once it is stored; a 
 >>> from tallystick.watch.events import Event, Reason
 >>> from tallystick.watch.standing import State
 >>> with tempfile.TemporaryDirectory() as d:
-...     alerts = Alerts(config.Alerts((config.AlertCommand(("cat",)),)), f"{d}/alerts")
+...     alerts = Alerts(config.Alerts((config.AlertCommand(("cat",)),)), f"{d}/state")
 ...     alerts.start()
 ...     stored = alerts.send(Event("1", 0, "app", Reason.CHANGE, State.OK, State.SILENT, 0))
 ...     while alerts.queued():
@@ -20,10 +20,12 @@ least once, and each time with the same id. `send` returns once it is stored; a 
 
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 
+from tallystick import securefile
 from tallystick.errors import TallystickError
 from tallystick.watch import config
 from tallystick.watch.alerts.command import Command
@@ -37,6 +39,8 @@ from tallystick.watch.events import Event
 
 __all__ = ["Alerts", "Bounds", "Delivery", "Pace", "schema"]
 
+_QUEUE = re.compile("[0-9a-f]{32}")
+
 
 def _print(text: str) -> None:
     print(f"tallystick: {text}", file=sys.stderr, flush=True)
@@ -47,7 +51,7 @@ class Alerts:
 
     Args:
         given: Who is alerted.
-        directory: Directory for the queues; made if it is not there. It is ours alone (mode 0700).
+        directory: Directory of the service's state, ours alone (mode 0700); the queues are in `alerts` in it.
         pace: How long to rest after failures.
         bounds: How much each queue takes.
         say: Is given trouble with delivery and its end, in words; by default they go to standard error.
@@ -70,8 +74,12 @@ class Alerts:
         keys = [hashlib.sha256(one.key.encode("utf-8", "surrogateescape")).hexdigest()[:32] for one in receivers]
         if len(set(keys)) < len(keys):
             raise TallystickError("a receiver of alerts is given twice", hint="give it once")
+        place = os.path.abspath(os.path.join(directory, "alerts"))
+        with securefile.reporting(TallystickError, place):
+            securefile.make_directories(place)
+            _hand_over(place, set(keys), say)
         self._sendings = [
-            Sending(one, Outbox(os.path.join(directory, key), bounds, say), pace or Pace(), say)
+            Sending(one, Outbox(os.path.join(place, key), bounds, say), pace or Pace(), say)
             for one, key in zip(receivers, keys, strict=True)
         ]
 
@@ -106,6 +114,29 @@ class Alerts:
             each.end()
         for each in self._sendings:
             each.join(until)
+
+
+def _hand_over(place: str, keys: set[str], say: Callable[[str], None]) -> None:
+    """See to the queue of a receiver that is not configured any more, such as one whose URL was corrected.
+
+    Where one receiver took the place of another, it gets what waits there.
+    """
+    fd = securefile.open_directory(place)
+    try:
+        there = {name for name in os.listdir(fd) if _QUEUE.fullmatch(name)}
+        left, new = sorted(there - keys), sorted(keys - there)
+        if len(left) == len(new) == 1:
+            os.rename(left.pop(), new[0], src_dir_fd=fd, dst_dir_fd=fd)
+        for name in left:
+            inner = securefile.open_directory(name, fd)
+            try:
+                waiting = sum(each.endswith(".json") for each in os.listdir(inner))
+            finally:
+                os.close(inner)
+            if waiting:
+                say(f"{waiting} alerts wait for a receiver that is not configured any more: {place}/{name}")
+    finally:
+        os.close(fd)
 
 
 def _receiver(one: config.AlertCommand | config.Webhook | config.Syslog) -> Receiver:
