@@ -71,7 +71,7 @@ class Hook:
     def _answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         found = json.loads(body)
-        event = found.get("data", found)
+        event = found.get("data", found) if isinstance(found, dict) else {"id": "", "list": found}
         with self.changed:
             self.requests.append((dict(handler.headers), body))
             self.tried.append(event)
