@@ -1,5 +1,6 @@
 """What contrib/ holds for Prometheus, Alertmanager and Grafana is taken by the real programs, and pages somebody."""
 
+import contextlib
 import http.server
 import json
 import re
@@ -119,7 +120,19 @@ class Pager(Answering):
         return [(path, labels["alertname"], labels.get("entry")) for path, labels in found]
 
 
-class Alertmanager(Server):
+class Ready(Server):
+    """A server that says when it is ready, which is some time after it listens."""
+
+    def ready(self):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+            return True
+        return False
+
+    def options(self):
+        return {"cwd": self.directory}
+
+
+class Alertmanager(Ready):
     def __init__(self, directory, pager):
         super().__init__(directory)
         text = (CONTRIB / "alertmanager" / "alertmanager.yml").read_text()
@@ -134,11 +147,8 @@ class Alertmanager(Server):
             f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=",
         ]  # fmt: skip
 
-    def options(self):
-        return {"cwd": self.directory}
 
-
-class Prometheus(Server):
+class Prometheus(Ready):
     def __init__(self, directory, watcher, alertmanager):
         super().__init__(directory)
         given = yaml.safe_load((CONTRIB / "prometheus" / "prometheus.yml").read_text())
@@ -153,9 +163,6 @@ class Prometheus(Server):
             program("prometheus", REMEDY), "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]  # fmt: skip
-
-    def options(self):
-        return {"cwd": self.directory}
 
     def query(self, text):
         """Return what a query finds; the API answers an error to one that is wrong."""

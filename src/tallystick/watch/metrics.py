@@ -187,7 +187,7 @@ def _gauge(name: str, text: str, samples: Sequence[tuple[dict[str, str], float]]
 
 
 def _label(name: str) -> str:
-    """Return a name that Prometheus takes for a label, and that is none of ours.
+    """Return a name that Prometheus takes for a label, apart from our own.
 
     >>> _label("team"), _label("e-mail"), _label("7"), _label("entry")
     ('label_team', 'label_e_mail', 'label_7', 'label_entry')

@@ -92,6 +92,13 @@ def test_trouble_names_neither_path_nor_query_nor_token(secret):
     assert (receiver.name, "s3cr3t" in repr(config.Webhook(url))) == ("webhook https://example.org", False)
 
 
+def test_no_log_of_a_library_names_the_url(hook, secret, caplog):
+    caplog.set_level(1)
+    post(hook.url, token_file=secret, hmac_file=secret)
+    assert hook.taken
+    assert "s3cr3t" not in caplog.text
+
+
 def test_no_proxy_of_the_environment_sees_what_goes_to_loopback_unencrypted(hook, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")

@@ -141,8 +141,11 @@ class Outbox:
             found = one.held or securefile.read_file(f"{one.stem}.json", self._directory, bytearray, limit=_LARGEST)
             return _checked(bytes(found))
         except (OSError, ValueError, securefile.RefusedError):
-            self._say(f"an alert in {self._path} is damaged: it is not delivered")
-            self._drop(one)
+            delivered = f"{one.stem}.done" in os.listdir(self._directory)
+            self._forget(one)
+            if not delivered:  # by those before us, while a new configuration was taken
+                self._say(f"an alert in {self._path} is damaged: it is not delivered")
+                self._count_dropped(1)
             return None
 
     def done(self, one: Waiting, dropped: int = 0) -> None:
@@ -150,6 +153,12 @@ class Outbox:
         self._forget(one)
         if dropped:
             self._count_dropped(-dropped)
+
+    def close(self) -> None:
+        """Let go of the directory; what is put from now on stays in memory."""
+        fd, self._directory = self._directory, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _load(self) -> None:
         with suppress(OSError, ValueError, securefile.RefusedError):
@@ -232,10 +241,6 @@ class Outbox:
                 if best is None or key < best[0]:
                     best = key, one
         return best[1] if best else None
-
-    def _drop(self, one: Waiting) -> None:
-        self._forget(one)
-        self._count_dropped(1)
 
     def _forget(self, one: Waiting) -> None:
         """Take an event out, and remember its id."""

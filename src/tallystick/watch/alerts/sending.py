@@ -129,6 +129,9 @@ class Sending:
             self._thread.join(max(0.0, until - time.monotonic()))
             self._cut.set()
             self._thread.join(1)
+        if not self._thread.is_alive():
+            with self._changed:
+                self._outbox.close()
 
     def _run(self) -> None:
         while (found := self._wait()) is not None:

@@ -13,9 +13,11 @@ refuses those that are too old, so that nobody can send an old one again.
 """
 
 import asyncio
+import contextvars
 import datetime
 import hashlib
 import hmac
+import logging
 import os
 import socket
 import ssl
@@ -34,6 +36,8 @@ from tallystick.watch.alerts.receiver import AwayError, RefusedError
 from tallystick.watch.config import Webhook
 
 __all__ = ["WebhookUrl", "signature"]
+
+_POSTING = contextvars.ContextVar("posting", default=False)
 
 _SECONDS = 20.0
 _ANSWER = 65536  # bytes of an answer that are read
@@ -55,6 +59,7 @@ class WebhookUrl:
 
     def __init__(self, config: Webhook, seconds: float = _SECONDS) -> None:
         self._httpx = library("httpx", "watch", TallystickError)
+        logging.getLogger("httpx").addFilter(_is_not_ours)
         self._config, self._seconds = config, seconds
         self._url = self._checked(config.url)
         place = self._url.netloc.rpartition("@")[2].encode("ascii", "backslashreplace").decode()
@@ -125,6 +130,7 @@ class WebhookUrl:
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, float | None]:
         """Return the status, and the seconds that the receiver asks to wait."""
         httpx, secure = self._httpx, self._url.scheme == "https"
+        _POSTING.set(True)  # in this task
         try:
             async with (
                 httpx.AsyncClient(
@@ -154,6 +160,11 @@ def signature(key: bytes, seconds: int, body: bytes) -> str:
         body: Body of the post.
     """
     return f"t={seconds},v1={hmac.new(key, b'%d.%s' % (seconds, body), hashlib.sha256).hexdigest()}"
+
+
+def _is_not_ours(_: logging.LogRecord) -> bool:
+    """Return whether a record of httpx may be logged: those of posts here name the whole URL."""
+    return not _POSTING.get()
 
 
 def _why(error: BaseException) -> str:
