@@ -3,6 +3,7 @@
 import http.server
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -32,7 +33,8 @@ class Hook:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook?secret=s3cr3t"
 
-    def start(self) -> "Hook":
+    def start(self, secure: ssl.SSLContext | None = None) -> "Hook":
+        """Begin to listen, with TLS if a context for it is given."""
         hook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,6 +53,8 @@ class Hook:
 
         self._over.clear()
         self._server = Server(("127.0.0.1", self.port), Handler)
+        if secure is not None:
+            self._server.socket = secure.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

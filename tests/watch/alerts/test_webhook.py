@@ -120,10 +120,9 @@ def secure_hook(tmp_path):
         cwd=tmp_path, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    hook = Hook().start()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    hook._server.socket = context.wrap_socket(hook._server.socket, server_side=True)
+    hook = Hook().start(context)
     yield hook
     hook.stop()
 
