@@ -98,13 +98,13 @@ def test_a_command_is_cut_off_when_the_service_ends(tmp_path):
     began = time.monotonic()
     with pytest.raises(AwayError, match="the service ends"):
         run("sleep 600", stop=stop)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_something_that_a_command_leaves_behind_does_not_hold_it_up(tmp_path):
     began = time.monotonic()
     run('sleep 600 & echo $! > "$1"', tmp_path / "pid")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 

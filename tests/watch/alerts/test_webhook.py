@@ -16,7 +16,7 @@ from tallystick.watch import config
 from tallystick.watch.alerts.form import plain_event
 from tallystick.watch.alerts.receiver import AwayError
 from tallystick.watch.alerts.webhook import WebhookUrl
-from tests.servers import free_port
+from tests.servers import free_port, program
 from tests.watch.alerts.receiving import Hook
 from tests.watch.events import event, hostile
 
@@ -115,7 +115,7 @@ def test_an_unknown_form_is_refused(hook):
 def secure_hook(tmp_path):
     """A receiver behind TLS, with a certificate of its own, and a proxy that connects to it."""
     done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        [program("openssl", "install the package openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"],
         cwd=tmp_path, capture_output=True, check=False,
     )  # fmt: skip

@@ -156,6 +156,7 @@ class Outbox:
 
     def close(self) -> None:
         """Let go of the directory; what is put from now on stays in memory."""
+        self._store_held()
         fd, self._directory = self._directory, -1
         if fd >= 0:
             os.close(fd)

@@ -19,7 +19,7 @@ from typing import Any
 
 from tallystick.watch.alerts.form import reduced
 from tallystick.watch.alerts.outbox import Outbox, Waiting
-from tallystick.watch.alerts.receiver import AwayError, DeliveryError, Receiver
+from tallystick.watch.alerts.receiver import AwayError, DeliveryError, Receiver, RefusedError
 
 __all__ = ["Delivery", "Pace", "Sending"]
 
@@ -70,10 +70,20 @@ class Delivery:
 
 @dataclass(slots=True)
 class _Trouble:
-    """What happened to the event of an entry that is next."""
+    """What happened to the event of an entry that is next.
 
+    Args:
+        delivered: Events that the receiver had taken when the trouble began.
+        failures: Attempts that failed.
+        blamed: Of these, attempts whose failure may be about the event.
+        refused: Did the receiver say that it does not take this one?
+        until: Time of the monotonic clock before which it is not tried again.
+    """
+
+    delivered: int = 0
     failures: int = 0
     blamed: int = 0
+    refused: bool = False
     until: float = 0.0
 
 
@@ -134,21 +144,29 @@ class Sending:
                 self._outbox.close()
 
     def _run(self) -> None:
-        while (found := self._wait()) is not None:
-            one, plain = found
-            error: DeliveryError | None = None
+        while not self._ends:
             try:
-                self._receiver.deliver(plain, self._cut)
-            except DeliveryError as problem:
-                error = problem
+                found = self._wait()
+                if found is not None:
+                    self._deliver(*found)
             except Exception as problem:  # a fault of ours must not end all alerts
-                error = AwayError(type(problem).__name__, is_about_event=True)
-            with self._changed:
-                self._busy = None
-                if error is None:
-                    self._note_delivery(one, plain["dropped"])
-                else:
-                    self._note_failure(one, error)
+                self._say(f"{self._receiver.name}: {type(problem).__name__} in the delivery of alerts; it goes on")
+                self._cut.wait(self._pace.first)
+
+    def _deliver(self, one: Waiting, plain: dict[str, Any]) -> None:
+        error: DeliveryError | None = None
+        try:
+            self._receiver.deliver(plain, self._cut)
+        except DeliveryError as problem:
+            error = problem
+        except Exception as problem:
+            error = AwayError(type(problem).__name__, is_about_event=True)
+        with self._changed:
+            self._busy = None
+            if error is None:
+                self._note_delivery(one, plain["dropped"])
+            else:
+                self._note_failure(one, error)
 
     def _wait(self) -> tuple[Waiting, dict[str, Any]] | None:
         """Wait for an event that may be sent now, and return it; None once there are to be no more."""
@@ -166,9 +184,18 @@ class Sending:
                     self._troubles.pop(one.entry, None)
                     continue
                 self._busy = one
-                whole = self._trouble(one).blamed < _BLAMED
-                return one, (plain if whole else reduced(plain)) | {"dropped": self._outbox.dropped}
+                sent = reduced(plain) if self._is_blamed(self._trouble(one)) else plain
+                return one, sent | {"dropped": self._outbox.dropped}
             return None
+
+    def _is_blamed(self, trouble: _Trouble) -> bool:
+        """Return whether the content of an event may be why the receiver does not take it.
+
+        It is if the receiver says so or takes others. If nobody knows, each fourth attempt tries it.
+        """
+        if trouble.blamed < _BLAMED:
+            return False
+        return trouble.refused or self._delivered > trouble.delivered or trouble.failures % 4 == 0
 
     def _trouble(self, one: Waiting) -> _Trouble:
         return self._troubles.get(one.entry) or _Trouble()
@@ -180,10 +207,11 @@ class Sending:
         return max(trouble.until, rest, self._asked_until)
 
     def _note_failure(self, one: Waiting, error: DeliveryError) -> None:
-        now, trouble = time.monotonic(), self._troubles.setdefault(one.entry, _Trouble())
+        now, trouble = time.monotonic(), self._troubles.setdefault(one.entry, _Trouble(self._delivered))
         self._failed += 1
         trouble.failures += 1
         trouble.blamed += error.is_about_event
+        trouble.refused |= isinstance(error, RefusedError)
         if isinstance(error, AwayError):
             self._failures += 1
             self._rest_until = now + self._pace.rest(self._failures)

@@ -135,7 +135,7 @@ class WebhookUrl:
             async with (
                 httpx.AsyncClient(
                     verify=ssl.create_default_context() if secure else False,
-                    trust_env=secure, follow_redirects=False, timeout=self._seconds,
+                    trust_env=secure, follow_redirects=False, timeout=None,  # `_within` bounds it
                 ) as client,
                 client.stream("POST", self._config.url, content=body, headers=headers) as answer,
             ):  # fmt: skip
