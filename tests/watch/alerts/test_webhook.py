@@ -114,8 +114,9 @@ def test_an_unknown_form_is_refused(hook):
 @pytest.fixture
 def secure_hook(tmp_path):
     """A receiver behind TLS, with a certificate of its own, and a proxy that connects to it."""
+    openssl = program("openssl", "install the package openssl")
     done = subprocess.run(
-        [program("openssl", "install the package openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"],
         cwd=tmp_path, capture_output=True, check=False,
     )  # fmt: skip
