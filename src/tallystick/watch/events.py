@@ -68,7 +68,7 @@ class Event:
         return not self.after.is_alarm
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as plain values, in the form of version 1 (spec/watch-event.schema.json)."""
+        """Return the event as plain values, in the form of version 1 (event-1.schema.json, beside this module)."""
         plain = {name: _plain(getattr(self, name)) for name in self.__slots__}
         return {"tallystick_event": 1, **plain}
 
