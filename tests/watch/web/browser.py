@@ -90,10 +90,10 @@ class Browser:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """Click in the middle of the first element of a selector."""
+        """Click in the middle of the first line of the first element of a selector."""
         x, y = self.run(
             f"(() => {{ const it = document.querySelector({selector!r}); it.scrollIntoView({{block: 'center'}});"
-            " const box = it.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] })()"
+            " const box = it.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2] })()"
         )
         self.events.clear()
         for kind in ("mousePressed", "mouseReleased"):

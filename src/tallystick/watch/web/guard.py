@@ -5,6 +5,7 @@ by nobody, whatever is in it.
 """
 
 import logging
+from itertools import chain
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tallystick.watch.web.access import Access
+from tallystick.watch.web.connection import LARGEST_HEAD
 from tallystick.watch.web.problems import problem
 
 __all__ = ["POLICY", "Guard"]
@@ -84,6 +86,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that is not to be answered; None if it is."""
         headers = Headers(scope=scope)
+        # What comes all at once is not bounded by uvicorn.
+        size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, chain(*headers.raw)))
+        if size > LARGEST_HEAD:
+            return problem(431, "the head of the request is too large", {"connection": "close"})
         if scope["method"] not in ("GET", "HEAD"):
             return problem(405, "all here is read-only", {"allow": "GET, HEAD"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:

@@ -19,7 +19,7 @@ LISTENERS = 32
 
 _PACE = 2.0  # seconds between two events
 _BEAT = 15.0  # seconds after which a listener hears that nothing changed
-_LOOK = 1.0  # seconds that the thread waits at a time
+_LOOK = 0.25  # seconds that the thread waits at a time
 
 _log = logging.getLogger("tallystick.watch.web")
 
@@ -51,7 +51,7 @@ class Live:
         return thread
 
     def stop(self) -> None:
-        """Let the thread end; from any thread. It does so within a second, and its listeners hear no more."""
+        """Let the thread end; from any thread. It does so at once, and its listeners hear no more."""
         self._stopping.set()
 
     async def events(self) -> AsyncIterator[bytes]:

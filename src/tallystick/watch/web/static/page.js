@@ -13,6 +13,7 @@ let updated = Date.now();
 let busy = false;
 let again = false;
 let paused = false; // while text is selected, nothing is put in its place
+let pressed = false; // nor under a finger: a click would be lost
 
 function states(page) {
   const rows = new Map();
@@ -75,7 +76,7 @@ function show() {
 }
 
 async function update() {
-  if (busy) { again = true; return; }
+  if (busy || pressed) { again = true; return; }
   if (document.hidden) return;
   paused = getSelection().type === "Range";
   if (paused) return; // the next look is soon enough
@@ -85,12 +86,19 @@ async function update() {
     if (answer.ok || answer.status === 404) {
       const text = await answer.text();
       updated = Date.now();
-      put(text);
+      if (pressed) again = true;
+      else put(text);
     }
   } catch { /* `show` says since when */ }
   busy = false;
   show();
-  if (again) { again = false; update(); }
+  rest();
+}
+
+function rest() {
+  if (!again || pressed) return;
+  again = false;
+  update();
 }
 
 function listen() {
@@ -103,6 +111,9 @@ function listen() {
   for (const kind of ["change", "beat"]) source.addEventListener(kind, () => { heard = Date.now(); if (kind === "change") update(); else show(); });
 }
 
+for (const kind of ["pointerdown", "pointerup", "pointercancel"]) {
+  addEventListener(kind, () => { pressed = kind === "pointerdown"; setTimeout(rest, 300); }, { capture: true, passive: true });
+}
 document.addEventListener("visibilitychange", () => { listen(); update(); });
 setInterval(() => {
   if (source !== null && Date.now() - heard > PATIENCE) listen();
