@@ -118,7 +118,15 @@ def seen(report: Report, *, line: int | None = None, lag: int = 0) -> Seen:
     times = [log.times[1] for log in report.logs if log.times]
     newest = Newest(line or now() - 2000, max(times, default=None), now() - 5000, now() - MINUTE, now() - 3 * HOUR)
     return Seen(
-        report.time, report.seconds, report.verdict, report.findings[:10], counts, report.lines, report.size, lag, newest
+        report.time,
+        report.seconds,
+        report.verdict,
+        report.findings[:10],
+        counts,
+        report.lines,
+        report.size,
+        lag,
+        newest,
     )
 
 

@@ -1,4 +1,4 @@
-"""A real browser: headless Chromium, driven over a pipe by its own protocol, so that a test can click, type and look."""
+"""A real browser: headless Chromium, driven over a pipe, so that a test can click, type and look."""
 
 import base64
 import contextlib
@@ -40,6 +40,7 @@ class Browser:
         os.close(theirs)
         os.close(answers)
         self._numbers, self._rest, self.events = itertools.count(1), b"", []
+        self._answers: list[dict] = []  # of the call that waits
         self._session = None
         target = next(one for one in self._call("Target.getTargets")["targetInfos"] if one["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
@@ -57,9 +58,7 @@ class Browser:
 
     def look(self, width: int = 1280, height: int = 900, *, scheme: str = "light", phone: bool = False) -> None:
         """Set the size of the window, and the scheme that the reader prefers."""
-        self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def scripts(self, *, run: bool) -> None:
@@ -120,9 +119,7 @@ class Browser:
     def tree(self) -> list[tuple[str, str]]:
         """Return role and name of each part that a screen reader finds."""
         nodes = self._call("Accessibility.getFullAXTree")["nodes"]
-        return [
-            (one["role"]["value"], one.get("name", {}).get("value", "")) for one in nodes if not one.get("ignored")
-        ]
+        return [(one["role"]["value"], one.get("name", {}).get("value", "")) for one in nodes if not one.get("ignored")]
 
     def faults(self) -> list[str]:
         """Return what axe finds wrong with the page for readers with other senses or other hands."""
@@ -155,8 +152,6 @@ class Browser:
         answer = self._until(lambda: next((one for one in self._answers if one["id"] == number), None))
         assert "error" not in answer, answer["error"]
         return answer["result"]
-
-    _answers: list = []  # of the call that waits
 
     def _until(self, found, seconds: float = 60):
         over = time.monotonic() + seconds

@@ -37,7 +37,11 @@ def reports(place):
 
 @pytest.fixture
 def standings(reports):
-    """A board with an entry in each state."""
+    """A board with an entry in each state, for this test alone."""
+    return filled(reports)
+
+
+def filled(reports):
     made = board.Board()
     states = [
         board.standing("payments", reports["failed"], labels={"team": "money"}),
@@ -107,10 +111,13 @@ def serving():
         assert not server._thread.is_alive(), "the server did not end"
 
 
-@pytest.fixture
-def ask(standings, serving):
-    """Ask a server of the board at a loopback address."""
-    return Client(serving(standings))
+@pytest.fixture(scope="session")
+def ask(reports):
+    """Ask a server at a loopback address, whose board nobody changes."""
+    server = serve(Web("127.0.0.1", 0), filled(reports))
+    server.start()
+    yield Client(server)
+    server.stop(5)
 
 
 @pytest.fixture

@@ -21,9 +21,26 @@ def test_other_machines_are_not_served_without_a_token_or_certificates(standings
 
 def test_a_request_needs_the_token(standings, serving, token):
     ask = Client(serving(standings, Web("127.0.0.1", 0, token_file=token)))
-    for wrong in (None, "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Basic !",
-                  basic("wrong"), f"Digest {TOKEN}", "Bearer \xff"):  # fmt: skip
-        for path in ("/", "/api/v1/logs", "/metrics", "/events", "/static/page.js", "/nowhere", "/reports/json/payments"):
+    for wrong in (
+        None,
+        "Bearer",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN}x",
+        f"Basic {TOKEN}",
+        "Basic !",
+        basic("wrong"),
+        f"Digest {TOKEN}",
+        "Bearer \xff",
+    ):
+        for path in (
+            "/",
+            "/api/v1/logs",
+            "/metrics",
+            "/events",
+            "/static/page.js",
+            "/nowhere",
+            "/reports/json/payments",
+        ):
             answer = ask(path, **({"Authorization": wrong} if wrong else {}))
             assert answer.status == 401
             assert answer.headers["www-authenticate"].startswith("Basic ")
@@ -62,8 +79,19 @@ def test_a_token_that_is_not_there_is_reported(standings, tmp_path):
         serve(Web("127.0.0.1", 0, token_file=tmp_path / "none"), standings)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "192.0.2.1", "localhost.", "[::1",
-                                  "localhost@evil.example", ""])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "192.0.2.1",
+        "localhost.",
+        "[::1",
+        "localhost@evil.example",
+        "",
+    ],
+)
 def test_a_name_that_was_made_to_lead_here_is_refused(ask, host):
     assert ask("/", Host=host).status == 421
     assert ask("/healthz", Host=host).status == 421
@@ -86,20 +114,30 @@ def test_a_body_is_refused(ask):
     assert ask("/", Transfer_Encoding="chunked").status == 400
 
 
-@pytest.mark.parametrize("path", ["/", "/logs/payments", "/api/v1/logs", "/events", "/reports/html/payments", "/static/page.css"])
+@pytest.mark.parametrize(
+    "path", ["/", "/logs/payments", "/api/v1/logs", "/events", "/reports/html/payments", "/static/page.css"]
+)
 def test_a_head_has_no_body(ask, path):
     answer = ask(path, "HEAD")
     assert (answer.status, answer.body) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["/", "/logs/none", "/api/v1/logs", "/static/page.js", "/reports/html/payments", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/logs/none", "/api/v1/logs", "/static/page.js", "/reports/html/payments", "/healthz"]
+)
 def test_every_answer_tells_browsers_to_do_nothing_else_with_it(ask, path):
     headers = ask(path).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy == {
-        "default-src": "'none'", "style-src": "'self'", "script-src": "'self'", "img-src": "'self'", "connect-src": "'self'",
-        "form-action": "'self'", "frame-ancestors": "'none'", "base-uri": "'none'",
-    }  # fmt: skip
+        "default-src": "'none'",
+        "style-src": "'self'",
+        "script-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+    }
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
@@ -134,17 +172,46 @@ def certificates(tmp_path_factory):
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
     for name in ("server", "client"):
-        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
-                "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-out", f"{name}.pem",
-                "-copy_extensions", "copy", "-days", "2")  # fmt: skip
+        openssl(
+            "req",
+            *new,
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-out",
+            f"{name}.pem",
+            "-copy_extensions",
+            "copy",
+            "-days",
+            "2",
+        )
         (place / f"{name}.key").chmod(0o600)
     return place
 
 
 def test_a_client_needs_a_certificate_of_the_authority(standings, serving, certificates):
-    web = Web(ANYWHERE, 0, certificate=certificates / "server.pem", private_key=certificates / "server.key",
-              client_ca=certificates / "ca.pem")  # fmt: skip
+    web = Web(
+        ANYWHERE,
+        0,
+        certificate=certificates / "server.pem",
+        private_key=certificates / "server.key",
+        client_ca=certificates / "ca.pem",
+    )
     server = serving(standings, web)
     assert server.warning is None
     trusting = ssl.create_default_context(cafile=certificates / "ca.pem")

@@ -1,4 +1,4 @@
-"""The page in a real browser: looked at, clicked, and read without eyes, in the light and in the dark, and on a phone."""
+"""The page in a real browser: looked at, clicked, read without eyes, in light and dark, and on a phone."""
 
 import os
 
@@ -99,7 +99,7 @@ def test_a_service_that_is_gone_never_looks_well(browser, standings, serving):
     browser.until(LIVE)
     server.stop(3)
     browser.until("document.getElementById('live').textContent.startsWith('looked at')", 15)
-    browser.run("(updated -= 60000, show())")
+    browser.run("(updated -= 60000, turned -= 60000, show())")
     assert browser.run("document.getElementById('lost').textContent").startswith("The service has not answered since")
     assert browser.run("!document.getElementById('lost').hidden && document.body.classList.contains('old')")
 

@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -32,8 +33,8 @@ def test_all_logs_are_listed_the_worst_first(ask):
 
 def test_each_row_says_how_its_day_was_in_words(ask):
     days = re.findall(r'aria-label="Last 24 hours: ([^"]*)"', ask("/").text)
-    assert re.fullmatch(r"ok (22 h 59 min|23 h), failed 1 h", days[0])
-    assert re.fullmatch(r"ok (23 h 59 min|1 d)", days[-1])
+    assert re.fullmatch(r"ok 2[23] h.*, failed 1 h", days[0])
+    assert re.fullmatch(r"ok (23 h.*|1 d)", days[-1])
 
 
 @pytest.mark.parametrize("state", [state.value for state in State])
@@ -55,7 +56,7 @@ def test_an_invalid_demand_is_refused(ask, query):
 
 def test_a_log_has_its_findings_its_chains_and_its_reports(ask, reports):
     text = ask("/logs/payments").text
-    assert re.search(r"<h1><bdi>payments</bdi>: <b>failed</b> for <time [^>]*>1 h</time></h1>", text)
+    assert re.search(r"<h1><bdi>payments</bdi>: <b>failed</b> for <time [^>]*>1 h[^<]*</time></h1>", text)
     assert len(re.findall(r'<tr id="f\d+">', text)) == len(reports["failed"].findings)
     assert html.escape(reports["failed"].findings[0].excerpt) in text
     assert text.count('class="block ') >= 3
@@ -83,7 +84,18 @@ def test_the_report_of_the_last_look_is_served_whole(ask, form, reports):
     assert answer.headers["content-disposition"] == f'attachment; filename="tallystick-payments.{form}"'
 
 
-NAMES = ["web/1", "../../etc/passwd", "a b&c=d?e#f", "ключ", "\u202eevil", "x" * 300, "%2e%2e", "a\udcffb", "..a", '"><b>']
+NAMES = [
+    "web/1",
+    "../../etc/passwd",
+    "a b&c=d?e#f",
+    "ключ",
+    "\u202eevil",
+    "x" * 300,
+    "%2e%2e",
+    "a\udcffb",
+    "..a",
+    '"><b>',
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,8 +112,21 @@ def test_any_name_leads_to_its_page(standings, serving, reports, name):
         assert ask(path.replace("/logs/", "/api/v1/logs/", 1)).json["log"]["name"] in (name, "web/1")
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e%2fapp.py", "/static//etc/passwd", "/logs/none",
-                                  "/reports/exe/payments", "/reports/json/none", "/x", "//", "/logs", "/logs/%00"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e%2fapp.py",
+        "/static//etc/passwd",
+        "/logs/none",
+        "/reports/exe/payments",
+        "/reports/json/none",
+        "/x",
+        "//",
+        "/logs",
+        "/logs/%00",
+    ],
+)
 def test_nothing_else_is_there(ask, path):
     answer = ask(path)
     assert answer.status == 404
@@ -138,7 +163,7 @@ def test_headings_go_down_step_by_step_and_every_table_has_named_columns(ask):
         levels = [int(level) for level in re.findall(r"<h([1-6])", text)]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after - before <= 1 for before, after in pairwise(levels))
         for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
             assert "<caption" in table
             assert '<th scope="col"' in table

@@ -70,9 +70,7 @@ class Server:
         """What is to be said about how it is reached; None if nothing."""
         if is_here(self._at[0]) or self._tls is not None:
             return None
-        return (
-            f"the token crosses the network to {self.address} in plain text: give a certificate"
-        )
+        return f"the token crosses the network to {self.address} in plain text: give a certificate"
 
     def start(self) -> None:
         """Serve; from the moment that this returns, connections are taken."""

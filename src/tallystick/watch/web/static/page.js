@@ -10,6 +10,7 @@ const said = document.getElementById("said");
 let source = null;
 let heard = Date.now();
 let updated = Date.now();
+let turned = Date.now(); // when the page was last looked at again
 let busy = false;
 let again = false;
 let paused = false; // while text is selected, nothing is put in its place
@@ -66,7 +67,7 @@ function clock(time) {
 
 function show() {
   const streams = source !== null && source.readyState === EventSource.OPEN && Date.now() - heard < PATIENCE;
-  const late = !paused && Date.now() - updated > 3 * PACE;
+  const late = !paused && Date.now() - Math.max(updated, turned) > 3 * PACE;
   live.className = streams && !late && !paused ? "live on" : "live";
   const text = paused ? "paused: text is selected" : streams && !late ? "live" : `looked at ${clock(updated)} UTC`;
   if (live.textContent !== text) live.textContent = text;
@@ -114,7 +115,7 @@ function listen() {
 for (const kind of ["pointerdown", "pointerup", "pointercancel"]) {
   addEventListener(kind, () => { pressed = kind === "pointerdown"; setTimeout(rest, 300); }, { capture: true, passive: true });
 }
-document.addEventListener("visibilitychange", () => { listen(); update(); });
+document.addEventListener("visibilitychange", () => { turned = Date.now(); listen(); update(); });
 setInterval(() => {
   if (source !== null && Date.now() - heard > PATIENCE) listen();
   if (Date.now() - updated >= PACE) update();
