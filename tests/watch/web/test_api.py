@@ -1,5 +1,7 @@
 """The API: JSON that follows its schema, and errors as problem details."""
 
+import sys
+
 import jsonschema
 import pytest
 from referencing import Registry, Resource
@@ -75,7 +77,12 @@ def test_metrics_are_what_their_maker_gives(standings, serving):
 
     answer = Client(serving(standings, metrics=metrics))("/metrics", Accept="x/y")
     assert (answer.headers["content-type"], answer.text) == ("text/plain; version=0.0.4", "logs 5 x/y\n")
-    assert Client(serving(standings))("/metrics").status == 404
+
+
+def test_without_the_package_of_metrics_there_are_none(standings, serving, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tallystick.watch.metrics", None)
+    answer = Client(serving(standings))("/metrics")
+    assert (answer.status, answer.json["detail"]) == (404, "no metrics are served")
 
 
 def test_an_error_says_what_is_wrong_in_the_form_of_rfc_9457(ask):

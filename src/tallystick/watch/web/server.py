@@ -1,6 +1,7 @@
 """A server of the page, in a thread of its own: it takes no signal, and ends when it is asked to."""
 
 import asyncio
+import importlib
 import socket
 import threading
 from typing import Any
@@ -77,7 +78,7 @@ class Server:
         self._socket.listen(128)
         self._thread.start()
 
-    def stop(self, seconds: float) -> None:
+    def stop(self, seconds: float = 5.0) -> None:
         """End: what is being answered has so many seconds."""
         self._live.stop()
         self._server.config.timeout_graceful_shutdown = max(seconds - 0.5, 0.1)
@@ -108,12 +109,21 @@ def serve(web: Web, standings: Standings, metrics: Any = None) -> Server:
     Args:
         web: Where it listens and who may read.
         standings: What it shows; read only.
-        metrics: Gives the metrics: from the standings and an Accept header, content type and text. None for no metrics.
+        metrics: Gives the metrics: from the standings and an Accept header, content type and text. None for those of
+            the standings alone.
 
     Raises:
         WebError: It cannot be served so, or not at this address, or a package is not installed.
     """
-    return Server(web, standings, metrics)
+    return Server(web, standings, metrics if metrics is not None else _metrics())
+
+
+def _metrics() -> Any:
+    """Return the maker of metrics; None where its packages are not installed."""
+    try:
+        return importlib.import_module("tallystick.watch.metrics").exposition
+    except ImportError:
+        return None
 
 
 def _bound(web: Web, kind: type[socket.socket]) -> socket.socket:
