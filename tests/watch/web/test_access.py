@@ -148,13 +148,21 @@ def test_every_answer_tells_browsers_to_do_nothing_else_with_it(ask, path):
 
 def test_a_page_of_another_site_gets_nothing_but_may_link_here(ask):
     assert ask("/api/v1/logs", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors").status == 403
+    assert ask("/events", Sec_Fetch_Site="same-site", Sec_Fetch_Mode="cors").status == 403
     assert ask("/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200
+    assert ask("/api/v1/logs", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors").status == 200
 
 
 def test_an_address_that_is_taken_is_reported(standings, serving):
     taken = int(serving(standings).address.rpartition(":")[2])
     with pytest.raises(WebError, match="already in use"):
         serve(Web("127.0.0.1", taken), standings)
+
+
+@pytest.mark.parametrize("web", [Web("127.0.0.1", 70_000), Web("no-such-host.invalid", 0), Web("203.0.113.7", 0)])
+def test_an_address_that_cannot_be_is_reported(standings, web):
+    with pytest.raises(WebError, match="cannot listen at"):
+        serve(web, standings)
 
 
 def test_a_server_that_never_started_stops(standings):
@@ -228,6 +236,16 @@ def test_a_private_key_that_others_can_read_is_refused(standings, certificates, 
     key.chmod(0o644)
     with pytest.raises(WebError, match="is open to other users"):
         serve(Web("127.0.0.1", 0, certificate=certificates / "server.pem", private_key=key), standings)
+
+
+def test_a_private_key_with_a_password_is_refused_and_nobody_is_asked_for_it(standings, certificates, tmp_path):
+    key = tmp_path / "locked.key"
+    key.touch(0o600)
+    command = ["openssl", "ec", "-in", certificates / "server.key", "-aes128", "-passout", "pass:secret", "-out", key]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    with pytest.raises(WebError) as caught:
+        serve(Web("127.0.0.1", 0, certificate=certificates / "server.pem", private_key=key), standings)
+    assert "without a password" in caught.value.hint
 
 
 def test_certificates_of_clients_without_one_of_the_server_are_no_protection(standings, certificates):

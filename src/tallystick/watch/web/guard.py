@@ -96,7 +96,7 @@ class Guard:
             return problem(400, "a request has no body here", {"connection": "close"})
         if not self._access.is_addressed(headers.get("host", "")):
             return problem(421, "this server answers to names of loopback only, such as localhost")
-        if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return problem(403, "a page of another site has asked")
         if scope["path"] not in _OPEN and not self._access.admits(headers.get("authorization", "")):
             return problem(401, "the token is missing or wrong", _ASK)

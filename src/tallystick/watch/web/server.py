@@ -14,6 +14,8 @@ from tallystick.watch.web.access import Access, WebError, context, url_host
 
 __all__ = ["Server", "serve"]
 
+_THREADS = 3  # that make answers at the same time: what they take of the processor is taken from verification
+
 
 class Server:
     """A server, as `serve` returns it.
@@ -92,6 +94,8 @@ class Server:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        limiter = library("anyio.to_thread", "watch", WebError).current_default_thread_limiter()
+        limiter.total_tokens = _THREADS
         follower = self._live.start(asyncio.get_running_loop())
         try:
             await self._server.serve(sockets=[self._socket])
@@ -137,8 +141,9 @@ def _bound(web: Web, kind: type[socket.socket]) -> socket.socket:
         except BaseException:
             made.close()
             raise
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
         raise WebError(
-            f"cannot listen at {web.host}:{web.port}: {reason(error)}", hint="choose another address or port"
+            f"cannot listen at {web.host}:{web.port}: {why}", hint="choose another address or port"
         ) from None
     return made
