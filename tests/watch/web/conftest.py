@@ -107,8 +107,7 @@ def serving():
 
     yield start
     for server in started:
-        server.stop(5)
-        assert not server._thread.is_alive(), "the server did not end"
+        assert server.stop(5), "the server did not end"
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +116,7 @@ def ask(reports):
     server = serve(Web("127.0.0.1", 0), filled(reports))
     server.start()
     yield Client(server)
-    server.stop(5)
+    assert server.stop(5)
 
 
 @pytest.fixture

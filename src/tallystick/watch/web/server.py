@@ -30,7 +30,6 @@ class Server:
     """
 
     def __init__(self, web: Web, standings: Standings, metrics: Any) -> None:
-        self._web = web
         self._tls = context(web)
         uvicorn = library("uvicorn", "watch", WebError)
         library("starlette", "watch", WebError)
@@ -80,8 +79,8 @@ class Server:
         self._socket.listen(128)
         self._thread.start()
 
-    def stop(self, seconds: float = 5.0) -> None:
-        """End: what is being answered has so many seconds."""
+    def stop(self, seconds: float = 5.0) -> bool:
+        """End, and return whether that is done: what is being answered has so many seconds."""
         self._live.stop()
         self._server.config.timeout_graceful_shutdown = max(seconds - 0.5, 0.1)
         self._server.should_exit = True
@@ -89,6 +88,7 @@ class Server:
             self._socket.close()
         else:
             self._thread.join(seconds + 1)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -132,6 +132,8 @@ def _metrics() -> Any:
 
 def _bound(web: Web, kind: type[socket.socket]) -> socket.socket:
     """Return a socket at the address that is asked for, which does not listen yet."""
+    if not 0 <= web.port <= 65_535:  # the library takes a part of it
+        raise WebError(f"cannot listen at {web.host}:{web.port}: there is no such port", hint="choose one up to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(web.host, web.port, type=socket.SOCK_STREAM)[0]
         made = kind(family)
@@ -141,9 +143,8 @@ def _bound(web: Web, kind: type[socket.socket]) -> socket.socket:
         except BaseException:
             made.close()
             raise
-    except (OSError, OverflowError) as error:
-        why = reason(error) if isinstance(error, OSError) else str(error)
+    except OSError as error:
         raise WebError(
-            f"cannot listen at {web.host}:{web.port}: {why}", hint="choose another address or port"
+            f"cannot listen at {web.host}:{web.port}: {reason(error)}", hint="choose another address or port"
         ) from None
     return made
