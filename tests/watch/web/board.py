@@ -81,6 +81,13 @@ class Board:
             self._version += 1
             self._turn.notify_all()
 
+    def forget(self, name: str) -> None:
+        """Watch an entry no more."""
+        with self._turn:
+            del self._standings[name]
+            self._version += 1
+            self._turn.notify_all()
+
     def all(self) -> Sequence[Standing]:
         with self._turn:
             return tuple(self._standings.values())

@@ -93,6 +93,22 @@ def test_what_the_reader_does_survives_a_change(browser, standings, serving, rep
     assert "ok" in browser.run("document.getElementById('said').textContent")
 
 
+def test_a_log_that_is_no_longer_watched_does_not_stay_on_its_page(browser, standings, serving):
+    browser.open(serving(standings).address + "/logs/ledger")
+    browser.until(LIVE)
+    standings.forget("ledger")
+    browser.until("document.querySelector('h1').textContent === 'There is no log of that name'", 10)
+    assert browser.run("document.getElementById('said').textContent") == "There is no log of that name"
+
+
+def test_an_answer_that_is_no_page_leaves_an_old_page_that_says_so(browser, standings, serving, monkeypatch):
+    browser.open(serving(standings).address)
+    browser.until(LIVE)
+    monkeypatch.setattr(standings, "all", lambda: 1 / 0)
+    browser.until("(busy || (updated -= 60000, turned -= 60000, update()), !lost.hidden)", 10)
+    assert not browser.run(LIVE)
+
+
 def test_a_service_that_is_gone_never_looks_well(browser, standings, serving):
     server = serving(standings)
     browser.open(server.address)

@@ -32,8 +32,8 @@ function announce(before, after) {
     said.textContent = changed.map(([name, state]) => `${name}: ${state}`).join(", ");
     return;
   }
-  const head = (page) => page.querySelector("#verdict h1 b, #verdict h1")?.textContent;
-  if (head(before) !== head(after)) said.textContent = after.querySelector("#verdict h1").textContent;
+  const head = (page, part) => (part && page.querySelector(`h1 ${part}`)?.textContent) || page.querySelector("h1")?.textContent || "";
+  if (head(before, "b") !== head(after, "b")) said.textContent = head(after, "").trim();
 }
 
 function found(page, from) {
@@ -45,7 +45,7 @@ function found(page, from) {
 function put(text) {
   const other = new DOMParser().parseFromString(text, "text/html");
   const [before, after] = [document.getElementById("page"), other.getElementById("page")];
-  if (!after) return;
+  if (!after) throw new Error("this is not the page");
   announce(before, after);
   const focused = before.contains(document.activeElement) && document.activeElement !== before ? document.activeElement : null;
   for (const open of before.querySelectorAll("details[open][id]")) {
@@ -86,9 +86,9 @@ async function update() {
     const answer = await fetch(location.pathname + location.search, { headers: { accept: "text/html" }, signal: AbortSignal.timeout(PACE) });
     if (answer.ok || answer.status === 404) {
       const text = await answer.text();
-      updated = Date.now();
       if (pressed) again = true;
       else put(text);
+      updated = Date.now(); // and not before: a page that could not be put in is old
     }
   } catch { /* `show` says since when */ }
   busy = false;
