@@ -118,6 +118,7 @@ def test_a_service_that_is_gone_never_looks_well(browser, standings, serving):
     browser.run("(updated -= 60000, turned -= 60000, show())")
     assert browser.run("document.getElementById('lost').textContent").startswith("The service has not answered since")
     assert browser.run("!document.getElementById('lost').hidden && document.body.classList.contains('old')")
+    assert not browser.faults()
 
 
 def test_the_page_is_whole_without_scripts(browser, standings, serving):
