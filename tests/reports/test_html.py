@@ -102,7 +102,7 @@ def test_the_page_has_a_language_a_title_headings_and_captions(report, page):
     assert page.counts["title"] >= 1
     drawn = sum(bool(log.by_chain) for log in report.logs)
     assert page.counts["desc"] == page.counts["figure"] == drawn
-    assert sum(attribute == ("svg", "role", "img") for attribute in page.attributes) == drawn
+    assert sum(attribute == ("svg", "role", "group") for attribute in page.attributes) == drawn
 
 
 def test_the_verdict_is_said_in_words(report, page):

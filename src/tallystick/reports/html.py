@@ -4,25 +4,28 @@ What is printed into the page passes `safe` and is escaped, whatever it is. The 
 """
 
 from collections import Counter
+from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import version
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from tallystick.reports import words
 from tallystick.reports.meanings import advice, headline, verdict
-from tallystick.reports.timeline import ROWS, WIDTH, Timeline, timeline
+from tallystick.reports.timeline import WIDTH, timelines
 from tallystick.verify.catalogue import CATALOGUE
-from tallystick.verify.report import Finding, LogReport, Report, Weight
+from tallystick.verify.report import LogReport, Report, Weight
 
-__all__ = ["html_report"]
+__all__ = ["SIGNS", "environment", "html_report", "part"]
 
 _FINDINGS = 1000  # rows of the table of findings
 _FILES = 1000
 _CHAINS = 12  # chains that are shown at once; more are folded away
-_SIGNS = {"ok": "✓", "note": "i", "incomplete": "!", "failed": "✕"}
+
+SIGNS = {"ok": "✓", "note": "i", "incomplete": "!", "failed": "✕"}
+"""What stands beside a verdict or weight, for those who do not see colours."""
 
 
 def html_report(report: Report) -> str:
@@ -30,14 +33,14 @@ def html_report(report: Report) -> str:
     whole = {one.path for one in report.on_disk}
     named = [path for path in report.files if path not in whole]  # members of archives, or all files
     page = (
-        _environment()
-        .from_string(_part("report.html.j2"))
+        environment()
+        .get_template("report.html.j2")
         .render(
             report=report,
             headline=headline(report),
             verdict=verdict(report),
             advice=advice(report),
-            css=Markup(_part("report.css")),
+            css=Markup(part("report.css")),
             version=version("tallystick"),
             kinds=_kinds(report),
             findings=report.findings[:_FINDINGS],
@@ -45,25 +48,37 @@ def html_report(report: Report) -> str:
             files=named[:_FILES],
             members=len(named),
             uses=Counter(one.use for one in report.exceptions),
-            timelines=_timelines(report),
-            width=WIDTH,
+            timelines=timelines(report.logs, report.findings),
             chains_shown=_CHAINS,
         )
     )
     return page.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """Return the text of a template or style sheet of this package."""
     return resources.files("tallystick.reports").joinpath(name).read_text("utf-8")
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+def environment(load: Callable[[str], str | None] = part) -> Environment:
+    """Return an environment in which what is printed passes `safe` and is escaped, with the words of reports."""
+    made = Environment(
+        loader=FunctionLoader(load),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     )
-    environment.filters |= {"number": words.number, "plural": words.plural, "size": words.size, "when": words.when}
-    environment.globals |= {"catalogue": CATALOGUE, "rate": words.rate, "signs": _SIGNS, "counts": _counts}
-    return environment
+    made.filters |= {"number": words.number, "plural": words.plural, "size": words.size, "when": words.when}
+    made.globals |= {
+        "catalogue": CATALOGUE,
+        "rate": words.rate,
+        "signs": SIGNS,
+        "counts": _counts,
+        "timeline_width": WIDTH,
+    }
+    return made
 
 
 def _shown(value: Any) -> Any:
@@ -95,14 +110,3 @@ def _lines(counts: list[int]) -> str:
     if not sum(counts):
         return "unknown"
     return words.number(sum(counts)) if all(counts) else f"at least {words.number(sum(counts))}"
-
-
-def _timelines(report: Report) -> list[Timeline | None]:
-    """Return the time line of each log, none for those beyond what can be drawn."""
-    by_log: dict[str, list[tuple[int, Finding]]] = {}
-    for number, finding in enumerate(report.findings, 1):
-        if finding.log is not None:
-            by_log.setdefault(finding.log, []).append((number, finding))
-    share = max(ROWS // max(len(report.logs), 1), 1)
-    drawn = [timeline(log, by_log.get(log.name, []), share) for log in report.logs[:ROWS]]
-    return [*drawn, *[None] * (len(report.logs) - len(drawn))]

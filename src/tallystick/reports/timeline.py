@@ -12,7 +12,7 @@ from tallystick.reports.tracks import Span, Track, lay_out
 from tallystick.reports.words import number, plural
 from tallystick.verify.report import Finding, LogReport, Weight
 
-__all__ = ["ROWS", "WIDTH", "Block", "Mark", "Row", "Timeline", "timeline"]
+__all__ = ["ROWS", "WIDTH", "Block", "Mark", "Row", "Timeline", "timeline", "timelines"]
 
 WIDTH = 760
 """Width of the part with the blocks."""
@@ -84,6 +84,22 @@ class Timeline:
     shared: int
     ticks: tuple[Tick, ...]
     notes: tuple[str, ...]
+
+
+def timelines(logs: Sequence[LogReport], findings: Sequence[Finding]) -> list[Timeline | None]:
+    """Return the time line of each log, none for those beyond what can be drawn.
+
+    Args:
+        logs: The logs of a report.
+        findings: Its findings, in its order.
+    """
+    by_log: dict[str, list[tuple[int, Finding]]] = {}
+    for number_, finding in enumerate(findings, 1):
+        if finding.log is not None:
+            by_log.setdefault(finding.log, []).append((number_, finding))
+    share = max(ROWS // max(len(logs), 1), 1)
+    drawn = [timeline(log, by_log.get(log.name, []), share) for log in logs[:ROWS]]
+    return [*drawn, *[None] * (len(logs) - len(drawn))]
 
 
 def timeline(log: LogReport, findings: Sequence[tuple[int, Finding]], rows: int = ROWS) -> Timeline | None:

@@ -131,3 +131,6 @@ class Standings(Protocol):
 
     def queued(self) -> int:
         """Return how many alerts wait to be delivered."""
+
+    def idle(self) -> float:
+        """Return how many seconds ago the service's loop last went round."""
