@@ -49,7 +49,9 @@ def samples() -> Iterator[tuple[str, bytes]]:
             yield "text", text
         if b"tallystick/v1" in text[:40]:
             yield "statement", SEAL.sub(b"", text.removeprefix(b'{"tallystick":"'))
-        if text.startswith((b"tallystick/v1 head ", b"tallystick/v1 answer\n", b"tallystick/v1 receipt\n", b"w.example+")):
+        if text.startswith(
+            (b"tallystick/v1 head ", b"tallystick/v1 answer\n", b"tallystick/v1 receipt\n", b"w.example+")
+        ):
             yield "witness", text
         if text.startswith(b"tallystick/v1 evidence\n"):
             yield "evidence", text
