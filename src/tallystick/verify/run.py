@@ -50,7 +50,7 @@ _NO_LOG = 2**32 - 1  # number of a log that is not verified here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `verify` was asked; its arguments are described there."""
+    """What `verify` was asked; its arguments are described there. `seen`: lines were read at these paths before."""
 
     paths: tuple[StrPath, ...]
     keys: tuple[StrPath, ...] = ()
@@ -74,6 +74,7 @@ class Request:
     progress: Progress | None = None
     resume: StrPath | None = None
     rescan: float = 86400.0
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,7 @@ def _expectations(asked: Request, moment: Moment, pins: tuple[Pin, ...], excepti
         asked.allow,
         asked.subset,
         asked.last,
-        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks()),
+        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks(), right=asked.seen),
         duplicates=excepting.duplicates(),
     )
 

@@ -21,6 +21,7 @@ import datetime
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tallystick.verify.report import Report, Verdict
 from tallystick.verify.run import Ground, Request, keep_pins, looked
@@ -42,18 +43,21 @@ class Session:
         self._stamp, self._ground = self._stamped(), Ground.of(asked)
         self._pins_due = 0.0
 
-    def look(self, effort: int | None = None) -> Report:
+    def look(self, effort: int | None = None, *, seen: bool = False) -> Report:
         """Verify; `verify` says what is raised.
 
         Args:
             effort: Bytes of what a file held that are read again where it has grown, from its end on, and as many
                 others that were not for long; None for two chunks at its end.
+            seen: Lines were read at these paths before: that nothing is there now is no slip of the pen.
         """
         if (stamp := self._stamped()) != self._stamp:
             self.write()
             self._ground, self._stamp = Ground.of(self._asked), stamp
         if self._ground.memory is not None:
             self._ground.memory.effort = effort
+        if seen != self._ground.asked.seen:
+            self._ground = replace(self._ground, asked=replace(self._asked, seen=seen))
         with looked(self._ground) as verified:
             report = verified.report
         now = time.monotonic()

@@ -84,9 +84,9 @@ class Follower:
         try:
             if self._session is None:
                 self._session = Session(self._asked)
-            report = self._session.look(effort)
+            report = self._session.look(effort, seen=was_seen)
         except ReportError as error:
-            if not was_seen and not any(map(os.path.lexists, map(os.fspath, self._asked.paths))):
+            if not was_seen and not any(os.path.lexists(path) for path in self._asked.paths):
                 return Look(None)
             return Look(None, explain(error))
         except TallystickError as error:
@@ -130,7 +130,7 @@ class Follower:
         others = [*asked.keys, *asked.public, *([asked.exceptions] if asked.exceptions else []), *heads]
         # Directories show that files came or went; without that, the places are those of before.
         if not self.trace.places or self.trace.seen() != self._seen:
-            self.trace = Trace.of(map(os.fspath, asked.paths), map(os.fspath, others))
+            self.trace = Trace.of([os.fspath(path) for path in asked.paths], [os.fspath(path) for path in others])
         self._seen = self.trace.seen()
 
 

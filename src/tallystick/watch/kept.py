@@ -1,7 +1,7 @@
 """What the service knows when it begins again: standings, and events that were not handed to the alerts yet.
 
-One file in the service's directory, replaced as a whole: a state and its event become durable together, before the event
-is handed on. A crash between the two hands it on again, with the same id.
+One file in the service's directory, replaced as a whole: a state and its event become durable together, before the
+event is handed on. A crash between the two hands it on again, with the same id.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as place:
@@ -104,9 +104,7 @@ class Kept:
 def _event(plain: Mapping[str, Any]) -> Event:
     values = {name: value for name, value in plain.items() if name != "tallystick_event"}
     if (finding := values["finding"]) is not None:
-        values["finding"] = Finding(
-            **finding | {"kind": Kind(finding["kind"]), "weight": Weight(finding["weight"])}
-        )
+        values["finding"] = Finding(**finding | {"kind": Kind(finding["kind"]), "weight": Weight(finding["weight"])})
     values |= {
         "reason": Reason(values["reason"]),
         "before": State(values["before"]),

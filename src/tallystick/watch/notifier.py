@@ -1,7 +1,7 @@
 """Says in which directories something moved, as the kernel does; on file systems that cannot, nothing is said.
 
-What it misses (files on network file systems that others write to, queues that overflow, directories that come later) is
-seen by the service, which asks files and directories themselves from time to time.
+What it misses (files on network file systems that others write to, queues that overflow, directories that come later)
+is seen by the service, which asks files and directories themselves from time to time.
 """
 
 import os

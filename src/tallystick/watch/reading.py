@@ -244,9 +244,7 @@ def _entry(table: _Table) -> Entry:
         added=table.texts("added"),
         exceptions=table.file("exceptions"),
     )
-    entry = Entry(
-        name, request, table.seconds("silence"), table.seconds("rescan") or 86400.0, table.labels("labels")
-    )
+    entry = Entry(name, request, table.seconds("silence"), table.seconds("rescan") or 86400.0, table.labels("labels"))
     table.end()
     return entry
 

@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,7 +35,6 @@ from tallystick.verify.report import Report
 from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
-from tallystick.watch.events import Event
 from tallystick.watch.follower import Follower, Look
 from tallystick.watch.kept import Kept
 from tallystick.watch.notifier import Notifier, is_silent
@@ -164,20 +164,16 @@ class Service:
         self._workers.wait(min(self._next(now), self._round_at - now))
 
     def _next(self, now: float) -> float:
-        if not self._workers.has_room:
+        if not self._workers.free:
             return _ROUND
         waiting = (one.slot.due for one in self._watched.values() if not one.slot.is_running)
         return min(waiting, default=now + _ROUND) - now
 
     def _begin_looks(self, now: float) -> None:
-        if not self._workers.has_room:
-            return
         due = [one for one in self._watched.values() if not one.slot.is_running and one.slot.due <= now]
-        for one in sorted(due, key=lambda one: one.slot.due):
-            if not self._workers.has_room:
-                break
+        for one in sorted(due, key=lambda one: one.slot.due)[: self._workers.free]:
             forced, effort = one.slot.begin(now), self._effort(one)
-            self._workers.do(one.entry.name, lambda one=one, forced=forced, effort=effort: _step(one, forced, effort))
+            self._workers.do(one.entry.name, partial(_step, one, forced, effort))
 
     def _effort(self, one: _Watched) -> int | None:
         return max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
@@ -272,7 +268,7 @@ class Service:
                 places.setdefault(place, []).append(name)
         self._notifier.watch(places)
         watched = self._notifier.watched
-        for name, one in self._watched.items():
+        for one in self._watched.values():
             directories = one.follower.trace.directories
             known = all(place in watched and not polled.setdefault(place, is_silent(place)) for place in directories)
             one.slot.times = self._times(one, polled=not known)

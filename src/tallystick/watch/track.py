@@ -48,8 +48,8 @@ class Track:
     labels: Mapping[str, str] = field(default_factory=dict)
     state: State = State.NEVER
     since: int = 0
-    known: Known = Known()
-    newest: Newest = Newest()
+    known: Known = field(default_factory=Known)
+    newest: Newest = field(default_factory=Newest)
     trouble: str = ""
     tried: int | None = None
     seen: Seen | None = None

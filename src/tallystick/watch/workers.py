@@ -36,16 +36,15 @@ class Workers:
         self.finished = time.monotonic()
         self.running = 0
         self._threads = [
-            threading.Thread(target=self._run, name=f"tallystick look {number}", daemon=True)
-            for number in range(count)
+            threading.Thread(target=self._run, name=f"tallystick look {number}", daemon=True) for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
-    def has_room(self) -> bool:
-        """Is a thread without work?"""
-        return self.running < len(self._threads)
+    def free(self) -> int:
+        """How many threads are without work."""
+        return max(0, len(self._threads) - self.running)
 
     def do(self, name: str, work: Callable[[], Any]) -> None:
         """Let a thread work."""

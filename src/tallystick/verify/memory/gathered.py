@@ -54,7 +54,7 @@ class Gathered:
             self._summary, self._stored = left.pop(0), record.summary
         self._pieces = [(one.part, summary, one.summary) for one, summary in zip(record.pieces, left, strict=True)]
         self._old = record if recalled.is_whole else None
-        self._one.recall(record.ends_in_lf if recalled.is_whole else True)
+        self._one.recall(record.ends_in_lf if recalled.is_whole else True, [part.end for part in record.all_parts])
 
     def take(self, chunk: Chunk, found: _core.Summary, digest: bytes) -> None:
         """Take in what a scan found in the next chunk.
