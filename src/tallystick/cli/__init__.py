@@ -25,6 +25,7 @@ _COMMANDS = {
     "seal": "Seal lines from files or standard input.",
     "run": "Run a command and seal its output from the first byte.",
     "verify": "Check sealed logs and say what happened to them.",
+    "watch": "Verify logs all day, and report within seconds what happened.",
     "cat": "Write the lines of a log as they were before they were sealed.",
     "head": "Print the head of a log, for a verifier elsewhere.",
     "prove": "Make evidence of one line, for holders of the public key.",

@@ -12,15 +12,9 @@ and section 7 of the specification against this catalogue.
 import enum
 from dataclasses import dataclass
 
+from tallystick.verify.weights import Weight
+
 __all__ = ["CATALOGUE", "Entry", "Exceptable", "Kind", "Stated", "Weight", "kinds_allowed", "kinds_excepted"]
-
-
-class Weight(enum.Enum):
-    """How much a finding weighs."""
-
-    NOTE = "note"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
 
 
 class Kind(enum.StrEnum):

@@ -11,7 +11,8 @@ __all__ = ["Copies"]
 
 _LONGEST = 2**24 + 2**20  # bytes of a line that is compared
 _FILES = 64  # files whose first line is compared
-_PLACES = 8  # places that are looked at for one line
+_PLACES = 64  # places that are looked at for one line
+_SIZE = 2**26  # bytes of these
 
 
 class Copies:
@@ -35,13 +36,22 @@ class Copies:
             for other in others[:_FILES]:
                 yield from other.excerpts([0], _LONGEST).values()
             return
-        looked = 0
+        places, size = _PLACES, _SIZE
         for log, wanted in end.sought:
             seal = f"{self._log_ids[log]}.{wanted[0]}.{wanted[1]}.{wanted[2]}.".encode()
-            for chunk in self._chunks:
-                if chunk.file != file and looked < _PLACES and _holds(chunk, log, wanted):
-                    looked += 1
-                    yield from self._lines_with(chunk, log, seal)
+            for chunk in self._likely_first(file, log, wanted):
+                places, size = places - 1, size - chunk.size
+                if places < 0 or size < 0:
+                    return
+                yield from self._lines_with(chunk, log, seal)
+
+    def _likely_first(self, file: int, log: int, at: tuple[int, int, int]) -> list[_core.Chunk]:
+        """Return the chunks of other files with lines of a log, those first in which a line should stand.
+
+        In a file whose lines are not in order, its first and last line say little.
+        """
+        chunks = [one for one in self._chunks if one.file != file and any(edge[0] == log for edge in one.edges)]
+        return sorted(chunks, key=lambda one: not _holds(one, log, at))
 
     def _lines_with(self, chunk: _core.Chunk, log: int, seal: bytes) -> Iterator[bytes]:
         """Give the lines of a chunk in which the beginning of a seal stands."""

@@ -93,7 +93,7 @@ class _Passes:
         if self.sums is not None:
             self.sums.begin()
         for one in self.inputs:
-            one.rotated = Rotated()  # what an earlier look at files that moved found counts no more
+            one.rotated, one.ends = Rotated(), ()  # what an earlier look at files that moved found counts no more
         verification = self._begun(progress)
         if rejoin([one.rotated for one in self.inputs]):
             verification = self._begun(_ignore)

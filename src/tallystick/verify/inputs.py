@@ -5,7 +5,7 @@ A chunk is read, not mapped: a file that is cut while it is read must not end th
 
 import contextlib
 import errno
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -77,6 +77,7 @@ class Input:
         moved: It was not where it had been when it was to be read.
         ends_in_lf: Its last line is whole, once it was read.
         rotated: Parts of lines that it shares with other files, once it was read.
+        ends: Where the first chunks end that an earlier run read; the others are as long as they come.
         lacking: Lines of which a carrier's file lacks parts, once it was read: chunk, line in it, how the line begins,
             and what is missing.
     """
@@ -98,6 +99,7 @@ class Input:
         self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
         self.rotated, self._seen = Rotated(), -1
         self.lacking: list[tuple[int, int, bytes, str]] = []
+        self.ends: Sequence[int] = ()
         self.rename()
         self.look()
 
@@ -165,12 +167,14 @@ class Input:
         """Bytes of a chunk, but for the last one and for long lines."""
         return self._chunk
 
-    def recall(self, ends_in_lf: bool) -> None:
+    def recall(self, ends_in_lf: bool, ends: Sequence[int]) -> None:
         """Take it as read, by an earlier run: up to where `chunks` goes on, or to its end.
 
         Args:
             ends_in_lf: Its last line is whole.
+            ends: Where the chunks that were read end, for they are no longer than they were then.
         """
+        self.ends = ends
         self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, [], ends_in_lf
         self._file.digest = None  # not all of it is read
 
@@ -188,7 +192,7 @@ class Input:
         try:
             source, under = self._layers()
             while True:
-                data, end, cut = self._lines(source, offset)
+                data, end, cut = self._lines(source, offset, self._size_of(number, offset))
                 if not data:
                     break
                 start, offset = offset, offset + end
@@ -216,6 +220,11 @@ class Input:
             self.rotated.note(unwrapper)
         if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
+
+    def _size_of(self, number: int, offset: int) -> int:
+        """Return how many bytes a chunk has at first; what an earlier run read says nothing of a file that changed."""
+        known = self.ends[number] - offset if number < len(self.ends) else 0
+        return known if known > 0 else self._chunk
 
     def again(self) -> Generator[Chunk]:
         """Read the file once more, or a part of it: what the first time found stays."""
@@ -293,8 +302,7 @@ class Input:
         what = f"{self._compression} data" if self._compression else "data"
         return f"its {what} is damaged after byte {offset} of what it holds: {str(error).lower()}"
 
-    def _lines(self, source: Bytes, offset: int) -> tuple[bytes, int, bool]:
-        want = self._chunk
+    def _lines(self, source: Bytes, offset: int, want: int) -> tuple[bytes, int, bool]:
         while True:
             data = source.read(offset, want)
             end = data.rfind(b"\n") + 1

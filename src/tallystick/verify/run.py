@@ -42,7 +42,7 @@ from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
 from tallystick.verify.witnesses import FRESH, Ask, Witnesses, read_witnesses
 
-__all__ = ["Request", "Verified", "carried_out", "carry_out"]
+__all__ = ["Ground", "Request", "Verified", "carried_out", "carry_out", "keep_pins", "looked"]
 
 StrPath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
@@ -52,7 +52,7 @@ _NO_LOG = 2**32 - 1  # number of a log that is not verified here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `verify` was asked; its arguments are described there."""
+    """What `verify` was asked; its arguments are described there. `seen`: lines were read at these paths before."""
 
     paths: tuple[StrPath, ...]
     keys: tuple[StrPath, ...] = ()
@@ -81,6 +81,7 @@ class Request:
     fresh: float = FRESH
     quorum: int | None = None
     ask: Ask | None = None
+    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,40 @@ class Verified:
     logs: _core.Keys
     inputs: list[Input]
     envelope: _core.Envelope | None
+    heads: Heads
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a verification stands on: of use for as many looks as the files of keys and exceptions stay as they are.
+
+    Args:
+        asked: What was asked.
+        logs: The logs whose keys are at hand.
+        keys: What may be shown of these.
+        envelope: What a carrier put around the lines.
+        excepting: The exceptions.
+        memory: What earlier looks remember; None if nothing is.
+    """
+
+    asked: Request
+    logs: _core.Keys
+    keys: tuple[KeyReport, ...]
+    envelope: _core.Envelope | None
+    excepting: "_Excepting"
+    memory: Memory | None
+
+    @classmethod
+    def of(cls, asked: Request) -> "Ground":
+        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises."""
+        _check(asked)
+        logs, keys = _logs(asked)
+        envelope = named_envelope(asked.envelope, asked.field)
+        logs.add_members(list(asked.added))
+        excepting = _Excepting.read(asked.exceptions, logs)
+        excepted = excepting.lines(labels(logs))
+        logs.except_lines(excepted)
+        return cls(asked, logs, keys, envelope, excepting, _memory(asked, logs, excepted))
 
 
 def carry_out(asked: Request) -> Report:
@@ -103,22 +138,35 @@ def carry_out(asked: Request) -> Report:
 @contextmanager
 def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
     """Verify as asked; the files stay open in the block. `sums` takes the sum of each chunk."""
-    began, clock = time.time_ns() // 1_000_000, time.perf_counter()
-    _check(asked)
-    logs, keys = _logs(asked)
-    envelope = named_envelope(asked.envelope, asked.field)
-    logs.add_members(list(asked.added))
-    excepting = _Excepting.read(asked.exceptions, logs)
-    excepted = excepting.lines(labels(logs))
-    logs.except_lines(excepted)
-    memory = _memory(asked, logs, excepted)
+    began = time.perf_counter()
+    ground = Ground.of(asked)
+    with looked(ground, sums, began=began) as verified:
+        report = verified.report
+        if asked.pins_directory is not None and report.verdict is Verdict.OK:
+            report = keep_pins(report, asked.pins_directory, verified.heads)
+        if ground.memory is not None:
+            report = _with_memory_written(report, ground.memory)
+        yield replace(verified, report=report)
+
+
+@contextmanager
+def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = None) -> Iterator[Verified]:
+    """Look once; the files stay open in the block. Nothing is written.
+
+    Args:
+        ground: What it stands on.
+        sums: Takes the sum of each chunk.
+        began: When it began, if not now: what `time.perf_counter` said.
+    """
+    asked, logs, excepting, memory = ground.asked, ground.logs, ground.excepting, ground.memory
+    now, clock = time.time_ns() // 1_000_000, time.perf_counter() if began is None else began
     pins = _pins(asked, logs)
     # Before the files are read: what comes meanwhile is then after it, and not missing.
     witnesses = read_witnesses(
-        logs, asked.witnesses, asked.receipts, asked.ask, began, fresh=asked.fresh, quorum=asked.quorum
+        logs, asked.witnesses, asked.receipts, asked.ask, now, fresh=asked.fresh, quorum=asked.quorum
     )
-    files = Inputs((os.fspath(path) for path in asked.paths), envelope, digests=asked.digests)
-    moment = _moment(asked, logs, pins, files, envelope, sums, memory, witnesses)
+    files = Inputs((os.fspath(path) for path in asked.paths), ground.envelope, digests=asked.digests)
+    moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses)
         facts = finished(moment.verification, logs, moment.inputs, expected)
@@ -127,17 +175,14 @@ def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
         single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
         report = replace(
-            _report(case.source, moment, judgement, findings, uses, began),
+            _report(case.source, moment, judgement, findings, uses, now),
             allowed=_allowed(asked, uses),
             on_disk=on_disk(moment.inputs),
-            keys=keys,
+            keys=ground.keys,
             seconds=time.perf_counter() - clock,
+            remembered=memory.keep() if memory is not None else None,
         )
-        if asked.pins_directory is not None and report.verdict is Verdict.OK:
-            report = _with_pins_kept(report, asked.pins_directory, moment.heads)
-        if memory is not None:
-            report = _with_memory_kept(report, memory)
-        yield Verified(report, facts, logs, moment.inputs, envelope)
+        yield Verified(report, facts, logs, moment.inputs, ground.envelope, moment.heads)
     finally:
         files.close()
 
@@ -238,7 +283,7 @@ def _expectations(
         asked.allow,
         asked.subset,
         asked.last,
-        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks()),
+        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks(), right=asked.seen),
         duplicates=excepting.duplicates(),
         witnesses=witnesses,
     )
@@ -358,8 +403,8 @@ def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
-    """Keep the pins of a report; that it cannot be done takes nothing from what was verified."""
+def keep_pins(report: Report, directory: StrPath, heads: Heads) -> Report:
+    """Keep the pins of a report that is `ok`; that it cannot be done takes nothing from what was verified."""
     try:
         for log in report.logs:
             if log.pin is not None:
@@ -371,8 +416,7 @@ def _with_pins_kept(report: Report, directory: StrPath, heads: Heads) -> Report:
     return report
 
 
-def _with_memory_kept(report: Report, memory: Memory) -> Report:
-    """Keep what is remembered; that it cannot be done takes nothing from what was verified."""
-    remembered = memory.keep()
-    lost = tuple(Finding(Kind.MEMORY_LOST, Weight.NOTE, what, count=0) for what in memory.lost)
-    return replace(report, findings=(*report.findings, *lost), remembered=remembered)
+def _with_memory_written(report: Report, memory: Memory) -> Report:
+    """Write what is remembered; that it cannot be done takes nothing from what was verified."""
+    lost = tuple(Finding(Kind.MEMORY_LOST, Weight.NOTE, what, count=0) for what in memory.write())
+    return replace(report, findings=(*report.findings, *lost))

@@ -38,7 +38,9 @@ class Unseen:
         return at is None or log not in self.after or at > self.after[log]
 
 
-def unseen(unread: Iterable[Unread], inputs: Sequence[Input], chunks: Iterable[_core.Chunk]) -> tuple[Unseen, ...]:
+def unseen(
+    unread: Iterable[Unread], inputs: Sequence[Input], chunks: Iterable[_core.Chunk], *, right: bool = False
+) -> tuple[Unseen, ...]:
     """Return what may hold lines that are absent elsewhere.
 
     A name at which nothing is, or an empty file, holds none: or to remove a file that was named would excuse itself.
@@ -48,11 +50,12 @@ def unseen(unread: Iterable[Unread], inputs: Sequence[Input], chunks: Iterable[_
         unread: What could not be opened.
         inputs: What was read.
         chunks: What was read of each of them.
+        right: The names are right, for lines were read there before.
     """
     cut = {number: dict[int, At]() for number, one in enumerate(inputs) if one.trouble}
     for chunk in chunks:
         if (after := cut.get(chunk.file)) is not None:
             for log, _, _, last in chunk.edges:
                 after[log] = max(last, after.get(log, last))
-    closed = [Unseen(one.path) for one in unread if not one.passed and not (one.absent and inputs)]
+    closed = [Unseen(one.path) for one in unread if not one.passed and not (one.absent and (inputs or right))]
     return (*closed, *(Unseen(inputs[number].path, after) for number, after in cut.items()))

@@ -67,6 +67,21 @@ class Event:
         """Is the trouble over?"""
         return not self.after.is_alarm
 
+    def to_line(self) -> str:
+        """Return the event as one line for people; nothing in it makes a terminal do anything."""
+        said = f"{self.entry}: {self.after.value}"
+        if self.reason is Reason.CHANGE:
+            said += f" (was {self.before.value})"
+        elif self.reason is Reason.REPEAT:
+            said += " (still)"
+        if (found := self.finding) is not None:
+            place = f" at {found.path}:{found.line}" if found.path is not None and found.line is not None else ""
+            said += f": {found.kind} {found.position or ''}".rstrip() + f"{place}: {found.detail}"
+            said += f" (and {self.more} more)" if self.more else ""
+        elif self.trouble:
+            said += f": {self.trouble}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the event as plain values, in the form of version 1 (event-1.schema.json, beside this module)."""
         plain = {name: _plain(getattr(self, name)) for name in self.__slots__}

@@ -4,13 +4,16 @@ Of each file a run keeps a record: which file it was and how it could be seen th
 held, and what the scan found in it, as a mergeable summary. The next run looks at each file:
 
 - Untouched, by its size and times: nothing is read.
-- Longer: what was added is read, and the last part before it, to see that lines were appended and nothing else.
+- Longer: what was added is read, and the last parts before it, to see that lines were appended and nothing else.
 - Anything else, be it renamed, compressed, copied or written to: all of it is read. If it holds the same as before, by
   the digests, what the scan found still counts; if not, it is scanned like a new file.
 
 So a file that is not there counts for nothing, whatever is remembered of it: verdict and findings are those of a run
 that reads everything. What somebody changed so that no time or size shows it is found when it is read again, which each
 byte is within a period (`due`).
+
+A service that verifies all day holds the same in memory from one look to the next, and writes it now and then: what was
+not written when it ends is read again.
 """
 
 import os
@@ -38,7 +41,12 @@ _MS = 1_000_000  # ns
 
 
 class Memory:
-    """What earlier runs found, and what this one does."""
+    """What earlier runs found, and what this one does.
+
+    Attributes:
+        effort: Bytes of what a file held that are read again where it has grown, from its end on, and as many others
+            that were not for long; None for two chunks at its end.
+    """
 
     def __init__(self, path: str | os.PathLike[str], period: float, context: str, keys: _core.Keys) -> None:
         """Open a directory.
@@ -55,15 +63,11 @@ class Memory:
         self._shelf = Shelf(Directory(path), keys)
         self._period, self._context, self._keys = period, context, keys
         self._forgotten: set[tuple[int, int]] = set()
+        self.effort: int | None = None
         self._now = 0  # ms since 1970
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
-
-    @property
-    def lost(self) -> Sequence[str]:
-        """What was of no use, or could not be kept, and why."""
-        return self._shelf.lost
 
     def recall(self, inputs: Sequence[Input]) -> Mapping[int, Gathered]:
         """Look what is remembered of some inputs.
@@ -101,7 +105,7 @@ class Memory:
     def _matches(self, one: Input, origin: Origin) -> list[Match]:
         found: list[Match] = []
         for record in self._shelf.about(origin):
-            match = Match.of(one, record, origin.holder)
+            match = Match.of(one, record, origin.holder, 2 * one.chunk if self.effort is None else self.effort)
             found += [match] if match is not None else []
             if len(found) == _TRIED or (match is not None and match.doubtful is not None):
                 break
@@ -117,9 +121,18 @@ class Memory:
                     aged.append(Aged((number, index), part.end - begin, self._age(part.looked)))
                 begin = part.end
         again: dict[int, list[int]] = {}
-        for number, index in due(aged, self._period):
+        for number, index in {*due(aged, self._period), *self._more(matches, aged)}:
             again.setdefault(number, []).append(index)
         return [[match.also(again.get(number, ())), *rest] for number, (match, *rest) in enumerate(matches)]
+
+    def _more(self, matches: Sequence[list[Match]], aged: Sequence[Aged[tuple[int, int]]]) -> list[tuple[int, int]]:
+        """Return what is read again because a file is written to, so that no time shows what else was done to it."""
+        left, more = self.effort or 0, []
+        for one in sorted(aged, key=lambda one: -one.age) if left else ():
+            if matches[one.key[0]][0].has_grown and one.size <= left:
+                left -= one.size
+                more.append(one.key)
+        return more
 
     def _age(self, looked: int) -> float:
         """Return how many seconds ago something was read; if that is still to come, nobody knows."""
@@ -132,14 +145,13 @@ class Memory:
             return False
         number = match.one.number
         try:
-            stored = (match.record.summary, recalled.record.last)
-            found = [_core.Summary.from_memory(part, number) if part else _core.Summary() for part in stored]
+            found = [_core.Summary.from_memory(one, number) for one in recalled.record.summaries]
         except FormatError as error:
             self._shelf.damaged(match.record, str(error))
             return False
         if not all(summary.is_within(self._keys) for summary in found):
             return False
-        self._gathered[number].recall(recalled, *found)
+        self._gathered[number].recall(recalled, found)
         self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
@@ -168,15 +180,16 @@ class Memory:
         record = self._records.get(one.number)
         if record is None or not record.is_whole:
             return True
-        return any(mode.wants(_core.Summary.from_memory(part, 0)) for part in (record.summary, record.last) if part)
+        return any(mode.wants(_core.Summary.from_memory(one, 0)) for one in record.summaries)
 
     def forget(self, one: Input) -> None:
         """Remember nothing of an input: it holds something else now, though nothing showed it."""
         self._forgotten.add(one.identity)
 
     def keep(self) -> Remembered:
-        """Keep what is remembered now, for the next run; return what this one did not read."""
+        """Take what was found for what is remembered from now on; return what this run did not read."""
         self._shelf.keep(self._records.values())
+        self._forgotten.clear()
         size, looked = 0, []
         for recalled in self._recalled.values():
             begin = 0
@@ -185,4 +198,16 @@ class Memory:
                     size += part.end - begin
                     looked.append(part.looked)
                 begin = part.end
+        self._recalled, self._gathered = {}, {}
         return Remembered(size, min(looked, default=None))
+
+    @property
+    def is_written(self) -> bool:
+        """Would nothing have to be read again if this process ended now?"""
+        return not self._shelf.has_new
+
+    def write(self) -> Sequence[str]:
+        """Write what is remembered, for the next process; return what was of no use or could not be kept, and why."""
+        self._shelf.write()
+        lost, self._shelf.lost = self._shelf.lost, []
+        return lost

@@ -35,7 +35,7 @@ class Directory:
         with securefile.reporting(ReportError, self._path):
             securefile.make_directories(self._path)
         with self._opened() as fd:
-            self.names = frozenset(filter(_RECORD.fullmatch, os.listdir(fd)))
+            self.names = set(filter(_RECORD.fullmatch, os.listdir(fd)))
 
     def where(self, name: str) -> str:
         """Return the path of a record."""
@@ -74,6 +74,7 @@ class Directory:
             if records:
                 os.fsync(fd)
             _remove_unused(fd, set(used) | set(records))
+        self.names = (self.names - set(damaged)) | set(records)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -1,12 +1,13 @@
 """What a run finds in one input, put together so that it can be remembered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.memory.holder import Holder
 from tallystick.verify.memory.match import Recalled
-from tallystick.verify.memory.record import Part, Record
+from tallystick.verify.memory.record import Part, Piece, Record
 
 __all__ = ["Gathered", "Origin"]
 
@@ -21,7 +22,7 @@ class Origin:
 
 
 class Gathered:
-    """The summaries of one input: of what stays as it is when it grows, and of its tail."""
+    """The summaries of one input: of parts as long as a chunk, and of the pieces after them."""
 
     def __init__(self, one: Input, origin: Origin, now: int) -> None:
         """Begin with nothing.
@@ -33,25 +34,27 @@ class Gathered:
         """
         self._one, self._origin, self._now = one, origin, now
         self._parts: list[Part] = []
-        self._summary, self._last = _core.Summary(), _core.Summary()
-        self._tail: Part | None = None
-        self._end, self._good, self._old = 0, True, None
+        self._summary: _core.Summary = _core.Summary()
+        self._stored: bytes | None = None  # the form of the summary in which it is kept, where that is known
+        self._pieces: list[tuple[Part, _core.Summary, bytes | None]] = []
+        self._rest = _core.Summary()
+        self._end, self._good = 0, True
+        self._old: Record | None = None
 
-    _old: Record | None
-
-    def recall(self, recalled: Recalled, summary: _core.Summary, last: _core.Summary) -> None:
+    def recall(self, recalled: Recalled, found: Sequence[_core.Summary]) -> None:
         """Begin with what is remembered.
 
         Args:
             recalled: What is remembered.
-            summary: The summary of its parts, with the number of this input.
-            last: That of its tail.
+            found: Its summaries, with the number of this input.
         """
-        self._parts, self._tail = list(recalled.record.parts), recalled.record.tail
-        self._summary, self._last = summary, last
-        self._end = self._tail.end if self._tail is not None else recalled.record.end
-        self._old = recalled.record if recalled.is_whole else None
-        self._one.recall(recalled.record.ends_in_lf if recalled.is_whole else True)
+        record, left = recalled.record, list(found)
+        self._parts, self._end = list(record.parts), record.end
+        if record.parts:
+            self._summary, self._stored = left.pop(0), record.summary
+        self._pieces = [(one.part, summary, one.summary) for one, summary in zip(record.pieces, left, strict=True)]
+        self._old = record if recalled.is_whole else None
+        self._one.recall(record.ends_in_lf if recalled.is_whole else True, [part.end for part in record.all_parts])
 
     def take(self, chunk: Chunk, found: _core.Summary, digest: bytes) -> None:
         """Take in what a scan found in the next chunk.
@@ -61,43 +64,51 @@ class Gathered:
             found: What was found in it.
             digest: SHA-256 of its lines.
         """
-        # Of a line that was too long to be read, and of what comes after the tail, nothing is remembered.
-        self._good &= chunk.offset == self._end and not chunk.cut and self._tail is None
+        # Of a line that was too long to be read, and of what comes after it, nothing is remembered.
+        self._good &= chunk.offset == self._end and not chunk.cut
         part = Part(chunk.offset + chunk.end, digest, self._now)
         is_full = len(chunk.data) >= self._one.chunk and chunk.data[chunk.end - 1 : chunk.end] == b"\n"
-        if self._good and is_full:
+        if not self._good:
+            self._rest.merge(found)
+        elif is_full and not self._pieces:
             self._parts.append(part)
             self._summary.merge(found)
+            self._stored = None
         else:
-            self._tail = part
-            self._last.merge(found)
+            self._pieces.append((part, found, None))
         self._end = part.end
 
     def record(self) -> Record | None:
         """Return what is remembered of the input once it was read; None for nothing."""
         one = self._one
-        if self._old is not None and not (one.trouble or one.moved):
-            return self._old
-        if one.trouble or one.moved or not self._summary.lasts() or not (self._parts or self._good):
+        if one.trouble or one.moved:
             return None
-        has_tail = self._tail is not None and self._good and self._last.lasts()
+        if self._old is not None:
+            return self._old
+        if self._stored is None and not self._summary.lasts():
+            return None
+        pieces = []
+        for part, summary, stored in self._pieces:
+            if stored is None and not summary.lasts():
+                self._good = False
+                break
+            pieces.append(Piece(part, summary.to_memory() if stored is None else stored))
+        if not (self._parts or pieces):
+            return None
         # Of what is compressed nobody could tell how much was read, if it grew meanwhile.
         is_known = self._good and (one.is_plain or one.size == self._origin.holder.size)
-        if not (self._parts or has_tail):
-            return None
         return Record(
             self._origin.context,
             self._origin.edge,
             self._origin.holder,
             tuple(self._parts),
-            self._tail if has_tail else None,
+            self._summary.to_memory() if self._stored is None else self._stored,
+            tuple(pieces),
             self._end if is_known else -1,
             one.ends_in_lf,
-            self._summary.to_memory(),
-            self._last.to_memory() if has_tail else b"",
         )
 
     def merge_into(self, whole: "_core.Summary") -> None:
         """Put what was found into the summary of the run."""
-        whole.merge(self._summary)
-        whole.merge(self._last)
+        for summary in (self._summary, *(summary for _, summary, _ in self._pieces), self._rest):
+            whole.merge(summary)

@@ -1,4 +1,8 @@
-"""Whether a record is about an input, and what must be read to know it."""
+"""Whether a record is about an input, and what must be read to know it.
+
+Of a file that grew, the end is read again, to see that lines were appended and nothing else. Pieces that are no longer
+than what comes after them are scanned again with that: so there are few of them, and a byte is in few of these scans.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -14,22 +18,20 @@ __all__ = ["Match", "Recalled"]
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What is remembered of an input: these bytes are not read.
+    """What is remembered of an input: these bytes are not scanned.
 
     Args:
-        record: What counts; without a tail where that must be read again.
+        record: What counts of it.
         is_whole: Nothing of the input is read.
-        holder: The file now, before it was read.
     """
 
     record: Record
     is_whole: bool
-    holder: Holder
 
     @property
     def start(self) -> tuple[int, int]:
         """Number of the chunk with which reading goes on, and where it begins."""
-        return len(self.record.parts), self.record.end
+        return len(self.record.all_parts), self.record.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +42,50 @@ class Match:
         one: The input.
         record: The record.
         holder: The file now, before it is read.
-        doubtful: Numbers of the parts that must be read again, the tail's last; None for all, in a file of which it is
-            not known that it was not touched.
+        count: How many of its parts count.
+        doubtful: Numbers of the parts that must be read again; None for all, in a file of which it is not known that it
+            was not touched.
         is_whole: Nothing came after what is remembered.
+        has_grown: Something did.
     """
 
     one: Input
     record: Record
     holder: Holder
+    count: int
     doubtful: frozenset[int] | None
-    is_whole: bool
+    is_whole: bool = False
+    has_grown: bool = False
 
     @classmethod
-    def of(cls, one: Input, record: Record, holder: Holder) -> "Match | None":
+    def of(cls, one: Input, record: Record, holder: Holder, edge: int) -> "Match | None":
         """Return what a record says of an input; None if it cannot be about it.
 
         Args:
             one: The input.
             record: The record.
             holder: The file now.
+            edge: Bytes at the end of what is remembered that are read again where a file has grown, at least one part.
         """
         if one.is_plain and one.size < record.end:
             return None
         untouched = record.holder.is_untouched(holder)
-        if untouched and record.is_whole and not (one.is_plain and one.size != record.length):
-            return cls(one, record, holder, frozenset(), True)
-        if not record.parts:
-            may_be_all = record.is_whole and not (one.is_plain and one.size != record.length)
-            return cls(one, record, holder, None, False) if may_be_all else None
-        if untouched:
-            return cls(one, record, holder, frozenset(), False)
-        if one.is_plain and record.holder.has_grown(holder):
-            # Lines were appended: it is seen by its edges that nothing else was done to it.
-            return cls(one, record, holder, frozenset({len(record.parts) - 1}), False)
-        return cls(one, record, holder, None, False)
+        is_whole = record.is_whole and not (one.is_plain and one.size != record.length)
+        if untouched and is_whole:
+            return cls(one, record, holder, len(record.all_parts), frozenset(), True)
+        if not untouched and not (one.is_plain and record.holder.has_grown(holder)):
+            return cls(one, record, holder, len(record.all_parts), None)
+        count = _whole_lines(record) if untouched else _before(record, one.size)
+        if not count:
+            return None
+        # Lines were appended: it is seen by its edges that nothing else was done to it.
+        doubtful = () if untouched else _newest(record.all_parts[:count], edge)
+        return cls(one, record, holder, count, frozenset(doubtful), has_grown=not untouched)
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that count, with the tail if it does."""
-        return self.record.all_parts if self.is_whole else self.record.parts
+        """The parts that count."""
+        return self.record.all_parts[: self.count]
 
     def also(self, numbers: Collection[int]) -> "Match":
         """Return the same with more parts that must be read again."""
@@ -97,7 +104,7 @@ class Match:
             return self._all_checked(now)
         if not all(map(self._is_there, self.doubtful)):
             return None
-        return self._recalled(dict.fromkeys(self.doubtful, now), is_whole=self.is_whole)
+        return self._recalled(self.count, self.doubtful, now, is_whole=self.is_whole)
 
     def _all_checked(self, now: int) -> Recalled | None:
         record, end = self.record, 0
@@ -111,10 +118,9 @@ class Match:
                 return None
         if self.one.trouble or check.matched < max(1, len(record.parts)):
             return None
-        is_whole = record.is_whole and check.matched == len(record.all_parts) and end == record.length
-        if not (is_whole or record.parts):
-            return None
-        return self._recalled(dict.fromkeys(range(check.matched), now), is_whole=is_whole)
+        is_whole = record.is_whole and check.is_done and end == record.length
+        count = check.matched if is_whole else min(check.matched, _whole_lines(record))
+        return self._recalled(count, range(count), now, is_whole=is_whole) if count else None
 
     def _is_there(self, number: int) -> bool:
         begin = self.parts[number - 1].end if number else 0
@@ -124,10 +130,33 @@ class Match:
             return False
         return sha256(data) == self.parts[number].sha256
 
-    def _recalled(self, looked: dict[int, int], *, is_whole: bool) -> Recalled:
-        parts = [replace(part, looked=looked.get(i, part.looked)) for i, part in enumerate(self.record.all_parts)]
-        tail = parts.pop() if self.record.tail is not None else None
-        record = replace(self.record, parts=tuple(parts), holder=self.holder)
-        if is_whole:
-            return Recalled(replace(record, tail=tail), True, self.holder)
-        return Recalled(replace(record, tail=None, last=b""), False, self.holder)
+    def _recalled(self, count: int, looked: Collection[int], now: int, *, is_whole: bool) -> Recalled:
+        record = self.record.up_to(count, dict.fromkeys(looked, now))
+        return Recalled(replace(record, holder=self.holder), is_whole)
+
+
+def _whole_lines(record: Record) -> int:
+    """Return how many parts hold whole lines."""
+    return len(record.all_parts) - (bool(record.pieces) and not record.ends_in_lf)
+
+
+def _before(record: Record, size: int) -> int:
+    """Return how many parts are longer than what comes after them in a file of some size, or as long as a chunk."""
+    parts, count = record.all_parts, _whole_lines(record)
+    while count > len(record.parts):
+        begin, end = parts[count - 2].end if count > 1 else 0, parts[count - 1].end
+        if end - begin > size - end:
+            break
+        count -= 1
+    return count
+
+
+def _newest(parts: tuple[Part, ...], size: int) -> list[int]:
+    """Return the numbers of the last parts that have so many bytes together, at least one."""
+    numbers, end = list[int](), parts[-1].end
+    for number in reversed(range(len(parts))):
+        begin = parts[number - 1].end if number else 0
+        if numbers and end - begin > size:
+            break
+        numbers.append(number)
+    return numbers

@@ -1,11 +1,11 @@
 """One record: what was verified of one file, in the form in which it is kept.
 
 A record is a magic word with the version of the form, 32 bytes that vouch for the rest, and the rest, compressed with
-zstd: the length of a header, the header as JSON, and two summaries of the core (spec section 7). What vouches is made
+zstd: the length of a header, the header as JSON, and summaries of the core (spec section 7). What vouches is made
 with the verification keys that are at hand; without one anybody can make it, and the directory must be safe.
 
 >>> part = Part(11, sha256(b"first line\\n"), 1_700_000_000_000)
->>> record = Record("c" * 64, "e" * 64, Holder(1, 2, 0, 11, 3, 4, True), (part,), None, 11, True, b"summary", b"")
+>>> record = Record("c" * 64, "e" * 64, Holder(1, 2, 0, 11, 3, 4, True), (part,), b"summary", (), 11, True)
 >>> Record.of(record.to_bytes(sha256), sha256) == record, len(record.name)
 (True, 50)
 """
@@ -15,8 +15,8 @@ import hmac
 import json
 import struct
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from tallystick.verify.memory.holder import Holder
 
@@ -25,11 +25,11 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["DamagedError", "Part", "Record", "name_of", "sha256"]
+__all__ = ["DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
 
-_MAGIC = b"tallymem\x01"
+_MAGIC = b"tallymem\x02"
 _VOUCHED = 32  # bytes that vouch for the rest
-_LENGTH = struct.Struct(">II")  # of the header and of the first summary
+_LENGTH = struct.Struct(">I")  # of the header
 _SHORT = 16  # characters of each digest in a name
 
 Vouch = Callable[[bytes], bytes]
@@ -60,6 +60,19 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A part with a summary of its own: it is put together with what comes after it once that is as long.
+
+    Args:
+        part: The part.
+        summary: What a scan found in it.
+    """
+
+    part: Part
+    summary: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What was verified of one file.
 
@@ -67,23 +80,21 @@ class Record:
         context: Digest of all that a scan depends on but the file.
         edge: Digest of the first bytes that it holds.
         holder: The file on the disk, as it was when it was read last.
-        parts: What is remembered of it from its beginning on, and stays as it is when the file grows.
-        tail: The rest of it, which is read again when the file has grown; None where none is remembered.
-        length: Bytes that it held, uncompressed.
+        parts: What is remembered of it from its beginning on, each as long as a chunk.
+        summary: What a scan found in these.
+        pieces: What is remembered after them, each with its summary; the longer ones first.
+        length: Bytes that it held, uncompressed; -1 where nobody can tell.
         ends_in_lf: Its last line was whole.
-        summary: What a scan found in the parts.
-        last: What a scan found in the tail.
     """
 
     context: str
     edge: str
     holder: Holder
     parts: tuple[Part, ...]
-    tail: Part | None
+    summary: bytes
+    pieces: tuple[Piece, ...]
     length: int
     ends_in_lf: bool
-    summary: bytes
-    last: bytes
 
     @property
     def name(self) -> str:
@@ -91,19 +102,39 @@ class Record:
         return name_of(self.context, self.edge, self.holder)
 
     @property
-    def end(self) -> int:
-        """Up to which byte the parts go."""
-        return self.parts[-1].end if self.parts else 0
+    def all_parts(self) -> tuple[Part, ...]:
+        """The parts, and those that are pieces."""
+        return (*self.parts, *(piece.part for piece in self.pieces))
 
     @property
-    def all_parts(self) -> tuple[Part, ...]:
-        """The parts, and the tail if there is one."""
-        return self.parts if self.tail is None else (*self.parts, self.tail)
+    def end(self) -> int:
+        """Up to which byte it is remembered."""
+        last = self.pieces[-1].part if self.pieces else self.parts[-1] if self.parts else None
+        return last.end if last is not None else 0
 
     @property
     def is_whole(self) -> bool:
         """Is all that the file held remembered?"""
-        return self.length == (self.tail.end if self.tail is not None else self.end)
+        return self.length == self.end
+
+    @property
+    def summaries(self) -> tuple[bytes, ...]:
+        """What a scan found, one after the other."""
+        return (*((self.summary,) if self.parts else ()), *(piece.summary for piece in self.pieces))
+
+    def up_to(self, count: int, looked: Mapping[int, int] | None = None) -> "Record":
+        """Return the same with the first `count` of all parts only, some of which were read just now.
+
+        Args:
+            count: How many.
+            looked: When some of them were read, ms since 1970, by their numbers.
+        """
+        parts = list(self.all_parts[:count])
+        for number, time in (looked or {}).items():
+            parts[number] = replace(parts[number], looked=time)
+        settled = len(self.parts)
+        pieces = [replace(piece, part=part) for piece, part in zip(self.pieces, parts[settled:], strict=False)]
+        return replace(self, parts=tuple(parts[:settled]), pieces=tuple(pieces))
 
     def to_bytes(self, vouch: Vouch) -> bytes:
         """Return the form in which it is kept.
@@ -117,12 +148,13 @@ class Record:
             "edge": self.edge,
             "holder": self.holder.to_list(),
             "parts": parts,
-            "tail": self.tail is not None,
             "length": self.length,
             "lf": self.ends_in_lf,
+            "summaries": [len(self.summary), *(len(piece.summary) for piece in self.pieces)],
         }
         said = json.dumps(header, separators=(",", ":")).encode()
-        rest = zstd.compress(_LENGTH.pack(len(said), len(self.summary)) + said + self.summary + self.last)
+        held = b"".join((self.summary, *(piece.summary for piece in self.pieces)))
+        rest = zstd.compress(_LENGTH.pack(len(said)) + said + held)
         return _MAGIC + vouch(sha256(rest)) + rest
 
     @classmethod
@@ -146,21 +178,26 @@ class Record:
 
     @classmethod
     def _read(cls, data: bytes) -> "Record":
-        header, summary = _LENGTH.unpack_from(data)
-        begin = _LENGTH.size + header
-        said = json.loads(data[_LENGTH.size : begin])
-        parts = tuple(Part(int(end), bytes.fromhex(digest), int(looked)) for end, digest, looked in said["parts"])
-        tail = parts[-1] if said["tail"] else None
+        (header,) = _LENGTH.unpack_from(data)
+        at = _LENGTH.size + header
+        said = json.loads(data[_LENGTH.size : at])
+        parts = [Part(int(end), bytes.fromhex(digest), int(looked)) for end, digest, looked in said["parts"]]
+        summaries = []
+        for length in map(int, said["summaries"]):
+            summaries.append(data[at : at + length])
+            at += length
+        settled = len(parts) - len(summaries) + 1
+        if at != len(data) or settled < 0:
+            raise ValueError
         return cls(
             str(said["context"]),
             str(said["edge"]),
             Holder.of_list(said["holder"]),
-            parts if tail is None else parts[:-1],
-            tail,
+            tuple(parts[:settled]),
+            summaries[0],
+            tuple(map(Piece, parts[settled:], summaries[1:])),
             int(said["length"]),
             said["lf"] is True,
-            data[begin : begin + summary],
-            data[begin + summary :],
         )
 
 

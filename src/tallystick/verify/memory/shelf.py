@@ -22,6 +22,7 @@ class Shelf:
         """Take the directory, and the keys that vouch for what is in it."""
         self._directory, self._keys = directory, keys
         self._read: dict[str, Record | None] = {}
+        self._new: dict[str, Record] = {}  # what was not written yet
         self._used: set[str] = set()
         self._damaged: set[str] = set()
         self.lost: list[str] = []
@@ -30,8 +31,9 @@ class Shelf:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""
         own = name_of(origin.context, origin.edge, origin.holder)
         alike = own.rpartition("-")[0] + "-"
-        others = [name for name in self._directory.names if name.startswith(alike) and name != own]
-        if own in self._directory.names and (record := self._record(own, origin)) is not None:
+        names = self._directory.names | self._read.keys()
+        others = [name for name in names if name.startswith(alike) and name != own]
+        if own in names and (record := self._record(own, origin)) is not None:
             yield record
         found = (self._record(name, origin) for name in sorted(others))
         yield from sorted((record for record in found if record is not None), key=lambda record: -record.length)
@@ -45,14 +47,26 @@ class Shelf:
         self._lose(record.name, why)
 
     def keep(self, records: Iterable[Record]) -> None:
-        """Put records in their places; that it cannot be done takes nothing from what was verified."""
+        """Take records in the place of those that there were; they are written by `write`."""
         kept = {record.name: record for record in records}
-        new = {name: record for name, record in kept.items() if self._read.get(name) != record}
-        data = {name: record.to_bytes(self._keys.vouch) for name, record in new.items()}
+        self._new.update({name: record for name, record in kept.items() if self._read.get(name) is not record})
+        self._used |= kept.keys()
+        self._read = dict(kept)  # what is of no use now is read again if it is of use later
+
+    @property
+    def has_new(self) -> bool:
+        """Is something not written yet?"""
+        return bool(self._new or self._damaged)
+
+    def write(self) -> None:
+        """Put records in their places; that it cannot be done takes nothing from what was verified."""
+        data = {name: record.to_bytes(self._keys.vouch) for name, record in self._new.items()}
         try:
-            self._directory.keep(data, self._used | set(kept), self._damaged - set(kept))
+            self._directory.keep(data, self._used, self._damaged - data.keys())
         except ReportError as error:
             self.lost.append(f"not kept: {explain(error)}")
+            return
+        self._new, self._damaged, self._used = {}, set(), set()
 
     def _record(self, name: str, origin: Origin) -> Record | None:
         if name not in self._read:

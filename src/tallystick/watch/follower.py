@@ -1,0 +1,163 @@
+"""Follows one entry: decides what a look showed, and what of it may be the effect of motion or of trouble.
+
+A look is a resumed verification in this process (`verify/session`). Three things can come of it: a report that counts;
+a reason why none could be made, which says nothing about the log; or a report that another look must confirm, because
+files that move may seem to show the same.
+"""
+
+import errno
+import os
+from dataclasses import dataclass, replace
+
+from tallystick import keystore
+from tallystick.errors import ReportError, TallystickError, explain, reason
+from tallystick.keystore.file import FileKeyStore
+from tallystick.securefile import opened
+from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.heads import NO_STORE
+from tallystick.verify.keys import read_keys
+from tallystick.verify.report import Finding, Report, Verdict
+from tallystick.verify.run import Request
+from tallystick.verify.session import Session
+from tallystick.watch.config import Entry
+from tallystick.watch.states import may_be_motion, print_of
+from tallystick.watch.traces import Trace
+
+__all__ = ["CONFIRMED", "Follower", "Look"]
+
+CONFIRMED = 2
+"""Looks that must agree on what may be the effect of motion, after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look showed.
+
+    Args:
+        report: The report; None if none could be made, or nothing is there yet.
+        trouble: Why nothing can be said of the log, in words; empty if something can.
+        is_confirmed: It counts; if not, another look must follow at once.
+    """
+
+    report: Report | None
+    trouble: str = ""
+    is_confirmed: bool = True
+
+
+class Follower:
+    """Follows one entry; one thread at a time looks.
+
+    Args:
+        entry: The entry.
+        memory: Directory in which what was verified is remembered.
+        pins: Directory with pins.
+    """
+
+    def __init__(self, entry: Entry, memory: str, pins: str) -> None:
+        self.entry = entry
+        self._asked = replace(
+            entry.request, resume=memory, pins_directory=pins, rescan=entry.rescan, jobs=1, progress=None, digests=False
+        )
+        self._session: Session | None = None
+        self._doubts, self._accepted = 0, frozenset[str]()
+        self._seen: tuple[object, ...] = ()
+        self._heads: tuple[list[str], bool] | None = None
+        self.trace = Trace((), frozenset())
+
+    @property
+    def is_remote(self) -> bool:
+        """Are its heads where no file shows that they moved?"""
+        return self._heads is None or self._heads[1]
+
+    def has_moved(self) -> bool:
+        """Did anything move since the last look began?"""
+        return self.trace.seen() != self._seen
+
+    def look(self, effort: int | None, *, was_seen: bool) -> Look:
+        """Look once.
+
+        Args:
+            effort: Bytes that are read again where a file has grown.
+            was_seen: Something of the entry was seen before, now or by an earlier process.
+        """
+        self._trace()
+        try:
+            if self._session is None:
+                self._session = Session(self._asked)
+            report = self._session.look(effort, seen=was_seen)
+        except ReportError as error:
+            if not was_seen and not any(os.path.lexists(path) for path in self._asked.paths):
+                return Look(None)
+            return Look(None, explain(error))
+        except TallystickError as error:
+            return Look(None, explain(error))
+        except OSError as error:
+            where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+            return Look(None, f"{where}{reason(error)}")
+        return self._judged(report, was_seen)
+
+    def _judged(self, report: Report, was_seen: bool) -> Look:
+        grave = [one for one in report.findings if one.weight is not Weight.NOTE]
+        if not was_seen and not report.lines and all(one.weight is Weight.INCOMPLETE for one in grave):
+            if not (troubles := list(filter(None, map(_trouble, grave)))):
+                return Look(None)
+            return Look(None, troubles[0])
+        new = [one for one in grave if print_of(one) not in self._accepted]
+        if self._doubts < CONFIRMED and may_be_motion(new):
+            self._doubts += 1
+            return Look(report, is_confirmed=False)
+        self._doubts, self._accepted = 0, frozenset(map(print_of, grave))
+        if report.verdict is not Verdict.FAILED:
+            for finding in grave:
+                if trouble := _trouble(finding):
+                    return Look(None, trouble)
+        return Look(report)
+
+    @property
+    def is_written(self) -> bool:
+        """Is all that is remembered written?"""
+        return self._session is None or self._session.is_written
+
+    def write(self) -> None:
+        """Write what is remembered; what cannot be written is read again by the next process."""
+        if self._session is not None:
+            self._session.write()
+
+    def _trace(self) -> None:
+        if self._heads is None:
+            self._heads = _heads_of(self._asked)
+        asked, (heads, _) = self._asked, self._heads
+        others = [*asked.keys, *asked.public, *([asked.exceptions] if asked.exceptions else []), *heads]
+        # Directories show that files came or went; without that, the places are those of before.
+        if not self.trace.places or self.trace.seen() != self._seen:
+            self.trace = Trace.of([os.fspath(path) for path in asked.paths], [os.fspath(path) for path in others])
+        self._seen = self.trace.seen()
+
+
+def _heads_of(asked: Request) -> tuple[list[str], bool]:
+    """Return the files in which heads are, and whether they are elsewhere."""
+    if asked.head is not None:
+        return [os.fspath(asked.head)], False
+    if asked.store == NO_STORE:
+        return [], False
+    try:
+        store = keystore.connect(asked.store)
+        logs, _ = read_keys(asked.keys, asked.public)
+    except TallystickError:
+        return [], True  # it is reported where it is needed
+    if not isinstance(store, FileKeyStore):
+        return [], True
+    return [os.path.join(store.path, name, "head") for name, *_ in logs.logs()], False
+
+
+def _trouble(finding: Finding) -> str:
+    """Return why nothing can be said, if a finding is about this host and not about the log."""
+    if finding.kind is Kind.NO_HEAD:
+        return finding.detail
+    if finding.kind is Kind.UNREADABLE and finding.path is not None:
+        try:
+            os.close(opened(finding.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return f"{finding.path}: {reason(error)}"
+    return ""

@@ -1,0 +1,185 @@
+"""The service says in seconds what happened to a log, and only that."""
+
+import gzip
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+import tallystick
+from tallystick.errors import ReportError
+from tallystick.watch.standing import State
+from tests.servers import until
+from tests.watch.playing import Site, Watching, changed
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A place for logs."""
+    return Site(tmp_path)
+
+
+def test_a_log_that_goes_on_is_ok_and_nobody_is_alerted(site: Site) -> None:
+    live = site.log("app")
+    with site.writing("app"), Watching(site.config(site.entry("app"))) as service:
+        service.comes_to("app", State.OK)
+        for number in range(4):  # rotated, compressed, and removed by age
+            rotated = live.with_name(f"app.log.{number}")
+            live.rename(rotated)
+            until(live.exists, "the next file")
+            time.sleep(0.3)
+            rotated.with_suffix(".gz.new").write_bytes(gzip.compress(rotated.read_bytes()))
+            rotated.with_suffix(".gz.new").rename(f"{rotated}.gz")
+            rotated.unlink()
+        one = service.board.one("app")
+        assert one is not None
+        assert one.seen is not None
+        lines = one.seen.lines
+        until(lambda: service.board.one("app").seen.lines > lines, "more lines")  # type: ignore[union-attr]
+        assert service.board.one("app").state is State.OK  # type: ignore[union-attr]
+        assert not service.events
+
+
+def test_a_changed_line_is_reported_once_with_its_place(site: Site) -> None:
+    live = site.log("app")
+    with tallystick.open("app", output=str(live), **site.place) as log:
+        for number in range(100):
+            log.write(f"user={number} action=login")
+    config = site.config(site.entry("app", labels={"team": "a"}))
+    good = live.read_bytes()
+    with Watching(config) as service:
+        service.comes_to("app", State.OK)
+        began = time.monotonic()
+        live.write_bytes(good.replace(b"user=50 ", b"user=51 "))
+        service.comes_to("app", State.FAILED)
+        assert time.monotonic() - began < 5
+        until(lambda: service.events, "the event")
+        (event,) = service.events
+        assert event.finding is not None
+        assert (event.finding.kind, event.finding.line, event.labels) == ("altered", 52, {"team": "a"})
+        live.write_bytes(good.replace(b"user=50 ", b"user=51 ").replace(b"user=60 ", b"user=61 "))
+        until(lambda: len(service.events) == 2, "the second finding")
+        assert service.events[1].reason.value == "finding"
+    with Watching(config) as service:  # a restart pages nobody again
+        assert service.wait_for_all(30)
+        service.comes_to("app", State.FAILED)
+        live.write_bytes(good)
+        service.comes_to("app", State.OK)
+        until(lambda: service.of("app"), "the event")
+        assert service.of("app") == [(State.FAILED, State.OK)]
+
+
+def test_a_key_store_that_is_away_makes_an_entry_stale_and_never_failed(site: Site) -> None:
+    site.log("app")
+    with site.writing("app"), Watching(site.config(site.entry("app"))) as service:
+        service.comes_to("app", State.OK)
+        (site.path / "store").rename(site.path / "away")
+        service.comes_to("app", State.STALE)
+        (site.path / "away").rename(site.path / "store")
+        service.comes_to("app", State.OK)
+        until(lambda: len(service.events) == 2, "both events")
+        assert service.of("app") == [(State.OK, State.STALE), (State.STALE, State.OK)]
+        assert "store" in service.events[0].trouble
+
+
+def test_a_log_that_is_silent_is_reported_and_one_that_has_ended_is_not(site: Site) -> None:
+    for name in ("app", "over"):
+        with tallystick.open(name, output=str(site.log(name)), **site.place) as log:
+            log.write("one")
+    site_close(site, "over")
+    entries = [site.entry(name, silence=1.0) for name in ("app", "over")]
+    with Watching(site.config(*entries)) as service:
+        service.comes_to("app", State.SILENT)
+        with tallystick.open("app", output=str(site.path / "app" / "app.log"), **site.place) as log:
+            log.write("two")
+            service.comes_to("app", State.OK)
+        until(lambda: len(service.events) >= 2, "both events")
+        assert service.of("app")[:2] == [(State.OK, State.SILENT), (State.SILENT, State.OK)]
+        assert not service.of("over")
+
+
+def site_close(site: Site, name: str) -> None:
+    """End a log for good."""
+    with tallystick.open(name, output=str(site.path / name / "app.log"), **site.place) as log:
+        log.end()
+
+
+def test_a_removed_log_is_tampering_and_not_trouble(site: Site) -> None:
+    live = site.log("app")
+    with tallystick.open("app", output=str(live), **site.place) as log:
+        log.write("one")
+    with Watching(site.config(site.entry("app"))) as service:
+        service.comes_to("app", State.OK)
+        shutil.rmtree(live.parent)
+        service.comes_to("app", State.FAILED)
+        until(lambda: service.events, "the event")
+        assert service.of("app") == [(State.OK, State.FAILED)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_makes_an_entry_stale(site: Site) -> None:
+    live = site.log("app")
+    with site.writing("app"), Watching(site.config(site.entry("app"))) as service:
+        service.comes_to("app", State.OK)
+        live.chmod(0)
+        service.comes_to("app", State.STALE)
+        live.chmod(0o600)
+        service.comes_to("app", State.OK)
+
+
+def test_two_services_with_one_directory_are_refused(site: Site) -> None:
+    site.log("app")
+    config = site.config(site.entry("app"))
+    with Watching(config), pytest.raises(ReportError, match="another service watches"):
+        Watching(config)
+
+
+def test_of_many_logs_exactly_those_are_reported_that_something_happened_to(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.watch.track.GRACE", 1.0)
+    count = int(os.environ.get("TALLYSTICK_WATCHED_LOGS", "20"))
+    names = [f"log{number}" for number in range(count)]
+    for name in names:
+        live = site.log(name)
+        if name == names[3]:
+            continue  # never begun
+        with tallystick.open(name, output=str(live), **site.place) as log:
+            for number in range(20):
+                log.write(f"user={number} action=login")
+    silenced = site.entry(names[0], silence=1.0)
+    entries = [silenced, *(site.entry(name) for name in names[1:])]
+    with Watching(site.config(*entries)) as service:
+        assert service.wait_for_all(120)
+        back = site.path / names[2] / "app.log"
+        back.write_bytes(b"".join(back.read_bytes().splitlines(True)[:10]))
+        clone = site.path / names[1] / "clone.log"
+        clone.write_bytes((site.path / names[1] / "app.log").read_bytes().replace(b"user=3 ", b"user=4 "))
+        until(lambda: len({event.entry for event in service.events}) >= 4, "four alerts")
+        time.sleep(1.0)
+        found = {event.entry: event.after for event in service.events}
+        assert len(service.events) == 4
+        assert found == dict(zip(names[:4], (State.SILENT, State.FAILED, State.FAILED, State.NEVER), strict=True))
+
+
+def test_a_configuration_that_is_invalid_is_reported_and_the_old_one_goes_on(site: Site) -> None:
+    site.log("app")
+    site.log("web")
+    configs = [site.config(site.entry("app"))]
+
+    def reread() -> object:
+        if not configs:
+            raise ReportError("no such file")
+        return configs[-1]
+
+    with site.writing("app"), site.writing("web"), Watching(configs[0], reread=reread) as service:
+        service.comes_to("app", State.OK)
+        configs.append(changed(configs[0], entries=(site.entry("app"), site.entry("web"))))
+        service.read_again()
+        service.comes_to("web", State.OK)
+        configs.clear()
+        service.read_again()
+        until(lambda: any("the old one goes on" in line for line in service.said), "a line about it")
+        assert len(service.board.all()) == 2
