@@ -27,7 +27,11 @@ class Board:
         self._standings: dict[str, Standing] = {}
         self._past: dict[str, Sequence[Band]] = {}
         self._reports: dict[str, Report | None] = {}
-        self._queued = queued
+        self._queued, self._turned = queued, time.monotonic()
+
+    def turn(self) -> None:
+        """Note that the service's loop went round."""
+        self._turned = time.monotonic()
 
     def put(self, standing: Standing, past: Sequence[Band], report: Report | None) -> None:
         """Take how an entry stands now."""
@@ -86,6 +90,10 @@ class Board:
     def queued(self) -> int:
         """Return how many alerts wait to be delivered."""
         return self._queued()
+
+    def idle(self) -> float:
+        """Return how many seconds ago the service's loop last went round."""
+        return time.monotonic() - self._turned
 
     def count(self, state: State) -> int:
         """Return how many entries are in a state."""

@@ -216,8 +216,8 @@ class _Table:
 
 def _entry(table: _Table) -> Entry:
     name = table.need("name", table.text("name"))
-    if not name.isprintable() or not 0 < len(name) <= 100:
-        raise table.wrong(f"{name!r} is no name", "use at most 100 printable characters")
+    if not name.isprintable() or not 0 < len(name) <= 100 or name in (".", ".."):
+        raise table.wrong(f"{name!r} is no name", "use at most 100 printable characters, not . or ..")
     keys, public, paths = table.files("keys"), table.files("public"), table.paths("paths")
     if not paths:
         raise table.wrong("paths is not there", "add a line with paths =")
