@@ -56,6 +56,7 @@ pub struct Sealer {
     /// Lines of the epochs before this one.
     before: u64,
     closed: bool,
+    last_entry: Option<Position>,
     tree: Growing,
     newest: Digest,
     entry_key: Secret,
@@ -113,6 +114,7 @@ impl Sealer {
             index: 0,
             before: 0,
             closed: false,
+            last_entry: None,
             tree: Growing::at(0),
             entry_key,
             epoch_key,
@@ -162,6 +164,12 @@ impl Sealer {
     pub fn position(&self) -> Position {
         // An epoch has at most 65,534 lines and a checkpoint, so the index fits.
         Position::new(self.speaker.chain, self.epoch, u16::try_from(self.index).unwrap_or(u16::MAX))
+    }
+
+    /// The position of the entry that was sealed last.
+    #[must_use]
+    pub fn last_entry(&self) -> Option<Position> {
+        self.last_entry
     }
 
     /// How many lines the chain has so far, control lines included.
@@ -325,6 +333,7 @@ impl Sealer {
 
     fn entry(&mut self, m: &[u8], out: &mut Vec<u8>) {
         let l = line_hash(2, m);
+        self.last_entry = Some(self.position());
         let t = self.line(m, &l, out);
         self.tree.push(leaf(&t, &l));
     }
@@ -335,9 +344,11 @@ impl Sealer {
         let tags = self.entry_key.tag_pair(&hashes);
         let leaves = leaf_pair([&tags[0], &tags[1]], &hashes);
         for ((m, t), leaf) in entries.into_iter().zip(&tags).zip(leaves) {
-            line::write(m, self.speaker.log, self.position(), t, out);
+            let at = self.position();
+            line::write(m, self.speaker.log, at, t, out);
             out.push(b'\n');
             self.index += 1;
+            self.last_entry = Some(at);
             self.tree.push(leaf);
         }
     }
