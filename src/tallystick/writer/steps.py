@@ -42,6 +42,7 @@ class Settings:
     on_full: OnFull
     heartbeat: float | None
     on_trouble: Callable[[str], None]
+    says_first: Notice | None = None  # what each chain says right after its `open`
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class Steps:
             raise
         self._check = self._full = None
         self._parts.clock.opened(self.sealer.chain)
+        if self._settings.says_first is not None:
+            self._parts.outlet.say_first(self._settings.says_first)
 
     @property
     def is_idle(self) -> bool:
