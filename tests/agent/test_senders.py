@@ -183,3 +183,37 @@ def test_the_socket_is_made_safely(site, agents):
     os.chmod(site.path / "open", 0o777)
     refused = site("agent", "payments", "-o", "audit.log", "--listen", f"unix:{site.path}/open/s")
     assert (refused.status, "can be written by others" in refused.err) == (4, True)
+
+
+def test_one_agent_writes_several_logs_that_a_file_names(site):
+    site.init("audit")
+    (site.path / "agent.toml").write_text(f"""
+        [[log]]
+        name = "payments"
+        output = "payments.log"
+        listen = ["unix:{site.path}/p", "unixgram:{site.path}/q"]
+        state = "{site.path}/state"
+        [[log]]
+        name = "audit"
+        output = "audit.log"
+        listen = ["unix:{site.path}/a"]
+        state = "{site.path}/state"
+        origin = true
+        rotate-size = "1MB"
+        """)
+    process = site.start("agent", "--config", "agent.toml")
+    try:
+        while not os.path.exists(site.path / "a"):
+            assert process.poll() is None, process.stderr.read()
+        send(str(site.path / "p"), b"one\n")
+        send(str(site.path / "a"), b"two\n")
+        process.terminate()
+        assert (process.wait(20), process.stderr.read()) == (0, b"")
+    finally:
+        process.kill()
+        process.communicate()
+    assert entries(site, "payments.log") == [b"one"]
+    assert entries(site)[0].endswith(b"] two")
+    (site.path / "agent.toml").write_text('[[log]]\nname = "payments"\nlisten = "unix:/s"\non-fire = 1\n')
+    refused = site("agent", "--config", "agent.toml")
+    assert (refused.status, "agent.toml: log 'payments': No such option: --on-fire" in refused.err) == (2, True), refused

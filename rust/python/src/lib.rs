@@ -73,7 +73,7 @@ mod _core {
     #[pymodule_export]
     use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
     #[pymodule_export]
-    use crate::framing::{AgentClient, Conversation, Datagrams, Lines, LineStream, Stamp, entry_hash};
+    use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]
     use crate::holding::{Block, Holding};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 """`tallystick agent`: a process of its own that takes lines by sockets and seals them."""
 
+import tomllib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import agent_options, rotation
 from tallystick.cli.values import NAME, SIZE
+from tallystick.errors import FormatError, reason
 
 _EPILOG = """Example:
 
@@ -17,8 +19,9 @@ _EPILOG = """Example:
 
 
 @click.command("agent", cls=Command, epilog=_EPILOG)
-@click.argument("name", type=NAME, metavar="NAME")
-@option("--listen", multiple=True, required=True, metavar="ADDRESS", help="unix:PATH, tcp:HOST:PORT, syslog+udp:…")
+@click.argument("name", type=NAME, metavar="NAME", required=False)
+@option("--config", type=click.Path(), metavar="FILE", help="TOML: a table [[log]] for each log, with these options.")
+@option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH, tcp:HOST:PORT, syslog+udp:…")
 @option("--origin", is_flag=True, help="Put into each line what the kernel says of its sender.")
 @option("--mode", default="0600", metavar="MODE", help="Of the files of Unix sockets [0600].")
 @option("--state", type=click.Path(), metavar="DIR", help="What is remembered of clients.")
@@ -30,7 +33,7 @@ _EPILOG = """Example:
 @option("--max-connections", type=click.IntRange(1), default=4096, metavar="N", help="At each address [4096].")
 @option("--max-peer", type=click.IntRange(1), default=2048, metavar="N", help="Of them of one peer [2048].")
 @agent_options
-def command(name: str, **options: Any) -> None:
+def command(name: str | None, config: str | None, **options: Any) -> None:
     """Seal lines that come by sockets for the log NAME.
 
     SIGTERM and SIGINT seal what is there and close the chain; SIGHUP reopens FILE and reads certificates again.
@@ -39,12 +42,45 @@ def command(name: str, **options: Any) -> None:
     from tallystick.cli.notify import notify_manager
     from tallystick.cli.output import complain
 
-    serve([_wanted(name, options)], complain, notify_manager)
+    if (name is None) == (config is None):
+        raise click.UsageError("name a log, or name several by --config FILE")
+    wanted = [_wanted(name, options)] if config is None else _configured(config)
+    serve(wanted, complain, notify_manager)
 
 
-def _wanted(name: str, options: dict[str, Any]) -> Any:
+def _configured(path: str) -> list[Any]:
+    """Read the tables of a file as if each were a command line."""
+    try:
+        with open(path, "rb") as file:
+            tables = tomllib.load(file).get("log")
+    except OSError as error:
+        raise FormatError(reason(error), path=path) from error
+    except ValueError as error:
+        raise FormatError(str(error).lower(), path=path) from error
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables) or not tables:
+        raise FormatError("there is no table [[log]]", hint="write one for each log", path=path)
+    found = []
+    for table in tables:
+        name, words = str(table.pop("name", "")), []
+        for key, value in table.items():
+            if key == "config":
+                raise FormatError("config is no key of [[log]]", path=path)
+            each = value if isinstance(value, list) else [value]
+            words += [f"--{key}" if one is True else f"--{key}={one}" for one in each if one is not False]
+        try:
+            with command.make_context(f"[[log]] {name}", [*words, "--", name]) as context:
+                context.params.pop("config")
+                found.append(_wanted(**{"name": context.params.pop("name"), "options": context.params}))
+        except click.UsageError as error:
+            raise FormatError(f"log {name!r}: {error.format_message()}", path=path) from None
+    return found
+
+
+def _wanted(name: Any, options: dict[str, Any]) -> Any:
     from tallystick.agent.service import Wanted, default_state
 
+    if not options["listen"]:
+        raise click.UsageError("nothing says where to listen: --listen unix:PATH")
     place = _place(
         options.pop("listen"), options.pop("mode"), [options.pop(each) for each in ("tls_cert", "tls_key", "tls_ca")]
     )

@@ -27,7 +27,7 @@ impl Stamp {
         out.extend_from_slice(&self.json);
         if is_object_without(m, "origin") {
             let rest = &m[1..];
-            if !rest[..rest.len() - 1].iter().all(|byte| b" \t".contains(byte)) {
+            if !rest[..rest.len() - 1].iter().all(|byte| b" \t\r".contains(byte)) {
                 out.push(b',');
             }
             out.extend_from_slice(rest);
@@ -66,6 +66,7 @@ mod tests {
         assert_eq!(stamped(b"login"), "[uid=7] login");
         assert_eq!(stamped(b"[uid=0] login"), "[uid=7] [uid=0] login");
         assert_eq!(stamped(br#"{"a":1}"#), r#"{"origin":{"uid":7},"a":1}"#);
+        assert_eq!(stamped(b"{\r}"), "{\"origin\":{\"uid\":7}\r}"); // a fuzzer's find: it got a comma too many
         assert_eq!(stamped(b"{ \t}"), "{\"origin\":{\"uid\":7} \t}");
     }
 

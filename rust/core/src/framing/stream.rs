@@ -70,7 +70,16 @@ impl Stream {
     #[must_use]
     pub fn new(framing: Framing, limit: usize) -> Self {
         let (rest, digits) = (Vec::new(), Vec::new());
-        Self { framing, limit: limit.max(1), rest, digits, due: None, parts: 0, parted: 0, splits: Vec::new() }
+        Self {
+            framing,
+            limit: limit.max(1),
+            rest,
+            digits,
+            due: None,
+            parts: 0,
+            parted: 0,
+            splits: Vec::new(),
+        }
     }
 
     /// How many bytes of a message that has not ended are here.
@@ -116,7 +125,11 @@ impl Stream {
             if let Some(due) = self.due {
                 let (here, later) = data.split_at(due.min(data.len()));
                 self.due = (here.len() < due).then_some(due - here.len());
-                if self.due.is_some() { self.more(here, stamp, out) } else { self.end(here, stamp, out) }
+                if self.due.is_some() {
+                    self.more(here, stamp, out)
+                } else {
+                    self.end(here, stamp, out)
+                }
                 data = later;
                 continue;
             }

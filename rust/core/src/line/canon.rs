@@ -52,7 +52,8 @@ pub fn without_tally(line: &[u8]) -> Option<(Vec<u8>, String)> {
 pub fn is_object_without(line: &[u8], name: &str) -> bool {
     let look = || {
         let text = std::str::from_utf8(line).ok()?.as_bytes();
-        let mut reader = Reader { text, at: 0, out: Vec::with_capacity(line.len().min(MOST)), members: Vec::new() };
+        let mut reader =
+            Reader { text, at: 0, out: Vec::with_capacity(line.len().min(MOST)), members: Vec::new() };
         reader.read_members(1)?;
         if reader.at != text.len() {
             return None;
