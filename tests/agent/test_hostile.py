@@ -1,6 +1,7 @@
 """Hostile clients: others are served, memory stays bounded, and who did it is reported."""
 
 import array
+import contextlib
 import os
 import socket
 import ssl
@@ -61,10 +62,8 @@ def test_half_messages_are_bounded_all_together_and_the_longest_is_cut_off(site,
     ways = [talk(agent.path) for _ in range(60)]
     for way in ways:
         way.settimeout(0.2)
-        try:
+        with contextlib.suppress(OSError):
             way.sendall(b"x" * 1_900_000)
-        except OSError:
-            pass
     send(agent.path, b"others are served\n")
     agent.until(lambda: b"others are served" in site.read())
     assert memory(agent) < 300_000_000
@@ -152,12 +151,12 @@ def certificates(tmp_path):
     def openssl(*words):
         subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, cwd=tmp_path)
 
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
     for authority, names in (("ca", ("server", "client")), ("other", ("stranger",))):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2")  # fmt: skip
+        openssl("req", "-x509", *new, f"/CN={authority}", "-keyout", f"{authority}.key",
+                "-out", f"{authority}.pem", "-days", "2")  # fmt: skip
         for name in names:
-            openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                    "-keyout", f"{name}.key", "-out", f"{name}.csr")  # fmt: skip
+            openssl("req", *new, f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")  # fmt: skip
             openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
                     "-CAcreateserial", "-out", f"{name}.pem", "-days", "2")  # fmt: skip
     return tmp_path
@@ -184,10 +183,9 @@ def test_by_tls_both_ends_show_a_certificate_and_its_name_is_the_clients(site, a
         return context(name).wrap_socket(way)
 
     for name in (None, "stranger"):
-        with pytest.raises((ssl.SSLError, ConnectionError)), connected(name) as way:
+        with contextlib.suppress(ssl.SSLError, ConnectionError), connected(name) as way:
             way.sendall(b"let me in\n")
             assert not way.recv(1)
-            raise ConnectionError
     with connected("client") as way:
         client = Client("", way=way)
         way.sendall(PREAMBLE + hello())
@@ -205,7 +203,8 @@ INTRUDER = """
 import ctypes, os, sys
 pid, store, state = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 refused = 0
-for path in (f"/proc/{pid}/mem", f"/proc/{pid}/environ", f"/proc/{pid}/fd/0", f"{store}/payments", f"{state}/payments/journal"):
+own = [f"/proc/{pid}/{name}" for name in ("mem", "environ", "fd/0")]
+for path in (*own, f"{store}/payments", f"{state}/payments/journal"):
     try:
         os.listdir(path) if path.startswith(store) else open(path, "rb").read(1)
     except PermissionError:
@@ -244,5 +243,3 @@ def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(cros
     finally:
         agent.kill()
     assert b"line tally=" in (home / "audit.log").read_bytes()
-
-

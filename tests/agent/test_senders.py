@@ -34,7 +34,9 @@ def test_lines_of_several_processes_are_there_once_and_in_the_order_of_each(site
     found = entries(site)
     assert len(found) == 20000
     for each in range(4):
-        assert [line for line in found if line.startswith(b"p%d " % each)] == [b"p%d %d" % (each, n) for n in range(5000)]
+        assert [line for line in found if line.startswith(b"p%d " % each)] == [
+            b"p%d %d" % (each, n) for n in range(5000)
+        ]
     assert site.verdict() == ("ok", [])
 
 
@@ -149,7 +151,7 @@ def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agen
     def start(*arguments, **more):
         command = [
             "systemd-socket-activate", "-E", f"NOTIFY_SOCKET={site.path}/notify", "-E", f"HOME={site.path}",
-            "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, os.path.join(site.bin, "tallystick"), *map(str, arguments),
+            "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, f"{site.bin}/tallystick", *map(str, arguments),
         ]  # fmt: skip
         return subprocess.Popen(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -216,4 +218,5 @@ def test_one_agent_writes_several_logs_that_a_file_names(site):
     assert entries(site)[0].endswith(b"] two")
     (site.path / "agent.toml").write_text('[[log]]\nname = "payments"\nlisten = "unix:/s"\non-fire = 1\n')
     refused = site("agent", "--config", "agent.toml")
-    assert (refused.status, "agent.toml: log 'payments': No such option: --on-fire" in refused.err) == (2, True), refused
+    said = "agent.toml: log 'payments': No such option"
+    assert (refused.status, said in refused.err) == (2, True), refused.err

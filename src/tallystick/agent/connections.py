@@ -1,8 +1,7 @@
 """Connections and datagram sockets: what comes by them is put to the lines of a loop, or into a conversation.
 
->>> from tallystick.agent.protocol import SEALED
->>> Owed().put(b"frame").rest
-b'frame'
+>>> _CREDENTIALS.size                             # pid, uid, gid
+12
 """
 
 import selectors
@@ -11,76 +10,21 @@ import ssl
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Protocol
 
 from tallystick import _core
 from tallystick.agent.address import Address
-from tallystick.agent.clients import Client, Clients
-from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.clients import Client
+from tallystick.agent.desk import Desk, Owed
 from tallystick.agent.origin import Fields, Peer, certified
 from tallystick.agent.protocol import SEALED, SYNCED, Refusal, acknowledgement, refusal, welcome
 from tallystick.errors import reason
 
-__all__ = ["Connection", "Datagrams", "Desk", "TlsConnection"]
+__all__ = ["Connection", "Datagrams", "TlsConnection"]
 
 _AT_ONCE = 2**18  # bytes
 _PATIENCE = 10.0  # seconds for a handshake
 _BRIEFLY = 1.0  # seconds for a client to read why it was refused
 _CREDENTIALS = struct.Struct("3i")
-
-
-class Desk(Protocol):
-    """What connections need of the loop that they belong to."""
-
-    lines: _core.Lines
-    limits: Limits
-    reports: Reports
-    clients: Clients
-    stamps: bool
-
-    def watch(self, part: Any, events: int) -> None:
-        """Wait for other events of a connection; none to wait for nothing."""
-
-    def later(self, part: Any, seconds: float) -> None:
-        """Have `part.late()` called after so many seconds."""
-
-    def issue(self, identity: str) -> Client | None:
-        """Return a new client, durably noted."""
-
-    def take(self, connection: "Connection", run: tuple[int, bytes, bytes] | None) -> None:
-        """Take lines that are to be sealed, if there are any, and acknowledge all to a connection then."""
-
-    def hold(self, change: int) -> None:
-        """Count bytes of messages that have not ended."""
-
-    def split(self, name: str, splits: list[tuple[int, int]]) -> None:
-        """Have the log say of messages that they became several lines."""
-
-    def forget(self, connection: "Connection") -> None:
-        """Note that a connection is over."""
-
-
-class Owed:
-    """Frames that a socket has not taken: of acknowledgements the newest only, however slowly a client reads."""
-
-    def __init__(self) -> None:
-        self.rest = b""
-        self.newest = b""
-
-    def put(self, frame: bytes) -> "Owed":
-        """Have a frame sent in its turn."""
-        self.rest += frame
-        return self
-
-    def acknowledge(self, frame: bytes) -> None:
-        """Have an acknowledgement sent, in the place of an older one."""
-        self.newest = frame
-
-    def next(self) -> bytes:
-        """Return what is to be sent now."""
-        if not self.rest:
-            self.rest, self.newest = self.newest, b""
-        return self.rest
 
 
 class Connection:

@@ -29,8 +29,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tallystick.agent.clients import Client, Clients
-from tallystick.errors import SealError, reason
-from tallystick.securefile import make_directories, open_directory, open_file, read_file, replace_file, write_all
+from tallystick.errors import SealError
+from tallystick.securefile import (
+    make_directories,
+    open_directory,
+    open_file,
+    read_file,
+    replace_file,
+    reporting,
+    write_all,
+)
 
 __all__ = ["HASHES", "Journal", "Record", "Run"]
 
@@ -73,12 +81,10 @@ class Journal:
         Raises:
             SealError: It cannot be used.
         """
-        self._path, self._durable = path, durable
-        try:
-            make_directories(path)
-            self._directory = open_directory(path)
-        except OSError as error:
-            raise SealError(f"{path}: {reason(error)}", hint="name a directory of this user: --state DIR") from error
+        self._path, self._durable = os.path.abspath(path), durable
+        with reporting(SealError, self._path):
+            make_directories(self._path)
+            self._directory = open_directory(self._path)
         self._fd, self._end, self._generation = -1, 0, 0
         self._boot = _boot()
         self.survived_boot = True
@@ -90,20 +96,17 @@ class Journal:
         Raises:
             SealError: It cannot be read.
         """
+        records: list[Record] = []
         try:
-            found = self._read()
-            records: list[Record] = []
-            if found:
-                self._generation, boot, clean = _restore(found, clients)
-                self.survived_boot = clean or self._durable or boot == self._boot
-            flags = os.O_RDWR | os.O_CREAT
-            self._fd = open_file("journal", self._directory, flags)
-            with suppress(EOFError):
+            with reporting(SealError, self._path):
+                if found := self._read():
+                    self._generation, boot, clean = _restore(found, clients)
+                    self.survived_boot = clean or self._durable or boot == self._boot
+                self._fd = open_file("journal", self._directory, os.O_RDWR | os.O_CREAT)
                 records.extend(self._records(clients))
-        except (OSError, ValueError, struct.error) as error:
-            said = reason(error) if isinstance(error, OSError) else "it is damaged"
+        except (ValueError, struct.error) as error:
             raise SealError(
-                f"{self._path}: {said}", hint="move the directory away; clients of before are then refused"
+                f"{self._path}: it is damaged", hint="move the directory away; clients of before are then refused"
             ) from error
         return records
 

@@ -29,6 +29,7 @@ from tallystick.agent.sockets import handed_over, made_at, removed
 from tallystick.errors import SealError, TallystickError, explain, reason
 from tallystick.home import nobody, user_place
 from tallystick.log import Log, open_origin
+from tallystick.securefile import reporting
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice
@@ -189,7 +190,9 @@ class _Service:
             journal = Journal(os.path.join(wanted.state, wanted.name), durable=wanted.durability != "flush")
             stack.callback(journal.close)
             records = journal.load(clients)
-            for said in recover(clients, records, wanted.output, certain=journal.survived_boot):
+            with reporting(SealError, os.path.dirname(os.path.abspath(wanted.output))):
+                news = recover(clients, records, wanted.output, certain=journal.survived_boot)
+            for said in news:
                 self._report(said)
             _keep(journal, clients, log, wanted.name)
         loop = Loop(log, limits, reports, clients, journal)
@@ -275,11 +278,9 @@ class _Service:
 
 
 def _keep(journal: Journal, clients: Clients, log: Log, name: str, *, clean: bool = False) -> None:
-    try:
-        log.sync()
+    log.sync()
+    with reporting(SealError, f"clients of log {name}"):
         journal.keep(clients, clean=clean)
-    except OSError as error:
-        raise SealError(f"what is remembered of clients of log {name} cannot be kept: {reason(error)}") from error
 
 
 def _lives(loop: Loop) -> bool:

@@ -70,7 +70,7 @@ def _configured(path: str) -> list[Any]:
         try:
             with command.make_context(f"[[log]] {name}", [*words, "--", name]) as context:
                 context.params.pop("config")
-                found.append(_wanted(**{"name": context.params.pop("name"), "options": context.params}))
+                found.append(_wanted(context.params.pop("name"), context.params))
         except click.UsageError as error:
             raise FormatError(f"log {name!r}: {error.format_message()}", path=path) from None
     return found

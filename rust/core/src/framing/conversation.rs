@@ -12,7 +12,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Lines, Stamp, one_line};
+use super::lines::{Lines, one_line};
+use super::origin::Stamp;
 use crate::hash::{Digest, sha256};
 
 /// What a client that speaks the protocol sends first: NUL, `tally`, NUL, the version.

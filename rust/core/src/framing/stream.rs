@@ -2,7 +2,8 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{Lines, Stamp, escaped, one_line};
+use super::lines::{Lines, escaped, one_line};
+use super::origin::Stamp;
 
 /// How messages follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +127,9 @@ impl Stream {
                 let (here, later) = data.split_at(due.min(data.len()));
                 self.due = (here.len() < due).then_some(due - here.len());
                 if self.due.is_some() {
-                    self.more(here, stamp, out)
+                    self.more(here, stamp, out);
                 } else {
-                    self.end(here, stamp, out)
+                    self.end(here, stamp, out);
                 }
                 data = later;
                 continue;

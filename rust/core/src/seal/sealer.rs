@@ -20,7 +20,8 @@ use memchr::memchr;
 
 use crate::Error;
 use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
-use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
+use crate::line::{self, Form, LogId, Position, form_of};
+use crate::seal::entry::{entry_of, line_at};
 use crate::seal::head::{Head, Mark};
 use crate::seal::keys::{SignKey, key_path};
 use crate::seal::notice;
@@ -72,23 +73,6 @@ pub(crate) fn check_time(time: u64) -> Result<(), Error> {
         return Err(Error::Seal("the time is out of range".into()));
     }
     Ok(())
-}
-
-/// The entry that a line is, without the CR at its end.
-#[inline]
-fn entry_of(line: &[u8]) -> Result<&[u8], Error> {
-    let m = line.strip_suffix(b"\r").unwrap_or(line);
-    if m.len() > MAX_ENTRY {
-        return Err(Error::Seal(format!("an entry has {MAX_ENTRY} bytes at most")));
-    }
-    Ok(m)
-}
-
-/// The complete line that begins at `from`, and where the next one does.
-#[inline]
-fn line_at(data: &[u8], from: usize) -> Option<(&[u8], usize)> {
-    let end = from + memchr(b'\n', &data[from..])?;
-    Some((&data[from..end], end + 1))
 }
 
 impl Sealer {
@@ -411,6 +395,7 @@ impl Sealer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::MAX_ENTRY;
     use crate::seal::state::{Opened, SealingState};
 
     const TIME: u64 = 1_795_401_650_000;
