@@ -6,6 +6,8 @@ use std::sync::{Arc, LazyLock};
 use tallystick_core::acra;
 use tallystick_core::claims;
 use tallystick_core::evidence;
+use tallystick_core::framing::conversation::{Client, Conversation, Event, HASHES, Limits};
+use tallystick_core::framing::{Framing, Lines, Stamp, Stream};
 use tallystick_core::hash::sha256;
 use tallystick_core::judge::{Expected, Facts, Step, Verification};
 use tallystick_core::line::canon::without_tally;
@@ -474,3 +476,74 @@ static SHOWN: LazyLock<BTreeSet<[u8; 32]>> = LazyLock::new(|| {
     };
     all.split('\n').map(said).collect()
 });
+
+fn ends_in(data: &[u8]) -> usize {
+    data.split(|byte| *byte == b'\n').count() - 1
+}
+
+/// However a stream is cut into pieces, its lines are the same, none of them is too long, and no byte is lost.
+pub fn framing(data: &[u8]) {
+    let Some((&first, data)) = data.split_first() else { return };
+    let framing = [Framing::Lines, Framing::Syslog][usize::from(first % 2)];
+    let limit = 1 + usize::from(first / 2);
+    let cut = |piece: usize, stamp: Option<&Stamp>| {
+        let (mut stream, mut lines) = (Stream::new(framing, limit), Lines::default());
+        for part in data.chunks(piece) {
+            stream.feed(part, stamp, &mut lines);
+            assert!(stream.pending() <= limit.max(10));
+        }
+        stream.finish(stamp, &mut lines);
+        assert_eq!(stream.pending(), 0);
+        assert_eq!(ends_in(&lines.bytes) as u64, lines.count);
+        let parts: u64 = stream.splits.iter().map(|split| split.parts - 1).sum();
+        (lines.bytes, parts)
+    };
+    let (whole, _) = cut(data.len().max(1), None);
+    assert!([1, 2, 7].iter().all(|piece| cut(*piece, None).0 == whole));
+    assert!(whole.split(|byte| *byte == b'\n').all(|line| line.len() <= 2 * limit + 2));
+    if framing == Framing::Lines {
+        let (ends, sent) = (ends_in(data), data.last());
+        let expected = ends as u64 + u64::from(sent.is_some_and(|byte| *byte != b'\n'));
+        let (bytes, parts) = cut(3, None);
+        assert_eq!(ends_in(&bytes) as u64, expected + parts);
+    }
+    let stamp = Stamp { plain: b"[uid=7] ".to_vec(), json: b"{\"uid\":7}".to_vec() };
+    for line in cut(5, Some(&stamp)).0.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        if line.starts_with(b"{") {
+            let line = line.strip_suffix(b"\r\r").unwrap_or(line);
+            let value: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+            assert_eq!(value["origin"]["uid"], 7, "a sender took the place of the agent");
+        } else {
+            assert!(line.starts_with(b"[uid=7] "));
+        }
+    }
+}
+
+/// A conversation goes the same way in pieces of any size; its numbers have no gap, and each line has its hashes.
+pub fn conversation(data: &[u8]) {
+    let limits = Limits { line: 64, window: 8 };
+    let talk = |piece: usize| {
+        let (mut talk, mut client, mut known) =
+            (Conversation::new(limits), Client::new(limits.window), false);
+        for part in data.chunks(piece) {
+            talk.feed(part);
+            loop {
+                match talk.step(known.then_some(&mut client), None) {
+                    Event::Idle => break,
+                    Event::Hello { .. } => known = true,
+                    Event::Refused(refusal, number) => {
+                        return (client.taken(), talk.run.lines.bytes, Some((refusal, number)));
+                    }
+                }
+            }
+            assert!(talk.pending() < limits.frame() + 4);
+        }
+        assert_eq!(talk.run.lines.count, client.taken());
+        assert_eq!(talk.run.hashes.len() as u64, client.taken() * HASHES as u64);
+        assert!(client.hashes().count() as u64 <= client.taken().min(limits.window as u64));
+        (client.taken(), talk.run.lines.bytes, None)
+    };
+    let whole = talk(data.len().max(1));
+    assert_eq!(talk(1), whole);
+    assert_eq!(talk(11), whole);
+}

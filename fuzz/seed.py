@@ -57,6 +57,10 @@ def samples() -> Iterator[tuple[str, bytes]]:
             yield "evidence", text
     for number in (1, 5, 1 << 40):
         yield "slot", b"tallystick-slot1" + number.to_bytes(8, "big") + bytes(8) + bytes(range(64))
+    for form, data in enumerate([b'one\r\n{"origin":1}\ntwo', b"5 <1>ab<2>cd\n<3>\0"]):
+        yield "framing", bytes([16 + form]) + data
+    for each in json.loads((VECTORS / "agent.json").read_text())["conversations"]:
+        yield "conversation", b"".join(bytes.fromhex(one["hex"]) for one in each["frames"] if one["from"] == "client")
     for number, name in enumerate(KINDS):
         yield "envelope", bytes([number]) + (CARRIERS / name).read_bytes()[:4000]
     for path in ACRA:

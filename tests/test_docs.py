@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     "README.md",
     "docs/acra.md",
+    "docs/agent.md",
     "docs/anchors.md",
     "docs/cat.md",
     "docs/custody.md",

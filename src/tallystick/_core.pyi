@@ -10,15 +10,18 @@ __all__ = [
     "AcraFound",
     "AcraJudge",
     "AcraKey",
+    "AgentClient",
     "Block",
     "BrokenEnd",
     "ChainFacts",
     "Checked",
     "Chunk",
     "ClashKind",
+    "Conversation",
     "Counts",
     "DataKey",
     "Decision",
+    "Datagrams",
     "Duplicate",
     "EarlyState",
     "Ending",
@@ -35,6 +38,8 @@ __all__ = [
     "Holding",
     "KeyInfo",
     "Keys",
+    "LineStream",
+    "Lines",
     "Merger",
     "Mode",
     "NarrowedKey",
@@ -53,6 +58,7 @@ __all__ = [
     "ShownText",
     "Slot",
     "Standing",
+    "Stamp",
     "Statement",
     "Summary",
     "Trouble",
@@ -68,6 +74,7 @@ __all__ = [
     "check_receipt",
     "claimed_position",
     "end_with_parent",
+    "entry_hash",
     "first_opening",
     "key_info",
     "make_answer",
@@ -294,6 +301,8 @@ class Sealer:
     @property
     def position(self) -> _At: ...
     @property
+    def last_entry(self) -> _At | None: ...
+    @property
     def lines(self) -> int: ...
     @property
     def closed(self) -> bool: ...
@@ -311,6 +320,58 @@ class Sealer:
     def take_spoken(self) -> list[tuple[bytes, EpochTree | None]]: ...
     def proof(self, start: int, end: int) -> list[bytes] | None: ...
     def erase(self) -> None: ...
+
+@final
+class Stamp:
+    def __new__(cls, plain: bytes, json: bytes) -> Stamp: ...
+
+@final
+class Lines:
+    def __new__(cls) -> Lines: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    def take(self) -> bytes: ...
+
+@final
+class LineStream:
+    def __new__(cls, form: str, limit: int) -> LineStream: ...
+    def receive(self, fd: int, lines: Lines, stamp: Stamp | None = None) -> int: ...
+    def feed(self, data: bytes, lines: Lines, stamp: Stamp | None = None) -> None: ...
+    def finish(self, lines: Lines, stamp: Stamp | None = None) -> bool: ...
+    @property
+    def pending(self) -> int: ...
+    def splits(self) -> list[tuple[int, int]]: ...
+
+@final
+class Datagrams:
+    def __new__(cls, limit: int) -> Datagrams: ...
+    def receive(self, fd: int, lines: Lines, most: int, stamp: Stamp | None = None) -> int: ...
+    def feed(self, data: bytes, lines: Lines, stamp: Stamp | None = None) -> None: ...
+    def splits(self) -> list[tuple[int, int]]: ...
+
+@final
+class AgentClient:
+    def __new__(cls, window: int) -> AgentClient: ...
+    @property
+    def taken(self) -> int: ...
+    def remember(self, first: int, hashes: bytes, each: int) -> None: ...
+    def hashes(self) -> bytes: ...
+
+@final
+class Conversation:
+    def __new__(cls, limit: int, window: int) -> Conversation: ...
+    def receive(self, fd: int, lines: Lines) -> int: ...
+    def feed(self, data: bytes) -> None: ...
+    def step(
+        self, client: AgentClient | None = None, stamp: Stamp | None = None
+    ) -> tuple[int, int, int, bytes | None]: ...
+    def run(self) -> tuple[int, bytes, bytes] | None: ...
+    @property
+    def pending(self) -> int: ...
+
+def entry_hash(line: bytes) -> bytes | None: ...
 
 @final
 class Keys:

@@ -10,6 +10,7 @@ use std::fmt;
 pub mod acra;
 pub mod claims;
 pub mod evidence;
+pub mod framing;
 pub mod hash;
 pub mod judge;
 pub mod line;

@@ -1,6 +1,7 @@
 //! What a writer needs to seal, and a verifier to know what was sealed: keys, trees, statements, states, heads.
 
 pub mod data_key;
+mod entry;
 pub mod epoch;
 pub mod head;
 pub mod keys;

@@ -184,3 +184,29 @@ fn witnesses() {
     let samples: Vec<_> = all.iter().filter(begins).cloned().chain(notes).collect();
     mutate(11, 100_000, &samples, bodies::witness);
 }
+
+#[test]
+fn streams_of_messages() {
+    let samples = [
+        &b"\x08<13>one\ntwo\r\n{\"origin\":1}\n"[..],
+        b"\x08{\"a\":\"\\u0061\",\"or\\u0069gin\":{}}\n{}\n{\"a\":1}{}",
+        b"\x41 11 <13>one\ntwo<14>three\n3 <2>",
+        b"\x4199 <13>half\r",
+        b"\x09<1>a\0<2>b\n10 <3>\n{\"a\":2}",
+    ]
+    .map(<[u8]>::to_vec);
+    mutate(20, 20_000, &samples, bodies::framing);
+}
+
+#[test]
+fn conversations() {
+    use tallystick_core::framing::conversation::{PREAMBLE, batch, hello};
+    let begin = [&PREAMBLE[..], &hello([0; 16], 1)].concat();
+    let samples = [
+        [&begin[..], &batch(1, &[b"one", b"two\r\n"]), &batch(2, &[b"two\r\n", b"three"])].concat(),
+        [&begin[..], &batch(1, &[b"1", b"2", b"3", b"4", b"5", b"6", b"7", b""]), &batch(9, &[b"9"])]
+            .concat(),
+        [&begin[..], &batch(1, &[b"one"]), &batch(3, &[b"gap"])].concat(),
+    ];
+    mutate(21, 20_000, &samples, bodies::conversation);
+}

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use rustix::io::Errno;
 
 /// The caller's file, through a duplicate of its descriptor.
 #[allow(unsafe_code)]
@@ -16,6 +17,17 @@ pub fn file(fd: i32) -> std::io::Result<File> {
     // whole call; a stale one makes the duplication fail and nothing else.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     Ok(File::from(borrowed.try_clone_to_owned()?))
+}
+
+/// The caller's descriptor, for one call.
+#[allow(unsafe_code)]
+pub fn borrowed<'fd>(fd: i32) -> Result<BorrowedFd<'fd>, Errno> {
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the descriptor is open for as long as the Python caller holds its file, which is for the
+    // whole call; with a stale one the system call fails and nothing else.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
 /// An error of the operating system as Python makes it, with its number.

@@ -10,6 +10,7 @@ mod envelope;
 mod event;
 mod evidence;
 mod facts;
+mod framing;
 mod holding;
 mod keys;
 mod kinds;
@@ -72,6 +73,8 @@ mod _core {
     use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
     #[pymodule_export]
     use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
+    #[pymodule_export]
+    use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]
     use crate::holding::{Block, Holding};
     #[pymodule_export]

@@ -1,11 +1,11 @@
 //! Set-up, sealing state and sealer.
 
-use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 use tallystick_core::Error;
+use tallystick_core::framing::one_line;
 use tallystick_core::line::MAX_ENTRY;
 use tallystick_core::seal::sealer;
 use tallystick_core::seal::statement::MAX_TIME;
@@ -35,24 +35,6 @@ pub mod todo {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(MAX_TIME)
-}
-
-/// One line: without the line end after it, and with those inside it written as `\n` and `\r`.
-fn one_line(record: &[u8]) -> Cow<'_, [u8]> {
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    let record = record.strip_suffix(b"\r").unwrap_or(record);
-    if memchr::memchr2(b'\n', b'\r', record).is_none() {
-        return Cow::Borrowed(record);
-    }
-    let mut line = Vec::with_capacity(record.len() + 16);
-    for byte in record {
-        match byte {
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            _ => line.push(*byte),
-        }
-    }
-    Cow::Owned(line)
 }
 
 impl From<sealer::Sealer> for Sealer {
@@ -249,6 +231,12 @@ impl Sealer {
     fn position(&self) -> At {
         let at = self.sealer.position();
         (at.chain, at.epoch, at.index)
+    }
+
+    /// Position of the entry that was sealed last; `None` before the first.
+    #[getter]
+    fn last_entry(&self) -> Option<At> {
+        self.sealer.last_entry().map(|at| (at.chain, at.epoch, at.index))
     }
 
     /// How many lines the chain has so far, control lines included.

@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": "Set a log up and hand out its verification key.",
     "seal": "Seal lines from files or standard input.",
     "run": "Run a command and seal its output from the first byte.",
+    "agent": "Seal lines that come by sockets.",
     "verify": "Check sealed logs and say what happened to them.",
     "watch": "Verify logs all day, and report within seconds what happened.",
     "cat": "Write the lines of a log as they were before they were sealed.",

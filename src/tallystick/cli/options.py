@@ -12,6 +12,7 @@ from tallystick.cli.values import DURATION, KEEP, NAME, SIZE
 from tallystick.unicode import ENCODINGS
 
 __all__ = [
+    "agent_options",
     "custody_option",
     "envelope_option",
     "field_option",
@@ -88,13 +89,23 @@ def sealing_options(command: F) -> F:
     return command
 
 
+def agent_options(command: F) -> F:
+    """Add what the agent shares with `seal` and `run`: all but the encoding of what it reads."""
+    for add in reversed(_SEALING):
+        if add is not _encoding:
+            command = add(command)
+    return command
+
+
+_encoding = option("--encoding", type=click.Choice(ENCODINGS), metavar="NAME",
+                   help="Of input: auto seals UTF-16 and UTF-32 as UTF-8.")  # fmt: skip
+
 _SEALING = (
     output_option("Append to FILE instead of standard output."),
     store_option,
     custody_option,
     user_option,
-    option("--encoding", type=click.Choice(ENCODINGS), metavar="NAME",
-           help="Of input: auto seals UTF-16 and UTF-32 as UTF-8."),
+    _encoding,
     option("--control", type=click.Choice(["auto", "plain", "json"]), default="auto", metavar="FORM",
            help="Of control lines: auto, plain or json [auto]."),
     option("--epoch-lines", type=click.IntRange(1, 65534), default=4096, metavar="N",

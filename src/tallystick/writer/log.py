@@ -92,6 +92,13 @@ class Log:
             return ".".join(map(str, self._steps.sealer.position))
 
     @property
+    def last_entry(self) -> tuple[int, int, int] | None:
+        """The position of the entry that was sealed last in this chain: chain, epoch, index."""
+        with self._lock:
+            at: tuple[int, int, int] | None = self._steps.sealer.last_entry
+            return at
+
+    @property
     def stopped(self) -> str | None:
         """Why the writer stopped for good, or None: `on_trouble` reports it, every write raises it."""
         return self._parts.phase.reason
@@ -185,6 +192,14 @@ class Log:
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
         self._take(self._steps.checkpoint, self._background.catch_up)
+
+    def sync(self) -> None:
+        """Have every line that was written so far on the disk.
+
+        Raises:
+            SealError: It cannot be; the log is stopped.
+        """
+        self._sync()
 
     def reopen(self) -> None:
         """Open the output file again by its name before the next line, because somebody moved it.

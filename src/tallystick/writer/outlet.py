@@ -211,6 +211,11 @@ class Outlet:
         """Have the log say something before its next line; `kind` is a word for what it is about."""
         self.notices.extend(Notice(kind, text) for text in texts)
 
+    def say_first(self, notice: Notice | None) -> None:
+        """Have the log say something, if there is anything, before its next line and all else that it has to say."""
+        if notice is not None and (not self.notices or self.notices[0] != notice):
+            self.notices.appendleft(notice)
+
     def said(self) -> None:
         """Note that the log has said its first notice."""
         said = self.notices.popleft()

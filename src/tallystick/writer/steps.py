@@ -42,6 +42,7 @@ class Settings:
     on_full: OnFull
     heartbeat: float | None
     on_trouble: Callable[[str], None]
+    says_first: Notice | None = None  # what each chain says right after its `open`
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Steps:
             raise
         self._check = self._full = None
         self._parts.clock.opened(self.sealer.chain)
+        self._parts.outlet.say_first(self._settings.says_first)
 
     @property
     def is_idle(self) -> bool:
@@ -315,8 +317,7 @@ class Steps:
         """Do as asked where lines cannot be written now; return to try again."""
         outlet, self._hindrance = self._parts.outlet, explain(error)
         if outlet.is_fatal(error):
-            at = ".".join(map(str, self.sealer.position))
-            why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {at}"
+            why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {_dotted(self.sealer.position)}"
             self.stop(why)
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)
@@ -347,6 +348,10 @@ class Steps:
         if stated:
             self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
         return stated
+
+
+def _dotted(position: tuple[int, int, int]) -> str:
+    return ".".join(map(str, position))
 
 
 def _bytes(text: str) -> bytes:

@@ -45,6 +45,26 @@ pub fn without_tally(line: &[u8]) -> Option<(Vec<u8>, String)> {
     Some((rest, tally))
 }
 
+/// Is a line an object of I-JSON, and nothing else, that has no member of this name at its top?
+///
+/// The name is one that JSON writes without escapes; names in the line are compared after unescaping.
+#[must_use]
+pub fn is_object_without(line: &[u8], name: &str) -> bool {
+    let look = || {
+        let text = std::str::from_utf8(line).ok()?.as_bytes();
+        let mut reader =
+            Reader { text, at: 0, out: Vec::with_capacity(line.len().min(MOST)), members: Vec::new() };
+        reader.read_members(1)?;
+        if reader.at != text.len() {
+            return None;
+        }
+        reader.sort(0)?;
+        let quoted = format!("\"{name}\"");
+        Some(reader.members.iter().all(|member| member.name(&reader.out) != quoted.as_bytes()))
+    };
+    look() == Some(true)
+}
+
 /// A member of an object: where its name begins and ends in what was written, and where its value ends.
 #[derive(Clone, Copy)]
 struct Member {

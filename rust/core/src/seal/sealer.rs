@@ -22,7 +22,8 @@ use memchr::memchr;
 
 use crate::Error;
 use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
-use crate::line::{self, Form, LogId, MAX_ENTRY, Position, form_of};
+use crate::line::{self, Form, LogId, Position, form_of};
+use crate::seal::entry::{entry_of, line_at};
 use crate::seal::keys::{SignKey, key_path};
 use crate::seal::notice;
 use crate::seal::shown::Shown;
@@ -58,6 +59,7 @@ pub struct Sealer {
     /// Lines of the epochs before this one.
     before: u64,
     closed: bool,
+    last_entry: Option<Position>,
     tree: Growing,
     newest: Digest,
     entry_key: Secret,
@@ -75,23 +77,6 @@ pub(crate) fn check_time(time: u64) -> Result<(), Error> {
         return Err(Error::Seal("the time is out of range".into()));
     }
     Ok(())
-}
-
-/// The entry that a line is, without the CR at its end.
-#[inline]
-fn entry_of(line: &[u8]) -> Result<&[u8], Error> {
-    let m = line.strip_suffix(b"\r").unwrap_or(line);
-    if m.len() > MAX_ENTRY {
-        return Err(Error::Seal(format!("an entry has {MAX_ENTRY} bytes at most")));
-    }
-    Ok(m)
-}
-
-/// The complete line that begins at `from`, and where the next one does.
-#[inline]
-fn line_at(data: &[u8], from: usize) -> Option<(&[u8], usize)> {
-    let end = from + memchr(b'\n', &data[from..])?;
-    Some((&data[from..end], end + 1))
 }
 
 impl Sealer {
@@ -117,6 +102,7 @@ impl Sealer {
             index: 0,
             before: 0,
             closed: false,
+            last_entry: None,
             tree: Growing::at(0),
             entry_key,
             epoch_key,
@@ -160,6 +146,12 @@ impl Sealer {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// The position of the entry that was sealed last.
+    #[must_use]
+    pub fn last_entry(&self) -> Option<Position> {
+        self.last_entry
     }
 
     /// Seals one entry: appends its line, with `open` before it and a checkpoint after it where due.
@@ -319,6 +311,7 @@ impl Sealer {
 
     fn entry(&mut self, m: &[u8], out: &mut Vec<u8>) {
         let l = line_hash(2, m);
+        self.last_entry = Some(self.position());
         let t = self.line(m, &l, out);
         self.grow(leaf(&t, &l));
     }
@@ -329,9 +322,11 @@ impl Sealer {
         let tags = self.entry_key.tag_pair(&hashes);
         let leaves = leaf_pair([&tags[0], &tags[1]], &hashes);
         for ((m, t), leaf) in entries.into_iter().zip(&tags).zip(leaves) {
-            line::write(m, self.speaker.log, self.position(), t, out);
+            let at = self.position();
+            line::write(m, self.speaker.log, at, t, out);
             out.push(b'\n');
             self.index += 1;
+            self.last_entry = Some(at);
             self.grow(leaf);
         }
     }
@@ -397,6 +392,7 @@ impl Sealer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::MAX_ENTRY;
     use crate::seal::state::{Opened, SealingState};
 
     const TIME: u64 = 1_795_401_650_000;

@@ -1,0 +1,355 @@
+"""Connections and datagram sockets: what comes by them is put to the lines of a loop, or into a conversation.
+
+>>> _CREDENTIALS.size                             # pid, uid, gid
+12
+"""
+
+import selectors
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+
+from tallystick import _core
+from tallystick.agent.address import Address
+from tallystick.agent.clients import Client
+from tallystick.agent.desk import Desk, Owed
+from tallystick.agent.origin import Fields, Peer, certified
+from tallystick.agent.protocol import SEALED, SYNCED, Refusal, acknowledgement, refusal, welcome
+from tallystick.errors import reason
+
+__all__ = ["Connection", "Datagrams", "TlsConnection"]
+
+_AT_ONCE = 2**18  # bytes
+_PATIENCE = 10.0  # seconds for a handshake
+_BRIEFLY = 1.0  # seconds for a client to read why it was refused
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Connection:
+    """One connection, by which lines, messages of syslog, or a conversation come."""
+
+    def __init__(self, desk: Desk, connection: socket.socket, address: Address, peer: Peer) -> None:
+        """Take an accepted connection; who it is, is known."""
+        self.desk, self.socket, self.address, self.peer = desk, connection, address, peer
+        self.fd = connection.fileno()
+        self.reader: _core.LineStream | _core.Conversation | None = None
+        self.client: Client | None = None
+        self.state = SEALED
+        self.held = 0
+        self.is_over = False
+        self._owed, self._leaving = Owed(), False
+        self._stamp = peer.fields.stamp if desk.stamps else None
+        self._room = float(desk.limits.rate or 0)
+        self._filled = time.monotonic()
+        desk.watch(self, selectors.EVENT_READ)
+
+    def ready(self, events: int) -> None:
+        """Do what can be done now."""
+        if self.is_over:  # another one in this turn has ended it
+            return
+        try:
+            if events & selectors.EVENT_WRITE:
+                self._flush()
+            if events & selectors.EVENT_READ and not self.is_over:
+                self.read()
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                self.desk.reports.note(self.peer.name, f"lost its connection to {self.address}: {reason(error)}")
+            self.close()
+
+    def read(self) -> int:
+        """Receive once; return how many bytes came."""
+        if self._leaving:
+            if not self._discard():
+                self.close()
+            return 0
+        if self.reader is None and not self._begin():
+            return 0
+        count = self._receive()
+        if count > 0:
+            self._came(count)
+        elif count == 0:
+            self.close()
+        return max(count, 0)
+
+    # How bytes come and go; TLS does it in another way
+
+    def _begin(self) -> bool:
+        try:
+            first = self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        self._choose(first)
+        return True
+
+    def _receive(self) -> int:
+        if isinstance(self.reader, _core.Conversation):
+            return self.reader.receive(self.fd, self.desk.lines)
+        assert self.reader is not None
+        return self.reader.receive(self.fd, self.desk.lines, self._stamp)
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return self.socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+
+    def _discard(self) -> bool:
+        try:
+            return bool(self.socket.recv(_AT_ONCE, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+
+    # What is done with them
+
+    def _choose(self, first: bytes) -> None:
+        """Begin a conversation if the first byte is NUL, where that may be: no line begins with it."""
+        limits = self.desk.limits
+        if first == b"\0" and self.address.acknowledges:
+            self.reader = _core.Conversation(limits.line, limits.window)
+        else:
+            form = "syslog" if self.address.syslog else "lines"
+            self.reader = _core.LineStream("packets" if self.address.kind == "unixpacket" else form, limits.line)
+
+    def _came(self, count: int) -> None:
+        reader = self.reader
+        if isinstance(reader, _core.Conversation):
+            self._converse(reader)
+        elif reader is not None and (splits := reader.splits()):
+            self.desk.split(self.peer.name, splits)
+        if reader is not None and not self.is_over:
+            held, self.held = self.held, reader.pending
+            self.desk.hold(self.held - held)
+        if self.desk.limits.rate and not self.is_over:
+            self._slow_down(count, self.desk.limits.rate)
+
+    def _slow_down(self, count: int, rate: int) -> None:
+        now = time.monotonic()
+        self._room = min(float(rate), self._room + (now - self._filled) * rate) - count
+        self._filled = now
+        if self._room < 0:
+            self.desk.watch(self, 0)
+            self.desk.later(self, -self._room / rate)
+
+    def late(self) -> None:
+        """Go on after a pause; a client that was refused had its time."""
+        if self._leaving:
+            self.close()
+        elif not self.is_over:
+            self._watch()
+
+    def _watch(self) -> None:
+        writes = selectors.EVENT_WRITE if self._owed.rest or self._owed.newest else 0
+        self.desk.watch(self, selectors.EVENT_READ | writes)
+
+    def _converse(self, reader: _core.Conversation) -> None:
+        while not self._leaving:
+            code, number, state, id = reader.step(None if self.client is None else self.client.memory, self._stamp)
+            if id is not None:
+                self._hello(id, state)
+                continue
+            self.desk.take(self, reader.run())
+            if code:
+                self.refuse(code, number)
+            break
+
+    def _hello(self, id: bytes, state: int) -> None:
+        desk = self.desk
+        if state not in (SEALED, SYNCED):
+            self.refuse(Refusal.STATE, 0)
+            return
+        is_new = id == bytes(16)
+        client = desk.issue(self.peer.identity) if is_new else desk.clients.find(self.peer.identity, id)
+        if client is None:
+            self.refuse(Refusal.TOO_MANY if is_new else Refusal.EXPIRED, 0)
+            return
+        if client.connection is not None:
+            client.connection.refuse(Refusal.SUPERSEDED, 0)
+        client.connection, self.client, self.state = self, client, state
+        self._put(welcome(client.id, client.sealed, desk.limits.window, desk.limits.line))
+
+    def acknowledge(self) -> None:
+        """Acknowledge what is in the log of the client."""
+        if self.client is not None and self.client.connection is self and not self.is_over and self.client.sealed:
+            self._owed.acknowledge(acknowledgement(self.state, self.client.sealed, self.client.at))
+            with suppress(OSError):
+                self._flush()
+
+    def refuse(self, code: int, number: int) -> None:
+        """End the conversation, and say why."""
+        if self._leaving or self.is_over:
+            return
+        if code not in (Refusal.SUPERSEDED, Refusal.LEAVING):
+            at = f" at number {number}" if number else ""
+            self.desk.reports.note(self.peer.name, f"was refused by {self.address}{at}: {Refusal.TEXTS[code]}")
+        self._let_go()
+        self._leaving = True
+        self._put(refusal(code, number))
+        with suppress(OSError):
+            self._end_sending()
+        if not self.is_over:
+            self.desk.later(self, _BRIEFLY)
+
+    def _end_sending(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def _put(self, frame: bytes) -> None:
+        self._owed.put(frame)
+        with suppress(OSError):
+            self._flush()
+
+    def _flush(self) -> None:
+        while data := self._owed.next():
+            sent = self._send(data)
+            self._owed.rest = data[sent:]
+            if sent < len(data):
+                break
+        self._watch()
+
+    def _let_go(self) -> None:
+        if self.client is not None and self.client.connection is self:
+            self.client.connection = None
+
+    def close(self) -> None:
+        """Take the end of the connection: half a message is a line, half a frame is nothing."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._let_go()
+        if isinstance(self.reader, _core.LineStream):
+            if self.reader.finish(self.desk.lines, self._stamp):
+                self.desk.reports.note(self.peer.name, "ended in the middle of a message, which is sealed as it came")
+            if splits := self.reader.splits():
+                self.desk.split(self.peer.name, splits)
+        self.desk.hold(-self.held)
+        self.desk.forget(self)
+        self.socket.close()
+
+
+class TlsConnection(Connection):
+    """A connection whose other end shows a certificate."""
+
+    def __init__(self, desk: Desk, connection: ssl.SSLSocket, address: Address, peer: Peer) -> None:
+        """Take an accepted connection; its handshake is to come."""
+        super().__init__(desk, connection, address, peer)
+        self._tls, self._is_known = connection, False
+        desk.later(self, _PATIENCE)
+
+    def ready(self, events: int) -> None:
+        """Do what can be done now: to read may take to write."""
+        super().ready(events | selectors.EVENT_READ)
+
+    def late(self) -> None:
+        """Close a connection that does not shake hands."""
+        if self.is_over:
+            return
+        if not self._is_known:
+            self.desk.reports.note(self.peer.name, f"did not end its handshake with {self.address}")
+            self.close()
+        else:
+            super().late()
+
+    def read(self) -> int:
+        """Receive, or shake hands; return how many bytes came."""
+        try:
+            if not self._is_known:
+                self._shake_hands()
+            return super().read()
+        except ssl.SSLWantReadError:
+            return 0
+        except ssl.SSLWantWriteError:
+            self.desk.watch(self, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            return 0
+        except ssl.SSLError as error:
+            self.desk.reports.note(self.peer.name, f"was refused by {self.address}: {reason(error)}")
+            self.close()
+            return 0
+
+    def _shake_hands(self) -> None:
+        self._tls.do_handshake()
+        self._is_known = True
+        self.peer = certified(self._tls.getpeercert() or {}, self.peer.name)
+        self._stamp = self.peer.fields.stamp if self.desk.stamps else None
+
+    def _begin(self) -> bool:
+        return True
+
+    def _receive(self) -> int:
+        data = self._tls.recv(_AT_ONCE)
+        while data and self._tls.pending() and len(data) < _AT_ONCE:
+            data += self._tls.recv(_AT_ONCE)
+        if self.reader is None:
+            self._choose(data[:1])
+        if isinstance(self.reader, _core.Conversation):
+            self.reader.feed(data)
+        elif self.reader is not None:
+            self.reader.feed(data, self.desk.lines, self._stamp)
+        return len(data)
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def _discard(self) -> bool:
+        return bool(self._tls.recv(_AT_ONCE))
+
+    def _end_sending(self) -> None:
+        """Leave it open until the client has read why, or its time is over: TLS has no half-closed connections."""
+
+
+class Datagrams:
+    """A socket each of whose datagrams is a message; nobody is acknowledged, and no sender is slowed down by name."""
+
+    def __init__(self, desk: Desk, listening: socket.socket, address: Address) -> None:
+        """Take a bound socket."""
+        self.desk, self.socket, self.address, self.fd = desk, listening, address, listening.fileno()
+        self._reader = _core.Datagrams(desk.limits.line)
+        self._stamp = Fields((("transport", "udp"),)).stamp if desk.stamps else None
+        self._senders: dict[bytes, _core.Stamp] = {}
+        self._name = f"a sender at {address}"
+        desk.watch(self, selectors.EVENT_READ)
+
+    def ready(self, _: int) -> None:
+        """Take what is there."""
+        rate = self.desk.limits.rate
+        took = self.read()
+        if rate:
+            self.desk.watch(self, 0)
+            self.desk.later(self, took / rate)
+
+    def late(self) -> None:
+        """Go on after a pause."""
+        self.desk.watch(self, selectors.EVENT_READ)
+
+    def read(self) -> int:
+        """Receive what is there, up to a bound; return how many bytes came."""
+        if self.desk.stamps and self.address.is_unix:
+            took = self._with_senders()
+        else:
+            took = self._reader.receive(self.fd, self.desk.lines, _AT_ONCE, self._stamp)
+        if splits := self._reader.splits():
+            self.desk.split(self._name, splits)
+        return took
+
+    def _with_senders(self) -> int:
+        took = 0
+        while took < _AT_ONCE:
+            try:
+                data, control, _, _ = self.socket.recvmsg(_AT_ONCE, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except BlockingIOError:
+                break
+            sender = next((body for _, kind, body in control if kind == socket.SCM_CREDENTIALS), b"")
+            self._reader.feed(data, self.desk.lines, self._senders.get(sender) or self._new(sender))
+            took += len(data) + 64
+        return took
+
+    def _new(self, sender: bytes) -> _core.Stamp:
+        pid, uid, gid = _CREDENTIALS.unpack(sender)
+        if len(self._senders) > 1000:
+            self._senders.clear()
+        fields = Fields((("uid", uid & 0xFFFFFFFF), ("gid", gid & 0xFFFFFFFF), ("pid", pid)))
+        return self._senders.setdefault(sender, fields.stamp)

@@ -1,0 +1,222 @@
+"""The agent seals what programs send that know nothing of it: every message once, as it came, and in order."""
+
+import json
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.agent.client import entries, send
+
+
+def write_lines(path, name, count):
+    with socket.socket(socket.AF_UNIX) as way:
+        way.connect(path)
+        for number in range(count):
+            way.sendall(b"%s %d\n" % (name, number))
+
+
+def test_lines_of_several_processes_are_there_once_and_in_the_order_of_each(site, agents):
+    agent = agents().listening()
+    senders = [multiprocessing.Process(target=write_lines, args=(agent.path, b"p%d" % each, 5000)) for each in range(4)]
+    for each in senders:
+        each.start()
+    for each in senders:
+        each.join()
+    agent.end()
+    found = entries(site)
+    assert len(found) == 20000
+    for each in range(4):
+        assert [line for line in found if line.startswith(b"p%d " % each)] == [
+            b"p%d %d" % (each, n) for n in range(5000)
+        ]
+    assert site.verdict() == ("ok", [])
+
+
+def test_messages_of_logger_are_sealed_as_they_come(site, agents):
+    if shutil.which("logger") is None:
+        pytest.skip("logger(1) is not here")
+    stream, datagram = str(site.path / "stream"), str(site.path / "datagram")
+    agent = agents("--listen", f"syslog+unix:{stream}", "--listen", f"syslog+unixgram:{datagram}")
+    agent.listening(stream)
+    for way in (["-u", stream], ["-u", datagram]):
+        subprocess.run(["logger", *way, "-t", "pay", "--rfc5424", "user=7 login"], check=True)
+        subprocess.run(["logger", *way, "-t", "pay", "user=7 logout"], check=True)
+    agent.end()
+    found = entries(site)
+    assert len(found) == 4
+    assert sum(line.startswith(b"<13>1 ") and line.endswith(b"user=7 login") for line in found) == 2
+    assert sum(line.startswith(b"<13>") and line.endswith(b"pay: user=7 logout") for line in found) == 2
+
+
+def test_messages_of_pythons_handler_are_sealed_by_datagram_and_by_counted_octets(site, agents):
+    datagram = str(site.path / "log")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = agents("--listen", f"syslog+tcp:127.0.0.1:{port}", "--listen", f"syslog+unixgram:{datagram}")
+    agent.listening(datagram, socket.SOCK_DGRAM)
+    handler = logging.handlers.SysLogHandler(datagram)
+    handler.append_nul = False
+    handler.emit(logging.makeLogRecord({"msg": "one\ntwo", "levelno": logging.INFO}))
+    handler.close()
+    with socket.create_connection(("127.0.0.1", port)) as way:
+        way.sendall(b"9 <14>three10 <14>fo\nur")
+        way.sendall(b"!<14>five\n")
+    agent.end()
+    assert entries(site) == [b"<12>one\\ntwo", b"<14>three", b"<14>fo\\nur!", b"<14>five"]
+
+
+def test_packets_and_datagrams_of_the_network_are_lines(site, agents):
+    packets = str(site.path / "packets")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = agents("--listen", f"udp:127.0.0.1:{port}", "--listen", f"unixpacket:{packets}")
+    agent.listening(packets, socket.SOCK_SEQPACKET)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+        way.connect(packets)
+        way.send(b"one\nmore")
+        way.send(b"two")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.sendto(b"three\n", ("127.0.0.1", port))
+        agent.until(lambda: b"three" in site.read())
+    agent.end()
+    assert sorted(entries(site)) == [b"one\\nmore", b"three", b"two"]
+
+
+def test_a_message_that_is_too_long_stands_in_several_lines_and_the_log_says_so(site, agents):
+    agent = agents("--max-line", "1k").listening()
+    send(agent.path, b"x" * 2500 + b"\nshort\n")
+    agent.end()
+    assert [len(line) for line in entries(site)] == [1000, 1000, 500, 5]
+    report = site.report()
+    assert report["verdict"] == "ok"
+    assert f"process {os.getpid()} of uid {os.getuid()} sent a message of 2500 bytes" in json.dumps(report)
+
+
+def test_with_origin_each_line_says_who_sent_it_and_the_log_says_that_first(site, agents):
+    datagram = str(site.path / "datagram")
+    path = str(site.path / "s")
+    agent = agents("--origin", "--listen", f"unix:{path}", "--listen", f"unixgram:{datagram}").listening()
+    me = f"uid={os.getuid()} gid={os.getgid()} pid={os.getpid()}"
+    send(path, b'[uid=0] plain\n{"a":1}\n{"origin":"root"}\n{"a":1}{}\n')
+    agent.until(lambda: b"plain" in site.read())
+    send(datagram, b"by datagram", socket.SOCK_DGRAM)
+    agent.end()
+    plain, *objects, last = entries(site)
+    assert plain.startswith(f"[{me} exe={os.path.realpath(sys.executable)}".encode())
+    assert plain.endswith(b"] [uid=0] plain")
+    assert last == f"[{me}] by datagram".encode()
+    found = [json.loads(each) for each in objects]
+    assert all(each["origin"]["pid"] == os.getpid() for each in found)
+    assert [each.get("a", each.get("line")) for each in found] == [1, '{"origin":"root"}', '{"a":1}{}']
+    lines = site.read().splitlines()
+    assert b" notice " in lines[1]
+    assert b" origin each+line" in lines[1]
+    assert site.verdict() == ("ok", [])
+
+
+def test_a_hangup_reopens_the_file_and_the_next_start_goes_on(site, agents):
+    agent = agents().listening()
+    send(agent.path, b"one\n")
+    agent.until(lambda: b"one" in site.read())
+    os.rename(site.path / "audit.log", site.path / "audit.log.old")
+    agent.process.send_signal(signal.SIGHUP)
+    send(agent.path, b"two\n")
+    agent.until(lambda: (site.path / "audit.log").exists() and b"two" in site.read())
+    agent.end()
+    agent = agents().listening()
+    send(agent.path, b"three\n")
+    agent.end()
+    assert entries(site) == [b"two", b"three"]
+    assert site.verdict("audit.log", "audit.log.old") == ("ok", [])
+
+
+def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agents):
+    if shutil.which("systemd-socket-activate") is None:
+        pytest.skip("systemd-socket-activate is not here")
+    notes = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notes.bind(str(site.path / "notify"))
+    notes.settimeout(20)
+    path = str(site.path / "s")
+
+    def start(*arguments, **more):
+        command = [
+            "systemd-socket-activate", "-E", f"NOTIFY_SOCKET={site.path}/notify", "-E", f"HOME={site.path}",
+            "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, f"{site.bin}/tallystick", *map(str, arguments),
+        ]  # fmt: skip
+        return subprocess.Popen(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    agent = agents(start=start)
+    agent.until(lambda: os.path.exists(path))
+    send(path, b"came before it started\n")
+    assert notes.recv(4096).startswith(b"READY=1")
+    agent.until(lambda: b"before it started" in site.read())
+    agent.end()
+    assert notes.recv(4096).startswith(b"STOPPING=1")
+    notes.close()
+    assert os.path.exists(path), "the socket is systemd's"
+    assert entries(site) == [b"came before it started"]
+
+
+def test_the_socket_is_made_safely(site, agents):
+    agent = agents().listening()
+    assert oct(os.stat(agent.path).st_mode & 0o777) == "0o600"
+    second = site("agent", "payments", "-o", "audit.log", "--listen", f"unix:{agent.path}")
+    assert second.status == 4
+    agent.kill()
+    assert os.path.exists(agent.path)
+    agent = agents().listening()  # the socket that the killed one left is removed
+    agent.end()
+    assert not os.path.exists(agent.path)
+    (site.path / "file").write_text("mine")
+    refused = site("agent", "payments", "-o", "audit.log", "--listen", f"unix:{site.path}/file")
+    assert (refused.status, (site.path / "file").read_text()) == (4, "mine")
+    assert "is no socket of this user" in refused.err
+    os.mkdir(site.path / "open")
+    os.chmod(site.path / "open", 0o777)
+    refused = site("agent", "payments", "-o", "audit.log", "--listen", f"unix:{site.path}/open/s")
+    assert (refused.status, "can be written by others" in refused.err) == (4, True)
+
+
+def test_one_agent_writes_several_logs_that_a_file_names(site):
+    site.init("audit")
+    (site.path / "agent.toml").write_text(f"""
+        [[log]]
+        name = "payments"
+        output = "payments.log"
+        listen = ["unix:{site.path}/p", "unixgram:{site.path}/q"]
+        state = "{site.path}/state"
+        [[log]]
+        name = "audit"
+        output = "audit.log"
+        listen = ["unix:{site.path}/a"]
+        state = "{site.path}/state"
+        origin = true
+        rotate-size = "1MB"
+        """)
+    process = site.start("agent", "--config", "agent.toml")
+    try:
+        while not os.path.exists(site.path / "a"):
+            assert process.poll() is None, process.stderr.read()
+        send(str(site.path / "p"), b"one\n")
+        send(str(site.path / "a"), b"two\n")
+        process.terminate()
+        assert (process.wait(20), process.stderr.read()) == (0, b"")
+    finally:
+        process.kill()
+        process.communicate()
+    assert entries(site, "payments.log") == [b"one"]
+    assert entries(site)[0].endswith(b"] two")
+    (site.path / "agent.toml").write_text('[[log]]\nname = "payments"\nlisten = "unix:/s"\non-fire = 1\n')
+    refused = site("agent", "--config", "agent.toml")
+    said = "agent.toml: log 'payments': No such option"
+    assert (refused.status, said in refused.err) == (2, True), refused.err
