@@ -22,7 +22,7 @@ def tool(name):
 
 def test_systemd_takes_the_units(tmp_path):
     units = sorted((CONTRIB / "systemd").iterdir())
-    assert len(units) == 8
+    assert len(units) == 9
     # The programs that they start need not be installed here.
     for unit in units:
         text = unit.read_text()

@@ -98,7 +98,7 @@ class Kept:
             self.events = [_event(one) for one in said["events"]]
         except (ValueError, KeyError, TypeError, AttributeError):
             self.entries, self.events = {}, []
-            self.lost = f"{self._path}/{_NAME}: what it holds is of no use; states begin anew"
+            self.lost = f"{self._path}/{_NAME}: what it holds is of no use; states begin again"
 
 
 def _event(plain: Mapping[str, Any]) -> Event:

@@ -24,7 +24,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -68,7 +68,6 @@ class _Watched:
         self.entry, self.follower, self.track, self.slot = entry, follower, track, slot
         self.rules = Rules(config.stale_after * config.interval, entry.silence)
         self.written = 0.0
-        self.is_polled = True
 
 
 class Service:
@@ -150,6 +149,7 @@ class Service:
     # -- one turn
 
     def _turn(self) -> None:
+        self.board.turn()
         if self._again:
             self._again = False
             self._take_again()
@@ -252,12 +252,7 @@ class Service:
             self._notify("WATCHDOG=1", self._status())
 
     def _status(self) -> str:
-        looked = sum(one.slot.was_looked for one in self._watched.values())
-        said = f"STATUS={looked} of {len(self._watched)} looked at"
-        for state in (State.FAILED, State.STALE, State.SILENT, State.INCOMPLETE, State.NEVER):
-            if count := sum(one.track.state is state and one.slot.was_looked for one in self._watched.values()):
-                said += f", {count} {state.value}"
-        return said
+        return _status(self._watched.values())
 
     def _watch_directories(self) -> None:
         """Let the kernel say what moves; ask for the rest."""
@@ -271,14 +266,8 @@ class Service:
         for one in self._watched.values():
             directories = one.follower.trace.directories
             known = all(place in watched and not polled.setdefault(place, is_silent(place)) for place in directories)
-            one.slot.times = self._times(one, polled=not known)
+            one.slot.times = _times(one, self._config.interval, polled=not known)
         self._places = places
-
-    def _times(self, one: _Watched, *, polled: bool) -> Times:
-        interval, force = self._config.interval, max(self._config.interval, one.entry.rescan / _SHARES)
-        if one.follower.is_remote:
-            force = min(force, max(interval, _REMOTE))
-        return Times(interval, interval if polled else max(interval, _CHECK), force)
 
     # -- what is kept
 
@@ -294,10 +283,11 @@ class Service:
         except TallystickError as error:
             self._say(f"standings were not written: {explain(error)}")
             self._keep_at = now + _ROUND
-        sent, self._outbox = self._outbox, []
-        for event in sent:
-            self._outlets.send(event)
-            self._dirty = True  # so that a restart does not hand it on once more
+        sent = self._outbox
+        self._outbox = [event for event in sent if not self._outlets.send(event)]
+        self._dirty = len(self._outbox) < len(sent)  # so that a restart does not hand those on once more
+        if self._outbox:
+            self._keep_at = now + _ROUND
 
     # -- configuration
 
@@ -323,27 +313,13 @@ class Service:
                 self._watched[entry.name] = old
                 old.rules = Rules(config.stale_after * config.interval, entry.silence)
                 continue
-            self._watched[entry.name] = self._new(entry, old)
+            self._watched[entry.name] = _new(entry, old, config, self._kept, self._clock)
         for name, old in before.items():
             if self._watched.get(name) is not old and not old.slot.is_running:
                 old.follower.write()
         self.board.keep([entry.name for entry in config.entries])
         self._all.clear()
         self._dirty = True
-
-    def _new(self, entry: Entry, old: _Watched | None) -> _Watched:
-        state, now, wall = os.fspath(self._config.state), self._clock.now(), self._clock.wall()
-        place = os.path.join(state, "memory", hashlib.sha256(entry.name.encode()).hexdigest()[:16])
-        follower = Follower(entry, place, os.path.join(state, "pins"))
-        track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
-        track.labels = entry.labels
-        if old is None and (plain := self._kept.entries.get(entry.name)) is not None:
-            with suppress(KeyError, TypeError, ValueError):
-                track.recall(plain, self._clock)
-        times = Times(self._config.interval, self._config.interval, max(self._config.interval, entry.rescan / _SHARES))
-        one = _Watched(entry, follower, track, Slot(times), self._config)
-        one.written = now - _WRITE * (int(place[-4:], 16) / 65536)  # not all at once
-        return one
 
     def _close(self) -> None:
         self._notify("STOPPING=1")
@@ -360,6 +336,40 @@ class Service:
         self._keep(self._clock.now())
         self._outlets.stop(5.0)
         self._kept.close()
+
+
+def _new(entry: Entry, old: _Watched | None, config: Config, kept: Kept, clock: Clock) -> _Watched:
+    """Return an entry to watch, with what is known of it."""
+    state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
+    place = os.path.join(state, "memory", hashlib.sha256(entry.name.encode()).hexdigest()[:16])
+    follower = Follower(entry, place, os.path.join(state, "pins"))
+    track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
+    track.labels = entry.labels
+    if old is None and (plain := kept.entries.get(entry.name)) is not None:
+        with suppress(KeyError, TypeError, ValueError):
+            track.recall(plain, clock)
+    one = _Watched(entry, follower, track, Slot(Times(config.interval, config.interval, config.interval)), config)
+    one.slot.times = _times(one, config.interval, polled=True)
+    one.written = now - _WRITE * (int(place[-4:], 16) / 65536)  # not all at once
+    return one
+
+
+def _times(one: _Watched, interval: float, *, polled: bool) -> Times:
+    """Return when an entry is looked at."""
+    force = max(interval, one.entry.rescan / _SHARES)
+    if one.follower.is_remote:
+        force = min(force, max(interval, _REMOTE))
+    return Times(interval, interval if polled else max(interval, _CHECK), force)
+
+
+def _status(watched: Collection[_Watched]) -> str:
+    """Return a line for the service manager."""
+    looked = [one.track.state for one in watched if one.slot.was_looked]
+    said = f"STATUS={len(looked)} of {len(watched)} looked at"
+    for state in (State.FAILED, State.STALE, State.SILENT, State.INCOMPLETE, State.NEVER):
+        if count := looked.count(state):
+            said += f", {count} {state.value}"
+    return said
 
 
 def _step(one: _Watched, forced: bool, effort: int | None) -> tuple[Look, float] | None:

@@ -1,4 +1,4 @@
-"""A few threads that work, and one that is told of what came of it through a descriptor, which signal handlers may use.
+"""A few threads that work; another one waits for what comes of it on a descriptor, which signal handlers may use.
 
 >>> workers = Workers(1)
 >>> workers.do("sum", lambda: 1 + 1)
