@@ -5,10 +5,9 @@ meanwhile stand after them and are not missing.
 """
 
 import dataclasses
-import datetime
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,7 +19,7 @@ from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
-from tallystick.verify.exceptions import Exceptions, read_exceptions
+from tallystick.verify.excepting import Excepting
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.findings import folded, gravest_first
@@ -46,8 +45,6 @@ __all__ = ["Ground", "Request", "Verified", "carried_out", "carry_out", "keep_pi
 
 StrPath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
-
-_NO_LOG = 2**32 - 1  # number of a log that is not verified here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +110,7 @@ class Ground:
     logs: _core.Keys
     keys: tuple[KeyReport, ...]
     envelope: _core.Envelope | None
-    excepting: "_Excepting"
+    excepting: Excepting
     memory: Memory | None
 
     @classmethod
@@ -123,7 +120,7 @@ class Ground:
         logs, keys = _logs(asked)
         envelope = named_envelope(asked.envelope, asked.field)
         logs.add_members(list(asked.added))
-        excepting = _Excepting.read(asked.exceptions, logs)
+        excepting = Excepting.read(asked.exceptions, logs)
         excepted = excepting.lines(labels(logs))
         logs.except_lines(excepted)
         return cls(asked, logs, keys, envelope, excepting, _memory(asked, logs, excepted))
@@ -231,39 +228,6 @@ def _memory(asked: Request, logs: _core.Keys, excepted: Excepted) -> Memory | No
     return Memory(asked.resume, asked.rescan, depends_on, logs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Excepting:
-    """The exceptions of one run: the file, if there is one, the logs that it can be about, and the day."""
-
-    exceptions: Exceptions | None
-    with_v: Mapping[str, bool]
-    today: datetime.date
-
-    @classmethod
-    def read(cls, path: StrPath | None, logs: _core.Keys) -> "_Excepting":
-        exceptions = read_exceptions(path) if path is not None else None
-        with_v = {label: secret for label, (_, _, secret, *_) in zip(labels(logs), logs.logs(), strict=True)}
-        return cls(exceptions, with_v, datetime.datetime.now(datetime.UTC).date())
-
-    def lines(self, known: Sequence[str]) -> list[tuple[tuple[int, tuple[int, int, int]] | None, bytes]]:
-        """Return the bad lines that are excepted, for the core."""
-        lines = self.exceptions.lines(self.with_v, self.today) if self.exceptions is not None else ()
-        numbers = {label: number for number, label in enumerate(known)}
-        return [(at and (numbers.get(log or "", _NO_LOG), at), digest) for log, at, digest in lines]
-
-    def duplicates(self) -> dict[str, list[tuple[tuple[int, int, int], tuple[int, int, int]]]]:
-        """Return the positions at which duplicates are excepted, by log."""
-        return self.exceptions.duplicates(self.with_v, self.today) if self.exceptions is not None else {}
-
-    def apply(
-        self, findings: Iterable[Finding], line_counts: Mapping[int, int]
-    ) -> tuple[Iterable[Finding], tuple[ExceptionUse, ...]]:
-        """Hold the exceptions against single findings."""
-        if self.exceptions is None:
-            return findings, ()
-        return self.exceptions.apply(findings, self.with_v, self.today, line_counts)
-
-
 def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
     log_ids = {log_id for _, log_id, *_ in logs.logs()}
     given = tuple(Pin(pin.encode()) for pin in asked.pins)
@@ -273,7 +237,7 @@ def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
 
 
 def _expectations(
-    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: _Excepting, witnesses: Witnesses
+    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: Excepting, witnesses: Witnesses
 ) -> Expectations:
     return Expectations(
         moment.heads,
