@@ -44,7 +44,7 @@ def test_the_files_are_up_to_date(made):
 def test_each_command_has_a_page(made):
     names = {Path(path).stem for path in made if path.startswith("man/")}
     assert {"tallystick", "tallystick-seal", "tallystick-verify", "tallystick-key", "tallystick-key-narrow"} <= names
-    assert len(names) == 22
+    assert len(names) >= 23
 
 
 def test_a_page_shows_options_their_variables_the_exit_status_and_an_example(made):

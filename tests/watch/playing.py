@@ -12,6 +12,7 @@ from tallystick.errors import TallystickError
 from tallystick.verify.run import Request
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.events import Event
+from tallystick.watch.outlets import Outlets
 from tallystick.watch.service import Service
 from tallystick.watch.standing import State
 from tests.servers import until
@@ -70,20 +71,27 @@ class Site:
                 thread.join()
 
 
+class Recorded(Outlets):
+    """Outlets that keep what was handed on."""
+
+    def __init__(self, config: Config, say: Callable[[str], None]) -> None:
+        super().__init__(config, say)
+        self.events: list[Event] = []
+
+    def send(self, event: Event) -> bool:
+        """Keep an event, and hand it on."""
+        self.events.append(event)
+        return super().send(event)
+
+
 class Watching(Service):
     """A service that keeps what it reported."""
 
     def __init__(self, config: Config, **more: Any) -> None:
-        self.events: list[Event] = []
         self.said: list[str] = []
-        super().__init__(config, say=self.said.append, **more)
-        sent = self._outlets.send
-
-        def send(event: Event) -> None:
-            self.events.append(event)
-            sent(event)
-
-        self._outlets.send = send  # type: ignore[method-assign]
+        outlets = Recorded(config, self.said.append)
+        self.events = outlets.events
+        super().__init__(config, say=self.said.append, outlets=outlets, **more)
 
     def of(self, name: str) -> list[tuple[State, State]]:
         """Return the changes of an entry."""

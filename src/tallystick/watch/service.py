@@ -35,6 +35,7 @@ from tallystick.verify.report import Report
 from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
+from tallystick.watch.events import Event
 from tallystick.watch.follower import Follower, Look
 from tallystick.watch.kept import Kept
 from tallystick.watch.notifier import Notifier, is_silent
@@ -57,9 +58,6 @@ _KEEP = 60.0  # seconds after which standings are written, though no state chang
 _EFFORT = 64 * 2**20  # bytes of files that are written to that are read again in a second, of all entries together
 _LEAST = 32 * 1024  # bytes, for each look
 
-Notify = Callable[..., None]
-Say = Callable[[str], None]
-
 
 class _Watched:
     """One entry: who follows it, what is known, when it is looked at."""
@@ -79,28 +77,30 @@ class Service:
         say: Takes a line about what happened, for people.
         reread: Reads the configuration again; it raises where that is invalid.
         clock: The clocks.
+        outlets: Where events go; those that the configuration names, if none are given.
     """
 
     def __init__(
         self,
         config: Config,
         *,
-        notify: Notify = lambda *_: None,
-        say: Say = lambda _: None,
+        notify: Callable[..., None] = lambda *_: None,
+        say: Callable[[str], None] = lambda _: None,
         reread: Callable[[], Config] | None = None,
         clock: Clock | None = None,
+        outlets: Outlets | None = None,
     ) -> None:
         self._config, self._notify, self._say, self._reread = config, notify, say, reread
         self._clock = clock or Clock()
         self._kept = Kept(config.state)
         self._workers = Workers(config.jobs)
-        self._outlets = Outlets(config, self._say)
+        self._outlets = outlets or Outlets(config, say)
         self.board = Board(self._outlets.queued)
         self._watched: dict[str, _Watched] = {}
         self._places: dict[str, list[str]] = {}
         self._moved: set[str] = set()
         self._notifier = Notifier(self._note_moved, min(0.2, config.interval / 4))
-        self._outbox = list(self._kept.events)
+        self._outbox, self._unsaid = list(self._kept.events), list[Event]()
         self._dirty, self._keep_at, self._round_at = bool(self._outbox), 0.0, 0.0
         self._directories_at = 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
@@ -221,7 +221,7 @@ class Service:
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:
             self._outbox.append(event)
-            self._say(event.to_line())
+            self._unsaid.append(event)
             self._dirty = True
         after = one.track.standing()
         if after != before or event is not None or self.board.one(after.name) is None or after.seen is not None:
@@ -283,6 +283,9 @@ class Service:
         except TallystickError as error:
             self._say(f"standings were not written: {explain(error)}")
             self._keep_at = now + _ROUND
+        for event in self._unsaid:
+            self._say(event.to_line())
+        self._unsaid = []
         sent = self._outbox
         self._outbox = [event for event in sent if not self._outlets.send(event)]
         self._dirty = len(self._outbox) < len(sent)  # so that a restart does not hand those on once more
