@@ -76,7 +76,7 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	$(BIN)/mypy --strict src
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest --noconftest tests/test_house.py tests/test_house_rust.py
+	$(BIN)/pytest --noconftest tests/test_house*.py
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

@@ -496,7 +496,7 @@ def test_a_program_that_goes_on_after_uvicorn_is_ended_by_its_sigterm(scene):
     scene.write("served.py", ASGI)
     (scene.path / "main.py").write_text(
         "import asyncio, uvicorn, tallystick.writer.raised_again as again\n"
-        "again._LONGEST = 0.3\n"
+        "again.LONGEST = 0.3\n"
         "from served import app\n"
         "async def main():\n"
         "    server = uvicorn.Server(uvicorn.Config('served:app', uds='socket'))\n"

@@ -44,10 +44,10 @@ class Fed:
 
     def __init__(self, site, command, **more):
         self.said_in, self.site = site.path / "said", site
-        self._said = open(self.said_in, "wb")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=self._said, bufsize=0, **more
-        )
+        with open(self.said_in, "wb") as said:
+            self.process = subprocess.Popen(
+                command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=said, bufsize=0, **more
+            )
 
     def write(self, text):
         self.process.stdin.write(f"{text}\n".encode())
@@ -69,7 +69,6 @@ def fed(site, command, **more):
     finally:
         one.process.kill()
         one.process.wait()
-        one._said.close()
 
 
 def lines_of(path):

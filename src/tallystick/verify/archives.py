@@ -28,7 +28,7 @@ from tallystick.verify.layers import Bytes, Stream, Unpacked, Window
 __all__ = ["Contents", "Member", "contents", "is_tar", "is_zip"]
 
 _BLOCK = 512  # bytes of a block of tar
-_MOST = 100_000  # members of an archive
+MOST = 100_000  # members of an archive
 _HEADER = 10 * 2**20  # bytes of names and the like that are read at once; a directory of 100,000 files of zip
 _PIECE = 2**16  # bytes; of a member of zip that is damaged, the last piece is lost
 _LINK = "a link or device in an archive, no file; not read"
@@ -236,8 +236,8 @@ class _Names:
 
     def unique(self, name: str) -> str:
         self._all += 1
-        if self._all > _MOST:
-            raise ValueError(f"it has more than {_MOST} members")
+        if self._all > MOST:
+            raise ValueError(f"it has more than {MOST} members")
         name = name.removeprefix("./")
         count = self._count[name] = self._count.get(name, 0) + 1
         return name if count == 1 else f"{name} ({count})"

@@ -24,7 +24,7 @@ __all__ = ["File", "Pool", "most_held"]
 
 _MOST = 4096  # files that are held, whatever the limit
 _SPARE = 24  # descriptors for all else: key stores, copies of pipes, the report
-_SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a name
+SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a name
 
 
 def most_held() -> int:
@@ -171,7 +171,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
             raise OSError(errno.EISDIR, "this is no file")
         # Somebody who can make a pipe must not hold a run up for ever; of standard input the caller knows.
         has_name = stat.S_ISFIFO(mode) and path != STDIN and not path.startswith(("/dev/", "/proc/"))
-        return _copied(fd, _SILENCE if has_name else None), True
+        return _copied(fd, SILENCE if has_name else None), True
     except BaseException:
         with contextlib.suppress(OSError):  # a copy has closed it
             os.close(fd)
