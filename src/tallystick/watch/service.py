@@ -172,11 +172,9 @@ class Service:
     def _begin_looks(self, now: float) -> None:
         due = [one for one in self._watched.values() if not one.slot.is_running and one.slot.due <= now]
         for one in sorted(due, key=lambda one: one.slot.due)[: self._workers.free]:
-            forced, effort = one.slot.begin(now), self._effort(one)
+            effort = max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
+            forced = one.slot.begin(now)
             self._workers.do(one.entry.name, partial(_step, one, forced, effort))
-
-    def _effort(self, one: _Watched) -> int | None:
-        return max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
 
     def _take_moved(self, now: float) -> None:
         while self._moved:
@@ -212,7 +210,7 @@ class Service:
         if not self._all.is_set() and all(each.slot.was_looked for each in self._watched.values()):
             self._all.set()
             self._watch_directories()
-            self._notify("READY=1", self._status())
+            self._notify("READY=1", _status(self._watched.values()))
 
     def _judge(self, one: _Watched, now: float, wall: int) -> None:
         if not one.slot.was_looked and now - one.track.began <= one.rules.stale_after:
@@ -245,14 +243,11 @@ class Service:
                 self._directories_at = now + _DIRECTORIES
                 self._watch_directories()
         else:
-            self._notify(f"EXTEND_TIMEOUT_USEC={30_000_000}", self._status())
+            self._notify(f"EXTEND_TIMEOUT_USEC={30_000_000}", _status(self._watched.values()))
         goes_on = not self._workers.running or time.monotonic() - self._workers.finished < max(10.0, self._watchdog)
         if self._watchdog and goes_on and now >= self._watchdog_at:
             self._watchdog_at = now + self._watchdog / 3
-            self._notify("WATCHDOG=1", self._status())
-
-    def _status(self) -> str:
-        return _status(self._watched.values())
+            self._notify("WATCHDOG=1", _status(self._watched.values()))
 
     def _watch_directories(self) -> None:
         """Let the kernel say what moves; ask for the rest."""
@@ -306,7 +301,7 @@ class Service:
                 self._say("the configuration was read again")
         except TallystickError as error:
             self._say(f"the configuration was not read again, and the old one goes on: {explain(error)}")
-        self._notify("READY=1", self._status())
+        self._notify("READY=1", _status(self._watched.values()))
 
     def _take(self, config: Config) -> None:
         before, self._watched, self._config = self._watched, {}, config
