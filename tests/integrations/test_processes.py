@@ -312,40 +312,6 @@ def test_a_process_of_multiprocessing_that_opened_the_log_closes_it_at_its_end(s
     assert scene.site.verdict() == ("ok", [])
 
 
-# Green threads
-
-GREEN = """
-log.info("before")
-if os.fork():
-    os._exit(0)
-log.info("after")
-"""
-
-
-@needs("gevent")
-@pytest.mark.parametrize("patch", ["from gevent import monkey; monkey.patch_all()"])
-def test_under_gevent_a_child_takes_the_log_over(scene, patch):
-    (scene.path / "program.py").write_text(f"{patch}\n{HANDLER.format('')}{GREEN}")
-    done = subprocess.run([sys.executable, "program.py"], cwd=scene.path, env=scene.site.env, timeout=60, check=False)
-    assert done.returncode == 0
-    until(lambda: scene.controls()[-1:] == ["closed"])
-    assert scene.entries() == [b"before", b"after"]
-    assert said(scene.notices(), TOOK_OVER)
-
-
-@needs("eventlet")
-def test_under_eventlet_the_records_of_a_child_are_sealed(scene):
-    (scene.path / "program.py").write_text(
-        f"import eventlet\neventlet.monkey_patch()\n{HANDLER.format('')}{GREEN}os._exit(0)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "program.py"], cwd=scene.path, env=scene.site.env, timeout=60, check=False
-    )
-    assert done.returncode == 0
-    until(lambda: scene.entries() == [b"before", b"after"])
-    assert said(scene.notices(), TOOK_OVER)
-
-
 # Configured again
 
 
