@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -474,23 +474,3 @@ def test_a_program_that_goes_on_after_uvicorn_is_ended_by_its_sigterm(scene):
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == -signal.SIGTERM
     assert scene.site.verdict() == ("ok", [])
-
-
-@needs("django")
-def test_manage_check_beside_a_live_server_is_let_through_with_delay(scene):
-    settings = (
-        "SECRET_KEY = 'x'\nLOGGING = {'version': 1, 'handlers': {'a': {'class': "
-        "'tallystick.integrations.logging.SealedFileHandler', 'name': 'payments', 'filename': 'audit.log', "
-        "'delay': True}}, 'root': {'handlers': ['a']}}\n"
-    )
-    (scene.path / "settings.py").write_text(settings)
-    check = [sys.executable, "-m", "django", "check", "--settings", "settings"]
-    with scene.site.start("seal", "payments", "-o", "audit.log") as server:
-        until(lambda: (scene.path / "audit.log").exists())
-        done = subprocess.run(
-            check, cwd=scene.path, env={**scene.site.env, "PYTHONPATH": str(scene.path)}, check=False, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        with suppress(BrokenPipeError):
-            server.communicate(b"", timeout=30)
-    assert done.returncode == 0, done.stdout
