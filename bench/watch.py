@@ -92,7 +92,7 @@ class Watcher:
 
     def __init__(self, place: Path, names: list[str], *, jobs: int = 2) -> None:
         lines = [f'state = "{place}/watch"', f"jobs = {jobs}", "[web]", f'listen = "127.0.0.1:{_PORT}"', "[alerts]"]
-        lines += ["[[alerts.command]]", f'arguments = ["/bin/sh", "-c", "cat >> {place}/alerts; echo >> {place}/alerts"]']
+        lines += ["[[alerts.command]]", f'arguments = ["/bin/sh", "-c", "cat >> {place}/alerts"]']
         for name in names:
             lines += ["[[log]]", f'name = "{name}"', f'paths = ["{place}/logs/{name}"]']
             lines += [f'keys = ["{place}/keys/{name}.key"]', f'store = "file:{place}/store"']
@@ -201,15 +201,16 @@ def detection(place: Path, history: int, rounds: int) -> list[str]:
             old = flip(writer.live, at)
             wait(lambda: alerts.exists() and alerts.read_bytes().count(b'"after":"failed"') > len(times))
             times.append(time.monotonic() - began)
-            recovered = alerts.read_bytes().count(b'"after":"ok"')
             flip(writer.live, at, old)
-            wait(lambda: alerts.read_bytes().count(b'"after":"ok"') > recovered)
+            wait(lambda: alerts.read_bytes().count(b'"after":"ok"') >= len(times))
         spent = watcher.spent()
     times.sort()
-    return [
+    text = (
         f"A byte of one of {history:,} lines ({size / 1e9:.1f} GB) changed, {rounds} times: alerted after "
-        f"{statistics.median(times):.2f} s (median), {times[-1]:.2f} s (the longest); {spent:.0f} s of a processor in all."
-    ]
+        f"{statistics.median(times):.2f} s (median), {times[-1]:.2f} s (the longest); "
+        f"{spent:.0f} s of a processor in all."
+    )
+    return [text]
 
 
 def flip(path: Path, at: int, byte: bytes | None = None) -> bytes:
