@@ -66,6 +66,7 @@ __all__ = [
     "Unwrapper",
     "Verb",
     "Verification",
+    "WitnessedLog",
     "accept_text",
     "acra_time",
     "act_as",
@@ -86,6 +87,7 @@ __all__ = [
     "public_roots",
     "read_answer",
     "read_receipts",
+    "read_shown",
     "read_state",
     "refuse_dumps",
     "scan",
@@ -842,6 +844,8 @@ class Decision(StrEnum):
     OPEN_FIRST = "open first"
     PROOF = "proof"
     NO_TEXT = "no text"
+    INVALID = "invalid"
+    NO_CHAIN_ROOT = "no chain root"
 
 @final
 class ShownText:
@@ -895,12 +899,32 @@ class NoteSigner:
 class EpochTree:
     def proof(self, start: int, end: int) -> list[bytes] | None: ...
 
+@final
+class WitnessedLog:
+    def __new__(cls, public_file: bytes) -> WitnessedLog: ...
+    @staticmethod
+    def named(root: bytes, name: str) -> WitnessedLog: ...
+    @property
+    def root(self) -> bytes: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def public_key(self) -> str: ...
+    @property
+    def generations(self) -> int: ...
+    def show(
+        self, known: Sequence[bytes], shown: Sequence[tuple[bytes, Sequence[bytes]]]
+    ) -> list[tuple[Decision, bytes | None]]: ...
+
 def parse_shown(text: bytes) -> ShownText: ...
 def shown_holds(keys: Keys, log: int, text: bytes) -> bool | None: ...
 def public_roots(keys: Keys) -> list[bytes]: ...
 def make_receipt(signer: NoteSigner, log: bytes, text: bytes, time: int, gap: bool) -> str: ...
 def check_receipt(note: bytes, key: NoteKey, log: bytes, text: bytes) -> tuple[int, bool] | None: ...
 def read_receipts(data: bytes) -> list[tuple[bytes, list[bytes]]]: ...
+def read_shown(data: bytes) -> list[tuple[bytes, list[bytes], list[bytes]]]: ...
 def make_answer(
     signer: NoteSigner,
     nonce: bytes,
