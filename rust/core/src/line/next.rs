@@ -136,7 +136,13 @@ mod tests {
 
     fn line(index: u16, m: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        write(m, LogId(*b"abcdefgh"), Position::new(70_000, 3, index), &[index.to_be_bytes()[1]; 16], &mut out);
+        write(
+            m,
+            LogId(*b"abcdefgh"),
+            Position::new(70_000, 3, index),
+            &[index.to_be_bytes()[1]; 16],
+            &mut out,
+        );
         out
     }
 
@@ -156,7 +162,9 @@ mod tests {
         let mut reader = Reader::new();
         for round in 0..texts.len() * texts.len() {
             // The same text several times, so that it is expected, then each after each.
-            for (at, index) in (0..3).chain(8..12).chain(97..102).chain(998..1002).chain(9_998..10_001).enumerate() {
+            for (at, index) in
+                (0..3).chain(8..12).chain(97..102).chain(998..1002).chain(9_998..10_001).enumerate()
+            {
                 let m = if at % 3 == 2 { texts[round / texts.len()] } else { texts[round % texts.len()] };
                 let line = line(index, m);
                 assert_eq!(reader.read(&line), read(&line), "{index} {}", String::from_utf8_lossy(&line));
@@ -193,7 +201,12 @@ mod tests {
                         for before in [39, 40] {
                             reader.read(&line(before, m));
                         }
-                        assert_eq!(reader.read(&doctored), read(&doctored), "{}", String::from_utf8_lossy(&doctored));
+                        assert_eq!(
+                            reader.read(&doctored),
+                            read(&doctored),
+                            "{}",
+                            String::from_utf8_lossy(&doctored)
+                        );
                     }
                 }
             }
