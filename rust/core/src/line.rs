@@ -19,6 +19,7 @@
 pub mod canon;
 mod decimal;
 pub mod envelope;
+mod next;
 mod position;
 mod read;
 mod seal;
@@ -29,5 +30,6 @@ pub use position::{LogId, Position};
 pub use read::{Read, Sealed, Span, excess, read, seals_inside, trim};
 pub use seal::{Form, MAX_ENTRY, Proof, Seal, form_of, parse_seal};
 
+pub(crate) use next::Reader;
 pub(crate) use read::seal_at_end;
 pub(crate) use seal::write;

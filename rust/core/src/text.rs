@@ -16,17 +16,8 @@ pub fn b64(data: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(data)
 }
 
-/// The letters of `b64`, and the value of each; 64 stands for all other bytes.
+/// The letters of `b64`.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const VALUES: [u8; 256] = {
-    let mut values = [64; 256];
-    let mut value = 0;
-    while value < 64 {
-        values[LETTERS[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
 
 /// `b64` of a tag, as every line has one.
 #[inline]
@@ -39,21 +30,36 @@ pub(crate) fn b64_tag(tag: &[u8; 16]) -> [u8; 22] {
     })
 }
 
+/// Of four letters in a row, what each adds to their 24 bits.
+const IN_FOUR: [[u32; 256]; 4] = {
+    let mut places = [[NO_LETTER; 256]; 4];
+    let mut value = 0;
+    while value < 64 {
+        let mut at = 0;
+        while at < 4 {
+            places[at][LETTERS[value] as usize] = (value as u32) << (18 - 6 * at);
+            at += 1;
+        }
+        value += 1;
+    }
+    places
+};
+const NO_LETTER: u32 = 1 << 31;
+
 /// Decodes a tag; refuses what [`b64_fixed`] refuses.
 #[inline]
 pub(crate) fn b64_tag_decode(text: &[u8]) -> Option<[u8; 16]> {
-    let text: &[u8; 22] = text.try_into().ok()?;
-    let mut seen = 0;
-    let mut join = |letters: &[u8]| {
-        letters.iter().fold(0u64, |bits, letter| {
-            let value = VALUES[usize::from(*letter)];
-            seen |= value;
-            bits << 6 | u64::from(value & 63)
-        })
+    let (fours, last) = text.as_chunks::<4>();
+    let (&[a, b, c, d, e], &[y, z]) = (fours, last) else { return None };
+    let join = |[w, x, y, z]: [u8; 4]| {
+        let [of_w, of_x, of_y, of_z] = &IN_FOUR;
+        of_w[usize::from(w)] | of_x[usize::from(x)] | of_y[usize::from(y)] | of_z[usize::from(z)]
     };
-    let (high, mid, low) = (join(&text[..10]), join(&text[10..20]), join(&text[20..]));
-    let bits = u128::from(high) << 68 | u128::from(mid) << 8 | u128::from(low >> 4);
-    (seen < 64 && low % 16 == 0).then_some(bits.to_be_bytes())
+    // Two letters and, so to say, two zeros: 8 bits, and 16 that must be zero.
+    let (parts, end) = ([a, b, c, d, e].map(join), join([y, z, b'A', b'A']));
+    let bits = parts.iter().fold(0, |bits, part| bits << 24 | u128::from(*part)) << 8 | u128::from(end >> 16);
+    let seen = parts.iter().fold(end, |seen, part| seen | part);
+    (seen < NO_LETTER && end.trailing_zeros() >= 16).then_some(bits.to_be_bytes())
 }
 
 /// Decodes exactly `N` bytes; refuses padding, other letters, non-zero spare bits, other lengths.

@@ -63,6 +63,7 @@ pub fn form_of(m: &[u8]) -> Form {
     }
 }
 
+#[inline]
 pub(super) fn blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
@@ -89,6 +90,17 @@ fn push_seal(log: LogId, at: Position, length: u32, tag: &[u8; 16], out: &mut Ve
     }
     text[end + 1..][..22].copy_from_slice(&b64_tag(tag));
     out.extend_from_slice(&text[..end + 23]);
+}
+
+/// Appends `id.chain.epoch.index.`, with which the text of a seal begins.
+pub(super) fn push_position(log: LogId, at: Position, out: &mut Vec<u8>) {
+    let mut text = [b'.'; LONGEST_SEAL];
+    text[..8].copy_from_slice(&log.0);
+    let mut end = 8;
+    for number in [at.chain, u32::from(at.epoch), u32::from(at.index)] {
+        end = put_num(number, &mut text, end + 1);
+    }
+    out.extend_from_slice(&text[..=end]);
 }
 
 /// Appends m with its seal, without a line end.

@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::texts::{Block, Texts};
 use crate::hash::lanes::wide::{LANES, Wide};
 use crate::hash::{Digest, Many};
-use crate::line::{self, Read, Seal};
+use crate::line::{self, Read, Reader, Seal};
 use crate::scan::summary::{Kind, LogNumber, Summary, Why};
 use crate::seal::epoch::Place;
 
@@ -38,6 +38,7 @@ impl Line<'_> {
 struct Lines<'a> {
     rest: &'a [u8],
     cut: bool,
+    reader: Reader,
 }
 
 impl<'a> Lines<'a> {
@@ -54,7 +55,7 @@ impl<'a> Lines<'a> {
         self.rest = rest;
         line.cut = self.cut && rest.is_empty();
         line.bytes = bytes;
-        line.read = if line.cut { Read::Unsealed } else { line::read(bytes) };
+        line.read = if line.cut { Read::Unsealed } else { self.reader.read(bytes) };
         true
     }
 }
@@ -160,7 +161,7 @@ impl<'k> Scanner<'k> {
             self.origins = origins.of;
             self.go_to_origin();
         }
-        Lines { rest: input.data, cut: input.cut }
+        Lines { rest: input.data, cut: input.cut, reader: Reader::new() }
     }
 
     pub(super) fn finish(mut self, input: &Input<'k>) -> Summary {
