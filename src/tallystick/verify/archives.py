@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tallystick.verify import streams
-from tallystick.verify.files import File
 from tallystick.verify.layers import Bytes, Stream, Unpacked, Window
+from tallystick.verify.remote import AnyFile
 
 __all__ = ["Contents", "Member", "contents", "is_tar", "is_zip"]
 
@@ -72,7 +72,7 @@ def is_zip(beginning: bytes) -> bool:
     return beginning.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def contents(file: File, beginning: bytes, *, compressed: bool) -> Contents:
+def contents(file: AnyFile, beginning: bytes, *, compressed: bool) -> Contents:
     """Look up what an archive holds.
 
     Args:
@@ -98,11 +98,11 @@ def contents(file: File, beginning: bytes, *, compressed: bool) -> Contents:
 class _Live:
     """The bytes of a file that may be closed and opened again meanwhile."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: AnyFile) -> None:
         self._file, self.reached = file, 0
 
     def read(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._file.descriptor(), max(0, min(size, self._file.size - offset)), offset)
+        data = self._file.bytes(counted=False).read(offset, size)
         self.reached = max(self.reached, offset + len(data))
         return data
 

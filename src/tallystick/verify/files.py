@@ -18,6 +18,7 @@ from typing import IO, cast
 
 from tallystick.securefile import opened
 from tallystick.verify.digest import Digest
+from tallystick.verify.layers import Plain
 from tallystick.verify.paths import STDIN
 
 __all__ = ["File", "Pool", "most_held"]
@@ -104,6 +105,15 @@ class File:
             self.generation += 1
             self._pool.take(self)
         return self._fd
+
+    def bytes(self, *, counted: bool = True) -> Plain:
+        """Return what it holds, good until another file is read; `counted` bytes go into the digest.
+
+        Raises:
+            OSError: It cannot be opened again.
+        """
+        seen = self.digest.take if self.digest is not None and counted else None
+        return Plain(self.descriptor(), self.size, seen)
 
     @property
     def is_open(self) -> bool:

@@ -12,7 +12,8 @@ import pytest
 
 from tallystick.verify.report import Finding, Kind, Weight
 from tallystick.watch.standing import State
-from tallystick.watch.web import connection, live
+from tallystick.watch.web import live
+from tallystick.web import connection
 from tests.servers import until
 from tests.watch.web import board
 from tests.watch.web.conftest import Client
