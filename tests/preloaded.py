@@ -7,8 +7,11 @@ locale, its limits or its argument vector, does not come here: see `can_run`.
 
 import atexit
 import functools
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -184,15 +187,15 @@ def become(request: dict[str, Any]) -> None:
 
 def load() -> None:
     """Import all that commands may want, so that no run has to."""
-    import importlib
-    import pkgutil
-
-    import rich.console  # noqa: F401
-
     import tallystick.cli
+    import tallystick.reports
 
-    for module in pkgutil.iter_modules(tallystick.cli.__path__, "tallystick.cli."):
-        importlib.import_module(module.name)
+    for package in (tallystick.cli, tallystick.reports):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for name in ("concurrent.futures.thread", "rich.console", "tallystick.courier.state", "tallystick.witness.client"):
+        importlib.import_module(name)
+    gc.freeze()  # a fork that ends need not look at what it shares
 
 
 if __name__ == "__main__":
