@@ -148,7 +148,7 @@ def test_the_position_is_that_of_the_next_line(place):
 
 def test_lines_of_eight_threads_are_all_there_and_verify(place):
     def write(number):
-        for i in range(100_000):
+        for i in range(20_000):
             log.write(f"{number} {i}")
 
     with place.open() as log:
@@ -161,7 +161,7 @@ def test_lines_of_eight_threads_are_all_there_and_verify(place):
     for entry in place.entries():
         number, i = map(int, entry.split())
         found[number].append(i)
-    assert found == [list(range(100_000))] * 8
+    assert found == [list(range(20_000))] * 8
     assert place.verify() == ("ok", [])
 
 

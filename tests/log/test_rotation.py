@@ -133,7 +133,7 @@ def test_garbage_among_the_rotated_files_is_no_obstacle(place):
     for form in ("gz", "zst"):
         (place.output.parent / f"audit.log.0000000001.{form}").write_bytes(b"garbage")
     with place.open(rotation=tallystick.Rotation(size=1000, compress="gz")) as log:
-        write(log, range(100))
+        write(log, range(20))
     assert place.verify(*(path for path in files(place) if path.stat().st_size > 7)) == ("ok", [])
 
 
@@ -224,7 +224,7 @@ def test_an_older_store_is_recognised_by_a_file_that_was_compressed(place):
     before = state.read_bytes()
     rotation = tallystick.Rotation(size=1000, compress="gz")
     with place.open(rotation=rotation) as log:
-        write(log, range(100))
+        write(log, range(20))
     state.write_bytes(before)
     place.output.unlink()
     assert [path.suffix for path in files(place)] == [".gz"] * len(files(place))
@@ -235,14 +235,14 @@ def test_an_older_store_is_recognised_by_a_file_that_was_compressed(place):
 def test_a_new_log_may_go_on_in_the_place_of_an_older_one(place, tmp_path):
     rotation = tallystick.Rotation(size=1000, compress="zst")
     with place.open(rotation=rotation) as log:
-        write(log, range(100))
+        write(log, range(20))
     tallystick.create(
         "orders", store=place.store, custody=f"master-key:{tmp_path}/master.key", key_file=tmp_path / "orders.key"
     )
     with tallystick.open(
         "orders", output=place.output, store=place.store, rotation=rotation, mixed=True, on_trouble=list
     ) as log:
-        write(log, range(100))
+        write(log, range(20))
     assert len({path.name for path in files(place)}) == len(files(place)) >= 2
 
 

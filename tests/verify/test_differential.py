@@ -12,7 +12,7 @@ from tests import doctoring, forging
 from tests.forging import Log, Writer
 from tests.verify.differential import Case, random_case, said_by_ours, said_by_theirs, with_exceptions, with_witnesses
 
-ROUNDS = 2000  # in all; half of them have exceptions
+ROUNDS = 1000  # in all; half of them have exceptions; `make fuzz` plays others for as long as it is told
 PARTS = 4
 
 

@@ -1,0 +1,206 @@
+"""Runs of the command line in a process that has loaded it already: each is a fork of that one.
+
+A run has a process, an environment, a directory and standard streams of its own, and ends as any other does. It saves
+what a start costs, a third of a second, thousands of times. A run that depends on how a process starts, such as on its
+locale, its limits or its argument vector, does not come here: see `can_run`.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+LOCALE = {"LC_ALL": "C.UTF-8"}
+TIMEOUT = 60  # seconds of a run
+LARGEST = 65_536  # bytes of a request
+STARTED_WITH = ("LANG", "LC_", "LD_", "MALLOC_", "PYTHON")  # variables that a process looks at as it starts
+
+
+def can_run(arguments: list[str], env: dict[str, str], stdin: Any, more: dict[str, Any]) -> bool:
+    """Return whether a fork makes no difference to a run with these options of `subprocess.run`."""
+    started_with = {name: value for name, value in env.items() if name.startswith(STARTED_WITH)}
+    files = [more["stdout"], *([] if isinstance(stdin, bytes) else [stdin])]
+    return (
+        started_with == LOCALE
+        and set(more) == {"stdout"}
+        and all(each == subprocess.PIPE or _number(each) is not None for each in files)
+        and sum(map(len, arguments)) < LARGEST / 8
+    )
+
+
+def run(arguments: list[str], cwd: Path, env: dict[str, str], stdin: Any, stdout: Any) -> tuple[int, bytes, bytes]:
+    """Run a command line to its end.
+
+    Args:
+        arguments: Those after `tallystick`.
+        cwd: Its directory.
+        env: Its environment.
+        stdin: Bytes, or a file.
+        stdout: A file, or subprocess.PIPE.
+
+    Returns:
+        Exit status, standard output, standard error.
+
+    Raises:
+        subprocess.TimeoutExpired: It did not end in time, and was killed.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    request = json.dumps(
+        {"arguments": arguments, "cwd": str(cwd), "env": {**env}, "umask": mask, "signals": _ignored()}
+    ).encode("utf-8", "surrogateescape")
+    pipes: dict[int, tuple[int, int]] = {number: os.pipe() for number in (0, 1, 2, 3)}
+    given = {0: pipes[0][0], 1: pipes[1][1], 2: pipes[2][1], 3: pipes[3][1]}
+    passed = dict(given)
+    if not isinstance(stdin, bytes):
+        passed[0] = _number(stdin)
+    if stdout != subprocess.PIPE:
+        passed[1] = _number(stdout)
+    socket.send_fds(_forker(), [request], [passed[number] for number in (0, 1, 2, 3)])
+    for fd in given.values():
+        os.close(fd)
+    found: dict[int, bytes] = {}
+    readers = [threading.Thread(target=_read, args=(pipes[number][0], number, found)) for number in (1, 2)]
+    feeder = threading.Thread(target=_feed, args=(pipes[0][1], stdin if isinstance(stdin, bytes) else b""))
+    for thread in (*readers, feeder):
+        thread.start()
+    with open(pipes[3][0], "rb", buffering=0) as answers:
+        pid = int(answers.read(12))
+        killer = threading.Timer(TIMEOUT, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        for thread in (*readers, feeder):
+            thread.join()
+        status = int(answers.read(12))
+    if not killer.is_alive():
+        raise subprocess.TimeoutExpired(["tallystick", *arguments], TIMEOUT, found[1], found[2])
+    killer.cancel()
+    return status, found[1], found[2]
+
+
+def _number(file: Any) -> int | None:
+    """Return the descriptor of a file."""
+    if isinstance(file, int):
+        return file if file >= 0 else None
+    return file.fileno() if hasattr(file, "fileno") else None
+
+
+def _ignored() -> list[int]:
+    """Return the signals that this process ignores, as one that it starts would."""
+    return [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
+
+
+def _read(fd: int, number: int, found: dict[int, bytes]) -> None:
+    with open(fd, "rb") as file:
+        found[number] = file.read()
+
+
+def _feed(fd: int, data: bytes) -> None:
+    with suppress(BrokenPipeError), open(fd, "wb", buffering=0) as file:
+        while data:
+            data = data[file.write(data) :]
+
+
+@functools.cache
+def _forker() -> socket.socket:
+    """Start the process that forks, once for each process of tests."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.preloaded", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()], env={"PATH": os.environ["PATH"], **LOCALE}, stdin=subprocess.DEVNULL,
+            cwd=Path(__file__).resolve().parents[1],
+        )  # fmt: skip
+
+    def end() -> None:
+        ours.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+    atexit.register(end)
+    return ours
+
+
+# In the process that forks
+
+
+def serve(line: socket.socket) -> dict[str, Any]:
+    """Fork for each request; return it in the fork."""
+    waiting: dict[int, tuple[int, int]] = {}  # by descriptors of the runs: their pids, and where to answer
+    while True:
+        ready, _, _ = select.select([line, *waiting], [], [])
+        for pidfd in {*ready} & {*waiting}:
+            pid, answers = waiting.pop(pidfd)
+            _, status = os.waitpid(pid, 0)
+            with suppress(BrokenPipeError):
+                os.write(answers, b"%12d" % os.waitstatus_to_exitcode(status))
+            os.close(pidfd)
+            os.close(answers)
+        if line not in ready:
+            continue
+        text, fds, _, _ = socket.recv_fds(line, 4 * LARGEST, 4)
+        if not text:
+            sys.exit()
+        if (pid := os.fork()) == 0:
+            line.close()
+            for answers in (fds[3], *(fd for pidfd, (_, other) in waiting.items() for fd in (pidfd, other))):
+                os.close(answers)
+            for number, fd in enumerate(fds[:3]):
+                os.dup2(fd, number)
+                os.close(fd)
+            return json.loads(text.decode("utf-8", "surrogateescape"))
+        os.write(fds[3], b"%12d" % pid)
+        for fd in fds[:3]:
+            os.close(fd)
+        waiting[os.pidfd_open(pid)] = pid, fds[3]
+
+
+def become(request: dict[str, Any]) -> None:
+    """Have all that a process gets as it starts."""
+    os.umask(request["umask"])
+    for number in request["signals"]:
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    for name, number, mode, errors in (
+        ("stdin", 0, "r", "surrogateescape"), ("stdout", 1, "w", "surrogateescape"),
+        ("stderr", 2, "w", "backslashreplace"),
+    ):  # fmt: skip
+        stream = open(number, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
+        if number == 2:
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        setattr(sys, name, stream)
+    sys.argv[:] = ["tallystick", *request["arguments"]]
+
+
+def load() -> None:
+    """Import all that commands may want, so that no run has to."""
+    import tallystick.cli
+    import tallystick.reports
+
+    for package in (tallystick.cli, tallystick.reports):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for name in ("concurrent.futures.thread", "rich.console", "tallystick.courier.state", "tallystick.witness.client"):
+        importlib.import_module(name)
+    gc.freeze()  # a fork that ends need not look at what it shares
+
+
+if __name__ == "__main__":
+    load()
+    become(serve(socket.socket(fileno=int(sys.argv[1]))))
+    from tallystick.cli import main
+
+    main()
