@@ -34,8 +34,8 @@ from tallystick.watch.agenda import Agenda
 from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config
-from tallystick.watch.events import Event
 from tallystick.watch.follower import Look
+from tallystick.watch.handing import Handing
 from tallystick.watch.kept import Kept
 from tallystick.watch.manager import Manager
 from tallystick.watch.notifier import Notifier, telling
@@ -50,7 +50,6 @@ __all__ = ["Service"]
 _ROUND = 1.0  # seconds after which the service's own condition is looked after
 _DIRECTORIES = 5.0  # seconds after which directories that came or went are watched or not
 _WRITE = 300.0  # seconds after which what was verified is written
-_KEEP = 60.0  # seconds after which standings are written, though no state changed
 _EFFORT = 64 * 2**20  # bytes of files that are written to that are read again in a second, of all entries together
 _LEAST = 32 * 1024  # bytes, for each look
 _ASKED = 256  # entries that are asked at once whether something moved
@@ -90,9 +89,8 @@ class Service:
         self._moved: deque[set[str]] = deque()
         self._notifier = Notifier(self._note_moved, min(0.2, config.interval / 4))
         self._places = Places()
-        self._outbox, self._unsaid = list(self._kept.events), list[Event]()
-        self._dirty, self._keep_at, self._round_at = bool(self._outbox), 0.0, 0.0
-        self._directories_at = 0.0
+        self._handing = Handing(self._kept, self._outlets, say)
+        self._round_at, self._directories_at = 0.0, 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
         self._rate, self._count, self._since = 0.0, 0, self._clock.now()
         self._thread: threading.Thread | None = None
@@ -155,7 +153,7 @@ class Service:
                 self._judgements.put(name, one.judged_at(now, wall))
         if now >= self._round_at:
             self._round(now)
-        self._keep(now)
+        self._handing.keep(now, self._standings)
         due = min(self._looks.next() if self._workers.free else now + _ROUND, self._judgements.next(), self._round_at)
         self._workers.wait(due - now)
 
@@ -233,9 +231,7 @@ class Service:
         before = one.track.standing()
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:
-            self._outbox.append(event)
-            self._unsaid.append(event)
-            self._dirty = True
+            self._handing.add(event)
         after = one.track.standing()
         if after != before or event is not None or self.board.one(after.name) is None or after.seen is not None:
             self.board.put(after, tuple(one.track.bands), one.track.report)
@@ -266,28 +262,8 @@ class Service:
         for one in self._watched.values():
             one.poll(self._config.interval, polled=not one.follower.trace.directories <= told)
 
-    # -- what is kept
-
-    def _keep(self, now: float) -> None:
-        """Write standings, then hand events on."""
-        if not self._dirty and now < self._keep_at:
-            return
-        self._keep_at, self._dirty = now + _KEEP, False
-        try:
-            self._kept.write(
-                {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}, self._outbox
-            )
-        except TallystickError as error:
-            self._say(f"standings were not written: {explain(error)}")
-            self._keep_at = now + _ROUND
-        for event in self._unsaid:
-            self._say(event.to_line())
-        self._unsaid = []
-        sent = self._outbox
-        self._outbox = [event for event in sent if not self._outlets.send(event)]
-        self._dirty = len(self._outbox) < len(sent)  # so that a restart does not hand those on once more
-        if self._outbox:
-            self._keep_at = now + _ROUND
+    def _standings(self) -> dict[str, dict[str, Any]]:
+        return {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}
 
     # -- configuration
 
@@ -325,7 +301,7 @@ class Service:
         self.board.keep([entry.name for entry in config.entries])
         self._unseen = {name for name, one in self._watched.items() if not one.slot.was_looked}
         self._all.clear()
-        self._dirty = True
+        self._handing.note()
 
     def _close(self) -> None:
         self._manager.stopping()
@@ -333,15 +309,15 @@ class Service:
         ended = self._workers.end(5.0)
         for names, result in self._workers.done():
             self._take_result(names, result)
-        self._keep_at = 0.0
-        self._keep(self._clock.now())
+        self._handing.note()
+        self._handing.keep(self._clock.now(), self._standings)
         if ended:
             for one in self._watched.values():
                 if not one.follower.is_written:
                     one.follower.write()
-        self._keep(self._clock.now())
+        self._handing.keep(self._clock.now(), self._standings)
         self._outlets.stop(5.0)
-        self._kept.close()
+        self._handing.close()
 
 
 def _moved(watched: Sequence[Watched]) -> frozenset[str]:
