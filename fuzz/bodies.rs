@@ -26,8 +26,10 @@ use tallystick_core::seal::slot::{BLOCK, Slot};
 use tallystick_core::seal::statement::{CertCache, Statement, control_text, control_text_open};
 use tallystick_core::witness::accept::{Decision, accept};
 use tallystick_core::witness::content::Content;
+use tallystick_core::witness::log::WitnessedLog;
 use tallystick_core::witness::note::{Note, NoteKey, NoteSigner};
-use tallystick_core::witness::receipt::{Answer, Receipt, read_receipts};
+use tallystick_core::witness::receipt::{Answer, Receipt};
+use tallystick_core::witness::shown::{Brought, read_receipts, read_shown};
 
 /// Keys of the log of spec/vectors, in their text forms.
 fn known(name: &str) -> String {
@@ -421,6 +423,24 @@ fn judged(data: &[u8], blocks: &[usize], threads: usize) -> acra::Judged {
     judge.finish()
 }
 
+/// A witness that knows nothing of a log but its public key keeps what it accepts, and says the same when it is shown
+/// all again.
+fn shown_to_a_witness(shown: &[Brought<'_>]) {
+    let steps: Vec<_> = shown.iter().map(|one| (one.receipted.text, &one.proof[..])).collect();
+    let mut log = WitnessedLog::new(public());
+    let outcomes = log.show(&[], &steps);
+    assert!(outcomes.len() <= steps.len());
+    if let (Some((Decision::Newer | Decision::SignOfLife, _)), true) =
+        (outcomes.last(), outcomes.len() == steps.len())
+    {
+        let newest = steps[steps.len() - 1];
+        assert_eq!(log.show(&[newest.0], &[newest]), [(Decision::Same, None)]);
+    }
+    for (decision, against) in outcomes {
+        assert_eq!(matches!(decision, Decision::Fork(_)), against.is_some());
+    }
+}
+
 /// What witnesses are shown and say has one spelling; no bytes are signed but those that were, and whatever a witness is
 /// shown, it accepts nothing twice and nothing that contradicts what it accepted.
 pub fn witness(data: &[u8]) {
@@ -439,6 +459,11 @@ pub fn witness(data: &[u8]) {
         for note in found.iter().flat_map(|one| &one.receipts) {
             assert!(Note::parse(note).is_some());
         }
+    }
+    if let Ok(shown) = read_shown(data) {
+        shown_to_a_witness(&shown);
+    } else {
+        assert!(read_receipts(data).is_err(), "what a file of receipts holds can be shown");
     }
     if let Some(note) = Note::parse(data) {
         if note.is_signed_by(SIGNER.key()) {

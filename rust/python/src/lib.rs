@@ -100,8 +100,8 @@ mod _core {
     use crate::verification::{BrokenEnd, Expected, Verification};
     #[pymodule_export]
     use crate::witness::{
-        EpochTree, NoteKey, NoteSigner, ShownText, accept_text, check_receipt, make_answer, make_receipt,
-        parse_shown, public_roots, read_answer, read_receipts, shown_holds,
+        EpochTree, NoteKey, NoteSigner, ShownText, WitnessedLog, accept_text, check_receipt, make_answer,
+        make_receipt, parse_shown, public_roots, read_answer, read_receipts, read_shown, shown_holds,
     };
     use pyo3::prelude::*;
 

@@ -1,15 +1,20 @@
 //! What witnesses are shown, and what they say: signed texts, notes, receipts, answers, and what a witness accepts.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tallystick_core::Error;
 use tallystick_core::judge::shown_until;
+use tallystick_core::seal::keys::PublicKey;
 use tallystick_core::seal::shown;
 use tallystick_core::seal::statement::{Body, CertCache, Statement};
 use tallystick_core::witness::accept::{self, Decision};
 use tallystick_core::witness::content::Content;
+use tallystick_core::witness::log::{Outcome, Step, WitnessedLog as CoreLog};
 use tallystick_core::witness::note::{self, Note};
 use tallystick_core::witness::receipt::{self, Held};
+use tallystick_core::witness::shown::{self as texts, Receipted};
 
 use crate::keys::{At, random, read_secret, write_secret};
 use crate::kinds::{DECISION, ENDING, VERB};
@@ -192,8 +197,8 @@ pub fn read_receipts<'py>(
     py: Python<'py>,
     data: &[u8],
 ) -> PyResult<Vec<(Bound<'py, PyBytes>, Receipts<'py>)>> {
-    let found = receipt::read_receipts(data).or_raise(py)?;
-    let one = |one: receipt::Receipted<'_>| {
+    let found = texts::read_receipts(data).or_raise(py)?;
+    let one = |one: Receipted<'_>| {
         let receipts = one.receipts.iter().map(|note| py_bytes(py, note)).collect();
         (py_bytes(py, one.text), receipts)
     };
@@ -261,6 +266,106 @@ pub fn accept_text(
     Ok((DECISION.member(py, decision.word())?, number))
 }
 
+/// A text, its consistency proof and its receipts.
+type Brought<'py> = (Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>, Receipts<'py>);
+
+/// Reads what a writer shows a witness: signed texts, each with its proof and its receipts; raises `FormatError`.
+#[pyfunction]
+pub fn read_shown<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Vec<Brought<'py>>> {
+    let one = |one: texts::Brought<'_>| {
+        let proof = one.proof.iter().map(|hash| py_bytes(py, hash)).collect();
+        let receipts = one.receipted.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        (py_bytes(py, one.receipted.text), proof, receipts)
+    };
+    Ok(texts::read_shown(data).or_raise(py)?.into_iter().map(one).collect())
+}
+
+/// A log as its witness sees it: who signs for it, and what becomes of texts that are shown for it.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct WitnessedLog {
+    log: Mutex<CoreLog>,
+    public: PublicKey,
+}
+
+impl WitnessedLog {
+    fn of(log: CoreLog) -> Self {
+        Self { public: log.public().clone(), log: Mutex::new(log) }
+    }
+
+    fn log(&self) -> MutexGuard<'_, CoreLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of a text, and the known text that it contradicts.
+type Shown<'py> = (Py<PyAny>, Option<Bound<'py, PyBytes>>);
+
+#[pymethods]
+impl WitnessedLog {
+    /// Reads a public file; raises `FormatError`.
+    #[new]
+    fn new(py: Python<'_>, public_file: &[u8]) -> PyResult<Self> {
+        CoreLog::parse(public_file).map(Self::of).or_raise(py)
+    }
+
+    /// A log of which only P and its name are known; raises `FormatError`.
+    #[staticmethod]
+    fn named(py: Python<'_>, root: [u8; 32], name: &str) -> PyResult<Self> {
+        let text = PublicKey { root, name: name.into() }.to_text().or_raise(py)?;
+        CoreLog::parse(text.as_bytes()).map(Self::of).or_raise(py)
+    }
+
+    /// P.
+    #[getter]
+    fn root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.public.root)
+    }
+
+    /// Its name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.public.name
+    }
+
+    /// Its log id.
+    #[getter]
+    fn log_id(&self) -> String {
+        self.public.log_id().to_string()
+    }
+
+    /// Text form of its public key.
+    #[getter]
+    fn public_key(&self, py: Python<'_>) -> PyResult<String> {
+        self.public.to_text().or_raise(py)
+    }
+
+    /// How many generations there are whose chain root is known.
+    #[getter]
+    fn generations(&self) -> usize {
+        self.log().generations()
+    }
+
+    /// What becomes of texts that are shown in this order, up to the first that is refused or a fork.
+    ///
+    /// `known` are the accepted texts that no later one contains, the newest last.
+    #[allow(clippy::needless_pass_by_value)] // as Python hands it over
+    fn show<'py>(
+        &self,
+        py: Python<'py>,
+        known: Vec<Vec<u8>>,
+        shown: Vec<(Vec<u8>, Vec<[u8; 32]>)>,
+    ) -> PyResult<Vec<Shown<'py>>> {
+        let known: Vec<&[u8]> = known.iter().map(Vec::as_slice).collect();
+        let steps: Vec<Step<'_>> =
+            shown.iter().map(|(text, proof)| (text.as_slice(), proof.as_slice())).collect();
+        let outcomes = py.detach(|| self.log().show(&known, &steps));
+        let one = |(decision, against): Outcome<'_>| {
+            Ok((DECISION.member(py, decision.word())?, against.map(|text| py_bytes(py, text))))
+        };
+        outcomes.into_iter().map(one).collect()
+    }
+}
+
 /// The leaves of an epoch that ended, for proofs.
 #[pyclass(frozen, module = "tallystick._core")]
 pub struct EpochTree(pub shown::EpochTree);
@@ -269,10 +374,7 @@ pub struct EpochTree(pub shown::EpochTree);
 impl EpochTree {
     /// The consistency proof between two numbers of lines; `None` if there are not so many.
     fn proof<'py>(&self, py: Python<'py>, start: u16, end: u16) -> Option<Vec<Bound<'py, PyBytes>>> {
-        py_proof(py, self.0.proof(start, end))
+        let proof = py.detach(|| self.0.proof(start, end));
+        proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
     }
-}
-
-pub fn py_proof(py: Python<'_>, proof: Option<Vec<[u8; 32]>>) -> Option<Vec<Bound<'_, PyBytes>>> {
-    proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
 }

@@ -21,7 +21,7 @@ from tallystick.keystore.base import HeadText, Stored
 from tallystick.keystore.remote import Field, Place, Record, RemoteStore, Session
 from tallystick.secreturl import SecretUrl
 
-__all__ = ["open_store"]
+__all__ = ["connection_options", "open_store"]
 
 # Options of libpq that are not secret, and name the place of a store.
 _HARMLESS = ("dbname", "host", "hostaddr", "port", "service", "sslmode", "sslrootcert", "target_session_attrs", "user")
@@ -66,7 +66,7 @@ def open_store(url: SecretUrl) -> RemoteStore:
     """
     psycopg = library("psycopg", "postgresql", KeyStoreError)
     place = Place.parse(url, None, _HARMLESS)
-    if _options(psycopg, place) is None:
+    if connection_options(psycopg, place) is None:
         raise KeyStoreError(
             "the URL of the key store on postgresql is malformed, or libpq does not know one of its options",
             hint="write postgresql://USER@HOST:PORT/DATABASE",
@@ -74,7 +74,7 @@ def open_store(url: SecretUrl) -> RemoteStore:
     return RemoteStore(place, lambda place: PostgresSession(place, psycopg))
 
 
-def _options(psycopg: Any, place: Place) -> dict[str, Any] | None:
+def connection_options(psycopg: Any, place: Place) -> dict[str, Any] | None:
     """Return the options of a connection, which may hold a password; None if the URL is malformed."""
     query = urlencode(place.options).replace("+", "%20")
     try:
@@ -231,7 +231,7 @@ class PostgresSession(Session):
         return self._locked
 
     def _connect(self) -> Any:
-        given = _options(self._psycopg, self._place) or {}
+        given = connection_options(self._psycopg, self._place) or {}
         options = {
             **given,
             "options": f"{_SETTINGS} {given.get('options', '')}".strip(),

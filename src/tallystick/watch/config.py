@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.verify.run import Request
+from tallystick.web.access import Web
 
 __all__ = ["AlertCommand", "Alerts", "Config", "Entry", "Syslog", "Web", "Webhook"]
 
@@ -81,26 +82,6 @@ class Alerts:
 
     to: tuple[AlertCommand | Webhook | Syslog, ...] = ()
     repeat: float | None = 14400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Web:
-    """Where the page, the API and the metrics are served.
-
-    Args:
-        host: Address; one that is not loopback needs `token_file` or `client_ca`.
-        port: TCP port; 0 for any that is free.
-        token_file: File with the token that each request must carry.
-        certificate: File with the server's certificate chain and `private_key` that with its key, for TLS.
-        client_ca: File with the certificates of those who may sign clients', for mutual TLS.
-    """
-
-    host: str
-    port: int
-    token_file: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config
 from tallystick.watch.follower import Look
-from tallystick.watch.handing import Handing
 from tallystick.watch.kept import Kept
 from tallystick.watch.manager import Manager
 from tallystick.watch.notifier import Notifier, telling
+from tallystick.watch.outbox import Outbox
 from tallystick.watch.outlets import Outlets
 from tallystick.watch.places import Places
 from tallystick.watch.slot import Ending
@@ -89,7 +89,7 @@ class Service:
         self._moved: deque[set[str]] = deque()
         self._notifier = Notifier(self._note_moved, min(0.2, config.interval / 4))
         self._places = Places()
-        self._handing = Handing(self._kept, self._outlets, say)
+        self._outbox = Outbox(self._kept, self._outlets, say)
         self._round_at, self._directories_at = 0.0, 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
         self._rate, self._count, self._since = 0.0, 0, self._clock.now()
@@ -153,7 +153,7 @@ class Service:
                 self._judgements.put(name, one.judged_at(now, wall))
         if now >= self._round_at:
             self._round(now)
-        self._handing.keep(now, self._standings)
+        self._outbox.keep(now, self._plain)
         due = min(self._looks.next() if self._workers.free else now + _ROUND, self._judgements.next(), self._round_at)
         self._workers.wait(due - now)
 
@@ -231,7 +231,7 @@ class Service:
         before = one.track.standing()
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:
-            self._handing.add(event)
+            self._outbox.add(event)
         after = one.track.standing()
         if after != before or event is not None or self.board.one(after.name) is None or after.seen is not None:
             self.board.put(after, tuple(one.track.bands), one.track.report)
@@ -261,9 +261,6 @@ class Service:
         told = telling(directories) & frozenset(self._notifier.watched)
         for one in self._watched.values():
             one.poll(self._config.interval, polled=not one.follower.trace.directories <= told)
-
-    def _standings(self) -> dict[str, dict[str, Any]]:
-        return {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}
 
     # -- configuration
 
@@ -301,7 +298,10 @@ class Service:
         self.board.keep([entry.name for entry in config.entries])
         self._unseen = {name for name, one in self._watched.items() if not one.slot.was_looked}
         self._all.clear()
-        self._handing.note()
+        self._outbox.change()
+
+    def _plain(self) -> dict[str, dict[str, Any]]:
+        return {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}
 
     def _close(self) -> None:
         self._manager.stopping()
@@ -309,15 +309,14 @@ class Service:
         ended = self._workers.end(5.0)
         for names, result in self._workers.done():
             self._take_result(names, result)
-        self._handing.note()
-        self._handing.keep(self._clock.now(), self._standings)
+        self._outbox.keep(self._clock.now(), self._plain, at_once=True)
         if ended:
             for one in self._watched.values():
                 if not one.follower.is_written:
                     one.follower.write()
-        self._handing.keep(self._clock.now(), self._standings)
+        self._outbox.keep(self._clock.now(), self._plain)
         self._outlets.stop(5.0)
-        self._handing.close()
+        self._kept.close()
 
 
 def _moved(watched: Sequence[Watched]) -> frozenset[str]:

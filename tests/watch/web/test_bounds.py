@@ -12,7 +12,8 @@ import pytest
 
 from tallystick.verify.report import Finding, Kind, Weight
 from tallystick.watch.standing import State
-from tallystick.watch.web import connection, live
+from tallystick.watch.web import live
+from tallystick.web import connection
 from tests.servers import until
 from tests.watch.web import board
 from tests.watch.web.conftest import Client
@@ -105,7 +106,7 @@ def listening(server):
 
 
 def test_listeners_hear_of_each_change_and_are_bounded(standings, serving, reports, monkeypatch):
-    monkeypatch.setattr(live, "_PACE", 0.05)
+    monkeypatch.setattr(live, "PACE", 0.05)
     server = serving(standings)
     with contextlib.ExitStack() as held:
         streams = []

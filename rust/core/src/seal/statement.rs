@@ -101,7 +101,7 @@ pub enum Body {
 /// A statement that was parsed; nothing in it is verified yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement<'a> {
-    text: &'a [u8],
+    pub(crate) text: &'a [u8],
     name: &'a [u8],
     log: LogId,
     /// Chain that it speaks for.

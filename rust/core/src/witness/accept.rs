@@ -32,8 +32,19 @@ pub enum Decision {
 
 impl Decision {
     /// The words for all of them; a refusal is named for its reason.
-    pub const WORDS: [&str; 9] =
-        ["newer", "gap", "sign of life", "same", "older", "fork", "open first", "proof", "no text"];
+    pub const WORDS: [&str; 11] = [
+        "newer",
+        "gap",
+        "sign of life",
+        "same",
+        "older",
+        "fork",
+        "open first",
+        "proof",
+        "no text",
+        "invalid",
+        "no chain root",
+    ];
 
     /// The word for it.
     #[must_use]
@@ -48,6 +59,8 @@ impl Decision {
             Self::Refused(Refusal::OpenFirst) => 6,
             Self::Refused(Refusal::Proof) => 7,
             Self::Refused(Refusal::NoText) => 8,
+            Self::Refused(Refusal::Invalid) => 9,
+            Self::Refused(Refusal::NoRoot) => 10,
         }]
     }
 }
@@ -61,6 +74,10 @@ pub enum Refusal {
     Proof,
     /// It is no text for a witness.
     NoText,
+    /// It is not of this log, or its signatures, paths or cert do not hold.
+    Invalid,
+    /// The chain root of its generation is not known: an `open` of the generation before is lacking.
+    NoRoot,
 }
 
 /// How an older text and one of a later epoch or chain stand to each other.

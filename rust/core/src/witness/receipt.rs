@@ -1,4 +1,4 @@
-//! Receipts, answers, and files of both with the signed texts that they are about (SPEC section 11).
+//! Receipts and answers (SPEC section 11).
 //!
 //! ```text
 //! tallystick/v1 receipt                      tallystick/v1 answer
@@ -12,14 +12,14 @@
 use std::fmt::Write as _;
 
 use super::content::Content;
-use super::note::{Note, NoteSigner};
+use super::note::NoteSigner;
 use crate::Error;
 use crate::hash::Digest;
 use crate::seal::statement::{MAX_TIME, Statement};
 use crate::text::{b64, b64_fixed, num};
 
 /// First line of a receipt.
-const RECEIPT: &[u8] = b"tallystick/v1 receipt";
+pub(super) const RECEIPT: &[u8] = b"tallystick/v1 receipt";
 
 /// First line of an answer.
 const ANSWER: &[u8] = b"tallystick/v1 answer";
@@ -168,60 +168,4 @@ impl<'a> Answer<'a> {
         }
         Ok(signer.sign(&said))
     }
-}
-
-/// A signed text, and receipts for it, as a file of receipts holds them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipted<'a> {
-    /// The signed text.
-    pub text: &'a [u8],
-    /// Its receipts: signed notes, none of them checked.
-    pub receipts: Vec<&'a [u8]>,
-}
-
-/// Reads a file of receipts: signed texts, one a line, each with its receipts right behind it; blank lines between them
-/// say nothing.
-///
-/// # Errors
-/// [`Error::Format`] with the number of the first line that belongs to none.
-pub fn read_receipts(data: &[u8]) -> Result<Vec<Receipted<'_>>, Error> {
-    let mut found: Vec<Receipted<'_>> = Vec::new();
-    let (mut at, mut number) = (0, 0);
-    let bad = |number: usize, what: &str| Error::Format(format!("no file of receipts: line {number} {what}"));
-    while at < data.len() {
-        let line = line_at(data, at);
-        number += 1;
-        if line.trim_ascii().is_empty() {
-            at += line.len() + 1;
-        } else if line == RECEIPT {
-            let end = note_end(data, at).ok_or_else(|| bad(number, "begins a receipt that is not whole"))?;
-            let last =
-                found.last_mut().ok_or_else(|| bad(number, "is a receipt without its text before it"))?;
-            last.receipts.push(&data[at..end]);
-            number += memchr::memchr_iter(b'\n', &data[at..end]).count() - 1;
-            at = end;
-        } else {
-            let text = line.strip_suffix(b"\r").unwrap_or(line);
-            Statement::parse_shown(text)
-                .ok_or_else(|| bad(number, "is no signed head, open or checkpoint"))?;
-            found.push(Receipted { text, receipts: Vec::new() });
-            at += line.len() + 1;
-        }
-    }
-    Ok(found)
-}
-
-fn line_at(data: &[u8], at: usize) -> &[u8] {
-    let end = memchr::memchr(b'\n', &data[at..]).map_or(data.len(), |end| at + end);
-    &data[at..end]
-}
-
-/// Where a note ends that begins somewhere: behind the lines of its signatures.
-fn note_end(data: &[u8], from: usize) -> Option<usize> {
-    let mut at = from + memchr::memmem::find(&data[from..], b"\n\n")? + 2;
-    let first = at;
-    while data[at..].starts_with("—".as_bytes()) {
-        at += memchr::memchr(b'\n', &data[at..])? + 1;
-    }
-    (at > first && Note::parse(&data[from..at]).is_some()).then_some(at)
 }

@@ -4,11 +4,11 @@
 >>> serve(Web("0.0.0.0", 0), None)
 Traceback (most recent call last):
     ...
-tallystick.watch.web.access.WebError: 0.0.0.0 can be reached from other machines, and nothing says who may read there
+tallystick.web.access.WebError: 0.0.0.0 can be reached from other machines, and nothing says who may read there
 hint: name a file with a token, or with the authority of clients' certificates, or listen at 127.0.0.1
 """
 
-from tallystick.watch.web.access import WebError
-from tallystick.watch.web.server import Server, serve
+from tallystick.watch.web.site import serve
+from tallystick.web import Server, WebError
 
 __all__ = ["Server", "WebError", "serve"]

@@ -21,8 +21,8 @@ from tallystick.reports import html, render
 from tallystick.watch.standing import Standings, State
 from tallystick.watch.web import api, day, words
 from tallystick.watch.web.live import LISTENERS, Live
-from tallystick.watch.web.problems import ProblemError, problem
 from tallystick.watch.web.view import Demand, entry, listed
+from tallystick.web.problems import ProblemError, problem
 
 __all__ = ["Metrics", "application"]
 

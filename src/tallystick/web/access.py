@@ -26,9 +26,8 @@ from pathlib import Path
 from tallystick import securefile, volumes
 from tallystick._services import is_here
 from tallystick.errors import TallystickError, reason
-from tallystick.watch.config import Web
 
-__all__ = ["Access", "WebError", "context", "url_host"]
+__all__ = ["Access", "Web", "WebError", "context", "url_host"]
 
 _LONGEST = 4096  # bytes of a file with a token
 _SHORTEST = 16  # characters of a token
@@ -37,6 +36,26 @@ _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::[0-9
 
 class WebError(TallystickError):
     """The page cannot be served as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """Where something is served, and who may read it.
+
+    Args:
+        host: Address; one that is not loopback needs `token_file` or `client_ca`.
+        port: TCP port; 0 for any that is free.
+        token_file: File with the token that each request must carry.
+        certificate: File with the server's certificate chain and `private_key` that with its key, for TLS.
+        client_ca: File with the certificates of those who may sign clients', for mutual TLS.
+    """
+
+    host: str
+    port: int
+    token_file: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

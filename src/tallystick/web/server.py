@@ -1,51 +1,79 @@
-"""A server of the page, in a thread of its own: it takes no signal, and ends when it is asked to."""
+"""A server, in a thread of its own: it takes no signal, and ends when it is asked to."""
 
 import asyncio
-import importlib
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from tallystick._services import is_here, library
 from tallystick.errors import reason
-from tallystick.watch.config import Web
-from tallystick.watch.standing import Standings
-from tallystick.watch.web.access import Access, WebError, context, url_host
+from tallystick.web.access import Web, WebError, context, url_host
 
-__all__ = ["Server", "serve"]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from tallystick.web.connection import Listener
+
+__all__ = ["Server", "Site"]
 
 _THREADS = 3  # that make answers at the same time: what they take of the processor is taken from verification
 
 
+class Site(Protocol):
+    """What a server serves.
+
+    Attributes:
+        has_token: Does it ask some requests for a token?
+    """
+
+    has_token: bool
+
+    def application(self, host: str) -> "ASGIApp":
+        """Return what answers requests at a numeric address; called once, when the extra's packages are there."""
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin, in the loop that answers."""
+
+    def stop(self) -> None:
+        """Let nothing more be waited for; from any thread, and more than once."""
+
+    def join(self) -> None:
+        """Wait for its threads; after `stop`."""
+
+
 class Server:
-    """A server, as `serve` returns it.
+    """A server, which listens once it is started.
 
     Args:
         web: Where it listens and who may read.
-        standings: What it shows.
-        metrics: Gives the metrics: from the standings and an Accept header, content type and text.
+        site: What it serves.
+        extra: The extra whose packages it needs.
+        connections: Connections at the same time; None for as many as pages need.
 
     Raises:
-        WebError: It cannot be served so, or not at this address.
+        WebError: It cannot be served so, or not at this address, or a package is not installed.
     """
 
-    def __init__(self, web: Web, standings: Standings, metrics: Any) -> None:
+    def __init__(self, web: Web, site: Site, extra: str, connections: int | None = None) -> None:
         self._tls = context(web)
-        uvicorn = library("uvicorn", "watch", WebError)
-        library("starlette", "watch", WebError)
-        # These need the extra's packages.
-        from tallystick.watch.web import app, connection, guard, live
+        uvicorn = library("uvicorn", extra, WebError)
+        library("starlette", extra, WebError)
+        self._limiter = library("anyio.to_thread", extra, WebError)
+        # This needs the extra's packages.
+        from tallystick.web import connection
 
         self._socket = _bound(web, connection.Listener)
+        if connections is not None:
+            self._socket.most = connections
         try:
             self._at: tuple[str, int] = self._socket.getsockname()[:2]
-            access = Access.of(web, self._at[0])
+            app = site.application(self._at[0])
         except BaseException:
             self._socket.close()
             raise
-        self._live = live.Live(standings)
+        self._site = site
         config = uvicorn.Config(
-            guard.Guard(app.application(standings, self._live, metrics), access),
+            app,
             http=connection.Connection,
             loop="asyncio",
             ws="none",
@@ -70,7 +98,7 @@ class Server:
     @property
     def warning(self) -> str | None:
         """What is to be said about how it is reached; None if nothing."""
-        if is_here(self._at[0]) or self._tls is not None:
+        if is_here(self._at[0]) or self._tls is not None or not self._site.has_token:
             return None
         return f"the token crosses the network to {self.address} in plain text: give a certificate"
 
@@ -81,7 +109,7 @@ class Server:
 
     def stop(self, seconds: float = 5.0) -> bool:
         """End, and return whether that is done: what is being answered has so many seconds."""
-        self._live.stop()
+        self._site.stop()
         self._server.config.timeout_graceful_shutdown = max(seconds - 0.5, 0.1)
         self._server.should_exit = True
         if self._thread.ident is None:
@@ -94,43 +122,19 @@ class Server:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        limiter = library("anyio.to_thread", "watch", WebError).current_default_thread_limiter()
-        limiter.total_tokens = _THREADS
-        follower = self._live.start(asyncio.get_running_loop())
+        self._limiter.current_default_thread_limiter().total_tokens = _THREADS
+        self._site.start(asyncio.get_running_loop())
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
-            self._live.stop()
+            self._site.stop()
             for connection in list(self._server.server_state.connections):
                 connection.transport.abort()
-            await asyncio.to_thread(follower.join)
+            await asyncio.to_thread(self._site.join)
             self._socket.close()
 
 
-def serve(web: Web, standings: Standings, metrics: Any = None) -> Server:
-    """Return a server of the page, the API and the metrics, which listens once it is started.
-
-    Args:
-        web: Where it listens and who may read.
-        standings: What it shows; read only.
-        metrics: Gives the metrics: from the standings and an Accept header, content type and text. None for those of
-            the standings alone.
-
-    Raises:
-        WebError: It cannot be served so, or not at this address, or a package is not installed.
-    """
-    return Server(web, standings, metrics if metrics is not None else _metrics())
-
-
-def _metrics() -> Any:
-    """Return the maker of metrics; None where its packages are not installed."""
-    try:
-        return importlib.import_module("tallystick.watch.metrics").exposition
-    except ImportError:
-        return None
-
-
-def _bound(web: Web, kind: type[socket.socket]) -> socket.socket:
+def _bound(web: Web, kind: "type[Listener]") -> "Listener":
     """Return a socket at the address that is asked for, which does not listen yet."""
     if not 0 <= web.port <= 65_535:  # the library takes a part of it
         raise WebError(f"cannot listen at {web.host}:{web.port}: there is no such port", hint="choose one up to 65535")

@@ -1,6 +1,6 @@
 """Connections in bounds: so many at a time, each with so much patience, however slowly or silently a client acts.
 
-The service reads logs with the descriptors and the memory that connections leave.
+A service works with the descriptors and the memory that connections leave.
 """
 
 import asyncio
@@ -22,14 +22,19 @@ LARGEST_HEAD = 16_384
 PATIENCE = 10.0  # seconds within which a request has come, between two looks at a connection
 _LOOKS = 6  # looks in a row at which an answer was not taken yet
 
-_SILENT = logging.Logger("tallystick.watch.web.connection", logging.CRITICAL + 1)  # a bad request is no news
+_SILENT = logging.Logger("tallystick.web.connection", logging.CRITICAL + 1)  # a bad request is no news
 
 
 class Listener(socket.socket):
-    """A listening socket that closes connections beyond the bound as they come, before TLS asks for any patience."""
+    """A listening socket that closes connections beyond the bound as they come, before TLS asks for any patience.
+
+    Attributes:
+        most: Connections at the same time.
+    """
 
     def __init__(self, family: int, fileno: int | None = None) -> None:
         super().__init__(family, socket.SOCK_STREAM, fileno=fileno)
+        self.most = CONNECTIONS
         self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -39,7 +44,7 @@ class Listener(socket.socket):
             ConnectionAbortedError: There are enough; it is closed.
         """
         made, address = super().accept()
-        if sum(one.fileno() >= 0 for one in self._accepted) >= CONNECTIONS:
+        if sum(one.fileno() >= 0 for one in self._accepted) >= self.most:
             made.close()
             raise ConnectionAbortedError
         self._accepted.add(made)

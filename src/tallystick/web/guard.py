@@ -1,10 +1,11 @@
 """What each request meets first, and each answer last: who asks, what may be asked, and what a browser may do with it.
 
-Nothing is changed by a request: GET and HEAD only, and no body. What is answered may be framed, embedded, kept or run
-by nobody, whatever is in it.
+On pages nothing is changed by a request: GET and HEAD only, and no body. What is answered may be framed, embedded, kept
+or run by nobody, whatever is in it. What is open to everybody has rules of its own.
 """
 
 import logging
+from collections.abc import Callable
 from itertools import chain
 from urllib.parse import unquote_to_bytes
 
@@ -12,13 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tallystick.watch.web.access import Access
-from tallystick.watch.web.connection import LARGEST_HEAD
-from tallystick.watch.web.problems import problem
+from tallystick.web.access import Access
+from tallystick.web.connection import LARGEST_HEAD
+from tallystick.web.problems import problem
 
 __all__ = ["POLICY", "Guard"]
 
-_log = logging.getLogger("tallystick.watch.web")
+_log = logging.getLogger("tallystick.web")
 
 POLICY = "; ".join(
     (
@@ -44,7 +45,6 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_ASK = {"www-authenticate": 'Basic realm="tallystick watch", charset="UTF-8", Bearer realm="tallystick watch"'}
 _OPEN = frozenset({"/healthz", "/readyz"})  # a load balancer has no token, and they say nothing of any log
 
 
@@ -53,11 +53,20 @@ class Guard:
 
     Args:
         app: What answers a request that may be answered.
-        access: Who may read.
+        access: Who may read pages; None for nobody.
+        realm: What a browser calls that for which it asks for a token.
+        is_open: Is a path for everybody, by rules that the application has itself?
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access | None,
+        realm: str,
+        is_open: Callable[[str], bool] = lambda path: False,
+    ) -> None:
+        self._app, self._access, self._is_open = app, access, is_open
+        self._ask = {"www-authenticate": f'Basic realm="{realm}", charset="UTF-8", Bearer realm="{realm}"'}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -90,14 +99,18 @@ class Guard:
         size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, chain(*headers.raw)))
         if size > LARGEST_HEAD:
             return problem(431, "the head of the request is too large", {"connection": "close"})
+        if self._is_open(scope["path"]):
+            return None
         if scope["method"] not in ("GET", "HEAD"):
             return problem(405, "all here is read-only", {"allow": "GET, HEAD"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return problem(400, "a request has no body here", {"connection": "close"})
+        if self._access is None:
+            return None if scope["path"] in _OPEN else problem(403, "nothing says who may read here")
         if not self._access.is_addressed(headers.get("host", "")):
             return problem(421, "this server answers to names of loopback only, such as localhost")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return problem(403, "a page of another site has asked")
         if scope["path"] not in _OPEN and not self._access.admits(headers.get("authorization", "")):
-            return problem(401, "the token is missing or wrong", _ASK)
+            return problem(401, "the token is missing or wrong", self._ask)
         return None
