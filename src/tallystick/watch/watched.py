@@ -40,8 +40,8 @@ class Watched:
     ) -> None:
         state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
         number = hashlib.sha256(entry.name.encode()).hexdigest()[:16]
-        memory, pins = (os.path.join(state, what, number) for what in ("memory", "pins"))
-        self.entry, self.follower = entry, Follower(entry, memory, pins)
+        memory, pins, answers = (os.path.join(state, what, number) for what in ("memory", "pins", "answers"))
+        self.entry, self.follower = entry, Follower(entry, memory, pins, answers)
         self.track: Track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
         self.track.labels = entry.labels
         if old is None and kept is not None:
