@@ -6,6 +6,7 @@ files that move may seem to show the same.
 """
 
 import errno
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from tallystick.witness.client import ask
 
 __all__ = ["CONFIRMED", "Follower", "Look"]
 
+_REMOTE = 5.0  # seconds
 CONFIRMED = 2
 """Looks that must agree on what may be the effect of motion, after the first."""
 
@@ -72,9 +74,10 @@ class Follower:
         self.trace = Trace((), frozenset())
 
     @property
-    def is_remote(self) -> bool:
-        """Does something count that no file shows to have moved: heads elsewhere, the word of a witness?"""
-        return self._hearing is not None or self._heads is None or self._heads[1]
+    def within(self) -> float:
+        """Seconds after which it is looked at, for what no file shows: heads elsewhere, the word of a witness."""
+        heads = _REMOTE if self._heads is None or self._heads[1] else math.inf
+        return heads if self._hearing is None else min(heads, _REMOTE, self._hearing.every)
 
     def has_moved(self) -> bool:
         """Did anything move since the last look began?"""

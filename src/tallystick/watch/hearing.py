@@ -102,11 +102,14 @@ class Hearing:
         ask: Asks a witness by its URL.
         fresh: Seconds within which a witness must have heard of the log.
         clock: Tells seconds that only go forward.
+
+    Attributes:
+        every: Seconds after which a witness is asked again.
     """
 
     def __init__(self, directory: Path, ask: Ask, fresh: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory, self._ask, self._fresh, self._clock = directory, ask, fresh, clock
-        self._every = min(_EVERY, fresh / 4)
+        self.every = min(_EVERY, fresh / 4)
         self._talks: dict[tuple[bytes, bytes], _Talk] = {}
         self._lock = threading.Lock()  # of what talks hold; nobody waits while holding it
 
@@ -152,7 +155,7 @@ class Hearing:
     def _begin(self, talk: _Talk, witness: Witness, root: bytes) -> None:
         if self._clock() < talk.due or (talk.thread is not None and talk.thread.is_alive()):
             return
-        talk.due = self._clock() + self._every
+        talk.due = self._clock() + self.every
         talk.thread = threading.Thread(
             target=self._talk, args=(talk, witness, root), name="tallystick witness", daemon=True
         )

@@ -19,7 +19,6 @@ from tallystick.watch.track import Track
 __all__ = ["Watched"]
 
 _CHECK = 15.0  # seconds after which files are asked, where the kernel says what moves
-_REMOTE = 5.0  # seconds after which heads are read that no file shows
 _SHARES = 256  # looks in a period of rescans
 _JUDGED = 30.0  # seconds after which a state is judged, whatever was foreseen
 
@@ -60,9 +59,7 @@ class Watched:
     def poll(self, interval: float, *, polled: bool) -> None:
         """Take how often something is done; `polled`, if nobody says what moves."""
         self.is_polled = polled
-        force = max(interval, self.entry.rescan / _SHARES)
-        if self.follower.is_remote:
-            force = min(force, max(interval, _REMOTE))
+        force = max(interval, min(self.entry.rescan / _SHARES, self.follower.within))
         self.slot.times = Times(interval, interval if polled else max(interval, _CHECK), force)
 
     def rest(self, now: float) -> None:
