@@ -76,8 +76,8 @@ def watch(
     """
     request = Request(paths=tuple(paths), keys=tuple(keys), public=tuple(public), store=store)
     logs, _ = read_keys(request.keys, request.public)
-    if not logs.logs() or not request.paths:
-        raise ReportError("a log is watched with a path and a key", hint="give paths, and keys or public")
+    if not request.paths:
+        raise ReportError("there is nothing to watch", hint="give paths")
     entry = Entry("+".join(labels(logs))[:100], request, silence, rescan)
     config = Config((entry,), Path(state), interval)
     return Service(config, outlets=_Called(config, on_event))
