@@ -41,6 +41,6 @@ def test_a_log_is_not_watched_without_a_key(tmp_path: Path) -> None:
 
 
 def test_the_package_has_the_function_also_once_its_modules_are_imported() -> None:
-    import tallystick.watch.config  # noqa: F401
+    import tallystick.watch.config
 
     assert callable(tallystick.watch)
