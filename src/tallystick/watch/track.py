@@ -105,6 +105,10 @@ class Track:
         """Take in a look that did not succeed; without a trouble, nothing was there."""
         self.trouble, self.tried = trouble, wall
 
+    def doubt(self, began: float) -> None:
+        """Take in a look that succeeded, and that others must confirm before it counts."""
+        self.known = replace(self.known, looked=began)
+
     def nothing(self, began: float, wall: int) -> None:
         """Take in a look at an entry of which nothing is there yet."""
         self.trouble, self.tried = "", wall
