@@ -136,7 +136,7 @@ def play(live: Live, service: Watching, attack: Attack) -> float | None:
 
 @pytest.mark.filterwarnings("ignore:.*was cut from")  # the writer notices that, too
 def test_each_attack_on_a_live_log_is_alerted(tmp_path: Path) -> None:
-    live, times, later = Live(tmp_path), list[float](), list[Attack]()
+    live, later, times, at_the_head = Live(tmp_path), list[Attack](), list[float](), list[float]()
     with live.writing(), Watching(live.site.config(live.site.entry("app"), stale_after=50)) as service:
         for attack in chosen():
             with contextlib.suppress(ImpossibleError):
@@ -147,10 +147,13 @@ def test_each_attack_on_a_live_log_is_alerted(tmp_path: Path) -> None:
         service.comes_to("app", State.OK)
     with Watching(live.site.config(live.site.entry("app"), stale_after=50)) as service:
         for attack in later:
-            times.append(play(live, service, attack) or 0.0)
-    assert len(times) > 0.8 * COUNT
+            at_the_head.append(play(live, service, attack) or 0.0)
+    assert len(times) + len(at_the_head) > 0.8 * COUNT
     if COUNT >= TOLD:
         times.sort()
         late = times[int(len(times) * 0.99)]
-        print(f"{len(times)} attacks: alerted after {times[len(times) // 2]:.2f} s (median), {late:.2f} s (p99)")
+        print(
+            f"{len(times)} attacks on files: alerted after {times[len(times) // 2]:.2f} s (median), {late:.2f} s (p99)"
+        )
+        print(f"{len(at_the_head)} on the head: {max(at_the_head, default=0.0):.2f} s at most")
         assert late < 3 * (INTERVAL + 1)

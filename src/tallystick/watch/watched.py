@@ -13,7 +13,7 @@ from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.follower import Follower, Look
 from tallystick.watch.slot import Slot, Times
-from tallystick.watch.states import GRACE, Rules
+from tallystick.watch.states import Rules
 from tallystick.watch.track import Track
 
 __all__ = ["Watched"]
@@ -67,20 +67,20 @@ class Watched:
         if self.slot.is_resting:
             self.track.known = self.track.idle(min(now, self.slot.due))
 
-    def judged_at(self, now: float, wall: int) -> float:
+    def judged_at(self, now: float) -> float:
         """Return when time alone may change the state, or ask for another report of it."""
         track, rules = self.track, self.rules
         times = [max(track.known.looked, self.slot.due if self.slot.is_resting else -math.inf) + rules.stale_after]
         if rules.silence is not None and track.known.newest is not None:
             times.append(track.known.newest + rules.silence)
         if self._repeat is not None and track.last is not None:
-            times.append(now + (track.last - wall) / 1000 + self._repeat)
-        times += [track.began + GRACE, now + _JUDGED]
+            times.append(track.last + self._repeat)
+        times += [track.missed_at, now + _JUDGED]
         return min(at for at in times if at > now) + 0.01
 
-    def is_changed_by_time(self, now: float, wall: int) -> bool:
+    def is_changed_by_time(self, now: float) -> bool:
         """Does time alone change the state, or ask for another report of it?"""
-        return self.track.is_changed_by_time(self.rules, now, wall, self._repeat)
+        return self.track.is_changed_by_time(self.rules, now, self._repeat)
 
     def look(self, effort: int | None) -> tuple[Look, float]:
         """Look; return what that showed, and when it began. A thread of its own does this."""
