@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Weight,
         verify,
     )
+    from tallystick.watch.here import watch
 
 __all__ = [
     "ChainReport",
@@ -60,6 +61,7 @@ __all__ = [
     "errors",
     "open",
     "verify",
+    "watch",
 ]
 
 # Each is imported when it is first asked for: the process that opens sealing states needs none of them.
@@ -81,6 +83,7 @@ _WHERE = {
     "Verdict": ("verify", "Verdict"),
     "Weight": ("verify", "Weight"),
     "verify": ("verify", "verify"),
+    "watch": ("watch.here", "watch"),
 }
 
 
@@ -94,10 +97,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package, in which `verify` is the function, also after the folder of that name was imported."""
+    """This package, in which `verify` and `watch` are functions, also once the folders of these names are imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "verify" and isinstance(value, ModuleType)):
+        if not (name in ("verify", "watch") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import tallystick
 from tallystick.errors import ReportError
+from tallystick.watch import track
 from tallystick.watch.standing import State
 from tests.servers import until
 from tests.watch.playing import Site, Watching, changed
@@ -139,7 +140,7 @@ def test_two_services_with_one_directory_are_refused(site: Site) -> None:
 def test_of_many_logs_exactly_those_are_reported_that_something_happened_to(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick.watch.track.GRACE", 1.0)
+    monkeypatch.setattr(track, "GRACE", 1.0)
     count = int(os.environ.get("TALLYSTICK_WATCHED_LOGS", "20"))
     names = [f"log{number}" for number in range(count)]
     for name in names:

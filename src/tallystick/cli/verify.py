@@ -14,6 +14,7 @@ from tallystick.cli.options import (
     last_option,
     start_option,
     store_option,
+    witness_options,
 )
 from tallystick.cli.reporting import STATUS, deliver, report_options
 from tallystick.cli.streams import INPUT, Output, input_or_stdin
@@ -56,10 +57,7 @@ allow_option = option(
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
 @option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
-@option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end.")
-@option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet.")
-@option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m].")
-@option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all].")
+@witness_options
 @report_options
 def command(
     paths: Sequence[str],

@@ -20,6 +20,7 @@ from tallystick.cli.options import (
     last_option,
     start_option,
     store_option,
+    witness_options,
 )
 from tallystick.cli.streams import INPUT
 from tallystick.cli.values import DURATION
@@ -55,6 +56,7 @@ _EPILOG = """Example: tallystick watch '/var/log/payments/*' --key payments.key 
 @field_option
 @option("--added", metavar="NAMES", help="JSON members that a carrier added.")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@witness_options
 def command(paths: Sequence[str], config: str | None, **options: Any) -> None:
     """Verify logs all day, and report within seconds what happened to them."""
     from tallystick.watch.reading import read_config
@@ -75,6 +77,7 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
     """Return the configuration that the command line asks for."""
     from tallystick.verify.keys import labels, read_keys
     from tallystick.verify.run import Request
+    from tallystick.verify.witnesses import FRESH
     from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Web
     from tallystick.watch.reading import address
 
@@ -88,7 +91,9 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
         arguments = tuple(shlex.split(on_alert or ""))
     except ValueError as error:
         raise click.UsageError(f"--on-alert: {error}") from None
-    added = options.pop("added")
+    added, fresh = options.pop("added"), options.pop("fresh")
+    if not options["witnesses"] and (fresh is not None or options["quorum"] is not None):
+        raise click.UsageError("--fresh and --quorum go with --witness")
     request = Request(
         paths=tuple(paths),
         keys=tuple(options.pop("keys")),
@@ -96,6 +101,9 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
         expect=frozenset(options.pop("expect")),
         allow=frozenset(options.pop("allow")),
         added=tuple(added.split(",")) if added else (),
+        witnesses=tuple(options.pop("witnesses")),
+        receipts=tuple(options.pop("receipts")),
+        fresh=fresh or FRESH,
         **options,
     )
     logs, _ = read_keys(request.keys, request.public)

@@ -39,7 +39,7 @@ from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
-from tallystick.verify.witnesses import FRESH, Ask, Witnesses, read_witnesses
+from tallystick.verify.witnesses import FRESH, Ask, Hear, Witnesses, asking, read_witnesses
 
 __all__ = ["Ground", "Request", "Verified", "carried_out", "carry_out", "keep_pins", "looked"]
 
@@ -49,7 +49,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `verify` was asked; its arguments are described there. `seen`: lines were read at these paths before."""
+    """What `verify` was asked; its arguments are described there.
+
+    `hear` gives what witnesses say, instead of `ask`. `seen`: lines were read at these paths before.
+    """
 
     paths: tuple[StrPath, ...]
     keys: tuple[StrPath, ...] = ()
@@ -78,6 +81,7 @@ class Request:
     fresh: float = FRESH
     quorum: int | None = None
     ask: Ask | None = None
+    hear: Hear | None = None
     seen: bool = False
 
 
@@ -160,7 +164,13 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     pins = _pins(asked, logs)
     # Before the files are read: what comes meanwhile is then after it, and not missing.
     witnesses = read_witnesses(
-        logs, asked.witnesses, asked.receipts, asked.ask, now, fresh=asked.fresh, quorum=asked.quorum
+        logs,
+        asked.witnesses,
+        asked.receipts,
+        asked.hear or asking(asked.ask),
+        now,
+        fresh=asked.fresh,
+        quorum=asked.quorum,
     )
     files = Inputs((os.fspath(path) for path in asked.paths), ground.envelope, digests=asked.digests)
     moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)

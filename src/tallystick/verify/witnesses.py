@@ -18,7 +18,7 @@ from tallystick import _core, securefile
 from tallystick.errors import FormatError, ReportError, TallystickError, explain, reason
 from tallystick.verify.positions import At
 
-__all__ = ["FRESH", "Ask", "Shown", "Witness", "Witnesses", "Word", "read_witnesses"]
+__all__ = ["FRESH", "Ask", "Hear", "Heard", "Shown", "Witness", "Witnesses", "Word", "asking", "read_witnesses"]
 
 FRESH = 600.0
 """Seconds within which a witness must have heard of a log, unless the caller says otherwise."""
@@ -28,6 +28,21 @@ _AHEAD = 300_000  # ms: a receipt from further ahead of this clock counts for no
 
 Ask = Callable[[str, bytes, bytes], bytes]
 """Asks the witness at a URL for the log of P, with 32 random bytes: gives its answer, or raises `TallystickError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a witness was heard to say of a log.
+
+    Args:
+        answers: Its answers, each with the 32 random bytes that it must hold, the newest last; all texts in them count.
+        trouble: Why it gives no word now, although it was asked; None if the newest answer is its word.
+        later: How long ago the newest answer came, ms.
+    """
+
+    answers: Sequence[tuple[bytes, bytes]] = ()
+    trouble: str | None = None
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,25 @@ class Witness:
         """Read `URL=KEY` or `KEY`; raises `FormatError` for anything else."""
         url, _, key = text.rpartition("=")
         return cls(url or None, _core.NoteKey(key))
+
+
+Hear = Callable[[Witness, bytes], Heard]
+"""Gives what a witness was heard to say of the log of P."""
+
+
+def asking(ask: Ask | None) -> Hear:
+    """Return what asks a witness at its URL, now."""
+
+    def hear(witness: Witness, root: bytes) -> Heard:
+        if ask is None or witness.url is None:
+            return Heard(trouble="it cannot be asked here")
+        nonce = secrets.token_bytes(32)
+        try:
+            return Heard([(nonce, ask(witness.url, root, nonce))])
+        except TallystickError as error:
+            return Heard(trouble=explain(error))
+
+    return hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +153,7 @@ def read_witnesses(
     logs: _core.Keys,
     named: Iterable[str],
     files: Iterable[str | os.PathLike[str]],
-    ask: Ask | None,
+    hear: Hear,
     now: int,
     *,
     fresh: float = FRESH,
@@ -131,7 +165,7 @@ def read_witnesses(
         logs: The logs.
         named: Witnesses, `URL=KEY` or `KEY`.
         files: Files of receipts.
-        ask: Asks a witness by its URL.
+        hear: Gives what a witness that has a URL says.
         now: The verifier's clock, ms since 1970.
         fresh: Seconds within which a witness must have heard of a log.
         quorum: How many witnesses must vouch for the end of a log; None for all.
@@ -152,7 +186,7 @@ def read_witnesses(
             if witness.url is None:
                 words.append(_by_receipts(witness, number, held, now))
                 continue
-            word, texts = _asked(logs, witness, number, ask)
+            word, texts = _heard(logs, witness, number, hear)
             words.append(word)
             shown += texts
     return Witnesses(tuple(shown), tuple(words), fresh, quorum)
@@ -227,22 +261,34 @@ def _age(one: Shown) -> tuple[At, int]:
     return one.until, one.time or 0
 
 
-def _asked(logs: _core.Keys, witness: Witness, number: int, ask: Ask | None) -> tuple[Word, list[Shown]]:
-    """Ask a witness. One that gives no answer that holds says nothing, and proves nothing."""
-    if ask is None or witness.url is None:
-        return Word(witness, number, trouble="it cannot be asked here"), []
-    nonce, root = secrets.token_bytes(32), _core.public_roots(logs)[number]
-    try:
-        answer = ask(witness.url, root, nonce)
-        if len(answer) > _MOST_BYTES:
-            raise FormatError(f"the answer of the witness has more than {_MOST_BYTES} bytes")
-        now, texts = _core.read_answer(answer, witness.key, nonce, root)
-        shown = [
-            Shown(number, text, _core.parse_shown(text), witness.key.name, witness.key.name, time)
-            for time, _, text in texts
-        ]
-        if any(_core.shown_holds(logs, number, one.text) is False for one in shown):
-            raise FormatError("the answer of the witness holds a text that is not of this log")
-    except TallystickError as error:
-        return Word(witness, number, trouble=explain(error)), []
-    return Word(witness, number, shown[-1] if shown else None, now), shown
+def _heard(logs: _core.Keys, witness: Witness, number: int, hear: Hear) -> tuple[Word, list[Shown]]:
+    """Hear a witness. One that gives no answer that holds says nothing, and proves nothing."""
+    root = _core.public_roots(logs)[number]
+    heard, texts = hear(witness, root), list[Shown]()
+    word = Word(witness, number, trouble=heard.trouble)
+    for nonce, answer in heard.answers:
+        try:
+            now, shown = _answered(logs, witness, number, nonce, answer)
+        except TallystickError as error:
+            word = Word(witness, number, trouble=explain(error))
+            continue
+        texts += [one for one in shown if one not in texts]
+        if heard.trouble is None:
+            word = Word(witness, number, shown[-1] if shown else None, now + heard.later)
+    return word, texts
+
+
+def _answered(
+    logs: _core.Keys, witness: Witness, number: int, nonce: bytes, answer: bytes
+) -> tuple[int, Sequence[Shown]]:
+    """Return the time of an answer by the witness's clock, and the texts in it."""
+    if len(answer) > _MOST_BYTES:
+        raise FormatError(f"the answer of the witness has more than {_MOST_BYTES} bytes")
+    now, texts = _core.read_answer(answer, witness.key, nonce, _core.public_roots(logs)[number])
+    shown = [
+        Shown(number, text, _core.parse_shown(text), witness.key.name, witness.key.name, time)
+        for time, _, text in texts
+    ]
+    if any(_core.shown_holds(logs, number, one.text) is False for one in shown):
+        raise FormatError("the answer of the witness holds a text that is not of this log")
+    return now, shown

@@ -6,8 +6,10 @@ files that move may seem to show the same.
 """
 
 import errno
+import math
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tallystick import keystore
 from tallystick.errors import ReportError, TallystickError, explain, reason
@@ -20,11 +22,14 @@ from tallystick.verify.report import Finding, Report, Verdict
 from tallystick.verify.run import Request
 from tallystick.verify.session import Session
 from tallystick.watch.config import Entry
+from tallystick.watch.hearing import Hearing
 from tallystick.watch.states import may_be_motion, print_of
 from tallystick.watch.traces import Trace
+from tallystick.witness.client import ask
 
 __all__ = ["CONFIRMED", "Follower", "Look"]
 
+_REMOTE = 5.0  # seconds
 CONFIRMED = 2
 """Looks that must agree on what may be the effect of motion, after the first."""
 
@@ -51,13 +56,17 @@ class Follower:
         entry: The entry.
         memory: Directory in which what was verified is remembered.
         pins: Directory with pins.
+        answers: Directory with what witnesses said.
     """
 
-    def __init__(self, entry: Entry, memory: str, pins: str) -> None:
+    def __init__(self, entry: Entry, memory: str, pins: str, answers: str) -> None:
         self.entry = entry
+        asked = entry.request
+        self._hearing = Hearing(Path(answers), asked.ask or ask, asked.fresh) if asked.witnesses else None
         self._asked = replace(
-            entry.request, resume=memory, pins_directory=pins, rescan=entry.rescan, jobs=1, progress=None, digests=False
-        )
+            asked, resume=memory, pins_directory=pins, rescan=entry.rescan, jobs=1, progress=None, digests=False,
+            hear=self._hearing.hear if self._hearing is not None else None,
+        )  # fmt: skip
         self._session: Session | None = None
         self._doubts, self._accepted = 0, frozenset[str]()
         self._seen: tuple[object, ...] = ()
@@ -65,9 +74,10 @@ class Follower:
         self.trace = Trace((), frozenset())
 
     @property
-    def is_remote(self) -> bool:
-        """Are its heads where no file shows that they moved?"""
-        return self._heads is None or self._heads[1]
+    def within(self) -> float:
+        """Seconds after which it is looked at, for what no file shows: heads elsewhere, the word of a witness."""
+        heads = _REMOTE if self._heads is None or self._heads[1] else math.inf
+        return heads if self._hearing is None else min(heads, _REMOTE, self._hearing.every)
 
     def has_moved(self) -> bool:
         """Did anything move since the last look began?"""
@@ -85,6 +95,8 @@ class Follower:
             if self._session is None:
                 self._session = Session(self._asked)
             report = self._session.look(effort, seen=was_seen)
+            if self._hearing is not None:
+                self._hearing.settle(passed=report.verdict is not Verdict.FAILED)
         except ReportError as error:
             if not was_seen and not any(os.path.lexists(path) for path in self._asked.paths):
                 return Look(None)
@@ -128,6 +140,7 @@ class Follower:
             self._heads = _heads_of(self._asked)
         asked, (heads, _) = self._asked, self._heads
         others = [*asked.keys, *asked.public, *([asked.exceptions] if asked.exceptions else []), *heads]
+        others += asked.receipts
         # Directories show that files came or went; without that, the places are those of before.
         if not self.trace.places or self.trace.seen() != self._seen:
             self.trace = Trace.of([os.fspath(path) for path in asked.paths], [os.fspath(path) for path in others])

@@ -35,6 +35,7 @@ from typing import Any, TypeVar
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.catalogue import kinds_allowed
 from tallystick.verify.run import Request
+from tallystick.verify.witnesses import FRESH, Witness
 from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Syslog, Web, Webhook
 
 __all__ = ["address", "read_config"]
@@ -226,7 +227,15 @@ def _entry(table: _Table) -> Entry:
     allow = table.texts("allow")
     if unknown := set(allow) - set(kinds_allowed()):
         raise table.wrong(f"{min(unknown)!r} cannot be allowed", f"only these can: {', '.join(kinds_allowed())}")
-    store = table.text("store")
+    store, witnesses = table.text("store"), table.texts("witnesses")
+    fresh, quorum = table.seconds("fresh"), table.number("quorum", 1, 1000)
+    if not witnesses and (fresh is not None or quorum is not None):
+        raise table.wrong("fresh and quorum go with witnesses", "add witnesses =, or take them out")
+    try:
+        for text in witnesses:
+            Witness.parse(text)
+    except FormatError as error:
+        raise table.wrong(f"witnesses: {error}", "write each as URL=KEY") from None
     request = Request(
         paths=paths,
         keys=keys,
@@ -243,6 +252,10 @@ def _entry(table: _Table) -> Entry:
         field=table.text("field"),
         added=table.texts("added"),
         exceptions=table.file("exceptions"),
+        witnesses=witnesses,
+        receipts=table.files("receipts"),
+        fresh=fresh or FRESH,
+        quorum=quorum,
     )
     entry = Entry(name, request, table.seconds("silence"), table.seconds("rescan") or 86400.0, table.labels("labels"))
     table.end()

@@ -148,9 +148,9 @@ class Service:
         while (name := self._judgements.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
                 one.rest(now)
-                if one.is_changed_by_time(now, wall):
+                if one.is_changed_by_time(now):
                     self._judge(one, now, wall)
-                self._judgements.put(name, one.judged_at(now, wall))
+                self._judgements.put(name, one.judged_at(now))
         if now >= self._round_at:
             self._round(now)
         self._outbox.keep(now, self._plain)
@@ -196,7 +196,7 @@ class Service:
     def _schedule(self, one: Watched, now: float) -> None:
         if not one.slot.is_running:
             self._looks.put(one.entry.name, one.slot.due)
-        self._judgements.put(one.entry.name, one.judged_at(now, self._clock.wall()))
+        self._judgements.put(one.entry.name, one.judged_at(now))
 
     def _take_result(self, names: Sequence[str], result: Any) -> None:
         now, wall = self._clock.now(), self._clock.wall()
@@ -213,6 +213,7 @@ class Service:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
         self._count += 1
         if look.report is not None and not look.is_confirmed:
+            one.track.doubt(began)
             one.slot.end(now, Ending.DOUBTFUL)
             return
         one.take(look, began, now, wall)

@@ -114,11 +114,11 @@ def is_due(last: float | None, repeat: float | None, now: float) -> bool:
     """Is it time to report a state that lasts once more?
 
     Args:
-        last: When it was reported last, ms since 1970.
+        last: When it was reported last, on the clock that nobody sets.
         repeat: Seconds after which it is reported again; None for never.
-        now: The time, ms since 1970; a clock that was set back reports nothing early.
+        now: The time, on the same clock.
     """
-    return repeat is not None and last is not None and now - last >= repeat * 1000
+    return repeat is not None and last is not None and now - last >= repeat
 
 
 def may_be_motion(findings: Iterable[Finding]) -> bool:

@@ -55,7 +55,7 @@ class Track:
     seen: Seen | None = None
     report: Report | None = None
     reported: State | None = None
-    last: int | None = None
+    last: float | None = None
     prints: dict[str, int] = field(default_factory=dict)
     bands: deque[Band] = field(default_factory=deque)
     marks: str = ""
@@ -69,6 +69,11 @@ class Track:
     def was_seen(self) -> bool:
         """Was anything of it ever seen?"""
         return self.known.newest is not None
+
+    @property
+    def missed_at(self) -> float:
+        """When it is reported that nothing of it was ever seen."""
+        return self.began + GRACE
 
     def take(self, report: Report, began: float, now: float, wall: int, age: float) -> None:
         """Take in a look that succeeded.
@@ -105,6 +110,10 @@ class Track:
         """Take in a look that did not succeed; without a trouble, nothing was there."""
         self.trouble, self.tried = trouble, wall
 
+    def doubt(self, began: float) -> None:
+        """Take in a look that succeeded, and that others must confirm before it counts."""
+        self.known = replace(self.known, looked=began)
+
     def nothing(self, began: float, wall: int) -> None:
         """Take in a look at an entry of which nothing is there yet."""
         self.trouble, self.tried = "", wall
@@ -114,12 +123,12 @@ class Track:
         """Return what is known once files showed that nothing moved: that is as good as a look that succeeded."""
         return self.known if self.trouble else replace(self.known, looked=max(now, self.known.looked))
 
-    def is_changed_by_time(self, rules: Rules, now: float, wall: int, repeat: float | None) -> bool:
+    def is_changed_by_time(self, rules: Rules, now: float, repeat: float | None) -> bool:
         """Does time alone change the state, or ask for another report of it?"""
         after = state(self.known, rules, now)
         if after is not self.state or (after is State.NEVER and self.reported is not after):
             return True
-        return after.is_alarm and is_due(self.last, repeat, wall)
+        return after.is_alarm and is_due(self.last, repeat, now)
 
     def judge(self, rules: Rules, now: float, wall: int, repeat: float | None = None) -> Event | None:
         """Take the state of this moment; return what is reported, if anything is.
@@ -136,19 +145,19 @@ class Track:
         new = self._new_findings(wall) if after is State.FAILED else []
         if after is not State.FAILED:
             self.prints.clear()
-        if after is State.NEVER and now - self.began < GRACE:
+        if after is State.NEVER and now < self.missed_at:
             return None
         was = self.reported if self.reported is not None else State.OK
         if after is not was and (after.is_alarm or was.is_alarm):
             reason = Reason.CHANGE
         elif new:
             reason = Reason.FINDING
-        elif after.is_alarm and is_due(self.last, repeat, wall):
+        elif after.is_alarm and is_due(self.last, repeat, now):
             reason = Reason.REPEAT
         else:
             self.reported = after
             return None
-        self.reported, self.last = after, wall
+        self.reported, self.last = after, now
         return self._event(reason, was, new, wall)
 
     def to_plain(self, clock: Clock) -> dict[str, Any]:
@@ -158,7 +167,7 @@ class Track:
             "state": self.state.value,
             "since": self.since,
             "reported": self.reported.value if self.reported is not None else None,
-            "last": self.last,
+            "last": clock.now() - self.last if self.last is not None else None,
             "verdict": known.verdict.value if known.verdict is not None else None,
             "newest": known.newest,
             "quiet": clock.now() - known.newest if known.newest is not None else None,
@@ -184,7 +193,8 @@ class Track:
         if newest is not None and (plain["boot"] != clock.boot or newest > clock.now()):
             newest = clock.now() - max(0.0, float(quiet))
         verdict, reported = plain["verdict"], plain["reported"]
-        self.state, self.since, self.last = State(plain["state"]), int(plain["since"]), plain["last"]
+        self.state, self.since = State(plain["state"]), int(plain["since"])
+        self.last = clock.now() - max(0.0, float(plain["last"])) if plain["last"] is not None else None
         self.reported = State(reported) if reported is not None else None
         self.known = Known(
             Verdict(verdict) if verdict is not None else None,

@@ -13,13 +13,12 @@ from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.follower import Follower, Look
 from tallystick.watch.slot import Slot, Times
-from tallystick.watch.states import GRACE, Rules
+from tallystick.watch.states import Rules
 from tallystick.watch.track import Track
 
 __all__ = ["Watched"]
 
 _CHECK = 15.0  # seconds after which files are asked, where the kernel says what moves
-_REMOTE = 5.0  # seconds after which heads are read that no file shows
 _SHARES = 256  # looks in a period of rescans
 _JUDGED = 30.0  # seconds after which a state is judged, whatever was foreseen
 
@@ -40,8 +39,8 @@ class Watched:
     ) -> None:
         state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
         number = hashlib.sha256(entry.name.encode()).hexdigest()[:16]
-        memory, pins = (os.path.join(state, what, number) for what in ("memory", "pins"))
-        self.entry, self.follower = entry, Follower(entry, memory, pins)
+        memory, pins, answers = (os.path.join(state, what, number) for what in ("memory", "pins", "answers"))
+        self.entry, self.follower = entry, Follower(entry, memory, pins, answers)
         self.track: Track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
         self.track.labels = entry.labels
         if old is None and kept is not None:
@@ -60,9 +59,7 @@ class Watched:
     def poll(self, interval: float, *, polled: bool) -> None:
         """Take how often something is done; `polled`, if nobody says what moves."""
         self.is_polled = polled
-        force = max(interval, self.entry.rescan / _SHARES)
-        if self.follower.is_remote:
-            force = min(force, max(interval, _REMOTE))
+        force = max(interval, min(self.entry.rescan / _SHARES, self.follower.within))
         self.slot.times = Times(interval, interval if polled else max(interval, _CHECK), force)
 
     def rest(self, now: float) -> None:
@@ -70,20 +67,20 @@ class Watched:
         if self.slot.is_resting:
             self.track.known = self.track.idle(min(now, self.slot.due))
 
-    def judged_at(self, now: float, wall: int) -> float:
+    def judged_at(self, now: float) -> float:
         """Return when time alone may change the state, or ask for another report of it."""
         track, rules = self.track, self.rules
         times = [max(track.known.looked, self.slot.due if self.slot.is_resting else -math.inf) + rules.stale_after]
         if rules.silence is not None and track.known.newest is not None:
             times.append(track.known.newest + rules.silence)
         if self._repeat is not None and track.last is not None:
-            times.append(now + (track.last - wall) / 1000 + self._repeat)
-        times += [track.began + GRACE, now + _JUDGED]
+            times.append(track.last + self._repeat)
+        times += [track.missed_at, now + _JUDGED]
         return min(at for at in times if at > now) + 0.01
 
-    def is_changed_by_time(self, now: float, wall: int) -> bool:
+    def is_changed_by_time(self, now: float) -> bool:
         """Does time alone change the state, or ask for another report of it?"""
-        return self.track.is_changed_by_time(self.rules, now, wall, self._repeat)
+        return self.track.is_changed_by_time(self.rules, now, self._repeat)
 
     def look(self, effort: int | None) -> tuple[Look, float]:
         """Look; return what that showed, and when it began. A thread of its own does this."""

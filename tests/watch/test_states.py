@@ -1,0 +1,140 @@
+"""An entry comes from one state into another as docs/watch.md says, and each change is reported once."""
+
+import pytest
+
+from tallystick.verify.report import Verdict
+from tallystick.watch.agenda import Agenda
+from tallystick.watch.clock import Clock
+from tallystick.watch.events import Event, Reason
+from tallystick.watch.slot import Ending, Slot, Times
+from tallystick.watch.standing import State
+from tallystick.watch.states import Known, Rules, state
+from tallystick.watch.track import Track
+
+RULES = Rules(stale_after=10.0, silence=60.0)
+WALL = 1_764_201_600_000
+
+
+class Steady(Clock):
+    """A clock that a test moves."""
+
+    def __init__(self, boot: str = "one") -> None:
+        super().__init__()
+        self.boot, self.at = boot, 0.0
+
+    def now(self) -> float:
+        """Return where it was put."""
+        return self.at
+
+
+@pytest.mark.parametrize(
+    ("known", "after", "expected"),
+    [
+        (Known(Verdict.FAILED, 0.0, 0.0), 1000.0, State.FAILED),  # nothing hides a finding
+        (Known(Verdict.OK, 0.0, 0.0), 11.0, State.STALE),
+        (Known(None, 0.0, None), 11.0, State.STALE),
+        (Known(None, 0.0, None), 9.0, State.NEVER),
+        (Known(Verdict.OK, 100.0, 0.0), 100.0, State.SILENT),
+        (Known(Verdict.OK, 100.0, 0.0, has_ended=True), 100.0, State.OK),
+        (Known(Verdict.INCOMPLETE, 100.0, 99.0), 100.0, State.INCOMPLETE),
+        (Known(Verdict.OK, 100.0, 99.0), 100.0, State.OK),
+    ],
+)
+def test_the_gravest_state_that_is_true_counts(known: Known, after: float, expected: State) -> None:
+    assert state(known, RULES, after) is expected
+
+
+def looked_at(track: Track, verdict: Verdict, now: float) -> None:
+    """Let a track know of a look."""
+    track.known = Known(verdict, now, now)
+
+
+def judged(track: Track, now: float, repeat: float | None = None) -> Event | None:
+    """Judge a track."""
+    return track.judge(RULES, now, WALL + int(now * 1000), repeat)
+
+
+def test_a_change_is_reported_once_and_once_it_is_over() -> None:
+    track = Track("app", 0.0, WALL)
+    looked_at(track, Verdict.OK, 1.0)
+    assert judged(track, 1.0) is None
+    looked_at(track, Verdict.INCOMPLETE, 2.0)
+    event = judged(track, 2.0)
+    assert event is not None
+    assert (event.before, event.after, event.reason) == (State.OK, State.INCOMPLETE, Reason.CHANGE)
+    assert judged(track, 3.0) is None
+    looked_at(track, Verdict.OK, 4.0)
+    event = judged(track, 4.0)
+    assert event is not None
+    assert event.is_over
+    assert judged(track, 5.0) is None
+
+
+def test_a_state_that_lasts_is_reported_again_by_a_clock_that_nobody_sets() -> None:
+    track = Track("app", 0.0, WALL)
+    looked_at(track, Verdict.INCOMPLETE, 1.0)
+    assert judged(track, 1.0, 5.0) is not None
+    assert track.judge(RULES, 2.0, WALL + 10**9, 5.0) is None  # people set their clock
+    event = track.judge(RULES, 6.0, WALL - 10**9, 5.0)
+    assert event is not None
+    assert event.reason is Reason.REPEAT
+
+
+def test_a_restart_reports_nothing_twice_and_goes_on_counting() -> None:
+    clock, track = Steady(), Track("app", 0.0, WALL)
+    looked_at(track, Verdict.INCOMPLETE, 1.0)
+    clock.at = 1.0
+    assert judged(track, 1.0, 100.0) is not None
+    clock.at = 31.0
+    plain = track.to_plain(clock)
+    later = Steady("another start of the machine")
+    later.at = 5.0
+    again = Track("app", 5.0, WALL + 40_000)
+    again.recall(plain, later)
+    assert (again.state, again.known.newest) == (State.INCOMPLETE, -25.0)  # it was quiet for 30 s
+    looked_at(again, Verdict.INCOMPLETE, 6.0)
+    assert judged(again, 6.0, 100.0) is None
+    assert judged(again, 76.0, 100.0) is not None
+
+
+def test_an_entry_that_cannot_be_looked_at_does_not_rest() -> None:
+    track = Track("app", 0.0, WALL)
+    looked_at(track, Verdict.OK, 1.0)
+    assert track.idle(50.0).looked == 50.0
+    track.fail("the key store is away", WALL)
+    assert track.idle(50.0).looked == 1.0
+
+
+def test_a_slot_looks_where_something_moved_and_asks_where_it_may_have() -> None:
+    slot = Slot(Times(interval=1.0, check=15.0, force=300.0))
+    assert slot.begin(100.0)
+    slot.end(100.2, Ending.CLEAR)
+    slot.ask(100.5)
+    assert (slot.due, slot.begin(101.0)) == (101.0, False)
+    slot.end(101.1, Ending.MOVED)
+    assert slot.begin(slot.due)
+    slot.move(102.0)  # while it is looked at: once more
+    slot.end(102.1, Ending.CLEAR)
+    assert slot.begin(slot.due)
+    slot.end(slot.due, Ending.DOUBTFUL)
+    assert slot.begin(slot.due)
+
+
+def test_a_slot_looks_in_time_though_nothing_moved() -> None:
+    slot = Slot(Times(interval=1.0, check=15.0, force=20.0))
+    slot.begin(100.0)
+    slot.end(100.0, Ending.CLEAR)
+    assert not slot.begin(slot.due)
+    slot.end(slot.due, Ending.IDLE)
+    assert slot.due == 120.0
+    assert slot.begin(120.0)
+
+
+def test_an_agenda_stays_small_however_often_times_change() -> None:
+    agenda = Agenda()
+    for number in range(10_000):
+        agenda.put(f"log{number % 10}", float(number))
+    taken = []
+    while (name := agenda.take(1e9)) is not None:
+        taken.append(name)
+    assert taken == [f"log{number}" for number in range(10)]
