@@ -113,8 +113,13 @@ def described(listening: Sequence[Listening], connections: Sequence[Held]) -> in
     return file
 
 
-def replace_program(listening: Sequence[Listening], connections: Sequence[Held]) -> NoReturn:
+def replace_program(listening: Sequence[Listening], connections: Sequence[Held], late: Sequence[int]) -> NoReturn:
     """Execute the program once more, in this process, with these sockets. All logs are closed.
+
+    Args:
+        listening: Sockets that listen.
+        connections: Connections.
+        late: Signals that the new program is to handle, with those that come from now on.
 
     Raises:
         OSError: It cannot be executed.
@@ -124,6 +129,8 @@ def replace_program(listening: Sequence[Listening], connections: Sequence[Held])
         os.set_inheritable(fd, True)
     os.environ[_VARIABLE] = f"{os.getpid()}:{file}"
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in set(late):
+        signal.raise_signal(number)  # it stays pending
     words = _words()
     os.execv(words[0], words)
 

@@ -64,7 +64,7 @@ def serve(read: Callable[[], Sequence[Wanted]], report: Callable[[str], None], n
         report(explain(error))  # what was handed over is not lost for it
     if service.successor is not None:
         try:
-            replace_program(*service.successor)
+            replace_program(*service.successor, service.late)
         except OSError as error:
             raise SealError(f"the program cannot be executed again: {reason(error)}") from error
 
@@ -89,6 +89,8 @@ class _Service:
         self.wanted = list(read())
         self.successor: tuple[list[Listening], list[Held]] | None = None
         """Sockets for the program that takes the place of this one, if one does."""
+        self.late: list[int] = []
+        """Signals for that program, which came when all was handed over already."""
         self._loops: list[Loop] = []
         self._listening: list[Listening] = []
         self._tls: list[tuple[Tls, list[ssl.SSLContext]]] = []
@@ -114,7 +116,7 @@ class _Service:
         return _Opened(wanted, log, clients, journal)
 
     def hear(self) -> None:
-        """Handle signals from now on: whoever sees a socket of ours can end us as it should be."""
+        """Handle signals from now on: a process that sees a socket of ours can end us as it should be."""
         signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -195,7 +197,9 @@ class _Service:
             self._notify("WATCHDOG=1") if os.environ.get("WATCHDOG_USEC") else None
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGHUP:
+        if self.successor is not None:
+            self.late.append(number)
+        elif number == signal.SIGHUP:
             self._reload = True
         elif number == signal.SIGUSR2:
             self._upgrade = True
