@@ -18,4 +18,4 @@ mod stream;
 
 pub use lines::{Lines, one_line};
 pub use origin::Stamp;
-pub use stream::{Framing, Split, Stream};
+pub use stream::{Framing, Left, Split, Stream};

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tallystick_core::Error;
 use tallystick_core::framing::conversation::{self, Event, HASHES, Limits};
-use tallystick_core::framing::{self, Framing, Stream};
+use tallystick_core::framing::{self, Framing, Left, Stream};
 use tallystick_core::hash::sha256;
 use tallystick_core::line::{Read, read, trim};
 
@@ -89,22 +89,38 @@ fn splits(stream: &mut Stream) -> Vec<(u64, u64)> {
     stream.splits.drain(..).map(|split| (split.bytes, split.parts)).collect()
 }
 
+/// What was left of a stream.
+type Unread = (Vec<u8>, Vec<u8>, Option<usize>, u64, u64);
+
 /// One connection that sends lines or messages.
 #[pyclass(module = "tallystick._core")]
 pub struct LineStream(Stream);
 
 #[pymethods]
 impl LineStream {
-    /// Takes the framing: lines, syslog or packets; and the longest line in bytes.
+    /// Takes the framing: lines, syslog or packets; the longest line in bytes; and what was left of another stream.
     #[new]
-    fn new(py: Python<'_>, form: &str, limit: usize) -> PyResult<Self> {
+    #[pyo3(signature = (form, limit, left = None))]
+    fn new(py: Python<'_>, form: &str, limit: usize, left: Option<Unread>) -> PyResult<Self> {
         let framing = match form {
             "lines" => Ok(Framing::Lines),
             "syslog" => Ok(Framing::Syslog),
             "packets" => Ok(Framing::Packets),
             _ => Err(Error::Format("a framing is lines, syslog or packets".into())),
         };
-        Ok(Self(Stream::new(framing.or_raise(py)?, limit)))
+        let (rest, digits, due, parts, parted) = left.unwrap_or_default();
+        let left = Left { rest, digits, due, parts, parted };
+        Ok(Self(Stream::resume(framing.or_raise(py)?, limit, left)))
+    }
+
+    /// Gives what another stream takes to go on here: bytes of a message, digits of a count, octets that are to come,
+    /// lines that the message became already, and their bytes.
+    fn left<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<usize>, u64, u64) {
+        let left = self.0.left();
+        (py_bytes(py, &left.rest), py_bytes(py, &left.digits), left.due, left.parts, left.parted)
     }
 
     /// Receives once; gives how many bytes came, 0 at the end of the stream, -1 where nothing is there.
@@ -282,6 +298,11 @@ impl Conversation {
     fn run<'py>(&mut self, py: Python<'py>) -> Option<(u64, Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let run = std::mem::take(&mut self.0.run);
         (run.lines.count > 0).then(|| (run.first, py_bytes(py, &run.lines.bytes), py_bytes(py, &run.hashes)))
+    }
+
+    /// Gives the bytes from which another conversation goes on here, if they are fed to it.
+    fn left<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.0.left())
     }
 
     /// How many bytes are here that make no whole frame.

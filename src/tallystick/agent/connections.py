@@ -15,6 +15,7 @@ from tallystick import _core
 from tallystick.agent.address import Address
 from tallystick.agent.clients import Client
 from tallystick.agent.desk import Desk, Owed
+from tallystick.agent.handover import Held
 from tallystick.agent.origin import Fields, Peer, certified
 from tallystick.agent.protocol import SEALED, SYNCED, Refusal, acknowledgement, refusal, welcome
 from tallystick.errors import reason
@@ -74,6 +75,35 @@ class Connection:
             self.close()
         return max(count, 0)
 
+    def hand_over(self) -> Held | None:
+        """Return what another program takes to go on here; None if it cannot."""
+        if self._leaving:
+            return None
+        reader, peer = self.reader, self.peer
+        return Held(
+            self.fd, str(self.address), peer.identity, peer.name, peer.fields.pairs,
+            lines=reader.left() if isinstance(reader, _core.LineStream) else None,
+            conversation=reader.left() if isinstance(reader, _core.Conversation) else None,
+            id=self.client.id if self.client else b"", state=self.state, owed=self._owed.rest,
+        )  # fmt: skip
+
+    def go_on(self, held: Held) -> None:
+        """Go on where another program was."""
+        if held.conversation is not None:
+            self._choose(b"\0")
+            assert isinstance(self.reader, _core.Conversation)
+            self.reader.feed(held.conversation)
+        elif held.lines is not None:
+            self.reader = _core.LineStream(self._form, self.desk.limits.line, held.lines)
+        if held.id:
+            self.client = self.desk.clients.find(self.peer.identity, held.id)
+            if self.client is None:
+                self.refuse(Refusal.EXPIRED, 0)
+                return
+            self.client.connection, self.state = self, held.state
+        self._put(held.owed)
+        self.acknowledge()
+
     # How bytes come and go; TLS does it in another way
 
     def _begin(self) -> bool:
@@ -110,8 +140,11 @@ class Connection:
         if first == b"\0" and self.address.acknowledges:
             self.reader = _core.Conversation(limits.line, limits.window)
         else:
-            form = "syslog" if self.address.syslog else "lines"
-            self.reader = _core.LineStream("packets" if self.address.kind == "unixpacket" else form, limits.line)
+            self.reader = _core.LineStream(self._form, limits.line)
+
+    @property
+    def _form(self) -> str:
+        return "packets" if self.address.kind == "unixpacket" else "syslog" if self.address.syslog else "lines"
 
     def _came(self, count: int) -> None:
         reader = self.reader
@@ -240,6 +273,9 @@ class TlsConnection(Connection):
     def ready(self, events: int) -> None:
         """Do what can be done now: to read may take to write."""
         super().ready(events | selectors.EVENT_READ)
+
+    def hand_over(self) -> None:
+        """Say that it cannot be: what was agreed with the other end cannot leave this process."""
 
     def late(self) -> None:
         """Close a connection that does not shake hands."""

@@ -23,9 +23,10 @@ from tallystick import _core
 from tallystick.agent.address import Address
 from tallystick.agent.clients import Client, Clients
 from tallystick.agent.connections import Connection, Datagrams, TlsConnection
+from tallystick.agent.handover import Held
 from tallystick.agent.journal import HASHES, Journal
 from tallystick.agent.limits import Limits, Reports
-from tallystick.agent.origin import local, remote
+from tallystick.agent.origin import Fields, Peer, local, remote
 from tallystick.agent.protocol import SYNCED, Refusal
 from tallystick.errors import SealError, TallystickError, reason
 from tallystick.log import Log
@@ -101,6 +102,16 @@ class Listener:
             made = Connection(loop, connection, address, peer)
         loop.connections[made] = (self, peer.identity)
 
+    def resume(self, held: Held) -> None:
+        """Go on with a connection that another program accepted."""
+        peer = Peer(held.identity, held.name, Fields(held.fields))
+        connection = socket.socket(fileno=held.fd)
+        connection.setblocking(False)
+        self._count, self._peers[peer.identity] = self._count + 1, self._peers.get(peer.identity, 0) + 1
+        made = Connection(self._loop, connection, self.address, peer)
+        self._loop.connections[made] = (self, peer.identity)
+        made.go_on(held)
+
     def left(self, identity: str) -> None:
         """Note that a connection is over."""
         self._count -= 1
@@ -142,7 +153,7 @@ class Loop:
         self._runs: list[tuple[Client, int, bytes, bytes]] = []
         self._owing: dict[Connection, None] = {}
         self._half = 0
-        self._leaving = False
+        self._leaving = self._pausing = self._finished = False
         self._woken, self._waking = os.pipe()
         os.set_blocking(self._woken, False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
@@ -160,14 +171,46 @@ class Loop:
     def leave(self) -> None:
         """Have the loop seal what is there now and end; for signal handlers and other threads."""
         self._leaving = True
+        self._wake()
+
+    def pause(self) -> None:
+        """Have the loop end with nothing that it took unsealed, and with its connections open; they go on elsewhere."""
+        self._pausing = True
+        self._wake()
+
+    def _wake(self) -> None:
         with suppress(OSError):
             os.write(self._waking, b"\0")
 
+    def resume(self, held: Held) -> bool:
+        """Go on with a connection that another program held, before the thread starts; False if it is not for us."""
+        for listener in self._listeners:
+            if isinstance(listener, Listener) and str(listener.address) == held.address:
+                listener.resume(held)
+                return True
+        return False
+
+    def hand_over(self) -> list[Held]:
+        """Return the connections of a loop that paused; those that cannot go on elsewhere end."""
+        found = [(connection, connection.hand_over()) for connection in self.connections]
+        self._end([connection for connection, held in found if held is None])
+        return [held for _, held in found if held is not None]
+
     def _run(self) -> None:
         try:
-            while not self._leaving:
+            while not (self._leaving or self._pausing):
                 self._turn()
-            self._drain()
+        except TallystickError as error:
+            self.failure = error
+        if not self._pausing or self.failure is not None:
+            self.finish()
+
+    def finish(self) -> None:
+        """Take what was sent before now, and end all connections, once: at the end of the thread, or after it."""
+        is_first, self._finished = not self._finished, True
+        try:
+            if is_first and self.failure is None:
+                self._drain()
         except TallystickError as error:
             self.failure = error
         finally:
@@ -201,7 +244,11 @@ class Loop:
             while isinstance(listener, Datagrams) and took < _DRAIN and (more := listener.read()):
                 took += more
                 self._seal()
-        for connection in list(self.connections):
+        self._end(list(self.connections))
+        self.reports.tell(end=True)
+
+    def _end(self, connections: list[Connection]) -> None:
+        for connection in connections:
             took, most = 0, 2**22
             while took < most and not connection.is_over:
                 before = took
@@ -212,7 +259,6 @@ class Loop:
                 self._seal()
             connection.refuse(Refusal.LEAVING, 0) if connection.client else connection.close()
         self._seal()
-        self.reports.tell(end=True)
 
     # For connections
 

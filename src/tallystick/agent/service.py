@@ -1,155 +1,45 @@
 """The process of the agent: its logs, its sockets, signals, and what a service manager wants to know.
 
->>> Place((Address.parse("unix:/run/payments.sock"),)).mode
-384
+>>> from tallystick.agent.service import serve    # serve(lambda: [wanted], print, notify) until SIGTERM
 """
 
 import os
 import resource
 import select
 import signal
+import socket
 import ssl
-import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
-from tallystick import _core
+from tallystick import _core, keystore
 from tallystick.agent.address import Address
 from tallystick.agent.clients import Clients
+from tallystick.agent.handover import SIGNALS, Handed, Held, Listening, check_program, replace_program, take
 from tallystick.agent.journal import Journal
-from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.limits import Reports
 from tallystick.agent.loop import Loop
-from tallystick.agent.origin import STATEMENT
 from tallystick.agent.recovery import recover
 from tallystick.agent.sockets import handed_over, made_at, removed
+from tallystick.agent.wanted import Tls, Wanted
 from tallystick.errors import SealError, TallystickError, explain, reason
-from tallystick.home import nobody, user_place
-from tallystick.log import Log, open_origin
+from tallystick.log import Log
 from tallystick.securefile import reporting
-from tallystick.sinks.rotation import Rotation
-from tallystick.writer.origin import Origin
-from tallystick.writer.outlet import Notice
-from tallystick.writer.steps import Settings
 
-__all__ = ["Place", "Tls", "Wanted", "default_state", "serve"]
+__all__ = ["serve"]
 
 _PATIENCE = 5.0  # seconds for which a leaving agent waits for room
 _STUCK = 30.0  # seconds without a turn after which a loop that does not write is taken for stuck
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files of TLS: our certificate and its key, and the authorities whose certificates clients must show."""
-
-    certificate: str
-    key: str
-    authorities: str
-
-    def context(self) -> ssl.SSLContext:
-        """Read them.
-
-        Raises:
-            SealError: One cannot be read, or others may read the key.
-        """
-        try:
-            if stat.S_IMODE(os.stat(self.key).st_mode) & 0o077:
-                raise SealError(f"{self.key} is open to other users", hint=f"run: chmod 0600 {self.key}")
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_cert_chain(self.certificate, self.key)
-            context.load_verify_locations(self.authorities)
-        except OSError as error:
-            raise SealError(
-                f"the files of TLS: {reason(error)}", hint="check certificate, key and authorities"
-            ) from error
-        return context
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an agent listens for one log.
-
-    Args:
-        addresses: The addresses.
-        mode: Mode of the files of Unix sockets.
-        tls: Files of TLS, for addresses that need them.
-    """
-
-    addresses: tuple[Address, ...]
-    mode: int = 0o600
-    tls: Tls | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One log that an agent writes.
-
-    Args:
-        name: Its name.
-        output: The file that sealed lines are appended to.
-        place: Where lines come from.
-        state: Directory of what is remembered of clients.
-        stamps: Has each line the fields of its sender?
-        limits: What is taken.
-        store: As for `open_log`; so are all that follow.
-    """
-
-    name: str
-    output: str
-    place: Place
-    state: str
-    stamps: bool = False
-    limits: Limits = field(default_factory=Limits)
-    store: str | None = None
-    custody: str | None = None
-    user: str | None = None
-    wait: float | None = None
-    rotation: Rotation | None = None
-    control: str = "auto"
-    epoch_lines: int = 4096
-    epoch_age: float = 60.0
-    durability: Any = "flush"
-    on_full: Any = "block"
-    heartbeat: float | None = None
-
-    def open(self, report: Callable[[str], None]) -> Log:
-        """Open the log.
-
-        Raises:
-            TallystickError: As for `open_log`.
-        """
-        settings = Settings(
-            self.custody, self.control, self.epoch_lines, self.epoch_age, self.durability, self.on_full, self.heartbeat,
-            report, Notice("origin", STATEMENT) if self.stamps else None,
-        )  # fmt: skip
-        origin = Origin(self.name, self.output, self.store, self.custody, self.rotation, self.user, self.wait)
-        return open_origin(origin, settings)
-
-
-def default_state() -> str:
-    """Return the directory of what is remembered of clients.
-
-    Raises:
-        SealError: This user has no home.
-    """
-    if os.geteuid() == 0:
-        return "/var/lib/tallystick-agent"
-    place = user_place("XDG_STATE_HOME", ".local/state")
-    if place is None:
-        raise SealError(f"{nobody()}, so there is no place for what is remembered of clients", hint="name one: --state")
-    return f"{place}-agent"
-
-
-def serve(wanted: Sequence[Wanted], report: Callable[[str], None], notify: Callable[..., None]) -> None:
+def serve(read: Callable[[], Sequence[Wanted]], report: Callable[[str], None], notify: Callable[..., None]) -> None:
     """Take lines for some logs until SIGTERM or SIGINT, and close them.
 
     Args:
-        wanted: The logs.
+        read: Returns the logs; it is called again after SIGHUP.
         report: Called with messages, also from other threads.
         notify: Called with assignments for a service manager, such as `READY=1`.
 
@@ -157,34 +47,62 @@ def serve(wanted: Sequence[Wanted], report: Callable[[str], None], notify: Calla
         TallystickError: A log cannot be opened, a socket not made; or a log was stopped.
     """
     _core.refuse_dumps()
+    handed = take(os.environ)
     with suppress(ValueError, OSError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with ExitStack() as stack:
-        service = _Service(report, notify)
-        given = handed_over(os.environ, [each for one in wanted for each in one.place.addresses])  # type: ignore[arg-type]
-        for one in wanted:
-            service.begin(one, given, stack)
-        service.run()
+    service = _Service(read, report, notify)
+    try:
+        with ExitStack() as stack:
+            opened = [service.open(one, stack) for one in service.wanted]
+            service.hear()
+            service.listen(opened, handed, stack)
+            service.run()
+    except TallystickError as error:
+        if service.successor is None:
+            raise
+        report(explain(error))  # what was handed over is not lost for it
+    if service.successor is not None:
+        try:
+            replace_program(*service.successor, service.late)
+        except OSError as error:
+            raise SealError(f"the program cannot be executed again: {reason(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A log that is open."""
+
+    wanted: Wanted
+    log: Log
+    clients: Clients
+    journal: Journal | None
 
 
 class _Service:
     """All loops, and the signals that they hear of."""
 
-    def __init__(self, report: Callable[[str], None], notify: Callable[..., None]) -> None:
-        self._report, self._notify = report, notify
+    def __init__(
+        self, read: Callable[[], Sequence[Wanted]], report: Callable[[str], None], notify: Callable[..., None]
+    ) -> None:
+        self._read, self._report, self._notify = read, report, notify
+        self.wanted = list(read())
+        self.successor: tuple[list[Listening], list[Held]] | None = None
+        """Sockets for the program that takes the place of this one, if one does."""
+        self.late: list[int] = []
+        """Signals for that program, which came when all was handed over already."""
         self._loops: list[Loop] = []
+        self._listening: list[Listening] = []
         self._tls: list[tuple[Tls, list[ssl.SSLContext]]] = []
-        self._asked = self._reload = False
+        self._asked = self._reload = self._upgrade = False
         self._woken, self._waking = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._waking, False)
 
-    def begin(self, wanted: Wanted, given: dict[Address, Any], stack: ExitStack) -> None:
-        """Open a log, look how far its clients came, and listen."""
+    def open(self, wanted: Wanted, stack: ExitStack) -> _Opened:
+        """Open a log, and look how far its clients came."""
         log = stack.enter_context(wanted.open(self._trouble))
-        limits, reports = wanted.limits, Reports(self._trouble)
-        clients = Clients(limits.window, limits.clients)
+        clients = Clients(wanted.limits.window, wanted.limits.clients)
         journal = None
         if any(each.acknowledges for each in wanted.place.addresses):
             journal = Journal(os.path.join(wanted.state, wanted.name), durable=wanted.durability != "flush")
@@ -195,50 +113,96 @@ class _Service:
             for said in news:
                 self._report(said)
             _keep(journal, clients, log, wanted.name)
-        loop = Loop(log, limits, reports, clients, journal)
-        loop.stamps = wanted.stamps
-        contexts = [wanted.place.tls.context()] if wanted.place.tls is not None else []
-        if wanted.place.tls is not None:
-            self._tls.append((wanted.place.tls, contexts))
-        for address in wanted.place.addresses:
-            if (made := given.get(address)) is None:
-                made = made_at(address, mode=wanted.place.mode)
-                stack.callback(removed, address, made)
-            loop.listen(made, address, lambda: contexts[0] if contexts else None)
-        self._loops.append(loop)
-        if journal is not None:
-            stack.push(lambda kind, *_: self._end(loop, journal, wanted.name, failed=kind is not None))
+        return _Opened(wanted, log, clients, journal)
 
-    def _end(self, loop: Loop, journal: Journal, name: str, *, failed: bool) -> bool:
-        if not failed and loop.failure is None:
-            _keep(journal, loop.clients, loop.log, name, clean=True)
+    def hear(self) -> None:
+        """Handle signals from now on: a process that sees a socket of ours can end us as it should be."""
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def listen(self, opened: Sequence[_Opened], handed: Handed, stack: ExitStack) -> None:
+        """Listen for all logs, by sockets that were handed over where they are there."""
+        given = handed_over(os.environ, [each for one in opened for each in one.wanted.place.addresses])  # type: ignore[arg-type]
+        before = {each.address: each for each in handed.listening}
+        for one in opened:
+            self._loops.append(
+                loop := Loop(one.log, one.wanted.limits, Reports(self._trouble), one.clients, one.journal)
+            )
+            loop.stamps = one.wanted.stamps
+            contexts = [one.wanted.place.tls.context()] if one.wanted.place.tls is not None else []
+            if one.wanted.place.tls is not None:
+                self._tls.append((one.wanted.place.tls, contexts))
+            for address in one.wanted.place.addresses:
+                made = self._made(address, one.wanted.place.mode, given, before, stack)
+                loop.listen(made, address, lambda contexts=contexts: contexts[0] if contexts else None)  # type: ignore[misc]
+            stack.push(lambda kind, *_, one=one, loop=loop: self._end(loop, one, failed=kind is not None))
+        for left in before.values():  # no address means it any more
+            unused = socket.socket(fileno=left.fd)
+            removed(Address.parse(left.address), unused) if left.is_ours else unused.close()
+        self._resume(handed.connections)
+
+    def _made(
+        self, address: Address, mode: int, given: dict[Address, socket.socket], before: dict[str, Listening],
+        stack: ExitStack,
+    ) -> socket.socket:  # fmt: skip
+        if (held := before.pop(str(address), None)) is not None:
+            made, is_ours = socket.socket(fileno=held.fd), held.is_ours
+            made.setblocking(False)
+            os.set_inheritable(held.fd, False)
+        elif (found := given.get(address)) is not None:
+            made, is_ours = found, False
+        else:
+            made, is_ours = made_at(address, mode=mode), True
+        self._listening.append(Listening(str(address), made.fileno(), is_ours))
+        if is_ours:
+            stack.callback(lambda: None if self.successor else removed(address, made))
+        return made
+
+    def _resume(self, connections: Sequence[Held]) -> None:
+        for held in connections:
+            os.set_inheritable(held.fd, False)
+            if not any(loop.resume(held) for loop in self._loops):
+                self._report(f"{held.name} lost its connection to {held.address}, where nobody listens any more")
+                os.close(held.fd)
+
+    def _end(self, loop: Loop, one: _Opened, *, failed: bool) -> bool:
+        if one.journal is not None and not failed and loop.failure is None:
+            _keep(one.journal, loop.clients, loop.log, one.wanted.name, clean=True)
         return False
 
     def run(self) -> None:
-        """Take lines until a signal asks to leave, or a log is stopped."""
-        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._hear)
+        """Take lines until a signal asks to leave, a log is stopped, or another program takes this one's place."""
         for loop in self._loops:
             loop.thread.start()
         names = ", ".join(loop.log.name for loop in self._loops)
         self._notify("READY=1", f"STATUS=sealing for {names}")
-        pause = _pause()
         while not self._asked and all(loop.thread.is_alive() for loop in self._loops):
-            select.select([self._woken], [], [], pause)
-            with suppress(BlockingIOError):
-                os.read(self._woken, 4096)
+            self._wait()
             if self._reload:
                 self._again()
-            if all(_lives(loop) for loop in self._loops):
-                self._notify("WATCHDOG=1") if os.environ.get("WATCHDOG_USEC") else None
-        self._notify("STOPPING=1", f"STATUS=closing {names}")
-        self._leave()
+            if self._upgrade:
+                self._replace()
+        if self.successor is None:
+            self._notify("STOPPING=1", f"STATUS=closing {names}")
+            self._leave()
+
+    def _wait(self) -> None:
+        select.select([self._woken], [], [], _pause())
+        with suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+        if all(_lives(loop) for loop in self._loops):
+            self._notify("WATCHDOG=1") if os.environ.get("WATCHDOG_USEC") else None
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGHUP:
+        if self.successor is not None:
+            self.late.append(number)
+        elif number == signal.SIGHUP:
             self._reload = True
+        elif number == signal.SIGUSR2:
+            self._upgrade = True
         elif self._asked:
             for loop in self._loops:
                 loop.log.give_up()
@@ -246,8 +210,17 @@ class _Service:
             self._asked = True
 
     def _again(self) -> None:
-        """Reopen files and read certificates again."""
+        """Reopen files and read certificates again; and the configuration, whose changes take a new start."""
         self._reload = False
+        try:
+            wanted = list(self._read())
+            _check_new(wanted, self.wanted)
+        except TallystickError as error:
+            self._report(f"{explain(error)}; the configuration of before stays")
+            wanted = self.wanted
+        if wanted != self.wanted:
+            self._upgrade = True
+            return
         self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         for loop in self._loops:
             loop.log.reopen()
@@ -258,6 +231,23 @@ class _Service:
                 self._report(f"{explain(error)}; the certificates of before stay")
         self._notify("READY=1")
 
+    def _replace(self) -> None:
+        """Stop all loops where nothing is on its way, and note what another program takes to go on."""
+        self._upgrade = False
+        try:
+            check_program()
+        except TallystickError as error:
+            self._report(explain(error))
+            return
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        for loop in self._loops:
+            loop.pause()
+        while not self._asked and any(loop.thread.is_alive() for loop in self._loops):
+            self._wait()  # without room on a disk until there is room
+        if not self._asked and all(loop.failure is None for loop in self._loops):
+            held = [each for loop in self._loops for each in loop.hand_over()]
+            self.successor = self._listening, held
+
     def _leave(self) -> None:
         for loop in self._loops:
             loop.leave()
@@ -267,6 +257,7 @@ class _Service:
             if loop.thread.is_alive():
                 loop.log.give_up()
                 loop.thread.join()
+            loop.finish()
         failure = next((loop.failure for loop in self._loops if loop.failure is not None), None)
         if failure is not None:
             raise failure
@@ -275,6 +266,18 @@ class _Service:
         self._report(message)
         with suppress(OSError):
             os.write(self._waking, b"\0")
+
+
+def _check_new(wanted: Sequence[Wanted], before: Sequence[Wanted]) -> None:
+    """See that each log that was not open before was set up.
+
+    Raises:
+        KeyStoreError: One was not.
+    """
+    known = {one.name for one in before}
+    for one in wanted:
+        if one.name not in known:
+            keystore.connect(one.store).load(one.name)
 
 
 def _keep(journal: Journal, clients: Clients, log: Log, name: str, *, clean: bool = False) -> None:

@@ -36,7 +36,8 @@ _EPILOG = """Example:
 def command(name: str | None, config: str | None, **options: Any) -> None:
     """Seal lines that come by sockets for the log NAME.
 
-    SIGTERM and SIGINT seal what is there and close the chain; SIGHUP reopens FILE and reads certificates again.
+    SIGTERM and SIGINT seal what is there and close the chain. SIGHUP reopens files, and reads certificates and --config
+    again. After an upgrade, SIGUSR2 has the new program take over; no line is lost.
     """
     from tallystick.agent.service import serve
     from tallystick.cli.notify import notify_manager
@@ -44,8 +45,8 @@ def command(name: str | None, config: str | None, **options: Any) -> None:
 
     if (name is None) == (config is None):
         raise click.UsageError("name a log, or name several by --config FILE")
-    wanted = [_wanted(name, options)] if config is None else _configured(config)
-    serve(wanted, complain, notify_manager)
+    one = [_wanted(name, options)] if config is None else []
+    serve(lambda: one if config is None else _configured(config), complain, notify_manager)
 
 
 def _configured(path: str) -> list[Any]:
@@ -77,7 +78,7 @@ def _configured(path: str) -> list[Any]:
 
 
 def _wanted(name: Any, options: dict[str, Any]) -> Any:
-    from tallystick.agent.service import Wanted, default_state
+    from tallystick.agent.wanted import Wanted, default_state
 
     if not options["listen"]:
         raise click.UsageError("nothing says where to listen: --listen unix:PATH")
@@ -104,7 +105,7 @@ def _limits(options: dict[str, Any]) -> Any:
 
 def _place(listen: Sequence[str], mode: str, files: Sequence[str | None]) -> Any:
     from tallystick.agent.address import Address
-    from tallystick.agent.service import Place, Tls
+    from tallystick.agent.wanted import Place, Tls
 
     addresses = tuple(map(Address.parse, listen))
     try:

@@ -171,10 +171,11 @@ impl Conversation {
         self.buffer.len() - self.at
     }
 
-    /// The bytes that make no whole frame.
+    /// The bytes from which another conversation goes on here, if they are fed to it.
     #[must_use]
-    pub fn rest(&self) -> &[u8] {
-        &self.buffer[self.at..]
+    pub fn left(&self) -> Vec<u8> {
+        let begun: &[u8] = if self.begun { &PREAMBLE } else { &[] };
+        [begun, &self.buffer[self.at..]].concat()
     }
 
     /// Takes the next bytes.

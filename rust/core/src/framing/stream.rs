@@ -47,6 +47,21 @@ pub struct Stream {
     pub splits: Vec<Split>,
 }
 
+/// What a stream holds between two pieces, so that it can go on elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// What came of the message that has not ended, but for the parts that it became already.
+    pub rest: Vec<u8>,
+    /// Digits that may become a count of octets.
+    pub digits: Vec<u8>,
+    /// How many octets of a counted message are to come.
+    pub due: Option<usize>,
+    /// How many lines the message became already.
+    pub parts: u64,
+    /// How many bytes those have.
+    pub parted: u64,
+}
+
 enum Count {
     Of(usize, usize),
     Unfinished,
@@ -81,6 +96,20 @@ impl Stream {
             parted: 0,
             splits: Vec::new(),
         }
+    }
+
+    /// Goes on where another stream was.
+    #[must_use]
+    pub fn resume(framing: Framing, limit: usize, left: Left) -> Self {
+        let Left { rest, digits, due, parts, parted } = left;
+        Self { rest, digits, due, parts, parted, ..Self::new(framing, limit) }
+    }
+
+    /// What is to be handed on for another stream to go on here.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        let (rest, digits) = (self.rest.clone(), self.digits.clone());
+        Left { rest, digits, due: self.due, parts: self.parts, parted: self.parted }
     }
 
     /// How many bytes of a message that has not ended are here.
