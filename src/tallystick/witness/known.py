@@ -105,7 +105,9 @@ class KnownLogs:
                     text = file.read(_LONGEST + 1)
                 if len(text) > _LONGEST:
                     raise FormatError(f"has more than {_LONGEST} bytes")
-                found.setdefault(_core.WitnessedLog(text).root, text.decode())
+                lines = [line.strip() for line in text.decode().split("\n")]
+                public = "".join(f"{line}\n" for line in lines if line)
+                found.setdefault(_core.WitnessedLog(public.encode()).root, public)
             except OSError as error:
                 self._tell(path, reason(error))
             except (FormatError, ValueError) as error:

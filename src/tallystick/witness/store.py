@@ -137,6 +137,10 @@ class Store:
             self.database.run("UPDATE witness SET clock = ?", (clock,))
         return int(max(clock, before))
 
+    def advance(self, time: int) -> None:
+        """Let the time be no earlier than this, from the next transaction on."""
+        self.database.run("UPDATE witness SET clock = ? WHERE clock < ?", (time, time))
+
     def stopped(self) -> str | None:
         """Return why nothing is signed; None if it is."""
         return self.database.run("SELECT stopped FROM witness")[0][0]  # type: ignore[no-any-return]
