@@ -1,5 +1,6 @@
-"""What becomes of texts that a witness is shown, and what it says (spec section 11): compare, replace and receipt in one
-transaction.
+"""What becomes of texts that a witness is shown, and what it says (spec section 11).
+
+Compare, replace and receipt are one transaction of the desk; receipts are signed once it is durable.
 """
 
 from collections.abc import Callable, Sequence

@@ -26,7 +26,8 @@ _FORKS = 32  # pairs of texts that are kept of one log; more are counted
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS witness (format BIGINT, key TEXT, clock BIGINT, stopped TEXT)",
     """CREATE TABLE IF NOT EXISTS logs (
-        id BIGINT PRIMARY KEY, root BLOB UNIQUE NOT NULL, name TEXT NOT NULL, public TEXT NOT NULL, is_open BIGINT NOT NULL,
+        id BIGINT PRIMARY KEY, root BLOB UNIQUE NOT NULL, name TEXT NOT NULL, public TEXT NOT NULL,
+        is_open BIGINT NOT NULL,
         due BIGINT NOT NULL DEFAULT 0, older BIGINT NOT NULL DEFAULT 0, forks BIGINT NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS texts (
         log BIGINT, number BIGINT, time BIGINT NOT NULL, gap BIGINT NOT NULL, text BLOB NOT NULL,
