@@ -66,7 +66,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
-	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_acknowledged.py -k killed
+	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
@@ -76,7 +76,7 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	$(BIN)/mypy --strict src
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest --noconftest tests/test_house.py tests/test_house_rust.py
+	$(BIN)/pytest --noconftest tests/test_house*.py
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

@@ -293,7 +293,7 @@ class Proxy:
 
     def __init__(self, port, at=0):
         self.target, self.cut, self.stalled, self.garbage, self.heard = port, None, False, None, []
-        self._sockets, self._lock = [], threading.Lock()
+        self.connections, self._sockets, self._lock = 0, [], threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", at))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -321,6 +321,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                self.connections += 1
                 try:
                     far = socket.create_connection(("127.0.0.1", self.target))
                 except OSError:

@@ -623,6 +623,12 @@ def set_defects(cases):
     foreign.entry(b"a line of another log")
     add("line of another log", "section 7", "an unknown log id beside known ones", unsealed, unsealed,
         ["insert", 5, as_text(foreign.lines[1])])
+    foreign.entry(lines[1])
+    add("line sealed again for another log", "section 9", "the seal of a known log that is not at the end of its line",
+        "failed altered", "failed altered, uncovered", ["delete", 2, 2], ["insert", 2, as_text(foreign.lines[2])])
+    cases.add("lines sealed again for another log only", "section 9", "they claim to be lines of this log",
+              "failed altered", "failed altered",
+              {"base": [as_text(foreign.lines[2])], "edit": []})
     cases.add("another log only", "section 7", "a wrong key is incomplete, never ok", "incomplete", "incomplete",
               {"base": [as_text(foreign.lines[1])], "edit": []})
     add("line after closed", "section 5", "made by a holder of V", "failed bad statement", "failed altered",

@@ -3,17 +3,14 @@
 import contextlib
 import hashlib
 import os
-import random
 import socket
 import threading
 import time
 
 import pytest
 
-from tests.agent.client import NEW, PREAMBLE, Agent, Client, RefusedError, batch, entries, hello
+from tests.agent.client import NEW, PREAMBLE, Client, RefusedError, batch, entries, hello
 from tests.places import limited
-
-KILLS = int(os.environ.get("TALLYSTICK_AGENT_KILLS", "6"))
 
 
 def refused(client):
@@ -119,63 +116,6 @@ def test_without_room_on_the_disk_clients_wait_and_nothing_is_lost(site, agents)
     agent.end()
     assert entries(site) == lines
     assert site.verdict() == ("ok", ["torn line", "unclean end"]) or site.verdict() == ("ok", ["unclean end"])
-
-
-class Sender(threading.Thread):
-    """A client that goes on whatever is killed, and is cut off itself."""
-
-    def __init__(self, path, name, count, seed):
-        super().__init__()
-        self.lines = [b"%s %d" % (name, number) for number in range(count)]
-        self.client, self.random = Client(path), random.Random(seed)
-        self.error = None
-
-    def run(self):
-        client, at = self.client, 0
-        while at < len(self.lines) or client.unacknowledged:
-            try:
-                if client.way is None or self.random.random() < 0.02:
-                    client.connect()
-                while len(client.unacknowledged) < 500 and at < len(self.lines):
-                    piece = self.lines[at : at + self.random.randrange(1, 60)]
-                    at += len(piece)
-                    client.send(piece)
-                client.hear()
-            except RefusedError as error:
-                if error.args[0] != 9:
-                    self.error = error
-                    return
-                client.close()
-            except OSError:
-                client.close()
-                time.sleep(0.02)
-
-
-def test_agents_and_clients_are_killed_at_random_and_each_line_is_there_once(site):
-    count = 1500 * KILLS
-    agent = Agent(site).listening()
-    senders = [Sender(agent.path, b"s%d" % each, count, each) for each in range(3)]
-    chance = random.Random(7)
-    try:
-        for each in senders:
-            each.start()
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(0.05, 0.4))
-            agent.kill()
-            agent = Agent(site).listening()
-        for each in senders:
-            each.join(120)
-            assert not each.is_alive()
-            assert each.error is None
-        agent.end()
-    finally:
-        agent.kill()
-    found = entries(site)
-    assert len(found) == 3 * count
-    for each in senders:
-        assert [line for line in found if line.startswith(each.lines[0][:3])] == each.lines
-    verdict, kinds = site.verdict()
-    assert (verdict, set(kinds) <= {"unclean end", "torn line"}) == ("ok", True)
 
 
 @pytest.mark.parametrize("durability", ["sync", "sync-each"])

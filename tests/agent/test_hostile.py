@@ -3,6 +3,8 @@
 import array
 import contextlib
 import os
+import resource
+import signal
 import socket
 import ssl
 import struct
@@ -203,7 +205,7 @@ INTRUDER = """
 import ctypes, os, sys
 pid, store, state = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 refused = 0
-own = [f"/proc/{pid}/{name}" for name in ("mem", "environ", "fd/0")]
+own = [f"/proc/{pid}/{name}" for name in ("mem", "maps", "environ", "fd/0")]
 for path in (*own, f"{store}/payments", f"{state}/payments/journal"):
     try:
         os.listdir(path) if path.startswith(store) else open(path, "rb").read(1)
@@ -211,11 +213,16 @@ for path in (*own, f"{store}/payments", f"{state}/payments/journal"):
         refused += 1
 libc = ctypes.CDLL(None, use_errno=True)
 refused += libc.ptrace(16, pid, None, None) == -1
+place = (ctypes.c_void_p * 2)(ctypes.addressof(ctypes.create_string_buffer(8)), 8)
+there = (ctypes.c_void_p * 2)(0x400000, 8)
+refused += libc.process_vm_readv(pid, place, 1, there, 1, 0) == -1 and ctypes.get_errno() == 1
 print(refused)
 """
 
 
-def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(crossroads):
+@pytest.fixture
+def apart(crossroads):
+    """An agent of another user, and where it is at home."""
     home = crossroads / "agent"
     home.mkdir()
     os.chown(home, 54321, 54321)
@@ -227,19 +234,40 @@ def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(cros
 
     def start(*arguments, **more):
         command = [*owner.user, *owner.python, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, **more)
+        return subprocess.Popen(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, preexec_fn=any_core, **more)
 
     agent = Agent(owner, "--mode", "0666", start=start).listening()
-    try:
-        user = ["setpriv", "--reuid", "54322", "--regid", "54322", "--clear-groups"]
-        sends = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({agent.path!r}); s.send(b'line\\n')"
-        subprocess.run([*user, owner.python[0], "-c", sends], check=True, cwd="/")
-        for who in (user, ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"]):
-            words = [*who, owner.python[0], "-c", INTRUDER, str(agent.process.pid), home / "store", home / "state"]
-            done = subprocess.run(words, check=True, cwd="/", capture_output=True, text=True)
-            # The owner reads its files, and not its memory.
-            assert int(done.stdout) == (6 if who is user else 4), who
-        agent.end()
-    finally:
-        agent.kill()
+    yield agent, owner, home
+    agent.kill()
+
+
+def any_core():
+    """Let a process leave a core dump, however large."""
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(apart):
+    agent, owner, home = apart
+    user = ["setpriv", "--reuid", "54322", "--regid", "54322", "--clear-groups"]
+    sends = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({agent.path!r}); s.send(b'line\\n')"
+    subprocess.run([*user, owner.python[0], "-c", sends], check=True, cwd="/")
+    for who in (user, ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"]):
+        words = [*who, owner.python[0], "-c", INTRUDER, str(agent.process.pid), home / "store", home / "state"]
+        done = subprocess.run(words, check=True, cwd="/", capture_output=True, text=True)
+        # The owner reads its files, and not its memory.
+        assert int(done.stdout) == (8 if who is user else 6), who
+    agent.end()
     assert b"line tally=" in (home / "audit.log").read_bytes()
+
+
+def test_an_agent_that_crashes_leaves_no_core_dump(apart, tmp_path):
+    other = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=any_core)
+    dumped = []
+    for process in (other, apart[0].process):
+        os.kill(process.pid, signal.SIGABRT)
+        _, status = os.waitpid(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        dumped.append(os.WCOREDUMP(status))
+    if not dumped[0]:
+        pytest.skip("no program leaves core dumps here")
+    assert not dumped[1]

@@ -30,7 +30,7 @@ class Full:
 
 @pytest.fixture
 def writing(monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
     before = signal.getsignal(signal.SIGALRM)
     with module.Writing() as made:
         made.log = Full()

@@ -241,7 +241,7 @@ def test_a_url_without_a_place_is_refused(url):
 
 
 def test_the_default_key_is_made_once(path, monkeypatch):
-    monkeypatch.setattr(custody, "_default_path", lambda: str(path))
+    monkeypatch.setattr(custody, "default_path", lambda: str(path))
     assert custody.create_default().url == f"master-key:{path}"
     before = path.read_bytes()
     assert custody.create_default().url == f"master-key:{path}"
@@ -250,17 +250,17 @@ def test_the_default_key_is_made_once(path, monkeypatch):
 
 def test_roots_key_is_in_etc(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert custody._default_path() == "/etc/tallystick/master.key"
+    assert custody.default_path() == "/etc/tallystick/master.key"
 
 
 def test_a_users_key_is_in_the_configuration_directory(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/x/config")
-    assert custody._default_path() == "/home/x/config/tallystick/master.key"
+    assert custody.default_path() == "/home/x/config/tallystick/master.key"
 
 
 def test_a_users_configuration_directory_has_a_default(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/x")
-    assert custody._default_path() == "/home/x/.config/tallystick/master.key"
+    assert custody.default_path() == "/home/x/.config/tallystick/master.key"

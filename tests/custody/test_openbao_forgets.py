@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tallystick import custody as custodies
 from tallystick._core import DataKey
-from tallystick.custody import vault_transit
 from tallystick.errors import CustodyError
 from tests import servers
 from tests.custody.forgetting import ForgettingSuite, Log
@@ -136,6 +135,8 @@ def test_minima_that_stand_higher_are_not_lowered(bao):
 
 @pytest.mark.parametrize("change", ["config", "trim"])
 def test_what_the_server_does_not_confirm_is_an_error(bao, monkeypatch, change):
+    import hvac
+
     name = bao.key()
     log = Log(bao.custody(name, timeout=1))
     log.open(until="replaced")
@@ -144,9 +145,9 @@ def test_what_the_server_does_not_confirm_is_an_error(bao, monkeypatch, change):
     with pytest.raises(CustodyError, match="refuses the token, or its policy lacks a right"):
         log.custody.forget(log.state, log.owner)
     monkeypatch.setenv("BAO_TOKEN", bao.server.token)
-    write = vault_transit.VaultTransit._write
+    post = hvac.adapters.JSONAdapter.post
     monkeypatch.setattr(
-        vault_transit.VaultTransit, "_write", lambda *given, **more: given[2] == change or write(*given, **more)
+        hvac.adapters.JSONAdapter, "post", lambda way, url, **more: url.endswith(f"/{change}") or post(way, url, **more)
     )
     with pytest.raises(CustodyError, match=r"does not confirm that the key 'log-[0-9]+' has no version older than 3"):
         log.custody.forget(log.state, log.owner)
@@ -265,37 +266,29 @@ def test_a_version_that_is_not_there_yet_is_reported(bao):
 
 
 class Losing:
-    """The way to the server, on which an answer is lost after the request was carried out."""
+    """The way to servers, on which one answer is lost after the request was carried out."""
 
-    def __init__(self, custody, ending, times=1):
+    def __init__(self, monkeypatch, ending):
         import requests
 
-        made = custody._provider._server.client
+        ask = requests.Session.request
 
-        def client(line):
-            client = made(line)
-            ask = client.adapter.request
+        def request(session, method, url, **more):
+            answer = ask(session, method, url, **more)
+            if url.endswith(ending) and self.left:
+                self.left -= 1
+                raise requests.ConnectionError
+            return answer
 
-            def request(method, url, *given, **more):
-                answer = ask(method, url, *given, **more)
-                if url.endswith(ending) and self.left:
-                    self.left -= 1
-                    raise requests.ConnectionError
-                return answer
-
-            client.adapter.request = request
-            return client
-
-        self.left = times
-        custody._provider._server.client = client
+        self.left = 1
+        monkeypatch.setattr(requests.Session, "request", request)
 
 
 @pytest.mark.parametrize("what", ["rotate", "config", "trim", "encrypt", "decrypt"])
-def test_an_answer_that_is_lost_does_no_harm(bao, what):
+def test_an_answer_that_is_lost_does_no_harm(bao, monkeypatch, what):
     name = bao.key()
     log = Log(bao.custody(name))
-    log.custody = bao.custody(name)
-    lost = Losing(log.custody, f"/{what}/{name}" if what in ("encrypt", "decrypt") else f"/{what}")
+    lost = Losing(monkeypatch, f"/{what}/{name}" if what in ("encrypt", "decrypt") else f"/{what}")
     log.open()
     assert lost.left == 0
     assert log.opens() == [log.state]
@@ -325,10 +318,10 @@ def test_a_server_that_is_away_when_it_is_to_forget_is_an_error(bao, harm):
     assert log.opens() == [log.state]
 
 
-def test_an_answer_that_is_lost_at_set_up_leaves_no_doubt_whose_the_key_is(bao):
+def test_an_answer_that_is_lost_at_set_up_leaves_no_doubt_whose_the_key_is(bao, monkeypatch):
     name = bao.key()
     custody = bao.custody(name)
-    Losing(custody, "/rotate")
+    Losing(monkeypatch, "/rotate")
     with pytest.raises(CustodyError, match="cannot be reached, or the connection broke"):
         custody.wrap(DataKey.generate(), OWNER)
     assert "make one key for each log" in refusal(bao, name)
@@ -351,10 +344,11 @@ def test_a_version_that_was_there_before_is_not_taken_for_a_new_one(bao, monkeyp
     """A standby may answer with what it knew a moment ago."""
     log = Log(bao.custody(timeout=0.5))
     log.open()
-    monkeypatch.setattr(vault_transit.VaultTransit, "_read", lambda *given: dict(found, latest_version=3))
-    found = Bao(bao.server).read(log.custody.url.partition("?")[0].rpartition("/")[2])
     import hvac
 
+    found = Bao(bao.server).read(log.custody.url.partition("?")[0].rpartition("/")[2])
+    earlier = {"data": dict(found, latest_version=3)}
+    monkeypatch.setattr(hvac.api.secrets_engines.Transit, "read_key", lambda *given, **more: earlier)
     monkeypatch.setattr(hvac.api.secrets_engines.Transit, "rotate_key", lambda *given, **more: None)
     with pytest.raises(CustodyError, match=r"has version 3 of the key 'log-[0-9]+', but 3 was there before"):
         log.open()

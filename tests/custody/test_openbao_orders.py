@@ -1,7 +1,9 @@
 """Two who use one key of the engine transit at once, in every order of their steps; a real server."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
+from unittest import mock
 
 from tallystick import custody as custodies
 from tallystick._core import DataKey
@@ -35,7 +37,7 @@ class Turns:
                     self.done.add(who)
                     self.condition.notify_all()
 
-        threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=run, name=who, daemon=True).start()
         self._settled(who)
 
     def go(self, who):
@@ -58,24 +60,21 @@ class Writers:
         self.bao, self.name, self.url, self.turns = bao, name, bao.url(name), Turns()
         self.recorded, self.opened, self.errors = [], {}, {}
 
-    def custody(self, who):
-        custody = custodies.connect(self.url)
-        made = custody._provider._server.client
+    @contextmanager
+    def waiting(self):
+        """Have each writer wait for its turn before each request that matters."""
+        import requests
 
-        def client(line):
-            client = made(line)
-            ask = client.adapter.request
+        ask = requests.Session.request
 
-            def request(method, url, *given, **more):
-                if self.matters(method, url, more.get("json") or {}):
-                    self.turns.wait(who)
-                return ask(method, url, *given, **more)
+        def request(session, method, url, **more):
+            who = threading.current_thread().name
+            if who in ("A", "B") and self.matters(method, url, more.get("json") or {}):
+                self.turns.wait(who)
+            return ask(session, method, url, **more)
 
-            client.adapter.request = request
-            return client
-
-        custody._provider._server.client = client
-        return custody
+        with mock.patch.object(requests.Session, "request", request):
+            yield
 
     def matters(self, method, url, given):
         """Tell whether this request changes something for the other one, or finds what that one changed."""
@@ -94,14 +93,15 @@ class Writers:
 
     def play(self, order):
         """Play an order of steps, and what is left as it comes; return it all, with who could have gone on at each."""
-        for who in "AB":
-            self.turns.start(who, self.work)
         taken, choices = [], []
-        while free := sorted(self.turns.waiting):
-            taken.append(order[len(taken)] if len(taken) < len(order) else free[0])
-            choices.append(free)
-            self.turns.go(taken[-1])
-            self.check("".join(taken))
+        with self.waiting():
+            for who in "AB":
+                self.turns.start(who, self.work)
+            while free := sorted(self.turns.waiting):
+                taken.append(order[len(taken)] if len(taken) < len(order) else free[0])
+                choices.append(free)
+                self.turns.go(taken[-1])
+                self.check("".join(taken))
         return taken, choices
 
 
@@ -131,7 +131,7 @@ class Openers(Writers):
             raise KeyStoreError("the lease passed to another writer")
 
     def work(self, who):
-        custody = self.custody(who)
+        custody = custodies.connect(self.url)
         owner = replace(OWNER, confirm=lambda: self.confirm(who))
         try:
             if who == "B":
@@ -190,7 +190,7 @@ class SettingUp(Writers):
         return url.endswith(("/rotate", "/config")) or (method == "get" and not self.recorded)
 
     def work(self, who):
-        custody, owner = self.custody(who), replace(OWNER, root=who.encode() * 32)
+        custody, owner = custodies.connect(self.url), replace(OWNER, root=who.encode() * 32)
         try:
             wrapped = custody.wrap(DataKey.generate(), owner)
             self.recorded.append((owner.root, wrapped))

@@ -24,7 +24,7 @@ WORDS = "correct horse battery staple"
 def answers(tmp_path, monkeypatch):
     """Give a function that has a program answer, and forgets what was typed before; there is no terminal."""
     program, asked = tmp_path / "askpass", tmp_path / "asked"
-    monkeypatch.setattr(passphrase, "_TERMINAL", "/nowhere")
+    monkeypatch.setattr(passphrase, "TERMINAL", "/nowhere")
     monkeypatch.setenv("TALLYSTICK_ASKPASS", str(program))
 
     def answer(text, status=0):

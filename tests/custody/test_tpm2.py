@@ -59,11 +59,18 @@ def counters(chip, scrap=False):
 
 
 @contextlib.contextmanager
+def owned(tpm):
+    """Give a chip as custody itself uses it, and all that its owner can do with it: the library and its connection."""
+    import tpm2_pytss as tss
+
+    with tss.ESAPI(tpm.tcti()) as esapi, Chip.ready(tss, esapi) as chip:
+        yield chip, tss, esapi
+
+
+@contextlib.contextmanager
 def told(tpm):
     """Give a chip, as custody itself uses it."""
-    import tpm2_pytss
-
-    with tpm2_pytss.ESAPI(tpm.tcti()) as esapi, Chip.ready(tpm2_pytss, esapi) as chip:
+    with owned(tpm) as (chip, *_):
         yield chip
 
 
@@ -431,13 +438,13 @@ class TestCounted(ForgettingSuite, MovesWithinSuite):
     def tried(self, custody, log):
         """Return what opens, by the custody and without it, as any user or by the policy, at any count there is."""
         opened = set(log.opens())
-        with told(self.chip) as chip:
+        with owned(self.chip) as (chip, _, esapi):
             pcrs = Tpm2(custody.url).pcrs
             for wrapped in log.recorded:
                 index, _, _, count = numbers(wrapped)
                 if index not in chip.indices():
                     continue
-                counter = chip._esapi.tr_from_tpmpublic(index)
+                counter = esapi.tr_from_tpmpublic(index)
                 bonds = [Bond(pcrs, chip.values(pcrs), counter, count), Bond("", ()), Bond(pcrs, chip.values(pcrs))]
                 with chip.loaded(*outer(wrapped)[-2:]) as (loaded, _):
                     for bond in bonds:
@@ -448,42 +455,43 @@ class TestCounted(ForgettingSuite, MovesWithinSuite):
 
     def counts_on(self, log):
         """Only forwards is possible; the state of the log is lost by that."""
-        with told(self.chip) as chip:
+        with owned(self.chip) as (chip, tss, esapi):
             for index in chip.marks():
-                counter = chip._esapi.tr_from_tpmpublic(index)
+                counter = esapi.tr_from_tpmpublic(index)
                 with pytest.raises(RuntimeError):
-                    chip._esapi.nv_write(counter, bytes(8), 0, chip._tss.ESYS_TR.OWNER)
+                    esapi.nv_write(counter, bytes(8), 0, tss.ESYS_TR.OWNER)
                 chip.increment(counter)
 
     def makes_anew(self, log):
-        with told(self.chip) as chip:
+        with owned(self.chip) as (chip, _, esapi):
             # Once each: what was sealed ahead opens at the first count after the last one.
             for index, since in {numbers(wrapped)[:2] for wrapped in log.recorded}:
                 if index in chip.indices():
-                    chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
+                    esapi.nv_undefine_space(esapi.tr_from_tpmpublic(index))
                 chip.increment(chip.define(index, Mark.of(log.owner.root, since)))
 
     def makes_another_kind(self, log):
         """An index that holds what is written into it has another Name."""
-        with told(self.chip) as chip:
+        with owned(self.chip) as (chip, tss, esapi):
             for wrapped in log.recorded:
                 index, since, _, count = numbers(wrapped)
-                public = chip._public(index, Mark.of(log.owner.root, since), written=False)
-                public.attributes &= ~chip._tss.TPMA_NV.TPM2_NT_MASK
-                if index in chip.indices():
-                    chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
-                made = chip._esapi.nv_define_space(None, chip._tss.TPM2B_NV_PUBLIC(nvPublic=public))
-                chip._esapi.nv_write(made, count.to_bytes(8, "big"), 0, chip._tss.ESYS_TR.OWNER)
-            assert not any(opens_here(chip, wrapped) for wrapped in log.recorded)
+                if index not in chip.indices():
+                    assert chip.define(index, Mark.of(log.owner.root, since))
+                public, _ = esapi.nv_read_public(esapi.tr_from_tpmpublic(index))
+                public.nvPublic.attributes &= ~(tss.TPMA_NV.TPM2_NT_MASK | tss.TPMA_NV.WRITTEN)
+                esapi.nv_undefine_space(esapi.tr_from_tpmpublic(index))
+                made = esapi.nv_define_space(None, public)
+                esapi.nv_write(made, count.to_bytes(8, "big"), 0, tss.ESYS_TR.OWNER)
+            assert not any(opens_here(chip, esapi, wrapped) for wrapped in log.recorded)
             for index in {numbers(wrapped)[0] for wrapped in log.recorded}:
-                chip._esapi.nv_undefine_space(chip._esapi.tr_from_tpmpublic(index))
+                esapi.nv_undefine_space(esapi.tr_from_tpmpublic(index))
 
 
-def opens_here(chip, wrapped):
+def opens_here(chip, esapi, wrapped):
     """Tell whether the chip opens something as it stands, whoever asks."""
     index, _, _, count = numbers(wrapped)
     with chip.loaded(*outer(wrapped)[-2:]) as (loaded, _), contextlib.suppress(RuntimeError):
-        return bool(chip.unseal(loaded, Bond("", (), chip._esapi.tr_from_tpmpublic(index), count)))
+        return bool(chip.unseal(loaded, Bond("", (), esapi.tr_from_tpmpublic(index), count)))
     return False
 
 
@@ -596,11 +604,11 @@ def test_after_a_crash_it_counts_first_but_not_for_one_without_lease(chip, log):
         with pytest.raises(KeyStoreError, match="passed to another writer"):
             what(log.state, losing(log.owner))
     assert count(chip, log.state) == before
-    with told(chip) as there:
-        assert [opens_here(there, each) for each in log.recorded] == [True, False]
+    with owned(chip) as (there, _, esapi):
+        assert [opens_here(there, esapi, each) for each in log.recorded] == [True, False]
     log.custody.unwrap(log.state, log.owner)
-    with told(chip) as there:
-        assert [opens_here(there, each) for each in log.recorded] == [False, True]
+    with owned(chip) as (there, _, esapi):
+        assert [opens_here(there, esapi, each) for each in log.recorded] == [False, True]
     assert count(chip, log.state) == before + 1
     log.custody.unwrap(log.state, losing(log.owner))
 

@@ -231,9 +231,11 @@ def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logge
     for directory in directories:
         directory.mkdir()
     places = [Place(directory) for directory in directories]
-    handlers = [sealing(place, logger, BARE) for place in places]
-    for handler in handlers:
-        handler._log.write = partial(_chatty, handler._log.write, logger)
+    for each in places:
+        sealing(each, logger, BARE)
+    logs = list(LOGS)
+    for log in logs:
+        log.write = partial(_chatty, log.write, logger)
     other = logging.getLogger("audit.test.other")
     threads = [threading.Thread(target=lambda: [other.info("line") for _ in range(200)], daemon=True) for _ in range(4)]
     for thread in threads:
@@ -241,8 +243,8 @@ def test_two_handlers_whose_stores_log_never_wait_for_each_other(tmp_path, logge
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
-    for handler in handlers:
-        del handler._log.write
+    for log in logs:
+        del log.write
     finished(logger)
     for place in places:
         assert place.entries().count(b"line") == 800
@@ -334,7 +336,7 @@ def test_with_delay_and_no_record_nothing_is_opened(place, logger):
 
 
 def test_with_delay_a_log_that_is_busy_raises_and_is_tried_again(place, logger, monkeypatch):
-    monkeypatch.setattr("tallystick.integrations.sealing._AGAIN_OPEN", 0.0)
+    monkeypatch.setattr("tallystick.integrations.sealing.AGAIN_OPEN", 0.0)
     sealing(place, logger, BARE, delay=True)
     with place.open(), pytest.raises(LogBusyError):
         logger.info("too early")

@@ -322,13 +322,13 @@ def test_a_log_that_vanished_under_its_writer_is_reported(store, server, kind):
         assert "is gone from" in told(lambda: lease.replace_head(b"head 1"), LeaseLostError, within=6)
 
 
-def test_a_child_that_ends_does_not_disturb_the_connection_of_its_parent(store):
-    with store.lease("payments") as lease:
-        session = lease._session._open
+def test_a_child_that_ends_does_not_disturb_the_connection_of_its_parent(behind, proxy):
+    with behind.lease("payments") as lease:
+        made = proxy.connections
         for number in range(3):
             assert in_a_child(lambda: None) == 0
             lease.replace_head(b"head %d" % number)
-        assert lease._session._open is session
+        assert proxy.connections == made
 
 
 # Who may

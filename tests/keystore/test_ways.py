@@ -16,8 +16,8 @@ from contextlib import suppress
 import pytest
 
 import tallystick
-from tallystick import _services, keystore
 from tallystick import custody as custodies
+from tallystick import keystore
 from tallystick._core import DataKey
 from tallystick._services import AwayError, Line
 from tallystick.errors import CustodyError, KeyStoreError, explain
@@ -340,7 +340,11 @@ def wait_for_a_byte(line, near):
 
 def test_where_no_thread_can_be_started_calls_go_on(monkeypatch):
     """As at the end of the interpreter, where logs are closed."""
-    monkeypatch.setattr(_services, "_started", lambda work: False)
+
+    def none(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
     near, far = socket.socketpair()
     with near, far:
         line = Line()

@@ -256,7 +256,7 @@ def test_a_silent_log_gives_signs_of_life(place):
 
 
 def test_signs_of_life_alone_fill_a_chain_and_go_on_in_the_next(place, monkeypatch):
-    monkeypatch.setattr("tallystick.writer.background._HEAD_AFTER", 0.001)
+    monkeypatch.setattr("tallystick.writer.background.HEAD_AFTER", 0.001)
     with place.open(heartbeat=0.001) as log:
         until(lambda: log.position.startswith("2."), seconds=60)
     statements = place.read().decode().splitlines()

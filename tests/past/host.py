@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from unittest import mock
 
@@ -67,7 +67,7 @@ class Host(Site):
         """The custody, where its name in the state will not do, since others may have written that."""
         return None if self.url.startswith("file:") else self.custody
 
-    def here(self) -> "mock._patch_dict":
+    def here(self) -> AbstractContextManager[object]:
         """Have the environment of this host in this process."""
         return mock.patch.dict(os.environ, self.env)
 
@@ -81,7 +81,7 @@ class Host(Site):
 
     def take(self, *more: bytes) -> None:
         """Take what the key store holds now, and other bytes; what was opened until then is the past."""
-        self.past = {(log_id, position(line)[0]) for log_id in self.logs for line in self._lines_of(log_id)}
+        self.past = {(log_id, position(line)[0]) for log_id in self.logs for line in self.lines_of(log_id)}
         self.copies += more
         with self.here(), suppress(TallystickError):
             self.copies.append(keystore.connect(self.url).load("payments").state)
@@ -150,9 +150,10 @@ class Host(Site):
                 loot = Loot(state)
                 for copy in self.copies:
                     loot.add(copy)
-                yield log_id, self._lines_of(log_id), [e for e in loot.opened() if (log_id, e.chain) in self.past]
+                yield log_id, self.lines_of(log_id), [e for e in loot.opened() if (log_id, e.chain) in self.past]
 
-    def _lines_of(self, log_id: str) -> list[bytes]:
+    def lines_of(self, log_id: str) -> list[bytes]:
+        """Return the sealed lines that claim to be of a log."""
         if not self.output.exists():
             return []
         return [line for line in self.sealed() if f"tally={log_id}.".encode() in line[-120:]]

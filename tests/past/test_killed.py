@@ -156,7 +156,7 @@ class Changed:
     def judged(self):
         """What is wrong now, in words."""
         host, wrong = self.host, []
-        host.past = {(log_id, position(line)[0]) for log_id in host.logs for line in host._lines_of(log_id)}
+        host.past = {(log_id, position(line)[0]) for log_id in host.logs for line in host.lines_of(log_id)}
         if forged := host.forged():
             wrong.append(f"forged: {forged}")
         left = Loot(b"").add(tree(self._directory / "store", self._directory / "there"))
@@ -169,7 +169,7 @@ class Changed:
             "incomplete" if ends & set(kinds) else "ok"
         ):
             wrong.append(f"{verdict}: {kinds}")
-        taken = Counter((log_id, position(line)) for log_id in host.logs for line in host._lines_of(log_id))
+        taken = Counter((log_id, position(line)) for log_id in host.logs for line in host.lines_of(log_id))
         wrong += [f"{at} is there {count} times" for at, count in taken.items() if count > 1]
         return wrong
 

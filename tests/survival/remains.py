@@ -64,11 +64,11 @@ class Remains:
             seen[name] = data
             for number, line in enumerate(data.split(b"\n"), 1):
                 if line.strip(b"\0"):  # zeros are what a power loss leaves, and no line (spec section 9)
-                    found._take(path, number, line)
+                    found.take(path, number, line)
         found.opened.sort()
         return found
 
-    def _take(self, path: Path, number: int, line: bytes) -> None:
+    def take(self, path: Path, number: int, line: bytes) -> None:
         seal = SEAL.search(line)
         if seal is None:
             self.torn.append((path, number))

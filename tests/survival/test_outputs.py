@@ -44,10 +44,10 @@ class Fed:
 
     def __init__(self, site, command, **more):
         self.said_in, self.site = site.path / "said", site
-        self._said = open(self.said_in, "wb")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=self._said, bufsize=0, **more
-        )
+        with open(self.said_in, "wb") as said:
+            self.process = subprocess.Popen(
+                command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=said, bufsize=0, **more
+            )
 
     def write(self, text):
         self.process.stdin.write(f"{text}\n".encode())
@@ -69,7 +69,6 @@ def fed(site, command, **more):
     finally:
         one.process.kill()
         one.process.wait()
-        one._said.close()
 
 
 def lines_of(path):
@@ -113,7 +112,7 @@ def test_a_new_file_that_logrotate_made_for_root_does_not_stop_a_writer_of_anoth
         assert one.done() == 0
     assert any(b"permission denied; lines go on in the old file" in entry for entry in lines_of(old))
     assert lines_of(new)[-1] == b"after"
-    for path in site.path.rglob("*"):
+    for path in (site.path, *site.path.rglob("*")):
         os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
     assert site.verdict(str(old), str(new)) == ("ok", [])
 

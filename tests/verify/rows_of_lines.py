@@ -163,6 +163,14 @@ UNSEALED_LINES = [
     ),
     spares(
         "unsealed",
+        "a line that was sealed again for a log whose key is not here",
+        whole().put(
+            "1.0.2", Writer("else", (bytes(32), bytes(32))).chain_of(whole().line("1.0.2").decode()).log().lines[1]
+        ),
+        "failed\nfailed altered ×1 app.log:3 1.0.2",
+    ),
+    spares(
+        "unsealed",
         "a seal with something behind it is a seal",
         whole().put("1.0.2", whole().line("1.0.2") + b" and more"),
         "failed\nfailed altered ×1 app.log:3 1.0.2",

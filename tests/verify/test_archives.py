@@ -257,7 +257,7 @@ def test_an_encrypted_zip_archive_is_told(place: Place) -> None:
 
 
 def test_bombs_of_zip_and_tar_are_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_FREE", 2**24)
+    monkeypatch.setattr(streams, "FREE", 2**24)
     zeros = bytes(2**26)
     for data in (
         zipped([("bomb", zeros)], zipfile.ZIP_BZIP2),
@@ -308,7 +308,7 @@ def test_tar_headers_that_ask_for_much_memory_or_lead_backwards_are_told(place: 
 
 
 def test_an_archive_of_too_many_members_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_MOST", 8)
+    monkeypatch.setattr(archives, "MOST", 8)
     for data in (tarred(members(place)), zipped(members(place))):
         report = verified(place, data)
         assert "more than 8 members" in said(report)
@@ -393,7 +393,7 @@ def test_a_byte_order_mark_that_was_sealed_belongs_to_its_line(place: Place) -> 
     place.writer.lines.clear()
     place.writer.open()
     assert place.writer.sealer is not None
-    place.writer._take(place.writer.sealer.seal(codecs.BOM_UTF8 + b"said by the application", 1))
+    place.writer.take(place.writer.sealer.seal(codecs.BOM_UTF8 + b"said by the application", 1))
     place.writer.close()
     (place.directory / "keys/head").write_bytes(place.writer.head)
     paths = place.write()
@@ -407,7 +407,7 @@ def test_lines_in_utf_16_that_were_sealed_as_they_are_stay_ok(place: Place) -> N
     place.writer.lines.clear()
     place.writer.open()
     assert place.writer.sealer is not None
-    place.writer._take(place.writer.sealer.seal("said by the application".encode("utf-16-le"), 1))
+    place.writer.take(place.writer.sealer.seal("said by the application".encode("utf-16-le"), 1))
     place.writer.close()
     (place.directory / "keys/head").write_bytes(place.writer.head)
     paths = place.write()

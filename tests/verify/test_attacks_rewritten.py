@@ -23,7 +23,7 @@ def writer() -> Writer:
     writer.sealer = Taking(writer.state.open_chain(writer.head, TIME))
     writer.sealer.configure("json", 4)
     for number in range(12):
-        writer._take(writer.sealer.seal(b'{"action":"login","user":%d}' % number, TIME))
+        writer.take(writer.sealer.seal(b'{"action":"login","user":%d}' % number, TIME))
     return writer.counted().end()
 
 
@@ -123,7 +123,7 @@ def test_a_line_written_anew_so_that_a_quoted_seal_of_another_log_comes_last_is_
     """A user chose what is quoted: it must neither hide the line nor stand for its seal."""
     writer = Writer()
     writer.sealer = Taking(writer.state.open_chain(writer.head, TIME))
-    writer._take(writer.sealer.seal(b'{"action":"login","user":"x %s"}' % QUOTED, TIME))
+    writer.take(writer.sealer.seal(b'{"action":"login","user":"x %s"}' % QUOTED, TIME))
     writer.counted().end()
     lines = [anew(line) if QUOTED in line else line for line in writer.lines]
     quoted = next(line for line in lines if QUOTED in line)

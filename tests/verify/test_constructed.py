@@ -23,7 +23,7 @@ class Writer:
         self.lines: list[bytes] = []
         self.sealer: _core.Sealer | None = None
 
-    def _take(self, out: bytes) -> None:
+    def take(self, out: bytes) -> None:
         self.lines += out.split(b"\n")[:-1]
 
     def open(self, epoch_lines: int = 4096) -> "Writer":
@@ -34,7 +34,7 @@ class Writer:
     def write(self, count: int) -> "Writer":
         assert self.sealer is not None
         for number in range(count):
-            self._take(self.sealer.seal(b"line %d" % number, TIME))
+            self.take(self.sealer.seal(b"line %d" % number, TIME))
         return self.counted()
 
     def counted(self) -> "Writer":
@@ -46,12 +46,12 @@ class Writer:
 
     def close(self) -> "Writer":
         assert self.sealer is not None
-        self._take(self.sealer.close(TIME))
+        self.take(self.sealer.close(TIME))
         return self.counted()
 
     def end(self) -> "Writer":
         assert self.sealer is not None
-        self._take(self.sealer.end(TIME))
+        self.take(self.sealer.end(TIME))
         return self.counted()
 
     def burn(self) -> bytes:

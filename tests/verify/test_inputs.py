@@ -393,7 +393,7 @@ def test_a_line_that_is_not_all_read_has_no_hash_that_an_exception_could_name(pl
 def test_a_line_of_the_greatest_length_is_read(tmp_path: Path) -> None:
     writer = Writer().open()
     assert writer.sealer is not None
-    writer._take(writer.sealer.seal(b"x" * 2**24, 1))
+    writer.take(writer.sealer.seal(b"x" * 2**24, 1))
     writer.close()
     (tmp_path / "head").write_bytes(writer.head)
     (tmp_path / "app.log").write_bytes(text(writer.lines))

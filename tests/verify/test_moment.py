@@ -142,7 +142,7 @@ def test_a_head_that_was_older_than_the_newest_chain_is_read_again(
 def test_a_head_that_stays_older_leaves_an_open_end_and_a_newer_one_than_the_log_a_cut(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify_moment, "_PATIENCE", 0.1)
+    monkeypatch.setattr(verify_moment, "PATIENCE", 0.1)
     old = place.writer.head
     place.writer.open().write(3).close()
     place.parts.append(text(place.writer.lines))

@@ -126,7 +126,7 @@ def test_a_log_that_begins_with_a_key_is_read(place: Place) -> None:
     place.writer.lines.clear()
     place.writer.open()
     assert place.writer.sealer is not None
-    place.writer._take(place.writer.sealer.seal(key_text(place).encode(), 1))
+    place.writer.take(place.writer.sealer.seal(key_text(place).encode(), 1))
     place.writer.close()
     place.parts.append(b"".join(line + b"\n" for line in place.writer.lines))
     place.write()

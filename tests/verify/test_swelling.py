@@ -98,7 +98,7 @@ def test_pipes_sockets_and_devices_among_files_are_passed_over(place: Place, way
 
 
 def test_a_pipe_that_was_named_and_says_nothing_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_files, "_SILENCE", 0.2)
+    monkeypatch.setattr(verify_files, "SILENCE", 0.2)
     paths = place.write()
     os.mkfifo(place.directory / "pipe")
     holder = os.open(place.directory / "pipe", os.O_RDWR)
@@ -111,7 +111,7 @@ def test_a_pipe_that_was_named_and_says_nothing_is_given_up(place: Place, monkey
 def test_a_pipe_that_was_named_is_read_as_long_as_something_comes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify_files, "_SILENCE", 2.0)
+    monkeypatch.setattr(verify_files, "SILENCE", 2.0)
     paths = place.write()
     os.mkfifo(place.directory / "pipe")
     paths[9].unlink()
@@ -199,7 +199,7 @@ def test_a_hole_in_a_journal_export_is_reported(place: Place) -> None:
 
 
 def test_what_expands_beyond_reason_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_FREE", 2**26)
+    monkeypatch.setattr(streams, "FREE", 2**26)
     paths = place.write()
     for bomb in (bz2.compress(bytes(45_000_000)) * 1000, zstd.compress(bytes(2**20)) * 2000):
         (place.logs / "bomb").write_bytes(bomb)

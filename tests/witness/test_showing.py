@@ -88,7 +88,7 @@ def shown(writer: Writer, witness: Witness) -> list[_core.Decision]:
     if head is not None:
         said, old = _core.parse_shown(head), witness.newest
         same = (said.chain, said.epoch) == (old.chain, old.epoch)
-        decisions.append(witness.show(head, sealer.proof(old.n, said.n) if same else None))
+        decisions.append(witness.show(head, sealer.tree().proof(old.n, said.n) if same else None))
     return decisions
 
 
@@ -151,7 +151,7 @@ def test_rewritten_lines_of_the_running_epoch_are_never_accepted(more: int) -> N
     head = intruder.signed_head()
     assert head is not None
     accepted = list(witness.kept)
-    proof = other.proof(witness.newest.n, 101 + more)
+    proof = other.tree().proof(witness.newest.n, 101 + more)
     assert witness.show(head, proof) == ("proof" if more else "fork")
     other.close(TIME)
     (_, _), (checkpoint, tree) = other.take_spoken()

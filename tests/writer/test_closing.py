@@ -16,9 +16,9 @@ class Made:
     """A closing whose other parts do nothing but note what is asked of them."""
 
     def __init__(self, monkeypatch):
-        monkeypatch.setattr(closing, "_PATIENCE", 0.1)
-        monkeypatch.setattr(closing, "_COURIER", 0.05)
-        monkeypatch.setattr(closing, "_MOMENT", 0.1)
+        monkeypatch.setattr(closing, "PATIENCE", 0.1)
+        monkeypatch.setattr(closing, "COURIER", 0.05)
+        monkeypatch.setattr(closing, "MOMENT", 0.1)
         self.done = []
         self.turn, self.phase = Turn(threading.RLock(), lambda: False), Phase("payments")
         self.background = SimpleNamespace(wake=lambda: None, is_over=True, thread=None)

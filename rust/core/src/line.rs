@@ -26,7 +26,7 @@ mod seal;
 mod tests;
 
 pub use position::{LogId, Position};
-pub use read::{Read, Sealed, Span, excess, read, trim};
+pub use read::{Read, Sealed, Span, excess, read, seals_inside, trim};
 pub use seal::{Form, MAX_ENTRY, Proof, Seal, form_of, parse_seal};
 
 pub(crate) use read::seal_at_end;

@@ -14,7 +14,7 @@ use crate::OrRaise as _;
 use crate::keys::{At, head_text};
 use crate::output::Output;
 use crate::py_bytes;
-use crate::witness::{EpochTree, py_proof};
+use crate::witness::EpochTree;
 
 /// Seals one chain, in the process that opened it and in no other.
 #[pyclass(module = "tallystick._core")]
@@ -210,9 +210,9 @@ impl Sealer {
         spoken.map(|one| (py_bytes(py, one.text.as_bytes()), one.tree.map(EpochTree))).collect()
     }
 
-    /// The proof that the running epoch goes on from `start` lines to `end` lines; `None` if it has not so many.
-    fn proof<'py>(&self, py: Python<'py>, start: u16, end: u16) -> Option<Vec<Bound<'py, PyBytes>>> {
-        py_proof(py, self.sealer.proof(start, end))
+    /// The leaves of the running epoch so far, for proofs; `None` where nothing is kept for witnesses.
+    fn tree(&self) -> Option<EpochTree> {
+        self.sealer.tree().map(EpochTree)
     }
 
     /// Wipes every secret at once.

@@ -374,10 +374,7 @@ pub struct EpochTree(pub shown::EpochTree);
 impl EpochTree {
     /// The consistency proof between two numbers of lines; `None` if there are not so many.
     fn proof<'py>(&self, py: Python<'py>, start: u16, end: u16) -> Option<Vec<Bound<'py, PyBytes>>> {
-        py_proof(py, self.0.proof(start, end))
+        let proof = py.detach(|| self.0.proof(start, end));
+        proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
     }
-}
-
-pub fn py_proof(py: Python<'_>, proof: Option<Vec<[u8; 32]>>) -> Option<Vec<Bound<'_, PyBytes>>> {
-    proof.map(|proof| proof.iter().map(|hash| py_bytes(py, hash)).collect())
 }

@@ -29,7 +29,7 @@ from tallystick.writer.steps import Settings
 
 __all__ = ["Writing", "hear", "standing"]
 
-_PATIENCE = 5.0  # seconds for which a leaving writer may wait for room: less than docker's 10 until SIGKILL
+PATIENCE = 5.0  # seconds for which a leaving writer may wait for room: less than docker's 10 until SIGKILL
 _NOTICES = 100  # that the log has to say once it is open, the newest
 _BRIEFLY = 3.0  # seconds for which it goes on waiting for another writer to end
 
@@ -250,7 +250,7 @@ class Writing:
 
     def _tick(self, _: int, __: FrameType | None) -> None:
         # Only a waiting writer gives up: a service that takes its time to end may go on writing.
-        patience = _PATIENCE if self.log is not None else _BRIEFLY
+        patience = PATIENCE if self.log is not None else _BRIEFLY
         if self._since is not None and time.monotonic() - self._since >= patience:
             self._give_up()
 

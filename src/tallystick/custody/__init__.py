@@ -33,6 +33,7 @@ __all__ = [
     "Passphrase",
     "connect",
     "create_default",
+    "default_path",
     "fresh_key",
     "is_outside",
     "resolved",
@@ -94,7 +95,7 @@ def taking_back(url: str | None) -> Iterator[None]:
     Args:
         url: The custody; None for this user's master key.
     """
-    kind, _, place = (f"master-key:{_default_path()}" if url is None else url).partition(":")
+    kind, _, place = (f"master-key:{default_path()}" if url is None else url).partition(":")
     path = os.path.abspath(place) if kind == "master-key" and place and not _VARIABLE.fullmatch(place) else None
     absent = path is not None and not os.path.lexists(path)
     with directories(path and os.path.dirname(path)):
@@ -127,15 +128,20 @@ def fresh_key(keeper: Custody, owner: Owner) -> tuple[DataKey, bytes]:
 def create_default() -> Custody:
     """Return the custody by this user's master key, which is made if it is not there.
 
-    It is `/etc/tallystick/master.key` for root, `$XDG_CONFIG_HOME/tallystick/master.key` for everybody else.
-
     Raises:
         CustodyError: The master key cannot be made or read; says what to do.
     """
-    return connect(f"master-key:{_default_path()}", create=True)
+    return connect(f"master-key:{default_path()}", create=True)
 
 
-def _default_path() -> str:
+def default_path() -> str:
+    """Return the place of this user's master key, whether one is there or not.
+
+    It is `/etc/tallystick/master.key` for root, `$XDG_CONFIG_HOME/tallystick/master.key` for everybody else.
+
+    Raises:
+        CustodyError: This user has no home directory.
+    """
     if os.geteuid() == 0:
         return "/etc/tallystick/master.key"
     place = user_place("XDG_CONFIG_HOME", ".config")

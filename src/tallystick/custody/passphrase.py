@@ -18,7 +18,7 @@ from tallystick.errors import CustodyError, reason
 
 __all__ = ["HERE", "Here", "Passphrase", "Source"]
 
-_TERMINAL = "/dev/tty"
+TERMINAL = "/dev/tty"
 _MEMORY, _PASSES = 64 * 1024, 3  # KiB, times: the second recommendation of RFC 9106, with one lane
 _SALT, _COSTS = 16, 5  # bytes
 _LEAST = 12  # bytes
@@ -138,14 +138,14 @@ def _ask_new() -> Typed:
 
 def _has_terminal() -> bool:
     with suppress(OSError):
-        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
         return True
     return False
 
 
 def _ask(question: str) -> Typed:
     try:
-        terminal = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        terminal = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return _ask_program(question)
     try:

@@ -27,7 +27,7 @@ from tallystick.errors import CustodyError, reason
 __all__ = ["Name", "Slots", "has_slots", "path_of"]
 
 _BLOCK = 4096  # bytes of a slot; rust/core/src/seal/slot.rs
-_PATIENCE = 10.0  # seconds that another process may take for its own writing
+PATIENCE = 10.0  # seconds that another process may take for its own writing
 _TAG = b"tallystick-slots1 "
 _ROOT = re.compile(r"[a-z2-7]{52}")  # of 32 bytes, as `path_of` writes it
 
@@ -182,7 +182,7 @@ class Slots:
                 os.close(fd)
 
     def _lock(self, *, make: bool) -> tuple[int, bool]:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + PATIENCE
         while True:
             fd, made = self._open(make=make)
             try:
@@ -193,7 +193,7 @@ class Slots:
                 if time.monotonic() > end:
                     os.close(fd)
                     raise CustodyError(
-                        f"another process has had {self.path} locked for {_PATIENCE:g} s, so it stands still",
+                        f"another process has had {self.path} locked for {PATIENCE:g} s, so it stands still",
                         hint="end it",
                     ) from None
             except BaseException:

@@ -23,7 +23,7 @@ __all__ = ["OnError", "Sealing", "one_line"]
 OnError = Literal["report", "raise"]
 
 _TEXT = (str, bytes)
-_AGAIN_OPEN = 1.0  # seconds after which a log is tried again that could not be opened
+AGAIN_OPEN = 1.0  # seconds after which a log is tried again that could not be opened
 _SHORT = MAX_ENTRY // 6  # characters that make no more bytes than an entry may have: a surrogate makes six
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
 _MOST_TOLD = 100  # troubles that are remembered
@@ -136,7 +136,7 @@ class Sealing(logging.Handler):
         try:
             self._log = self._opening()
         except TallystickError as error:
-            self._failed = (time.monotonic() + _AGAIN_OPEN, error)
+            self._failed = (time.monotonic() + AGAIN_OPEN, error)
             raise
         self._is_delayed, self._failed = False, None
 

@@ -64,13 +64,11 @@ class StreamSink(Descriptor):
 
     def _push_in_time(self) -> None:
         self.output.close()  # from now on bytes stay there when lines are sealed: that must not wait either
-        room = select.poll()
-        room.register(self._fd, select.POLLOUT)
         while data := self.output.peek():
-            if not room.poll(max(0.0, self._until - time.monotonic()) * 1000):
+            if not _has_room(self._fd, max(0.0, self._until - time.monotonic())):
                 raise OutputError(f"{self.name}: its reader takes nothing", hint="see what has become of it")
             try:
-                self.output.drop(os.write(self._fd, data[:_AT_ONCE]))
+                self.output.drop(os.writev(self._fd, [data[:_AT_ONCE]]))  # eventlet's os.write tries for ever
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -95,3 +93,12 @@ class StreamSink(Descriptor):
             return False
         count: int = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))[0]
         return count > 0
+
+
+def _has_room(fd: int, seconds: float) -> bool:
+    """Wait until a descriptor takes bytes, so long at most; return whether it does."""
+    if not hasattr(select, "poll"):  # eventlet takes it away, and gives way to its greenlets here
+        return bool(select.select([], [fd], [], seconds)[1])
+    room = select.poll()
+    room.register(fd, select.POLLOUT)
+    return bool(room.poll(seconds * 1000))

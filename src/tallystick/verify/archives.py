@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tallystick.verify import streams
-from tallystick.verify.files import File
 from tallystick.verify.layers import Bytes, Stream, Unpacked, Window
+from tallystick.verify.remote import AnyFile
 
 __all__ = ["Contents", "Member", "contents", "is_tar", "is_zip"]
 
 _BLOCK = 512  # bytes of a block of tar
-_MOST = 100_000  # members of an archive
+MOST = 100_000  # members of an archive
 _HEADER = 10 * 2**20  # bytes of names and the like that are read at once; a directory of 100,000 files of zip
 _PIECE = 2**16  # bytes; of a member of zip that is damaged, the last piece is lost
 _LINK = "a link or device in an archive, no file; not read"
@@ -72,7 +72,7 @@ def is_zip(beginning: bytes) -> bool:
     return beginning.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def contents(file: File, beginning: bytes, *, compressed: bool) -> Contents:
+def contents(file: AnyFile, beginning: bytes, *, compressed: bool) -> Contents:
     """Look up what an archive holds.
 
     Args:
@@ -98,11 +98,11 @@ def contents(file: File, beginning: bytes, *, compressed: bool) -> Contents:
 class _Live:
     """The bytes of a file that may be closed and opened again meanwhile."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: AnyFile) -> None:
         self._file, self.reached = file, 0
 
     def read(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._file.descriptor(), max(0, min(size, self._file.size - offset)), offset)
+        data = self._file.bytes(counted=False).read(offset, size)
         self.reached = max(self.reached, offset + len(data))
         return data
 
@@ -236,8 +236,8 @@ class _Names:
 
     def unique(self, name: str) -> str:
         self._all += 1
-        if self._all > _MOST:
-            raise ValueError(f"it has more than {_MOST} members")
+        if self._all > MOST:
+            raise ValueError(f"it has more than {MOST} members")
         name = name.removeprefix("./")
         count = self._count[name] = self._count.get(name, 0) + 1
         return name if count == 1 else f"{name} ({count})"

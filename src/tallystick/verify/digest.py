@@ -10,7 +10,7 @@
 
 import hashlib
 
-from tallystick.verify.layers import Plain
+from tallystick.verify.layers import Bytes, Plain
 
 __all__ = ["Digest"]
 
@@ -45,17 +45,18 @@ class Digest:
             self._hash.update(memoryview(data)[self.covered - offset :])
             self.covered = end
 
-    def complete(self, fd: int, size: int) -> None:
+    def complete(self, held: Bytes, size: int) -> None:
         """Read what nobody has read: archives are not read in order, and damaged files not to their end.
 
         Args:
-            fd: The file.
+            held: What the file holds; what is read of it is given to `take`.
             size: Bytes of it that are meant.
 
         Raises:
             OSError: It cannot be read.
         """
-        bytes_ = Plain(fd, size, self.take)
-        while self.covered < size and bytes_.after_hole(self.covered) - self.covered <= _HOLE:
-            if not bytes_.read(self.covered, _PIECE):
+        while self.covered < size:
+            if isinstance(held, Plain) and held.after_hole(self.covered) - self.covered > _HOLE:
+                break
+            if not held.read(self.covered, _PIECE):
                 break

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from tallystick.verify.digest import Digest
-from tallystick.verify.files import File
 from tallystick.verify.inputs import Input
+from tallystick.verify.paths import Identity
+from tallystick.verify.remote import AnyFile
 from tallystick.verify.report import FileReport
 
 __all__ = ["on_disk"]
@@ -15,17 +16,17 @@ def on_disk(inputs: Iterable[Input]) -> tuple[FileReport, ...]:
 
     Files of which no digest is taken are left out.
     """
-    found: dict[tuple[int, int], FileReport] = {}
+    found: dict[Identity, FileReport] = {}
     for one in inputs:
         if one.file.digest is not None and one.identity not in found:
             found[one.identity] = _reported(one.file, one.file.digest, one.file.path if one.is_member else one.path)
     return tuple(found.values())
 
 
-def _reported(file: File, digest: Digest, path: str) -> FileReport:
+def _reported(file: AnyFile, digest: Digest, path: str) -> FileReport:
     try:
         if digest.covered < file.size:
-            digest.complete(file.descriptor(), file.size)
+            digest.complete(file.bytes(), file.size)
     except OSError:  # it is gone: the digest says how far it was read
         pass
     return FileReport(path, max(file.size_now(), digest.covered), digest.covered, digest.sha256)

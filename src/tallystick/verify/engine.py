@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
-from tallystick.verify.inputs import Chunk, Input
+from tallystick.verify.inputs import Chunk, Input, expect
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.record import sha256
 from tallystick.verify.rotated import Rotated, rejoin
@@ -116,7 +116,9 @@ class _Passes:
             digest = sha256(memoryview(chunk.data)[: chunk.end]) if chunk.file in gathered else b""
             return self._scan(mode, chunk), digest
 
-        chunks = (chunk for one in self.inputs for chunk in self._new(one, progress))
+        starts = {one.number: self.memory.start(one) if self.memory is not None else (0, 0) for one in self.inputs}
+        expect((one, start) for one in self.inputs if (start := starts[one.number]) is not None)
+        chunks = (chunk for one in self.inputs for chunk in _new(one, starts[one.number], progress))
         for chunk, (part, digest) in _worked(scan, chunks, self.jobs):
             if chunk.file in gathered:
                 gathered[chunk.file].take(chunk, part, digest)
@@ -127,31 +129,22 @@ class _Passes:
             self.memory.complete(summary)
         return summary
 
-    def _new(self, one: Input, progress: Progress) -> Iterator[Chunk]:
-        """Give the chunks of an input that are not remembered."""
-        start = self.memory.start(one) if self.memory is not None else (0, 0)
-        if start is None:
-            progress(one.size)
-            return
-        if one.is_plain:
-            progress(start[1])
-        yield from one.chunks(start)
-
     def _later(self, mode: _core.Mode) -> _core.Summary:
         """Scan what has to be read again."""
         summary = _core.Summary()
-        wanted = (one for number, one in enumerate(self.inputs) if mode.wants_file(number))
-        chunks = (chunk for one in wanted for chunk in self._again(one, mode))
+        wanted = [one for number, one in enumerate(self.inputs) if mode.wants_file(number)]
+        if self.memory is not None:
+            wanted = [one for one in wanted if self.memory.is_wanted(one, mode)]
+        expect((one, (0, 0)) for one in wanted)
+        chunks = (chunk for one in wanted for chunk in self._again(one))
         for _, part in _worked(lambda chunk: self._scan(mode, chunk), chunks, self.jobs):
             summary.merge(part)
         return summary
 
-    def _again(self, one: Input, mode: _core.Mode) -> Iterator[Chunk]:
-        """Give the chunks of an input, if it is wanted, and see that they are what is remembered."""
+    def _again(self, one: Input) -> Iterator[Chunk]:
+        """Give the chunks of an input, and see that they are what is remembered."""
         if self.memory is None:
             yield from one.chunks()
-            return
-        if not self.memory.is_wanted(one, mode):
             return
         check = self.memory.check(one)
         for chunk in one.chunks():
@@ -165,6 +158,16 @@ class _Passes:
         if self.sums is not None:
             self.sums.take(chunk)
         return chunk.given_to(_core.scan, self.keys, mode, self.envelope)
+
+
+def _new(one: Input, start: tuple[int, int] | None, progress: Progress) -> Iterator[Chunk]:
+    """Give the chunks of an input that are not remembered, from a start on; None where all are."""
+    if start is None:
+        progress(one.size)
+        return
+    if start[1] and one.is_plain:
+        progress(start[1])
+    yield from one.chunks(start)
 
 
 def _worked(work: Callable[[Chunk], R], chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, R]]:

@@ -18,13 +18,14 @@ from typing import IO, cast
 
 from tallystick.securefile import opened
 from tallystick.verify.digest import Digest
+from tallystick.verify.layers import Plain
 from tallystick.verify.paths import STDIN
 
 __all__ = ["File", "Pool", "most_held"]
 
 _MOST = 4096  # files that are held, whatever the limit
 _SPARE = 24  # descriptors for all else: key stores, copies of pipes, the report
-_SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a name
+SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a name
 
 
 def most_held() -> int:
@@ -105,6 +106,15 @@ class File:
             self._pool.take(self)
         return self._fd
 
+    def bytes(self, *, counted: bool = True) -> Plain:
+        """Return what it holds, good until another file is read; `counted` bytes go into the digest.
+
+        Raises:
+            OSError: It cannot be opened again.
+        """
+        seen = self.digest.take if self.digest is not None and counted else None
+        return Plain(self.descriptor(), self.size, seen)
+
     @property
     def is_open(self) -> bool:
         """Is it open now?"""
@@ -171,7 +181,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
             raise OSError(errno.EISDIR, "this is no file")
         # Somebody who can make a pipe must not hold a run up for ever; of standard input the caller knows.
         has_name = stat.S_ISFIFO(mode) and path != STDIN and not path.startswith(("/dev/", "/proc/"))
-        return _copied(fd, _SILENCE if has_name else None), True
+        return _copied(fd, SILENCE if has_name else None), True
     except BaseException:
         with contextlib.suppress(OSError):  # a copy has closed it
             os.close(fd)

@@ -18,6 +18,7 @@ from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import Inputs
+from tallystick.verify.paths import Identity
 from tallystick.verify.positions import At, after, dotted
 from tallystick.verify.report import Verdict
 from tallystick.verify.run import Verified
@@ -25,7 +26,6 @@ from tallystick.verify.texts import Texts
 
 __all__ = ["GRACE", "Following", "Trouble"]
 
-_Identity = tuple[int, int]
 
 GRACE = 3.0
 """Seconds for which absent lines may still come."""
@@ -150,10 +150,10 @@ class Following:
         self._files.look()  # while those that were read at first are open: none of them can be lost
         self._known = {one.identity: one.size for one in verified.inputs if one.is_plain}
         self._copies = {(one.identity, one.path): one.size for one in verified.inputs if not one.is_plain}
-        self._live: dict[_Identity, _Live] = {}
+        self._live: dict[Identity, _Live] = {}
         self._with_v = self._keys.logs()[0][2]
-        self._newest: _Identity | None = None
-        self._starts: dict[_Identity, int] = {}  # where to go on in files that were given in part
+        self._newest: Identity | None = None
+        self._starts: dict[Identity, int] = {}  # where to go on in files that were given in part
         reached = self._reached(verified.facts)
         self._next = _after(verified.facts, reached)
         if self._with_v:
@@ -181,7 +181,7 @@ class Following:
             inputs, _ = self._files.ready()
         except ReportError:  # no file is there now
             inputs = []
-        batch: dict[_Identity, _Live] = {}
+        batch: dict[Identity, _Live] = {}
         waiting = self._put_off is not None
         for one in inputs:
             if one.is_plain:
@@ -221,7 +221,7 @@ class Following:
         text = chunk.lines.text() if chunk.lines is not None else chunk.data[: chunk.end]
         yield from self._taken(self._facts([text]), [text])
 
-    def _judged(self, batch: dict[_Identity, _Live]) -> Iterator[bytes]:
+    def _judged(self, batch: dict[Identity, _Live]) -> Iterator[bytes]:
         """Judge what came and give it, or put that off."""
         lives = list(batch.values())
         if self._newest in self._live and self._newest not in batch:
@@ -350,7 +350,7 @@ def _after(facts: _core.Facts, at: At | None) -> At | None:
     return (at[0], at[1] + 1, 0) if statement is not None and statement.ending == "continues" else after(at)
 
 
-def _starts(verified: Verified, reached: At | None) -> dict[_Identity, int]:
+def _starts(verified: Verified, reached: At | None) -> dict[Identity, int]:
     """Return where to go on in files with lines that no checkpoint covers yet: the newest one, and what comes after it.
 
     Args:

@@ -13,12 +13,14 @@ from tallystick import _core
 from tallystick.errors import reason
 from tallystick.verify import streams
 from tallystick.verify.archives import Member
-from tallystick.verify.encodings import PEEK, Decoded, encoding
-from tallystick.verify.files import File
+from tallystick.verify.encodings import PEEK, Decoded
+from tallystick.verify.forms import Form
 from tallystick.verify.layers import Bytes, Plain, Unpacked
+from tallystick.verify.paths import Identity
+from tallystick.verify.remote import AnyFile, Remote
 from tallystick.verify.rotated import Rotated
 
-__all__ = ["Chunk", "Input", "named_envelope"]
+__all__ = ["Chunk", "Input", "expect", "named_envelope"]
 
 CHUNK = 8 * 2**20  # bytes
 _MOST_LACKING = 1000  # lines without some of their parts that are remembered
@@ -84,13 +86,21 @@ class Input:
 
     def __init__(
         self,
-        file: File,
+        file: AnyFile,
         envelope: "_core.Envelope | None" = None,
         *,
         chunk: int | None = None,
         member: Member | None = None,
+        later: bool = False,
     ) -> None:
         """Take a file that was just opened, or a member of an archive that was.
+
+        Args:
+            file: The file.
+            envelope: What carriers wrapped the lines in.
+            chunk: Bytes of a chunk, if not `CHUNK`.
+            member: The member.
+            later: What the file is, is seen when it is read; if it is no log then, it counts as moved.
 
         Raises:
             OSError: It cannot be read.
@@ -100,8 +110,10 @@ class Input:
         self.rotated, self._seen = Rotated(), -1
         self.lacking: list[tuple[int, int, bytes, str]] = []
         self.ends: Sequence[int] = ()
+        self._later, self._form = later, Form()
         self.rename()
-        self.look()
+        if not later:
+            self.look()
 
     def rename(self) -> None:
         """Take the name that the file has now."""
@@ -115,22 +127,31 @@ class Input:
         """
         if self._seen >= min(PEEK, self.size):
             return
-        self._seen, under = self.size, self._under()
-        self._beginning = b""
-        with contextlib.suppress(*(streams.BROKEN if self._member else ())):
-            self._beginning = under.read(0, PEEK)[:PEEK]
-        self.beginning = self._beginning
-        self._compression = streams.compression(self._beginning)
-        if self._compression:
-            self.beginning = b""
-            with contextlib.suppress(*streams.BROKEN):  # it is reported where the file is read
-                self.beginning = Unpacked(under, self.size).read(0, PEEK)[:PEEK]
-        self._encoding = encoding(self.beginning)
+        self._seen = self.size
+        try:
+            self._form = Form.of(self._under(), self.size)
+        except streams.BROKEN:
+            if self._member is None:
+                raise
+            self._form = Form()
+
+    @property
+    def form(self) -> "Form":
+        """What it is, by its first bytes; one that cannot be read is plain, and it is reported where it is read."""
+        if self._later and self._seen < 0:
+            with contextlib.suppress(*streams.BROKEN):
+                self.look()
+        return self._form
+
+    @property
+    def beginning(self) -> bytes:
+        """The first bytes of what its lines are read from, unpacked."""
+        return self.form.beginning
 
     @property
     def is_begun(self) -> bool:
         """Is it so short that it is only the beginning of a compressed file?"""
-        return self.size == len(self._beginning) and streams.is_begun(self._beginning)
+        return self.size == len(self.form.raw) and streams.is_begun(self.form.raw)
 
     @property
     def is_member(self) -> bool:
@@ -145,22 +166,22 @@ class Input:
     @property
     def is_compressed(self) -> bool:
         """Is it compressed, by its first bytes?"""
-        return self._compression is not None
+        return self.form.compression is not None
 
     @property
-    def file(self) -> File:
+    def file(self) -> AnyFile:
         """The file on the disk that it is, or that it is a member of."""
         return self._file
 
     @property
-    def identity(self) -> tuple[int, int]:
-        """Device and inode of the file."""
+    def identity(self) -> Identity:
+        """Device and inode of the file, or what tells an object from others."""
         return self._file.identity
 
     @property
     def is_plain(self) -> bool:
         """Do its lines stand on the disk as they are read?"""
-        return not (self._compression or self._encoding or self._member)
+        return not (self.form.compression or self.form.encoding or self._member)
 
     @property
     def chunk(self) -> int:
@@ -191,6 +212,9 @@ class Input:
             self._file.digest.begin(self.size)
         try:
             source, under = self._layers()
+            if self._later and self.form.is_strange(self.size):
+                self.trouble, self.moved = "it is no log by what it holds; verify again", True
+                return
             while True:
                 data, end, cut = self._lines(source, offset, self._size_of(number, offset))
                 if not data:
@@ -218,7 +242,7 @@ class Input:
             self._note_lacking(number, lines)
             yield Chunk(self.number, number, offset, b"", 0, False, lines, 0)
             self.rotated.note(unwrapper)
-        if not (self._compression or self._encoding) and offset < self.size and not self.trouble:
+        if not (self._form.compression or self._form.encoding) and offset < self.size and not self.trouble:
             self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
 
     def _size_of(self, number: int, offset: int) -> int:
@@ -281,15 +305,16 @@ class Input:
     def _under(self) -> Bytes:
         if self._member:
             return self._member.bytes()
-        digest = self._file.digest
-        return Plain(self._file.descriptor(), self._file.size, digest.take if digest else None)
+        return self._file.bytes()
 
     def _layers(self) -> tuple[Bytes, Bytes]:
         """Return the bytes of the lines, and those on the disk that they are made of."""
         under = source = self._under()
-        if self._compression:
+        if self._later and self._seen < 0:
+            self._form, self._seen = Form.of(under, self.size), self.size
+        if self._form.compression:
             source = Unpacked(under, self.size)
-        return (Decoded(source, *self._encoding) if self._encoding else source), under
+        return (Decoded(source, *self._form.encoding) if self._form.encoding else source), under
 
     def _trouble(self, error: Exception, offset: int) -> str:
         if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):
@@ -299,7 +324,7 @@ class Input:
             return f"{reason(error)} after byte {offset}"
         if isinstance(error, streams.RefusedError):
             return f"it was not read after byte {offset} of what it holds: {error}"
-        what = f"{self._compression} data" if self._compression else "data"
+        what = f"{self._form.compression} data" if self._form.compression else "data"
         return f"its {what} is damaged after byte {offset} of what it holds: {str(error).lower()}"
 
     def _lines(self, source: Bytes, offset: int, want: int) -> tuple[bytes, int, bool]:
@@ -331,6 +356,15 @@ class Input:
             if not data:
                 return offset, blank
             offset += len(data)
+
+
+def expect(wanted: Iterable[tuple[Input, tuple[int, int]]]) -> None:
+    """Say which inputs will be read, in this order, and where each begins: objects are read ahead."""
+    files = [(one.file, start[1]) for one, start in wanted if not one.is_member]
+    for file, _ in files:
+        if isinstance(file, Remote):
+            file.expect(files)
+            break
 
 
 def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | None":

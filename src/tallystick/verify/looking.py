@@ -13,17 +13,19 @@ import contextlib
 import errno
 import heapq
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
+from tallystick.objects import Ahead, Object, is_url
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import contents, is_tar, is_zip
 from tallystick.verify.digest import Digest
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.inputs import Input
-from tallystick.verify.paths import COMPRESSED, Found, advice, listed
+from tallystick.verify.paths import COMPRESSED, Found, Identity, advice, listed
+from tallystick.verify.remote import AnyFile, Remote, is_archive, listed_objects
 
 __all__ = ["LOOKS", "Inputs", "Unread", "open_inputs"]
 
@@ -50,7 +52,7 @@ class Unread:
 class _Opened:
     """A file that was opened, and the inputs that it gave."""
 
-    def __init__(self, file: File, inputs: list[Input]) -> None:
+    def __init__(self, file: AnyFile, inputs: list[Input]) -> None:
         self.file, self.inputs, self.is_listed = file, inputs, True
 
 
@@ -75,24 +77,32 @@ class Inputs:
     ) -> None:
         self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
         self._pool, self._most = Pool(), most_held()
-        self._opened: dict[tuple[int, int], _Opened] = {}
-        self._once: set[tuple[int, int] | str] = set()  # pipes: what came out of them is a copy now
+        self._opened: dict[Identity, _Opened] = {}
+        self._once: set[Identity | str] = set()  # pipes: what came out of them is a copy now
         self._unread: list[Unread] = []
         self._passed: list[tuple[str, str]] = []
-        self._strange: list[tuple[File, str]] = []
-        self._unknown: list[tuple[File, str, str]] = []  # files, names in them if they are archives, and the reason
-        self._links: list[tuple[File, str, str]] = []
+        self._strange: list[tuple[AnyFile, str]] = []
+        self._unknown: list[tuple[AnyFile, str, str]] = []  # files, names in them if they are archives, and the reason
+        self._links: list[tuple[AnyFile, str, str]] = []
+        self._ahead = Ahead()
+        self._objects: Mapping[str, Object] = {}
+        self._strangers: set[Identity] = set()  # objects that were no logs as they were read
         self._stores: set[str] = set()  # directories of logs in key stores
 
     def look(self) -> bool:
         """List what is meant, and open what is not open yet; was anything new, or gone before it was opened?"""
-        listing = listed(self._paths)
+        listing = listed(path for path in self._paths if not is_url(path))
+        self._objects = listed_objects(filter(is_url, self._paths), listing)
         self._unread = [Unread(path, what) for path, what in listing.unread]
         self._unread += [Unread(path, what, absent=True) for path, what in listing.absent]
         self._passed = listing.passed
-        newest = heapq.nlargest(self._most, listing.files, key=lambda found: found.changed)
+        files = (found for found in listing.files if found.path not in self._objects)
+        newest = heapq.nlargest(self._most, files, key=lambda found: found.changed)
         held, moving = set(map(id, newest)), listing.vanished
-        known: dict[tuple[int, int], Found] = {}
+        known: dict[Identity, Found] = {}
+        for identity in {one.file.identity for one in self._opened.values() if isinstance(one.file, Remote)}:
+            if (there := self._objects.get(str(identity[0]))) is None or there.identity != identity:
+                self.forget(identity)  # another object is there now, which can be read
         for found in listing.files:
             if found.identity is not None and found.identity in self._opened:
                 opened = self._opened[found.identity]
@@ -105,6 +115,8 @@ class Inputs:
         return moving
 
     def _open(self, found: Found, *, held: bool) -> bool:
+        if (there := self._objects.get(found.path)) is not None:
+            return self._open_object(there)
         try:
             file = File(found.path, self._pool, named=found.named, held=held)
         except OSError as error:
@@ -130,9 +142,27 @@ class Inputs:
         self._opened[file.identity] = _Opened(file, inputs)
         return True
 
-    def _inputs(self, file: File) -> list[Input]:
+    def _open_object(self, there: Object) -> bool:
+        """Take an object; it is looked into first only if it may be an archive."""
+        file = Remote(there, self._ahead)
+        if self._digests:
+            file.digest = Digest()
+        inputs = [Input(file, self._envelope, chunk=self._chunk, later=True)]
+        if is_archive(file.path) or file.identity in self._strangers:
+            try:
+                inputs = self._inputs(file)
+            except OSError as error:
+                self._unknown.append((file, "", f"{reason(error)}; {advice(error)}"))
+                inputs = []
+        self._opened[file.identity] = _Opened(file, inputs)
+        return False
+
+    def _inputs(self, file: AnyFile) -> list[Input]:
         """Return what a file gives; what is no log gives nothing."""
-        what = strangers.ours_in(file.descriptor(), file.size)
+        if isinstance(file, File):
+            what = strangers.ours_in(file.descriptor(), file.size)
+        else:
+            what = strangers.ours(file.bytes(counted=False).read(0, strangers.MOST), file.size)
         if what is not None:
             self._strange.append((file, f"{what}, no log; not read"))
             if what == "a sealing state":
@@ -146,7 +176,7 @@ class Inputs:
             return []
         return [one]
 
-    def _members(self, file: File, archive: Input) -> list[Input]:
+    def _members(self, file: AnyFile, archive: Input) -> list[Input]:
         """Return what an archive holds."""
         held = contents(file, archive.beginning, compressed=archive.is_compressed)
         self._unknown += [(file, name, why) for name, why in held.unread]
@@ -166,13 +196,15 @@ class Inputs:
                 inputs.append(one)
         return inputs
 
-    def _refresh(self, listed_now: dict[tuple[int, int], Found]) -> None:
+    def _refresh(self, listed_now: dict[Identity, Found]) -> None:
         """Take names and sizes as they are now."""
         for identity, opened in self._opened.items():
             found = listed_now.get(identity)
             opened.is_listed = found is not None or opened.file.is_copy
             opened.file.path = found.path if found else opened.file.path
             opened.file.look(found.size if found else None)
+            if isinstance(opened.file, Remote):
+                continue
             for one in opened.inputs:
                 one.rename()
                 with contextlib.suppress(OSError):  # it is reported where it is read
@@ -186,9 +218,11 @@ class Inputs:
         """Let go of what was not where it had been when it was to be read: it is looked for again."""
         for identity, opened in list(self._opened.items()):
             if any(one.moved for one in opened.inputs):
+                if isinstance(opened.file, Remote):
+                    self._strangers.add(identity)
                 self.forget(identity)
 
-    def forget(self, identity: tuple[int, int]) -> None:
+    def forget(self, identity: Identity) -> None:
         """Let go of a file: it is looked for again."""
         self._opened.pop(identity).file.close()
 
@@ -215,7 +249,8 @@ class Inputs:
                 passed.append((one.path, "a file of a key store, no log; not read"))
                 continue
             original = next((by_path.get(one.path.removesuffix(f)) for f in COMPRESSED if one.path.endswith(f)), None)
-            if original is not None and not one.is_member and _is_unfinished(one, original):
+            is_copy = original is not None and not one.is_member and isinstance(one.file, File)
+            if original is not None and is_copy and _is_unfinished(one, original):
                 inputs.remove(one)
                 self.forget(one.identity)
                 passed.append((one.path, f"the compression of {original.path} had not come to an end; not read"))
@@ -228,12 +263,13 @@ class Inputs:
             raise ReportError(said)
         return inputs, unread
 
-    def gone(self) -> list[tuple[int, int]]:
+    def gone(self) -> list[Identity]:
         """Return the files that are open, but have none of the names that are meant any more."""
         return [identity for identity, opened in self._opened.items() if not opened.is_listed]
 
     def close(self) -> None:
         """Close all files."""
+        self._ahead.close()
         for opened in self._opened.values():
             opened.file.close()
 

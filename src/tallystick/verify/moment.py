@@ -18,7 +18,7 @@ from tallystick.verify.looking import LOOKS, Inputs, Unread
 __all__ = ["Moment", "read_moment"]
 
 _PASSES = 3  # over everything
-_PATIENCE = 1.5  # seconds: a head counts what was written within 1 (spec section 6)
+PATIENCE = 1.5  # seconds: a head counts what was written within 1 (spec section 6)
 _TAIL = 8192  # bytes at the end of a file in which its newest chain is looked for
 _MARGIN = 0.0005  # seconds
 
@@ -72,7 +72,7 @@ def read_moment(
 
 def _steady(files: Inputs, logs: _core.Keys, heads: Callable[[], Heads], *, patient: bool) -> Heads:
     """Read heads and open files until nothing moves and no file is ahead of its head."""
-    until, pause = time.monotonic() + _PATIENCE, _MARGIN
+    until, pause = time.monotonic() + PATIENCE, _MARGIN
     looks = 0
     while True:
         found = heads()

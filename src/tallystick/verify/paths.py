@@ -20,14 +20,18 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tallystick.errors import reason
 
-__all__ = ["COMPRESSED", "STDIN", "Found", "Listing", "advice", "listed"]
+__all__ = ["COMPRESSED", "STDIN", "Found", "Identity", "Listing", "advice", "listed"]
 
 STDIN = "-"
 COMPRESSED = (".gz", ".zst", ".xz", ".bz2", ".lz4")
 """What names of compressed files end in, as rotation adds it; what is in a file is seen by its content."""
+
+Identity: TypeAlias = tuple[int, int] | tuple[str, str]
+"""What tells a file from others: device and inode; an object, its URL and what is there."""
 
 _ROTATED = re.compile(r"\..+\.[0-9]{10}(?:-[0-9]+)?\.(?:gz|zst)\.new")
 _NO_FILE = "a pipe, socket or device among files, not read; name it to read it"
@@ -43,14 +47,15 @@ class Found:
 
     Args:
         path: Its path.
-        identity: Its device and inode; None for standard input, and where there is none.
+        identity: Its device and inode, or what tells an object from others; None for standard input, and where there
+            is none.
         named: It was named by itself.
         changed: When it was changed last, in ns since 1970.
         size: Its bytes.
     """
 
     path: str
-    identity: tuple[int, int] | None
+    identity: Identity | None
     named: bool
     changed: int = 0
     size: int = 0

@@ -36,7 +36,7 @@ TOO_EARLY = "it ends too early"
 _READ = 2**16  # compressed bytes at a time
 _WRITE = 2**21  # bytes that they may become at a time
 _MEMORY = 2**28  # bytes that a decompressor may take
-_FREE = 2**30  # bytes that any file may become
+FREE = 2**30  # bytes that any file may become
 _RATIO = 2000  # bytes that each byte of a larger one may become; sealed lines become some 10
 
 
@@ -145,7 +145,7 @@ def check_ratio(given: int, taken: int) -> None:
     Raises:
         RefusedError: It does.
     """
-    if given > _FREE and given > _RATIO * taken:
+    if given > FREE and given > _RATIO * taken:
         raise RefusedError(f"it becomes more than {_RATIO} times as much as it is, as no log does")
 
 

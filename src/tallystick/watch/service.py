@@ -9,6 +9,7 @@ What it promises, and where:
 >>> import tempfile, tallystick
 >>> from pathlib import Path
 >>> from tallystick.verify.run import Request
+>>> from tallystick.watch.config import Entry
 >>> with tempfile.TemporaryDirectory() as d:
 ...     place = {"store": f"file:{d}/store"}
 ...     _ = tallystick.create("app", **place, custody=f"master-key:{d}/master.key", key_file=f"{d}/app.key")
@@ -20,52 +21,38 @@ What it promises, and where:
 (True, <State.OK: 'ok'>)
 """
 
-import hashlib
-import os
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from tallystick.errors import TallystickError, explain
-from tallystick.verify.report import Report
+from tallystick.watch.agenda import Agenda
 from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
-from tallystick.watch.config import Config, Entry
-from tallystick.watch.events import Event
-from tallystick.watch.follower import Follower, Look
+from tallystick.watch.config import Config
+from tallystick.watch.follower import Look
 from tallystick.watch.kept import Kept
-from tallystick.watch.notifier import Notifier, is_silent
+from tallystick.watch.manager import Manager
+from tallystick.watch.notifier import Notifier, telling
+from tallystick.watch.outbox import Outbox
 from tallystick.watch.outlets import Outlets
-from tallystick.watch.slot import Ending, Slot, Times
-from tallystick.watch.standing import State
-from tallystick.watch.states import Rules
-from tallystick.watch.track import Track
+from tallystick.watch.places import Places
+from tallystick.watch.slot import Ending
+from tallystick.watch.watched import Watched
 from tallystick.watch.workers import Workers
 
 __all__ = ["Service"]
 
-_CHECK = 15.0  # seconds after which files are asked, where the kernel says what moves
-_REMOTE = 5.0  # seconds after which heads are read that no file shows
-_SHARES = 256  # looks in a period of rescans
-_ROUND = 1.0  # seconds after which time alone may change a state
+_ROUND = 1.0  # seconds after which the service's own condition is looked after
 _DIRECTORIES = 5.0  # seconds after which directories that came or went are watched or not
 _WRITE = 300.0  # seconds after which what was verified is written
-_KEEP = 60.0  # seconds after which standings are written, though no state changed
 _EFFORT = 64 * 2**20  # bytes of files that are written to that are read again in a second, of all entries together
 _LEAST = 32 * 1024  # bytes, for each look
-
-
-class _Watched:
-    """One entry: who follows it, what is known, when it is looked at."""
-
-    def __init__(self, entry: Entry, follower: Follower, track: Track, slot: Slot, config: Config) -> None:
-        self.entry, self.follower, self.track, self.slot = entry, follower, track, slot
-        self.rules = Rules(config.stale_after * config.interval, entry.silence)
-        self.written = 0.0
+_ASKED = 256  # entries that are asked at once whether something moved
 
 
 class Service:
@@ -90,23 +77,23 @@ class Service:
         clock: Clock | None = None,
         outlets: Outlets | None = None,
     ) -> None:
-        self._config, self._notify, self._say, self._reread = config, notify, say, reread
+        self._config, self._say, self._reread = config, say, reread
         self._clock = clock or Clock()
+        self._manager = Manager(notify)
         self._kept = Kept(config.state)
         self._workers = Workers(config.jobs)
         self._outlets = outlets or Outlets(config, say)
         self.board = Board(self._outlets.queued)
-        self._watched: dict[str, _Watched] = {}
-        self._places: dict[str, list[str]] = {}
-        self._moved: set[str] = set()
+        self._watched: dict[str, Watched] = {}
+        self._looks, self._judgements, self._writes = Agenda(), Agenda(), Agenda()
+        self._moved: deque[set[str]] = deque()
         self._notifier = Notifier(self._note_moved, min(0.2, config.interval / 4))
-        self._outbox, self._unsaid = list(self._kept.events), list[Event]()
-        self._dirty, self._keep_at, self._round_at = bool(self._outbox), 0.0, 0.0
-        self._directories_at = 0.0
+        self._places = Places()
+        self._outbox = Outbox(self._kept, self._outlets, say)
+        self._round_at, self._directories_at = 0.0, 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
-        self._rate, self._looks, self._since = 0.0, 0, self._clock.now()
+        self._rate, self._count, self._since = 0.0, 0, self._clock.now()
         self._thread: threading.Thread | None = None
-        self._watchdog, self._watchdog_at = _watchdog(), 0.0
         if self._kept.lost:
             self._say(self._kept.lost)
         self._take(config)
@@ -153,149 +140,132 @@ class Service:
         if self._again:
             self._again = False
             self._take_again()
-        for name, result in self._workers.done():
-            self._take_result(name, result)
-        now = self._clock.now()
+        for names, result in self._workers.done():
+            self._take_result(names, result)
+        now, wall = self._clock.now(), self._clock.wall()
         self._take_moved(now)
-        self._begin_looks(now)
+        self._begin(now)
+        while (name := self._judgements.take(now)) is not None:
+            if (one := self._watched.get(name)) is not None:
+                one.rest(now)
+                if one.is_changed_by_time(now, wall):
+                    self._judge(one, now, wall)
+                self._judgements.put(name, one.judged_at(now, wall))
         if now >= self._round_at:
             self._round(now)
-        self._keep(now)
-        self._workers.wait(min(self._next(now), self._round_at - now))
+        self._outbox.keep(now, self._plain)
+        due = min(self._looks.next() if self._workers.free else now + _ROUND, self._judgements.next(), self._round_at)
+        self._workers.wait(due - now)
 
-    def _next(self, now: float) -> float:
-        if not self._workers.free:
-            return _ROUND
-        waiting = (one.slot.due for one in self._watched.values() if not one.slot.is_running)
-        return min(waiting, default=now + _ROUND) - now
+    def _begin(self, now: float) -> None:
+        """Begin looks that are due, and ask whether something moved where that is enough."""
+        asked: list[Watched] = []
+        while self._workers.free and (name := self._looks.take(now)) is not None:
+            if (one := self._watched.get(name)) is None:
+                continue
+            one.rest(now)
+            if one.slot.begin(now):
+                self._workers.do((name,), partial(one.look, self._effort(one)))
+            elif one.is_polled:  # what others hold up must not hold up more than that
+                self._workers.do((name,), partial(_moved, (one,)))
+            else:
+                asked.append(one)
+            if len(asked) == _ASKED:
+                break
+        if asked:
+            self._workers.do(tuple(one.entry.name for one in asked), partial(_moved, asked))
 
-    def _begin_looks(self, now: float) -> None:
-        due = [one for one in self._watched.values() if not one.slot.is_running and one.slot.due <= now]
-        for one in sorted(due, key=lambda one: one.slot.due)[: self._workers.free]:
-            forced, effort = one.slot.begin(now), self._effort(one)
-            self._workers.do(one.entry.name, partial(_step, one, forced, effort))
-
-    def _effort(self, one: _Watched) -> int | None:
+    def _effort(self, one: Watched) -> int | None:
         return max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
+
+    def _note_moved(self, paths: set[str]) -> None:
+        self._moved.append(paths)
+        self._workers.wake()
 
     def _take_moved(self, now: float) -> None:
         while self._moved:
-            for name in self._places.get(self._moved.pop(), ()):
-                if (one := self._watched.get(name)) is not None:
-                    one.slot.move(now)
+            paths = self._moved.popleft()
+            known, asked = self._places.moved(paths) if paths else ((), self._watched)
+            for names, is_known in ((known, True), (asked, False)):
+                for name in names:
+                    if (one := self._watched.get(name)) is not None:
+                        one.rest(now)
+                        (one.slot.move if is_known else one.slot.ask)(now)
+                        self._schedule(one, now)
 
-    def _note_moved(self, places: set[str]) -> None:
-        self._moved |= places
-        self._workers.wake()
+    def _schedule(self, one: Watched, now: float) -> None:
+        if not one.slot.is_running:
+            self._looks.put(one.entry.name, one.slot.due)
+        self._judgements.put(one.entry.name, one.judged_at(now, self._clock.wall()))
 
-    def _take_result(self, name: str, result: Any) -> None:
-        one, now, wall = self._watched.get(name), self._clock.now(), self._clock.wall()
-        if one is None or not one.slot.is_running:
-            return
-        if result is None:
-            one.slot.end(now, Ending.IDLE)
-            one.track.known = one.track.idle(now)
-            return
+    def _take_result(self, names: Sequence[str], result: Any) -> None:
+        now, wall = self._clock.now(), self._clock.wall()
+        for name in names:
+            if (one := self._watched.get(name)) is not None and one.slot.is_running:
+                if isinstance(result, frozenset):
+                    one.slot.end(now, Ending.MOVED if name in result else Ending.IDLE)
+                    one.rest(now)
+                else:
+                    self._take_look(one, result, now, wall)
+                self._schedule(one, now)
+
+    def _take_look(self, one: Watched, result: Any, now: float, wall: int) -> None:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
-        self._looks += 1
+        self._count += 1
         if look.report is not None and not look.is_confirmed:
             one.slot.end(now, Ending.DOUBTFUL)
             return
-        if look.report is not None:
-            one.track.take(look.report, began, now, wall, _age(look.report, wall))
-        elif look.trouble:
-            one.track.fail(look.trouble, wall)
-        else:
-            one.track.nothing(began, wall)
+        one.take(look, began, now, wall)
         one.slot.end(now, Ending.TROUBLE if look.trouble else Ending.CLEAR)
         self._judge(one, now, wall)
-        if not self._all.is_set() and all(each.slot.was_looked for each in self._watched.values()):
+        self._places.take(one.entry.name, one.follower.trace)
+        self._unseen.discard(one.entry.name)
+        if not self._unseen and not self._all.is_set():
             self._all.set()
             self._watch_directories()
-            self._notify("READY=1", self._status())
+            self._manager.ready(self._watched.values())
 
-    def _judge(self, one: _Watched, now: float, wall: int) -> None:
+    def _judge(self, one: Watched, now: float, wall: int) -> None:
         if not one.slot.was_looked and now - one.track.began <= one.rules.stale_after:
             return
         before = one.track.standing()
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:
-            self._outbox.append(event)
-            self._unsaid.append(event)
-            self._dirty = True
+            self._outbox.add(event)
         after = one.track.standing()
         if after != before or event is not None or self.board.one(after.name) is None or after.seen is not None:
             self.board.put(after, tuple(one.track.bands), one.track.report)
 
     def _round(self, now: float) -> None:
-        """Do what time alone asks for."""
-        self._round_at, wall = now + _ROUND, self._clock.wall()
-        self._rate, self._looks, self._since = self._looks / max(0.1, now - self._since), 0, now
-        for one in self._watched.values():
-            if one.slot.is_idle(now):  # nothing waits to be looked at
-                one.track.known = one.track.idle(now)
-            if one.track.is_changed_by_time(one.rules, now, wall, self._config.alerts.repeat):
-                self._judge(one, now, wall)
-            if one.slot.was_looked and not one.slot.is_running and now - one.written > _WRITE:
-                one.written = now
-                if not one.follower.is_written:
+        """Look after the service's own condition."""
+        self._round_at = now + _ROUND
+        self._rate, self._count, self._since = self._count / max(0.1, now - self._since), 0, now
+        while (name := self._writes.take(now)) is not None:
+            if (one := self._watched.get(name)) is not None:
+                later = now + (_WRITE if not one.slot.is_running else _ROUND)
+                if not one.slot.is_running and not one.follower.is_written:
                     one.follower.write()
-        if self._all.is_set():
-            if now >= self._directories_at:
-                self._directories_at = now + _DIRECTORIES
-                self._watch_directories()
-        else:
-            self._notify(f"EXTEND_TIMEOUT_USEC={30_000_000}", self._status())
-        goes_on = not self._workers.running or time.monotonic() - self._workers.finished < max(10.0, self._watchdog)
-        if self._watchdog and goes_on and now >= self._watchdog_at:
-            self._watchdog_at = now + self._watchdog / 3
-            self._notify("WATCHDOG=1", self._status())
-
-    def _status(self) -> str:
-        return _status(self._watched.values())
+                self._writes.put(name, later)
+        if not self._all.is_set():
+            self._manager.starting(self._watched.values())
+        elif self._places.are_other and now >= self._directories_at:
+            self._directories_at = now + _DIRECTORIES
+            self._watch_directories()
+        waited = time.monotonic() - self._workers.finished if self._workers.running else 0.0
+        self._manager.alive(self._watched.values(), now, waited)
 
     def _watch_directories(self) -> None:
         """Let the kernel say what moves; ask for the rest."""
-        places: dict[str, list[str]] = {}
-        polled: dict[str, bool] = {}
-        for name, one in self._watched.items():
-            for place in one.follower.trace.directories:
-                places.setdefault(place, []).append(name)
-        self._notifier.watch(places)
-        watched = self._notifier.watched
+        directories = self._places.directories()
+        self._notifier.watch(directories)
+        told = telling(directories) & frozenset(self._notifier.watched)
         for one in self._watched.values():
-            directories = one.follower.trace.directories
-            known = all(place in watched and not polled.setdefault(place, is_silent(place)) for place in directories)
-            one.slot.times = _times(one, self._config.interval, polled=not known)
-        self._places = places
-
-    # -- what is kept
-
-    def _keep(self, now: float) -> None:
-        """Write standings, then hand events on."""
-        if not self._dirty and now < self._keep_at:
-            return
-        self._keep_at, self._dirty = now + _KEEP, False
-        try:
-            self._kept.write(
-                {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}, self._outbox
-            )
-        except TallystickError as error:
-            self._say(f"standings were not written: {explain(error)}")
-            self._keep_at = now + _ROUND
-        for event in self._unsaid:
-            self._say(event.to_line())
-        self._unsaid = []
-        sent = self._outbox
-        self._outbox = [event for event in sent if not self._outlets.send(event)]
-        self._dirty = len(self._outbox) < len(sent)  # so that a restart does not hand those on once more
-        if self._outbox:
-            self._keep_at = now + _ROUND
+            one.poll(self._config.interval, polled=not one.follower.trace.directories <= told)
 
     # -- configuration
 
     def _take_again(self) -> None:
-        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._manager.reloading()
         try:
             if self._reread is not None:
                 config = self._reread()
@@ -306,94 +276,49 @@ class Service:
                 self._say("the configuration was read again")
         except TallystickError as error:
             self._say(f"the configuration was not read again, and the old one goes on: {explain(error)}")
-        self._notify("READY=1", self._status())
+        self._manager.ready(self._watched.values())
 
     def _take(self, config: Config) -> None:
         before, self._watched, self._config = self._watched, {}, config
+        now = self._clock.now()
         for entry in config.entries:
             old = before.get(entry.name)
             if old is not None and old.entry == entry:
-                self._watched[entry.name] = old
-                old.rules = Rules(config.stale_after * config.interval, entry.silence)
-                continue
-            self._watched[entry.name] = _new(entry, old, config, self._kept, self._clock)
+                old.agree(config)
+                one = old
+            else:
+                one = Watched(entry, old, config, self._kept.entries.get(entry.name), self._clock)
+                self._writes.put(entry.name, now + _WRITE * one.spread)
+            self._watched[entry.name] = one
+            self._schedule(one, now)
         for name, old in before.items():
             if self._watched.get(name) is not old and not old.slot.is_running:
                 old.follower.write()
+        self._places.keep(self._watched)
         self.board.keep([entry.name for entry in config.entries])
+        self._unseen = {name for name, one in self._watched.items() if not one.slot.was_looked}
         self._all.clear()
-        self._dirty = True
+        self._outbox.change()
+
+    def _plain(self) -> dict[str, dict[str, Any]]:
+        return {name: one.track.to_plain(self._clock) for name, one in self._watched.items()}
 
     def _close(self) -> None:
-        self._notify("STOPPING=1")
+        self._manager.stopping()
         self._notifier.stop()
         ended = self._workers.end(5.0)
-        for name, result in self._workers.done():
-            self._take_result(name, result)
-        self._keep_at = 0.0
-        self._keep(self._clock.now())
+        for names, result in self._workers.done():
+            self._take_result(names, result)
+        self._outbox.keep(self._clock.now(), self._plain, at_once=True)
         if ended:
             for one in self._watched.values():
                 if not one.follower.is_written:
                     one.follower.write()
-        self._keep(self._clock.now())
+        self._outbox.keep(self._clock.now(), self._plain)
         self._outlets.stop(5.0)
         self._kept.close()
 
 
-def _new(entry: Entry, old: _Watched | None, config: Config, kept: Kept, clock: Clock) -> _Watched:
-    """Return an entry to watch, with what is known of it."""
-    state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
-    place = os.path.join(state, "memory", hashlib.sha256(entry.name.encode()).hexdigest()[:16])
-    follower = Follower(entry, place, os.path.join(state, "pins"))
-    track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
-    track.labels = entry.labels
-    if old is None and (plain := kept.entries.get(entry.name)) is not None:
-        with suppress(KeyError, TypeError, ValueError):
-            track.recall(plain, clock)
-    one = _Watched(entry, follower, track, Slot(Times(config.interval, config.interval, config.interval)), config)
-    one.slot.times = _times(one, config.interval, polled=True)
-    one.written = now - _WRITE * (int(place[-4:], 16) / 65536)  # not all at once
-    return one
-
-
-def _times(one: _Watched, interval: float, *, polled: bool) -> Times:
-    """Return when an entry is looked at."""
-    force = max(interval, one.entry.rescan / _SHARES)
-    if one.follower.is_remote:
-        force = min(force, max(interval, _REMOTE))
-    return Times(interval, interval if polled else max(interval, _CHECK), force)
-
-
-def _status(watched: Collection[_Watched]) -> str:
-    """Return a line for the service manager."""
-    looked = [one.track.state for one in watched if one.slot.was_looked]
-    said = f"STATUS={len(looked)} of {len(watched)} looked at"
-    for state in (State.FAILED, State.STALE, State.SILENT, State.INCOMPLETE, State.NEVER):
-        if count := looked.count(state):
-            said += f", {count} {state.value}"
-    return said
-
-
-def _step(one: _Watched, forced: bool, effort: int | None) -> tuple[Look, float] | None:
-    """Look, if something moved or it must be; None where nothing did."""
-    if not (forced or one.follower.has_moved()):
-        return None
-    began = time.monotonic()
-    return one.follower.look(effort, was_seen=one.track.was_seen), began
-
-
-def _age(report: Report, wall: int) -> float:
-    """Return how many seconds ago the newest of the files was written, as far as clocks tell."""
-    times = []
-    for path in report.files:
-        with suppress(OSError):
-            times.append(os.stat(path).st_mtime_ns // 1_000_000)
-    return max(0.0, (wall - max(times)) / 1000) if times else 0.0
-
-
-def _watchdog() -> float:
-    """Return how many seconds the service manager waits for a sign of life; 0 if it does not."""
-    asked = os.environ.get("WATCHDOG_USEC", "")
-    mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(asked) / 1_000_000 if mine and asked.isascii() and asked.isdecimal() else 0.0
+def _moved(watched: Sequence[Watched]) -> frozenset[str]:
+    """Return the names of those at which something moved since they were looked at."""
+    return frozenset(one.entry.name for one in watched if one.follower.has_moved())

@@ -4,26 +4,29 @@
 >>> slot.begin(100.0)
 True
 >>> slot.end(100.1, Ending.CLEAR); slot.due
-115.1
->>> slot.move(100.2); slot.due
-101.0
+116.0
+>>> slot.move(100.2); slot.due, slot.begin(101.0)
+(101.0, True)
 """
 
 import enum
+import math
 from dataclasses import dataclass
 
 __all__ = ["Ending", "Slot", "Times"]
 
 _AGAIN = 0.25  # seconds until what may be motion is looked at again
+_ROUGHLY = 5.0  # seconds of which fractions do not matter
 
 
 class Ending(enum.Enum):
-    """How a look ended."""
+    """How a look ended, or the question whether one is needed."""
 
     CLEAR = "clear"
     DOUBTFUL = "doubtful"
     TROUBLE = "trouble"
     IDLE = "idle"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +55,48 @@ class Slot:
 
     def __init__(self, times: Times) -> None:
         self.times, self.due, self.is_running, self.was_looked = times, 0.0, False, False
-        self._began, self._looked, self._moved = 0.0, -1e9, False
+        self._began, self._looked, self._moved, self._asked = 0.0, -1e9, False, False
 
-    def is_idle(self, now: float) -> bool:
-        """Is it not time yet to look at it?"""
-        return self.was_looked and not self.is_running and not self._moved and self.due > now
+    @property
+    def is_resting(self) -> bool:
+        """Is nothing to be done before it is due?"""
+        return self.was_looked and not self.is_running and not self._moved
 
     def begin(self, now: float) -> bool:
-        """Note that a worker takes it; must it look whatever files say?"""
+        """Note that a worker takes it: it must look, or only ask whether something moved?"""
         forced = self._moved or not self.was_looked or now - self._looked >= self.times.force
-        self.is_running, self._began, self._moved = True, now, False
+        self.is_running, self._began, self._moved, self._asked = True, now, False, False
         return forced
 
     def end(self, now: float, how: Ending) -> None:
         """Note how it ended."""
         self.is_running = False
-        if how is not Ending.IDLE:
+        if how not in (Ending.IDLE, Ending.MOVED):
             self.was_looked, self._looked = True, self._began
         took = now - self._began
         if how is Ending.DOUBTFUL:
             self._moved, self.due = True, now + min(_AGAIN, self.times.interval)
+        elif how is Ending.MOVED:
+            self._moved, self.due = True, max(now, self._looked + self.times.interval)
         elif how is Ending.TROUBLE or self._moved:
             # A look that took long must not keep others waiting.
             self._moved, self.due = True, max(self._began + self.times.interval, now + took)
+        elif self._asked:
+            self.due = max(self._began + self.times.interval, now + took)
         else:
-            self.due = max(now + took, min(now + self.times.check, self._looked + self.times.force))
+            asked = now + self.times.check
+            if self.times.check > _ROUGHLY:  # what is due at the same time is asked at once
+                asked = float(math.ceil(asked))
+            self.due = max(now + took, min(asked, self._looked + self.times.force))
 
     def move(self, now: float) -> None:
         """Note that something moved."""
         self._moved = True
+        if not self.is_running:
+            self.due = min(self.due, max(now, self._looked + self.times.interval))
+
+    def ask(self, now: float) -> None:
+        """Note that something may have moved."""
+        self._asked = True
         if not self.is_running:
             self.due = min(self.due, max(now, self._began + self.times.interval))

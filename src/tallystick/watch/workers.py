@@ -1,10 +1,10 @@
 """A few threads that work; another one waits for what comes of it on a descriptor, which signal handlers may use.
 
 >>> workers = Workers(1)
->>> workers.do("sum", lambda: 1 + 1)
+>>> workers.do(("sum",), lambda: 1 + 1)
 >>> workers.wait(5.0)
 >>> workers.done()
-[('sum', 2)]
+[(('sum',), 2)]
 >>> workers.end(1.0)
 True
 """
@@ -21,6 +21,8 @@ from typing import Any
 
 __all__ = ["Workers"]
 
+Names = tuple[str, ...]
+
 
 class Workers:
     """Threads that work.
@@ -30,8 +32,8 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self._work: queue.SimpleQueue[tuple[str, Callable[[], Any]] | None] = queue.SimpleQueue()
-        self._done: deque[tuple[str, Any]] = deque()
+        self._work: queue.SimpleQueue[tuple[Names, Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._done: deque[tuple[Names, Any]] = deque()
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.finished = time.monotonic()
         self.running = 0
@@ -46,12 +48,12 @@ class Workers:
         """How many threads are without work."""
         return max(0, len(self._threads) - self.running)
 
-    def do(self, name: str, work: Callable[[], Any]) -> None:
-        """Let a thread work."""
+    def do(self, names: Names, work: Callable[[], Any]) -> None:
+        """Let a thread work, on what is named."""
         self.running += 1
-        self._work.put((name, work))
+        self._work.put((names, work))
 
-    def done(self) -> list[tuple[str, Any]]:
+    def done(self) -> list[tuple[Names, Any]]:
         """Return what came of work since; what failed gives its exception."""
         found = []
         while self._done:
@@ -88,10 +90,10 @@ class Workers:
 
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
-            name, work = job
+            names, work = job
             try:
                 result = work()
             except BaseException as error:  # the thread that schedules decides what it means
                 result = error
-            self._done.append((name, result))
+            self._done.append((names, result))
             self.wake()

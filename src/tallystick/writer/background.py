@@ -14,7 +14,7 @@ from tallystick.writer.steps import Parts, Steps
 
 __all__ = ["Background"]
 
-_HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
+HEAD_AFTER = 0.4  # seconds for which lines gather before a head counts them; section 6 allows 1
 _GIVE_WAY = 0.1  # seconds that a thread which writes gives to one that is storing a head
 _AT_MOST = 0.5  # seconds after which it does so again: a store that does not answer must not hold writers up
 _LOOK = 0.005  # seconds after which it looks whether that was enough
@@ -48,7 +48,7 @@ class Background:
             gather: Seconds for which lines gather before a head counts them.
         """
         self._parts, self._steps, self._take, self._report = parts, steps, take, report
-        self._gather = _HEAD_AFTER if gather is None else gather
+        self._gather = HEAD_AFTER if gather is None else gather
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
         self._catching_up, self._no_way_before = threading.Lock(), 0.0
         self._dropped = 0

@@ -17,7 +17,7 @@ from tallystick.writer.opening import EarlyChain, fetch_early, open_chain
 __all__ = ["ChainSource", "Opening"]
 
 _HALF = 128  # epochs of a chain
-_AGAIN = 30.0  # seconds
+AGAIN = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class ChainSource:
         except LeaseLostError:
             raise
         except (KeyStoreError, CustodyError) as error:
-            self._again = self._clock() + _AGAIN
+            self._again = self._clock() + AGAIN
             trouble = f"the next chain of log {self._lease.name} cannot be fetched yet: {explain(error)}"
         if trouble not in (None, self.trouble) and self._until == math.inf:
             self._report(str(trouble))

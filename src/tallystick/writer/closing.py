@@ -12,9 +12,9 @@ from tallystick.writer.steps import Parts, Steps
 
 __all__ = ["Closing"]
 
-_PATIENCE = 3.5  # seconds for which a log that is closed waits: for room, for other threads, for a disk
-_COURIER = 2.0  # seconds of these that a courier has to come to its end
-_MOMENT = 0.5  # seconds in which other threads come to an end that were asked to
+PATIENCE = 3.5  # seconds for which a log that is closed waits: for room, for other threads, for a disk
+COURIER = 2.0  # seconds of these that a courier has to come to its end
+MOMENT = 0.5  # seconds in which other threads come to an end that were asked to
 
 
 class Closing:
@@ -33,7 +33,7 @@ class Closing:
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain; signal handlers may call this."""
         self._parts.outlet.give_up(0.0)
-        self._parts.chains.hurry(time.monotonic() + _PATIENCE)
+        self._parts.chains.hurry(time.monotonic() + PATIENCE)
         self._parts.chains.abandon()
         self._background.wake()
 
@@ -44,7 +44,7 @@ class Closing:
             SealError: The last lines could not be written or made durable, or another thread hangs in a line.
             KeyStoreError: The head could not be stored.
         """
-        turn, until = self._parts.turn, time.monotonic() + _PATIENCE
+        turn, until = self._parts.turn, time.monotonic() + PATIENCE
         step = partial(self._close, ended=ended, until=until)
         if turn.is_ours:
             turn.take(step)
@@ -59,13 +59,13 @@ class Closing:
     def _hold(self) -> None:
         """Take the lock of the turn; a line that waits for a courier fails after a while."""
         turn = self._parts.turn
-        if turn.hold(_COURIER):
+        if turn.hold(COURIER):
             return
         self._parts.chains.abandon()
-        if turn.hold(_PATIENCE - _COURIER):
+        if turn.hold(PATIENCE - COURIER):
             return
         self.give_up()
-        if not turn.hold(_MOMENT):
+        if not turn.hold(MOMENT):
             raise SealError(
                 f"log {self._parts.lease.name} cannot be closed: another thread is in the middle of a line, which "
                 f"{self._parts.outlet.sink.name} does not take; it may not be written whole"
@@ -82,19 +82,19 @@ class Closing:
         parts.outlet.give_up(until)
         parts.chains.hurry(until)
         # Lines that wait for room go before the last ones, or are counted as dropped.
-        parts.turn.wait_for(lambda: not parts.turn.pausing, _left(until) + _MOMENT)
+        parts.turn.wait_for(lambda: not parts.turn.pausing, _left(until) + MOMENT)
         if not parts.phase.begin_closing():
-            parts.turn.wait_for(lambda: parts.phase.is_closed, _left(until) + _MOMENT)
+            parts.turn.wait_for(lambda: parts.phase.is_closed, _left(until) + MOMENT)
             return
         # From here on nothing else is sealed, not even by a signal handler.
         parts.turn.fast = False
         parts.forks.begin_closing()
         self._background.wake()
-        if not parts.turn.wait_for(lambda: not parts.chains.is_carrying, min(_COURIER, _left(until))):
+        if not parts.turn.wait_for(lambda: not parts.chains.is_carrying, min(COURIER, _left(until))):
             parts.chains.abandon()
         try:
             self._steps.last_lines(ended=ended)
-            within = max(_MOMENT, _left(until))
+            within = max(MOMENT, _left(until))
             self._steps.store(self._steps.count(), lambda: parts.outlet.sink.drain(within), within)
         finally:
             self._steps.sealer.erase()
@@ -105,7 +105,7 @@ class Closing:
 
     def _give_back(self) -> None:
         is_ours = threading.current_thread() is self._background.thread
-        if self._held and not is_ours and not self._parts.turn.wait_for(lambda: self._background.is_over, 2 * _MOMENT):
+        if self._held and not is_ours and not self._parts.turn.wait_for(lambda: self._background.is_over, 2 * MOMENT):
             self._held.clear()  # it hangs in a call to disk or key store, and uses both; they end with the process
         while self._held:
             with suppress(RuntimeError):  # in a child: a thread that is not there was using it

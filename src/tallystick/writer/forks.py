@@ -180,12 +180,14 @@ class Forks:
 
     def _hear(self) -> None:
         """Take the reports that have come."""
+        report = bytearray(_REPORT.size)
         while not self._is_closed:
             try:
-                report = os.read(self._mine, _REPORT.size)
+                if (
+                    os.readv(self._mine, [report]) != _REPORT.size
+                ):  # under eventlet, os.read waits for bytes in any case
+                    return
             except OSError:
-                return
-            if len(report) != _REPORT.size:
                 return
             pid, count = _REPORT.unpack(report)
             if pid not in self._refused and len(self._refused) < _MOST_NAMED:
@@ -258,7 +260,8 @@ class Inheritance:
         with suppress(OSError):
             if self._has_way():
                 with socket.socket(fileno=os.dup(self._way)) as way:
-                    way.send(_REPORT.pack(self._pid, self.refused), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                    way.setblocking(False)  # for sockets of gevent and eventlet, which wait by themselves
+                    way.send(_REPORT.pack(self._pid, self.refused), socket.MSG_NOSIGNAL)
 
     def close(self) -> None:
         """Close the descriptor; the log was taken over."""

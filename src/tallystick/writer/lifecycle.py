@@ -24,6 +24,7 @@ from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
 from tallystick.keystore.base import forget_leases
+from tallystick.writer.loops import leave_loop
 from tallystick.writer.raised_again import HeldBack, is_raised_again
 
 __all__ = [
@@ -127,12 +128,12 @@ _before_end: list[Callable[[], None]] = []
 _before_exit: list[Callable[[], object]] = []
 _in_child: list[Callable[[], None]] = []
 _worker = 0  # pid of the worker of multiprocessing whose end is noticed
-_following: list[int] = []
+_following: list[tuple[int, int]] = []  # a signal, and the thread in whose step it came
 
 
 def close_on_sigterm() -> None:
     """Have SIGTERM close all logs before it ends the process, where it would have ended it at once, or does at last."""
-    if threading.current_thread() is threading.main_thread():
+    with suppress(ValueError):  # this is not the main thread, of which green threads have an idea of their own
         handler = signal.getsignal(signal.SIGTERM)
         if handler is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminated)
@@ -175,17 +176,18 @@ def was_forked() -> None:
 
 def follow_up() -> None:
     """End the process if SIGTERM came in the middle of a step that is over now; logs call this after steps."""
-    if _following and threading.current_thread() is threading.main_thread() and not _is_in_step():
-        _end(_following.pop())
+    if _following and _following[-1][1] == threading.get_ident() and not _is_in_step():
+        _end(_following.pop()[0])
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
     for log in list(LOGS):
         log.give_up()
     if not _is_in_step():
-        _end(number)
+        if not leave_loop(_end, number):
+            _end(number)
     elif not _following:
-        _following.append(number)
+        _following.append((number, threading.get_ident()))
         # Nothing of `threading`: the thread that we interrupted may hold locks of it.
         _thread.start_new_thread(_end_a_step_that_hangs, ())
 

@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["HeldBack", "is_raised_again"]
 
 _LOOK = 0.05  # seconds between two looks at what the server restored
-_LONGEST = 5.0  # seconds in which the interpreter ends after the server, or logs are closed without that
+LONGEST = 5.0  # seconds in which the interpreter ends after the server, or logs are closed without that
 
 
 def is_raised_again(handler: Any) -> bool:
@@ -64,7 +64,7 @@ class HeldBack:
         """Where the program goes on for long after the server's end, close logs and end it as the server would."""
         while signal.getsignal(number) is heard:
             time.sleep(_LOOK)
-        until = time.monotonic() + _LONGEST
+        until = time.monotonic() + LONGEST
         while self._number is not None:
             if time.monotonic() > until:
                 self._close()

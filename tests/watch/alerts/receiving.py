@@ -39,7 +39,7 @@ class Hook:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                hook._answer(self)
+                hook.answer(self)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -72,7 +72,8 @@ class Hook:
     def ids(self) -> list[str]:
         return [event["id"] for event in self.taken]
 
-    def _answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        """Answer a request as is laid down for it."""
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         found = json.loads(body)
         event = found.get("data", found) if isinstance(found, dict) else {"id": "", "list": found}

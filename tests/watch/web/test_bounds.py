@@ -106,7 +106,7 @@ def listening(server):
 
 
 def test_listeners_hear_of_each_change_and_are_bounded(standings, serving, reports, monkeypatch):
-    monkeypatch.setattr(live, "_PACE", 0.05)
+    monkeypatch.setattr(live, "PACE", 0.05)
     server = serving(standings)
     with contextlib.ExitStack() as held:
         streams = []

@@ -158,27 +158,27 @@ fn span(line: &[u8], form: Form, start: usize, length: usize) -> Option<Span> {
 ///
 /// The last one counts: a line that was glued to another, or had text put after it, is reported at its seal.
 fn seal_inside(line: &[u8]) -> Read {
-    for at in memmem::rfind_iter(line, b"tally") {
-        let rest = &line[at + 5..];
-        let s = match rest {
-            [b'=', s @ ..] => s,
-            [b'"', rest @ ..] => match skip_blanks(rest).split_first() {
-                Some((b':', rest)) => match skip_blanks(rest).split_first() {
-                    Some((b'"', s)) => s,
-                    _ => continue,
-                },
-                _ => continue,
-            },
-            _ => continue,
-        };
-        // Its fifth dot and the 22 characters after it end a seal, whatever follows.
-        let dots = s.iter().take(LONGEST_SEAL).enumerate().filter(|(_, b)| **b == b'.');
-        let seal = dots.map(|(at, _)| at + 23).nth(4).and_then(|end| parse_seal(s.get(..end)?));
-        if let Some(seal) = seal {
-            return Read::Misfit(seal);
+    seals_inside(line).next().map_or(Read::Unsealed, Read::Misfit)
+}
+
+/// The well-formed seals anywhere in a line, the last one first.
+pub fn seals_inside(line: &[u8]) -> impl Iterator<Item = Seal> {
+    memmem::rfind_iter(line, b"tally").filter_map(|at| seal_behind(&line[at + 5..]))
+}
+
+/// The seal behind the word `tally`, in plain or in JSON form.
+fn seal_behind(rest: &[u8]) -> Option<Seal> {
+    let s = match rest {
+        [b'=', s @ ..] => s,
+        [b'"', rest @ ..] => {
+            let rest = skip_blanks(rest).strip_prefix(b":")?;
+            skip_blanks(rest).strip_prefix(b"\"")?
         }
-    }
-    Read::Unsealed
+        _ => return None,
+    };
+    // Its fifth dot and the 22 characters after it end a seal, whatever follows.
+    let dots = s.iter().take(LONGEST_SEAL).enumerate().filter(|(_, b)| **b == b'.');
+    dots.map(|(at, _)| at + 23).nth(4).and_then(|end| parse_seal(s.get(..end)?))
 }
 
 fn skip_blanks(text: &[u8]) -> &[u8] {

@@ -67,6 +67,11 @@ impl Scanner<'_> {
         Some((self.keys.find(seal.log)?, seal))
     }
 
+    /// The last seal of a known log in a line that ends in another one's: that seal is not at the end.
+    pub(super) fn known_seal(&self, line: &[u8]) -> Option<(LogNumber, Seal)> {
+        line::seals_inside(line::trim(line)).find_map(|seal| Some((self.keys.find(seal.log)?, seal)))
+    }
+
     /// With P only: is m a statement of this log and position that holds, or may still turn out to?
     fn speaks(&mut self, number: LogNumber, at: Position, m: &[u8]) -> bool {
         let log = self.keys.log(number);

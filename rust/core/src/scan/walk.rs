@@ -276,11 +276,11 @@ impl<'k> Scanner<'k> {
             if inside && (self.without_added(line) || self.rewritten(line, None)) {
                 return;
             }
-            match self.own_seal(line).filter(|_| inside) {
+            match self.own_seal(line).filter(|_| inside).or_else(|| self.known_seal(line)) {
                 Some((number, own)) if self.wanted((number, own.at.chain, own.at.epoch)) => {
                     self.unfit(line, number, &own, Why::Misfit);
                 }
-                Some((number, own)) => self.pass_by(line, &read, number, &own),
+                Some((number, own)) => self.pass_by(line, &Read::Misfit(own), number, &own),
                 None => self.unsealed(Kind::Foreign(seal.log)),
             }
             return;

@@ -28,10 +28,12 @@ from tallystick.verify.memory.checks import Check
 from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.due import Aged, due
 from tallystick.verify.memory.gathered import Gathered, Origin
-from tallystick.verify.memory.holder import Holder
+from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
 from tallystick.verify.memory.record import Record, sha256
 from tallystick.verify.memory.shelf import Shelf
+from tallystick.verify.paths import Identity
+from tallystick.verify.remote import Remote
 from tallystick.verify.report import Remembered
 
 __all__ = ["Check", "Gathered", "Memory"]
@@ -62,7 +64,7 @@ class Memory:
         """
         self._shelf = Shelf(Directory(path), keys)
         self._period, self._context, self._keys = period, context, keys
-        self._forgotten: set[tuple[int, int]] = set()
+        self._forgotten: set[Identity] = set()
         self.effort: int | None = None
         self._now = 0  # ms since 1970
         self._recalled: dict[int, Recalled] = {}
@@ -94,7 +96,11 @@ class Memory:
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
-        if one.is_member or one.file.is_copy or len(one.beginning) < PEEK:
+        if isinstance(one.file, Remote) and not one.is_member:
+            there = one.file.object
+            stored = Stored(there.url, there.size, there.etag or "", there.changed)
+            return Origin(self._context, stored.key, stored)
+        if isinstance(one.file, Remote) or one.is_member or one.file.is_copy or len(one.beginning) < PEEK:
             return None
         try:
             holder = Holder.of_file(one.file.descriptor(), now)

@@ -6,6 +6,7 @@ Heads, pins, exceptions from gaps and the like are judged later, of everything a
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from tallystick import _core
@@ -35,6 +36,7 @@ def context(
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 
+@cache
 def _program() -> str:
     """Return the version of this program: another one may look closer."""
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
-from tallystick.verify.memory.holder import Holder
+from tallystick.verify.memory.holder import AnyHolder
 from tallystick.verify.memory.match import Recalled
 from tallystick.verify.memory.record import Part, Piece, Record
 
@@ -18,7 +18,7 @@ class Origin:
 
     context: str
     edge: str
-    holder: Holder
+    holder: AnyHolder
 
 
 class Gathered:

@@ -1,4 +1,4 @@
-"""The file on the disk that holds something, and how it is seen that it was not touched.
+"""What holds something, a file or an object, and how it is seen that it was not touched.
 
 A change of a file changes its times, unless somebody writes to the disk itself or sets the clock. So a file whose size
 and times are the same holds the same, if its times were old enough when it was read: within one tick of the file
@@ -15,9 +15,9 @@ import hashlib
 import os
 import struct
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["TICK", "Holder"]
+__all__ = ["TICK", "AnyHolder", "Holder", "Stored", "of_list"]
 
 _GENERATION = 0x80087601  # FS_IOC_GETVERSION
 TICK = 100_000_000  # ns: more than one tick of any kernel's clock
@@ -61,13 +61,6 @@ class Holder:
         settled = now - max(written, changed) > tick
         return cls(status.st_dev, status.st_ino, _generation(fd), status.st_size, written, changed, settled)
 
-    @classmethod
-    def of_list(cls, values: list[Any]) -> "Holder":
-        """Return the holder that `to_list` gave."""
-        *numbers, settled = values
-        device, inode, generation, size, written, changed = map(int, numbers)
-        return cls(device, inode, generation, size, written, changed, settled is True)
-
     def to_list(self) -> list[Any]:
         """Return its values."""
         return list(astuple(self))
@@ -77,19 +70,73 @@ class Holder:
         """What the file is known by, in hexadecimal."""
         return hashlib.sha256(f"{self.device}:{self.inode}:{self.generation}".encode()).hexdigest()
 
-    def is_file(self, other: "Holder") -> bool:
+    def is_file(self, other: "AnyHolder") -> bool:
         """Are they the same file?"""
-        mine, others = ((one.device, one.inode, one.generation) for one in (self, other))
-        return mine == others
+        return isinstance(other, Holder) and (self.device, self.inode, self.generation) == (
+            other.device,
+            other.inode,
+            other.generation,
+        )
 
-    def is_untouched(self, now: "Holder") -> bool:
+    def is_untouched(self, now: "AnyHolder") -> bool:
         """Was the file not touched since, as far as its times tell?"""
-        times = ((one.size, one.written, one.changed) for one in (self, now))
-        return self.settled and self.is_file(now) and next(times) == next(times)
+        return (
+            self.settled
+            and isinstance(now, Holder)
+            and self.is_file(now)
+            and (self.size, self.written, self.changed) == (now.size, now.written, now.changed)
+        )
 
-    def has_grown(self, now: "Holder") -> bool:
+    def has_grown(self, now: "AnyHolder") -> bool:
         """Is the file longer now?"""
         return self.is_file(now) and now.size > self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in object storage: its contents never change, but another object may come to have its name.
+
+    Args:
+        url: Its URL.
+        size: Its bytes, as its store says.
+        etag: What its store tells its contents by; empty where it does not say.
+        changed: When it was put there, ns since 1970, by the store's clock.
+    """
+
+    url: str
+    size: int
+    etag: str
+    changed: int
+
+    def to_list(self) -> list[Any]:
+        """Return its values."""
+        return list(astuple(self))
+
+    @property
+    def key(self) -> str:
+        """What the object is known by, in hexadecimal."""
+        return hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def is_untouched(self, now: "AnyHolder") -> bool:
+        """Is the same object there, as far as its store says?"""
+        return isinstance(now, Stored) and self == now
+
+    def has_grown(self, now: "AnyHolder") -> bool:
+        """Objects do not grow."""
+        return False
+
+
+AnyHolder: TypeAlias = Holder | Stored
+
+
+def of_list(values: list[Any]) -> AnyHolder:
+    """Return what `to_list` gave."""
+    if isinstance(values[0], str):
+        url, size, etag, changed = values
+        return Stored(url, int(size), str(etag), int(changed))
+    *numbers, settled = values
+    device, inode, generation, size, written, changed = map(int, numbers)
+    return Holder(device, inode, generation, size, written, changed, settled is True)
 
 
 def _generation(fd: int) -> int:

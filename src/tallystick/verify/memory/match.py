@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tallystick.verify.inputs import Input
 from tallystick.verify.memory.checks import Check
-from tallystick.verify.memory.holder import Holder
+from tallystick.verify.memory.holder import AnyHolder, Stored
 from tallystick.verify.memory.record import Part, Record, sha256
 from tallystick.verify.streams import BROKEN
 
@@ -51,14 +51,14 @@ class Match:
 
     one: Input
     record: Record
-    holder: Holder
+    holder: AnyHolder
     count: int
     doubtful: frozenset[int] | None
     is_whole: bool = False
     has_grown: bool = False
 
     @classmethod
-    def of(cls, one: Input, record: Record, holder: Holder, edge: int) -> "Match | None":
+    def of(cls, one: Input, record: Record, holder: AnyHolder, edge: int) -> "Match | None":
         """Return what a record says of an input; None if it cannot be about it.
 
         Args:
@@ -67,9 +67,13 @@ class Match:
             holder: The file now.
             edge: Bytes at the end of what is remembered that are read again where a file has grown, at least one part.
         """
+        untouched = record.holder.is_untouched(holder)
+        if (
+            isinstance(holder, Stored) and untouched and record.is_whole
+        ):  # nothing of it is read, not even its beginning
+            return cls(one, record, holder, len(record.all_parts), frozenset(), True)
         if one.is_plain and one.size < record.end:
             return None
-        untouched = record.holder.is_untouched(holder)
         is_whole = record.is_whole and not (one.is_plain and one.size != record.length)
         if untouched and is_whole:
             return cls(one, record, holder, len(record.all_parts), frozenset(), True)

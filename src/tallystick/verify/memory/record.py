@@ -4,6 +4,7 @@ A record is a magic word with the version of the form, 32 bytes that vouch for t
 zstd: the length of a header, the header as JSON, and summaries of the core (spec section 7). What vouches is made
 with the verification keys that are at hand; without one anybody can make it, and the directory must be safe.
 
+>>> from tallystick.verify.memory.holder import Holder
 >>> part = Part(11, sha256(b"first line\\n"), 1_700_000_000_000)
 >>> record = Record("c" * 64, "e" * 64, Holder(1, 2, 0, 11, 3, 4, True), (part,), b"summary", (), 11, True)
 >>> Record.of(record.to_bytes(sha256), sha256) == record, len(record.name)
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tallystick.verify.memory.holder import Holder
+from tallystick.verify.memory.holder import AnyHolder, of_list
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -79,7 +80,7 @@ class Record:
     Args:
         context: Digest of all that a scan depends on but the file.
         edge: Digest of the first bytes that it holds.
-        holder: The file on the disk, as it was when it was read last.
+        holder: The file on the disk or the object, as it was when it was read last.
         parts: What is remembered of it from its beginning on, each as long as a chunk.
         summary: What a scan found in these.
         pieces: What is remembered after them, each with its summary; the longer ones first.
@@ -89,7 +90,7 @@ class Record:
 
     context: str
     edge: str
-    holder: Holder
+    holder: AnyHolder
     parts: tuple[Part, ...]
     summary: bytes
     pieces: tuple[Piece, ...]
@@ -192,7 +193,7 @@ class Record:
         return cls(
             str(said["context"]),
             str(said["edge"]),
-            Holder.of_list(said["holder"]),
+            of_list(said["holder"]),
             tuple(parts[:settled]),
             summaries[0],
             tuple(map(Piece, parts[settled:], summaries[1:])),
@@ -201,6 +202,6 @@ class Record:
         )
 
 
-def name_of(context: str, edge: str, holder: Holder) -> str:
+def name_of(context: str, edge: str, holder: AnyHolder) -> str:
     """Return what the record of a file is called: what it depends on, how it begins, which file it is."""
     return f"{context[:_SHORT]}-{edge[:_SHORT]}-{holder.key[:_SHORT]}"

@@ -24,17 +24,20 @@ class Shelf:
         self._read: dict[str, Record | None] = {}
         self._new: dict[str, Record] = {}  # what was not written yet
         self._used: set[str] = set()
+        self._alike: dict[str, list[str]] | None = None  # names by what they begin with; None where that has to be seen
         self._damaged: set[str] = set()
         self.lost: list[str] = []
 
     def about(self, origin: Origin) -> Iterator[Record]:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""
         own = name_of(origin.context, origin.edge, origin.holder)
-        alike = own.rpartition("-")[0] + "-"
-        names = self._directory.names | self._read.keys()
-        others = [name for name in names if name.startswith(alike) and name != own]
-        if own in names and (record := self._record(own, origin)) is not None:
+        if (own in self._directory.names or own in self._read) and (record := self._record(own, origin)) is not None:
             yield record
+        if self._alike is None:
+            self._alike = {}
+            for name in self._directory.names | self._read.keys():
+                self._alike.setdefault(name.rpartition("-")[0], []).append(name)
+        others = [name for name in self._alike.get(own.rpartition("-")[0], ()) if name != own]
         found = (self._record(name, origin) for name in sorted(others))
         yield from sorted((record for record in found if record is not None), key=lambda record: -record.length)
 
@@ -51,6 +54,7 @@ class Shelf:
         kept = {record.name: record for record in records}
         self._new.update({name: record for name, record in kept.items() if self._read.get(name) is not record})
         self._used |= kept.keys()
+        self._alike = None
         self._read = dict(kept)  # what is of no use now is read again if it is of use later
 
     @property
@@ -66,7 +70,7 @@ class Shelf:
         except ReportError as error:
             self.lost.append(f"not kept: {explain(error)}")
             return
-        self._new, self._damaged, self._used = {}, set(), set()
+        self._new, self._damaged, self._used, self._alike = {}, set(), set(), None
 
     def _record(self, name: str, origin: Origin) -> Record | None:
         if name not in self._read:

@@ -17,7 +17,7 @@ __all__ = ["LISTENERS", "Live"]
 LISTENERS = 32
 """Listeners at the same time."""
 
-_PACE = 2.0  # seconds between two events
+PACE = 2.0  # seconds between two events
 _BEAT = 15.0  # seconds after which a listener hears that nothing changed
 _LOOK = 0.25  # seconds that the thread waits at a time
 
@@ -65,7 +65,7 @@ class Live:
                 if version != heard:
                     heard = version
                     yield b"event: change\ndata: %d\n\n" % version
-                    await _waited(self._over, _PACE)
+                    await _waited(self._over, PACE)
                 elif not await _waited(changed, _BEAT):
                     yield b"event: beat\ndata: %d\n\n" % version
         finally:

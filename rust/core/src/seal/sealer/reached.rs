@@ -2,11 +2,10 @@
 
 use super::{Sealer, check_time};
 use crate::Error;
-use crate::hash::Digest;
 use crate::line::Position;
 use crate::seal::head::{Head, Mark};
 use crate::seal::keys::key_path;
-use crate::seal::shown::{Shown, Spoken};
+use crate::seal::shown::{EpochTree, Shown, Spoken};
 
 impl Sealer {
     /// The position of the next line; after `closed`, the one after the last.
@@ -69,10 +68,9 @@ impl Sealer {
         self.shown.as_mut().map(Shown::take).unwrap_or_default()
     }
 
-    /// The proof that the running epoch goes on from its first `from` lines to its first `to` lines; `None` where it
-    /// has not so many, or nothing is kept for witnesses.
+    /// The leaves of the running epoch so far, for proofs; `None` where nothing is kept for witnesses.
     #[must_use]
-    pub fn proof(&self, from: u16, to: u16) -> Option<Vec<Digest>> {
-        self.shown.as_ref()?.tree().proof(from, to)
+    pub fn tree(&self) -> Option<EpochTree> {
+        self.shown.as_ref().map(|shown| shown.tree().clone())
     }
 }

@@ -1,0 +1,132 @@
+"""Reads objects before they are asked for: several ranges at a time, in the order in which they will be read.
+
+A store answers each request after some hundredths of a second, however small it is; so many are under way at once. No
+more bytes are held than `MOST`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from tallystick.objects.store import Object
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+__all__ = ["MOST", "PIECE", "Ahead", "Ranges"]
+
+PIECE = 4 * 2**20  # bytes of a range
+MOST = 64 * 2**20  # bytes of ranges that are under way or wait to be taken
+_REQUESTS = 24  # at a time
+_LEAST = 2**16  # bytes that are read where nobody said that they would be
+
+
+class Ahead:
+    """What will be read, and what is under way."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._left: Iterator[tuple[Object, int, int]] = iter(())
+        self._planned: set[tuple[str, str]] = set()
+        self._running: deque[tuple[Object, int, int, Future[bytes]]] = deque()
+        self._held = 0
+
+    def plan(self, wanted: Iterable[tuple[Object, int]]) -> None:
+        """Say what will be read next, each object from an offset to its end; what was planned before is forgotten."""
+        self._drop()
+        ordered = list(wanted)
+        self._planned = {one.identity for one, _ in ordered}
+        self._left = (
+            (one, start, min(start + PIECE, one.size))
+            for one, offset in ordered
+            for start in range(offset, one.size, PIECE)
+        )
+
+    def take(self, wanted: Object, start: int) -> bytes | None:
+        """Return the bytes of an object from an offset on, if they were planned; None if they were not.
+
+        Raises:
+            OSError: They could not be read.
+        """
+        if wanted.identity not in self._planned:
+            return None
+        while True:
+            self._fill()
+            if not self._running:
+                self._planned.discard(wanted.identity)
+                return None
+            one, begin, end, future = self._running[0]
+            if one.identity == wanted.identity and begin > start:
+                return None  # it was read already; it comes again
+            self._running.popleft()
+            self._held -= end - begin
+            if (one.identity, begin) == (wanted.identity, start):
+                return future.result()
+            future.cancel()  # nobody wanted it after all
+
+    def _fill(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
+
+        while len(self._running) < _REQUESTS and (self._held < MOST - PIECE or not self._running):
+            if (piece := next(self._left, None)) is None:
+                break
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="tallystick objects")
+            one, start, end = piece
+            self._running.append((one, start, end, self._pool.submit(one.read, start, end)))
+            self._held += end - start
+
+    def _drop(self) -> None:
+        for *_, future in self._running:
+            future.cancel()
+        self._running.clear()
+        self._held = 0
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        self._drop()
+        self._left, self._planned = iter(()), set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+class Ranges:
+    """The bytes of an object, asked for from the beginning to the end, or here and there.
+
+    Attributes:
+        reached: Up to which byte it was read.
+    """
+
+    def __init__(self, one: Object, ahead: Ahead, seen: Callable[[int, bytes], None] | None = None) -> None:
+        """Take the object, what reads ahead, and what is given each piece that is read, with its offset."""
+        self._one, self._ahead, self._seen = one, ahead, seen
+        self._held, self._begin, self.reached = b"", 0, 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read bytes at an offset; fewer only at the end.
+
+        Raises:
+            OSError: They cannot be read, or it is another object by now.
+        """
+        size = min(size, self._one.size - offset)
+        if size <= 0:
+            return b""
+        if not self._begin <= offset <= self._begin + len(self._held):
+            self._held, self._begin = b"", offset
+        parts, end = [self._held], self._begin + len(self._held)
+        while end < offset + size:
+            piece = self._ahead.take(self._one, end)
+            if piece is None:
+                piece = self._one.read(end, min(max(offset + size, end + _LEAST), self._one.size))
+            if self._seen is not None:
+                self._seen(end, piece)
+            parts.append(piece)
+            end += len(piece)
+        if offset - self._begin >= PIECE:  # what is before may be asked for once more, when it is seen what it is
+            parts[0] = parts[0][offset - self._begin :]
+            self._begin = offset
+        self._held = b"".join(parts) if len(parts) > 1 else parts[0]
+        self.reached = max(self.reached, offset + size)
+        at = offset - self._begin
+        return self._held[at : at + size]

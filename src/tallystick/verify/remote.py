@@ -1,0 +1,164 @@
+"""Objects in object storage as files: looked up by their URLs, and read when they are needed.
+
+An object is what its store lists: URL, size and ETag. What it holds is seen when it is read; only one whose name is
+that of an archive is looked into before, for its members are inputs of their own.
+
+>>> import tallystick.objects
+>>> listing = Listing()
+>>> listed_objects(["http://127.0.0.1:9/logs/*.log"], listing)
+{}
+>>> listing.unread[0][1].startswith("https:// has no lists")
+True
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import TypeAlias
+
+from tallystick.errors import reason
+from tallystick.objects import Address, Ahead, Object, Ranges, Store, connect
+from tallystick.verify.digest import Digest
+from tallystick.verify.files import File
+from tallystick.verify.paths import Found, Listing, advice
+
+__all__ = ["AnyFile", "Remote", "is_archive", "listed_objects"]
+
+_MANY = 8  # names in one folder that are looked up by a list of it
+_ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".zip", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4")
+_NO_LISTS = "https:// has no lists; name each object"
+_TEMPORARY = "a temporary object by its name (.tmp), not read; name it to read it"
+
+
+class Remote:
+    """One object, as `File` is one file.
+
+    Attributes:
+        path: Its URL.
+        identity: The URL, and what tells it from another one there.
+        size: Its bytes, as its store says.
+        digest: Takes the SHA-256 of what is read, where that is wanted.
+    """
+
+    is_copy = is_open = False
+
+    def __init__(self, found: Object, ahead: Ahead) -> None:
+        self.object, self._ahead = found, ahead
+        self.path, self.identity, self.size = found.url, found.identity, found.size
+        self.digest: Digest | None = None
+        self._uncounted = Ranges(found, ahead)
+
+    def bytes(self, *, counted: bool = True) -> Ranges:
+        """Return what it holds, to be read; `counted` bytes go into the digest."""
+        if not counted:
+            return self._uncounted
+        return Ranges(self.object, self._ahead, self.digest.take if self.digest is not None else None)
+
+    def hold(self) -> bool:
+        """Keep it: nothing has to be done for that."""
+        return False
+
+    def release(self) -> None:
+        """Hold it no longer."""
+
+    def look(self, size: int | None) -> None:
+        """Take the size that it has now: an object with another one is another object."""
+
+    def size_now(self) -> int:
+        """Return how many bytes it has by now."""
+        return self.size
+
+    def expect(self, others: Iterable["tuple[AnyFile, int]"]) -> None:
+        """Say which objects will be read, this one among them, in this order and from which offsets on."""
+        self._ahead.plan((one.object, offset) for one, offset in others if isinstance(one, Remote))
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+AnyFile: TypeAlias = File | Remote
+
+
+def is_archive(path: str) -> bool:
+    """Is an object looked into before it is read, by its name?"""
+    return path.lower().endswith(_ARCHIVES)
+
+
+def listed_objects(urls: Iterable[str], listing: Listing) -> Mapping[str, Object]:
+    """Look up which objects are meant.
+
+    Args:
+        urls: URLs of objects, of all that begins with a name (`…/`), or patterns.
+        listing: Takes what is found.
+
+    Returns:
+        The objects, by their URLs.
+
+    Raises:
+        ReportError: A URL is invalid, or what reads it is not installed.
+    """
+    found: dict[str, Object] = {}
+    wanted = sorted({Address.of(url) for url in urls}, key=lambda one: (one.root, one.folder, one.name))
+    for (root, folder), group in groupby(wanted, key=lambda one: (one.root, one.folder)):
+        addresses, store = list(group), connect(root)
+        patterns = [one for one in addresses if one.has_pattern]
+        names = [one for one in addresses if not one.has_pattern]
+        if patterns and addresses[0].scheme in ("https", "http"):
+            listing.unread += [(one.url, _NO_LISTS) for one in patterns]
+            patterns = []
+        objects: dict[str, Object] = {}
+        if patterns or (len(names) > _MANY and not root.startswith("http")):
+            try:
+                objects = {one.name: one for one in store.list(folder)}
+            except OSError as error:
+                listing.unread.append((f"{root}/{folder}", f"{reason(error)}; {advice(error)}"))
+                patterns = []
+        for address in patterns:
+            _meet_pattern(address, objects, listing, found)
+        for address in names:
+            if address.name in objects:
+                _meet(objects[address.name], listing, found, named=True)
+            else:
+                _look(store, address, listing, found)
+    return found
+
+
+def _meet(one: Object, listing: Listing, found: dict[str, Object], *, named: bool) -> None:
+    if one.url not in found:
+        found[one.url] = one
+        listing.files.append(Found(one.url, one.identity, named, one.changed, one.size))
+
+
+def _meet_pattern(address: Address, objects: Mapping[str, Object], listing: Listing, found: dict[str, Object]) -> None:
+    any_met = False
+    for name, one in objects.items():
+        if not address.fits(name):
+            continue
+        any_met = True
+        if name.endswith(".tmp") and not address.name.endswith(".tmp"):
+            listing.passed.append((one.url, _TEMPORARY))
+        else:
+            _meet(one, listing, found, named=False)
+    if not any_met:
+        listing.absent.append((address.url, "no object has such a name; check the URL"))
+
+
+def _look(store: Store, address: Address, listing: Listing, found: dict[str, Object]) -> None:
+    """Look up one name: an object, or else what begins with it as a directory does."""
+    try:
+        _meet(store.look(address.name), listing, found, named=True)
+        return
+    except FileNotFoundError:
+        what = "no such object; check the URL"
+    except OSError as error:
+        listing.unread.append((address.url, f"{reason(error)}; {advice(error)}"))
+        return
+    try:
+        inside = list(store.list(address.name)) if not address.root.startswith("http") else []
+    except OSError as error:
+        listing.unread.append((address.url, f"{reason(error)}; {advice(error)}"))
+        return
+    everything = Address(address.root, address.name + "/")
+    if inside:
+        _meet_pattern(everything, {one.name: one for one in inside}, listing, found)
+    else:
+        listing.absent.append((address.url, what))

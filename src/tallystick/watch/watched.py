@@ -1,0 +1,109 @@
+"""One entry while it is watched: who follows it, what is known of it, and when something is done with it."""
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from tallystick.verify.report import Report
+from tallystick.watch.clock import Clock
+from tallystick.watch.config import Config, Entry
+from tallystick.watch.follower import Follower, Look
+from tallystick.watch.slot import Slot, Times
+from tallystick.watch.states import GRACE, Rules
+from tallystick.watch.track import Track
+
+__all__ = ["Watched"]
+
+_CHECK = 15.0  # seconds after which files are asked, where the kernel says what moves
+_REMOTE = 5.0  # seconds after which heads are read that no file shows
+_SHARES = 256  # looks in a period of rescans
+_JUDGED = 30.0  # seconds after which a state is judged, whatever was foreseen
+
+
+class Watched:
+    """One entry.
+
+    Args:
+        entry: What is watched.
+        old: How it was watched under an older configuration, if it was.
+        config: The configuration.
+        kept: What an earlier process knew of it, if one did.
+        clock: The clocks.
+    """
+
+    def __init__(
+        self, entry: Entry, old: "Watched | None", config: Config, kept: Mapping[str, Any] | None, clock: Clock
+    ) -> None:
+        state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
+        number = hashlib.sha256(entry.name.encode()).hexdigest()[:16]
+        memory, pins = (os.path.join(state, what, number) for what in ("memory", "pins"))
+        self.entry, self.follower = entry, Follower(entry, memory, pins)
+        self.track: Track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
+        self.track.labels = entry.labels
+        if old is None and kept is not None:
+            with suppress(KeyError, TypeError, ValueError):
+                self.track.recall(kept, clock)
+        self.slot = Slot(Times(config.interval, config.interval, config.interval))
+        self.is_polled = True
+        self.spread = int(number[-4:], 16) / 65536  # so that not all is done at once
+        self.agree(config)
+
+    def agree(self, config: Config) -> None:
+        """Take what the configuration says of all entries."""
+        self.rules, self._repeat = Rules(config.stale_after * config.interval, self.entry.silence), config.alerts.repeat
+        self.poll(config.interval, polled=self.is_polled)
+
+    def poll(self, interval: float, *, polled: bool) -> None:
+        """Take how often something is done; `polled`, if nobody says what moves."""
+        self.is_polled = polled
+        force = max(interval, self.entry.rescan / _SHARES)
+        if self.follower.is_remote:
+            force = min(force, max(interval, _REMOTE))
+        self.slot.times = Times(interval, interval if polled else max(interval, _CHECK), force)
+
+    def rest(self, now: float) -> None:
+        """Note that nothing moved until now, or until something was to be done: as good as a look that succeeded."""
+        if self.slot.is_resting:
+            self.track.known = self.track.idle(min(now, self.slot.due))
+
+    def judged_at(self, now: float, wall: int) -> float:
+        """Return when time alone may change the state, or ask for another report of it."""
+        track, rules = self.track, self.rules
+        times = [max(track.known.looked, self.slot.due if self.slot.is_resting else -math.inf) + rules.stale_after]
+        if rules.silence is not None and track.known.newest is not None:
+            times.append(track.known.newest + rules.silence)
+        if self._repeat is not None and track.last is not None:
+            times.append(now + (track.last - wall) / 1000 + self._repeat)
+        times += [track.began + GRACE, now + _JUDGED]
+        return min(at for at in times if at > now) + 0.01
+
+    def is_changed_by_time(self, now: float, wall: int) -> bool:
+        """Does time alone change the state, or ask for another report of it?"""
+        return self.track.is_changed_by_time(self.rules, now, wall, self._repeat)
+
+    def look(self, effort: int | None) -> tuple[Look, float]:
+        """Look; return what that showed, and when it began. A thread of its own does this."""
+        began = time.monotonic()
+        return self.follower.look(effort, was_seen=self.track.was_seen), began
+
+    def take(self, look: Look, began: float, now: float, wall: int) -> None:
+        """Take in what a look showed that counts."""
+        if look.report is not None:
+            self.track.take(look.report, began, now, wall, _age(look.report, wall))
+        elif look.trouble:
+            self.track.fail(look.trouble, wall)
+        else:
+            self.track.nothing(began, wall)
+
+
+def _age(report: Report, wall: int) -> float:
+    """Return how many seconds ago the newest of the files was written, as far as clocks tell."""
+    times = []
+    for path in report.files:
+        with suppress(OSError):
+            times.append(os.stat(path).st_mtime_ns // 1_000_000)
+    return max(0.0, (wall - max(times)) / 1000) if times else 0.0
