@@ -61,9 +61,10 @@ class Showing:
 
         def job(store: Store, now: int) -> Callable[[], Answer]:
             self._check(store)
-            found = self._known.get(store, root) or self._opened(store, root, brought)
-            if found is None:
-                return lambda: Answer(404, b"")
+            found = self._known.get(store, root) or self._opened(store, root, brought[0])
+            if isinstance(found, int):
+                status = found
+                return lambda: Answer(status, b"")
             row, log = found
             held = store.held(row.number)
             if ahead := self._ahead(row, log, held, brought, now):
@@ -109,17 +110,17 @@ class Showing:
         self._alert(f"STOPPED: {why}; was its store restored from a backup? See `tallystick witness serve --help`")
         raise StoppedError(f"the witness has stopped: {why}")
 
-    def _opened(
-        self, store: Store, root: bytes, brought: Sequence[Brought]
-    ) -> tuple[KnownLog, _core.WitnessedLog] | None:
-        """Take a log that nobody named, if there is room, and its first text is accepted."""
-        if store.open_logs() >= self._known.most or not brought:
-            return None
-        text, proof, _ = brought[0]
+    def _opened(self, store: Store, root: bytes, first: Brought) -> tuple[KnownLog, _core.WitnessedLog] | int:
+        """Take a log that nobody named, if its first text is accepted and there is room; else return the status."""
+        if self._known.most == 0:
+            return 404
+        if store.open_logs() >= self._known.most:
+            return 429
+        text, proof, _ = first
         log = _core.WitnessedLog.named(root, _core.parse_shown(text).name)
         decision, _ = log.show([], [(text, proof)])[0]
-        if decision not in ("newer", "gap"):
-            return None
+        if decision in _STATUS:
+            return _STATUS[decision]
         return store.add(root, log.name, log.public_key + "\n", is_open=True), log
 
     def _ahead(
