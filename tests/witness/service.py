@@ -67,6 +67,7 @@ class Service:
                 self.url = line.split(" at ")[1].split(";")[0]
                 self.key = _core.NoteKey(line.split(" its public key is ")[1].strip())
                 return self
+        self.process.communicate(timeout=60)
         raise AssertionError(self.said)
 
     def end(self, number: int = signal.SIGTERM) -> str:
