@@ -223,7 +223,7 @@ def test_a_store_belongs_to_one_witness_and_to_one_key(witness: Service) -> None
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
 def test_a_full_disk_is_said_and_nothing_that_was_accepted_is_lost(tmp_path: Path) -> None:
-    with small_disk("2m") as disk:
+    with small_disk("6m") as disk:
         service = Service(tmp_path, store=str(disk / "store"))
         writer = Writer(18).known_to(service)
         with running(service):

@@ -9,6 +9,7 @@ import click
 
 from tallystick.cli.command import Command, option
 from tallystick.cli.notify import notify_manager
+from tallystick.cli.values import DURATION
 
 _EPILOG = """Example:
 
@@ -34,6 +35,7 @@ def command() -> None:
 @_key_option
 @option("--logs", type=click.Path(), metavar="DIR", help="Public files NAME.pub of the logs that it knows.")
 @option("--open", "most_open", type=click.IntRange(1), metavar="N", help="Take any log, N at most.")
+@option("--interval", type=DURATION, default="1m", metavar="TIME", help="Between checkpoints of its own tree [1m].")
 @option("--token", type=click.Path(), metavar="FILE", help="Token for its page, which others than this machine need.")
 @_name_option
 @option("--restored", is_flag=True, help="An older store was put back: take back what receipts have shown.")
@@ -43,6 +45,7 @@ def serve(
     key: str,
     logs: str | None,
     most_open: int | None,
+    interval: float,
     token: str | None,
     name: str | None,
     restored: bool,
@@ -58,7 +61,7 @@ def serve(
         raise click.UsageError("nothing says of which logs: --logs DIR, or --open N for any")
     host, port = listen_address(listen)
     web = Web(host, port, token_file=Path(token) if token is not None else None)
-    service = Service(Config(store, key, logs, most_open or 0, web, name, restored), _say)
+    service = Service(Config(store, key, logs, most_open or 0, web, name, interval, restored), _say)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

@@ -10,9 +10,11 @@ from tallystick.witness.desk import Desk
 from tallystick.witness.errors import StoppedError
 from tallystick.witness.keyfile import host_name, read_or_make
 from tallystick.witness.known import KnownLogs
+from tallystick.witness.publisher import Publisher
 from tallystick.witness.showing import Showing, restore
 from tallystick.witness.site import WitnessSite
 from tallystick.witness.store import Store
+from tallystick.witness.tiles import Tiles
 
 __all__ = ["Config", "Service"]
 
@@ -30,6 +32,7 @@ class Config:
         most_open: How many logs it takes that nobody named.
         web: Where it listens, and who may read its page.
         name: What a new key is called; None for the name of this machine.
+        interval: Seconds between two checkpoints of its tree.
         restored: Take back what receipts have shown since an older store was put back, and go on.
     """
 
@@ -39,6 +42,7 @@ class Config:
     most_open: int
     web: Web
     name: str | None = None
+    interval: float = 60.0
     restored: bool = False
 
 
@@ -63,7 +67,9 @@ class Service:
             self._prepare(store, known, config)
             showing = Showing(signer, known, say)
             self._desk = Desk(store, say)
-            site = WitnessSite(config.web, self._desk, showing, known, signer.key.name)
+            tiles = Tiles(store, signer)
+            self._publisher = Publisher(self._desk, tiles, showing, config.interval, say)
+            site = WitnessSite(config.web, self._desk, showing, known, tiles, signer.key.name)
             self._server = Server(config.web, site, "witness", _CONNECTIONS)
         except BaseException:
             store.database.close()
@@ -100,6 +106,7 @@ class Service:
     def start(self) -> None:
         """Begin to listen."""
         self._desk.start()
+        self._publisher.start()
         self._server.start()
         if self._server.warning:
             self._say(self._server.warning)
@@ -107,5 +114,6 @@ class Service:
     def stop(self) -> None:
         """End: what is being answered is answered, and all that was accepted is durable."""
         self._server.stop()
+        self._publisher.stop()
         self._desk.stop()
         self._store.database.close()

@@ -60,7 +60,7 @@ class Showing:
         """Show texts of the log of P."""
 
         def job(store: Store, now: int) -> Callable[[], Answer]:
-            self._check(store)
+            self.check(store)
             found = self._known.get(store, root) or self._opened(store, root, brought[0])
             if isinstance(found, int):
                 status = found
@@ -81,7 +81,7 @@ class Showing:
         """Ask for the log of P."""
 
         def job(store: Store, now: int) -> Callable[[], Answer]:
-            self._check(store)
+            self.check(store)
             found = self._known.get(store, root)
             if found is None:
                 return lambda: Answer(404, b"")
@@ -102,7 +102,12 @@ class Showing:
 
         return job
 
-    def _check(self, store: Store) -> None:
+    def check(self, store: Store) -> None:
+        """Go on only if something may be signed.
+
+        Raises:
+            StoppedError: Nothing may be.
+        """
         if why := store.stopped():
             raise StoppedError(f"the witness has stopped: {why}", hint="its operator must act")
 

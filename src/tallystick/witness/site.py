@@ -24,6 +24,7 @@ from tallystick.witness.known import KnownLogs
 from tallystick.witness.limits import Limits, neighbourhood
 from tallystick.witness.showing import Answer, Showing
 from tallystick.witness.store import Store
+from tallystick.witness.tiles import Tiles
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -57,11 +58,12 @@ class WitnessSite:
         desk: Where the store is read and written.
         showing: What is done about texts and questions.
         known: The logs that are known.
+        tiles: What is published of the witness's own tree.
         name: Name of the witness's key.
     """
 
-    def __init__(self, web: Web, desk: Desk, showing: Showing, known: KnownLogs, name: str) -> None:
-        self.has_token = web.token_file is not None
+    def __init__(self, web: Web, desk: Desk, showing: Showing, known: KnownLogs, tiles: Tiles, name: str) -> None:
+        self.has_token, self._tiles = web.token_file is not None, tiles
         self._web, self._desk, self._showing, self._known, self._name = web, desk, showing, known, name
         self._addresses, self._logs, self._new = Limits(*_PER_ADDRESS), Limits(*_PER_LOG), Limits(*_NEW_PER_ADDRESS)
 
@@ -79,6 +81,9 @@ class WitnessSite:
             Route("/log/{root}", self._show, methods=["POST"]),
             Route("/log/{root}", self._ask, methods=["GET"]),
             Route("/log/{root}/forks", self._forks, methods=["GET"]),
+            Route("/log/{root}/proof/{text}", self._proof, methods=["GET"]),
+            Route("/checkpoint", self._checkpoint, methods=["GET"]),
+            Route("/tile/{path:path}", self._tile, methods=["GET"]),
             Route("/", self._page),
             Route("/page.css", self._style),
             Route("/metrics", self._metrics),
@@ -125,6 +130,24 @@ class WitnessSite:
         root = _b64(request.path_params["root"])
         self._admit(request, root)
         return _plain(await self._done(self._showing.contradictions(root)))
+
+    async def _proof(self, request: "Request") -> "Response":
+        root, text = _b64(request.path_params["root"]), _b64(request.path_params["text"])
+        self._admit(request, root)
+        return _found(await self._done(self._tiles.proof(root, text)), _PLAIN)
+
+    async def _checkpoint(self, request: "Request") -> "Response":
+        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+        return _found(await self._done(self._signed), _PLAIN)
+
+    def _signed(self, store: Store, now: int) -> Callable[[], str | None]:
+        self._showing.check(store)
+        return self._tiles.checkpoint(store, now)
+
+    async def _tile(self, request: "Request") -> "Response":
+        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+        tile = await self._done(self._tiles.tile(request.path_params["path"]))
+        return _found(tile, "application/octet-stream", {"cache-control": "public, max-age=31536000, immutable"})
 
     def _admit(self, request: "Request", root: bytes) -> None:
         _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
@@ -222,6 +245,14 @@ async def _body(request: "Request") -> bytes:
     except TimeoutError:
         raise _RefusedError(408, f"the body did not come within {_PATIENCE:.0f} s") from None
     return bytes(body)
+
+
+def _found(body: str | bytes | None, kind: str, headers: dict[str, str] | None = None) -> "Response":
+    from starlette.responses import Response
+
+    if body is None:
+        raise _RefusedError(404, "there is nothing at this path, or not yet")
+    return Response(body, 200, headers, kind)
 
 
 def _plain(answer: Answer) -> "Response":
