@@ -152,7 +152,7 @@ class Writer:
         self.tick += 1
         head = bytes(self.sealer.signed_head(TIME + self.tick))
         n = _core.parse_shown(head).n
-        hashes = self.sealer.proof(self.n, n) if self.n else []
+        hashes = self.sealer.tree().proof(self.n, n) if self.n else []
         self.n = n
         return (
             head + b"\n" + (b"proof " + b" ".join(b64(h).encode() for h in hashes) + b"\n" if proof and hashes else b"")

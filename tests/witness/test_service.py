@@ -70,7 +70,7 @@ def test_a_receipt_outlives_each_kill(tmp_path: Path) -> None:
                 said = service.show(writer.root, step)
                 if said.status == 409:  # the last one was accepted, and its answer lost, or never came
                     n = _core.parse_shown(said.text).n
-                    hashes = writer.sealer.proof(n, writer.n) if n else []
+                    hashes = writer.sealer.tree().proof(n, writer.n) if n else []
                     step = sent[-1] + b"\nproof " + b" ".join(b64(one).encode() for one in hashes) + b"\n"
                     said = service.show(writer.root, step)
                 assert said.status == 200
@@ -229,11 +229,10 @@ def test_a_full_disk_is_said_and_nothing_that_was_accepted_is_lost(tmp_path: Pat
         with running(service):
             newest = service.show(writer.root, writer.open() + writer.step()).text
             filler = disk / "filler"
-            with open(filler, "wb") as file:
+            with open(filler, "wb", buffering=0) as file:
                 try:
                     while True:
                         file.write(bytes(4096))
-                        file.flush()
                 except OSError:
                     pass
             statuses, body = set(), b""
