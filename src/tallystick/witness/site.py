@@ -36,8 +36,8 @@ __all__ = ["WitnessSite"]
 _LARGEST = 2**20  # bytes of a body
 _PATIENCE = 10.0  # seconds for all of it
 _OPEN = re.compile(r"/(?:log/|checkpoint$|tile/)")
-_PER_ADDRESS = (1000.0, 4000.0)  # texts a second, and at once
-_PER_LOG = (200.0, 2000.0)
+_PER_ADDRESS = (5000.0, 20_000.0)  # texts a second, and at once
+_PER_LOG = (1000.0, 4000.0)
 _NEW_PER_ADDRESS = (0.1, 30.0)  # logs that nobody named
 _PLAIN = "text/plain; charset=utf-8"
 
