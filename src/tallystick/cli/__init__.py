@@ -27,6 +27,7 @@ _COMMANDS = {
     "agent": "Seal lines that come by sockets.",
     "verify": "Check sealed logs and say what happened to them.",
     "watch": "Verify logs all day, and report within seconds what happened.",
+    "witness": "Remember how long logs are, and when; for their verifiers.",
     "cat": "Write the lines of a log as they were before they were sealed.",
     "head": "Print the head of a log, for a verifier elsewhere.",
     "prove": "Make evidence of one line, for holders of the public key.",

@@ -79,7 +79,7 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
     from tallystick.verify.run import Request
     from tallystick.verify.witnesses import FRESH
     from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Web
-    from tallystick.watch.reading import address
+    from tallystick.web import listen_address
 
     if not paths or options["state"] is None or not (options["keys"] or options["public"]):
         raise click.UsageError("give PATH..., --key FILE and --state DIR, or --config FILE")
@@ -108,7 +108,7 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
     )
     logs, _ = read_keys(request.keys, request.public)
     entry = Entry("+".join(labels(logs))[:100], request, silence, rescan or 86400.0)
-    host, port = address(listen) if listen else ("", 0)
+    host, port = listen_address(listen) if listen else ("", 0)
     return Config(
         (entry,),
         Path(state),

@@ -37,8 +37,9 @@ from tallystick.verify.catalogue import kinds_allowed
 from tallystick.verify.run import Request
 from tallystick.verify.witnesses import FRESH, Witness
 from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Syslog, Web, Webhook
+from tallystick.web.access import listen_address
 
-__all__ = ["address", "read_config"]
+__all__ = ["read_config"]
 
 T = TypeVar("T")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -86,21 +87,6 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     )
     top.end()
     return config
-
-
-def address(text: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`; the host of IPv6 stands in brackets.
-
-    >>> address("127.0.0.1:8080"), address("[::1]:0")
-    (('127.0.0.1', 8080), ('::1', 0))
-
-    Raises:
-        FormatError: It is none.
-    """
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\[\]:\s]+)):([0-9]{1,5})", text)
-    if match is None or int(match[3]) > 65535:
-        raise FormatError(f"{text!r} is no address", hint="write it like 127.0.0.1:8080 or [::1]:8080")
-    return match[1] or match[2], int(match[3])
 
 
 class _Table:
@@ -288,7 +274,7 @@ def _alerts(table: _Table) -> Alerts:
 
 def _web(table: _Table) -> Web:
     try:
-        host, port = address(table.need("listen", table.text("listen")))
+        host, port = listen_address(table.need("listen", table.text("listen")))
     except FormatError as error:
         raise table.wrong(f"listen: {error}", error.hint or "") from None
     web = Web(

@@ -8,7 +8,7 @@ tallystick.web.access.WebError: 0.0.0.0 can be reached from other machines, and 
 hint: name a file with a token, or with the authority of clients' certificates, or listen at 127.0.0.1
 """
 
-from tallystick.web.access import Web, WebError
+from tallystick.web.access import Web, WebError, listen_address
 from tallystick.web.server import Server, Site
 
-__all__ = ["Server", "Site", "Web", "WebError"]
+__all__ = ["Server", "Site", "Web", "WebError", "listen_address"]

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from tallystick import securefile, volumes
 from tallystick._services import is_here
-from tallystick.errors import TallystickError, reason
+from tallystick.errors import FormatError, TallystickError, reason
 
-__all__ = ["Access", "Web", "WebError", "context", "url_host"]
+__all__ = ["Access", "Web", "WebError", "context", "listen_address", "url_host"]
 
 _LONGEST = 4096  # bytes of a file with a token
 _SHORTEST = 16  # characters of a token
@@ -132,6 +132,21 @@ def _token(path: Path) -> bytes:
 
 def _make(path: Path) -> str:
     return f"make one with: (umask 077; openssl rand -hex 32 > {path})"
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; the host of IPv6 stands in brackets.
+
+    >>> listen_address("127.0.0.1:8080"), listen_address("[::1]:0")
+    (('127.0.0.1', 8080), ('::1', 0))
+
+    Raises:
+        FormatError: It is none.
+    """
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\[\]:\s]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise FormatError(f"{text!r} is no address", hint="write it like 127.0.0.1:8080 or [::1]:8080")
+    return match[1] or match[2], int(match[3])
 
 
 @contextmanager

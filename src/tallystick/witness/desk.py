@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from tallystick.errors import TallystickError, explain
+from tallystick.errors import explain
 from tallystick.witness.errors import BusyError, StoreError
 from tallystick.witness.store import Store
 
@@ -113,8 +113,3 @@ class Desk:
         if trouble != self._trouble:
             self._say(f"the store fails: {trouble}" if trouble else "the store works again")
         self._trouble = trouble
-
-
-def is_expected(error: BaseException) -> bool:
-    """Is it an error that says what to do, and no mistake of ours?"""
-    return isinstance(error, TallystickError)

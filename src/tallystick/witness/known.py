@@ -39,7 +39,7 @@ class KnownLogs:
         self._named: dict[bytes, str] = {}  # public files of the directory
         self._parsed: OrderedDict[bytes, _core.WitnessedLog] = OrderedDict()
         self._told: dict[str, str] = {}
-        self._looked = -_PAUSE
+        self._looked, self._seen = -_PAUSE, 0
         self._turn = threading.Lock()
         self._look()
 
@@ -52,7 +52,7 @@ class KnownLogs:
         if root in self._roots or root in self._named:
             return True
         with self._turn:
-            if time.monotonic() - self._looked >= _PAUSE:
+            if time.monotonic() - self._looked >= _PAUSE or self._changed() != self._seen:
                 self._look()
         return root in self._named
 
@@ -85,7 +85,7 @@ class KnownLogs:
 
     def _look(self) -> None:
         """Read the public files of the directory."""
-        self._looked = time.monotonic()
+        self._looked, self._seen = time.monotonic(), self._changed()
         if self._directory is None:
             return
         try:
@@ -105,7 +105,9 @@ class KnownLogs:
                     text = file.read(_LONGEST + 1)
                 if len(text) > _LONGEST:
                     raise FormatError(f"has more than {_LONGEST} bytes")
-                found.setdefault(_core.WitnessedLog(text).root, text.decode())
+                lines = [line.strip() for line in text.decode().split("\n")]
+                public = "".join(f"{line}\n" for line in lines if line)
+                found.setdefault(_core.WitnessedLog(public.encode()).root, public)
             except OSError as error:
                 self._tell(path, reason(error))
             except (FormatError, ValueError) as error:
@@ -113,6 +115,13 @@ class KnownLogs:
             else:
                 self._told.pop(path, None)
         self._named = found
+
+    def _changed(self) -> int:
+        """Return when names in the directory changed."""
+        try:
+            return os.stat(self._directory).st_mtime_ns if self._directory is not None else 0
+        except OSError:
+            return 0
 
     def _looked_before(self) -> bool:
         return bool(self._named or self._roots)

@@ -27,8 +27,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS witness (format BIGINT, key TEXT, clock BIGINT, stopped TEXT)",
     """CREATE TABLE IF NOT EXISTS logs (
         id BIGINT PRIMARY KEY, root BLOB UNIQUE NOT NULL, name TEXT NOT NULL, public TEXT NOT NULL,
-        is_open BIGINT NOT NULL, due BIGINT NOT NULL DEFAULT 0,
-        older BIGINT NOT NULL DEFAULT 0, forks BIGINT NOT NULL DEFAULT 0)""",
+        is_open BIGINT NOT NULL,
+        due BIGINT NOT NULL DEFAULT 0, older BIGINT NOT NULL DEFAULT 0, forks BIGINT NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS texts (
         log BIGINT, number BIGINT, time BIGINT NOT NULL, gap BIGINT NOT NULL, text BLOB NOT NULL,
         PRIMARY KEY (log, number))""",
@@ -137,6 +137,10 @@ class Store:
         if clock > before:
             self.database.run("UPDATE witness SET clock = ?", (clock,))
         return int(max(clock, before))
+
+    def advance(self, time: int) -> None:
+        """Let the time be no earlier than this, from the next transaction on."""
+        self.database.run("UPDATE witness SET clock = ? WHERE clock < ?", (time, time))
 
     def stopped(self) -> str | None:
         """Return why nothing is signed; None if it is."""

@@ -1,0 +1,96 @@
+"""`tallystick witness`: remembers how long logs are, and when."""
+
+import datetime
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from tallystick.cli.command import Command, option
+from tallystick.cli.notify import notify_manager
+from tallystick.cli.values import DURATION
+
+_EPILOG = """Example:
+
+\b
+  tallystick witness key --key witness.key
+  tallystick witness serve --store witness --listen 127.0.0.1:9471 --key witness.key --logs logs
+"""
+
+_key_option = option(
+    "--key", type=click.Path(), metavar="FILE", required=True, help="Its key; made where there is none."
+)
+_name_option = option("--name", metavar="NAME", help="What a new key is called [the name of this machine].")
+
+
+@click.group("witness", epilog=_EPILOG)
+def command() -> None:
+    """Remember how long logs are, and when; print the witness's public key."""
+
+
+@command.command("serve", cls=Command, epilog=_EPILOG)
+@option("--store", metavar="DIR|URL", required=True, help="What it remembers: a directory, or postgresql://…")
+@option("--listen", metavar="HOST:PORT", required=True, help="Where it is shown texts, and asked.")
+@_key_option
+@option("--logs", type=click.Path(), metavar="DIR", help="Public files NAME.pub of the logs that it knows.")
+@option("--open", "most_open", type=click.IntRange(1), metavar="N", help="Take any log, N at most.")
+@option("--interval", type=DURATION, default="1m", metavar="TIME", help="Between checkpoints of its own tree [1m].")
+@option("--token", type=click.Path(), metavar="FILE", help="Token for its page, which others than this machine need.")
+@_name_option
+@option("--restored", is_flag=True, help="An older store was put back: take back what receipts have shown.")
+def serve(
+    store: str,
+    listen: str,
+    key: str,
+    logs: str | None,
+    most_open: int | None,
+    interval: float,
+    token: str | None,
+    name: str | None,
+    restored: bool,
+) -> None:
+    """Take signed heads of logs, sign receipts for them, and answer how long the logs are.
+
+    SIGTERM and SIGINT end it. New files in the directory of --logs are seen by themselves.
+    """
+    from tallystick.web import Web, listen_address
+    from tallystick.witness.service import Config, Service
+
+    if logs is None and most_open is None:
+        raise click.UsageError("nothing says of which logs: --logs DIR, or --open N for any")
+    host, port = listen_address(listen)
+    web = Web(host, port, token_file=Path(token) if token is not None else None)
+    service = Service(Config(store, key, logs, most_open or 0, web, name, interval, restored), _say)
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    service.start()
+    _say(f"witness {service.key.name} at {service.address}; its public key is {service.key}")
+    notify_manager("READY=1")
+    over.wait()
+    notify_manager("STOPPING=1")
+    service.stop()
+
+
+_KEY = """Example:
+
+\b
+  tallystick verify audit.log --public app.pub --witness https://w.example=$(tallystick witness key --key witness.key)
+"""
+
+
+@command.command("key", cls=Command, epilog=_KEY)
+@_key_option
+@_name_option
+def key(key: str, name: str | None) -> None:
+    """Print the witness's public key, for --witness URL=KEY."""
+    from tallystick.witness.keyfile import host_name, read_or_make
+
+    click.echo(str(read_or_make(key, name or host_name()).key))
+
+
+def _say(line: str) -> None:
+    """Print a line for people, with the time: a journal may have none of its own."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    click.echo(f"{now} {line}", err=True)

@@ -1,0 +1,119 @@
+"""The witness as a service: its key, its store, its logs and its server, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tallystick import _core
+from tallystick.web import Server, Web
+from tallystick.witness.database import open_database
+from tallystick.witness.desk import Desk
+from tallystick.witness.errors import StoppedError
+from tallystick.witness.keyfile import host_name, read_or_make
+from tallystick.witness.known import KnownLogs
+from tallystick.witness.publisher import Publisher
+from tallystick.witness.showing import Showing, restore
+from tallystick.witness.site import WitnessSite
+from tallystick.witness.store import Store
+from tallystick.witness.tiles import Tiles
+
+__all__ = ["Config", "Service"]
+
+_CONNECTIONS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a witness does.
+
+    Args:
+        store: Directory, or URL of PostgreSQL.
+        key: File of its key, which is made where there is none.
+        logs: Directory with public files `*.pub` of the logs that it knows; None for none.
+        most_open: How many logs it takes that nobody named.
+        web: Where it listens, and who may read its page.
+        name: What a new key is called; None for the name of this machine.
+        interval: Seconds between two checkpoints of its tree.
+        restored: Take back what receipts have shown since an older store was put back, and go on.
+    """
+
+    store: str
+    key: str
+    logs: str | None
+    most_open: int
+    web: Web
+    name: str | None = None
+    interval: float = 60.0
+    restored: bool = False
+
+
+class Service:
+    """A witness, which listens once it is started.
+
+    Args:
+        config: What it does.
+        say: Takes a line about what happened, for people.
+
+    Raises:
+        TallystickError: It cannot be run so.
+    """
+
+    def __init__(self, config: Config, say: Callable[[str], None]) -> None:
+        self._say = say
+        signer = read_or_make(config.key, config.name or host_name())
+        self.key: _core.NoteKey = signer.key
+        known = KnownLogs(config.logs, config.most_open, say)
+        store = Store(open_database(config.store), str(signer.key))
+        try:
+            self._prepare(store, known, config)
+            showing = Showing(signer, known, say)
+            self._desk = Desk(store, say)
+            tiles = Tiles(store, signer)
+            self._publisher = Publisher(self._desk, tiles, showing, config.interval, say)
+            site = WitnessSite(config.web, self._desk, showing, known, tiles, signer.key.name)
+            self._server = Server(config.web, site, "witness", _CONNECTIONS)
+        except BaseException:
+            store.database.close()
+            raise
+        self._store = store
+
+    def _prepare(self, store: Store, known: KnownLogs, config: Config) -> None:
+        known.load(store)
+        store.database.begin()
+        try:
+            why = store.stopped()
+            if config.restored:
+                count = restore(store)
+                self._say(f"{count} texts that receipts have shown were taken back; it goes on")
+            elif why is not None:
+                raise StoppedError(
+                    f"the witness has stopped: {why}",
+                    hint="put its newest store back; or, if there is none, let it run until writers have shown their "
+                    "receipts, and start it with --restored",
+                )
+            store.database.commit()
+        except StoppedError as error:
+            store.database.rollback()
+            self._say(f"{error}; {error.hint}")
+        except BaseException:
+            store.database.rollback()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Its URL, with the port that it has."""
+        return self._server.address
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._desk.start()
+        self._publisher.start()
+        self._server.start()
+        if self._server.warning:
+            self._say(self._server.warning)
+
+    def stop(self) -> None:
+        """End: what is being answered is answered, and all that was accepted is durable."""
+        self._server.stop()
+        self._publisher.stop()
+        self._desk.stop()
+        self._store.database.close()
