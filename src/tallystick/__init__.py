@@ -19,6 +19,7 @@ from tallystick import errors
 from tallystick.errors import TallystickError
 
 if TYPE_CHECKING:
+    from tallystick.agent.client import Client, connect
     from tallystick.ceremony import Created, create
     from tallystick.integrations.early import EarlyRecords
     from tallystick.log import Log
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChainReport",
+    "Client",
     "Created",
     "EpochReport",
     "ExceptionUse",
@@ -56,6 +58,7 @@ __all__ = [
     "Verdict",
     "Weight",
     "bootstrap",
+    "connect",
     "create",
     "errors",
     "open",
@@ -64,6 +67,8 @@ __all__ = [
 
 # Each is imported when it is first asked for: the process that opens sealing states needs none of them.
 _WHERE = {
+    "Client": ("agent.client", "Client"),
+    "connect": ("agent.client", "Client"),
     "Created": ("ceremony", "Created"),
     "create": ("ceremony", "create"),
     "Log": ("log", "Log"),

@@ -24,7 +24,7 @@ from tallystick.agent.sending import Sending
 from tallystick.errors import OutputError, SealError, explain
 from tallystick.writer import lifecycle
 
-__all__ = ["Client", "WhenFull"]
+__all__ = ["Client", "WhenFull", "connect"]
 
 WhenFull = Literal["block", "drop", "raise"]
 
@@ -54,7 +54,24 @@ class Client:
         tls_key: str | None = None,
         tls_ca: str | None = None,
     ) -> None:
-        """See `tallystick.connect`."""
+        """Begin; the first line connects, so that an agent may start later than its clients.
+
+        Args:
+            address: Where the agent listens: `unix:PATH`, or `tls:HOST:PORT`.
+            capacity: How many lines wait at most: for the agent, or for their acknowledgement.
+            on_full: What `write` does when so many wait: `block` until there is room, `drop` the line, which is
+                reported, or `raise` OutputError.
+            state: What is awaited of each line: that it is `sealed` and handed to the operating system, or `synced` to
+                the disk, too.
+            on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
+                raise; the default warns.
+            tls_cert: File of our certificate, for `tls:`.
+            tls_key: File of its key.
+            tls_ca: File of the authorities, one of which must have signed the agent's certificate.
+
+        Raises:
+            FormatError: That is no address of an agent that acknowledges.
+        """
         if on_full not in ("block", "drop", "raise"):
             raise ValueError(f"on_full is block, drop or raise, not {on_full}")
         if state not in _STATES:
@@ -77,6 +94,11 @@ class Client:
     def closed(self) -> bool:
         """Is it closed?"""
         return self._closed
+
+    @property
+    def is_leaving(self) -> bool:
+        """Is it closed, or about to be?"""
+        return self._closed or self._gave_up
 
     @property
     def position(self) -> str | None:
@@ -252,6 +274,10 @@ class Client:
 
     def _missing(self, count: int) -> str:
         return f"{lines(count)} that {self._reach.address} has not acknowledged"
+
+
+connect = Client
+"""Begin to send lines to an agent."""
 
 
 def _warn(message: str) -> None:

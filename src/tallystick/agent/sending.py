@@ -21,9 +21,9 @@ from tallystick.writer import lifecycle
 
 __all__ = ["Sending"]
 
-_EACH, _BURST = 0.0002, 0.02  # seconds: lines that come faster than one in 0.2 ms, after 100 that do, are sent together
-_PACE = 0.005  # seconds after which the thread sends those that no other thread has sent
-_LAZY = 0.05  # seconds after which acknowledgements are read for which nobody waits
+_EACH, _BURST = 0.001, 0.05  # seconds: lines that come faster than one in 1 ms, after 50 that do, are sent together
+_PACE = 0.01  # seconds after which the thread sends those that no other thread has sent
+_LAZY = 0.2  # seconds after which acknowledgements are read for which nobody waits
 _TICK = 0.05  # seconds after which a thread looks around though nothing came
 _HEAR = 128  # lines in flight after which it is heard what the agent says, above half a window
 
@@ -31,8 +31,8 @@ _HEAR = 128  # lines in flight after which it is heard what the agent says, abov
 class Sending:
     """Takes lines from any thread, and has them sent.
 
-    State: the conversation; the thread that is in the middle of a step, and lines of signal handlers that came there; how
-    many threads wait for acknowledgements. All under `lock`; nobody waits while holding it.
+    State: the conversation; the thread that is in the middle of a step, and lines of signal handlers that came there;
+    how many threads wait for acknowledgements. All under `lock`; nobody waits while holding it.
     """
 
     def __init__(self, reach: Reach, state: int, report: Callable[[str], None]) -> None:
@@ -51,8 +51,8 @@ class Sending:
 
     @property
     def has_begun(self) -> bool:
-        """Was the thread started?"""
-        return self._thread is not None
+        """Was the thread started, and is its end not asked for?"""
+        return self._thread is not None and not self.is_over
 
     def begin(self) -> None:
         """Start the thread. Where none can be started any more, `settle` does its work."""
