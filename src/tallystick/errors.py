@@ -116,8 +116,8 @@ class LogBusyError(KeyStoreError, SealError):
 
 
 ONE_WRITER = (
-    "only one writer at a time: let `tallystick agent` write it for all processes, let `tallystick run` seal the output of "
-    "all of them, or open one log for each process"
+    "only one writer at a time: let `tallystick agent` write it for all processes, or let `tallystick run` seal the"
+    " output of all of them, or open one log for each process"
 )
 """The hint of most LogBusyErrors."""
 

@@ -113,11 +113,11 @@ class Conversation:
             if self._is_away:
                 self.report("takes lines again")
                 self._is_away = False
-        elif isinstance(frame, Acknowledgement) and frame.state >= self._state:
+        elif isinstance(frame, Acknowledgement) and frame.state >= self._state and self.outbox.is_connected:
             self.outbox.acknowledged(frame)
             self._pause = 0.0
         else:
-            raise ValueError("an acknowledgement of another state")
+            raise ValueError("an acknowledgement that nobody asked for")
 
     def _refused(self, frame: Refused) -> None:
         if frame.code not in (_TOO_MANY, _LEAVING) and (lost := self.outbox.expired()):
