@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests import sealed
 from tests.agent.client import entries
 from tests.agent.conftest import agents
 
@@ -20,7 +21,7 @@ def test_lines_of_files_and_of_standard_input_are_acknowledged_in_their_order(si
     (site.path / "a").write_bytes(b"one\r\ntwo\n\nno end")
     done = site("send", where, "a", "-", stdin=b"three\nfour\n")
     assert (done.status, done.out, done.err) == (0, b"", "")
-    assert entries(site) == [b"one", b"two", b"", b"no end", b"three", b"four"]
+    assert sealed.entries(site.read()) == [b"one", b"two", b"", b"no end", b"three", b"four"]
 
 
 def test_many_lines_arrive_whole(site, where):
