@@ -66,7 +66,8 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
-	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_acknowledged.py -k killed
+	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_acknowledged.py tests/agent/test_client.py -k killed
+	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
