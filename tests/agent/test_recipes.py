@@ -1,4 +1,4 @@
-"""The recipes of docs/agent.md, each started with the real server and four workers: each payment is in the log, once."""
+"""The recipes of docs/agent.md, each run by the real server with four workers: each payment is in the log, once."""
 
 import contextlib
 import importlib.util

@@ -122,7 +122,9 @@ class Client:
             if sending.owner == (me := get_ident()):  # a signal handler that interrupted a step of this thread
                 sending.late.append(data)
                 return
-            if not (sending.has_begun and self._has_room()) and not self._make_room(me):
+            outbox = sending.talk.outbox
+            is_ready = sending.is_running and len(outbox.lines) < self._capacity and outbox.size < _MOST
+            if (not is_ready or self._dropped) and not self._make_room(me):
                 return
             sending.owner = me
             try:
@@ -219,7 +221,7 @@ class Client:
 
     def _has_room(self) -> bool:
         outbox = self._sending.talk.outbox
-        if outbox.count >= self._capacity or outbox.size > _MOST:
+        if outbox.count >= self._capacity or outbox.size >= _MOST:
             return False
         if self._dropped:
             self._say_what_was_dropped()
@@ -233,7 +235,7 @@ class Client:
         """
         if self._closed:
             raise SealError("the client is closed", hint="connect again")
-        if not self._sending.has_begun:
+        if not self._sending.is_running:
             lifecycle.LOGS.add(self)
             lifecycle.close_at_end()
             self._sending.begin()

@@ -39,7 +39,8 @@ class Outbox:
         """How many lines are here no more: acknowledged, or lost."""
         self.grown = 0
         """How many more lines are here because some had to be split."""
-        self._lines: deque[bytes] = deque()
+        self.lines: deque[bytes] = deque()
+        """The lines, the oldest first; for others to count."""
         self._first = 1
         self._sent = self._ever = 0
         self._window, self._longest = 0, 2**20
@@ -48,7 +49,7 @@ class Outbox:
     @property
     def count(self) -> int:
         """How many lines are here."""
-        return len(self._lines)
+        return len(self.lines)
 
     @property
     def in_flight(self) -> int:
@@ -63,7 +64,7 @@ class Outbox:
     @property
     def may_send(self) -> bool:
         """Is there a line that may be sent now?"""
-        return self.in_flight < min(len(self._lines), self._window)
+        return self.in_flight < min(len(self.lines), self._window)
 
     @property
     def position(self) -> str | None:
@@ -74,24 +75,24 @@ class Outbox:
         """Take a line; one that is longer than the agent takes becomes several."""
         if len(line) > self._longest:
             for piece in _pieces(line, self._longest):
-                self._lines.append(piece)
+                self.lines.append(piece)
         else:
-            self._lines.append(line)
+            self.lines.append(line)
         self.size += len(line)
 
     def next(self) -> bytes:
         """Return the frame to be sent next, whose lines count as sent from now on; nothing if none may be sent."""
         first = self._sent + 1
         held = first - self._first
-        count = min(len(self._lines), self._window) - held
+        count = min(len(self.lines), self._window) - held
         if count <= 0:
             return b""
         if count == 1:
-            frame = single(first, self._lines[held])
+            frame = single(first, self.lines[held])
         else:
             lines: list[bytes] = []
             room = self._longest + 4  # a frame is at most 13 bytes longer than the longest line
-            for line in islice(self._lines, held, held + count):
+            for line in islice(self.lines, held, held + count):
                 room -= 4 + len(line)
                 if room < 0 and lines:
                     break
@@ -113,10 +114,10 @@ class Outbox:
         self._drop(welcome.through)
         self.id, self._window, self._longest = welcome.id, welcome.window, welcome.longest
         self._sent = self._first - 1
-        if self._ever <= self._sent and any(len(line) > self._longest for line in self._lines):
-            before = len(self._lines)
-            self._lines = deque(piece for line in self._lines for piece in _pieces(line, self._longest))
-            self.grown += len(self._lines) - before
+        if self._ever <= self._sent and any(len(line) > self._longest for line in self.lines):
+            before = len(self.lines)
+            self.lines = deque(piece for line in self.lines for piece in _pieces(line, self._longest))
+            self.grown += len(self.lines) - before
 
     def acknowledged(self, said: Acknowledgement) -> None:
         """Hear that lines are in the log.
@@ -130,7 +131,7 @@ class Outbox:
         self._position = said.position
 
     def _drop(self, through: int) -> None:
-        lines, count = self._lines, through - self._first + 1
+        lines, count = self.lines, through - self._first + 1
         for _ in range(count):
             self.size -= len(lines.popleft())
         if count > 0:

@@ -43,19 +43,15 @@ class Sending:
         self.owner = 0
         self.late: deque[bytes] = deque()
         self.waiting = 0
-        self.is_over = False
+        self.is_running = self.is_over = False
         self._reach, self._report = reach, report
         self._thread: threading.Thread | None = None
         self._is_resting = self._is_idle = False
         self._due, self._hear_at = 0.0, 4 * _HEAR
 
-    @property
-    def has_begun(self) -> bool:
-        """Was the thread started, and is its end not asked for?"""
-        return self._thread is not None and not self.is_over
-
     def begin(self) -> None:
         """Start the thread. Where none can be started any more, `settle` does its work."""
+        self.is_running = True
         self._thread = threading.Thread(target=self._run, name=f"tallystick {self._reach.address}", daemon=True)
         with suppress(RuntimeError):
             self._thread.start()
@@ -120,7 +116,7 @@ class Sending:
     def end(self) -> None:
         """End the connection and the thread."""
         with self.lock:
-            self.is_over = True
+            self.is_running, self.is_over = False, True
             self.talk.close()
             self.changed.notify_all()
         self.tell()
