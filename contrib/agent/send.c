@@ -126,7 +126,9 @@ int main(int count, char **words)
         if (size >= 0 && (size = getline(&text, &room, stdin)) >= 0) {
             if (size > LONGEST)
                 fail("a line is too long", "");
-            lines[held].text = memcpy(malloc((size_t)size + 1), text, (size_t)size);
+            if ((lines[held].text = malloc((size_t)size + 1)) == NULL)
+                fail("no memory", "");
+            memcpy(lines[held].text, text, (size_t)size);
             lines[held++].size = (uint32_t)size;
             if (!batch(held - 1))
                 connect_again();

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import sys
 import threading
 import time
 
@@ -150,10 +149,10 @@ def test_a_call_costs_at_most_1_3_times_that_of_a_file_handler(tmp_path, agents,
 
     seconds(handler)
     rounds = []
-    for _ in range(15):
+    for _ in range(25):
         rounds.append((seconds(handler), seconds(plain)))
         handler.flush()
     plain.close()
     logger.handlers = [handler]
-    print([round(one / other, 2) for one, other in rounds], file=sys.stderr)
+    # What else a machine does makes a round slower, never faster.
     assert min(one for one, _ in rounds) < 1.3 * min(other for _, other in rounds), rounds
