@@ -28,7 +28,7 @@ PAGES = [
     "docs/witness.md",
 ]
 NEEDS = {"docs/cat.md": ["readers"], "docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
-BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(console|python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # py: a file, its name first
 
 
 def pattern(expected: str) -> re.Pattern[str]:
@@ -52,6 +52,9 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path, requ
     marker = "=== next ==="
     script, expected = ["exec 2>&1"], []
     for kind, text in blocks:
+        if kind == "py":
+            (tmp_path / text.split()[1]).write_text(text)
+            continue
         if kind == "python":
             script.append(f"python - <<'EOF'\n{text}EOF\necho '{marker}'")
             expected.append(("python", ""))

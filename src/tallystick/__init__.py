@@ -19,6 +19,7 @@ from tallystick import errors
 from tallystick.errors import TallystickError
 
 if TYPE_CHECKING:
+    from tallystick.agent.client import Client, connect
     from tallystick.ceremony import Created, create
     from tallystick.integrations.early import EarlyRecords
     from tallystick.log import Log
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChainReport",
+    "Client",
     "Created",
     "EpochReport",
     "ExceptionUse",
@@ -57,6 +59,7 @@ __all__ = [
     "Verdict",
     "Weight",
     "bootstrap",
+    "connect",
     "create",
     "errors",
     "open",
@@ -66,6 +69,8 @@ __all__ = [
 
 # Each is imported when it is first asked for: the process that opens sealing states needs none of them.
 _WHERE = {
+    "Client": ("agent.client", "Client"),
+    "connect": ("agent.client", "Client"),
     "Created": ("ceremony", "Created"),
     "create": ("ceremony", "create"),
     "Log": ("log", "Log"),

@@ -116,7 +116,8 @@ class LogBusyError(KeyStoreError, SealError):
 
 
 ONE_WRITER = (
-    "only one writer at a time: open one log for each process, or let `tallystick run` seal the output of all of them"
+    "only one writer at a time: let `tallystick agent` write it for all processes, or let `tallystick run` seal the"
+    " output of all of them, or open one log for each process"
 )
 """The hint of most LogBusyErrors."""
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tallystick.errors import SealError
 
-__all__ = ["BEGINNING", "ENCODINGS", "Input", "recognised", "refusal"]
+__all__ = ["BEGINNING", "ENCODINGS", "Feeding", "Input", "recognised", "refusal"]
 
 _FORMS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 ENCODINGS = ("auto", "bytes", *_FORMS)

@@ -26,6 +26,12 @@ def test_the_demonstration_finds_every_attack_on_this_machines_own_log() -> None
         assert attack.name in done.stdout
 
 
+def test_the_demonstration_has_four_processes_write_one_log() -> None:
+    *_, agent, verified = demo().stdout.splitlines()
+    assert agent.startswith("6. agent    four times: tallystick send unix:agent")
+    assert verified.startswith("7. verify") and verified.endswith(": ok")
+
+
 def test_the_demonstration_takes_a_file_and_leaves_it_as_it_was(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(b"".join(b'{"n":%d,"odd":"\xff\x00"}\r\n' % i for i in range(200)))

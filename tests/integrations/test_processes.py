@@ -31,7 +31,7 @@ NOTICE = re.compile(rb"\[[a-z]+\] ")
 TOOK_OVER = r"\[fork\] process \d+ took the log over from process \d+, which forked it"
 REFUSED = (
     r"\[fork\] a record of process \d+, which was forked from this one, was refused, and is not in the log; .*"
-    r"`tallystick run` seal the output of all of them"
+    r"`tallystick agent` write it for all processes, .*"
 )
 
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "seal": "Seal lines from files or standard input.",
     "run": "Run a command and seal its output from the first byte.",
     "agent": "Seal lines that come by sockets.",
+    "send": "Send lines to an agent, and see them acknowledged.",
     "verify": "Check sealed logs and say what happened to them.",
     "watch": "Verify logs all day, and report within seconds what happened.",
     "witness": "Remember how long logs are, and when; for their verifiers.",

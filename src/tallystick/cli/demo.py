@@ -1,10 +1,12 @@
 """`tallystick demo`: the main job on this machine's own log, from set-up to caught intruder."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _OWN_LOG = "/var/log/dpkg.log"
 _MOST = 200_000  # lines of a log that the demonstration takes
+_SHARED = 2000  # lines that four processes send to an agent
 _EPILOG = """Example:
 
 \b
@@ -108,7 +111,45 @@ def _play(text: list[bytes], source: str, place: Path) -> int:
     console.print(table)
     caught = len(ATTACKS) - missed
     console.print(f"[bold]{caught} of {len(ATTACKS)} attacks found[/]; the originals were only read")
-    return missed
+    return missed + _share(text[:_SHARED], place, store, console)
+
+
+def _share(lines: list[bytes], place: Path, store: str, console: Any) -> int:
+    """Have four processes write one log by an agent; return 1 if that is not `ok`."""
+    from tallystick import ceremony
+    from tallystick.verify import Verdict, verify
+
+    key, log, address = place / "shared.key", place / "shared.log", f"unix:{place}/agent"
+    ceremony.create("shared", store=store, custody=f"master-key:{place}/master.key", key_file=key)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLYSTICK_")}
+
+    def start(*words: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", "tallystick", *words], cwd=place, env=environment)
+
+    agent = start("agent", "shared", "-o", log.name, "--store", store, "--state", f"{place}/state", "--listen", address)
+    try:
+        while not (place / "agent").exists() and agent.poll() is None:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        for part in range(4):
+            (place / f"part{part}").write_bytes(b"".join(line + b"\n" for line in lines[part::4]))
+        sending = [start("send", address, f"part{part}") for part in range(4)]
+        statuses = [each.wait() for each in sending]
+        seconds = time.perf_counter() - began
+    finally:
+        agent.terminate()
+        agent.wait()
+    console.print(
+        f"[bold]6. agent[/]    four times: tallystick send unix:agent part…: {look.number(len(lines))} lines "
+        f"acknowledged, {seconds * 1000:.0f} ms"
+    )
+    report = verify([log], keys=[key], store=store)
+    is_ok = report.verdict is Verdict.OK and not any(statuses)
+    colour = "green" if is_ok else "red"
+    console.print(
+        f"[bold]7. verify[/]   tallystick verify shared.log --key shared.key: [{colour}]{report.verdict.value}[/]"
+    )
+    return int(not is_ok)
 
 
 def _seal(text: list[bytes], store: str, log: Path) -> "Scene":

@@ -14,16 +14,18 @@
 """
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
+from tallystick.agent.client import Client, WhenFull
 from tallystick.integrations.formatters import JSONFormatter, PlainFormatter
-from tallystick.integrations.sealing import OnError, Sealing
+from tallystick.integrations.sealing import OnError, Sealing, one_line
 from tallystick.sinks.rotation import Rotation
 
-__all__ = ["JSONFormatter", "PlainFormatter", "SealedFileHandler", "SealingHandler", "file_or_stream"]
+__all__ = ["AgentHandler", "JSONFormatter", "PlainFormatter", "SealedFileHandler", "SealingHandler", "file_or_stream"]
 
 
 class SealedFileHandler(Sealing):
@@ -87,6 +89,60 @@ class SealingHandler(Sealing):
         self, name: str, stream: TextIO | None = None, *, on_error: OnError | None = None, **options: Any
     ) -> None:
         super().__init__(name, _output(sys.stderr if stream is None else stream), on_error, options)
+
+
+class AgentHandler(Sealing):
+    """Sends records to an agent, which seals them: `tallystick agent`.
+
+    Processes may share it: one that was forked connects by itself. A record is handed to the operating system in the
+    call that logs it, as long as the agent keeps up; records that come faster than 1,000 in a second go together, some
+    milliseconds later.
+
+    Args:
+        address: Where the agent listens: `unix:PATH`, or `tls:HOST:PORT`.
+        on_error: What becomes of a record that cannot be sent: `report` (default) says so on standard error, once for
+            each reason, and how many in all at the end; `raise` raises in the program that logs. It is `raise` where
+            `on_full` is.
+        on_full: What becomes of records while the agent takes none and `capacity` of them wait: `block` until it goes
+            on, `drop` them, which is reported, or `raise`.
+        options: What else `tallystick.connect` takes: capacity, state, tls_cert, tls_key, tls_ca.
+
+    Raises:
+        FormatError: That is no address of an agent that acknowledges.
+    """
+
+    def __init__(
+        self, address: str, *, on_error: OnError | None = None, on_full: WhenFull = "block", **options: Any
+    ) -> None:
+        raises = on_error or ("raise" if on_full == "raise" else "report")
+        super().__init__(address, None, raises, {"on_full": on_full, **options}, opening=_client)
+
+    def flush(self, wait: float = 10.0) -> None:
+        """Return when all records of before are acknowledged.
+
+        Args:
+            wait: Seconds to wait at most.
+
+        Raises:
+            SealError: They are not acknowledged by then, or some were lost. At the end of the process, when handlers
+                are closed, that is reported instead.
+        """
+        super().flush()
+        client: Client = self._log  # type: ignore[assignment]
+        if not client.is_leaving:
+            client.flush(wait)
+
+    def _notice(self, kind: str, text: str) -> None:
+        # Only a log itself can write notices, so these are records.
+        said = {"name": "tallystick", "levelno": logging.WARNING, "levelname": "WARNING", "msg": f"{kind}: {text}"}
+        self._write(logging.Handler.format(self, logging.makeLogRecord(said)))
+
+    def _write(self, text: str | bytes) -> None:
+        self._log.write(one_line(text) if isinstance(text, str) else text)  # the client splits what is too long
+
+
+def _client(address: str, output: None, **options: Any) -> Client:
+    return Client(address, **options)
 
 
 def file_or_stream(

@@ -15,19 +15,20 @@
 import atexit
 import os
 import traceback
+from collections.abc import Callable
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from loguru import logger
 
 from tallystick.integrations.formatters import canonical, shown
-from tallystick.integrations.logging import file_or_stream
-from tallystick.integrations.sealing import OnError
+from tallystick.integrations.logging import AgentHandler, file_or_stream
+from tallystick.integrations.sealing import OnError, Sealing
 
 if TYPE_CHECKING:
     from loguru import Message
 
-__all__ = ["SealingSink"]
+__all__ = ["AgentSink", "SealingSink"]
 
 
 class SealingSink:
@@ -57,10 +58,13 @@ class SealingSink:
         on_error: OnError | None = None,
         **options: Any,
     ) -> None:
+        self._begin(form, lambda: file_or_stream(name, filename, stream, on_error, options))
+
+    def _begin(self, form: str, handler: Callable[[], Sealing]) -> None:
         if form not in ("text", "json"):
             raise ValueError(f"form is text or json, not {form}")
         self._form = form
-        self.handler = file_or_stream(name, filename, stream, on_error, options)
+        self.handler = handler()
         # What waits in loguru's queue is written before the handler is closed.
         atexit.register(self._complete)
 
@@ -75,6 +79,22 @@ class SealingSink:
 
     def _complete(self) -> None:
         logger.complete()
+
+
+class AgentSink(SealingSink):
+    """The same by an agent: `loguru.logger.add(AgentSink("unix:…"))`.
+
+    Args:
+        address: Where the agent listens.
+        form: As for SealingSink.
+        options: What else `tallystick.integrations.logging.AgentHandler` takes.
+
+    Raises:
+        FormatError: That is no address of an agent that acknowledges.
+    """
+
+    def __init__(self, address: str, *, form: Literal["text", "json"] = "text", **options: Any) -> None:
+        self._begin(form, lambda: AgentHandler(address, **options))
 
 
 def _object(message: "Message") -> str:

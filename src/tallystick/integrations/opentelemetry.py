@@ -20,10 +20,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN_ID, INVALID_TRACE_ID, format_span_id, format_trace_id
 
+from tallystick.errors import SealError
 from tallystick.integrations.formatters import JSONFormatter, canonical
+from tallystick.integrations.logging import AgentHandler
 from tallystick.integrations.sealing import OnError, Sealing, one_line
 
-__all__ = ["SealingProcessor"]
+__all__ = ["AgentProcessor", "SealingProcessor"]
 
 _SCOPE = InstrumentationScope("tallystick")
 
@@ -53,8 +55,7 @@ class SealingProcessor(LogRecordProcessor):
         on_error: OnError | None = None,
         **options: Any,
     ) -> None:
-        if seals not in ("record", "body"):
-            raise ValueError(f"what is sealed is record or body, not {seals}")
+        _check(seals)
         self._processor = processor
         self._sealing = _Records(name, processor, seals, on_error, options)
 
@@ -98,7 +99,7 @@ class _Records(Sealing):
             super()._seal(item)
             return
         # Written as the log would write it, so that its line is known again among those that come with it.
-        text = one_line(self._text(item)).encode("utf-8", "backslashreplace")
+        text = one_line(_text(item, self._seals)).encode("utf-8", "backslashreplace")
         text = text.replace(b"\r", b"\\r").replace(b"\n", b"\\n")
         self._resource = item.resource
         self._sealed, self._writer = (item, text), threading.get_ident()
@@ -106,22 +107,6 @@ class _Records(Sealing):
             self._write(text)
         finally:
             self._sealed = None
-
-    def _text(self, record: ReadWriteLogRecord) -> str:
-        said = record.log_record
-        if self._seals == "body":
-            return said.body if isinstance(said.body, str) else canonical({"body": said.body})
-        fields = {
-            "time": _time(said.timestamp or said.observed_timestamp),
-            "severity": said.severity_text or (said.severity_number.name if said.severity_number else None),
-            "scope": record.instrumentation_scope and record.instrumentation_scope.name,
-            "body": said.body,
-            "attributes": dict(said.attributes or {}),
-            "event": said.event_name,
-            "trace": format_trace_id(said.trace_id) if said.trace_id not in (None, INVALID_TRACE_ID) else None,
-            "span": format_span_id(said.span_id) if said.span_id not in (None, INVALID_SPAN_ID) else None,
-        }
-        return canonical({name: value for name, value in fields.items() if value not in (None, {})})
 
     def _hand_on(self, sealed: bytes) -> None:
         """Take sealed lines; what is not handed on stays, and the log offers the same lines again."""
@@ -145,6 +130,80 @@ class _Records(Sealing):
                 said = LogRecord(timestamp=_now(), severity_text="INFO", severity_number=SeverityNumber.INFO, body=body)
                 made.append(ReadWriteLogRecord(said, self._resource or Resource.create({}), _SCOPE))
         return made
+
+
+class AgentProcessor(LogRecordProcessor):
+    """Sends log records to an agent, which seals them; they go to other processors as they are.
+
+    Args:
+        address: Where the agent listens: `unix:PATH`, or `tls:HOST:PORT`.
+        seals: As for SealingProcessor.
+        options: What else `tallystick.integrations.logging.AgentHandler` takes.
+
+    Raises:
+        FormatError: That is no address of an agent that acknowledges.
+    """
+
+    def __init__(self, address: str, *, seals: Literal["record", "body"] = "record", **options: Any) -> None:
+        _check(seals)
+        self.handler = _Sending(address, seals, options)
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Send a record.
+
+        Raises:
+            OutputError: There is no room for it, and errors are to be raised.
+        """
+        self.handler.take(log_record)
+
+    def shutdown(self) -> None:
+        """Send what waits, and end."""
+        self.handler.close()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Return when all records of before are acknowledged; False if they are not by then, or some were lost."""
+        try:
+            self.handler.flush(timeout_millis / 1000)
+        except SealError:
+            return False
+        return True
+
+
+class _Sending(AgentHandler):
+    """Sends records as text."""
+
+    def __init__(self, address: str, seals: str, options: Mapping[str, Any]) -> None:
+        self._seals = seals
+        super().__init__(address, **options)
+        self.formatter = JSONFormatter()
+
+    def _seal(self, item: Any) -> None:
+        if isinstance(item, ReadWriteLogRecord):
+            self._write(_text(item, self._seals))
+        else:
+            super()._seal(item)
+
+
+def _check(seals: str) -> None:
+    if seals not in ("record", "body"):
+        raise ValueError(f"what is sealed is record or body, not {seals}")
+
+
+def _text(record: ReadWriteLogRecord, seals: str) -> str:
+    said = record.log_record
+    if seals == "body":
+        return said.body if isinstance(said.body, str) else canonical({"body": said.body})
+    fields = {
+        "time": _time(said.timestamp or said.observed_timestamp),
+        "severity": said.severity_text or (said.severity_number.name if said.severity_number else None),
+        "scope": record.instrumentation_scope and record.instrumentation_scope.name,
+        "body": said.body,
+        "attributes": dict(said.attributes or {}),
+        "event": said.event_name,
+        "trace": format_trace_id(said.trace_id) if said.trace_id not in (None, INVALID_TRACE_ID) else None,
+        "span": format_span_id(said.span_id) if said.span_id not in (None, INVALID_SPAN_ID) else None,
+    }
+    return canonical({name: value for name, value in fields.items() if value not in (None, {})})
 
 
 def _with(record: ReadWriteLogRecord, said: LogRecord) -> ReadWriteLogRecord:

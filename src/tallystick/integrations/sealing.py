@@ -1,7 +1,6 @@
 """The way of all loggers into a log: one lock, trouble reported once, and no loop."""
 
 import logging
-import sys
 import time
 import weakref
 from collections import deque
@@ -14,6 +13,7 @@ from tallystick import keystore
 from tallystick.errors import SealError, TallystickError, explain
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
+from tallystick.integrations.telling import Telling
 from tallystick.lines import MAX_ENTRY, Splitter
 from tallystick.log import Log, open_log
 from tallystick.writer import lifecycle
@@ -26,8 +26,6 @@ _TEXT = (str, bytes)
 AGAIN_OPEN = 1.0  # seconds after which a log is tried again that could not be opened
 _SHORT = MAX_ENTRY // 6  # characters that make no more bytes than an entry may have: a surrogate makes six
 _MOST_ASIDE = 1000  # records that wait because sealing itself caused them
-_MOST_TOLD = 100  # troubles that are remembered
-_AGAIN = 3600.0  # seconds after which the same trouble is news again
 
 # Numbers of threads. What arises in one that drains, because it seals records that were put aside, is counted only.
 _SEALING: set[int] = set()
@@ -44,8 +42,22 @@ class Sealing(logging.Handler):
     after the handler's next record, once around.
     """
 
-    def __init__(self, name: str, output: Any, on_error: OnError | None, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        output: Any,
+        on_error: OnError | None,
+        options: Mapping[str, Any],
+        opening: Callable[..., Any] = open_log,
+    ) -> None:
         """Open the log, or with `delay` see to it that the first record does; other options are `tallystick.open`'s.
+
+        Args:
+            name: Name of the log.
+            output: Where its lines go.
+            on_error: What becomes of trouble.
+            options: What else `opening` takes.
+            opening: `open_log`, or what makes something like a log in its place.
 
         Raises:
             TallystickError: The log cannot be opened. Nothing is left of the handler then.
@@ -53,7 +65,7 @@ class Sealing(logging.Handler):
         if on_error not in ("report", "raise", None):
             raise ValueError(f"on_error is report or raise, not {on_error}")
         self._on_error = on_error
-        self._told: dict[str, float] = {}
+        self._tell = Telling().tell
         self._unsealed = self._caused = 0
         self._aside: deque[Any] = deque()
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
@@ -62,7 +74,7 @@ class Sealing(logging.Handler):
         self._failed: tuple[float, TallystickError] | None = None
         if self._is_delayed:
             settings["store"] = _where_it_is(settings.get("store"))
-        self._opening = partial(open_log, name, output=output, **settings)
+        self._opening = partial(opening, name, output=output, **settings)
         self._log: Log
         if not self._is_delayed:
             self._log = self._opening()
@@ -245,6 +257,10 @@ class Sealing(logging.Handler):
                 return
         self._log.write(text)
 
+    def _notice(self, kind: str, text: str) -> None:
+        """Have the log itself say something."""
+        self._log.notice(kind, text)
+
     def _seal_quietly(self, item: Any) -> None:
         """Seal a record from before or beside the one that is sealed now; its trouble is not that one's."""
         try:
@@ -259,7 +275,7 @@ class Sealing(logging.Handler):
             wanted = [each for each in records if each is not current and each.levelno >= self.level]
             if wanted or early.dropped:
                 try:
-                    self._log.notice("early", early.report(len(wanted)))
+                    self._notice("early", early.report(len(wanted)))
                 except Exception as error:
                     early.take_back(records)
                     self._tell(_explained(error))
@@ -294,7 +310,7 @@ class Sealing(logging.Handler):
             if self._caused:
                 which = "1 record was" if self._caused == 1 else f"{self._caused} records were"
                 try:
-                    self._log.notice("dropped", f"{which} dropped that sealing itself had caused")
+                    self._notice("dropped", f"{which} dropped that sealing itself had caused")
                 except Exception as error:
                     self._count(error)
                 self._caused = 0  # records that this line has caused are not reported by another one
@@ -312,18 +328,6 @@ class Sealing(logging.Handler):
         self._unsealed += 1
         if not self._raises:
             self._tell(_explained(error))
-
-    def _tell(self, message: str) -> None:
-        """Say it on standard error, which may be gone; the same once an hour at most."""
-        now = time.monotonic()
-        if now - self._told.get(message, -_AGAIN) < _AGAIN or len(self._told) > _MOST_TOLD:
-            return
-        self._told[message] = now  # before it is said: standard error may be a logger, too
-        if sys.stderr is not None:
-            try:
-                sys.stderr.write(f"tallystick: {message}\n")
-            except (OSError, ValueError):
-                return
 
 
 def _where_it_is(url: str | None) -> str | None:

@@ -21,10 +21,10 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 from tallystick.integrations.formatters import canonical
-from tallystick.integrations.logging import file_or_stream
+from tallystick.integrations.logging import AgentHandler, file_or_stream
 from tallystick.integrations.sealing import OnError, Sealing
 
-__all__ = ["SealingLogger", "SealingLoggerFactory", "render_canonical"]
+__all__ = ["AgentLoggerFactory", "SealingLogger", "SealingLoggerFactory", "render_canonical"]
 
 
 class SealingLogger:
@@ -78,6 +78,21 @@ class SealingLoggerFactory:
     def close(self) -> None:
         """Close the chain; the end of the interpreter does that, too."""
         self.handler.close()
+
+
+class AgentLoggerFactory(SealingLoggerFactory):
+    """The same by an agent: `structlog.configure(logger_factory=AgentLoggerFactory("unix:…"))`.
+
+    Args:
+        address: Where the agent listens.
+        options: What else `tallystick.integrations.logging.AgentHandler` takes.
+
+    Raises:
+        FormatError: That is no address of an agent that acknowledges.
+    """
+
+    def __init__(self, address: str, **options: Any) -> None:
+        self.handler: Sealing = AgentHandler(address, **options)
 
 
 def render_canonical(logger: Any, method_name: str, event_dict: MutableMapping[str, Any]) -> str:

@@ -1,0 +1,118 @@
+"""The recipes of docs/agent.md, each run by the real server with four workers: each payment is in the log, once."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.agent.client import entries
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "agent.md"
+FILES = {
+    text.split()[1]: text for text in re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+}
+COUNT = 60
+
+
+def needs(*modules):
+    absent = [each for each in modules if importlib.util.find_spec(each) is None]
+    return pytest.mark.skipif(bool(absent), reason=f"not installed: {absent}")
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@contextlib.contextmanager
+def running(site, agent, *command, **more):
+    """Start a program beside the files of the page; end it as a service manager does."""
+    for name, text in FILES.items():
+        (site.path / name).write_text(text)
+    env = site.env | {"AGENT": f"unix:{agent.path}", **more}
+    with open(site.path / "said", "wb") as said:
+        program = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=site.path, env=env, stdout=said, stderr=subprocess.STDOUT
+        )
+    try:
+        yield env
+    finally:
+        program.terminate()
+        try:
+            program.wait(30)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+
+
+def checked(site, agent):
+    """Each payment is there once; they came from several processes."""
+    until(lambda: len(entries(site)) >= COUNT)
+    agent.end()
+    found = [json.loads(line) for line in entries(site)]
+    assert sorted(each["amount"] for each in found) == list(range(COUNT))
+    assert len({each["origin"]["pid"] for each in found}) > 1
+    assert site.verdict() == ("ok", [])
+
+
+SERVERS = {
+    "flask": ("gunicorn", "--workers", "4", "flask_app:app", "--bind"),
+    "flask, preloaded": ("gunicorn", "--workers", "4", "--preload", "flask_app:app", "--bind"),
+    "django": ("gunicorn", "--workers", "4", "django_site:application", "--bind"),
+    "fastapi": ("uvicorn", "--workers", "4", "fastapi_app:app", "--port"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=needs(each.split(",")[0])) for each in SERVERS])
+def test_a_server_with_four_workers_logs_each_request_once(site, agents, name):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = agents("--origin").listening()
+    command = SERVERS[name]
+    where = str(port) if command[-1] == "--port" else f"127.0.0.1:{port}"
+    with running(site, agent, *command, where):
+
+        def pay(amount):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/pay/{amount}") as said:
+                return said.status == 200
+
+        until(lambda: pay(0))
+        for amount in range(1, COUNT):
+            assert pay(amount)
+    checked(site, agent)
+
+
+@needs("celery", "redis")
+def test_a_celery_worker_with_four_processes_logs_each_task_once(site, agents):
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here")
+    path = site.path / "redis"
+    broker = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", path, "--save", ""], cwd=site.path, stdout=subprocess.DEVNULL
+    )
+    try:
+        until(path.exists)
+        agent = agents("--origin").listening()
+        words = ("celery", "--app", "celery_app", "worker", "--concurrency", "4")
+        with running(site, agent, *words, BROKER=f"redis+socket://{path}", C_FORCE_ROOT="1") as env:
+            ask = f"import celery_app\nfor amount in range({COUNT}): celery_app.pay.delay(amount)"
+            subprocess.run([sys.executable, "-c", ask], cwd=site.path, env=env, check=True, timeout=60)
+            until(lambda: os.path.exists(site.path / "audit.log") and len(entries(site)) >= COUNT)
+        checked(site, agent)
+    finally:
+        broker.terminate()
+        broker.wait()
