@@ -82,13 +82,16 @@ class Steps:
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
+        may_drop = self._settings.on_full == "drop"
         try:
+            if may_drop:
+                self._parts.outlet.look()  # there may have been no room to make the file
             self._open_next(check)
-        except NoRoomError as error:
-            if self._settings.on_full != "drop":
+        except (NoRoomError, OutputError) as error:
+            if not may_drop:
                 raise
             self._check, self.sealer = check, Unopened()
-            with suppress(NoRoomError):
+            with suppress(NoRoomError, OutputError):
                 self._parts.outlet.refuse(error, 0, wait=False)
 
     def _open_next(self, check: Callable[[Next], None] | None) -> None:
