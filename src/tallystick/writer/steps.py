@@ -82,13 +82,11 @@ class Steps:
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
-        may_drop = self._settings.on_full == "drop"
         try:
-            if may_drop:
-                self._parts.outlet.look()  # there may have been no room to make the file
+            self._parts.outlet.look()  # there may have been no room to make the file
             self._open_next(check)
         except (NoRoomError, OutputError) as error:
-            if not may_drop:
+            if self._settings.on_full != "drop":
                 raise
             self._check, self.sealer = check, Unopened()
             with suppress(NoRoomError, OutputError):
@@ -212,9 +210,8 @@ class Steps:
     def stop(self, why: str) -> bool:
         """Seal nothing more, for this reason; return whether that is news."""
         self._parts.turn.fast = False
-        news = self._parts.phase.stop(why)
         self.sealer.erase()
-        return news
+        return self._parts.phase.stop(why)
 
     def die_in_child(self) -> None:
         """Wipe the keys of a forked child's copy."""
