@@ -38,9 +38,10 @@ def directories(path: str | None) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError, RefusedError):
             for each in absent:
-                os.rmdir(each)
+                with directory_of(each) as (directory, name):
+                    os.rmdir(name, dir_fd=directory)
         raise
 
 
