@@ -97,3 +97,67 @@ def test_a_docstring_does_not_make_a_function_long() -> None:
     text = 'def f():\n    """Say.\n\n    More.\n    """\n    return 1\n'
     (found,) = parts(ast.parse(text), "m")
     assert found == ("function", "m.f", 2)
+
+
+# Files by their paths: what else than securefile may open, rename, link or remove one by a path, and why.
+
+BY_PATH = {
+    "cli": "the null device, in the place of an output whose reader has gone; descriptor 1",
+    "cli.demo": "files in a new directory of its own, which is shown and removed",
+    "cli.key": "reads what the user names, also a pipe",
+    "cli.reporting": "a descriptor",
+    "cli.seal": "reads the terminal, and inputs that the user names, also pipes",
+    "custody.in_place": "looks at which file system a directory is on",
+    "custody.passphrase": "the terminal",
+    "evidence": "a file in memory, which has no name",
+    "keystore.postgresql": "the null device",
+    "selftest": "files in a new directory of its own, which is removed",
+    "sinks.rotation": "a descriptor",
+    "volumes": "walks by itself: what is opened there may be root's, in a volume that the kubelet made",
+}
+NAMING = {
+    "open", "rename", "replace", "link", "unlink", "remove", "rmdir", "mkdir", "makedirs", "symlink", "truncate",
+    "chmod", "chown", "mkfifo",
+}  # fmt: skip
+
+
+def by_path(tree: ast.Module) -> list[str]:
+    """Calls that open for writing, make, rename, link or remove a file by a path, or open one by `os.open`."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, modes = node.func, [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mode")]
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "os":
+            held = any((word.arg or "").endswith("dir_fd") for word in node.keywords)
+            found += [ast.unparse(node)] if called.attr in NAMING and not held else []
+        elif isinstance(called, ast.Attribute):
+            found += [ast.unparse(node)] if called.attr in ("write_bytes", "touch") else []
+        elif isinstance(called, ast.Name) and called.id == "open":
+            writes = any(isinstance(mode, ast.Constant) and set(str(mode.value)) & set("wax+") for mode in modes)
+            found += [ast.unparse(node)] if writes else []
+    return found
+
+
+@pytest.mark.parametrize("path", paths(), ids=name_of)
+def test_no_module_but_securefile_handles_files_by_their_paths(path: Path) -> None:
+    """Whoever may write to a directory on the path could put another file there between two calls."""
+    name = name_of(path).removeprefix("tallystick.")
+    if not name.startswith("securefile") and name not in BY_PATH:
+        assert by_path(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize("name", BY_PATH)
+def test_a_module_that_handles_no_file_by_its_path_any_more_leaves_the_list(name: str) -> None:
+    (path,) = [path for path in paths() if name_of(path) == f"tallystick.{name}"]
+    assert by_path(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("os.unlink(p)", 1), ("os.unlink(n, dir_fd=d)", 0), ("os.rename(a, b, src_dir_fd=d, dst_dir_fd=d)", 0),
+     ("open(p, 'ab')", 1), ("open(p, mode='w')", 1), ("open(p)", 0), ("path.write_bytes(b'')", 1),
+     ("os.read(0, 1)", 0)],
+)  # fmt: skip
+def test_files_by_their_paths_are_found(text: str, count: int) -> None:
+    assert len(by_path(ast.parse(text))) == count

@@ -142,15 +142,17 @@ def _public_file(place: str | os.PathLike[str] | int, data: bytes) -> Iterator[C
         return
     path = os.path.abspath(place)
     _refuse_existing(path, "it may be the public key of another log")
-    with securefile.reporting(KeyStoreError, path):
-        fd = securefile.opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    try:
-        yield lambda: securefile.write_all(fd, data)
-    except BaseException:
-        os.unlink(path)
-        raise
-    finally:
-        os.close(fd)
+    with ExitStack() as held:
+        with securefile.reporting(KeyStoreError, os.path.dirname(path)):
+            directory, name = held.enter_context(securefile.directory_of(path))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            fd = securefile.opened(name, flags, 0o644, within=directory)
+        held.callback(os.close, fd)
+        try:
+            yield lambda: securefile.write_all(fd, data)
+        except BaseException:
+            os.unlink(name, dir_fd=directory)
+            raise
 
 
 def _refuse_closed(fd: int) -> None:

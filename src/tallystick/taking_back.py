@@ -19,6 +19,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from tallystick.securefile import RefusedError, directory_of
+
 __all__ = ["directories", "empty_file"]
 
 
@@ -36,9 +38,10 @@ def directories(path: str | None) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError, RefusedError):
             for each in absent:
-                os.rmdir(each)
+                with directory_of(each) as (directory, name):
+                    os.rmdir(name, dir_fd=directory)
         raise
 
 
@@ -54,8 +57,8 @@ def empty_file(path: object) -> Iterator[None]:
         yield
     except BaseException:
         if absent and isinstance(path, str | os.PathLike):
-            with suppress(OSError):
-                found = os.stat(path, follow_symlinks=False)
+            with suppress(OSError, RefusedError), directory_of(os.path.abspath(path)) as (directory, name):
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if stat.S_ISREG(found.st_mode) and found.st_size == 0:
-                    os.unlink(path)
+                    os.unlink(name, dir_fd=directory)
         raise

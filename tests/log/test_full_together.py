@@ -3,15 +3,17 @@ was dropped is reported: by its log, or by the next writer."""
 
 import json
 import os
+import shutil
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
 from tallystick import keystore
 from tallystick.errors import NoRoomError, SealError
 from tests.log.test_log import Place, until
-from tests.places import Site
+from tests.places import Site, mounted
 from tests.sealed import entries
 from tests.survival.test_faults import fill
 
@@ -153,3 +155,63 @@ def test_a_reason_in_a_note_adds_no_line(place):
     times = "from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z"
     assert told(place) == [f"[dropped] the writer before dropped 1 line {times}: xtallystick/v1 open"]
     assert place.verify() == ("ok", [])
+
+
+# A disk that has room, but for no file more
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A log on a disk with no inode left; what is removed to make some."""
+    with mounted(tmp_path / "disk", size="2m,nr_inodes=60") as disk:
+        place = Place(disk)
+        (disk / "others").mkdir()
+        with suppress(OSError):
+            for number in range(1000):
+                (disk / "others" / str(number)).touch()
+        yield place
+
+
+def inodes(place):
+    shutil.rmtree(place.output.parent / "others")
+
+
+def test_a_log_whose_file_cannot_be_made_opens_drops_lines_and_goes_on_when_it_can(crowded):
+    said = []
+    with crowded.open(on_full="drop", on_trouble=said.append) as log:
+        for number in range(3):
+            log.write(f"dropped {number}")
+        assert (log.position, crowded.output.exists()) == ("0.0.0", False)
+        inodes(crowded)
+        until(lambda: crowded.output.exists() and told(crowded))  # even if no line comes any more
+        log.write("after")
+    assert "no space left on device; make room there; log payments drops lines until it goes on" in said[0]
+    assert [line.split(" from ")[0] for line in told(crowded)] == ["[dropped] 3 lines were dropped"]
+    assert crowded.entries()[-1] == b"after"
+    assert crowded.output.stat().st_mode & 0o777 == 0o640 & ~umask()
+    assert crowded.verify() == ("ok", [])
+
+
+def test_what_was_dropped_for_want_of_a_file_is_reported_by_the_next_writer(crowded):
+    log = crowded.open(on_full="drop", on_trouble=lambda _: None)
+    log.write("dropped")
+    with pytest.raises(SealError, match="1 line that was dropped and not reported in it"):
+        log.close()
+    inodes(crowded)
+    with crowded.open() as log:
+        log.write("after")
+    (said,) = told(crowded)
+    assert said.startswith("[dropped] the writer before dropped 1 line from 20")
+    assert crowded.verify() == ("ok", [])
+
+
+@pytest.mark.parametrize("on_full", ["raise", "block", "stop"])
+def test_in_other_modes_a_log_whose_file_cannot_be_made_is_refused(crowded, on_full):
+    with pytest.raises(SealError, match="no space left on device"):
+        crowded.open(on_full=on_full)
+
+
+def umask():
+    before = os.umask(0)
+    os.umask(before)
+    return before

@@ -20,6 +20,7 @@ import socket
 import stat
 from contextlib import suppress
 
+from tallystick import securefile
 from tallystick.agent.address import Address
 from tallystick.errors import SealError, reason
 
@@ -119,7 +120,8 @@ def _remove_stale(address: Address) -> None:
             probe.connect(path)
         except OSError as error:
             if error.errno == errno.ECONNREFUSED:
-                os.unlink(path)
+                with securefile.reporting(SealError, os.path.dirname(path)):
+                    _remove_socket(path)
                 return
             if error.errno == errno.EPROTOTYPE:
                 raise SealError(f"{path} is a socket of another kind", hint="remove it, or name another path") from None
@@ -129,10 +131,17 @@ def _remove_stale(address: Address) -> None:
 def removed(address: Address, made: socket.socket) -> None:
     """Close a socket that `made_at` made, and remove its file if that is still the one."""
     if address.is_unix:
-        with suppress(OSError):
-            if os.lstat(address.place).st_uid == os.geteuid() and stat.S_ISSOCK(os.lstat(address.place).st_mode):
-                os.unlink(address.place)
+        with suppress(OSError, securefile.RefusedError):
+            _remove_socket(address.place)
     made.close()
+
+
+def _remove_socket(path: str) -> None:
+    """Remove a socket, if it is one of this user, from the directory in which it was looked at."""
+    with securefile.directory_of(os.path.abspath(path)) as (directory, name):
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
+            os.unlink(name, dir_fd=directory)
 
 
 def handed_over(environment: dict[str, str], addresses: list[Address]) -> dict[Address, socket.socket]:

@@ -177,30 +177,32 @@ def remove_unused(path: str) -> None:
     Raises:
         OSError: It is not there, or cannot be removed.
     """
-    gone = f"{path}.gone-{os.getpid()}"
-    os.rename(path, gone)
-    if has_slots(path):
-        os.link(gone, path)
-        os.unlink(gone)
-    else:
-        securefile.wipe_file(gone, None)
+    with securefile.directory_of(path) as (directory, name):
+        gone = f"{name}.gone-{os.getpid()}"
+        os.rename(name, gone, src_dir_fd=directory, dst_dir_fd=directory)
+        if has_slots(path):
+            os.link(gone, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            os.unlink(gone, dir_fd=directory)
+        else:
+            securefile.wipe_file(gone, directory)
 
 
 def _make(path: str) -> None:
     above = os.path.dirname(path)
     with securefile.reporting(CustodyError, above):
         securefile.make_directories(above)
-        # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
-        new = f"{path}.new-{os.getpid()}"
-        with securefile.creating(new, None) as fd:
-            DataKey.generate().write(fd)
-        try:
-            os.link(new, path)
-        except FileExistsError as error:
-            raise FileExistsError(error.errno, error.strerror, path) from None
-        finally:
-            os.unlink(new)
-        securefile.sync_directory(above)
+        with securefile.directory_of(path) as (directory, name):
+            # Whole or not at all: an interruption must not leave a file that looks like a key that was lost.
+            new = f"{name}.new-{os.getpid()}"
+            with securefile.creating(new, directory) as fd:
+                DataKey.generate().write(fd)
+            try:
+                os.link(new, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            except FileExistsError as error:
+                raise FileExistsError(error.errno, error.strerror, path) from None
+            finally:
+                os.unlink(new, dir_fd=directory)
+            securefile.sync_held(directory)
 
 
 def _bound(name: Name, owner: Owner) -> bytes:

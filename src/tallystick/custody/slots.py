@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -110,7 +110,7 @@ class Slots:
             CustodyError: It cannot be written durably, or the file belongs to another log or another state.
             KeyStoreError: The lease is lost.
         """
-        with self._locked(make=replacing is None) as fd:
+        with self._locked(make=replacing is None) as (fd, _):
             slots = self._read(fd)
             number = 1 + max((slot.number for slot in slots if slot is not None), default=0)
             if replacing is None:
@@ -131,7 +131,7 @@ class Slots:
             CustodyError: It could not be overwritten, or that key is not there.
             KeyStoreError: The lease is lost.
         """
-        with self._locked() as fd:
+        with self._locked() as (fd, _):
             slots = self._read(fd)
             self._named(name, slots)
             other = slots[1 - name.slot]
@@ -149,7 +149,7 @@ class Slots:
             KeyStoreError: The lease is lost.
         """
         try:
-            with self._locked() as fd:
+            with self._locked() as (fd, directory):
                 slots = self._read(fd)
                 last = name.number if name.names(slots[name.slot]) else 0
                 old = [slot is None or slot.number <= name.number or 0 < slot.after == last for slot in slots]
@@ -157,37 +157,43 @@ class Slots:
                     if old[at]:
                         self._overwrite(fd, at)
                 if all(old):
-                    self._remove()
+                    self._remove(directory)
         except _GoneError:
             return
 
     @contextmanager
-    def _locked(self, *, make: bool = False) -> Iterator[int]:
-        """Give a descriptor of the file, which nobody else changes in the block."""
-        with securefile.reporting(CustodyError, self.path):
-            fd, made = self._lock(make=make)
+    def _locked(self, *, make: bool = False) -> Iterator[tuple[int, int]]:
+        """Give descriptors of the file, which nobody else changes in the block, and of its directory."""
+        with securefile.reporting(CustodyError, self.path), ExitStack() as held, securefile.naming(self.path):
+            try:
+                directory, name = held.enter_context(securefile.directory_of(self.path))
+            except FileNotFoundError:
+                if not make:
+                    raise self._gone() from None
+                raise
+            fd, made = self._lock(directory, name, make=make)
             try:
                 self._owner.confirm()
                 if make:
                     _fill(fd)
-                    securefile.sync_directory(os.path.dirname(self.path))
-                yield fd
+                    securefile.sync_held(directory)
+                yield fd, directory
             except BaseException:
                 if made:  # nothing names it yet
                     with suppress(OSError):
-                        os.unlink(self.path)
+                        os.unlink(name, dir_fd=directory)
                 raise
             finally:
                 fcntl.flock(fd, fcntl.LOCK_UN)  # a child that was forked meanwhile may still have it open
                 os.close(fd)
 
-    def _lock(self, *, make: bool) -> tuple[int, bool]:
+    def _lock(self, directory: int, name: str, *, make: bool) -> tuple[int, bool]:
         end = time.monotonic() + PATIENCE
         while True:
-            fd, made = self._open(make=make)
+            fd, made = self._open(directory, name, make=make)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if securefile.is_at(fd, self.path, None):
+                if securefile.is_at(fd, name, directory):
                     return fd, made
             except BlockingIOError:
                 if time.monotonic() > end:
@@ -202,18 +208,18 @@ class Slots:
             os.close(fd)
             time.sleep(0.01)
 
-    def _open(self, *, make: bool) -> tuple[int, bool]:
+    def _open(self, directory: int, name: str, *, make: bool) -> tuple[int, bool]:
         """Open the file; also tell whether it was made for that, without anything in it yet."""
         while True:
             try:
-                return securefile.open_file(self.path, None, os.O_RDWR), False
+                return securefile.open_file(name, directory, os.O_RDWR), False
             except FileNotFoundError:
                 if not make:
                     raise self._gone() from None
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with suppress(FileExistsError):
                 try:
-                    fd = securefile.opened(self.path, flags)
+                    fd = securefile.opened(name, flags, within=directory)
                 except OSError as problem:
                     if problem.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                         raise
@@ -280,11 +286,11 @@ class Slots:
                 f"{self.path}: a key could not be overwritten, it is still there", hint="look into the system's log"
             )
 
-    def _remove(self) -> None:
+    def _remove(self, directory: int) -> None:
         # Where files of this directory may not be removed, one without keys stays.
         with suppress(PermissionError):
-            os.unlink(self.path)
-            securefile.sync_directory(os.path.dirname(self.path))
+            os.unlink(os.path.basename(self.path), dir_fd=directory)
+            securefile.sync_held(directory)
 
     def _gone(self) -> "_GoneError":
         return _GoneError(

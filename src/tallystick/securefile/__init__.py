@@ -29,6 +29,7 @@ process does not belong to it, or everybody.
 from tallystick.securefile.acting import Actor
 from tallystick.securefile.content import write_all
 from tallystick.securefile.descriptors import hold_standard, opened
+from tallystick.securefile.held import directory_of, naming, sync_held
 from tallystick.securefile.place import Place
 from tallystick.securefile.private import (
     create_file,
@@ -59,12 +60,14 @@ __all__ = [
     "Rights",
     "create_file",
     "creating",
+    "directory_of",
     "exchange_file",
     "hold_standard",
     "is_at",
     "keep_rights",
     "make_directories",
     "make_directory",
+    "naming",
     "new_file",
     "no_link",
     "open_directory",
@@ -78,6 +81,7 @@ __all__ = [
     "reporting",
     "sweep",
     "sync_directory",
+    "sync_held",
     "user_name",
     "wipe_file",
     "write_all",

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from tallystick.securefile.content import fill, wipe, write_all
 from tallystick.securefile.descriptors import opened
+from tallystick.securefile.held import naming, sync_held
 from tallystick.securefile.trouble import RefusedError, no_link, user_name
 from tallystick.securefile.way import walk
 
@@ -67,11 +68,7 @@ def make_directories(path: str) -> None:
             pass
         except OSError as problem:  # of which directory, a name alone does not say
             raise OSError(problem.errno, os.strerror(problem.errno or 0), way.path) from None
-        above = opened(".", os.O_RDONLY | os.O_DIRECTORY, within=way.directory)
-        try:
-            os.fsync(above)
-        finally:
-            os.close(above)
+        sync_held(way.directory)
 
 
 def sync_directory(path: str) -> None:
@@ -90,17 +87,6 @@ def open_directory(name: str, within: int | None = None) -> int:
     return _checked(fd, name, directory=True)
 
 
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Let trouble with a name in a directory name the whole path that was walked to."""
-    try:
-        yield
-    except RefusedError as refused:
-        raise RefusedError(path, refused.what, refused.advice) from None
-    except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
-
-
 def open_path(path: str) -> int:
     """Return a descriptor of a directory that is our own and private, walked to from the root; the caller closes it.
 
@@ -116,7 +102,7 @@ def open_path(path: str) -> int:
     with walk(path, through_last=False) as way:
         if way.risk is not None and os.geteuid() == 0:
             raise RefusedError(path, f"can be replaced by others, for {way.risk}", "move it to a directory of root's")
-        with _named(path):
+        with naming(path):
             return open_directory(way.name, way.directory)
 
 
@@ -129,7 +115,7 @@ def open_file(name: str, directory: int | None, flags: int) -> int:
         flags: As for `os.open`.
     """
     if directory is None:
-        with walk(name, through_last=False) as way, _named(name):
+        with walk(name, through_last=False) as way, naming(name):
             return open_file(way.name, way.directory, flags)
     # O_NONBLOCK: a named pipe put there must not stop us; it means nothing for regular files.
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK
@@ -273,7 +259,7 @@ def sweep(name: str, directory: int) -> None:
             wipe_file(each, directory)
 
 
-def wipe_file(name: str, directory: int | None) -> None:
+def wipe_file(name: str, directory: int) -> None:
     """Overwrite a file with zeros and remove it."""
     if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
         fd = opened(name, os.O_RDWR | os.O_NOFOLLOW, within=directory)
@@ -284,7 +270,7 @@ def wipe_file(name: str, directory: int | None) -> None:
     os.unlink(name, dir_fd=directory)
 
 
-def is_at(fd: int, name: str, directory: int | None) -> bool:
+def is_at(fd: int, name: str, directory: int) -> bool:
     """Return whether a name in a directory still means the file or directory that is open as `fd`."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=directory, follow_symlinks=False))

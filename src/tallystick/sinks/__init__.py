@@ -11,6 +11,7 @@
 b'one line\\n'
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -35,6 +36,7 @@ def open_sink(
     on_trouble: Callable[[str], None] | None = None,
     *,
     actor: Actor | None = None,
+    later: bool = False,
 ) -> Sink:
     """Open where sealed lines go.
 
@@ -47,6 +49,8 @@ def open_sink(
         rotation: When a new file is begun; takes the path of a file.
         on_trouble: Called with what is wrong with rotated files.
         actor: The user that opens, rotates and removes files at a path; None for that of this process.
+        later: A file that cannot be made for lack of room is made when it is looked at and there is room; until then it
+            takes nothing.
 
     Raises:
         SealError: It cannot be written, or not rotated.
@@ -66,7 +70,7 @@ def open_sink(
     elif is_borrowed(meant):
         fd = open_borrowed(meant, printable(name))
     else:
-        place, fd = _at(name, actor)
+        place, fd = _at(name, actor, later=later)
     if stat.S_ISREG(os.fstat(fd).st_mode) and (place is not None or rotation is None):
         return FileSink(fd, name, place, rotation, on_trouble)
     if place is not None:
@@ -77,12 +81,20 @@ def open_sink(
     return StreamSink(fd, name, returns=place is not None and stat.S_ISFIFO(os.fstat(fd).st_mode))
 
 
-def _at(path: str, actor: Actor | None) -> tuple[Place, int]:
-    """Open what is at a path for the first time, or make a file there; give its place, too."""
+def _at(path: str, actor: Actor | None, *, later: bool) -> tuple[Place, int]:
+    """Open what is at a path for the first time, or make a file there; give its place, too.
+
+    With `later`, where there is no room for a new file, it is one in memory, which has no name, until there is.
+    """
     try:
         place = Place.of(path, actor)
         try:
             return place, place.begin()
+        except OSError as error:
+            if later and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return place, os.memfd_create(place.name)
+            place.close()
+            raise
         except BaseException:
             place.close()
             raise

@@ -62,6 +62,8 @@ class FileSink(Descriptor):
         super().__init__(fd, printable(name))
         self._place, self._on_trouble = place, on_trouble
         self._whereabouts = Whereabouts(fd, self.name)
+        # Without a name from the first: there was no room for a file, and nothing that is written to it would stay.
+        self._is_unmade = place is not None and os.fstat(fd).st_nlink == 0
         self._switching = threading.Lock()
         self._rotation = rotation if place is not None else None
         self._archive = Archive(place, self._rotation, on_trouble) if place and self._rotation else None
@@ -156,7 +158,7 @@ class FileSink(Descriptor):
         if has_name and not at_once and time.monotonic() < self._not_again_before:
             return
         try:
-            fd = self._reopened(like=None if found is None else self._fd)
+            fd = self._reopened(like=None if found is None or self._is_unmade else self._fd)
         except OutputError as error:
             if not has_name:
                 raise
@@ -173,8 +175,9 @@ class FileSink(Descriptor):
                 os.close(fd)
                 raise
             self._turn(fd)
-        if not has_name:
+        if not has_name and not self._is_unmade:
             self._notices.append(f"{self.name} {LOST}")
+        self._is_unmade = False
         if self._astray:
             self._astray = None
             self._notices.append(f"{self.name} was opened; lines until here are in the old file")

@@ -50,7 +50,7 @@ class Log:
         self._origin, self._settings = origin, settings
         with origin.unwritten(), ExitStack() as undoing:
             lease, tidied = origin.take_lease(undoing, settings.on_trouble)
-            sink = origin.open_sink(undoing, settings.on_trouble)
+            sink = origin.open_sink(undoing, settings.on_trouble, later=settings.on_full == "drop")
             self._begin(lease, sink, tidied)
             undoing.pop_all()
         self._pid = os.getpid()

@@ -90,15 +90,15 @@ class Origin:
         """Return a block: if it fails, a file that it made for the output and wrote nothing to is removed."""
         return empty_file(self._output)
 
-    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None]) -> Sink:
-        """Open the output; `undoing` closes it. See `tallystick.sinks.open_sink`.
+    def open_sink(self, undoing: ExitStack, on_trouble: Callable[[str], None], *, later: bool) -> Sink:
+        """Open the output, perhaps `later`; `undoing` closes it. See `tallystick.sinks.open_sink`.
 
         Raises:
             SealError: It cannot be written or not rotated, or its descriptor means something else than at first.
         """
         if isinstance(self._output, int):
             self._check_descriptor(self._output)
-        sink = open_sink(self._output, self._rotation, on_trouble, actor=self._actor)
+        sink = open_sink(self._output, self._rotation, on_trouble, actor=self._actor, later=later)
         undoing.callback(sink.close)
         if isinstance(self._output, str | os.PathLike):
             self._output = os.path.abspath(self._output)

@@ -83,12 +83,13 @@ class Steps:
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
         try:
+            self._parts.outlet.look()  # there may have been no room to make the file
             self._open_next(check)
-        except NoRoomError as error:
+        except (NoRoomError, OutputError) as error:
             if self._settings.on_full != "drop":
                 raise
             self._check, self.sealer = check, Unopened()
-            with suppress(NoRoomError):
+            with suppress(NoRoomError, OutputError):
                 self._parts.outlet.refuse(error, 0, wait=False)
 
     def _open_next(self, check: Callable[[Next], None] | None) -> None:
@@ -209,9 +210,8 @@ class Steps:
     def stop(self, why: str) -> bool:
         """Seal nothing more, for this reason; return whether that is news."""
         self._parts.turn.fast = False
-        news = self._parts.phase.stop(why)
         self.sealer.erase()
-        return news
+        return self._parts.phase.stop(why)
 
     def die_in_child(self) -> None:
         """Wipe the keys of a forked child's copy."""
