@@ -5,13 +5,14 @@ Invariant: `fast` of the turn is set only while the phase is open and every part
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from tallystick import _core
+from tallystick.courier.state import public_state
 from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.sinks import Sink
@@ -20,6 +21,7 @@ from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.closing import Closing
+from tallystick.writer.critical import PATIENCE, Critical, check_synced
 from tallystick.writer.forks import Forks, Inheritance
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
@@ -31,6 +33,7 @@ from tallystick.writer.phase import Phase
 from tallystick.writer.status import Dropped, Status, WriterNote
 from tallystick.writer.steps import Parts, Settings, Steps
 from tallystick.writer.turn import Step, Turn
+from tallystick.writer.witnesses.part import Witnesses
 
 __all__ = ["Log"]
 
@@ -64,16 +67,20 @@ class Log:
                         lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
+        witnesses = self._witnesses(lease, sink)
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
             HeadKeeper(lease, locks.head, locks.lease), LateHeads(promised(sink)),
-            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks,
+            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks, witnesses,
         )  # fmt: skip
         self._turn, self._lock = turn, locks.turn
         self._steps = Steps(parts, settings, lambda: self._background.wake())
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
         self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
+        self._critical = Critical(parts, self._steps, settings, lambda: self._background.hurry())
+        if settings.witnesses.each:
+            self._afterwards = self._critical.wait
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
             past = self._origin.past(sink)
@@ -95,8 +102,7 @@ class Log:
     def last_entry(self) -> tuple[int, int, int] | None:
         """The position of the entry that was sealed last in this chain: chain, epoch, index."""
         with self._lock:
-            at: tuple[int, int, int] | None = self._steps.sealer.last_entry
-            return at
+            return self._steps.last_entry
 
     @property
     def stopped(self) -> str | None:
@@ -123,19 +129,29 @@ class Log:
         """The log's own thread, which rewrites the head."""
         return self._background.thread
 
-    def write(self, record: str | bytes) -> None:
+    def write(self, record: str | bytes, *, critical: bool = False, timeout: float = PATIENCE) -> None:
         """Seal one record and write its line.
 
         Args:
             record: Text, or bytes that are taken as they are. One line end at its end is dropped; line ends inside
                 it are written as `\\n` and `\\r`, so nobody injects a line. Surrogates that stand for bytes
                 become these bytes; where others are among them, all are written as `\\udc80`.
+            critical: Return only when the line is on the disk and enough witnesses have it: nobody can remove it
+                unnoticed. It takes witnesses whose keys are known, and a file.
+            timeout: Seconds to wait for them.
 
         Raises:
             SealError: The log is closed, or its line could not be written whole.
+            UnknownError: The line is sealed, and nobody knows whether enough witnesses have it.
             LogBusyError: This is a forked child, and the log is still its parent's.
             KeyStoreError: The next chain could not be opened.
         """
+        if critical:
+            self._critical.check()
+            if self._inherited is not None or os.getpid() != self._pid:
+                self._take_over(1)
+            self._critical.write(_encoded(record), self._take, timeout)
+            return
         steps = self._steps
         try:
             with self._lock:  # the fast path: one lock, and one call of the core
@@ -189,6 +205,20 @@ class Log:
             self._take_over(1)
         self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
+    def has_witnessed(self, position: tuple[int, int, int]) -> bool:
+        """Have enough witnesses the entry at a position of this log, and all before it?"""
+        chain, epoch, index = position
+        return self._parts.witnesses.have((chain, epoch, index + 1))
+
+    def when_witnessed(self, call: Callable[[], None]) -> None:
+        """Have something called, by another thread, whenever witnesses have more; SealError as for critical lines."""
+        self._critical.check()
+        self._parts.witnesses.when_more(call)
+
+    def hurry(self) -> None:
+        """Show witnesses now what was written; signal handlers may call this."""
+        self._background.hurry()
+
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
         self._take(self._steps.checkpoint, self._background.catch_up)
@@ -219,6 +249,7 @@ class Log:
 
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain: they get an error. For signal handlers, too."""
+        self._parts.witnesses.give_up()
         self._closing.give_up()
 
     def close(self) -> None:
@@ -293,6 +324,7 @@ class Log:
         self._steps.die_in_child()  # keys first, whatever fails after that
         parts.forks.forget()
         parts.outlet.sink.forget()
+        parts.witnesses.die_in_child()
         self._background.die_in_child()
         self._turn.renew()
         self._lock = self._turn.lock
@@ -339,6 +371,12 @@ class Log:
         self._parts.group.wait()
         self._background.catch_up()
 
+    def _witnesses(self, lease: Lease, sink: Sink) -> Witnesses:
+        if (policy := self._settings.witnesses).each:
+            check_synced(sink)
+        root = public_state(lease.name, lease.load().state).root if policy.addresses else b""
+        return Witnesses(policy, root, lambda: self._background.wake())
+
     def _written(self) -> int:
         with self._lock:
             self._parts.outlet.check_pending()
@@ -346,7 +384,8 @@ class Log:
 
     def _trouble(self) -> str | None:
         parts = self._parts
-        return parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
+        trouble = parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
+        return trouble or parts.witnesses.trouble()
 
 
 def _encoded(record: str | bytes | bytearray | memoryview) -> bytes:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tallystick import _core, courier
@@ -22,6 +22,8 @@ from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Status
 from tallystick.writer.turn import Turn
+from tallystick.writer.witnesses.part import Witnesses
+from tallystick.writer.witnesses.policy import Policy
 
 __all__ = ["Durability", "Parts", "Settings", "Steps"]
 
@@ -43,6 +45,7 @@ class Settings:
     heartbeat: float | None
     on_trouble: Callable[[str], None]
     says_first: Notice | None = None  # what each chain says right after its `open`
+    witnesses: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Parts:
     group: GroupSync
     status: Status
     forks: Forks
+    witnesses: Witnesses
 
 
 class Steps:
@@ -100,8 +104,15 @@ class Steps:
             self._full, self._not_before = error, time.monotonic() + _AGAIN
             raise
         self._check = self._full = None
+        self._parts.witnesses.begin(self.sealer)
         self._parts.clock.opened(self.sealer.chain)
         self._parts.outlet.say_first(self._settings.says_first)
+
+    @property
+    def last_entry(self) -> tuple[int, int, int] | None:
+        """The position of the entry that was sealed last in this chain; None before the first."""
+        at: tuple[int, int, int] | None = self.sealer.last_entry
+        return at
 
     @property
     def is_idle(self) -> bool:
@@ -158,6 +169,7 @@ class Steps:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
         self._parts.outlet.say("fork", *self._parts.forks.news())
+        self._hear_of_witnesses()
         outlet = self._parts.outlet
         if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
             self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
@@ -196,15 +208,24 @@ class Steps:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
         self._parts.outlet.push()
         self._parts.turn.fast = False
-        return self._parts.heads.make(self.sealer)
+        head = self._parts.heads.make(self.sealer)
+        if head is not None:
+            self._parts.witnesses.gather(self.sealer, head.number)
+        return head
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
         """Store a head once its lines are safe; see `HeadKeeper.store`."""
         began = time.monotonic()
         if head is not None and self._parts.heads.store(head, settle, within):
+            self._parts.witnesses.release(head.number)
             self._parts.status.note.counted(head.at, head.lines)
+            self._parts.status.note.witnesses = self._parts.witnesses.note()
             self._note_late(self._parts.heads.waited(head), time.monotonic() - began)
             self._parts.status.write()
+
+    def report(self, message: str) -> None:
+        """Report what `write` does not raise."""
+        self._settings.on_trouble(message)
 
     def stop(self, why: str) -> bool:
         """Seal nothing more, for this reason; return whether that is news."""
@@ -334,6 +355,18 @@ class Steps:
                 parts.turn.fast = False
                 self._wake()
             parts.status.note.late = parts.late.note()
+
+    def _hear_of_witnesses(self) -> None:
+        """Have the log say which witnesses receive nothing, and show the others a sign of life where no line comes."""
+        parts = self._parts
+        if news := parts.witnesses.news():
+            parts.outlet.say("witness", *news)
+            parts.status.note.witnesses = parts.witnesses.note()
+            parts.status.write()
+            for each in news:
+                self.report(each)
+        if parts.witnesses.is_silent() and not self.sealer.closed:
+            self._note_line()
 
     def _note_line(self) -> bool:
         if self._parts.heads.note_line():
