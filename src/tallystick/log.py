@@ -23,7 +23,7 @@ from tallystick.writer import lifecycle
 from tallystick.writer.log import Log
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import OnFull
-from tallystick.writer.steps import Durability, Settings
+from tallystick.writer.parts import Durability, Settings
 from tallystick.writer.witnesses.policy import Policy
 
 __all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_origin"]

@@ -10,6 +10,7 @@ import pytest
 import tallystick
 from tallystick import keystore
 from tallystick.errors import SealError, UnknownError
+from tallystick.verify import Verdict
 from tallystick.witness.client import ask
 from tests import sealed
 from tests.witness.served import Witness, serving
@@ -55,7 +56,7 @@ def test_a_witness_receives_each_line_and_the_end(place: Place) -> None:
         assert set(witness.decisions) == {"newer"}
         assert place.said == []
         result = place.verify(witness)
-    assert (result.verdict, [str(one.kind) for one in result.findings]) == ("ok", [])
+    assert (result.verdict, result.findings) == (Verdict.OK, ())
 
 
 def test_a_log_at_full_speed_is_received_whole_without_a_gap(place: Place) -> None:
@@ -67,7 +68,7 @@ def test_a_log_at_full_speed_is_received_whole_without_a_gap(place: Place) -> No
         assert witness.newest.ending == "closed"
         assert witness.newest.chain == 2
         assert set(witness.decisions) <= {"newer", "sign of life"}
-        assert place.verify(witness).verdict == "ok"
+        assert place.verify(witness).verdict is Verdict.OK
 
 
 def test_an_outage_is_reported_by_the_log_and_caught_up(place: Place) -> None:
@@ -89,7 +90,7 @@ def test_an_outage_is_reported_by_the_log_and_caught_up(place: Place) -> None:
         assert len(witness.held) == 1
         notices = [line for line in sealed.entries(place.log.read_bytes()) if line.startswith(b"[witness]")]
         assert len(notices) == 2
-        assert place.verify(witness).verdict == "ok"
+        assert place.verify(witness).verdict is Verdict.OK
 
 
 def test_a_lost_answer_costs_no_gap(place: Place) -> None:
@@ -100,7 +101,7 @@ def test_a_lost_answer_costs_no_gap(place: Place) -> None:
                 log.write(f"entry {number}", critical=True, timeout=30)
         assert not set(witness.decisions) & {"gap", "fork"}
         assert len(witness.held) == 1
-        assert place.verify(witness).verdict == "ok"
+        assert place.verify(witness).verdict is Verdict.OK
 
 
 def test_a_witness_that_lost_its_memory_is_shown_the_opening_again(place: Place) -> None:
@@ -184,7 +185,7 @@ def test_a_rolled_back_store_is_reported_as_a_fork(place: Place, tmp_path: Path)
         with place.open(witness.named) as log:
             log.write("after")
             wait_for(lambda: any("FORK" in each for each in place.said))
-        assert place.verify(witness).verdict == "failed"
+        assert place.verify(witness).verdict is Verdict.FAILED
 
 
 def test_a_witness_is_never_ahead_of_the_head_of_the_store(place: Place) -> None:

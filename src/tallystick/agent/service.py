@@ -33,7 +33,7 @@ from tallystick.securefile import reporting
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice
-from tallystick.writer.steps import Settings
+from tallystick.writer.parts import Settings
 
 __all__ = ["Place", "Tls", "Wanted", "default_state", "serve"]
 

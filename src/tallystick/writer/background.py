@@ -10,7 +10,8 @@ from tallystick.errors import LeaseLostError, SealError, TallystickError, explai
 from tallystick.writer import lifecycle
 from tallystick.writer.head import LeaseInUseError
 from tallystick.writer.outlet import PASSING
-from tallystick.writer.steps import Parts, Steps
+from tallystick.writer.parts import Parts
+from tallystick.writer.steps import Steps
 
 __all__ = ["Background"]
 

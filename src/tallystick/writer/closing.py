@@ -8,7 +8,8 @@ from functools import partial
 from tallystick.errors import SealError
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
-from tallystick.writer.steps import Parts, Steps
+from tallystick.writer.parts import Parts
+from tallystick.writer.steps import Steps
 
 __all__ = ["Closing"]
 

@@ -2,20 +2,38 @@
 
 from collections.abc import Callable
 
+from tallystick.courier.state import public_state
 from tallystick.errors import SealError
+from tallystick.keystore import Lease
 from tallystick.sinks import Sink
 from tallystick.sinks.base import Followed
-from tallystick.writer.steps import Parts, Settings, Steps
+from tallystick.writer.parts import Parts, Settings
+from tallystick.writer.steps import Steps
 from tallystick.writer.turn import Step
+from tallystick.writer.witnesses.part import Witnesses
+from tallystick.writer.witnesses.policy import Policy
 
-__all__ = ["PATIENCE", "Critical", "check_synced"]
+__all__ = ["PATIENCE", "Critical", "witnesses_of"]
 
 PATIENCE = 10.0
 """Seconds for which a critical line waits for witnesses, unless the caller says otherwise."""
 
 
-def check_synced(sink: Sink) -> None:
-    """Raise SealError if a sink cannot have lines on the disk: witnesses would be ahead of it after a power loss."""
+def witnesses_of(policy: Policy, lease: Lease, sink: Sink, changed: Callable[[], None]) -> Witnesses:
+    """Return the witnesses of a log; `changed` is called whenever one of them has answered.
+
+    Raises:
+        SealError: Each line is to be critical, and the sink cannot have it on the disk.
+        KeyStoreError: The public key of the log cannot be read.
+    """
+    if policy.each:
+        _check_synced(sink)
+    root = public_state(lease.name, lease.load().state).root if policy.addresses else b""
+    return Witnesses(policy, root, changed)
+
+
+def _check_synced(sink: Sink) -> None:
+    # After a power loss witnesses would be ahead of what is there.
     if not isinstance(sink, Followed):
         raise SealError(f"{sink.name} cannot be synced, so no line in it is critical", hint="write to a file")
 
@@ -33,7 +51,7 @@ class Critical:
     def check(self) -> None:
         """Raise SealError if no line can be critical here."""
         self._settings.witnesses.check_critical()
-        check_synced(self._parts.outlet.sink)
+        _check_synced(self._parts.outlet.sink)
 
     def write(self, m: bytes, take: Callable[[Step], None], seconds: float) -> None:
         """Seal an entry, and return when it is witnessed.

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 from tallystick import _core
-from tallystick.courier.state import public_state
 from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
 from tallystick.keystore import Lease
 from tallystick.sinks import Sink
@@ -21,7 +20,7 @@ from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.closing import Closing
-from tallystick.writer.critical import PATIENCE, Critical, check_synced
+from tallystick.writer.critical import PATIENCE, Critical, witnesses_of
 from tallystick.writer.forks import Forks, Inheritance
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
@@ -29,11 +28,11 @@ from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice, Outlet
+from tallystick.writer.parts import Parts, Settings
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Dropped, Status, WriterNote
-from tallystick.writer.steps import Parts, Settings, Steps
+from tallystick.writer.steps import Steps
 from tallystick.writer.turn import Step, Turn
-from tallystick.writer.witnesses.part import Witnesses
 
 __all__ = ["Log"]
 
@@ -67,7 +66,7 @@ class Log:
                         lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
-        witnesses = self._witnesses(lease, sink)
+        witnesses = witnesses_of(settings.witnesses, lease, sink, lambda: self._background.wake())
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
@@ -371,12 +370,6 @@ class Log:
         self._parts.group.wait()
         self._background.catch_up()
 
-    def _witnesses(self, lease: Lease, sink: Sink) -> Witnesses:
-        if (policy := self._settings.witnesses).each:
-            check_synced(sink)
-        root = public_state(lease.name, lease.load().state).root if policy.addresses else b""
-        return Witnesses(policy, root, lambda: self._background.wake())
-
     def _written(self) -> int:
         with self._lock:
             self._parts.outlet.check_pending()
@@ -384,8 +377,8 @@ class Log:
 
     def _trouble(self) -> str | None:
         parts = self._parts
-        trouble = parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
-        return trouble or parts.witnesses.trouble()
+        mine = parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
+        return mine or parts.witnesses.trouble()
 
 
 def _encoded(record: str | bytes | bytearray | memoryview) -> bytes:

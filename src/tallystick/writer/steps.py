@@ -3,67 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from tallystick import _core, courier
 from tallystick.courier import Next
 from tallystick.errors import NoRoomError, OutputError, SealError, TallystickError, explain
-from tallystick.keystore import Lease
 from tallystick.writer.adopting import Past
-from tallystick.writer.chains import ChainSource
-from tallystick.writer.clock import EpochClock
-from tallystick.writer.forks import Forks
-from tallystick.writer.groupsync import GroupSync
-from tallystick.writer.head import Counted, HeadKeeper
-from tallystick.writer.late import LateHeads
+from tallystick.writer.counting import Counting
+from tallystick.writer.head import Counted
 from tallystick.writer.opening import Unopened
-from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
-from tallystick.writer.phase import Phase
-from tallystick.writer.status import Status
-from tallystick.writer.turn import Turn
-from tallystick.writer.witnesses.part import Witnesses
-from tallystick.writer.witnesses.policy import Policy
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice
+from tallystick.writer.parts import Parts, Settings
 
-__all__ = ["Durability", "Parts", "Settings", "Steps"]
-
-Durability = Literal["flush", "sync", "sync-each"]
+__all__ = ["Steps"]
 
 _AGAIN = 1.0  # seconds after which a key store without room is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What `open_log` was asked for; see there."""
-
-    custody: str | None
-    control: str
-    epoch_lines: int
-    epoch_age: float
-    durability: Durability
-    on_full: OnFull
-    heartbeat: float | None
-    on_trouble: Callable[[str], None]
-    says_first: Notice | None = None  # what each chain says right after its `open`
-    witnesses: Policy = field(default_factory=Policy)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of one writer."""
-
-    lease: Lease
-    turn: Turn
-    phase: Phase
-    clock: EpochClock
-    outlet: Outlet
-    chains: ChainSource
-    heads: HeadKeeper
-    late: LateHeads
-    group: GroupSync
-    status: Status
-    forks: Forks
-    witnesses: Witnesses
 
 
 class Steps:
@@ -82,7 +36,7 @@ class Steps:
         self._full: NoRoomError | None = None
         self._not_before = 0.0
         self.output = parts.outlet.output
-        self._hindrance: str | None = None  # what kept lines from being counted since the last head
+        self._counting = Counting(parts, self.report, wake)
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
@@ -169,7 +123,7 @@ class Steps:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
         self._parts.outlet.say("fork", *self._parts.forks.news())
-        self._hear_of_witnesses()
+        self._counting.hear_of_witnesses(self._note_line)
         outlet = self._parts.outlet
         if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
             self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
@@ -188,7 +142,7 @@ class Steps:
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
         self._parts.outlet.say("fork", *self._parts.forks.last_news())
-        self._note_late(self._parts.heads.age, last=True)
+        self._counting.note_late(self._parts.heads.age, last=True)
         try:
             if ended:
                 self._wait_for_way()
@@ -208,20 +162,11 @@ class Steps:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
         self._parts.outlet.push()
         self._parts.turn.fast = False
-        head = self._parts.heads.make(self.sealer)
-        if head is not None:
-            self._parts.witnesses.gather(self.sealer, head.number)
-        return head
+        return self._counting.make(self.sealer)
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
         """Store a head once its lines are safe; see `HeadKeeper.store`."""
-        began = time.monotonic()
-        if head is not None and self._parts.heads.store(head, settle, within):
-            self._parts.witnesses.release(head.number)
-            self._parts.status.note.counted(head.at, head.lines)
-            self._parts.status.note.witnesses = self._parts.witnesses.note()
-            self._note_late(self._parts.heads.waited(head), time.monotonic() - began)
-            self._parts.status.write()
+        self._counting.store(head, settle, within)
 
     def report(self, message: str) -> None:
         """Report what `write` does not raise."""
@@ -336,37 +281,12 @@ class Steps:
 
     def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
         """Do as asked where lines cannot be written now; return to try again."""
-        outlet, self._hindrance = self._parts.outlet, explain(error)
+        outlet, self._counting.hindrance = self._parts.outlet, explain(error)
         if outlet.is_fatal(error):
             why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {_dotted(self.sealer.position)}"
             self.stop(why)
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)
-
-    def _note_late(self, age: float, took: float = 0.0, *, last: bool = False) -> None:
-        """Note how late a head came, or is; the log says so if it can, and the status."""
-        parts = self._parts
-        with parts.turn.lock:
-            slow = f"it took {took:.1f} s to store one" if took > parts.late.promised / 2 else None
-            parts.late.stored(age, self._hindrance or parts.heads.trouble or slow)
-            self._hindrance = None
-            if (report := parts.late.report(last=last)) is not None:
-                parts.outlet.say("head", report)
-                parts.turn.fast = False
-                self._wake()
-            parts.status.note.late = parts.late.note()
-
-    def _hear_of_witnesses(self) -> None:
-        """Have the log say which witnesses receive nothing, and show the others a sign of life where no line comes."""
-        parts = self._parts
-        if news := parts.witnesses.news():
-            parts.outlet.say("witness", *news)
-            parts.status.note.witnesses = parts.witnesses.note()
-            parts.status.write()
-            for each in news:
-                self.report(each)
-        if parts.witnesses.is_silent() and not self.sealer.closed:
-            self._note_line()
 
     def _note_line(self) -> bool:
         if self._parts.heads.note_line():
