@@ -23,6 +23,7 @@ __all__ = [
     "ReportError",
     "SealError",
     "TallystickError",
+    "UnknownError",
     "explain",
     "reason",
 ]
@@ -109,6 +110,13 @@ class CustodyError(TallystickError):
 
 class SealError(TallystickError):
     """A line cannot be sealed, or the log must not be written any more (spec sections 4 to 6)."""
+
+
+class UnknownError(SealError):
+    """A line is sealed, and whether enough witnesses have it is not known: they may, or may still get it.
+
+    It is no error of the line, which stays in the log: to write it again would seal it twice.
+    """
 
 
 class LogBusyError(KeyStoreError, SealError):

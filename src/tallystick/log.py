@@ -13,7 +13,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tallystick.ceremony import create
 from tallystick.secreturl import SecretUrl, hidden
@@ -23,7 +23,8 @@ from tallystick.writer import lifecycle
 from tallystick.writer.log import Log
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import OnFull
-from tallystick.writer.steps import Durability, Settings
+from tallystick.writer.parts import Durability, Settings
+from tallystick.writer.witnesses.policy import Policy
 
 __all__ = ["Durability", "Log", "OnFull", "create", "open_log", "open_origin"]
 
@@ -45,6 +46,9 @@ def open_log(
     wait: float | None = None,
     mixed: bool = False,
     adopt: bool = False,
+    witness: str | Iterable[str] = (),
+    quorum: int | None = None,
+    witness_each: bool = False,
     on_trouble: Callable[[str], None] | None = None,
 ) -> Log:
     """Open a log for writing: take its lease and begin its next chain.
@@ -76,6 +80,10 @@ def open_log(
         mixed: Lines go on in the file of another log, too, which is reported; else that is refused.
         adopt: The log begins now, and the file has a past: seal what it holds so far, as a whole, so that nobody
             changes it later (spec section 5). Only the first chain of a log can do that.
+        witness: Witnesses that are shown how far the log has come, each `URL` or `URL=KEY`: somebody outside who
+            remembers it, so that its end cannot be cut off unnoticed (spec section 11).
+        quorum: How many of them must have a critical line, each counted by its key; all if it is None.
+        witness_each: Is every line critical? See `Log.write`. While lines wait for room, they wait for witnesses, too.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
             raise; the default warns.
 
@@ -87,13 +95,18 @@ def open_log(
         KeyStoreError: There is no such log, or the store is older than the log.
         CustodyError: The sealing state cannot be opened.
         SealError: The output cannot be written, or is the file of another log; or the log has ended. Or it cannot
-            adopt what the file holds: it has begun already, there is nothing, or something else writes there.
+            adopt what the file holds: it has begun already, there is nothing, or something else writes there. Or
+            witnesses are named that cannot do what they are to do.
+        FormatError: A witness is no URL, or is named twice.
     """
     store = hidden(store)  # before anything fails: a traceback may show what it names
     hold_standard()
     origin = Origin(name, output, store, custody, rotation, user, wait, mixed=mixed, adopt=adopt)
     report = on_trouble or _warn
-    settings = Settings(origin.custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, report)
+    policy = Policy.of(witness, quorum, each=witness_each)
+    settings = Settings(
+        origin.custody, control, epoch_lines, epoch_age, durability, on_full, heartbeat, report, witnesses=policy
+    )
     return open_origin(origin, settings)
 
 

@@ -31,6 +31,7 @@ class Round:
             clock=self.clock, outlet=self.outlet, late=SimpleNamespace(promised=1.0),
             chains=SimpleNamespace(fetch_early=self.act("fetch"), is_carrying=False),
             status=SimpleNamespace(write=self.write), forks=SimpleNamespace(due_in=lambda: None),
+            witnesses=SimpleNamespace(due_in=lambda: None),
         )  # fmt: skip
         steps = SimpleNamespace(
             tend=self.act("tend"), count=self.act("count"), store=self.act("store"), stop=self.phase.stop

@@ -31,7 +31,7 @@ class Made:
             lease=SimpleNamespace(name="payments", release=self.act("lease")), turn=self.turn, phase=self.phase,
             outlet=outlet, chains=chains,
             status=SimpleNamespace(note=SimpleNamespace(closed=lambda well: None), write=lambda: None),
-            forks=SimpleNamespace(begin_closing=lambda: None, let_go=self.act("let go")),
+            forks=SimpleNamespace(begin_closing=lambda: None, let_go=self.act("let go")), witnesses=None,
         )  # fmt: skip
         self.steps = SimpleNamespace(
             last_lines=self.act("last lines"), count=lambda: None, store=self.act("head"),

@@ -20,7 +20,7 @@ from tallystick.log import Log, open_origin
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice
-from tallystick.writer.steps import Settings
+from tallystick.writer.parts import Settings
 
 __all__ = ["Place", "Tls", "Wanted", "default_state"]
 

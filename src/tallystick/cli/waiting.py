@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from tallystick.errors import LogBusyError
 from tallystick.keystore import KeyStore
 from tallystick.writer.opening import Taken
+from tallystick.writer.parts import Settings
 from tallystick.writer.status import Dropped
-from tallystick.writer.steps import Settings
 from tallystick.writer.waiting import wait_for_lease
 
 __all__ = ["Held", "Waiting"]

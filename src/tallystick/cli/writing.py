@@ -25,7 +25,7 @@ from tallystick.log import Log, open_origin
 from tallystick.sinks.rotation import Rotation
 from tallystick.writer.opening import Taken, take_lease
 from tallystick.writer.origin import Origin
-from tallystick.writer.steps import Settings
+from tallystick.writer.parts import Settings
 
 __all__ = ["Writing", "hear", "standing"]
 

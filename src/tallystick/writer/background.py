@@ -10,7 +10,8 @@ from tallystick.errors import LeaseLostError, SealError, TallystickError, explai
 from tallystick.writer import lifecycle
 from tallystick.writer.head import LeaseInUseError
 from tallystick.writer.outlet import PASSING
-from tallystick.writer.steps import Parts, Steps
+from tallystick.writer.parts import Parts
+from tallystick.writer.steps import Steps
 
 __all__ = ["Background"]
 
@@ -51,7 +52,7 @@ class Background:
         self._gather = HEAD_AFTER if gather is None else gather
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
         self._catching_up, self._no_way_before = threading.Lock(), 0.0
-        self._dropped = 0
+        self._dropped, self._is_hurried = 0, False
         self._late = parts.late.promised - _EARLIER
         self.is_over = False
         self.thread = threading.Thread(target=self._run, name=f"tallystick {parts.lease.name}", daemon=True)
@@ -62,6 +63,11 @@ class Background:
 
     def wake(self) -> None:
         """Have it look whether there is something to do; signal handlers may call this."""
+        self._woken.put(None)
+
+    def hurry(self) -> None:
+        """Have it store a head of the lines that are there now, and gather no others."""
+        self._is_hurried = True
         self._woken.put(None)
 
     def die_in_child(self) -> None:
@@ -85,6 +91,7 @@ class Background:
 
     def round(self) -> None:
         """Do what is due now."""
+        self._is_hurried = False
         self._watch(self._round)
         if (total := self._parts.outlet.dropped.total) != self._dropped:
             self._dropped = total  # the next writer has to know, also where this one is killed
@@ -173,7 +180,7 @@ class Background:
         # Lines that came while the last head was stored have waited already.
         waited = 0.0 if self._parts.heads.trouble else self._parts.heads.gathered
         until = time.monotonic() + max(0.0, self._gather - waited)
-        while phase.is_open and (left := until - time.monotonic()) > 0:
+        while phase.is_open and not self._is_hurried and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 self._woken.get(timeout=left)
 
@@ -185,5 +192,6 @@ class Background:
         """Return the seconds until something has to be done even if no line comes."""
         if self._parts.heads.trouble:
             return 0.0
-        due = (self._parts.clock.due_in(), self._parts.outlet.due_in(), self._parts.forks.due_in())
+        parts = self._parts
+        due = (parts.clock.due_in(), parts.outlet.due_in(), parts.forks.due_in(), parts.witnesses.due_in())
         return min((each for each in due if each is not None), default=None)

@@ -8,12 +8,14 @@ from functools import partial
 from tallystick.errors import SealError
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
-from tallystick.writer.steps import Parts, Steps
+from tallystick.writer.parts import Parts
+from tallystick.writer.steps import Steps
 
 __all__ = ["Closing"]
 
 PATIENCE = 3.5  # seconds for which a log that is closed waits: for room, for other threads, for a disk
 COURIER = 2.0  # seconds of these that a courier has to come to its end
+HEARING = 2.0  # seconds that witnesses have after that, to hear of the end
 MOMENT = 0.5  # seconds in which other threads come to an end that were asked to
 
 
@@ -28,7 +30,7 @@ class Closing:
     def __init__(self, parts: Parts, steps: Steps, background: Background) -> None:
         """Begin."""
         self._parts, self._steps, self._background = parts, steps, background
-        self._held = [parts.forks.let_go, parts.lease.release, parts.outlet.sink.close]
+        self._held = [parts.forks.let_go, parts.lease.release, parts.outlet.sink.close, self._drain]
 
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain; signal handlers may call this."""
@@ -110,6 +112,15 @@ class Closing:
         while self._held:
             with suppress(RuntimeError):  # in a child: a thread that is not there was using it
                 self._held.pop()()
+
+    def _drain(self) -> None:
+        """Let witnesses have the end, as long as the lease is ours: the next writer shows what follows it."""
+        if not (witnesses := self._parts.witnesses):
+            return
+        for lacking in witnesses.drain(HEARING):
+            self._steps.report(lacking)
+        self._parts.status.note.witnesses = witnesses.note()
+        self._parts.status.write()
 
 
 def _left(until: float) -> float:

@@ -5,7 +5,7 @@ Invariant: `fast` of the turn is set only while the phase is open and every part
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -20,6 +20,7 @@ from tallystick.writer.background import Background
 from tallystick.writer.chains import ChainSource
 from tallystick.writer.clock import EpochClock
 from tallystick.writer.closing import Closing
+from tallystick.writer.critical import PATIENCE, Critical, witnesses_of
 from tallystick.writer.forks import Forks, Inheritance
 from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
@@ -27,9 +28,10 @@ from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice, Outlet
+from tallystick.writer.parts import Parts, Settings
 from tallystick.writer.phase import Phase
 from tallystick.writer.status import Dropped, Status, WriterNote
-from tallystick.writer.steps import Parts, Settings, Steps
+from tallystick.writer.steps import Steps
 from tallystick.writer.turn import Step, Turn
 
 __all__ = ["Log"]
@@ -64,16 +66,20 @@ class Log:
                         lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
+        witnesses = witnesses_of(settings.witnesses, lease, sink, lambda: self._background.wake())
         self._parts = parts = Parts(
             lease, turn, phase, EpochClock(settings.epoch_age, settings.heartbeat), outlet,
             ChainSource(lease, settings.custody, locks.lease, settings.on_trouble),
             HeadKeeper(lease, locks.head, locks.lease), LateHeads(promised(sink)),
-            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks,
+            GroupSync(locks.group, self._written, lambda: self._steps.sync()), status, forks, witnesses,
         )  # fmt: skip
         self._turn, self._lock = turn, locks.turn
         self._steps = Steps(parts, settings, lambda: self._background.wake())
         self._background = Background(parts, self._steps, self._take, settings.on_trouble)
         self._afterwards = self._sync if settings.durability == "sync-each" else self._background.catch_up
+        self._critical = Critical(parts, self._steps, settings, lambda: self._background.hurry())
+        if settings.witnesses.each:
+            self._afterwards = self._critical.wait
         self._closing = Closing(parts, self._steps, self._background)
         with lifecycle.KEY_SETUP:
             past = self._origin.past(sink)
@@ -95,8 +101,7 @@ class Log:
     def last_entry(self) -> tuple[int, int, int] | None:
         """The position of the entry that was sealed last in this chain: chain, epoch, index."""
         with self._lock:
-            at: tuple[int, int, int] | None = self._steps.sealer.last_entry
-            return at
+            return self._steps.last_entry
 
     @property
     def stopped(self) -> str | None:
@@ -123,19 +128,29 @@ class Log:
         """The log's own thread, which rewrites the head."""
         return self._background.thread
 
-    def write(self, record: str | bytes) -> None:
+    def write(self, record: str | bytes, *, critical: bool = False, timeout: float = PATIENCE) -> None:
         """Seal one record and write its line.
 
         Args:
             record: Text, or bytes that are taken as they are. One line end at its end is dropped; line ends inside
                 it are written as `\\n` and `\\r`, so nobody injects a line. Surrogates that stand for bytes
                 become these bytes; where others are among them, all are written as `\\udc80`.
+            critical: Return only when the line is on the disk and enough witnesses have it: nobody can remove it
+                unnoticed. It takes witnesses whose keys are known, and a file.
+            timeout: Seconds to wait for them.
 
         Raises:
             SealError: The log is closed, or its line could not be written whole.
+            UnknownError: The line is sealed, and nobody knows whether enough witnesses have it.
             LogBusyError: This is a forked child, and the log is still its parent's.
             KeyStoreError: The next chain could not be opened.
         """
+        if critical:
+            self._critical.check()
+            if self._inherited is not None or os.getpid() != self._pid:
+                self._take_over(1)
+            self._critical.write(_encoded(record), self._take, timeout)
+            return
         steps = self._steps
         try:
             with self._lock:  # the fast path: one lock, and one call of the core
@@ -189,6 +204,20 @@ class Log:
             self._take_over(1)
         self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
+    def has_witnessed(self, position: tuple[int, int, int]) -> bool:
+        """Have enough witnesses the entry at a position of this log, and all before it?"""
+        chain, epoch, index = position
+        return self._parts.witnesses.have((chain, epoch, index + 1))
+
+    def when_witnessed(self, call: Callable[[], None]) -> None:
+        """Have something called, by another thread, whenever witnesses have more; SealError as for critical lines."""
+        self._critical.check()
+        self._parts.witnesses.when_more(call)
+
+    def hurry(self) -> None:
+        """Show witnesses now what was written; signal handlers may call this."""
+        self._background.hurry()
+
     def checkpoint(self) -> None:
         """End the epoch with a checkpoint now, so that holders of the public key can check it."""
         self._take(self._steps.checkpoint, self._background.catch_up)
@@ -219,6 +248,7 @@ class Log:
 
     def give_up(self) -> None:
         """Let nobody wait any more, for room or for the next chain: they get an error. For signal handlers, too."""
+        self._parts.witnesses.give_up()
         self._closing.give_up()
 
     def close(self) -> None:
@@ -293,6 +323,7 @@ class Log:
         self._steps.die_in_child()  # keys first, whatever fails after that
         parts.forks.forget()
         parts.outlet.sink.forget()
+        parts.witnesses.die_in_child()
         self._background.die_in_child()
         self._turn.renew()
         self._lock = self._turn.lock
@@ -346,7 +377,8 @@ class Log:
 
     def _trouble(self) -> str | None:
         parts = self._parts
-        return parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
+        mine = parts.phase.reason or parts.outlet.trouble or parts.heads.trouble or parts.chains.trouble
+        return mine or parts.witnesses.trouble()
 
 
 def _encoded(record: str | bytes | bytearray | memoryview) -> bytes:

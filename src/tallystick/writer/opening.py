@@ -52,7 +52,7 @@ class EarlyChain:
 class Unopened:
     """Stands for a sealer as long as no chain could be opened: closed, without a line."""
 
-    closed, chain, lines, position = True, 0, 0, (0, 0, 0)
+    closed, chain, lines, position, last_entry = True, 0, 0, (0, 0, 0), None
 
     def write(self, record: object, output: object) -> int:
         """Seal nothing."""

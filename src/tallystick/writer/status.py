@@ -101,6 +101,7 @@ class WriterNote:
     head: tuple[str, float] | None = None
     lines: int = 0
     late: dict[str, Any] | None = None
+    witnesses: list[dict[str, Any]] = field(default_factory=list)
     before: Dropped | None = None
     ended: str = "no"
 
@@ -156,6 +157,7 @@ class WriterNote:
             "dropped": dropped,
             "unreported": unreported,
             "late": self.late,
+            "witnesses": self.witnesses,
             "recovered": self.recovered,
             "closed": self.ended,
         }

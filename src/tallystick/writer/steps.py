@@ -3,63 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tallystick import _core, courier
 from tallystick.courier import Next
 from tallystick.errors import NoRoomError, OutputError, SealError, TallystickError, explain
-from tallystick.keystore import Lease
 from tallystick.writer.adopting import Past
-from tallystick.writer.chains import ChainSource
-from tallystick.writer.clock import EpochClock
-from tallystick.writer.forks import Forks
-from tallystick.writer.groupsync import GroupSync
-from tallystick.writer.head import Counted, HeadKeeper
-from tallystick.writer.late import LateHeads
+from tallystick.writer.counting import Counting
+from tallystick.writer.head import Counted
 from tallystick.writer.opening import Unopened
-from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice, OnFull, Outlet
-from tallystick.writer.phase import Phase
-from tallystick.writer.status import Status
-from tallystick.writer.turn import Turn
+from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice
+from tallystick.writer.parts import Parts, Settings
 
-__all__ = ["Durability", "Parts", "Settings", "Steps"]
-
-Durability = Literal["flush", "sync", "sync-each"]
+__all__ = ["Steps"]
 
 _AGAIN = 1.0  # seconds after which a key store without room is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What `open_log` was asked for; see there."""
-
-    custody: str | None
-    control: str
-    epoch_lines: int
-    epoch_age: float
-    durability: Durability
-    on_full: OnFull
-    heartbeat: float | None
-    on_trouble: Callable[[str], None]
-    says_first: Notice | None = None  # what each chain says right after its `open`
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of one writer."""
-
-    lease: Lease
-    turn: Turn
-    phase: Phase
-    clock: EpochClock
-    outlet: Outlet
-    chains: ChainSource
-    heads: HeadKeeper
-    late: LateHeads
-    group: GroupSync
-    status: Status
-    forks: Forks
 
 
 class Steps:
@@ -78,7 +36,7 @@ class Steps:
         self._full: NoRoomError | None = None
         self._not_before = 0.0
         self.output = parts.outlet.output
-        self._hindrance: str | None = None  # what kept lines from being counted since the last head
+        self._counting = Counting(parts, self.report, wake)
 
     def open(self, check: Callable[[Next], None] | None = None) -> None:
         """Open the next chain; see `ChainSource.open`. The first one may come later where lines are to be dropped."""
@@ -101,8 +59,15 @@ class Steps:
             self._full, self._not_before = error, time.monotonic() + _AGAIN
             raise
         self._check = self._full = None
+        self._parts.witnesses.begin(self.sealer)
         self._parts.clock.opened(self.sealer.chain)
         self._parts.outlet.say_first(self._settings.says_first)
+
+    @property
+    def last_entry(self) -> tuple[int, int, int] | None:
+        """The position of the entry that was sealed last in this chain; None before the first."""
+        at: tuple[int, int, int] | None = self.sealer.last_entry
+        return at
 
     @property
     def is_idle(self) -> bool:
@@ -159,6 +124,7 @@ class Steps:
         """Do what time demands; this waits for no room."""
         self._parts.phase.check()
         self._parts.outlet.say("fork", *self._parts.forks.news())
+        self._counting.hear_of_witnesses(self._note_line)
         outlet = self._parts.outlet
         if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
             self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
@@ -177,7 +143,7 @@ class Steps:
         if self._parts.phase.reason is not None:
             raise SealError(self._parts.phase.reason)
         self._parts.outlet.say("fork", *self._parts.forks.last_news())
-        self._note_late(self._parts.heads.age, last=True)
+        self._counting.note_late(self._parts.heads.age, last=True)
         try:
             if ended:
                 self._wait_for_way()
@@ -197,15 +163,15 @@ class Steps:
         """Return a head that counts every line so far; it is stored by `store`, which needs no turn."""
         self._parts.outlet.push()
         self._parts.turn.fast = False
-        return self._parts.heads.make(self.sealer)
+        return self._counting.make(self.sealer)
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float = -1) -> None:
         """Store a head once its lines are safe; see `HeadKeeper.store`."""
-        began = time.monotonic()
-        if head is not None and self._parts.heads.store(head, settle, within):
-            self._parts.status.note.counted(head.at, head.lines)
-            self._note_late(self._parts.heads.waited(head), time.monotonic() - began)
-            self._parts.status.write()
+        self._counting.store(head, settle, within)
+
+    def report(self, message: str) -> None:
+        """Report what `write` does not raise."""
+        self._settings.on_trouble(message)
 
     def stop(self, why: str) -> bool:
         """Seal nothing more, for this reason; return whether that is news."""
@@ -315,25 +281,12 @@ class Steps:
 
     def _refused(self, error: TallystickError, count: int, *, wait: bool) -> None:
         """Do as asked where lines cannot be written now; return to try again."""
-        outlet, self._hindrance = self._parts.outlet, explain(error)
+        outlet, self._counting.hindrance = self._parts.outlet, explain(error)
         if outlet.is_fatal(error):
             why = f"{explain(error)}; log {self._parts.lease.name} was stopped at {_dotted(self.sealer.position)}"
             self.stop(why)
             raise SealError(why) from error
         outlet.refuse(error, count, wait=wait)
-
-    def _note_late(self, age: float, took: float = 0.0, *, last: bool = False) -> None:
-        """Note how late a head came, or is; the log says so if it can, and the status."""
-        parts = self._parts
-        with parts.turn.lock:
-            slow = f"it took {took:.1f} s to store one" if took > parts.late.promised / 2 else None
-            parts.late.stored(age, self._hindrance or parts.heads.trouble or slow)
-            self._hindrance = None
-            if (report := parts.late.report(last=last)) is not None:
-                parts.outlet.say("head", report)
-                parts.turn.fast = False
-                self._wake()
-            parts.status.note.late = parts.late.note()
 
     def _note_line(self) -> bool:
         if self._parts.heads.note_line():
