@@ -102,11 +102,13 @@ def test_a_docstring_does_not_make_a_function_long() -> None:
 # Files by their paths: what else than securefile may open, rename, link or remove one by a path, and why.
 
 BY_PATH = {
+    "agent.handover": "a descriptor",
     "cli": "the null device, in the place of an output whose reader has gone; descriptor 1",
     "cli.demo": "files in a new directory of its own, which is shown and removed",
     "cli.key": "reads what the user names, also a pipe",
     "cli.reporting": "a descriptor",
     "cli.seal": "reads the terminal, and inputs that the user names, also pipes",
+    "cli.send": "reads inputs that the user names, also pipes",
     "custody.in_place": "looks at which file system a directory is on",
     "custody.passphrase": "the terminal",
     "evidence": "a file in memory, which has no name",

@@ -4,9 +4,9 @@
 //! digits are read from the tag back, one comparison, the tag is decoded, and a JSON line is searched for `"tally"`.
 //! Whatever does not fit is read by [`read`], which alone says what a line is.
 
+use super::position::{LogId, Position};
 use super::read::{Read, Sealed, Span, read};
 use super::seal::{Form, LONGEST_SEAL, Proof, Seal, TALLY_NAME, blank, push_position};
-use super::{LogId, Position};
 use crate::text::b64_tag_decode;
 
 /// What stands between m and the seal's text.
@@ -132,7 +132,7 @@ fn length_before(text: &[u8]) -> Option<(u32, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::write;
+    use crate::line::seal::write;
 
     fn line(index: u16, m: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
