@@ -33,11 +33,11 @@ pub(crate) fn b64_tag(tag: &[u8; 16]) -> [u8; 22] {
 /// Of four letters in a row, what each adds to their 24 bits.
 const IN_FOUR: [[u32; 256]; 4] = {
     let mut places = [[NO_LETTER; 256]; 4];
-    let mut value = 0;
+    let mut value = 0u32;
     while value < 64 {
         let mut at = 0;
         while at < 4 {
-            places[at][LETTERS[value] as usize] = (value as u32) << (18 - 6 * at);
+            places[at][LETTERS[value as usize] as usize] = value << (18 - 6 * at);
             at += 1;
         }
         value += 1;
@@ -50,13 +50,13 @@ const NO_LETTER: u32 = 1 << 31;
 #[inline]
 pub(crate) fn b64_tag_decode(text: &[u8]) -> Option<[u8; 16]> {
     let (fours, last) = text.as_chunks::<4>();
-    let (&[a, b, c, d, e], &[y, z]) = (fours, last) else { return None };
-    let join = |[w, x, y, z]: [u8; 4]| {
-        let [of_w, of_x, of_y, of_z] = &IN_FOUR;
-        of_w[usize::from(w)] | of_x[usize::from(x)] | of_y[usize::from(y)] | of_z[usize::from(z)]
+    let (fours, &[one, two]) = (<&[[u8; 4]; 5]>::try_from(fours).ok()?, last) else { return None };
+    let join = |letters: [u8; 4]| {
+        let values = letters.iter().zip(&IN_FOUR).map(|(letter, place)| place[usize::from(*letter)]);
+        values.fold(0, |joined, value| joined | value)
     };
     // Two letters and, so to say, two zeros: 8 bits, and 16 that must be zero.
-    let (parts, end) = ([a, b, c, d, e].map(join), join([y, z, b'A', b'A']));
+    let (parts, end) = (fours.map(join), join([one, two, b'A', b'A']));
     let bits = parts.iter().fold(0, |bits, part| bits << 24 | u128::from(*part)) << 8 | u128::from(end >> 16);
     let seen = parts.iter().fold(end, |seen, part| seen | part);
     (seen < NO_LETTER && end.trailing_zeros() >= 16).then_some(bits.to_be_bytes())
