@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from acra import acra_section
+from agent import agent_section
 from calls import calls_section
 from measure import Measure, json_line, plain_line
 from volume import volume_section
@@ -114,6 +115,7 @@ def main() -> None:
         for form in forms:
             text += table(form)
         text += calls_section(place)
+        text += agent_section(place, options.rounds)
         text += acra_section(place, options.rounds)
         if options.large:
             text += volume_section(place, options.large, max(1, options.rounds // 2 + 1))
