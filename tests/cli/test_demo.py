@@ -29,7 +29,8 @@ def test_the_demonstration_finds_every_attack_on_this_machines_own_log() -> None
 def test_the_demonstration_has_four_processes_write_one_log() -> None:
     *_, agent, verified = demo().stdout.splitlines()
     assert agent.startswith("6. agent    four times: tallystick send unix:agent")
-    assert verified.startswith("7. verify") and verified.endswith(": ok")
+    assert verified.startswith("7. verify")
+    assert verified.endswith(": ok")
 
 
 def test_the_demonstration_takes_a_file_and_leaves_it_as_it_was(tmp_path: Path) -> None:
