@@ -334,3 +334,50 @@ def test_a_socket_in_a_directory_that_others_may_write_to_is_not_trusted(tmp_pat
         with pytest.raises(SealError):
             client.close(0)
     assert "can be written by others, who could put a socket of their own there" in said[0]
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """An authority; a server of the name localhost, one of another name; a client."""
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=tmp_path)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
+    openssl("req", "-x509", *new, "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2")
+    for name in ("localhost", "elsewhere", "client"):
+        (tmp_path / "names").write_text(f"subjectAltName=DNS:{name}\n")
+        openssl("req", *new, f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
+    return tmp_path
+
+
+def by_tls(agents, certificates, name, port):
+    files = ("--tls-cert", f"{certificates}/{name}.pem", "--tls-key", f"{certificates}/{name}.key")
+    place = f"unix:{certificates}/s"
+    return agents("--listen", f"tls:localhost:{port}", "--listen", place, *files, "--tls-ca", f"{certificates}/ca.pem")
+
+
+def test_by_tls_lines_survive_a_restart_of_the_agent_and_go_to_nobody_else(site, agents, certificates):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    files = {"tls_cert": "client.pem", "tls_key": "client.key", "tls_ca": "ca.pem"}
+    said = []
+    options = {name: str(certificates / file) for name, file in files.items()}
+    client = tallystick.connect(f"tls:localhost:{port}", on_trouble=said.append, **options)
+    agent = by_tls(agents, certificates, "elsewhere", port).listening()
+    client.write("one")
+    until(lambda: said)
+    assert "certificate" in said[0]
+    agent.end()
+    assert entries(site) == []
+    agent = by_tls(agents, certificates, "localhost", port).listening()
+    client.flush(20)
+    agent.kill()
+    by_tls(agents, certificates, "localhost", port).listening()
+    for number in range(2000):
+        client.write(str(number))
+    client.close(20)
+    assert entries(site) == [b"one", *(b"%d" % number for number in range(2000))]

@@ -71,12 +71,15 @@ def checked(site, agent):
 SERVERS = {
     "flask": ("gunicorn", "--workers", "4", "flask_app:app", "--bind"),
     "flask, preloaded": ("gunicorn", "--workers", "4", "--preload", "flask_app:app", "--bind"),
+    "flask, gevent": ("gunicorn", "--workers", "4", "--worker-class", "gevent", "flask_app:app", "--bind"),
     "django": ("gunicorn", "--workers", "4", "django_site:application", "--bind"),
     "fastapi": ("uvicorn", "--workers", "4", "fastapi_app:app", "--port"),
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(each, marks=needs(each.split(",")[0])) for each in SERVERS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=needs(*each.replace(", preloaded", "").split(", "))) for each in SERVERS]
+)
 def test_a_server_with_four_workers_logs_each_request_once(site, agents, name):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
