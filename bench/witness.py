@@ -1,6 +1,6 @@
 """How many signed heads a second a witness accepts in batches, against the Ed25519 verifications alone.
 
-    python bench/witness.py
+python bench/witness.py
 """
 
 import sys
@@ -10,8 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tallystick import _core
 from tests.witness.service import Service, Writer, running
+
+from tallystick import _core
 
 HEADS = 2000
 BATCH = 200
