@@ -45,7 +45,7 @@ class Stamping:
         self.directory, self.openssl = directory, program("openssl", "apt install openssl")
         (directory / "ts.cnf").write_text(SETTINGS)
         (directory / "serial").write_text("01\n")
-        new = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -config ts.cnf".split()
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-config", "ts.cnf"]
         self.run("req", "-x509", *new, "-extensions", "ca", "-subj", "/CN=root", "-keyout", "ca.key", "-out", "ca.pem")
         self.run("req", *new, "-keyout", "tsa.key", "-out", "tsa.csr")
         self.run("x509", "-req", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",

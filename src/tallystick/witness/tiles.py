@@ -89,10 +89,8 @@ class Tiles:
         """Give the proof that the text of a hash is in the published tree; None where it is not."""
 
         def job(store: Store, now: int) -> Callable[[], str | None]:
-            database, query = (
-                store.database,
-                "SELECT number FROM included, logs WHERE id = log AND root = ? AND text = ?",
-            )
+            database = store.database
+            query = "SELECT number FROM included, logs WHERE id = log AND root = ? AND text = ?"
             rows = database.run(query, (root, text))
             if not rows:
                 return lambda: None
