@@ -36,6 +36,8 @@ def command() -> None:
 @option("--logs", type=click.Path(), metavar="DIR", help="Public files NAME.pub of the logs that it knows.")
 @option("--open", "most_open", type=click.IntRange(1), metavar="N", help="Take any log, N at most.")
 @option("--interval", type=DURATION, default="1m", metavar="TIME", help="Between checkpoints of its own tree [1m].")
+@option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161), for tokens over its tree.")
+@option("--tsa-interval", type=DURATION, default="1h", metavar="TIME", help="Between two tokens [1h].")
 @option("--token", type=click.Path(), metavar="FILE", help="Token for its page, which others than this machine need.")
 @_name_option
 @option("--restored", is_flag=True, help="An older store was put back: take back what receipts have shown.")
@@ -46,6 +48,8 @@ def serve(
     logs: str | None,
     most_open: int | None,
     interval: float,
+    tsa: str | None,
+    tsa_interval: float,
     token: str | None,
     name: str | None,
     restored: bool,
@@ -61,7 +65,8 @@ def serve(
         raise click.UsageError("nothing says of which logs: --logs DIR, or --open N for any")
     host, port = listen_address(listen)
     web = Web(host, port, token_file=Path(token) if token is not None else None)
-    service = Service(Config(store, key, logs, most_open or 0, web, name, interval, restored), _say)
+    config = Config(store, key, logs, most_open or 0, web, name, interval, tsa, tsa_interval, restored)
+    service = Service(config, _say)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

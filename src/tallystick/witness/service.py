@@ -15,6 +15,7 @@ from tallystick.witness.showing import Showing, restore
 from tallystick.witness.site import WitnessSite
 from tallystick.witness.store import Store
 from tallystick.witness.tiles import Tiles
+from tallystick.witness.timestamp import Authority
 
 __all__ = ["Config", "Service"]
 
@@ -33,6 +34,8 @@ class Config:
         web: Where it listens, and who may read its page.
         name: What a new key is called; None for the name of this machine.
         interval: Seconds between two checkpoints of its tree.
+        tsa: URL of a time-stamp authority; None for none.
+        tsa_interval: Seconds between two of its tokens.
         restored: Take back what receipts have shown since an older store was put back, and go on.
     """
 
@@ -43,6 +46,8 @@ class Config:
     web: Web
     name: str | None = None
     interval: float = 60.0
+    tsa: str | None = None
+    tsa_interval: float = 3600.0
     restored: bool = False
 
 
@@ -61,6 +66,7 @@ class Service:
         self._say = say
         signer = read_or_make(config.key, config.name or host_name())
         self.key: _core.NoteKey = signer.key
+        authority = Authority(config.tsa) if config.tsa is not None else None
         known = KnownLogs(config.logs, config.most_open, say)
         store = Store(open_database(config.store), str(signer.key))
         try:
@@ -68,7 +74,9 @@ class Service:
             showing = Showing(signer, known, say)
             self._desk = Desk(store, say)
             tiles = Tiles(store, signer)
-            self._publisher = Publisher(self._desk, tiles, showing, config.interval, say)
+            self._publisher = Publisher(
+                self._desk, tiles, showing, config.interval, say, authority, config.tsa_interval
+            )
             site = WitnessSite(config.web, self._desk, showing, known, tiles, signer.key.name)
             self._server = Server(config.web, site, "witness", _CONNECTIONS)
         except BaseException:

@@ -18,6 +18,7 @@ __all__ = ["Tiles", "number_of"]
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS published (size BIGINT PRIMARY KEY, root BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS stamped (size BIGINT PRIMARY KEY, root BLOB NOT NULL, token BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS included (log BIGINT, text BLOB, number BIGINT NOT NULL, PRIMARY KEY (log, text))",
 )
 _TILE = re.compile(r"(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
@@ -88,19 +89,48 @@ class Tiles:
         """Give the proof that the text of a hash is in the published tree; None where it is not."""
 
         def job(store: Store, now: int) -> Callable[[], str | None]:
-            query = """SELECT number, size, published.root FROM included JOIN logs ON logs.id = included.log
-                JOIN published ON published.size > number WHERE logs.root = ? AND text = ?"""
-            rows = store.database.run(query, (root, text))
+            database = store.database
+            query = "SELECT number FROM included, logs WHERE id = log AND root = ? AND text = ?"
+            rows = database.run(query, (root, text))
             if not rows:
                 return lambda: None
-            number, size, tree_root = rows[0]
+            number = int(rows[0][0])
+            # The first token after the text was accepted says the most about when that was.
+            query = "SELECT size, root, token FROM stamped WHERE size > ? ORDER BY size LIMIT 1"
+            found = database.run(query, (number,)) or database.run("SELECT size, root, NULL FROM published")
+            size, tree_root, token = found[0]
+            extra = f"extra {_base64(bytes(token))}\n" if token is not None else ""
             hashes = "".join(f"{_base64(one)}\n" for one in self._tree.inclusion(number, size))
-            return lambda: f"c2sp.org/tlog-proof@v1\nindex {number}\n{hashes}\n{self._note(size, tree_root)}"
+            head = f"c2sp.org/tlog-proof@v1\n{extra}index {number}\n{hashes}\n"
+            return lambda: head + self._note(size, tree_root)
 
         return job
 
+    def unstamped(self, store: Store, now: int) -> Callable[[], tuple[int, bytes, bytes] | None]:
+        """Give size, root and text of the published checkpoint, if no token is over it yet; a job."""
+        rows = store.database.run(
+            "SELECT size, root FROM published WHERE NOT EXISTS (SELECT 1 FROM stamped WHERE size = published.size)"
+        )
+        if not rows:
+            return lambda: None
+        size, root = rows[0][0], bytes(rows[0][1])
+        return lambda: (size, root, self._text(size, root).encode())
+
+    def keep_token(self, size: int, root: bytes, token: bytes) -> Job[None]:
+        """Keep a time-stamp token over a checkpoint."""
+
+        def job(store: Store, now: int) -> Callable[[], None]:
+            statement = "INSERT INTO stamped VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            store.database.run(statement, (size, root, token))
+            return lambda: None
+
+        return job
+
+    def _text(self, size: int, root: bytes) -> str:
+        return f"{self._signer.key.name}\n{size}\n{_base64(root)}\n"
+
     def _note(self, size: int, root: bytes) -> str:
-        return self._signer.sign(f"{self._signer.key.name}\n{size}\n{_base64(bytes(root))}\n")
+        return self._signer.sign(self._text(size, bytes(root)))
 
 
 def number_of(path: str) -> int | None:
