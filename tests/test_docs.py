@@ -25,6 +25,7 @@ PAGES = [
     "docs/rotation.md",
     "docs/services.md",
     "docs/verify.md",
+    "docs/watch.md",
 ]
 NEEDS = {"docs/cat.md": ["readers"], "docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
