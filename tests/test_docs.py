@@ -25,6 +25,7 @@ PAGES = [
     "docs/rotation.md",
     "docs/services.md",
     "docs/verify.md",
+    "docs/watch.md",
     "docs/witness.md",
 ]
 NEEDS = {"docs/cat.md": ["readers"], "docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in

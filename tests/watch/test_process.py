@@ -104,9 +104,11 @@ def test_kills_at_any_instant_cost_no_finding_and_bring_no_false_one(site: Site)
         process.kill()
         process.wait()
     until(lambda: b'"failed"' in (site.path / "watch" / "standings").read_bytes(), "the durable state")
-    count = said(site).count("app: failed")
+    count, standings = said(site).count("app: failed"), site.path / "watch" / "standings"
+    written = standings.stat().st_mtime_ns
     process = start(site, path)
-    time.sleep(2)
+    until(lambda: standings.stat().st_mtime_ns > written, "standings of the next process")
+    time.sleep(1)
     process.terminate()
     assert process.wait(30) == 0
     assert said(site).count("app: failed") == count

@@ -119,6 +119,18 @@ def test_a_removed_log_is_tampering_and_not_trouble(site: Site) -> None:
         assert service.of("app") == [(State.OK, State.FAILED)]
 
 
+def test_a_head_that_was_removed_from_a_key_store_with_other_logs_is_tampering(site: Site) -> None:
+    for name in ("app", "web"):
+        with tallystick.open(name, output=str(site.log(name)), **site.place) as log:
+            log.write("one")
+    with Watching(site.config(site.entry("app"))) as service:
+        service.comes_to("app", State.OK)
+        shutil.rmtree(site.path / "store" / "app")
+        service.comes_to("app", State.FAILED)
+        until(lambda: service.events, "the event")
+        assert [event.finding.kind for event in service.events if event.finding] == ["bad head"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_makes_an_entry_stale(site: Site) -> None:
     live = site.log("app")

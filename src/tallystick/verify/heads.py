@@ -1,16 +1,19 @@
 """The heads that a verification must meet: from a key store, or from a file (spec section 6)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tallystick import _core, keystore
 from tallystick.errors import FormatError, KeyStoreError, ReportError, explain, reason
 
-__all__ = ["DEFAULT_STORE", "NO_STORE", "Heads", "read_heads"]
+__all__ = ["DEFAULT_STORE", "NO_STORE", "STORES", "Heads", "read_heads"]
 
 DEFAULT_STORE = "default key store"
 """Where heads come from that nobody said a word of."""
+
+STORES = (DEFAULT_STORE, "key store")
+"""What anchored an end that a key store's head did."""
 
 NO_STORE = "none"
 """In the place of a key store's URL: no key store is asked."""
@@ -40,6 +43,7 @@ def read_heads(
     store: str | None,
     head: str | os.PathLike[str] | None,
     expected: Mapping[str, str] | None = None,
+    had: Collection[str] = (),
 ) -> Heads:
     """Return the heads of the logs, as far as they can be had.
 
@@ -49,6 +53,8 @@ def read_heads(
             default one, which need not have the log.
         head: File with a head, instead.
         expected: Log ids of which the default key store had a head before, and what says so.
+        had: Log ids of which this key store had a head before: one that has other logs, and this one no more, has lost
+            it to somebody.
 
     Raises:
         FormatError: The file holds no head of these logs.
@@ -61,7 +67,7 @@ def read_heads(
         return _from_file(logs, os.fspath(head))
     if store == NO_STORE:
         return Heads()
-    return _from_store(logs, store, expected or {})
+    return _from_store(logs, store, expected or {}, had)
 
 
 def _from_file(logs: _core.Keys, path: str) -> Heads:
@@ -76,7 +82,7 @@ def _from_file(logs: _core.Keys, path: str) -> Heads:
     return Heads({owner: text} if with_v[owner] else {})
 
 
-def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]) -> Heads:
+def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str], had: Collection[str]) -> Heads:
     named = store is not None or bool(os.environ.get("TALLYSTICK_STORE"))
     found = Heads(origin="key store" if named else DEFAULT_STORE)
     known = {(name, log_id) for name, log_id, *_ in logs.logs()}
@@ -91,6 +97,11 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             if owner != log_id:
                 owner = _log_id(place, name)
         except KeyStoreError as error:
+            if log_id in had and _lacks(store, name):
+                found.bad[log_id] = (
+                    "the key store had the head of this log, and has only other logs now: it was removed"
+                )
+                continue
             if store is not None:
                 raise
             if named or _has(name):
@@ -114,6 +125,15 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             found.texts[log_id] = bytes(text)
             written |= _written(place, name, log_id)
     return Heads(found.texts, found.bad, found.absent, found.origin, frozenset(written))
+
+
+def _lacks(store: str | None, name: str) -> bool:
+    """Has a key store that can be read other logs only? One that is empty may be a disk that is not mounted."""
+    try:
+        names = keystore.connect(store).names()
+    except KeyStoreError:
+        return False
+    return bool(names) and name not in names
 
 
 def _has(name: str) -> bool:

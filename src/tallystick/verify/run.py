@@ -23,7 +23,7 @@ from tallystick.verify.excepting import Excepting
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.findings import folded, gravest_first
-from tallystick.verify.heads import DEFAULT_STORE, Heads, read_heads
+from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
@@ -293,6 +293,7 @@ def _moment(
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
     expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
+    had_heads = [_core.parse_pin(pin.text)[0] for pin in pins if asked.seen and pin.end in STORES]
     shown = [(one.log, one.text) for one in witnesses.shown]
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
@@ -303,7 +304,7 @@ def _moment(
         )
 
     def heads() -> Heads:
-        return read_heads(logs, asked.store, asked.head, expected)
+        return read_heads(logs, asked.store, asked.head, expected, had_heads)
 
     # A head in a file is read once, for that may be a pipe.
     again = asked.head is None

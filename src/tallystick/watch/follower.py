@@ -24,7 +24,7 @@ from tallystick.verify.session import Session
 from tallystick.watch.config import Entry
 from tallystick.watch.hearing import Hearing
 from tallystick.watch.states import may_be_motion, print_of
-from tallystick.watch.traces import Trace
+from tallystick.watch.traces import Mark, Trace
 from tallystick.witness.client import ask
 
 __all__ = ["CONFIRMED", "Follower", "Look"]
@@ -42,11 +42,13 @@ class Look:
         report: The report; None if none could be made, or nothing is there yet.
         trouble: Why nothing can be said of the log, in words; empty if something can.
         is_confirmed: It counts; if not, another look must follow at once.
+        lag: Bytes that came at the files' ends while it went on.
     """
 
     report: Report | None
     trouble: str = ""
     is_confirmed: bool = True
+    lag: int = 0
 
 
 class Follower:
@@ -69,7 +71,7 @@ class Follower:
         )  # fmt: skip
         self._session: Session | None = None
         self._doubts, self._accepted = 0, frozenset[str]()
-        self._seen: tuple[object, ...] = ()
+        self._seen: tuple[Mark, ...] = ()
         self._heads: tuple[list[str], bool] | None = None
         self.trace = Trace((), frozenset())
 
@@ -106,7 +108,7 @@ class Follower:
         except OSError as error:
             where = f"{error.filename}: " if isinstance(error.filename, str) else ""
             return Look(None, f"{where}{reason(error)}")
-        return self._judged(report, was_seen)
+        return replace(self._judged(report, was_seen), lag=self.trace.grown(self._seen))
 
     def _judged(self, report: Report, was_seen: bool) -> Look:
         grave = [one for one in report.findings if one.weight is not Weight.NOTE]

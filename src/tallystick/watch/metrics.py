@@ -34,15 +34,15 @@ _LABELS = 16  # of an entry's own
 _EACH: dict[str, tuple[str, Callable[[Seen], float]]] = {
     "lines": ("Lines verified since the beginning of the log, as far as it is here.", lambda seen: seen.lines),
     "bytes": ("Bytes verified, uncompressed.", lambda seen: seen.size),
-    "lag_bytes": ("Bytes at the files' ends that were not verified.", lambda seen: seen.lag),
+    "lag_bytes": ("Bytes that came at the files' ends while the last look went on.", lambda seen: seen.lag),
     "look_duration_seconds": ("Seconds that the last look took.", lambda seen: seen.seconds),
 }
 _TIMES: dict[str, tuple[str, Callable[[Seen], int | None]]] = {
     "look": ("When the last look that succeeded began.", lambda seen: seen.time),
     "line": ("When the newest line was first seen.", lambda seen: seen.newest.line),
     "checkpoint": ("Time that the newest checkpoint claims.", lambda seen: seen.newest.checkpoint),
-    "head": ("When a head that counts the newest lines was first seen.", lambda seen: seen.newest.head),
-    "pin": ("When the newest pin was kept.", lambda seen: seen.newest.pin),
+    "head": ("When a look saw last that a head counts the end.", lambda seen: seen.newest.head),
+    "pin": ("When a look had the verdict ok last, which is pinned.", lambda seen: seen.newest.pin),
     "oldest_look": (
         "When that remembered byte was last read which was read the longest ago.", lambda seen: seen.newest.looked
     ),

@@ -37,8 +37,8 @@ class Newest:
     Args:
         line: When its newest line was first seen by this service (its own clock), or the file's time at the first look.
         checkpoint: Time that its newest checkpoint claims.
-        head: When a head that counts its newest lines was first seen by this service.
-        pin: When the newest pin was kept.
+        head: When a look saw last that a head counts the end.
+        pin: When a look had the verdict `ok` last: what it saw is then pinned, within half a minute.
         looked: When that remembered byte was last read which was read the longest ago.
     """
 
@@ -61,7 +61,7 @@ class Seen:
         counts: How many findings of each kind and weight there are, `(kind, weight)`.
         lines: Lines verified in all, since the beginning of the log as far as it is here.
         size: Bytes verified in all, uncompressed.
-        lag: Bytes at the files' ends that were not verified.
+        lag: Bytes that came at the files' ends while it went on, and wait for the next look.
         newest: How far it got.
     """
 

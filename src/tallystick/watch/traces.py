@@ -11,13 +11,17 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tallystick.verify.paths import listed
 
-__all__ = ["Trace"]
+__all__ = ["Mark", "Trace"]
 
+Mark = tuple[int, ...]
+"""Device, inode, size and times of a file; or only the number of the error that says why there are none."""
+
+_WHOLE = 5  # numbers of a mark of something that is there
 _MOST = 10_000  # directories that are watched for one entry
 
 
@@ -55,12 +59,22 @@ class Trace:
         heads = [_there(os.path.dirname(path)) for path in watched]
         return cls(tuple(dict.fromkeys([*kept, *files, *watched, *heads])), frozenset([*kept, *heads]))
 
-    def seen(self) -> tuple[object, ...]:
+    def seen(self) -> tuple[Mark, ...]:
         """Return what changes when something moves."""
         return tuple(map(_seen, self.places))
 
+    def grown(self, before: Sequence[Mark]) -> int:
+        """Return how many bytes longer files are now than they were.
 
-def _seen(path: str) -> tuple[int, ...]:
+        Args:
+            before: What was seen of them.
+        """
+        pairs = zip(self.places, before, self.seen(), strict=True)
+        files = ((old, new) for place, old, new in pairs if place not in self.directories and old[:2] == new[:2])
+        return sum(max(0, new[2] - old[2]) for old, new in files if len(old) == len(new) == _WHOLE)
+
+
+def _seen(path: str) -> Mark:
     try:
         status = os.stat(path)
     except OSError as error:

@@ -75,7 +75,7 @@ class Track:
         """When it is reported that nothing of it was ever seen."""
         return self.began + GRACE
 
-    def take(self, report: Report, began: float, now: float, wall: int, age: float) -> None:
+    def take(self, report: Report, began: float, now: float, wall: int, age: float, lag: int = 0) -> None:
         """Take in a look that succeeded.
 
         Args:
@@ -84,6 +84,7 @@ class Track:
             now: The time on that clock.
             wall: The same, ms since 1970.
             age: Seconds since its files were written last; of use for the first look of a process.
+            lag: Bytes that came while it went on.
         """
         marks, newest = _marks(report), self.known.newest
         if report.lines and (newest is None or marks != self.marks):
@@ -104,7 +105,7 @@ class Track:
         )
         self.known = Known(report.verdict, began, newest, ended)
         self.trouble, self.tried, self.report = "", report.time, report
-        self.seen = _seen(report, self.newest)
+        self.seen = _seen(report, self.newest, lag)
 
     def fail(self, trouble: str, wall: int) -> None:
         """Take in a look that did not succeed; without a trouble, nothing was there."""
@@ -258,7 +259,7 @@ def _missing(state: State) -> str:
     return {State.SILENT: "nothing new came", State.NEVER: "nothing of it was ever seen"}.get(state, "")
 
 
-def _seen(report: Report, newest: Newest) -> Seen:
+def _seen(report: Report, newest: Newest, lag: int) -> Seen:
     counts: dict[tuple[str, str], int] = {}
     for finding in report.findings:
         key = (str(finding.kind), finding.weight.value)
@@ -271,6 +272,6 @@ def _seen(report: Report, newest: Newest) -> Seen:
         counts,
         report.lines,
         report.size,
-        0,
+        lag,
         newest,
     )
