@@ -26,7 +26,8 @@ from tallystick.agent.connections import Connection, Datagrams, TlsConnection
 from tallystick.agent.journal import HASHES, Journal
 from tallystick.agent.limits import Limits, Reports
 from tallystick.agent.origin import local, remote
-from tallystick.agent.protocol import SYNCED, Refusal
+from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal
+from tallystick.agent.unwitnessed import Unwitnessed
 from tallystick.errors import SealError, TallystickError, reason
 from tallystick.log import Log
 
@@ -128,6 +129,7 @@ class Loop:
         """
         self.log, self.limits, self.reports, self.clients = log, limits, reports, clients
         self.stamps = False
+        self.states: tuple[int, ...] = (SEALED, SYNCED)
         self.lines = _core.Lines()
         self.connections: dict[Connection, tuple[Listener, str]] = {}
         self.failure: TallystickError | None = None
@@ -141,6 +143,7 @@ class Loop:
         self._order = itertools.count()
         self._runs: list[tuple[Client, int, bytes, bytes]] = []
         self._owing: dict[Connection, None] = {}
+        self._unwitnessed = Unwitnessed(log)
         self._half = 0
         self._leaving = False
         self._woken, self._waking = os.pipe()
@@ -157,9 +160,17 @@ class Loop:
         else:
             self._listeners.append(Listener(self, listening, address, context))
 
+    def offer_witnessed(self) -> None:
+        """Have clients ask for lines that witnesses have; before the thread starts. SealError as for critical lines."""
+        self.log.when_witnessed(self._wake)
+        self.states = (SEALED, SYNCED, WITNESSED)
+
     def leave(self) -> None:
         """Have the loop seal what is there now and end; for signal handlers and other threads."""
         self._leaving = True
+        self._wake()
+
+    def _wake(self) -> None:
         with suppress(OSError):
             os.write(self._waking, b"\0")
 
@@ -188,6 +199,7 @@ class Loop:
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2].late()
         self._seal()
+        self._unwitnessed.acknowledge()
         self._cut_longest()
         self.reports.tell()
 
@@ -262,6 +274,7 @@ class Loop:
         """Note that a connection is over."""
         self.watch(connection, 0)
         self._owing.pop(connection, None)
+        self._unwitnessed.forget(connection)
         if (found := self.connections.pop(connection, None)) is not None:
             found[0].left(found[1])
 
@@ -276,8 +289,13 @@ class Loop:
             owing, self._owing = self._owing, {}
             if any(each.state == SYNCED for each in owing):
                 self._write(self.log.sync)
+            if any(each.state == WITNESSED for each in owing):
+                self._write(self._unwitnessed.begin)
             for connection in owing:
-                connection.acknowledge()
+                if connection.state == WITNESSED:
+                    self._unwitnessed.owe(connection)
+                else:
+                    connection.acknowledge()
 
     def _seal_lines(self) -> None:
         if self.lines.count:

@@ -34,6 +34,7 @@ from tallystick.sinks.rotation import Rotation
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice
 from tallystick.writer.parts import Settings
+from tallystick.writer.witnesses.policy import Policy
 
 __all__ = ["Place", "Tls", "Wanted", "default_state", "serve"]
 
@@ -116,6 +117,7 @@ class Wanted:
     durability: Any = "flush"
     on_full: Any = "block"
     heartbeat: float | None = None
+    witnesses: Policy = field(default_factory=Policy)
 
     def open(self, report: Callable[[str], None]) -> Log:
         """Open the log.
@@ -125,7 +127,7 @@ class Wanted:
         """
         settings = Settings(
             self.custody, self.control, self.epoch_lines, self.epoch_age, self.durability, self.on_full, self.heartbeat,
-            report, Notice("origin", STATEMENT) if self.stamps else None,
+            report, Notice("origin", STATEMENT) if self.stamps else None, self.witnesses,
         )  # fmt: skip
         origin = Origin(self.name, self.output, self.store, self.custody, self.rotation, self.user, self.wait)
         return open_origin(origin, settings)
@@ -197,6 +199,8 @@ class _Service:
             _keep(journal, clients, log, wanted.name)
         loop = Loop(log, limits, reports, clients, journal)
         loop.stamps = wanted.stamps
+        if wanted.witnesses.is_critical:
+            loop.offer_witnessed()
         contexts = [wanted.place.tls.context()] if wanted.place.tls is not None else []
         if wanted.place.tls is not None:
             self._tls.append((wanted.place.tls, contexts))
