@@ -11,11 +11,11 @@ _At = tuple[int, int, int]
 
 
 class Unwitnessed:
-    """What clients are told later, in the order of the log.
+    """What clients hear later, in the order of the log.
 
     State: for each acknowledgement the position up to which witnesses must have the log, the connection, the number and
     the position of its line; and which number was the last that each connection is owed.
-    Invariant: no client is told of a line that too few witnesses have; one that repeats itself takes no memory.
+    Invariant: no client hears of a line that too few witnesses have; one that repeats itself takes no memory.
     """
 
     def __init__(self, log: Log) -> None:
