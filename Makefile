@@ -67,6 +67,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_acknowledged.py -k killed
+	TALLYSTICK_WITNESS_KILLS=2000 $(BIN)/pytest -s tests/witness/test_killed.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
