@@ -1006,6 +1006,67 @@ def of_answer(note, witness, nonce, P):
     good = times == sorted(times) and max(times, default=0) <= now and all(st for _, st in texts)
     return (now, texts) if good else None
 
+def goes_on(m, old, n, new, proof):
+    """Does a consistency proof lead from the first m leaves to the first n? RFC 6962 section 2.1.2."""
+    def roots(m, n, known, proof):
+        if m == n:
+            return (old, old) if known and not proof else (proof[0], proof[0]) if not known and len(proof) == 1 else None
+        if not proof:
+            return None
+        split, last = 1 << (n - 1).bit_length() - 1, proof[-1]
+        below = roots(m, split, known, proof[:-1]) if m <= split else roots(m - split, n - split, False, proof[:-1])
+        if below and m <= split:
+            return below[0], H(b"\x01" + below[1] + last)
+        return below and tuple(H(b"\x01" + last + each) for each in below)
+    if m == 0 or m > n:
+        return m == 0 and old == H(b"") and not proof
+    return roots(m, n, True, proof) == (old, new)
+
+def clash(one, other):
+    """Can two texts of a log not both be true, whatever the lines are?"""
+    a, b = sorted((one, other), key=lambda st: (st.chain, st.epoch, st.kind != "open", st.kind != "head", st.index))
+    if a.digest == b.digest:
+        return False
+    if (a.chain, a.epoch) == (b.chain, b.epoch):
+        if a.kind != "head":
+            return a.kind != "open" or b.kind == "open" or b.newest != a.digest  # of opens, and of checkpoints, there is one
+        return a.newest != b.newest or a.index > b.index or a.index == b.index and a.R != b.R
+    if a.kind == "ended" or a.kind == "closed" and a.chain == b.chain:
+        return True
+    if a.chain == b.chain:
+        return a.kind == "continues" and a.epoch + 1 == b.epoch and b.newest != a.digest
+    if b.kind != "open":
+        return False
+    prev, named = (b.p, b.p_epoch, b.p_index), a.newest if a.kind == "head" else a.digest
+    return prev < until(a) or prev == until(a) and b.hash != named or prev > until(a) and b.p == a.chain and a.kind == "closed"
+
+def accept(known, st, proof):
+    """What becomes of a text that holds, and the number of the known text that it contradicts. The newest is the last."""
+    for number in reversed(range(len(known))):
+        if clash(known[number], st):
+            return "fork", number
+    if not known:
+        set_up = st.kind == "open" and (st.p, st.p_epoch, st.p_index) == (0, 0, 0)
+        return ("newer" if set_up else "gap") if st.kind == "open" else "open first", None
+    old = known[-1]
+    if (st.chain, st.epoch) < (old.chain, old.epoch):
+        return "older", None
+    if (st.chain, st.epoch) == (old.chain, old.epoch):
+        if st.digest == old.digest:
+            return "same", None
+        if st.kind == "open" or old.kind not in ("open", "head") or st.index < old.index:
+            return "older", None
+        if old.kind == st.kind and st.index == old.index:
+            return "sign of life" if st.time > old.time else "same", None
+        return "newer" if goes_on(old.index, old.R, st.index, st.R, proof) else "proof", None
+    if st.chain > old.chain and st.kind != "open":
+        return "open first", None
+    if st.chain == old.chain:
+        follows = old.kind == "continues" and st.epoch == old.epoch + 1
+    else:
+        follows = old.kind != "head" and (st.p, st.p_epoch, st.p_index) == until(old)
+    return "newer" if follows else "gap", None
+
 def read_receipts(data, key, roots, witnesses):
     """The texts of a file of receipts, once for each receipt of a known witness, or as a bare head."""
     shown, rest = [], data.decode("utf-8", "replace")

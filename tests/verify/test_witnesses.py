@@ -18,6 +18,7 @@ from tallystick.verify import Report, run, witnesses
 from tallystick.verify.memory import holder
 from tests import vectors
 from tests.servers import until
+from tests.verify.differential import CHECK
 
 FOUND: dict[str, Any] = json.loads((vectors.VECTORS / "witnesses.json").read_text())
 CASES: list[dict[str, Any]] = FOUND["cases"]
@@ -150,6 +151,8 @@ def test_a_witness_accepts_by_the_rules(case: dict[str, Any]) -> None:
     known, proof = [text.encode() for text in case["known"]], [bytes.fromhex(one) for one in case["proof"]]
     decision, number = _core.accept_text(known, case["text"].encode(), proof)
     assert (decision, number) == (case["decision"], case["number"])
+    texts = [CHECK.read_shown(text) for text in (*known, case["text"].encode())]
+    assert CHECK.accept(texts[:-1], texts[-1], proof) == (case["decision"], case["number"])
 
 
 def test_every_changed_bit_of_a_receipt_is_refused() -> None:

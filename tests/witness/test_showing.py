@@ -11,6 +11,7 @@ import pytest
 
 from tallystick import _core
 from tests.sealed import Taking
+from tests.verify.differential import CHECK
 
 TIME = 1_795_401_650_000
 ROUNDS = int(os.environ.get("TALLYSTICK_SHOWN_LOGS", "12"))
@@ -24,7 +25,9 @@ class Witness:
 
     def show(self, text: bytes, proof: list[bytes] | None = None) -> _core.Decision:
         """Show it a text; give what becomes of it."""
-        decision, _ = _core.accept_text(self.kept, text, proof or [])
+        decision, number = _core.accept_text(self.kept, text, proof or [])
+        kept = [CHECK.read_shown(one) for one in self.kept]
+        assert CHECK.accept(kept, CHECK.read_shown(text), proof or []) == (decision, number)
         if decision in ("newer", "sign of life"):
             self.kept[-1:] = [text]
         elif decision == "gap":

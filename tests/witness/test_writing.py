@@ -220,3 +220,33 @@ def wait_for(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"junk", b"tallystick/v1 head x", b"tallystick/v1 receipt\n\n", bytes(2**18), b"HTTP/1.1 200 OK\r\n"],
+    ids=["nothing", "junk", "half a text", "half a receipt", "too much", "another answer"],
+)
+def test_a_witness_that_answers_anything_stops_no_line(place: Place, answer: bytes) -> None:
+    witness = Witness()
+    witness.receipt = lambda: answer  # type: ignore[method-assign]
+    with serving(witness), place.open(witness.named) as log:
+        for number in range(100):
+            log.write(f"entry {number}")
+        with pytest.raises(UnknownError):
+            log.write("critical", critical=True, timeout=0.5)
+    assert len(sealed.entries(place.log.read_bytes())) == 101
+    assert any("has not received the end" in each for each in place.said)
+
+
+def test_seal_shows_its_lines_and_refuses_what_is_no_witness(site, tmp_path: Path) -> None:
+    with serving() as witness:
+        done = site(
+            "seal", "payments", "-o", "audit.log", "--witness", witness.named, "--witness-each", stdin=b"a\nb\n"
+        )
+        assert done.status == 0, done.err
+        assert at(witness) == (1, 0, 4)
+    for wrong in ("file:///etc/passwd", "nonsense", "https://user:secret@w.example"):
+        done = site("seal", "payments", "-o", "audit.log", "--witness", wrong, stdin=b"a\n")
+        assert done.status not in (0, 1)
+        assert "secret" not in done.err

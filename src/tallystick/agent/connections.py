@@ -17,7 +17,7 @@ from tallystick.agent.clients import Client
 from tallystick.agent.desk import Desk, Owed
 from tallystick.agent.handover import Held
 from tallystick.agent.origin import Fields, Peer, certified
-from tallystick.agent.protocol import SEALED, SYNCED, Refusal, acknowledgement, refusal, welcome
+from tallystick.agent.protocol import SEALED, WITNESSED, Refusal, acknowledgement, refusal, welcome
 from tallystick.errors import reason
 
 __all__ = ["Connection", "Datagrams", "TlsConnection"]
@@ -190,7 +190,7 @@ class Connection:
 
     def _hello(self, id: bytes, state: int) -> None:
         desk = self.desk
-        if state not in (SEALED, SYNCED):
+        if state not in self.desk.states:
             self.refuse(Refusal.STATE, 0)
             return
         is_new = id == bytes(16)
@@ -202,11 +202,14 @@ class Connection:
             client.connection.refuse(Refusal.SUPERSEDED, 0)
         client.connection, self.client, self.state = self, client, state
         self._put(welcome(client.id, client.sealed, desk.limits.window, desk.limits.line))
+        if state == WITNESSED and client.sealed:
+            desk.take(self, None)  # that a line is in the log does not mean that witnesses have it
 
-    def acknowledge(self) -> None:
-        """Acknowledge what is in the log of the client."""
+    def acknowledge(self, through: int | None = None, at: tuple[int, int, int] = (0, 0, 0)) -> None:
+        """Acknowledge what is in the log of the client: all, or up to a number, whose line is at a position."""
         if self.client is not None and self.client.connection is self and not self.is_over and self.client.sealed:
-            self._owed.acknowledge(acknowledgement(self.state, self.client.sealed, self.client.at))
+            through, at = (self.client.sealed, self.client.at) if through is None else (through, at)
+            self._owed.acknowledge(acknowledgement(self.state, through, at))
             with suppress(OSError):
                 self._flush()
 

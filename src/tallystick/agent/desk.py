@@ -24,6 +24,7 @@ class Desk(Protocol):
     reports: Reports
     clients: Clients
     stamps: bool
+    states: tuple[int, ...]
 
     def watch(self, part: Any, events: int) -> None:
         """Wait for other events of a connection; none to wait for nothing."""

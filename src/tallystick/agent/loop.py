@@ -27,7 +27,8 @@ from tallystick.agent.handover import Held
 from tallystick.agent.journal import HASHES, Journal
 from tallystick.agent.limits import Limits, Reports
 from tallystick.agent.origin import Fields, Peer, local, remote
-from tallystick.agent.protocol import SYNCED, Refusal
+from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal
+from tallystick.agent.unwitnessed import Unwitnessed
 from tallystick.errors import SealError, TallystickError, reason
 from tallystick.log import Log
 
@@ -139,6 +140,7 @@ class Loop:
         """
         self.log, self.limits, self.reports, self.clients = log, limits, reports, clients
         self.stamps = False
+        self.states: tuple[int, ...] = (SEALED, SYNCED)
         self.lines = _core.Lines()
         self.connections: dict[Connection, tuple[Listener, str]] = {}
         self.failure: TallystickError | None = None
@@ -152,6 +154,7 @@ class Loop:
         self._order = itertools.count()
         self._runs: list[tuple[Client, int, bytes, bytes]] = []
         self._owing: dict[Connection, None] = {}
+        self._unwitnessed = Unwitnessed(log)
         self._half = 0
         self._leaving = self._pausing = self._finished = False
         self._woken, self._waking = os.pipe()
@@ -167,6 +170,11 @@ class Loop:
             self._listeners.append(Datagrams(self, listening, address))
         else:
             self._listeners.append(Listener(self, listening, address, context))
+
+    def offer_witnessed(self) -> None:
+        """Have clients ask for lines that witnesses have; before the thread starts. SealError as for critical lines."""
+        self.log.when_witnessed(self._wake)
+        self.states = (SEALED, SYNCED, WITNESSED)
 
     def leave(self) -> None:
         """Have the loop seal what is there now and end; for signal handlers and other threads."""
@@ -231,6 +239,7 @@ class Loop:
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2].late()
         self._seal()
+        self._unwitnessed.acknowledge()
         self._cut_longest()
         self.reports.tell()
 
@@ -308,6 +317,7 @@ class Loop:
         """Note that a connection is over."""
         self.watch(connection, 0)
         self._owing.pop(connection, None)
+        self._unwitnessed.forget(connection)
         if (found := self.connections.pop(connection, None)) is not None:
             found[0].left(found[1])
 
@@ -322,8 +332,13 @@ class Loop:
             owing, self._owing = self._owing, {}
             if any(each.state == SYNCED for each in owing):
                 self._write(self.log.sync)
+            if any(each.state == WITNESSED for each in owing):
+                self._write(self._unwitnessed.begin)
             for connection in owing:
-                connection.acknowledge()
+                if connection.state == WITNESSED:
+                    self._unwitnessed.owe(connection)
+                else:
+                    connection.acknowledge()
 
     def _seal_lines(self) -> None:
         if self.lines.count:

@@ -6,10 +6,10 @@
 
 import struct
 
-__all__ = ["SEALED", "SYNCED", "Refusal", "acknowledgement", "refusal", "welcome"]
+__all__ = ["SEALED", "SYNCED", "WITNESSED", "Refusal", "acknowledgement", "refusal", "welcome"]
 
-SEALED, SYNCED = 1, 2
-"""States that a client can ask for. 3 is reserved for `witnessed`."""
+SEALED, SYNCED, WITNESSED = 1, 2, 3
+"""States that a client can ask for."""
 
 _WELCOME, _ACKNOWLEDGEMENT, _REFUSAL = 0x81, 0x82, 0x83
 

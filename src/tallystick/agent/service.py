@@ -132,6 +132,8 @@ class _Service:
                 loop := Loop(one.log, one.wanted.limits, Reports(self._trouble), one.clients, one.journal)
             )
             loop.stamps = one.wanted.stamps
+            if one.wanted.witnesses.is_critical:
+                loop.offer_witnessed()
             contexts = [one.wanted.place.tls.context()] if one.wanted.place.tls is not None else []
             if one.wanted.place.tls is not None:
                 self._tls.append((one.wanted.place.tls, contexts))

@@ -21,6 +21,7 @@ from tallystick.sinks.rotation import Rotation
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice
 from tallystick.writer.parts import Settings
+from tallystick.writer.witnesses.policy import Policy
 
 __all__ = ["Place", "Tls", "Wanted", "default_state"]
 
@@ -100,6 +101,7 @@ class Wanted:
     durability: Any = "flush"
     on_full: Any = "block"
     heartbeat: float | None = None
+    witnesses: Policy = field(default_factory=Policy)
 
     def open(self, report: Callable[[str], None]) -> Log:
         """Open the log.
@@ -109,7 +111,7 @@ class Wanted:
         """
         settings = Settings(
             self.custody, self.control, self.epoch_lines, self.epoch_age, self.durability, self.on_full, self.heartbeat,
-            report, Notice("origin", STATEMENT) if self.stamps else None,
+            report, Notice("origin", STATEMENT) if self.stamps else None, self.witnesses,
         )  # fmt: skip
         origin = Origin(self.name, self.output, self.store, self.custody, self.rotation, self.user, self.wait)
         return open_origin(origin, settings)

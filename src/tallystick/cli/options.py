@@ -130,6 +130,10 @@ _SEALING = (
     option("--heartbeat", type=DURATION, metavar="TIME", help="A checkpoint at least so often, also without lines."),
     option("--durability", type=click.Choice(["flush", "sync", "sync-each"]), default="flush", metavar="LEVEL",
            help="flush, sync (checkpoints) or sync-each (line) [flush]."),
+    option("--witness", "witnesses", multiple=True, metavar="URL[=KEY]",
+           help="Show a witness how far the log has come."),
+    option("--witness-each", is_flag=True, help="A line is done when witnesses have it."),
+    option("--quorum", type=int, metavar="K", help="So many of them are enough [all]."),
     option("--on-full", type=click.Choice(["block", "drop", "stop"]), default="block", metavar="ACTION",
            help="Without room: block, drop (and count) or stop [block]."),
     option("--wait", type=DURATION, metavar="TIME", help="Wait for another writer to end; hold lines."),
@@ -141,7 +145,11 @@ _SEALING = (
 
 
 def rotation(options: dict[str, Any]) -> dict[str, Any]:
-    """Put the options of rotation together, as `tallystick.open` takes them."""
+    """Put the options of rotation together, and those of witnesses, as writers take them."""
+    from tallystick.writer.witnesses.policy import Policy
+
+    named, quorum, each = (options.pop(name) for name in ("witnesses", "quorum", "witness_each"))
+    options["witnesses"] = Policy.of(named, quorum, each=each)
     if options.get("user") is not None and options.get("output") is None:
         raise click.UsageError("--as goes with a file; name it with -o FILE")
     size, age, keep, compress = (options.pop(name) for name in ("rotate_size", "rotate_age", "keep", "compress"))

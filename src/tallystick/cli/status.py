@@ -58,8 +58,8 @@ def _show(logs: list[dict[str, Any]], form: str, empty: str | None) -> None:
 
 
 _SHOWN = (
-    "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "late", "recovered",
-    "under_way", "store", "custody", "forgets", "public_key",
+    "state", "health", "next_chain", "lines", "checkpoint", "head", "writer", "output", "dropped", "late", "witnesses",
+    "recovered", "under_way", "store", "custody", "forgets", "public_key",
 )  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def _status(place: Any, name: str) -> dict[str, Any]:
         "output": note.get("output"),
         "dropped": _count(note.get("dropped")) or None,
         "late": _late(note.get("late")),
+        "witnesses": [_witness(each) for each in note.get("witnesses") or []] if writer else [],
         "recovered": [str(each) for each in note.get("recovered") or []] if writer else [],
         "under_way": left,
         "store": place.url,
@@ -139,6 +140,15 @@ def _late(said: Any) -> str | None:
         return f"{heads}, up to {longest:.1f} s after the first line, last at {last}: {said['why']}"
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+def _witness(said: Any) -> str:
+    """Return what a note says of a witness, in words."""
+    try:
+        has = f"has the log up to {said['has']}" if said["has"] else "has nothing of this chain yet"
+        return f"{said['url']} {has}{': ' * bool(said['trouble'])}{said['trouble'] or ''}"
+    except (KeyError, TypeError):
+        return "unknown"
 
 
 def _count(said: Any) -> int | None:

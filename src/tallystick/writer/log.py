@@ -205,9 +205,8 @@ class Log:
         self._take(partial(self._steps.notice, Notice(kind, text)), self._afterwards)
 
     def has_witnessed(self, position: tuple[int, int, int]) -> bool:
-        """Have enough witnesses the entry at a position of this log, and all before it?"""
-        chain, epoch, index = position
-        return self._parts.witnesses.have((chain, epoch, index + 1))
+        """Have enough witnesses all lines before a position of this log?"""
+        return self._parts.witnesses.have(position)
 
     def when_witnessed(self, call: Callable[[], None]) -> None:
         """Have something called, by another thread, whenever witnesses have more; SealError as for critical lines."""

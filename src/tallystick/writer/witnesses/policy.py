@@ -54,13 +54,17 @@ class Policy:
             policy.check_critical()
         return policy
 
+    @property
+    def is_critical(self) -> bool:
+        """Are there witnesses enough for critical lines, each known by its key?"""
+        return bool(self.addresses) and sum(one.key is not None for one in self.addresses) >= self.quorum
+
     def check_critical(self) -> None:
         """Raise SealError unless there are witnesses enough for critical lines, each known by its key."""
         if not self.addresses:
             raise SealError("critical lines need witnesses, and none is named", hint="name them: --witness URL=KEY")
-        keyed = sum(one.key is not None for one in self.addresses)
-        if keyed < self.quorum:
+        if not self.is_critical:
             raise SealError(
-                f"critical lines need {self.quorum} witnesses whose keys are known, and {keyed} are",
+                f"critical lines need {self.quorum} witnesses whose keys are known",
                 hint="name each as URL=KEY: without its key nobody knows who answers",
             )

@@ -8,17 +8,19 @@ b'text\\nproof AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\\n'
 """
 
 import base64
-import http.client
 import os
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from tallystick import _core
 from tallystick.errors import FormatError, TallystickError
+
+if TYPE_CHECKING:  # a writer without witnesses loads neither
+    import http.client
+    import ssl
 
 __all__ = ["MOST_BYTES", "Address", "Answer", "Item", "UnreachableError", "Wire", "body"]
 
@@ -132,6 +134,8 @@ class Wire:
         Raises:
             UnreachableError: No answer came.
         """
+        import http.client
+
         data, kept = body(items), self._connection is not None
         try:
             return self._asked(data)
@@ -159,7 +163,10 @@ class Wire:
         text, receipt = _parts(found) if found.startswith(b"tallystick/v1 ") else (None, b"")
         return Answer(status, text, receipt, float(after) if after.isdecimal() and len(after) < 6 else None)
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> "http.client.HTTPConnection":
+        import http.client
+        import ssl
+
         if not self._secure:
             return http.client.HTTPConnection(self._host, self._port, timeout=_SECONDS)
         self._context = self._context or ssl.create_default_context()
