@@ -70,7 +70,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest tests/watch/test_day.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
-	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_acknowledged.py tests/agent/test_client.py -k killed
+	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
 	TALLYSTICK_WITNESS_KILLS=2000 $(BIN)/pytest -s tests/witness/test_killed.py
 

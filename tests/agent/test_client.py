@@ -18,7 +18,7 @@ import pytest
 import tallystick
 from tallystick.errors import FormatError, OutputError, SealError
 from tests.agent.client import WELCOME, entries, frame
-from tests.agent.test_acknowledged import KILLS
+from tests.agent.test_many import KILLS
 
 
 @pytest.fixture
