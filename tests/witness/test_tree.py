@@ -140,8 +140,11 @@ def test_paths_that_are_no_tile_are_not_found(path: str, publishing: Service) ->
 
 def fsck() -> str:
     """Return the path of Tessera's fsck."""
-    found = shutil.which("fsck", path=os.environ.get("TALLYSTICK_GO_BIN", ""))
-    return found or missing("Tessera's fsck", "go install …/tessera/cmd/fsck@v1.0.4, and name it in TALLYSTICK_GO_BIN")
+    if (place := os.environ.get("TALLYSTICK_GO_BIN")) is None:  # it takes minutes to build
+        package = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.4"
+        pytest.skip(f"go install {package}, and name its folder in TALLYSTICK_GO_BIN")
+    found = shutil.which("fsck", path=place)
+    return found or missing("Tessera's fsck", f"it is not in {place}")
 
 
 def checked(command: list[str], url: str) -> str:

@@ -72,7 +72,6 @@ def command(
     """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
     from tallystick.verify.pins import default_directory
-    from tallystick.witness.client import ask
 
     if not options["keys"] and not options["public"]:
         raise click.UsageError(
@@ -83,6 +82,10 @@ def command(
     if not options["witnesses"] and (fresh is not None or options["quorum"] is not None):
         raise click.UsageError("--fresh and --quorum go with --witness")
     options |= {name: value for name, value in (("rescan", rescan), ("fresh", fresh)) if value is not None}
+    if options["witnesses"]:  # nobody else waits for what speaks HTTP
+        from tallystick.witness.client import ask
+
+        options["ask"] = ask
     with look.progress("verifying") as progress:
         report = verify(
             paths,
@@ -90,7 +93,6 @@ def command(
             added=added.split(",") if added else (),
             digests=form in DIGESTED,
             progress=progress,
-            ask=ask,
             **options,
         )
     read = [*paths, *options["keys"], *options["public"], options["head"], options["exceptions"]]
