@@ -5,7 +5,7 @@ more bytes are held than `MOST`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tallystick.objects.store import Object
@@ -26,7 +26,7 @@ class Ahead:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._left: Iterator[tuple[Object, int, int]] = iter(())
+        self._left: deque[tuple[Object, int]] = deque()  # objects, and from where on nothing is under way
         self._planned: set[tuple[str, str]] = set()
         self._running: deque[tuple[Object, int, int, Future[bytes]]] = deque()
         self._held = 0
@@ -34,13 +34,8 @@ class Ahead:
     def plan(self, wanted: Iterable[tuple[Object, int]]) -> None:
         """Say what will be read next, each object from an offset to its end; what was planned before is forgotten."""
         self._drop()
-        ordered = list(wanted)
-        self._planned = {one.identity for one, _ in ordered}
-        self._left = (
-            (one, start, min(start + PIECE, one.size))
-            for one, offset in ordered
-            for start in range(offset, one.size, PIECE)
-        )
+        self._left = deque((one, offset) for one, offset in wanted if offset < one.size)
+        self._planned = {one.identity for one, _ in self._left}
 
     def take(self, wanted: Object, start: int) -> bytes | None:
         """Return the bytes of an object from an offset on, if they were planned; None if they were not.
@@ -62,30 +57,37 @@ class Ahead:
             self._held -= end - begin
             if (one.identity, begin) == (wanted.identity, start):
                 return future.result()
-            future.cancel()  # nobody wanted it after all
+            future.cancel()  # nobody wanted it after all, nor what comes after it in that object
+            if one.identity != wanted.identity and self._left and self._left[0][0].identity == one.identity:
+                self._left.popleft()
 
     def _fill(self) -> None:
         from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
 
         while len(self._running) < _REQUESTS and (self._held < MOST - PIECE or not self._running):
-            if (piece := next(self._left, None)) is None:
+            if not self._left:
                 break
+            one, start = self._left.popleft()
+            end = min(start + PIECE, one.size)
+            if end < one.size:
+                self._left.appendleft((one, end))
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="tallystick objects")
-            one, start, end = piece
             self._running.append((one, start, end, self._pool.submit(one.read, start, end)))
             self._held += end - start
 
     def _drop(self) -> None:
-        for *_, future in self._running:
-            future.cancel()
+        cancelled = [future.cancel() or future.done() for *_, future in self._running]
+        if self._pool is not None and not all(cancelled):  # what is tried again and again must not hold others up
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
         self._running.clear()
         self._held = 0
 
     def close(self) -> None:
         """Read nothing any more."""
         self._drop()
-        self._left, self._planned = iter(()), set()
+        self._left, self._planned = deque(), set()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
