@@ -90,8 +90,8 @@ def test_status_in_json_has_the_same(site):
     }.items() <= shown.items()
     assert set(shown) == {
         "name", "log_id", "state", "health", "next_chain", "chain", "epoch", "lines", "checkpoint", "checkpoint_age",
-        "head", "head_age", "writer", "pid", "output", "dropped", "late", "recovered", "under_way", "witnesses", "store",
-        "custody", "forgets", "public_key",
+        "head", "head_age", "writer", "pid", "output", "dropped", "late", "recovered", "under_way", "store",
+        "witnesses", "custody", "forgets", "public_key",
     }  # fmt: skip
 
 
