@@ -19,6 +19,11 @@ class Output:
     def __init__(self):
         self.kept, self.looked = 0, 0
 
+    asks = False
+
+    def is_stale(self, time):
+        return self.asks
+
     def looked_at(self, time):
         self.looked += 1
 

@@ -34,7 +34,7 @@ impl Output {
 
     /// Has the output to be looked at before the next line, at this time in ms since 1970?
     pub fn is_due(&self, time: u64) -> bool {
-        self.file.is_some() && (time.abs_diff(self.looked) >= LOOK_AFTER || self.written >= self.limit)
+        self.is_stale(time) || self.file.is_some() && self.written >= self.limit
     }
 
     /// Hands bytes over until the operating system takes no more; gives its error's number, or 0.
@@ -82,6 +82,11 @@ impl Output {
         self.written = 0;
         self.limit = u64::MAX;
         Ok(())
+    }
+
+    /// Was the output looked at too long ago for another line, at this time in ms since 1970?
+    fn is_stale(&self, time: u64) -> bool {
+        self.file.is_some() && time.abs_diff(self.looked) >= LOOK_AFTER
     }
 
     /// Notes that the output was looked at, at a time in ms since 1970, and after how many more bytes it is due again.

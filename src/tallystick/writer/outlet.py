@@ -157,7 +157,8 @@ class Outlet:
             OutputError: Lines have nowhere to go now.
             SealError: Lines that were written cannot be made safe.
         """
-        if not self._reopen and self._clock() - self._looked < _LOOK_AFTER:
+        is_new = self._clock() - self._looked < _LOOK_AFTER
+        if is_new and not self._reopen and not self.output.is_stale(now()):  # nothing is sealed while that one asks
             return False
         reopen, self._reopen = self._reopen, False
         try:
