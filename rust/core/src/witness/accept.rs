@@ -205,7 +205,7 @@ fn link(older: &Statement<'_>, newer: &Statement<'_>) -> Link {
     }
     if prev.mark.at == reached {
         return match holds(prev.mark.hash == newest_after(older)) {
-            // It names the statement before it, and not the lines behind that.
+            // It names the statement before it, and not the lines after that.
             Link::Follows if matches!(older.body, Body::Head { .. }) => Link::Unknown,
             other => other,
         };

@@ -54,7 +54,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// What stands behind the first word of a line.
+/// What stands after the first word of a line.
 fn word<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
     line.strip_prefix(name.as_bytes())?.strip_prefix(b" ")
 }

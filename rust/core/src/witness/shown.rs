@@ -1,4 +1,4 @@
-//! Signed texts with what stands behind them: files of receipts, and what a writer shows a witness (SPEC section 11).
+//! Signed texts with what follows them: files of receipts, and what a writer shows a witness (SPEC section 11).
 //!
 //! ```text
 //! <text>
@@ -34,7 +34,7 @@ pub struct Brought<'a> {
     pub proof: Vec<Digest>,
 }
 
-/// Reads a file of receipts: signed texts, one a line, each with its receipts right behind it; blank lines between them
+/// Reads a file of receipts: signed texts, one a line, each with its receipts right after it; blank lines between them
 /// say nothing.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn read_receipts(data: &[u8]) -> Result<Vec<Receipted<'_>>, Error> {
     Ok(found.into_iter().map(|one| one.receipted).collect())
 }
 
-/// Reads what a writer shows: signed texts, one a line, each with its proof and receipts right behind it.
+/// Reads what a writer shows: signed texts, one a line, each with its proof and receipts right after it.
 ///
 /// # Errors
 /// [`Error::Format`] with the number of the first line that belongs to none.
@@ -66,7 +66,7 @@ fn proof_of(line: &[u8]) -> Option<Vec<Digest>> {
     (hashes.len() <= MOST_HASHES).then_some(hashes)
 }
 
-/// Reads texts and receipts; `more` takes another line that stands behind a text, if it may stand there.
+/// Reads texts and receipts; `more` takes another line that follows a text, if it may stand there.
 fn read<'a>(
     what: &str,
     data: &'a [u8],
@@ -107,7 +107,7 @@ fn line_at(data: &[u8], at: usize) -> &[u8] {
     &data[at..end]
 }
 
-/// Where a note ends that begins somewhere: behind the lines of its signatures.
+/// Where a note ends that begins somewhere: after the lines of its signatures.
 fn note_end(data: &[u8], from: usize) -> Option<usize> {
     let mut at = from + memchr::memmem::find(&data[from..], b"\n\n")? + 2;
     let first = at;
