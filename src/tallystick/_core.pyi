@@ -1,6 +1,6 @@
 """Types of the extension module; what each thing does stands in rust/python/src."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from enum import StrEnum
 from typing import final
 
@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Expected",
+    "Extent",
     "Facts",
     "Finder",
     "Found",
@@ -285,7 +286,7 @@ THEN: int
 class Output:
     def __new__(cls, fd: int | None = None) -> Output: ...
     @property
-    def kept(self) -> int: ...
+    def pending(self) -> int: ...
     @property
     def written(self) -> int: ...
     def turn(self, fd: int) -> None: ...
@@ -573,6 +574,17 @@ class Gap:
     def after(self) -> Place | None: ...
 
 @final
+class Extent:
+    @property
+    def floor(self) -> _At: ...
+    @property
+    def begins_late(self) -> bool: ...
+    @property
+    def named(self) -> list[_At]: ...
+    @property
+    def passed(self) -> list[tuple[int, int]]: ...
+
+@final
 class Duplicate:
     @property
     def log(self) -> int: ...
@@ -630,11 +642,10 @@ class Summary:
 class Expected:
     def __new__(
         cls,
-        keys: Keys,
         *,
         whole: Sequence[int],
-        heads: Sequence[tuple[int, bytes | bytearray]],
-        pins: Sequence[tuple[int, _At]],
+        counted: Mapping[int, _At] = ...,
+        pins: Sequence[tuple[int, _At]] = ...,
         shown: Sequence[tuple[int, _At]] = ...,
         start: int | None = None,
         last: int | None = None,
@@ -676,6 +687,8 @@ class Facts:
     def notices(self, log: int) -> list[Notice]: ...
     def chains(self, log: int, with_v: bool) -> list[tuple[int, ChainFacts]]: ...
     def gaps(self, log: int, start: _At, end: _At | None) -> list[Gap]: ...
+    def extent(self, log: int) -> Extent: ...
+    def reaches(self, log: int, end: _At) -> bool: ...
     def statement_before(self, log: int, at: _At) -> Statement | None: ...
     def statement_at(self, log: int, at: _At) -> Statement | None: ...
 

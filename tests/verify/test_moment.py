@@ -12,7 +12,7 @@ import tallystick
 from tallystick.verify import Report, Verdict
 from tallystick.verify import moment as verify_moment
 from tallystick.verify import run as verify_run
-from tallystick.verify.heads import Heads
+from tallystick.verify.heads import Head, Heads
 from tests.verify.test_constructed import kinds, text
 from tests.verify.test_inputs import Place, place, unreadable
 
@@ -115,7 +115,7 @@ def heads_in_turn(monkeypatch: pytest.MonkeyPatch, log_id: str, *heads: bytes) -
 
     def give(*_: Any) -> Heads:
         read[0] += 1
-        return Heads({log_id: heads[min(read[0], len(heads)) - 1]})
+        return Heads({log_id: Head.parse(heads[min(read[0], len(heads)) - 1])})
 
     monkeypatch.setattr(verify_run, "read_heads", give)
     return read
@@ -170,7 +170,7 @@ def test_lines_that_come_after_the_head_was_read_are_no_trouble(place: Place, mo
             newer.append(True)
             with open(paths[9], "ab") as file:
                 file.write(text(place.writer.lines))
-        return Heads({place.writer.id: head})
+        return Heads({place.writer.id: Head.parse(head)})
 
     monkeypatch.setattr(verify_run, "read_heads", give)
     assert (judged(place).verdict, judged(place).findings) == (Verdict.OK, ())

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tallystick_core::Error;
@@ -123,6 +124,19 @@ pub struct Gap {
     to: Option<At>,
     before: Option<Place>,
     after: Option<Place>,
+}
+
+/// From where on a log is judged as a set, and what its openings say of chains before them.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Extent {
+    /// Nothing is said of positions that are absent before this one.
+    floor: At,
+    /// Is something absent before the first line, and nobody named the start?
+    begins_late: bool,
+    /// Up to where the chains that openings name were counted, in order.
+    named: Vec<At>,
+    /// Chains that openings pass over: first and last ones, in order.
+    passed: Vec<(u32, u32)>,
 }
 
 /// A position that was seen more than once.
@@ -276,6 +290,23 @@ impl Facts {
             after: g.after.map(Place::from),
         };
         self.0.gaps(log, position(start), end.map(position)).into_iter().map(gap).collect()
+    }
+
+    /// From where on a log is judged as a set, by what was expected of it.
+    fn extent(&self, log: u32) -> PyResult<Extent> {
+        let found =
+            self.0.extent(log).ok_or_else(|| PyIndexError::new_err(format!("there is no log {log}")))?;
+        Ok(Extent {
+            floor: at(found.floor),
+            begins_late: found.begins_late,
+            named: found.named.iter().copied().map(at).collect(),
+            passed: found.passed.clone(),
+        })
+    }
+
+    /// Was everything before a position written, as far as the last line of its chain tells?
+    fn reaches(&self, log: u32, end: At) -> bool {
+        self.0.reaches(log, position(end))
     }
 
     /// The newest statement before a position of its chain.

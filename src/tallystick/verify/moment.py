@@ -87,7 +87,7 @@ def _steady(files: Inputs, logs: _core.Keys, heads: Callable[[], Heads], *, pati
 
 
 def _chains(heads: Heads) -> dict[str, int]:
-    return {log_id: _core.parse_head(text)[1][0] for log_id, text in heads.texts.items()}
+    return {log_id: head.at[0] for log_id, head in heads.found.items()}
 
 
 def _is_ahead(inputs: Iterable[Input], heads: Heads) -> bool:

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::{ChainFacts, Gap};
+use super::chain::{ChainFacts, Gap, after};
 use super::known::Duplicate;
+use super::openings::Extent;
 use super::shown::Standing;
 use crate::hash::Digest;
 use crate::line::Position;
@@ -13,6 +14,7 @@ use crate::scan::summary::{
     Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary,
 };
 use crate::seal::epoch::Place;
+use crate::seal::statement::{Body, Kind as Ending};
 
 /// The torn lines, and what they claim.
 #[derive(Default)]
@@ -46,6 +48,7 @@ pub struct Facts {
     pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
     pub(super) rewritten: BTreeSet<EpochId>,
     shown: Vec<Standing>,
+    extents: Vec<Extent>,
 }
 
 impl Facts {
@@ -56,7 +59,7 @@ impl Facts {
         rewritten: BTreeSet<EpochId>,
     ) -> Self {
         let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
-        let (torn, shown) = Default::default();
+        let (torn, shown, extents) = Default::default();
         Self {
             logs,
             chunks,
@@ -69,6 +72,7 @@ impl Facts {
             outside,
             rewritten,
             shown,
+            extents,
         }
     }
 
@@ -92,6 +96,16 @@ impl Facts {
         }
         self.torn = torn.events;
         self
+    }
+
+    pub(super) fn with_extents(self, extents: Vec<Extent>) -> Self {
+        Self { extents, ..self }
+    }
+
+    /// From where on a log is judged as a set, by what the caller expects.
+    #[must_use]
+    pub fn extent(&self, log: LogNumber) -> Option<&Extent> {
+        self.extents.get(log as usize)
     }
 
     /// Bad lines, in groups, in the order of the input.
@@ -176,6 +190,21 @@ impl Facts {
     #[must_use]
     pub fn statement_at(&self, log: LogNumber, at: Position) -> Option<&Record> {
         self.chain(log, at.chain)?.statement_at(at)
+    }
+
+    /// Was everything before a position written, as far as the last line of its chain tells?
+    #[must_use]
+    pub fn reaches(&self, log: LogNumber, end: Position) -> bool {
+        let chain = self.chain(log, end.chain);
+        let Some((last, _)) = chain.and_then(|chain| chain.last(end.chain)) else { return false };
+        let next_epoch = end.index == 0 && u16::from(end.epoch) == u16::from(last.epoch) + 1;
+        after(last) >= end || (next_epoch && self.continues_after(log, last))
+    }
+
+    /// Is the line at a position a checkpoint that another epoch follows?
+    pub(super) fn continues_after(&self, log: LogNumber, at: Position) -> bool {
+        let statement = self.statement_at(log, at);
+        statement.is_some_and(|s| matches!(s.body, Body::Checkpoint { kind: Ending::Continues, .. }))
     }
 
     /// The last line of each log in a file.
