@@ -29,12 +29,12 @@ from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.predecessors import read_predecessors
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
@@ -333,8 +333,8 @@ def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expect
     source = Source(facts, logs, moment.inputs)
     views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
-    before = read_predecessors(facts, len(source.labels), adopted)
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, before)
+    kin = read_kin(facts, [max(view.facts.numbers, default=0) for view in views], adopted)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, kin)
 
 
 # -- what is reported
