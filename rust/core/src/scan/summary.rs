@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said};
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
-pub use kin::{Kin, Toward};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
 use crate::seal::epoch::Place;
+pub use kin::{Kin, Toward};
 
 /// The first and last line of a log in a chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

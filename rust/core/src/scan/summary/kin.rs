@@ -55,7 +55,9 @@ impl Toward {
 impl Kin {
     /// Notes what a line of such a log may say.
     pub(in crate::scan) fn note(&mut self, id: LogId, line: &[u8]) {
-        let Some(statement) = spoken(line).and_then(Statement::parse).filter(|s| s.log() == id) else { return };
+        let Some(statement) = spoken(line).and_then(Statement::parse).filter(|s| s.log() == id) else {
+            return;
+        };
         let at = statement.position();
         let names = |notice: Notice| notice.predecessor(at).or_else(|| notice.successor()).is_some();
         if let Body::Open { .. } = statement.body {
@@ -132,4 +134,54 @@ fn spoken(line: &[u8]) -> Option<&[u8]> {
     let text = &line[memmem::find(line, b"tallystick/v1 ")?..];
     let end = text.iter().position(|byte| *byte == b'"').into_iter().chain(memmem::find(text, b" tally="));
     Some(&text[..end.min().unwrap_or(text.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Openings of made-up logs, as lines: nobody has checked a signature when they are noted.
+    fn lines() -> impl Iterator<Item = (LogId, Vec<u8>)> {
+        let log = include_str!("../../../../../spec/vectors/plain.log");
+        let (open, id) = (log.lines().next().unwrap(), "oedhcsck");
+        assert!(open.contains(&format!(" open payments {id} 1 ")));
+        let letters = || ('a'..='z').chain('2'..='7');
+        letters().flat_map(move |one| letters().map(move |two| format!("aaaaaa{one}{two}"))).flat_map(
+            move |other| {
+                [1, 300, 40_000].map(|chain| {
+                    let line = open.replace(&format!("{id} 1 "), &format!("{other} {chain} "));
+                    (LogId::parse(other.as_bytes()).unwrap(), line.into_bytes())
+                })
+            },
+        )
+    }
+
+    #[test]
+    fn a_flood_of_logs_is_kept_within_bounds_and_in_whichever_order_it_comes_the_same_stays() {
+        let (mut whole, mut one, mut two) = (Kin::default(), Kin::default(), Kin::default());
+        for (number, (id, line)) in lines().enumerate() {
+            whole.note(id, &line);
+            if number % 3 == 0 { &mut one } else { &mut two }.note(id, &line);
+        }
+        assert_eq!(whole.0.len(), MOST_LOGS);
+        assert!(whole.0.values().all(|claims| claims.opens.len() == 3));
+        let mut other = two.clone();
+        other.merge(one.clone());
+        one.merge(two);
+        assert!(one == other && one == whole);
+    }
+
+    #[test]
+    fn a_statement_is_found_wherever_it_stands_in_its_line() {
+        for line in [
+            "tallystick/v1 x tally=s",
+            "<5> a: tallystick/v1 x tally=s",
+            "{\"tallystick\":\"tallystick/v1 x\"}",
+        ] {
+            assert_eq!(spoken(line.as_bytes()), Some(&b"tallystick/v1 x"[..]));
+        }
+        assert_eq!(spoken(b"nothing"), None);
+    }
 }
