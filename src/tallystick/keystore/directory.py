@@ -14,7 +14,7 @@ from tallystick import securefile
 from tallystick.errors import KeyStoreError
 from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
 
-__all__ = ["clear", "clear_all", "fill", "head", "holds_state", "load", "names", "note", "take", "writer"]
+__all__ = ["clear", "clear_all", "fill", "head", "holder", "holds_state", "load", "names", "note", "take", "writer"]
 
 _LOCK_LIMIT = 400  # bytes
 # Seconds: `holder` takes the lock for a moment, and the courier of a writer that was killed ends right after it.
@@ -113,6 +113,24 @@ def take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
         else:
             return True
     return False
+
+
+def holder(log: int, path: str) -> str | None:
+    """Return who holds the lease of a log, in words; None if nobody does."""
+    with securefile.reporting(KeyStoreError, path):
+        try:
+            lock = securefile.open_file("lock", log, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return writer(lock)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            return None
+        finally:
+            os.close(lock)
 
 
 def writer(lock: int) -> str:
