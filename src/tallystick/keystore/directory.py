@@ -4,7 +4,6 @@ The directory of a log under set-up is called `.new-NAME`, and of one under remo
 whole logs and remains that are known as such.
 """
 
-import fcntl
 import os
 import stat
 import time
@@ -106,7 +105,7 @@ def take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
     """
     for pause in (*patience, None):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(lock, wait=False)
         except BlockingIOError:
             if pause is not None:
                 time.sleep(pause)

@@ -61,7 +61,7 @@ impl Page {
 
     /// Guards the page, if that is still to be done: in a child it is not locked any more.
     fn guard(&self) {
-        let Some(here) = page::guarded_for() else { return };
+        let here = page::here();
         if self.guarded_in.load(Ordering::Relaxed) != here && page::guard(self.memory) {
             self.guarded_in.store(here, Ordering::Relaxed);
         }
@@ -101,7 +101,7 @@ impl Cell {
 
     /// Is it in memory that is locked, left out of core dumps, and wiped where a child is forked?
     pub(crate) fn is_guarded(&self) -> bool {
-        page::guarded_for().is_some_and(|here| self.page.guarded_in.load(Ordering::Relaxed) == here)
+        self.page.guarded_in.load(Ordering::Relaxed) == page::here()
     }
 
     fn at(&self) -> *mut Halves {

@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-pub(super) use system::{free, guard, guarded_for, new};
+pub(super) use system::{free, guard, here, new};
 
 /// Bytes of a page, and no more than the least that an operating system has.
 pub(super) const PAGE: usize = 4096;
@@ -21,7 +21,7 @@ mod system {
 
     /// A page of zeros. Without memory there is no going on, as for any allocation.
     #[allow(unsafe_code)]
-    pub(in super::super) fn new() -> NonNull<u8> {
+    pub(crate) fn new() -> NonNull<u8> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the mapping is new and at no address of anybody's.
         let mapped = unsafe { rustix::mm::mmap_anonymous(null_mut(), PAGE, access, MapFlags::PRIVATE) };
@@ -34,19 +34,19 @@ mod system {
     /// # Safety
     /// It is of [`new`], and nothing points into it any more.
     #[allow(unsafe_code)]
-    pub(in super::super) unsafe fn free(memory: NonNull<u8>) {
+    pub(crate) unsafe fn free(memory: NonNull<u8>) {
         // SAFETY: as promised.
         let _ = unsafe { rustix::mm::munmap(memory.as_ptr().cast(), PAGE) };
     }
 
     /// The process for which pages are guarded now; a forked child is another one.
-    pub(in super::super) fn guarded_for() -> Option<u32> {
-        Some(std::process::id())
+    pub(crate) fn here() -> u32 {
+        std::process::id()
     }
 
     /// Locks a page, leaves it out of core dumps, and has it wiped in forked children; did all that work?
     #[allow(unsafe_code)]
-    pub(in super::super) fn guard(memory: NonNull<u8>) -> bool {
+    pub(crate) fn guard(memory: NonNull<u8>) -> bool {
         let at = memory.as_ptr().cast();
         // SAFETY: the page is ours and mapped for ever; none of this changes what it holds for this process.
         let locked = unsafe { rustix::mm::mlock(at, PAGE) }.is_ok();
@@ -67,7 +67,7 @@ mod system {
     use super::{NonNull, PAGE};
 
     /// A page of zeros.
-    pub(in super::super) fn new() -> NonNull<u8> {
+    pub(crate) fn new() -> NonNull<u8> {
         NonNull::from(Box::leak(Box::new([0u8; PAGE]))).cast()
     }
 
@@ -76,18 +76,18 @@ mod system {
     /// # Safety
     /// It is of [`new`], and nothing points into it any more.
     #[allow(unsafe_code)]
-    pub(in super::super) unsafe fn free(memory: NonNull<u8>) {
+    pub(crate) unsafe fn free(memory: NonNull<u8>) {
         // SAFETY: as promised, it is a leaked box that nobody has.
         drop(unsafe { Box::from_raw(memory.cast::<[u8; PAGE]>().as_ptr()) });
     }
 
-    /// No process: nothing guards pages here.
-    pub(in super::super) fn guarded_for() -> Option<u32> {
-        None
+    /// A number that no page is guarded for.
+    pub(crate) fn here() -> u32 {
+        u32::MAX
     }
 
     /// Never.
-    pub(in super::super) fn guard(_: NonNull<u8>) -> bool {
+    pub(crate) fn guard(_: NonNull<u8>) -> bool {
         false
     }
 }
