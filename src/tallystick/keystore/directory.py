@@ -4,7 +4,6 @@ The directory of a log under set-up is called `.new-NAME`, and of one under remo
 whole logs and remains that are known as such.
 """
 
-import fcntl
 import os
 import stat
 import time
@@ -106,7 +105,7 @@ def take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
     """
     for pause in (*patience, None):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(lock, wait=False)
         except BlockingIOError:
             if pause is not None:
                 time.sleep(pause)
@@ -123,11 +122,11 @@ def holder(log: int, path: str) -> str | None:
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            securefile.lock(lock, shared=True, wait=False)
         except BlockingIOError:
             return writer(lock)
         else:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            securefile.unlock(lock)
             return None
         finally:
             os.close(lock)
