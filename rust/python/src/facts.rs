@@ -111,8 +111,6 @@ pub struct Notice {
     text: Py<PyBytes>,
     /// SHA-256, bytes and lines of what it adopts, if it does that.
     past: Option<(Py<PyBytes>, u64, u64)>,
-    /// Log id of the log that this one follows, where that can be believed.
-    predecessor: Option<String>,
     place: Place,
     count: u64,
 }
@@ -170,6 +168,8 @@ pub struct Chunk {
     beginnings: Vec<(u32, Place, Strange)>,
     /// Log number, first position and its place, last position; by log.
     edges: Vec<(u32, At, Place, At)>,
+    /// Log number, where its last line stands, and lines of no known log before it; by log.
+    ends: Vec<(u32, Place, Strange)>,
     first: Option<(u32, At)>,
     last: Option<(u32, At)>,
 }
@@ -269,11 +269,17 @@ impl Facts {
             kind: said.notice.kind.clone(),
             text: py_bytes(py, &said.notice.text).unbind(),
             past: said.notice.past().map(|p| (py_bytes(py, &p.sha256).unbind(), p.size, p.lines)),
-            predecessor: said.notice.predecessor(position).map(|id| id.to_string()),
             place: said.place.into(),
             count: said.count,
         };
         self.0.notices(log).map(notice).collect()
+    }
+
+    /// Log ids before a log and after it, as it and they name each other, and where it says which one follows.
+    fn kin(&self, log: u32) -> (Vec<String>, Vec<String>, Option<At>) {
+        let named = self.0.kin(log);
+        let ids = |row: &[LogId]| row.iter().map(ToString::to_string).collect();
+        (ids(&named.before), ids(&named.after), named.since.map(at))
     }
 
     /// Chains of a log of which a line was seen, with what is known of them.
@@ -331,6 +337,7 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         strange: strange(&c.strange),
         beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
+        ends: c.edges.iter().map(|(n, e)| (*n, e.last_place.into(), strange(&e.before_last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),
     };

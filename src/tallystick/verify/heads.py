@@ -114,7 +114,7 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             continue
         try:
             place = keystore.connect(store)
-            text = place.head(name)
+            text, holder = place.standing(name)
             head = _parsed(text) if text is not None else None
             owner = head.log_id if head is not None else None
             if owner != log_id:
@@ -146,7 +146,7 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             found.bad[log_id] = "the head in the key store is not one of this log: somebody changed it"
         else:
             found.found[log_id] = head
-            written |= _written(place, name, log_id)
+            written |= {log_id} if holder else set()
     return Heads(found.found, found.bad, found.absent, found.origin, frozenset(written))
 
 
@@ -176,13 +176,6 @@ def _log_id(store: keystore.KeyStore, name: str) -> str:
     from tallystick import courier  # only here: it is needed where something is wrong
 
     return courier.look(store, name).log_id
-
-
-def _written(place: keystore.KeyStore, name: str, log_id: str) -> set[str]:
-    try:
-        return {log_id} if place.holder(name) else set()
-    except KeyStoreError:
-        return set()
 
 
 def _parsed(text: bytes | bytearray) -> Head | None:

@@ -14,7 +14,6 @@ A comment before it says when it was seen, what anchored the end then, and in wh
 """
 
 import datetime
-import fcntl
 import os
 import re
 import shlex
@@ -135,7 +134,7 @@ def remember(
     with securefile.reporting(ReportError, path):
         securefile.make_directories(path)
     with _opened(path) as fd:
-        fcntl.flock(fd, fcntl.LOCK_EX)  # of two runs that end at once, the newer pin must stay
+        securefile.lock(fd)  # of two runs that end at once, the newer pin must stay
         for log_id, pin in newest.items():
             name = f"{log_id}.pin"
             there = _ours(path, name, log_id, fd)

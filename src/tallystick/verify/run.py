@@ -30,12 +30,12 @@ from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.predecessors import read_predecessors
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
 from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
@@ -282,8 +282,8 @@ def _case(
     source = Source(facts, logs, moment.inputs)
     views = [LogView.of(LogFacts.of(source, number), anchors[number], expected) for number in range(len(anchors))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
-    before = read_predecessors(facts, len(source.labels), adopted)
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, before)
+    kin = read_kin(facts, [max(view.facts.numbers, default=0) for view in views], adopted)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, kin)
 
 
 # -- what is reported

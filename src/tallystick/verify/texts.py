@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
+from tallystick.system import processors
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.report import Report
 from tallystick.verify.run import Request, Verified, carried_out
@@ -197,7 +198,7 @@ def texts(
         KeyStoreError: The key store that was named cannot be read.
         ReportError: Nothing can be read, the keys are not those of one log, or the demands contradict each other.
     """
-    sums, jobs = Sums(), jobs or len(os.sched_getaffinity(0))
+    sums, jobs = Sums(), jobs or processors()
     keys, publics = [[one] if one is not None else [] for one in (key, public)]
     asked = Request.of(paths, keys=keys, public=publics, jobs=jobs, **options)
     with carried_out(asked, sums) as verified:

@@ -9,9 +9,9 @@ use super::known::Duplicate;
 use super::openings::Extent;
 use super::shown::Standing;
 use crate::hash::Digest;
-use crate::line::Position;
+use crate::line::{LogId, Position};
 use crate::scan::summary::{
-    Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary,
+    Chain, Chunk, Counts, EpochId, Event, Kin, Kind, Log, LogNumber, Record, Said, Summary, Toward,
 };
 use crate::seal::epoch::Place;
 use crate::seal::statement::{Body, Kind as Ending};
@@ -35,12 +35,23 @@ impl Torn {
     }
 }
 
+/// The logs before and after a log, in rows, the nearest first.
+pub struct Named {
+    /// Those before, each rekeyed into the next.
+    pub before: Vec<LogId>,
+    /// Those after.
+    pub after: Vec<LogId>,
+    /// Where the log says which one follows, if it does.
+    pub since: Option<Position>,
+}
+
 /// What a verification found.
 pub struct Facts {
     pub(super) logs: BTreeMap<LogNumber, Log>,
     chunks: BTreeMap<(u32, u32), Chunk>,
     events: Vec<Event>,
     unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    kin: Kin,
     unsealed: u64,
     excepted: BTreeMap<u32, u64>,
     duplicates: Vec<Duplicate>,
@@ -58,13 +69,14 @@ impl Facts {
         outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
         rewritten: BTreeSet<EpochId>,
     ) -> Self {
-        let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
+        let Summary { logs, chunks, events, unlisted, kin, unsealed, excepted, details: _ } = summary;
         let (torn, shown, extents) = Default::default();
         Self {
             logs,
             chunks,
             events,
             unlisted,
+            kin,
             unsealed,
             excepted,
             duplicates,
@@ -160,6 +172,19 @@ impl Facts {
     pub fn notices(&self, log: LogNumber) -> impl Iterator<Item = (Position, &Said)> {
         let notices = self.logs.get(&log).into_iter().flat_map(|log| &log.notices);
         notices.map(|((at, _), said)| (*at, said))
+    }
+
+    /// The logs before a log and after it, as it and they name each other, whose key need not be at hand.
+    #[must_use]
+    pub fn kin(&self, log: LogNumber) -> Named {
+        let first = self.notices(log).find_map(|(at, said)| said.notice.predecessor(at));
+        let last = self.logs.get(&log).and_then(|log| log.successor.clone());
+        let follows = last.as_ref().and_then(|(_, notice)| notice.successor());
+        Named {
+            before: self.kin.row(first, Toward::Predecessors),
+            after: self.kin.row(follows, Toward::Successors),
+            since: last.map(|(at, _)| at),
+        }
     }
 
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.

@@ -110,6 +110,9 @@ impl<'k> Scanner<'k> {
         if !matches!(self.mode, Mode::Detail(..)) && !self.is_excepted(None) {
             self.out.unsealed += 1;
             self.chunk.strange.count(kind);
+            if let (Kind::Foreign(id), Mode::All) = (kind, self.mode) {
+                self.out.kin.note(id, self.line);
+            }
             self.bad(kind, None, None);
         }
     }
@@ -246,9 +249,12 @@ impl<'k> Scanner<'k> {
 
     /// Notes a position for the order in its file, reported where it stands after a higher one.
     pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
-        let edge = Edge { first: at, first_place: self.place, last: at, low: at };
-        let edge = self.chunk.edges.entry(number).or_insert(edge);
+        let edge = self.chunk.edges.entry(number).or_insert_with(|| Edge::of(at, self.place));
         let last = std::mem::replace(&mut edge.last, at);
+        edge.last_place = self.place;
+        if edge.before_last.foreign != self.chunk.strange.foreign {
+            edge.before_last.clone_from(&self.chunk.strange);
+        }
         edge.low = edge.low.min(at);
         if at < last && matches!(self.mode, Mode::All) {
             self.report(Event { last: Some(last), ..self.event(Kind::Reordered, Some(number), Some(at)) });
