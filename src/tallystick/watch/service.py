@@ -227,8 +227,12 @@ class Service:
             self._manager.ready(self._watched.values())
 
     def _judge(self, one: Watched, now: float, wall: int) -> None:
-        if one.slot.is_in_line(now, one.rules.stale_after, time.monotonic() - self._workers.finished):
-            return
+        # A start takes as long as it takes: that others have their turn is no trouble of an entry.
+        idle = time.monotonic() - self._workers.finished
+        if not self._all.is_set() and one.slot.is_in_line(now, one.rules.stale_after, idle):
+            if not one.slot.was_looked:
+                return
+            one.track.known = one.track.idle(now)
         before = one.track.standing()
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:

@@ -63,14 +63,14 @@ class Slot:
         return self.was_looked and not self.is_running and not self._moved
 
     def is_in_line(self, now: float, patience: float, idle: float) -> bool:
-        """Does it only wait for its first look to come to an end?
+        """Does it only wait for its turn, or for the end of a look that takes no longer than it may?
 
         Args:
             now: The time.
-            patience: Seconds that such a look may take, or that may go by without the end of any look.
+            patience: Seconds that a look may take, or that may go by without the end of any look.
             idle: Seconds since the end of a look, at whatever it was.
         """
-        return not self.was_looked and (now - self._began if self.is_running else idle) <= patience
+        return (now - self._began if self.is_running else idle) <= patience
 
     def begin(self, now: float) -> bool:
         """Note that a worker takes it: it must look, or only ask whether something moved?"""
