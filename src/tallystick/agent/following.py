@@ -71,7 +71,9 @@ class Notes:
         try:
             with reporting(SealError, self._path):
                 data = self._read()
-            found = json.loads(data) if data else {"id": NEW.hex(), "through": 0, "position": ""}
+            if not data:
+                return Progress()
+            found = json.loads(data)
             return Progress(bytes.fromhex(found["id"]), int(found["through"]), str(found["position"]))
         except (ValueError, KeyError, TypeError) as error:
             raise SealError(
@@ -139,11 +141,12 @@ class Following:
         Raises:
             SealError: The source has come to an end; or lines were not acknowledged in time at the end.
         """
+        if not self.progress.position:
+            self._note(Progress(position=source.position))
         try:
             while self._goes_on():
-                lines, position = source.read(_PAUSE)
-                if lines:
-                    self._send(lines, position)
+                if lines := source.read(_PAUSE):
+                    self._send(lines, source.position)
         finally:
             self._talk.close()
             self._tell()

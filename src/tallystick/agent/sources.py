@@ -5,9 +5,9 @@
 ...     with open(f"{directory}/app.log", "w") as file:
 ...         _ = file.write("one\\ntwo\\nthr")
 ...     with File(f"{directory}/app.log", "", print) as source:
-...         lines, position = source.read(0)
+...         lines, position = source.read(0), source.position
 ...     with File(f"{directory}/app.log", position, print) as source:
-...         lines, source.read(0)[0]
+...         lines, source.read(0)
 ([b'one', b'two'], [])
 """
 
@@ -45,8 +45,13 @@ _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4")
 class Source(Protocol):
     """What is followed."""
 
-    def read(self, seconds: float) -> tuple[list[bytes], str]:
-        """Return lines that are there, waiting for some at most so long, and the position after them.
+    @property
+    def position(self) -> str:
+        """The position after all that was read."""
+        ...
+
+    def read(self, seconds: float) -> list[bytes]:
+        """Return lines that are there, waiting for some at most so long.
 
         Raises:
             SealError: It has come to an end.
@@ -79,11 +84,11 @@ class Journal:
             )
         except OSError as error:
             raise SealError(f"journalctl does not start: {error.strerror}", hint="install systemd") from error
-        self._cursor, self._expected, self._report = cursor, cursor, report
+        self.position, self._expected, self._report = cursor, cursor, report
         self._lines: deque[bytes] = deque()
         self._rest = b""
 
-    def read(self, seconds: float) -> tuple[list[bytes], str]:
+    def read(self, seconds: float) -> list[bytes]:
         """As `Source` says."""
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
@@ -103,8 +108,8 @@ class Journal:
             else:
                 self._report("the journal has the entry no more that was read last: entries after it may be lacking")
             self._expected = ""
-        self._cursor = next((cursor for _, cursor in reversed(entries) if cursor), self._cursor)
-        return [line for line, _ in entries], self._cursor
+        self.position = next((cursor for _, cursor in reversed(entries) if cursor), self.position)
+        return [line for line, _ in entries]
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +138,7 @@ class File:
 
         Args:
             path: Its path.
-            position: As `read` returned it; nothing to begin at the beginning.
+            position: As `position` had it; nothing to begin at the beginning.
             report: Called with a message if lines may be lacking.
 
         Raises:
@@ -144,23 +149,23 @@ class File:
         self._file, self._offset = self._found(position) if position else (_opened(path), 0)
         self._mark, self._left_at = b"", 0.0
 
-    def read(self, seconds: float) -> tuple[list[bytes], str]:
+    def read(self, seconds: float) -> list[bytes]:
         """As `Source` says."""
         until = time.monotonic() + seconds
         while True:
             if lines := self._take(to_the_end=False):
-                return lines, self._position()
+                return lines
             if os.fstat(self._file.fileno()).st_size < self._offset:
                 self._report(f"{self._path} was cut: what stood there and was not read is lacking")
                 self._offset, self._mark = 0, b""
             elif self._is_left():
                 if lines := self._take(to_the_end=False) or self._take(to_the_end=True):
-                    return lines, self._position()
+                    return lines
                 self._go_to(self._next.popleft() if self._next else self._path)
             elif (left := until - time.monotonic()) > 0:
                 time.sleep(min(_LOOK, left))
             else:
-                return [], self._position()
+                return []
 
     def _take(self, *, to_the_end: bool) -> list[bytes]:
         """Return whole lines from here on; to the end, also what has no line end."""
@@ -188,7 +193,9 @@ class File:
         self._file.close()
         self._file, self._offset, self._mark, self._left_at = _opened(path), 0, b"", 0.0
 
-    def _position(self) -> str:
+    @property
+    def position(self) -> str:
+        """As `Source` says."""
         found = os.fstat(self._file.fileno())
         if len(self._mark) < _MARK:
             self._mark = os.pread(self._file.fileno(), min(_MARK, self._offset), 0)
