@@ -129,19 +129,19 @@ class FileKeyStore(KeyStore):
             return directory.note(log, self._path_of(name))
 
     def holder(self, name: str) -> str | None:
-        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path_of(name)):
+        path = self._path_of(name)
+        with ExitStack() as stack:
             _, log = self._open_log(name, stack)
-            try:
-                lock = securefile.open_file("lock", log, os.O_RDONLY)
-            except FileNotFoundError:
-                return None
-            stack.callback(os.close, lock)
-            try:
-                securefile.lock(lock, shared=True, wait=False)
-            except BlockingIOError:
-                return directory.writer(lock)
-            securefile.unlock(lock)
-            return None
+            return directory.holder(log, path)
+
+    def standing(self, name: str) -> tuple[HeadText | None, str | None]:
+        path, holder = self._path_of(name), None
+        with ExitStack() as stack:
+            _, log = self._open_log(name, stack)
+            head = directory.head(log, path)
+            with suppress(KeyStoreError):
+                holder = directory.holder(log, path)
+            return head, holder
 
     def lease(self, name: str) -> "FileLease":
         path = self._path_of(name)
