@@ -381,14 +381,16 @@ def test_nothing_that_a_program_logs_is_lost_while_the_agent_is_killed_and_start
         hop.kill()
         recipe.say(b"TWO")
         recipe.say(b"THREE")
-        time.sleep(1)
+        time.sleep(0.3)
         hop.start()
         recipe.say(b"FOUR")
         hop.came(b"FOUR")
         hop.came(b"TWO")
     found = [word for line in hop.sealed() for word in (b"ONE", b"TWO", b"THREE", b"FOUR") if word in line]
     hop.agent.end()
-    if name == "rsyslog, TLS":  # which sends its last message again by the next connection
+    if name == "Kubernetes, a webhook":  # workers keep no order
+        found.sort(key=[b"ONE", b"TWO", b"THREE", b"FOUR"].index)
+    if name in ("rsyslog, TLS", "OpenBao"):  # sends its last message again; writes request and response
         found = sorted(set(found), key=found.index)
     assert found == [b"ONE", b"TWO", b"THREE", b"FOUR"]
     assert hop.site.verdict()[0] == "ok"
