@@ -189,6 +189,7 @@ def detection(history: History, rounds: int, rate: int) -> list[str]:
             seconds, spent = _attacked(watcher, history.writer, path, attack, rng, rate)
             times.append(seconds)
             costs.append(spent)
+            print(f"attack {number + 1}, {attack.__name__}: {seconds:.2f} s, processor {spent:.2f} s", file=sys.stderr)
         memory = watcher.memory()
     return [
         "| what | median | p99 | longest |",
