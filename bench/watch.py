@@ -8,6 +8,7 @@ cost is processor time, so that other work on the machine does not count; times 
 
 import argparse
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -100,8 +101,6 @@ class History:
 
 
 def _children() -> float:
-    import resource
-
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -191,18 +190,20 @@ def detection(history: History, rounds: int, rate: int) -> list[str]:
             times.append(seconds)
             costs.append(spent)
         memory = watcher.memory()
-    times.sort()
-    costs.sort()
-    late = times[int(len(times) * 0.99)]
     return [
         "| what | median | p99 | longest |",
         "| --- | --- | --- | --- |",
-        f"| alerted after, s by the clock | {statistics.median(times):.2f} | {late:.2f} | {times[-1]:.2f} |",
-        f"| processor until then, s | {statistics.median(costs):.2f} | {costs[int(len(costs) * 0.99)]:.2f} "
-        f"| {costs[-1]:.2f} |",
+        row("alerted after, s by the clock", times),
+        row("processor until then, s", costs),
         "",
         f"None of {rounds} was missed; {memory / 1e6:.0f} MB of memory at most.",
     ]
+
+
+def row(what: str, seconds: list[float]) -> str:
+    """Return a row of median, p99 and the longest."""
+    last = sorted(seconds)[int(len(seconds) * 0.99)]
+    return f"| {what} | {statistics.median(seconds):.2f} | {last:.2f} | {max(seconds):.2f} |"
 
 
 def _attacked(
