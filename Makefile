@@ -70,6 +70,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest tests/watch/test_day.py
 	TALLYSTICK_WATCHED_LOGS=2000 $(BIN)/pytest tests/watch/test_many.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
+	TALLYSTICK_HISTORIES=300 $(BIN)/pytest -s tests/survival/test_histories.py
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
