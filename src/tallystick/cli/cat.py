@@ -12,12 +12,14 @@ import click
 from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import (
+    ask_witnesses,
     envelope_option,
     field_option,
     head_option,
     last_option,
     start_option,
     store_option,
+    witness_options,
 )
 from tallystick.cli.reporting import STATUS
 from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin, reader_is_gone
@@ -39,7 +41,7 @@ Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
 @click.command("cat", cls=Command, epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option("--key", type=INPUT, metavar="FILE", help="Verification key of the log.")
-@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints cover.")
+@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints and heads cover.")
 @option("--follow", is_flag=True, help="Go on, and write lines when they come.")
 @option("--all", "marked", is_flag=True, help="Also write what does not hold, after `! `.")
 @store_option
@@ -53,6 +55,7 @@ Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
 @field_option
 @option("--added", metavar="NAMES", help="JSON members that a carrier added.")
 @option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@witness_options
 @option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor.")
 def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | None, **options: Any) -> None:
     """Write the lines of a log as they were, without seals and control lines.
@@ -72,6 +75,7 @@ def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | N
         raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
     options["pins_directory"] = None if pins == "none" else pins or default_directory()
     options["added"] = added.split(",") if added else ()
+    ask_witnesses(options)
     following = None
     with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
         output = os.fstat(STDOUT)

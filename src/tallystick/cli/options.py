@@ -75,10 +75,22 @@ _WITNESSES = (
 
 
 def witness_options(command: F) -> F:
-    """Add what is asked of witnesses, which `verify` and `watch` share."""
+    """Add what is asked of witnesses, which `verify`, `cat` and `watch` share."""
     for add in reversed(_WITNESSES):
         command = add(command)
     return command
+
+
+def ask_witnesses(options: dict[str, Any]) -> None:
+    """Complete what was asked of witnesses with what asks them, in the arguments of a verification."""
+    if not options["witnesses"] and (options["fresh"] is not None or options["quorum"] is not None):
+        raise click.UsageError("--fresh and --quorum go with --witness")
+    if options["fresh"] is None:
+        del options["fresh"]
+    if options["witnesses"]:  # nobody else waits for what speaks HTTP
+        from tallystick.witness.client import ask
+
+        options["ask"] = ask
 
 
 field_option = option("--field", metavar="NAME", help="JSON field with the lines, such as message.")

@@ -8,6 +8,7 @@ import click
 from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.options import (
+    ask_witnesses,
     envelope_option,
     field_option,
     head_option,
@@ -64,7 +65,6 @@ def command(
     pins: str | None,
     added: str | None,
     rescan: float | None,
-    fresh: float | None,
     form: str,
     output: Output,
     **options: Any,
@@ -79,13 +79,9 @@ def command(
         )
     if rescan is not None and options["resume"] is None:
         raise click.UsageError("--rescan goes with --resume")
-    if not options["witnesses"] and (fresh is not None or options["quorum"] is not None):
-        raise click.UsageError("--fresh and --quorum go with --witness")
-    options |= {name: value for name, value in (("rescan", rescan), ("fresh", fresh)) if value is not None}
-    if options["witnesses"]:  # nobody else waits for what speaks HTTP
-        from tallystick.witness.client import ask
-
-        options["ask"] = ask
+    if rescan is not None:
+        options["rescan"] = rescan
+    ask_witnesses(options)
     with look.progress("verifying") as progress:
         report = verify(
             paths,
