@@ -75,7 +75,7 @@ mod _core {
         Checked, Finder, Found, InTree, NarrowedKey, Received, Shown, Trouble, check_evidence,
     };
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]

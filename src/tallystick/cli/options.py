@@ -27,7 +27,6 @@ __all__ = [
     "start_option",
     "store_option",
     "user_option",
-    "witness_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,33 +65,6 @@ last_option = option(
     "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, …")
-_WITNESSES = (
-    option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end."),
-    option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet."),
-    option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m]."),
-    option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all]."),
-)
-
-
-def witness_options(command: F) -> F:
-    """Add what is asked of witnesses, which `verify`, `cat` and `watch` share."""
-    for add in reversed(_WITNESSES):
-        command = add(command)
-    return command
-
-
-def ask_witnesses(options: dict[str, Any]) -> None:
-    """Complete what was asked of witnesses with what asks them, in the arguments of a verification."""
-    if not options["witnesses"] and (options["fresh"] is not None or options["quorum"] is not None):
-        raise click.UsageError("--fresh and --quorum go with --witness")
-    if options["fresh"] is None:
-        del options["fresh"]
-    if options["witnesses"]:  # nobody else waits for what speaks HTTP
-        from tallystick.witness.client import ask
-
-        options["ask"] = ask
-
-
 field_option = option("--field", metavar="NAME", help="JSON field with the lines, such as message.")
 
 

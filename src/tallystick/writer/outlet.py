@@ -112,7 +112,7 @@ class Outlet:
     def is_idle(self) -> bool:
         """Has nothing to be done here before the next line or after it?"""
         return not (
-            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.kept
+            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.pending
         )
 
     @property
@@ -147,7 +147,7 @@ class Outlet:
             OutputError: They are not taken now.
             SealError: They never will be.
         """
-        if self.output.kept:
+        if self.output.pending:
             self.sink.push()
 
     def look(self) -> bool:
@@ -275,14 +275,14 @@ class Outlet:
 
     def check_pending(self) -> None:
         """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""
-        if self.output.kept:
+        if self.output.pending:
             raise OutputError(f"{self.trouble or self.sink.name}; {STAYS}")
 
     def left(self) -> str:
         """Return what is lost when the log is closed now."""
         lost = []
-        if self.output.kept:
-            lost.append(f"{self.output.kept} bytes of sealed lines that were not written")
+        if self.output.pending:
+            lost.append(f"{self.output.pending} bytes of sealed lines that were not written")
         if count := self.dropped.count:
             lines = "1 line that was" if count == 1 else f"{count} lines that were"
             lost.append(f"{lines} dropped and not reported in it")
