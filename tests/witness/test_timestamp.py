@@ -13,6 +13,7 @@ from tests.servers import until
 from tests.witness.service import Service, Writer, b64, running
 from tests.witness.stamping import Stamping, authority
 
+
 @pytest.fixture
 def stamped() -> Iterator[tuple[Stamping, str, list[bytes]]]:
     with authority() as found:
