@@ -10,7 +10,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
-SOURCES := scripts/build_wheel $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
+SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
@@ -193,7 +193,7 @@ $(VENV)/.group-uwsgi: | $(VENV)/.group-test $(TPM2)
 $(VENV)/.wheel: $(SOURCES) $(VENV)/.group-build | have-cargo
 	@touch $@.new
 	rm -f dist/tallystick-*.whl
-	MATURIN=$(abspath $(BIN)/maturin) scripts/build_wheel --auditwheel skip --interpreter $(abspath $(BIN)/python) --out dist
+	MATURIN=$(abspath $(BIN)/maturin) PYTHON=$(abspath $(BIN)/python) scripts/build_wheel --auditwheel skip --interpreter $(abspath $(BIN)/python) --out dist
 	$(PIP) install --force-reinstall --no-deps dist/tallystick-*.whl
 	$(PIP) install dist/tallystick-*.whl
 	@mv $@.new $@
