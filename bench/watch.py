@@ -189,6 +189,7 @@ def detection(history: History, rounds: int, rate: int) -> list[str]:
             seconds, spent = _attacked(watcher, history.writer, path, attack, rng, rate)
             times.append(seconds)
             costs.append(spent)
+            print(f"attack {number + 1}, {attack.__name__}: {seconds:.2f} s, processor {spent:.2f} s", file=sys.stderr)
         memory = watcher.memory()
     return [
         "| what | median | p99 | longest |",
@@ -249,8 +250,8 @@ def page(options: argparse.Namespace) -> list[str]:
     text = [
         "# Benchmarks of watching",
         "",
-        "Written by `make bench-watch`. Logs are sealed by the core in the process that measures; `tallystick watch` is a",
-        "process of its own. Processor time is what counts: other work on the machine does not change it much.",
+        "Written by `make bench-watch`. Logs are sealed by the core in the process that measures; `tallystick watch` is",
+        "a process of its own. Processor time is what counts: other work on the machine does not change it much.",
         "",
         f"- Machine: {machine()}.",
         "",

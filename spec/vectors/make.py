@@ -1517,18 +1517,18 @@ def run_signature(case):
 
 # ---- command line ---------------------------------------------------------------------------------------------------
 
-def witness_script():
-    """The script beside this one, which takes from this one."""
+def witness_script(name="witnesses"):
+    """A script beside this one, which takes from this one."""
     sys.path[:0] = [str(HERE)]
     try:
-        return importlib.import_module("witnesses")
+        return importlib.import_module(name)
     finally:
         del sys.path[0]
 
 
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
-    witnesses = witness_script()
+    witnesses, receipted = witness_script(), witness_script("receipted")
     def text(found):
         rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
         about = json.dumps(found["about"], indent=1)
@@ -1536,7 +1536,8 @@ def new_files():
         return ('{"about": ' + about + ',\n' + refused + '"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
             "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases()),
-            "witnesses.json": witnesses.text_of(witnesses.witness_cases())}
+            "witnesses.json": witnesses.text_of(witnesses.witness_cases()),
+            "receipts.json": receipted.text_of(receipted.receipt_cases())}
 
 
 def run_check():
@@ -1567,6 +1568,16 @@ def run_check():
             wrong.append(f"check.py takes this for a file of receipts: {name}")
         except check.Usage:
             pass
+    receipted = witness_script("receipted")
+    received = receipted.receipt_cases()
+    for case in received["cases"]:
+        wrong += receipted.run(case, check, texts["verification_key"], texts["public_key"])
+    for text in received["usage"]:
+        try:
+            check.read_policy(text)
+            wrong.append(f"check.py takes this for a policy: {text}")
+        except check.Usage:
+            pass
     signatures = signature_cases()["cases"]
     for case in signatures:
         wrong += run_signature(case)
@@ -1576,7 +1587,7 @@ def run_check():
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
     print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(signatures)} signatures, "
-          f"{len(witnessed['cases'])} cases of witnesses, "
+          f"{len(witnessed['cases'])} cases of witnesses, {len(received['cases'])} with receipts, "
           f"{len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 

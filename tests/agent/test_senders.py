@@ -92,6 +92,38 @@ def test_packets_and_datagrams_of_the_network_are_lines(site, agents):
     assert sorted(entries(site)) == [b"one\\nmore", b"three", b"two"]
 
 
+def test_datagrams_for_which_the_kernel_had_no_room_are_counted_in_the_log_and_in_status(site, agents):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = agents("--listen", f"udp:127.0.0.1:{port}", "--listen", f"unix:{site.path}/s").listening()
+
+    def flood(count):
+        """Send more than fits while the agent stands still."""
+        os.kill(agent.process.pid, signal.SIGSTOP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            for number in range(count):
+                way.sendto(b"%05d" % number + b"x" * 1000, ("127.0.0.1", port))
+        os.kill(agent.process.pid, signal.SIGCONT)
+
+    def dropped():
+        (found,) = json.loads(site("status", "payments", "--format", "json").out)
+        return found["dropped"] or 0
+
+    flood(20_000)
+    agent.until(lambda: dropped() and len(entries(site)) + dropped() == 20_000)
+    first = dropped()
+    agent.process.send_signal(signal.SIGUSR2)  # what the program before has counted is not counted again
+    agent.until(lambda: b" closed " in site.read())
+    flood(10_000)
+    agent.until(lambda: len(entries(site)) + first + dropped() == 30_000)
+    second = dropped()
+    assert "loses datagrams, for which the kernel has no room" in agent.end()
+    said = json.dumps(site.report())
+    assert f"{first} lines were dropped from" in said
+    assert f"{second} lines were dropped from" in said
+
+
 def test_a_message_that_is_too_long_stands_in_several_lines_and_the_log_says_so(site, agents):
     agent = agents("--max-line", "1k").listening()
     send(agent.path, b"x" * 2500 + b"\nshort\n")

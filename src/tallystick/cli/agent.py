@@ -38,8 +38,8 @@ _EPILOG = """Example:
 def command(name: str | None, config: str | None, **options: Any) -> None:
     """Seal lines that come by sockets for the log NAME.
 
-    SIGTERM and SIGINT seal what is there and close the chain. SIGHUP reopens files, and reads certificates and --config
-    again. After an upgrade, SIGUSR2 has the new program take over; no line is lost.
+    SIGTERM closes the chain, SIGHUP reads certificates and --config again and reopens files, and SIGUSR2 has an
+    upgraded program take over.
     """
     from tallystick.agent.service import serve
     from tallystick.cli.notify import notify_manager

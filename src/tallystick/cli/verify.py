@@ -9,7 +9,7 @@ from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.judging import (
     NO_KEY,
-    check_witness_options,
+    ask_witnesses,
     expect_option,
     judging_options,
     keys_options,
@@ -56,11 +56,7 @@ def command(
         raise click.UsageError("--rescan goes with --resume")
     if rescan is not None:
         options["rescan"] = rescan
-    check_witness_options(options)
-    if options["witnesses"]:  # nobody else waits for what speaks HTTP
-        from tallystick.witness.client import ask
-
-        options["ask"] = ask
+    ask_witnesses(options)
     with look.progress("verifying") as progress:
         report = verify(paths, digests=form in DIGESTED, progress=progress, **options)
     read = [*paths, *options["keys"], *options["public"], options["head"], options["exceptions"]]
