@@ -6,8 +6,8 @@
 `random` kills at random instants: while a chain is opened, a file rotated or compressed, lines written. Every other
 writer is `tallystick seal` at the end of a pipe; the others use the library, and note in memory that outlives them for
 how many lines `write` has returned. `points` kills at each system call that changes a file, from number
-FIRST on, STEP further each time, as tests/survival/faults.c does when it is preloaded. What happened is printed as JSON,
-one object a run.
+FIRST on, STEP further each time, as tests/survival/faults.c does when it is preloaded. What happened is printed as
+JSON, one object a run.
 """
 
 import json
