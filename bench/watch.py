@@ -250,7 +250,7 @@ def page(options: argparse.Namespace) -> list[str]:
     text = [
         "# Benchmarks of watching",
         "",
-        "Written by `make bench-watch`. Logs are sealed by the core in the process that measures; `tallystick watch` is a",
+        "Written by `make bench-watch`. The core seals the logs in the process that measures; `tallystick watch` is a",
         "process of its own. Processor time is what counts: other work on the machine does not change it much.",
         "",
         f"- Machine: {machine()}.",
