@@ -350,6 +350,74 @@ class Csv(Follows):
             connection.execute(f'CREATE ROLE "{text.decode()}"')
 
 
+DOCKER = """
+set -e
+mount -t tmpfs tmpfs /run
+dockerd --data-root "$PWD/docker" --exec-root /run/d --host unix:///run/docker.sock --pidfile /run/d.pid \\
+    --storage-driver vfs --bridge none --iptables=false --ip6tables=false < /dev/null &
+export DOCKER_HOST=unix:///run/docker.sock
+until docker version > /dev/null 2>&1; do sleep 0.1; done
+mkdir -p image/bin
+cp "$(command -v busybox)" image/bin/sh
+tar -C image -c . | docker import - shop > /dev/null
+touch ready
+sh run-shop --interactive --network none shop /bin/sh -c 'while read line; do echo "$line"; done'
+"""
+
+
+class Docker:
+    """The real daemon, in namespaces of its own, and a container that logs what it reads."""
+
+    @contextlib.contextmanager
+    def running(self, hop):
+        if os.geteuid():
+            pytest.skip("the daemon of Docker runs as root")
+        for each, package in (("dockerd", "docker.io"), ("docker", "docker.io"), ("busybox", "busybox-static")):
+            program(each, f"apt install {package}", *SYSTEM)
+        hop.file("/usr/local/bin/run-shop")
+        words = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", DOCKER)
+        env = hop.site.env | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        with started(hop, *words, env=env, stdin=subprocess.PIPE) as self.process:
+            ready = hop.site.path / "ready"
+            until(lambda: ready.exists() or self.process.poll() is not None, "Docker")
+            if not ready.exists():
+                pytest.skip("the daemon of Docker does not run here")
+            yield self.process
+            self.process.stdin.close()
+
+    def say(self, text):
+        self.process.stdin.write(text + b"\n")
+        self.process.stdin.flush()
+
+
+class Collector(Follows):
+    """The real collector, built from its modules; a client posts to it."""
+
+    unit, file = "/etc/systemd/system/send-otelcol.service", "/var/log/otelcol/logs.json"
+
+    @contextlib.contextmanager
+    def running(self, hop):
+        if (place := os.environ.get("TALLYSTICK_GO_BIN")) is None:  # it takes minutes to build
+            pytest.skip(
+                "build a collector with otlpreceiver and fileexporter, and name its folder in TALLYSTICK_GO_BIN"
+            )
+        otelcol = shutil.which("otelcol", path=place) or missing("otelcol", f"it is not in {place}")
+        self.port = free_port()
+        config = hop.file("/etc/otelcol/config.yaml", [*self.places(hop), ("4318", str(self.port))])
+        with started(hop, otelcol, "--config", config, env=hop.site.env) as process:
+            until((self.here(hop) / "logs.json").exists, "the collector")
+            until(lambda: listens(self.port), "the collector")
+            with self.sending(hop):
+                yield process
+
+    def say(self, text):
+        record = {"severityText": "INFO", "body": {"stringValue": text.decode()}}
+        body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+        url = f"http://localhost:{self.port}/v1/logs"
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as answer:
+            assert answer.status == 200
+
+
 EVENT = {
     "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "stage": "ResponseComplete",
     "requestURI": "/api/v1/namespaces/shop/secrets/payments", "verb": "delete", "user": {"username": "alice"},
@@ -369,6 +437,8 @@ RECIPES = {
     "Kubernetes, a webhook": Webhook(),
     "OpenBao": Bao(),
     "PostgreSQL": Csv(),
+    "Docker": Docker(),
+    "OTLP": Collector(),
 }
 
 

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -252,3 +254,45 @@ def test_one_agent_writes_several_logs_that_a_file_names(site):
     refused = site("agent", "--config", "agent.toml")
     said = "agent.toml: log 'payments': No such option"
     assert (refused.status, said in refused.err) == (2, True), refused.err
+
+
+RESTARTS = """
+for start in 1 2 3 4; do
+    sh -c 'export LISTEN_PID=$$; exec "$@"' - "$@" || exit
+done
+"""
+
+
+def test_no_datagram_is_lost_while_the_agent_restarts_under_a_socket_that_a_service_manager_holds(site, agents):
+    if shutil.which("systemd-socket-activate") is None:
+        pytest.skip("systemd-socket-activate is not here")
+    path = str(site.path / "held")
+
+    def start(*arguments, **more):
+        places = [word for name in ("HOME", "TALLYSTICK_STORE") for word in ("-E", f"{name}={site.env[name]}")]
+        command = ["systemd-socket-activate", "-d", *places, "-l", path, "sh", "-c", RESTARTS, "-"]
+        return subprocess.Popen(
+            [*command, f"{site.bin}/tallystick", *map(str, arguments)], cwd=site.path, env=site.env,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    manager = agents("--listen", f"unixgram:{path}", start=start)
+    manager.until(lambda: os.path.exists(path))
+    lines = [b"%d" % number for number in range(4000)]
+
+    def send_all():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+            way.connect(path)
+            for line in lines:
+                way.send(line)
+
+    sender = threading.Thread(target=send_all)
+    sender.start()
+    children = Path(f"/proc/{manager.process.pid}/task/{manager.process.pid}/children")
+    for least in (500, 1500, 2500, len(lines)):
+        manager.until(lambda least=least: (site.path / "audit.log").exists() and len(entries(site)) >= least)
+        os.kill(int(children.read_text()), signal.SIGTERM)
+    sender.join(20)
+    manager.process.communicate(timeout=20)
+    assert entries(site) == lines
+    assert site.verdict() == ("ok", [])
