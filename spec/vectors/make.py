@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
 
-    python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
-    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures anew; the known answers never change
+    python spec/vectors/make.py --check      make all vectors again, compare byte for byte, run all defects
+    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures again; the known answers never change
     python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
            [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
 
@@ -49,12 +49,17 @@ def public_of(seed):
 
 
 @lru_cache(maxsize=None)
+def first_links(secret):
+    """A[1] from V, B[1] from S, and those after it as far as they were wanted."""
+    return [derive(secret, "chains")]
+
+
 def chain_link(secret, chain):
     """A[chain] from V, B[chain] from S."""
-    link = derive(secret, "chains")
-    for _ in range(chain - 1):
-        link = derive(link, "next")
-    return link
+    links = first_links(secret)
+    while len(links) < chain:
+        links.append(derive(links[-1], "next"))
+    return links[chain - 1]
 
 
 def chain_seed(S, chain):
@@ -1422,10 +1427,12 @@ def encoding_of(point, y=None, sign=None):
     return (y + (sign << 255)).to_bytes(32, "little")
 
 
+@lru_cache(maxsize=None)  # the same points are doubled again and again
 def plus(a, b):
     (x1, y1), (x2, y2) = a, b
     d = D * x1 * x2 * y1 * y2 % FIELD
-    return ((x1 * y2 + x2 * y1) * pow(1 + d, -1, FIELD) % FIELD, (y1 * y2 + x1 * x2) * pow(1 - d, -1, FIELD) % FIELD)
+    inverse = pow(1 - d * d, -1, FIELD)  # of 1 + d and of 1 - d at once
+    return (x1 * y2 + x2 * y1) * inverse * (1 - d) % FIELD, (y1 * y2 + x1 * x2) * inverse * (1 + d) % FIELD
 
 
 def times(count, point):

@@ -63,7 +63,7 @@ _WITNESSES = (
     option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end."),
     option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet."),
     option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m]."),
-    option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all]."),
+    option("--quorum", type=int, metavar="K", help="How many witnesses are enough [all]."),
 )
 
 expect_option = option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")

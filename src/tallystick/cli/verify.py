@@ -37,7 +37,7 @@ Example: tallystick verify audit.log* --key payments.key
 @judging_options
 @expect_option
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
-@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @witness_options
 @report_options
 def command(
