@@ -125,6 +125,9 @@ def test_with_two_of_three_down_the_tree_goes_on_and_the_last_one_with_enough_pr
             proof = service.ask("GET", path).body.decode().partition("\n\n")[2]
             assert proof.split("\n")[1] == "1"
             assert len(cosigners_of(proof)) == 4
+            metrics = service.ask("GET", "/metrics").body
+            assert b"\ntallystick_witness_tree_size 2.0\n" in metrics
+            assert b"\ntallystick_witness_tree_cosigned_size 1.0\n" in metrics
             assert "the policy demands more" in service.end()
 
 

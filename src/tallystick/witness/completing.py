@@ -105,6 +105,13 @@ class Completing:
         note, cosigners = self.note(store, size, root), frozenset(one for (one,) in done)
         return lambda: Signing(size, root, note(), cosigners)
 
+    def sizes(self, store: Store) -> tuple[int, int]:
+        """Return the size of the published tree, and of the newest one that enough cosigners signed; 0 for none."""
+        found = [
+            store.database.run(f"SELECT coalesce(max(size), 0) FROM {name}")[0][0] for name in ("published", "enough")
+        ]
+        return int(found[0]), int(found[1])
+
     def consistency(self, size: int, end: int) -> Job[list[bytes]]:
         """Give the consistency proof from a smaller tree; a job."""
         return lambda store, now: _constant(self._tree.consistency(size, end) if size else [])

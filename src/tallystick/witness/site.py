@@ -204,8 +204,12 @@ class WitnessSite:
 
         from tallystick.witness.metrics import exposition
 
-        overview, stopped = await self._done(lambda store, now: _constant((store.overview(), store.stopped())))
-        kind, text = exposition(overview, stopped is not None, self._showing, request.headers.get("accept", ""))
+        def job(store: Store, now: int) -> Callable[[], Any]:
+            return _constant((store.overview(), store.stopped() is not None, self._completing.sizes(store)))
+
+        overview, stopped, sizes = await self._done(job)
+        accepted = self._showing.accepted
+        kind, text = exposition(overview, stopped, accepted, sizes, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": kind})
 
     async def _health(self, request: "Request") -> "Response":
