@@ -31,6 +31,7 @@ _TABLES = (
         log BIGINT, number BIGINT, time BIGINT NOT NULL, gap BIGINT NOT NULL, text BLOB NOT NULL,
         PRIMARY KEY (log, number))""",
 )
+_NEWEST = 16  # texts that no later one contains, of which receipts are given; each takes a signature
 _TREES = ("published", "enough", "stamped")
 
 
@@ -164,7 +165,7 @@ class Completing:
             kept = [
                 Held(time, bool(gap), bytes(text)) for time, gap, text in store.database.run(statement, (row.number,))
             ]
-            texts = {one.text: one for one in [*kept, *store.held(row.number)]}.values()
+            texts = {one.text: one for one in [*kept, *store.held(row.number)[-_NEWEST:]]}.values()
             found = [(one, self._proof(store, row.number, hashlib.sha256(one.text).digest())) for one in texts]
 
             def finish() -> str:
