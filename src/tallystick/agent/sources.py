@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import select
 import stat
 import subprocess
@@ -206,10 +207,12 @@ class File:
         """Return the file of a position, which may have another name by now, and where it was left."""
         device, number, offset, length, mark = position.split()
         directory, name = os.path.split(os.path.abspath(self._path))
+        stem = re.escape(name.rsplit(".", 1)[0])
+        rotated = re.compile(rf"{re.escape(name)}|{stem}[-.][0-9]")  # audit.log.1, audit-2026-11-28.log
         others = []
         for each in os.scandir(directory):
             with suppress(OSError):
-                if each.name.startswith(name) and each.is_file() and not each.name.endswith(_COMPRESSED):
+                if rotated.match(each.name) and each.is_file() and not each.name.endswith(_COMPRESSED):
                     others.append((each.name != name, each.stat().st_mtime_ns, each.path))
         others.sort(key=lambda each: (not each[0], each[1]))  # rotated ones, the oldest first; then the one at the path
         for at, (_, _, path) in enumerate(others):
