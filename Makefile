@@ -14,12 +14,12 @@ SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -prin
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint bench bench-watch docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
@@ -87,6 +87,9 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
+
+bench-watch: $(VENV)/.wheel ## measure the watch service, which takes long, and write docs/benchmarks-watch.md
+	$(BIN)/python bench/watch.py --write docs/benchmarks-watch.md
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
