@@ -14,7 +14,7 @@ SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -prin
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint bench cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -86,6 +86,12 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
+
+cost: $(VENV)/.wheel ## measure processor time as a multiple of SHA-256; count instructions, where valgrind is
+	$(BIN)/python bench/cost.py $(if $(shell command -v valgrind),--instructions 10000)
+
+differ: $(VENV)/.wheel $(VENV)/.group-test ## hold this build of the core against an earlier one, BEFORE=_core.abi3.so
+	$(BIN)/python bench/differ.py $(BEFORE)
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
