@@ -7,7 +7,6 @@ neither. It gives the lease of a log, the exclusive right to write it, to one wr
 import itertools
 import os
 import re
-import socket
 import sys
 import weakref
 from abc import ABC, abstractmethod
@@ -380,7 +379,7 @@ def ourselves() -> str:
     shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
     words = " ".join([command, *shown])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
+    said = f"pid {os.getpid()} ({words[:200]}) on {os.uname().nodename} since {now}"
     return said.encode("ascii", "replace").decode()
 
 
