@@ -124,6 +124,23 @@ impl Lines {
             Some(Gathered { tree, piece: Piece { start, end: start + 1, first: place, last: place } });
     }
 
+    /// Is the line with an index of a file the one after those that are gathered?
+    #[inline]
+    pub(crate) fn is_at(&self, index: u16, file: u32) -> bool {
+        let next = |gathered: &Gathered| (gathered.piece.end, gathered.piece.first.file);
+        self.current.as_ref().map(next) == Some((u32::from(index), file))
+    }
+
+    /// Adds lines right after those that are gathered; the last of them stands at a place.
+    pub(crate) fn extend<'l>(&mut self, leaves: impl Iterator<Item = &'l Digest>, last: Place) {
+        let Some(Gathered { tree, piece }) = &mut self.current else { return };
+        for leaf in leaves {
+            tree.push(*leaf);
+            piece.end += 1;
+        }
+        piece.last = last;
+    }
+
     /// Puts the gathered lines into their layer.
     pub fn flush(&mut self) {
         if let Some(Gathered { tree, piece }) = self.current.take() {

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from tallystick import _core
 from tallystick.verify.positions import At
@@ -39,6 +38,8 @@ def context(
 @cache
 def _program() -> str:
     """Return the version of this program: another one may look closer."""
+    from importlib.metadata import PackageNotFoundError, version  # only here: what it imports takes a while
+
     try:
         return version("tallystick")
     except PackageNotFoundError:  # it is run from its sources
