@@ -28,7 +28,11 @@ _ACCOUNTS = {
     "etc/group": f"root:x:0:\ntallystick:x:{USER}:\n",
     "etc/nsswitch.conf": "hosts: files dns\n",
 }
-_WRITABLE = ["tmp", "var/lib/tallystick", "var/log/tallystick"]  # volumes stand there
+_PLACES = {
+    **{name: (0o755, 0) for name in ("dev", "proc", "sys")},  # a read-only root gets no new ones
+    "tmp": (0o1777, 0),
+    **{name: (0o700, USER) for name in ("var/lib/tallystick", "var/log/tallystick")},  # volumes stand there
+}
 
 
 def main() -> None:
@@ -47,11 +51,11 @@ def main() -> None:
         for name, text in _ACCOUNTS.items():
             (base / name).parent.mkdir(parents=True, exist_ok=True)
             (base / name).write_text(text)
-        layers = [_layer(base, time, writable=True), _layer(asked.stage, time)]
+        layers = [_layer(base, time, places=True), _layer(asked.stage, time)]
     _write(asked.output, layers, asked.architecture, time)
 
 
-def _layer(root: Path, time: int, *, writable: bool = False) -> bytes:
+def _layer(root: Path, time: int, *, places: bool = False) -> bytes:
     """Return a directory as an archive: sorted, owned by root, of one time."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -69,11 +73,10 @@ def _layer(root: Path, time: int, *, writable: bool = False) -> bytes:
                     archive.addfile(entry, file)
             else:
                 archive.addfile(entry)
-        for name in _WRITABLE if writable else ():
+        for name, (mode, owner) in _PLACES.items() if places else ():
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o700, time
-            if name != "tmp":
-                entry.uid = entry.gid = USER
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, mode, time
+            entry.uid = entry.gid = owner
             archive.addfile(entry)
     return data.getvalue()
 
