@@ -238,7 +238,6 @@ _ENTRIES = (
         "A witness that was asked for gave no answer or receipt that holds.",
         "is it reachable, and is its key the right one? Receipts of before are given with `--receipts`",
         rank=13,
-        stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNMET_HEAD,
@@ -247,7 +246,6 @@ _ENTRIES = (
         "Lines that a signed head covers are not here as they were written, so it cannot be held against them.",
         "look for a newer file; was the head or receipt made after the files were copied?",
         rank=14,
-        stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNCOVERED,
