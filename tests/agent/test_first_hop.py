@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.client import Agent, entries
+from tests.agent.journald import journald, write_entries
 from tests.servers import (
     PASSWORD,
     OpenBao,
@@ -48,10 +49,12 @@ class Hop:
         os.mkdir(self.run)
         self.agent = None
         self.held = {}
-        for number, (name, kind) in enumerate((("lines", "STREAM"), ("stream", "STREAM"), ("log", "DGRAM")), 20):
-            made = socket.socket(socket.AF_UNIX, getattr(socket, f"SOCK_{kind}"))
-            made.bind(str(self.run / name))
-            if kind == "STREAM":
+        unit = self.file("/etc/systemd/system/tallystick-agent.socket").read_text()
+        for number, (kind, path) in enumerate(re.findall("^Listen(Stream|Datagram)=(.*)", unit, re.MULTILINE), 20):
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "Stream" else socket.SOCK_DGRAM)
+            made.bind(path)
+            name = os.path.basename(path)
+            if kind == "Stream":
                 made.listen()
             self.held[name] = socket.socket(fileno=fcntl.fcntl(made, fcntl.F_DUPFD, number))
             made.close()
@@ -89,6 +92,14 @@ class Hop:
 
     def kill(self):
         self.agent.kill()
+
+    def let_go(self):
+        """Have the agent make its sockets from the next start on."""
+        self.kill()
+        for name, made in self.held.items():
+            made.close()
+            os.unlink(self.run / name)
+        self.held = {}
 
     def sealed(self):
         """What is sealed, in its order."""
@@ -232,11 +243,12 @@ class Follows:
     """A program that writes a file, and what sends that file: the command of a unit."""
 
     unit = file = None
+    before = ()
 
     @contextlib.contextmanager
     def sending(self, hop):
         command = re.search("^ExecStart=(.*)", hop.file(self.unit, self.places(hop)).read_text(), re.MULTILINE)[1]
-        with started(hop, *command.split(), env=hop.site.env) as process:
+        with started(hop, *self.before, *command.split(), env=hop.site.env) as process:
             yield process
 
     def places(self, hop):
@@ -262,6 +274,18 @@ class Laurel(Follows, Auditd):
             until((self.here(hop) / "audit.log").exists, "laurel", 20)
             with self.sending(hop):
                 yield process
+
+
+class Journald(Follows):
+    unit, file = "/etc/systemd/system/send-journal.service", "/run/log/journal/any"
+
+    @contextlib.contextmanager
+    def running(self, hop):
+        with journald(hop.site.path) as self.before, self.sending(hop) as process:
+            yield process
+
+    def say(self, text):
+        write_entries(self.before, "sshd", [text.decode()])
 
 
 class Kubernetes(Follows):
@@ -433,6 +457,7 @@ RECIPES = {
     "nginx": Nginx(),
     "auditd, a plugin": Auditd("/etc/audit/plugins.d/sealed.conf"),
     "auditd, laurel": Laurel(),
+    "journald": Journald(),
     "Kubernetes, a file": Kubernetes(),
     "Kubernetes, a webhook": Webhook(),
     "OpenBao": Bao(),
@@ -464,3 +489,25 @@ def test_nothing_that_a_program_logs_is_lost_while_the_agent_is_killed_and_start
         found = sorted(set(found), key=found.index)
     assert found == [b"ONE", b"TWO", b"THREE", b"FOUR"]
     assert hop.site.verdict()[0] == "ok"
+
+
+def test_datagrams_that_come_while_the_agent_is_away_are_lost_without_a_held_socket(hop):
+    hop.let_go()
+    hop.start()
+    recipe = Nginx()
+    with recipe.running(hop):
+        recipe.say(b"ONE")
+        hop.came(b"ONE")
+        hop.kill()
+        recipe.say(b"TWO")
+        hop.start()
+        for _ in range(3):  # nginx opens its socket again after one that failed
+            recipe.say(b"THREE")
+        hop.came(b"THREE")
+    assert not [line for line in hop.sealed() if b"TWO" in line]
+
+
+def test_all_files_of_the_page_are_tried():
+    tried = Path(__file__).read_text()
+    assert len(BLOCKS) == 21
+    assert [name for name in BLOCKS if name not in tried] == []

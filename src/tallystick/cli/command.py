@@ -61,8 +61,6 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, and then their variables, which would take a line each beside them."""
         super().format_options(ctx, formatter)
-        names = [
-            str(one.envvar).removeprefix(_PREFIX) for one in self.params if isinstance(one, Option) and one.envvar
-        ]
+        names = [str(one.envvar).removeprefix(_PREFIX) for one in self.params if isinstance(one, Option) and one.envvar]
         with formatter.section(f"Environment variables, with {_PREFIX} in front"):
             formatter.write_text(", ".join(names))
