@@ -308,14 +308,16 @@ class Kubernetes(Follows):
 class Webhook:
     """The same events, as an API server posts them."""
 
+    module = "webhook"
+
     @contextlib.contextmanager
     def running(self, hop):
         for each in ("flask", "gunicorn"):
             if importlib.util.find_spec(each) is None:
                 pytest.skip(f"not installed: {each}")
-        hop.file("/opt/webhook/webhook.py")
+        hop.file(f"/opt/webhook/{self.module}.py")
         self.port = free_port()
-        words = ("-m", "gunicorn", "--workers", "2", "webhook:app", "--bind", f"127.0.0.1:{self.port}")
+        words = ("-m", "gunicorn", "--workers", "2", f"{self.module}:app", "--bind", f"127.0.0.1:{self.port}")
         env = hop.site.env | {"AGENT": f"unix:{hop.run}/lines"}
         with started(hop, sys.executable, *words, env=env) as process:
             until(lambda: listens(self.port), "gunicorn", 30)
@@ -414,24 +416,24 @@ class Docker:
         self.process.stdin.flush()
 
 
-class Collector(Follows):
+class Collector(Webhook):
     """The real collector, built from its modules; a client posts to it."""
 
-    unit, file = "/etc/systemd/system/send-otelcol.service", "/var/log/otelcol/logs.json"
+    module = "otlp"
 
     @contextlib.contextmanager
     def running(self, hop):
         if (place := os.environ.get("TALLYSTICK_GO_BIN")) is None:  # it takes minutes to build
             pytest.skip(
-                "build a collector with otlpreceiver and fileexporter, and name its folder in TALLYSTICK_GO_BIN"
+                "build a collector with otlpreceiver and otlphttpexporter; name its folder in TALLYSTICK_GO_BIN"
             )
         otelcol = shutil.which("otelcol", path=place) or missing("otelcol", f"it is not in {place}")
-        self.port = free_port()
-        config = hop.file("/etc/otelcol/config.yaml", [*self.places(hop), ("4318", str(self.port))])
-        with started(hop, otelcol, "--config", config, env=hop.site.env) as process:
-            until((self.here(hop) / "logs.json").exists, "the collector")
-            until(lambda: listens(self.port), "the collector")
-            with self.sending(hop):
+        with super().running(hop):
+            near = free_port()
+            config = hop.file("/etc/otelcol/config.yaml", [("4318", str(near)), ("4319", str(self.port))])
+            with started(hop, otelcol, "--config", config, env=hop.site.env) as process:
+                until(lambda: listens(near), "the collector")
+                self.port = near
                 yield process
 
     def say(self, text):
@@ -483,9 +485,9 @@ def test_nothing_that_a_program_logs_is_lost_while_the_agent_is_killed_and_start
         hop.came(b"TWO")
     found = [word for line in hop.sealed() for word in (b"ONE", b"TWO", b"THREE", b"FOUR") if word in line]
     hop.agent.end()
-    if name == "Kubernetes, a webhook":  # workers keep no order
+    if name in ("Kubernetes, a webhook", "OTLP"):  # workers keep no order
         found.sort(key=[b"ONE", b"TWO", b"THREE", b"FOUR"].index)
-    if name in ("rsyslog, TLS", "OpenBao"):  # sends its last message again; writes request and response
+    if name in ("rsyslog, TLS", "OpenBao", "OTLP"):  # sends again; writes request and response
         found = sorted(set(found), key=found.index)
     assert found == [b"ONE", b"TWO", b"THREE", b"FOUR"]
     assert hop.site.verdict()[0] == "ok"
@@ -510,4 +512,4 @@ def test_datagrams_that_come_while_the_agent_is_away_are_lost_without_a_held_soc
 def test_all_files_of_the_page_are_tried():
     tried = Path(__file__).read_text()
     assert len(BLOCKS) == 21
-    assert [name for name in BLOCKS if name not in tried] == []
+    assert [name for name in BLOCKS if name not in tried and not name.startswith("/opt/webhook/")] == []
