@@ -1,6 +1,6 @@
 """Check wheels before a release: nothing in them names a path of their builder, and their list of parts is whole.
 
-    python scripts/check_wheel.py dist/*.whl
+python scripts/check_wheel.py dist/*.whl
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 __all__ = ["main"]
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PATHS = [rb"/home/", rb"/Users/", rb"/root/", rb"/tmp/", rb"\.cargo/", rb"\.rustup/", re.escape(os.fsencode(_ROOT) + b"/")]
-_TOOLS = {"maturin"}  # named in the list as what made it
+_HERE = re.escape(os.fsencode(_ROOT) + b"/")
+_PATHS = [rb"/home/", rb"/Users/", rb"/root/", rb"/tmp/", rb"\.cargo/", rb"\.rustup/", _HERE]
 
 
 def main(wheels: list[str]) -> int:

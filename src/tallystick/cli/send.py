@@ -42,7 +42,10 @@ _EPILOG = """Example:
     help="Messages end with: lines, null or whole (with FILE) [lines].",
 )
 @option(
-    "--encoding", type=click.Choice(ENCODINGS), metavar="NAME", help="Of lines: auto sends UTF-16 and UTF-32 as UTF-8."
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    metavar="NAME",
+    help="Of the lines; auto sends UTF-16 and UTF-32 as UTF-8.",
 )
 @option(
     "--until",
@@ -51,7 +54,7 @@ _EPILOG = """Example:
     metavar="STATE",
     help="Wait until lines are sealed, or synced to the disk [sealed].",
 )
-@option("--wait", type=DURATION, metavar="TIME", default="10s", help="So long at most, for each 64 KiB [10s].")
+@option("--wait", type=DURATION, metavar="TIME", default="10s", help="Wait this long at most for each 64 KiB [10s].")
 @option("--follow", metavar="DIR", help="Follow FILE for ever, and note in DIR how far it was acknowledged.")
 @option("--journal", is_flag=True, help="Follow the journal; words after -- go to journalctl.")
 @option("--tls-cert", type=click.Path(), metavar="FILE", help="Our certificate, for tls:HOST:PORT.")
@@ -61,7 +64,7 @@ def command(
     address: str, files: Sequence[str], framing: str, encoding: str | None, until: Any, wait: float,
     follow: str | None, journal: bool, **tls: Any,
 ) -> None:  # fmt: skip
-    """Send FILEs, or standard input, also called -, to the agent at ADDRESS: unix:PATH or tls:HOST:PORT.
+    """Send FILEs, or standard input (also -), to the agent at ADDRESS: unix:PATH or tls:HOST:PORT.
 
     Exit status 0: the agent has acknowledged everything. 4: it has not; a message says how much. With --follow it ends
     at SIGTERM, and after any end the next one goes on there: each line is sealed once, also where FILE is rotated.

@@ -9,7 +9,7 @@ from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.judging import (
     NO_KEY,
-    check_witness_options,
+    ask_witnesses,
     expect_option,
     judging_options,
     keys_options,
@@ -37,7 +37,7 @@ Example: tallystick verify audit.log* --key payments.key
 @judging_options
 @expect_option
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
-@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @witness_options
 @report_options
 def command(
@@ -56,11 +56,7 @@ def command(
         raise click.UsageError("--rescan goes with --resume")
     if rescan is not None:
         options["rescan"] = rescan
-    check_witness_options(options)
-    if options["witnesses"]:  # nobody else waits for what speaks HTTP
-        from tallystick.witness.client import ask
-
-        options["ask"] = ask
+    ask_witnesses(options)
     with look.progress("verifying") as progress:
         report = verify(paths, digests=form in DIGESTED, progress=progress, **options)
     read = [*paths, *options["keys"], *options["public"], options["head"], options["exceptions"]]

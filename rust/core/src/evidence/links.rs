@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::find::is_signed;
 use crate::Error;
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
+use crate::seal::keys::PublicKey;
 use crate::seal::statement::{Body, CertCache, Statement};
 use crate::witness::content::{Content, Verb, reached};
 use crate::witness::shown::{Completed, Receipted, read_receipts};
@@ -26,6 +26,9 @@ pub(super) struct Links {
     cert: CertCache,
     pub(super) is_full: bool,
 }
+
+/// Statements between, with their positions.
+type Between<'a> = Vec<(Position, &'a [u8])>;
 
 /// Texts in order, each with receipts or none, the first of which covers a line.
 pub(super) type Chosen<'a> = Vec<Receipted<'a>>;
@@ -104,7 +107,7 @@ impl Links {
         &self,
         text: &Statement<'_>,
         checkpoints: &BTreeMap<Digest, &[u8]>,
-    ) -> Option<(Digest, Vec<(Position, &[u8])>)> {
+    ) -> Option<(Digest, Between<'_>)> {
         if checkpoints.contains_key(&text.hash()) {
             return Some((text.hash(), Vec::new()));
         }
@@ -129,7 +132,7 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     /// Takes in a text whose receipts say more than those before it.
-    fn add(&mut self, text: &'a [u8], receipts: &'a [Receipt], between: Vec<(Position, &'a [u8])>) {
+    fn add(&mut self, text: &'a [u8], receipts: &'a [Receipt], between: Between<'a>) {
         let mut says_more = false;
         let receipts = with(text, receipts);
         for one in &receipts.receipts {
@@ -175,4 +178,11 @@ fn level(receipt: &Completed<'_>) -> usize {
 fn signer(note: &[u8]) -> &[u8] {
     let line = &note[memchr::memmem::rfind(note, b"\n\n").map_or(0, |at| at + 2)..];
     line.rsplitn(2, |b| *b == b' ').nth(1).unwrap_or(line)
+}
+
+/// Does the statement hold under its own chain root, and does that give the log id where it is P?
+pub(super) fn is_signed(statement: &Statement<'_>, cert: &mut CertCache) -> bool {
+    let root = statement.chain_root();
+    let names = |id| PublicKey { root, name: String::new() }.log_id() == id;
+    (statement.generation() > 0 || names(statement.log())) && statement.check(&root, cert).is_ok()
 }
