@@ -6,7 +6,7 @@ and section 7 of the specification against this catalogue.
 >>> CATALOGUE[Kind.MISSING].usual.value, CATALOGUE[Kind.MISSING].title
 ('failed', 'Lines are missing')
 >>> kinds_allowed()
-('duplicate', 'narrowed', 'open end', 'reordered')
+('as of', 'duplicate', 'narrowed', 'open end', 'reordered')
 """
 
 import enum
@@ -52,6 +52,8 @@ class Kind(enum.StrEnum):
     NOTHING_VERIFIED = "nothing verified"
     PIN_NOT_KEPT = "pin not kept"
     MEMORY_LOST = "memory lost"
+    AS_OF = "as of"
+    CONTRADICTION = "contradiction"
 
 
 class Exceptable(enum.Enum):
@@ -382,6 +384,25 @@ _ENTRIES = (
         "What an earlier run had verified was damaged or could not be kept, so it was read again or will be.",
         "nothing for this run, which read the files instead; who can write to that directory?",
         stated=Stated.OUTSIDE,
+    ),
+    Entry(
+        Kind.AS_OF,
+        _INCOMPLETE,
+        _UNRANKED,
+        "Not looked at again",
+        "Objects could not be listed once more, so they count as partial results found them, at the time given.",
+        "give this user the right to list them, or say `--allow 'as of'` if that time is new enough",
+        allowable=True,
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.CONTRADICTION,
+        _FAILED,
+        _UNRANKED,
+        "Partial results disagree",
+        "Two partial results read different bytes in one version of one object, or in one file that was not touched.",
+        "who can change what the store answers, or what a worker sends? What is there now was read and judged",
+        stated=Stated.TEXT,
     ),
 )
 

@@ -23,8 +23,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tallystick.verify.ground import Ground, Request
 from tallystick.verify.report import Report, Verdict
-from tallystick.verify.run import Ground, Request, keep_pins, looked
+from tallystick.verify.run import keep_pins, looked
 
 __all__ = ["Session"]
 

@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
+from tallystick.verify.ground import Request
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.report import Report
-from tallystick.verify.run import Request, Verified, carried_out
+from tallystick.verify.run import Verified, carried_out
 from tallystick.verify.sums import Sums
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
 mod remembered;
+mod sound;
 mod stored;
 
 use std::collections::BTreeMap;

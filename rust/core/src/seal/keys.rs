@@ -297,6 +297,15 @@ impl VerificationKey {
         self.whole().map(of).or_else(|| self.chain(self.first()).as_ref().map(of))
     }
 
+    /// The keys that vouch for partial results (SPEC section 12): one of V, or one of each C[c] of a narrowed key.
+    pub(crate) fn partials(&self) -> Vec<Secret> {
+        let of = |secret: &Secret| secret.derive("partial");
+        match &self.scope {
+            Scope::All(v) => vec![of(v)],
+            Scope::Chains(_, keys) => keys.iter().map(of).collect(),
+        }
+    }
+
     /// V, for the set-up head; `None` in a narrowed key.
     pub(crate) fn whole(&self) -> Option<&Secret> {
         match &self.scope {

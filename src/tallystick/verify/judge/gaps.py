@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.findings import when
 from tallystick.verify.judge.openings import Range
 from tallystick.verify.judge.view import LogView
-from tallystick.verify.judge.witnesses import when
 from tallystick.verify.positions import At, dotted
 from tallystick.verify.report import Finding
 

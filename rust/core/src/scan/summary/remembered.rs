@@ -74,17 +74,6 @@ impl Summary {
         self.unlisted.is_empty() && !self.events.iter().any(fleeting)
     }
 
-    /// Are these logs of some keys, and chains that a scan with those would look at?
-    #[must_use]
-    pub fn is_within(&self, keys: &Keys) -> bool {
-        self.logs.iter().all(|(number, log)| {
-            keys.logs().get(*number as usize).is_some_and(|keys| {
-                let newest = log.chains.keys().next_back().copied().unwrap_or(0);
-                keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach
-            })
-        })
-    }
-
     /// Must what it is of be read for a pass?
     #[must_use]
     pub fn is_wanted(&self, mode: &Mode) -> bool {
