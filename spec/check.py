@@ -21,7 +21,8 @@ copied and read as a whole. It is in the order of seal.md, and each part uses on
     section 11        notes, receipts, answers: what witnesses say
     section 9         exceptions
     verify()          puts these in order, twice where torn lines are found, and gives the verdict
-    section 10        evidence, and the command line
+    section 10        evidence
+    section 12        whether anything vouches for a partial result; and the command line
 """
 import argparse, base64, datetime, errno, hashlib, hmac, json, re, sys, time
 from decimal import Decimal
@@ -1391,6 +1392,24 @@ def read_paths(paths):
         except OSError as error:
             unread[path] = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
     return contents, unread
+
+# ---- section 12: partial results ------------------------------------------------------------------------------------
+
+def check_partial(data, key):
+    """Why nothing vouches for a partial result, or its form is another; None where the HMACs of a key are there."""
+    begin = b"tallypart\x01"
+    if data[:9] != begin[:9] or len(data) < 12:
+        return "no partial result"
+    if data[:10] != begin:
+        return "another version"
+    count = int.from_bytes(data[10:12], "big")
+    macs, body = data[12:12 + 32 * count], data[12 + 32 * count:]
+    expected = [mac(derive(secret, "partial"), H(begin + body)) for secret in key.keys]
+    if len(macs) != 32 * len(expected):
+        return "other keys"
+    if not hmac.compare_digest(macs, b"".join(expected)):
+        return "changed or cut"
+    return None if body[:4] == b"\x28\xb5\x2f\xfd" else "another form"
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Check a log sealed with Tallystick.")

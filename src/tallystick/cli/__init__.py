@@ -27,6 +27,7 @@ _COMMANDS = {
     "agent": "Seal lines that come by sockets.",
     "send": "Send lines to an agent, and see them acknowledged.",
     "verify": "Check sealed logs and say what happened to them.",
+    "merge": "Put together what several runs of verify found.",
     "watch": "Verify logs all day, and report within seconds what happened.",
     "witness": "Remember how long logs are, and when; for their verifiers.",
     "cat": "Write the lines of a log as they were before they were sealed.",

@@ -19,6 +19,7 @@ from tallystick.objects.address import Address
 __all__ = ["Object", "Store", "connect"]
 
 _PAGE = 1000  # objects of a list at a time
+_VERSIONS = 2**17  # objects of which it is remembered which version was read last
 _RETRY = {
     "max_retries": 8,
     "retry_timeout": timedelta(seconds=90),
@@ -81,6 +82,7 @@ class Store:
 
     def __init__(self, root: str, store: Any) -> None:
         self.root, self._store = root, store
+        self._versions: dict[tuple[str, str], str] = {}
         self._library = importlib.import_module("obstore")
 
     def list(self, folder: str) -> Iterator[Object]:
@@ -119,7 +121,15 @@ class Store:
             raise _explained(error) from error
         if found.identity != wanted.identity or len(data) != end - start:
             raise OSError(errno.ESTALE, "it is not what the store listed")
+        if found.version is not None:
+            self._versions[wanted.identity] = found.version
+            if len(self._versions) > _VERSIONS:
+                self._versions.pop(next(iter(self._versions)), None)
         return data
+
+    def version_of(self, one: Object) -> str | None:
+        """Return the version of an object that was read, where the store said it; lists do not."""
+        return one.version or self._versions.get(one.identity)
 
     def put(self, name: str, data: bytes) -> None:
         """Put an object there, unless one has its name.

@@ -194,6 +194,9 @@ def _look(
         return
     except FileNotFoundError:
         what = "no such object; check the URL"
+        if address.url in known:  # it was an object, and nothing that others begin with
+            listing.absent.append((address.url, what))
+            return
     except OSError as error:
         before = known.get(address.url)
         if error.errno == errno.EACCES and before is not None:

@@ -1,13 +1,14 @@
 """What a run finds in one input, put together so that it can be remembered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
-from tallystick.verify.memory.holder import AnyHolder
+from tallystick.verify.memory.holder import AnyHolder, Stored
 from tallystick.verify.memory.match import Recalled
 from tallystick.verify.memory.record import Part, Piece, Record
+from tallystick.verify.remote import Remote
 
 __all__ = ["Gathered", "Origin"]
 
@@ -103,7 +104,7 @@ class Gathered:
         return Record(
             self._origin.context,
             self._origin.edge,
-            self._origin.holder,
+            self._holder(),
             tuple(self._parts),
             self._form(self._summary) if self._stored is None else self._stored,
             tuple(pieces),
@@ -111,6 +112,13 @@ class Gathered:
             one.ends_in_lf,
             self._digest() if is_known else "",
         )
+
+    def _holder(self) -> AnyHolder:
+        """Return what holds it, with the version that was read."""
+        held, file = self._origin.holder, self._one.file
+        if isinstance(held, Stored) and isinstance(file, Remote):
+            return replace(held, version=file.object.store.version_of(file.object) or "")
+        return held
 
     def _digest(self) -> str:
         """Return the digest of all that is stored; empty where it was not taken, or not of all."""

@@ -12,6 +12,7 @@ zstd: the length of a header, the header as JSON, and summaries of the core. Eac
 import hmac
 import io
 import json
+import os
 import struct
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick.verify.memory.record import NO_RECORD, DamagedError, Record, Vouch, sha256
+from tallystick.verify.paths import STDIN
 from tallystick.verify.streams import BROKEN, blocks
 
 if sys.version_info >= (3, 14):
@@ -121,6 +123,8 @@ class Partial:
         if at != len(data):
             raise ValueError
         logs, weakened, paths = (_texts(said[name]) for name in ("logs", "weakened", "paths"))
+        if any(b"\0" in os.fsencode(path) or path == STDIN for path in paths):
+            raise ValueError
         return cls(_text(said["program"]), logs, weakened, context, paths, int(said["time"]), tuple(records))
 
 
