@@ -167,7 +167,8 @@ impl Keys {
     /// that a narrowed key has. Without a secret key there is none.
     #[must_use]
     pub fn vouch_partial(&self, digest: &Digest) -> Vec<Digest> {
-        let secrets = self.logs.iter().filter_map(|log| log.secret.as_ref()).flat_map(VerificationKey::partials);
+        let secrets =
+            self.logs.iter().filter_map(|log| log.secret.as_ref()).flat_map(VerificationKey::partials);
         secrets.map(|secret| *secret.mac(digest).expose()).collect()
     }
 

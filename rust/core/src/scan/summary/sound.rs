@@ -19,7 +19,8 @@ impl Summary {
         let logs = logs.iter().all(|(number, log)| {
             keys.logs().get(*number as usize).is_some_and(|keys| {
                 let newest = log.chains.keys().next_back().copied().unwrap_or(0);
-                let known = keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach;
+                let known =
+                    keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach;
                 known && log.is_sound(*number)
             })
         });

@@ -87,7 +87,8 @@ impl Lines {
     pub(crate) fn is_sound(&self) -> bool {
         let sound = |run: &Run| {
             let pieces = run.pieces.iter().map(|piece| (piece.start, piece.start, piece.end));
-            let edges = run.pieces.first().zip(run.pieces.last()).map(|(first, last)| (first.start, last.end));
+            let edges =
+                run.pieces.first().zip(run.pieces.last()).map(|(first, last)| (first.start, last.end));
             run.tree.is_sound(MOST) && is_row(pieces) && edges == Some(run.range())
         };
         let layer = |layer: &Layer| {
