@@ -372,17 +372,17 @@ def read_past(text):
     numbers = words and [int(words[2]), int(words[3])]
     return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
 
-def read_predecessor(st):
-    """The log id of the log that this one follows, where a notice says so right behind the first open."""
+def read_named(st, about):
+    """The key of the log that a notice names: the one before, where it stands right behind the first open, or the one after."""
     words = re.fullmatch(rb"([a-z2-7]{8}) (tallypub1[a-z0-9]+)", st.said)
-    if st.about != "predecessor" or st.pos != (1, 0, 1) or not words:
+    if st.about != about or about == "predecessor" and st.pos != (1, 0, 1) or not words:
         return None
     try:
         data = unbech32m(words[2].decode(), "tallypub")
         key = Key(data[:32], data[32:].decode("latin-1"))
     except Usage:
         return None
-    return key.log_id if key.log_id == words[1].decode() else None
+    return key if key.log_id == words[1].decode() else None
 
 # ---- section 7: the log as one set ----------------------------------------------------------------------------------
 
@@ -405,7 +405,9 @@ class Log:
         self.witnesses, self.standing, self.form = NO_WITNESSES, {}, {}  # what witnesses say; number of a text -> how
         # the lines stand to it; epoch -> the form of its lines that R covers
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
-        self.adopted, self.before = set(), None  # paths that begin with what the log adopted; log id of the log that this one follows
+        self.adopted = set()  # paths that begin with what the log adopted
+        self.others = {}  # log id of another log -> its statements that are here, unproven
+        self.before, self.after = None, None  # the key of the log that this one follows; where it names the next, and its key
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
@@ -445,7 +447,8 @@ def take_line(log, line):
                 log.adopting.append((st.past, line))
             elif control and not wrong and st.kind == "notice":
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
-                log.before = log.before or read_predecessor(st)
+                log.before, named = log.before or read_named(st, "predecessor"), read_named(st, "successor")
+                log.after = (st.pos, named) if named else log.after
             elif control and wrong in ("", LACKING):
                 line.statement = st if st.kind != "notice" else None
             if control and wrong:
@@ -1207,20 +1210,42 @@ def read_files(log, files, asked, excepting):
                 line.kind = "excepted"
                 log.tell("excepted", "note", line.detail, line)
     judge_past(log)
-    judge_predecessor(log)
+    judge_kin(log)
 
-def judge_predecessor(log):
-    """Row `predecessor`: lines of the log before this one, up to this log's first line in their file."""
-    for path, lines in log.files.items() if log.before else ():
-        mine = (i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False))
-        first = next(mine, len(lines))
-        opening = lines[first] if first < len(lines) else None
-        if opening and not (opening.pos == (1, 0, 0) and opening.statement) or path in log.adopted:
-            continue
-        for line in lines[:first]:
-            if line.kind == "foreign" and line.other == log.before:
+def row_of(log, key, about):
+    """Log ids in a row: of the log that this one names, of the one that that names in a notice which holds under its key, …"""
+    row = []
+    while key and key.log_id not in row:
+        row.append(key.log_id)
+        roots, following = {0: key.P}, None
+        for st in sorted(log.others.get(key.log_id, ()), key=lambda st: st.pos):
+            if not prove(st, key, roots) and st.kind == "notice":
+                following = read_named(st, about) or following
+        key = following
+    return row
+
+def judge_kin(log):
+    """Rows `predecessor` and `successor`: lines of the logs before and after this one, where theirs may stand."""
+    for lines in log.files.values():
+        for line in lines:
+            for found in re.finditer(rb'tallystick/v1 (?:open|notice) [^"]*?(?= tally=|"|$)', line.raw if line.kind == "foreign" else b""):
+                st = read_statement(found[0])
+                if st:
+                    log.others.setdefault(st.log_id, []).append(st)
+    newest = max((pos[0] for pos in log.slots), default=0)
+    before = row_of(log, log.before, "predecessor")
+    after = row_of(log, log.after[1], "successor") if log.after and log.after[0][0] == newest else []
+    for path, lines in log.files.items() if before or after else ():
+        mine = [i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False)]
+        begins = not mine or lines[mine[0]].pos == (1, 0, 0) and lines[mine[0]].statement
+        ends = after and (not mine or lines[mine[-1]].pos >= log.after[0])
+        for i, line in enumerate(lines):
+            kinds = [(kind, fits) for kind, row, fits in (("predecessor", before if path not in log.adopted else [], begins and not (mine and i > mine[0])),
+                                                          ("successor", after, ends and not (mine and i < mine[-1])))
+                     if line.kind == "foreign" and line.other in row]
+            if kinds and all(fits for _, fits in kinds):
                 line.kind = "excepted"
-                log.tell("predecessor", "incomplete", "the key of the log before this one is needed", line)
+                log.tell(kinds[0][0], "incomplete", "the key of the log before or after this one is needed", line)
 
 def judge_past(log):
     """Row `adopted`: what a file held before the open of chain 1, which must follow at once. Its lines are set aside."""

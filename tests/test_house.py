@@ -111,7 +111,7 @@ BY_PATH = {
     "cli.send": "reads inputs that the user names, also pipes",
     "custody.in_place": "looks at which file system a directory is on",
     "custody.passphrase": "the terminal",
-    "evidence": "a file in memory, which has no name",
+    "evidence.reading": "a file in memory, which has no name",
     "keystore.postgresql": "the null device",
     "selftest": "files in a new directory of its own, which is removed",
     "sinks.rotation": "a descriptor",

@@ -874,6 +874,71 @@ def predecessor_defects(cases):
     add("named by chain 2", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", chain=2))
 
 
+def kin(number, before=None, after=None, *, chains=1, ending="ended", wait=0, said=None):
+    """One of a row of logs, as lines: it names the one before at 1.0.1 and the one after in its last chain."""
+    name, secrets = ("log", (V, S)) if number is None else (f"log{number}", (bytes([number]) * 32,) * 2)
+    sealer = Sealer(*secrets, NAME if number is None else name)
+    for chain in range(1, chains + 1):
+        sealer.open(T)
+        if chain == 1 and before:
+            sealer.notice("predecessor", written(before.encode()))
+        for _ in range(wait):
+            sealer.entry(b"one more")
+        sealer.entry(b"an entry")
+        if chain == (said or chains) and after:
+            sealer.notice("successor", written(after.encode()))
+        sealer.checkpoint(ending if chain == chains else "closed", T)
+    return [as_text(line) for line in sealer.lines]
+
+
+def kin_defects(cases):
+    """Logs in a row, each rekeyed into the next; the key of one of them is at hand."""
+    def named(number):
+        sealer = Sealer(*((V, S) if number is None else (bytes([number]) * 32,) * 2), NAME if number is None else f"log{number}")
+        return f"{sealer.log_id} {public_text(sealer.P, sealer.name)}"
+
+    def add(name, why, told, lines, beside=None, with_p=None):
+        files = {"a.log": {"base": lines, "edit": []}}
+        if beside is not None:
+            files["b.log"] = {"base": beside, "edit": []}
+        cases.add("kin: " + name, "section 9", why, told, with_p or told, files)
+
+    needs, failed = "incomplete notice, successor", "failed notice, unsealed"
+    mine, next_ = kin(None, after=named(1)), kin(1, before=named(None))
+    add("the successor's lines after", "its key is needed", needs, mine + next_)
+    add("the successor's lines in a file of their own", "its key is needed", needs, mine, next_)
+    add("the successor's lines before", "it had not begun", failed, next_ + mine)
+    add("the successor's lines before the end", "it had not begun", failed, mine[:-1] + next_ + mine[-1:])
+    add("a line of the successor among ours", "it had not begun", "failed notice, successor, unsealed", [*mine[:2], next_[1], *mine[2:], *next_])
+    add("a line without a seal after", "it is nobody's", "failed notice, successor, unsealed", [*mine, *next_, "x"])
+    add("after lines from before the notice", "there the log went on", failed, mine[2:], mine[:2] + next_)
+    two = kin(None, after=named(1), chains=2)
+    add("named by the last chain of two", "where it ended", needs, two + next_)
+    add("named by the chain before", "the log went on: that one was given up", failed, kin(None, after=named(1), chains=2, said=1) + next_)
+    add("named by a log without an end", "an interrupted rekey ended it, before a line could say so",
+        "incomplete notice, open end, successor", mine[:-1] + next_, with_p="incomplete notice, open end, successor, uncovered")
+    add("of another log id", "the id is not that of the key", failed, kin(None, after=f"aaaaaaaa {named(1).split()[1]}") + next_)
+    add("without a key", "the text names no key", failed, kin(None, after=named(1).split()[0]) + next_)
+    add("another log's lines", "nobody named it", failed, mine + kin(2))
+    third, last = kin(1, before=named(None), after=named(2)), kin(2, before=named(1))
+    add("the next but one", "the next one names it", needs, mine + third + last)
+    add("the next but one alone", "nobody names it here", failed, mine + last)
+    add("the next but one, named in a log of another key", "who names it is not the one that was named",
+        failed, mine + kin(3, after=named(2)) + last)
+    changed = [line.replace(named(2).replace(" ", "+"), named(4).replace(" ", "+")) for line in third]
+    add("the next but one, named in a notice that was changed", "its signature fails", "failed notice, successor, unsealed", mine + changed + kin(4))
+    first, middle, end = kin(1, after=named(2)), kin(2, before=named(1), after=named(None)), kin(None, before=named(2))
+    add("the last but one", "the one before names it", "incomplete notice, predecessor", first + middle + end)
+    add("the last but one alone", "nobody names it here", failed, first + end)
+    between = kin(None, before=named(1), after=named(2))
+    both = "incomplete notice, predecessor, successor"
+    add("one before and one after", "both keys are needed", both, kin(1, after=named(None)) + between + kin(2, before=named(None)))
+    add("one before and one after, exchanged", "they stand where they cannot",
+        failed, kin(2, before=named(None)) + between + kin(1, after=named(None)))
+    circle = kin(None, before=named(1), after=named(1))
+    add("one that is before and after", "no line can be both", failed, kin(1) + circle)
+
+
 def chain_defects(cases):
     whole, lines = cases.whole, cases.lines
     crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
@@ -1116,6 +1181,7 @@ def defects():
     notice_defects(cases)
     past_defects(cases)
     predecessor_defects(cases)
+    kin_defects(cases)
     chain_defects(cases)
     exception_defects(cases)
     chain_exceptions(cases)

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 
 from tallystick import _core
@@ -328,7 +329,7 @@ def _found(
 def _add_public(keys: _core.Keys, path: str) -> bytes:
     """Add a public file to keys and return what it holds. It is read once, for it may be a pipe."""
     data = _read(path, _PUBLIC)
-    with open(os.memfd_create("public"), "w+b") as copy:
+    with open(os.memfd_create("public"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as copy:
         copy.write(data)
         copy.seek(0)
         try:

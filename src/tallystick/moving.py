@@ -74,9 +74,10 @@ def rekey(
     options = {"output": output, "store": store, "user": user, "mixed": mixed, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before = "the log whose last notice names it"
-    if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
-        before = f"{old.log_id} {old.public_key}"
+    before = f"{old.log_id} {old.public_key}"
+    if old.waiting == old.public_key:  # an interruption came after it had been put into the place of the other
+        before = "the log whose last notice names it"
+    elif old.next_chain is not None or old.waiting is None:
         made = _end(
             Origin(name, output, store, custody, None, user, mixed=mixed), on_trouble,
             partial(
@@ -100,7 +101,7 @@ def _end(
     """End a log with a notice that names its successor. That is made first, so a failure leaves the log as it is."""
     with ExitStack() as undoing:
         taken = take_lease(origin.store, origin.name, origin.custody)
-        undoing.callback(taken[0].release)
+        undoing.callback(taken.lease.release)
         with creating() as made:
             origin.have(taken)
             log = open_taken(origin, on_trouble)

@@ -89,7 +89,7 @@ def facts(keys: _core.Keys, data: bytes) -> _core.Facts:
     verification = _core.Verification(keys)
     while (mode := verification.next_pass()) is not None:
         verification.merge(_core.scan(keys, mode, data, len(data), file=0, chunk=0, offset=0))
-    return verification.finish(_core.Expected(keys, whole=[0], heads=[], pins=[]), set())
+    return verification.finish(_core.Expected(whole=[0]), set())
 
 
 FAR = ["1.0.65535", "1.255.65535", "131072.255.65535", "131073.0.1", "16777216.255.65535", "4294967295.255.65535"]

@@ -212,7 +212,7 @@ def test_a_pin_says_when_it_was_seen_what_anchored_the_end_then_and_in_which_fil
     )
     # A pin that an older version kept, or that came from elsewhere, says nothing of that.
     (tmp_path / f"{ID}.pin").write_bytes(pin("1.0.9") + b"\n")
-    assert pins.read_pins(tmp_path, [ID]) == (Pin(pin("1.0.9")),)
+    assert pins.read_pins(tmp_path, [ID]) == (Pin.parse(pin("1.0.9")),)
     remember(tmp_path, [pin("1.0.10")], end="key store")
     assert [(kept.text, kept.end) for kept in pins.read_pins(tmp_path, [ID])] == [(pin("1.0.10"), "key store")]
 

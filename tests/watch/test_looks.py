@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.verify import Verdict, inputs
-from tallystick.verify.ground import Request
 from tallystick.verify.memory import holder
+from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tests.verify.test_resume import TICK, Place, flipped, forge_times, history, long_log
 

@@ -58,5 +58,6 @@ pub use copies::BrokenEnd;
 pub use ends::Expected;
 pub use facts::Facts;
 pub use known::Duplicate;
+pub use openings::Extent;
 pub use shown::{Standing, shown_until};
 pub use verification::{Complete, Pass, Step, Verification};

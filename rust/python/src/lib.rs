@@ -70,9 +70,11 @@ mod _core {
     #[pymodule_export]
     use crate::event::Event;
     #[pymodule_export]
-    use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
+    use crate::evidence::{
+        Checked, Finder, Found, InTree, NarrowedKey, Received, Shown, Trouble, check_evidence,
+    };
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]
@@ -100,8 +102,9 @@ mod _core {
     use crate::verification::{BrokenEnd, Expected, Verification};
     #[pymodule_export]
     use crate::witness::{
-        EpochTree, NoteKey, NoteSigner, ShownText, WitnessedLog, accept_text, check_receipt, make_answer,
-        make_receipt, parse_shown, public_roots, read_answer, read_receipts, read_shown, shown_holds,
+        CosignKey, EpochTree, NoteKey, NoteSigner, ShownText, WitnessedLog, accept_text, check_receipt,
+        make_answer, make_receipt, parse_shown, public_roots, read_answer, read_cosignature, read_receipts,
+        read_shown, shown_holds,
     };
     use pyo3::prelude::*;
 

@@ -11,6 +11,7 @@ use tallystick_core::seal::shown;
 use tallystick_core::seal::statement::{Body, CertCache, Statement};
 use tallystick_core::witness::accept::{self, Decision};
 use tallystick_core::witness::content::Content;
+use tallystick_core::witness::cosignature;
 use tallystick_core::witness::log::{Outcome, Step, WitnessedLog as CoreLog};
 use tallystick_core::witness::note::{self, Note};
 use tallystick_core::witness::receipt::{self, Held};
@@ -92,7 +93,7 @@ pub fn public_roots<'py>(py: Python<'py>, keys: &Keys) -> Vec<Bound<'py, PyBytes
 }
 
 /// The public key of a witness, and its name.
-#[pyclass(frozen, eq, hash, module = "tallystick._core")]
+#[pyclass(frozen, eq, hash, from_py_object, module = "tallystick._core")]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NoteKey(pub note::NoteKey);
 
@@ -123,6 +124,55 @@ impl NoteKey {
     fn __repr__(&self) -> String {
         format!("NoteKey({:?})", self.0.to_text())
     }
+}
+
+/// The public key of a cosigner, and its name.
+#[pyclass(frozen, eq, hash, from_py_object, module = "tallystick._core")]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CosignKey(pub cosignature::CosignKey);
+
+#[pymethods]
+impl CosignKey {
+    /// Reads NAME+ID+KEY; raises `FormatError`.
+    #[new]
+    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+        cosignature::CosignKey::parse(text).map(Self).or_raise(py)
+    }
+
+    /// Its name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The key itself, 32 bytes.
+    #[getter]
+    fn public<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, &self.0.public)
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_text()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("CosignKey({:?})", self.0.to_text())
+    }
+}
+
+/// The cosignature of a note's text among signature lines: its line, and its time in seconds since 1970. `None` where
+/// there is none, or it does not hold.
+#[pyfunction]
+pub fn read_cosignature(text: &str, lines: &[u8], key: &CosignKey) -> Option<(String, u64)> {
+    let note = [text.as_bytes(), b"\n", lines].concat();
+    let note = Note::parse(&note).filter(|note| note.text == text.as_bytes())?;
+    let time = key.0.signed(&note).ok()??;
+    let mine = |line: &&str| {
+        let alone = [text, "\n", *line].concat();
+        Note::parse(alone.as_bytes()).is_some_and(|note| key.0.signed(&note) == Ok(Some(time)))
+    };
+    let line = std::str::from_utf8(lines).ok()?.split_inclusive('\n').find(mine)?;
+    Some((line.to_owned(), time))
 }
 
 /// Signs notes; its secret never becomes a Python object.
@@ -199,7 +249,7 @@ pub fn read_receipts<'py>(
 ) -> PyResult<Vec<(Bound<'py, PyBytes>, Receipts<'py>)>> {
     let found = texts::read_receipts(data).or_raise(py)?;
     let one = |one: Receipted<'_>| {
-        let receipts = one.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        let receipts = one.receipts.iter().map(|one| py_bytes(py, one.note)).collect();
         (py_bytes(py, one.text), receipts)
     };
     Ok(found.into_iter().map(one).collect())
@@ -274,7 +324,7 @@ type Brought<'py> = (Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>, Receipts<'py
 pub fn read_shown<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Vec<Brought<'py>>> {
     let one = |one: texts::Brought<'_>| {
         let proof = one.proof.iter().map(|hash| py_bytes(py, hash)).collect();
-        let receipts = one.receipted.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        let receipts = one.receipted.receipts.iter().map(|one| py_bytes(py, one.note)).collect();
         (py_bytes(py, one.receipted.text), proof, receipts)
     };
     Ok(texts::read_shown(data).or_raise(py)?.into_iter().map(one).collect())

@@ -241,7 +241,7 @@ class Loop:
         self._seal()
         self._unwitnessed.acknowledge()
         self._cut_longest()
-        self.reports.tell()
+        self.reports.repeat()
 
     def _drain(self) -> None:
         """Take what was sent before now, and no more: senders may go on for ever."""
@@ -254,7 +254,7 @@ class Loop:
                 took += more
                 self._seal()
         self._end(list(self.connections))
-        self.reports.tell(end=True)
+        self.reports.repeat(end=True)
 
     def _end(self, connections: list[Connection]) -> None:
         for connection in connections:

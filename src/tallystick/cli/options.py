@@ -27,7 +27,6 @@ __all__ = [
     "start_option",
     "store_option",
     "user_option",
-    "witness_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,21 +65,6 @@ last_option = option(
     "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, …")
-_WITNESSES = (
-    option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end."),
-    option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet."),
-    option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m]."),
-    option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all]."),
-)
-
-
-def witness_options(command: F) -> F:
-    """Add what is asked of witnesses, which `verify` and `watch` share."""
-    for add in reversed(_WITNESSES):
-        command = add(command)
-    return command
-
-
 field_option = option("--field", metavar="NAME", help="JSON field with the lines, such as message.")
 
 
@@ -140,6 +124,8 @@ _SEALING = (
     option("--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new FILE at this size: 100MB."),
     option("--rotate-age", type=DURATION, metavar="TIME", help="Begin a new FILE at this age: 1d."),
     option("--keep", type=KEEP, metavar="N|TIME", help="Keep so many rotated files, or so long: 90d."),
+    option("--ship", metavar="URL", help="Move rotated files to s3://BUCKET/PREFIX, …"),
+    option("--lock", type=DURATION, metavar="TIME", help="Nobody can remove them there for so long: 400d."),
     option("--compress", type=click.Choice(["gz", "zst"]), metavar="FORM", help="Compress rotated files: gz or zst."),
 )  # fmt: skip
 
@@ -153,13 +139,18 @@ def rotation(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("user") is not None and options.get("output") is None:
         raise click.UsageError("--as goes with a file; name it with -o FILE")
     size, age, keep, compress = (options.pop(name) for name in ("rotate_size", "rotate_age", "keep", "compress"))
+    ship, lock = options.pop("ship"), options.pop("lock")
     if size is None and age is None:
-        if keep is not None or compress is not None:
-            raise click.UsageError("--keep and --compress go with --rotate-size or --rotate-age")
+        if not (keep is compress is ship is lock is None):
+            raise click.UsageError("--keep, --compress, --ship and --lock go with --rotate-size or --rotate-age")
         return options
+    if lock is not None and ship is None:
+        raise click.UsageError("--lock goes with --ship")
+    if ship is not None and keep is not None:
+        raise click.UsageError("--ship removes each file when it is in the archive: leave --keep out")
     if not isinstance(options.get("output"), str):
         raise click.UsageError("only a file can be rotated; name it with -o FILE")
     from tallystick.sinks.rotation import Rotation
 
     kept = {"keep" if isinstance(keep, int) else "keep_for": keep} if keep is not None else {}
-    return {**options, "rotation": Rotation(size=size, age=age, compress=compress, **kept)}
+    return {**options, "rotation": Rotation(size=size, age=age, compress=compress, ship=ship, lock=lock, **kept)}

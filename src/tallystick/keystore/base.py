@@ -12,6 +12,7 @@ import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -289,6 +290,19 @@ class KeyStore(ABC):
         Raises:
             KeyStoreError: There is no such log, or it cannot be read.
         """
+
+    def standing(self, name: str) -> tuple[HeadText | None, str | None]:
+        """Return the head of a log and who holds its lease, in words; None for each that is not there.
+
+        That nobody can tell who holds it counts as nobody.
+
+        Raises:
+            KeyStoreError: There is no such log, or its head cannot be read.
+        """
+        head, holder = self.head(name), None
+        with suppress(KeyStoreError):
+            holder = self.holder(name)
+        return head, holder
 
     @abstractmethod
     def lease(self, name: str) -> Lease:

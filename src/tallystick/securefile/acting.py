@@ -8,17 +8,18 @@ signal handler and no key store ever has them.
 """
 
 import errno
-import grp
 import os
-import pwd
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from tallystick import _core
 from tallystick.errors import SealError
+
+if TYPE_CHECKING:
+    import pwd
 
 __all__ = ["Actor"]
 
@@ -98,7 +99,9 @@ class Actor:
             _core.act_as(self.uid, self.gid, list(self.groups))
 
 
-def _user(text: str) -> pwd.struct_passwd | None:
+def _user(text: str) -> "pwd.struct_passwd | None":
+    import pwd  # not everywhere, and only those who seal ask
+
     try:
         return pwd.getpwuid(int(text)) if re.fullmatch("[0-9]{1,9}", text) else pwd.getpwnam(text)
     except (KeyError, ValueError):
@@ -106,6 +109,8 @@ def _user(text: str) -> pwd.struct_passwd | None:
 
 
 def _group(text: str) -> int:
+    import grp
+
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     try:

@@ -30,6 +30,7 @@ from tallystick.sinks.base import Descriptor, advice, now
 from tallystick.sinks.following import LOST, Whereabouts, is_stale, status
 from tallystick.sinks.places import printable
 from tallystick.sinks.rotation import Archive, Rotation
+from tallystick.sinks.shipping import Shipped
 from tallystick.sinks.tail import blocks, lines_backwards, lines_of, read
 
 __all__ = ["FileSink", "open_borrowed"]
@@ -201,6 +202,10 @@ class FileSink(Descriptor):
             raise OutputError(str(error), hint=error.hint) from error
         except OSError as error:
             raise OutputError(f"{self.name}: {reason(error)}", hint=advice(error)) from error
+
+    def shipped(self) -> list[Shipped]:
+        """Return which rotated files are in an archive since this was asked last."""
+        return self._archive.shipped() if self._archive else []
 
     def due_in(self) -> float | None:
         """Return after how many seconds a new file is due; a file without lines never is."""

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
-from tallystick.verify.ground import Request
 from tallystick.verify.report import (
     ChainReport,
     EpochReport,
@@ -30,6 +29,7 @@ from tallystick.verify.report import (
     Verdict,
     WitnessReport,
 )
+from tallystick.verify.request import Request
 from tallystick.verify.run import carry_out
 from tallystick.verify.witnesses import FRESH, Ask
 
@@ -132,22 +132,22 @@ def verify(
         KeyStoreError: The key store that was named cannot be read.
         ReportError: Nothing can be read, no key was given, or the demands contradict each other.
     """
-    asked = Request(
-        paths=tuple(paths),
-        keys=tuple(keys),
-        public=tuple(public),
+    asked = Request.of(
+        paths,
+        keys=keys,
+        public=public,
         store=store,
         head=head,
-        pins=tuple(pins),
+        pins=pins,
         pins_directory=pins_directory,
         start=start,
         last=last,
-        expect=frozenset(expect),
-        allow=frozenset(allow),
+        expect=expect,
+        allow=allow,
         subset=subset,
         envelope=envelope,
         field=field,
-        added=tuple(added),
+        added=added,
         exceptions=exceptions,
         max_findings=max_findings,
         jobs=jobs,
@@ -155,8 +155,8 @@ def verify(
         progress=progress,
         resume=resume,
         rescan=rescan,
-        witnesses=tuple(witnesses),
-        receipts=tuple(receipts),
+        witnesses=witnesses,
+        receipts=receipts,
         fresh=fresh,
         quorum=quorum,
         ask=ask,
@@ -212,30 +212,30 @@ def merge(
     files = tuple(partials)
     if not files:
         raise ReportError("no partial result was given", hint="name files that `verify --partial` wrote")
-    asked = Request(
-        paths=(),
+    asked = Request.of(
+        (),
         partials=files,
-        keys=tuple(keys),
-        public=tuple(public),
+        keys=keys,
+        public=public,
         store=store,
         head=head,
-        pins=tuple(pins),
+        pins=pins,
         pins_directory=pins_directory,
         start=start,
         last=last,
-        expect=frozenset(expect),
-        allow=frozenset(allow),
+        expect=expect,
+        allow=allow,
         subset=subset,
         envelope=envelope,
         field=field,
-        added=tuple(added),
+        added=added,
         exceptions=exceptions,
         max_findings=max_findings,
         jobs=jobs,
         digests=digests,
         progress=progress,
-        witnesses=tuple(witnesses),
-        receipts=tuple(receipts),
+        witnesses=witnesses,
+        receipts=receipts,
         fresh=fresh,
         quorum=quorum,
         ask=ask,

@@ -45,6 +45,7 @@ class Kind(enum.StrEnum):
     NOTICE = "notice"
     ADOPTED = "adopted"
     PREDECESSOR = "predecessor"
+    SUCCESSOR = "successor"
     EXCEPTED = "excepted"
     UNREADABLE = "unreadable"
     PASSED_OVER = "passed over"
@@ -322,6 +323,14 @@ _ENTRIES = (
         "Lines of the log before a rekey",
         "Lines claim to be of the log that this one follows, whose key was not given; nothing is said of them.",
         "give the old key, too: `--key OLD --key NEW`",
+    ),
+    Entry(
+        Kind.SUCCESSOR,
+        _INCOMPLETE,
+        _UNRANKED,
+        "Lines of the log after a rekey",
+        "Lines claim to be of the log that follows this one, whose key was not given; nothing is said of them.",
+        "give the new key, too: `--key OLD --key NEW`",
     ),
     Entry(
         Kind.EXCEPTED,

@@ -7,7 +7,7 @@ meanwhile stand after them and are not missing.
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +15,7 @@ from functools import cache
 from tallystick import _core
 from tallystick.errors import ReportError, explain
 from tallystick.verify.adopted import read_adopted
+from tallystick.verify.anchors import Anchors, resolve
 from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
@@ -23,19 +24,21 @@ from tallystick.verify.excepting import Excepting
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.findings import folded, gravest_first
-from tallystick.verify.ground import Ground, Progress, Request, StrPath, weakened
+from tallystick.verify.ground import Ground
 from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
 from tallystick.verify.inputs import Input
 from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
+from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.partials import contradictions, write_partial
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.predecessors import read_predecessors
 from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, Verdict
+from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
@@ -106,8 +109,9 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses)
-        facts = finished(moment.verification, logs, moment.inputs, expected)
-        case = _case(facts, moment, logs, expected)
+        anchors = resolve(logs, expected)
+        facts = finished(moment.verification, logs, moment.inputs, expected, anchors)
+        case = _case(facts, moment, logs, expected, anchors)
         judgement = judge(case)
         disagreeing = contradictions(ground.given) if ground.given is not None else ()
         single, uses = excepting.apply(itertools.chain(disagreeing, judgement.findings()), facts.excepted)
@@ -130,8 +134,8 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
 
 def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
     log_ids = {log_id for _, log_id, *_ in logs.logs()}
-    given = tuple(Pin(pin.encode()) for pin in asked.pins)
-    if unknown := {_core.parse_pin(pin.text)[0] for pin in given} - log_ids:
+    given = tuple(Pin.parse(pin.encode()) for pin in asked.pins)
+    if unknown := {pin.log_id for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
     return given + (read_pins(asked.pins_directory, log_ids) if asked.pins_directory is not None else ())
 
@@ -159,7 +163,7 @@ def _expectations(
 class _Counted:
     """Reports the progress of a scan: the bytes on the disk that were read, and those there are."""
 
-    def __init__(self, inputs: Iterable[Input], progress: Progress | None) -> None:
+    def __init__(self, inputs: Iterable[Input], progress: Callable[[int, int], None] | None) -> None:
         self._total, self._done, self._progress = sum(one.size for one in inputs), 0, progress
 
     def __call__(self, size: int) -> None:
@@ -181,9 +185,9 @@ def _moment(
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
-    expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
+    expected = {pin.log_id: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
-    had_heads = [_core.parse_pin(pin.text)[0] for pin in pins if asked.seen and pin.end in STORES]
+    had_heads = [pin.log_id for pin in pins if asked.seen and pin.end in STORES]
     shown = [(one.log, one.text) for one in witnesses.shown]
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
@@ -203,13 +207,13 @@ def _moment(
 
 def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[Pin, ...], witnesses: Witnesses) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
-    named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
-    named += [_core.parse_pin(pin.text)[:2] for pin in pins]
+    named = [(one.log_id, one.at[0]) for one in heads.found.values()]
+    named += [(pin.log_id, pin.at[0]) for pin in pins]
     for one in witnesses.shown:
         if _core.shown_holds(logs, one.log, one.text):
             logs.expect_chain(one.log, one.parsed.chain)
     for number, (_, log_id, *_) in enumerate(logs.logs()):
-        for chain in [at[0] for owner, at in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
+        for chain in [chain for owner, chain in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
             logs.expect_chain(number, chain)
 
 
@@ -218,13 +222,15 @@ def _unread(moment: Moment) -> list[Unread]:
     return [*moment.unread, *(Unread(one.path, one.trouble) for one in moment.inputs if one.trouble)]
 
 
-def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations) -> Case:
+def _case(
+    facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations, anchors: Sequence[Anchors]
+) -> Case:
     """Put together what is judged."""
     source = Source(facts, logs, moment.inputs)
-    views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
+    views = [LogView.of(LogFacts.of(source, number), anchors[number], expected) for number in range(len(anchors))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
-    before = read_predecessors(facts, len(source.labels), adopted)
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, before)
+    kin = read_kin(facts, [max(view.facts.numbers, default=0) for view in views], adopted)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, kin)
 
 
 # -- what is reported
@@ -273,7 +279,7 @@ def keep_pins(report: Report, directory: StrPath, heads: Heads) -> Report:
     try:
         for log in report.logs:
             if log.pin is not None:
-                end = heads.origin if log.log_id in heads.texts else "no head"
+                end = heads.origin if log.log_id in heads.found else "no head"
                 remember(directory, [log.pin.encode()], end=end, path=report.files[0])
     except ReportError as error:
         unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)
@@ -288,7 +294,7 @@ def _write_partial(path: StrPath, ground: Ground, report: Report) -> None:
         ground.given.records,
         logs=ground.logs,
         context=ground.context,
-        weakened=weakened(ground.asked),
+        weakened=ground.asked.weakened(),
         paths=[os.fspath(path) for path in ground.asked.paths],
         files=report.files,
         time=report.time,

@@ -23,8 +23,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tallystick.verify.ground import Ground, Request
+from tallystick.verify.ground import Ground
 from tallystick.verify.report import Report, Verdict
+from tallystick.verify.request import Request
 from tallystick.verify.run import keep_pins, looked
 
 __all__ = ["Session"]

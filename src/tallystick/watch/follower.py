@@ -16,10 +16,10 @@ from tallystick.errors import ReportError, TallystickError, explain, reason
 from tallystick.keystore.file import FileKeyStore
 from tallystick.securefile import opened
 from tallystick.verify.catalogue import Kind, Weight
-from tallystick.verify.ground import Request
 from tallystick.verify.heads import NO_STORE
 from tallystick.verify.keys import read_keys
 from tallystick.verify.report import Finding, Report, Verdict
+from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tallystick.watch.config import Entry
 from tallystick.watch.hearing import Hearing

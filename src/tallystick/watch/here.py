@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tallystick.errors import ReportError
-from tallystick.verify.ground import Request
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.request import Request
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.events import Event
 from tallystick.watch.outlets import Outlets

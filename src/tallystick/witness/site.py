@@ -18,6 +18,7 @@ from tallystick import _core
 from tallystick._services import is_here
 from tallystick.errors import FormatError, explain
 from tallystick.web.access import Access, Web
+from tallystick.witness.completing import Completing
 from tallystick.witness.desk import Desk, Job
 from tallystick.witness.errors import BusyError, StoppedError, StoreError
 from tallystick.witness.known import KnownLogs
@@ -59,11 +60,21 @@ class WitnessSite:
         showing: What is done about texts and questions.
         known: The logs that are known.
         tiles: What is published of the witness's own tree.
+        completing: What completes receipts.
         name: Name of the witness's key.
     """
 
-    def __init__(self, web: Web, desk: Desk, showing: Showing, known: KnownLogs, tiles: Tiles, name: str) -> None:
-        self.has_token, self._tiles = web.token_file is not None, tiles
+    def __init__(
+        self,
+        web: Web,
+        desk: Desk,
+        showing: Showing,
+        known: KnownLogs,
+        tiles: Tiles,
+        completing: Completing,
+        name: str,
+    ) -> None:
+        self.has_token, self._tiles, self._completing = web.token_file is not None, tiles, completing
         self._web, self._desk, self._showing, self._known, self._name = web, desk, showing, known, name
         self._addresses, self._logs, self._new = Limits(*_PER_ADDRESS), Limits(*_PER_LOG), Limits(*_NEW_PER_ADDRESS)
 
@@ -81,6 +92,7 @@ class WitnessSite:
             Route("/log/{root}", self._show, methods=["POST"]),
             Route("/log/{root}", self._ask, methods=["GET"]),
             Route("/log/{root}/forks", self._forks, methods=["GET"]),
+            Route("/log/{root}/receipts", self._receipts, methods=["GET"]),
             Route("/log/{root}/proof/{text}", self._proof, methods=["GET"]),
             Route("/checkpoint", self._checkpoint, methods=["GET"]),
             Route("/tile/{path:path}", self._tile, methods=["GET"]),
@@ -134,15 +146,25 @@ class WitnessSite:
     async def _proof(self, request: "Request") -> "Response":
         root, text = _b64(request.path_params["root"]), _b64(request.path_params["text"])
         self._admit(request, root)
-        return _found(await self._done(self._tiles.proof(root, text)), _PLAIN)
+        return _found(await self._done(self._checked(self._completing.proof(root, text))), _PLAIN)
+
+    async def _receipts(self, request: "Request") -> "Response":
+        root = _b64(request.path_params["root"])
+        self._admit(request, root)
+        return _found(await self._done(self._checked(self._completing.receipts(root))), _PLAIN)
 
     async def _checkpoint(self, request: "Request") -> "Response":
         _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
-        return _found(await self._done(self._signed), _PLAIN)
+        return _found(await self._done(self._checked(self._tiles.checkpoint)), _PLAIN)
 
-    def _signed(self, store: Store, now: int) -> Callable[[], str | None]:
-        self._showing.check(store)
-        return self._tiles.checkpoint(store, now)
+    def _checked(self, job: Job[str | None]) -> Job[str | None]:
+        """Do a job that signs, if anything may be signed."""
+
+        def checked(store: Store, now: int) -> Callable[[], str | None]:
+            self._showing.check(store)
+            return job(store, now)
+
+        return checked
 
     async def _tile(self, request: "Request") -> "Response":
         _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))

@@ -53,10 +53,12 @@ class Notice(NamedTuple):
     Args:
         kind: A word for what it is about, 1 to 16 of `a-z`: `output`, `rotation`, `dropped` (spec section 5).
         text: The rest, for people.
+        done: Called when the log has said so, and a head counts it.
     """
 
     kind: str
     text: str
+    done: Callable[[], None] | None = None
 
 
 class GaveUpError(SealError):
@@ -105,6 +107,8 @@ class Outlet:
         """Is the chain closed, or to be closed, so that a new file can begin?"""
         self._before: Dropped | None = None
         self._reopen = False
+        self._said: list[Callable[[], None]] = []  # what is done once a head counts what was said
+        self._counted: dict[int, list[Callable[[], None]]] = {}
         self._looked, self._wait = 0.0, 0.0
         self._patient_until = float("inf")
 
@@ -112,7 +116,7 @@ class Outlet:
     def is_idle(self) -> bool:
         """Has nothing to be done here before the next line or after it?"""
         return not (
-            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.kept
+            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.pending
         )
 
     @property
@@ -147,7 +151,7 @@ class Outlet:
             OutputError: They are not taken now.
             SealError: They never will be.
         """
-        if self.output.kept:
+        if self.output.pending:
             self.sink.push()
 
     def look(self) -> bool:
@@ -168,6 +172,7 @@ class Outlet:
                 for notice in self._followed.look(reopen=reopen):
                     self.notices.append(Notice("output", notice))
                     self._report(notice)
+                self.notices.extend(Notice("shipped", one.text, one.done) for one in self._followed.shipped())
         except BaseException:
             self._reopen = reopen
             raise
@@ -220,9 +225,22 @@ class Outlet:
     def said(self) -> None:
         """Note that the log has said its first notice."""
         said = self.notices.popleft()
+        if said.done is not None:
+            self._said.append(said.done)
         if self._before is not None and said.text == self._before.report_for_the_one_before():
             self._before = None
             self._changed()
+
+    def counts(self, head: int) -> None:
+        """Note that a head, by its number, counts all that was said until now; called under the turn."""
+        if self._said and not self.output.pending:
+            self._counted[head], self._said = self._said, []
+
+    def counted(self, head: int) -> None:
+        """Do what was to be done once a head was stored; called without the turn."""
+        for number in sorted(number for number in self._counted if number <= head):
+            for done in self._counted.pop(number, ()):
+                done()
 
     def is_fatal(self, error: TallystickError) -> bool:
         """Must the log stop for this error?"""
@@ -275,14 +293,14 @@ class Outlet:
 
     def check_pending(self) -> None:
         """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""
-        if self.output.kept:
+        if self.output.pending:
             raise OutputError(f"{self.trouble or self.sink.name}; {STAYS}")
 
     def left(self) -> str:
         """Return what is lost when the log is closed now."""
         lost = []
-        if self.output.kept:
-            lost.append(f"{self.output.kept} bytes of sealed lines that were not written")
+        if self.output.pending:
+            lost.append(f"{self.output.pending} bytes of sealed lines that were not written")
         if count := self.dropped.count:
             lines = "1 line that was" if count == 1 else f"{count} lines that were"
             lost.append(f"{lines} dropped and not reported in it")

@@ -149,14 +149,14 @@ class Steps:
                 self._wait_for_way()
                 courier.end(self._parts.lease, self._settings.custody)
                 self.sealer.end(self.output)
-            elif not self.sealer.closed or self.output.kept or outlet.dropped.count or outlet.notices:
+            elif not self.sealer.closed or self.output.pending or outlet.dropped.count or outlet.notices:
                 self._wait_for_way()
                 self.sealer.close(self.output)
             self.after()
         except (GaveUpError, *PASSING) as error:
             kind = OutputError if isinstance(error, GaveUpError) else type(error)
             raise kind(outlet.left() if outlet.trouble else explain(error)) from error
-        if self.output.kept:
+        if self.output.pending:
             raise OutputError(outlet.left())
 
     def count(self) -> Counted | None:
@@ -201,7 +201,7 @@ class Steps:
         """Do what follows sealing: hand over pending bytes, and note lines that a head has to count."""
         outlet = self._parts.outlet
         stated = self._note_line()
-        while self.output.kept:
+        while self.output.pending:
             try:
                 outlet.push()
             except TallystickError as error:

@@ -15,7 +15,7 @@ impl Summary {
     /// Could a scan with some keys have left this, and would it look at the chains that it has?
     #[must_use]
     pub fn is_within(&self, keys: &Keys) -> bool {
-        let Self { logs, chunks, events, unlisted, unsealed, excepted, details } = self;
+        let Self { logs, chunks, events, unlisted, unsealed, excepted, kin: _, details } = self;
         let logs = logs.iter().all(|(number, log)| {
             keys.logs().get(*number as usize).is_some_and(|keys| {
                 let newest = log.chains.keys().next_back().copied().unwrap_or(0);
@@ -55,7 +55,9 @@ impl Chunk {
             && strange.is_sound()
             && beginnings.iter().all(|(log, (_, before))| is_known(Some(*log), keys) && before.is_sound())
             && edges.iter().all(|(log, edge)| {
-                is_known(Some(*log), keys) && [edge.first, edge.last, edge.low].iter().all(|at| at.chain > 0)
+                is_known(Some(*log), keys)
+                    && edge.before_last.is_sound()
+                    && [edge.first, edge.last, edge.low].iter().all(|at| at.chain > 0)
             })
             && is_near(*first, keys)
             && is_near(*last, keys)
@@ -75,12 +77,13 @@ impl Event {
 
 impl Log {
     fn is_sound(&self, number: LogNumber) -> bool {
-        let Self { chains, pending, counts, notices } = self;
+        let Self { chains, pending, counts, notices, successor } = self;
         let counts = [counts.sealed, counts.prefixed, counts.redacted, counts.narrowed, counts.notices];
         let waits = |one: &Pending| one.at.chain > 0;
         counts.iter().all(|count| *count <= MOST)
             && chains.iter().all(|(c, chain)| *c > 0 && chain.is_sound(number, *c))
             && pending.iter().all(waits)
+            && successor.as_ref().is_none_or(|(at, _)| at.chain > 0)
             && notices.iter().all(|((at, _), said)| at.chain > 0 && (1..=MOST).contains(&said.count))
     }
 }
