@@ -31,6 +31,7 @@ _COMMANDS = {
     "merge": "Put together what several runs of verify found.",
     "watch": "Verify logs all day, and report within seconds what happened.",
     "witness": "Remember how long logs are, and when; for their verifiers.",
+    "archive": "Look after logs in object storage.",
     "cat": "Write the lines of a log as they were before they were sealed.",
     "head": "Print the head of a log, for a verifier elsewhere.",
     "prove": "Make evidence of one line, for holders of the public key.",

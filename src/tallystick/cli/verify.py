@@ -35,10 +35,15 @@ Example: tallystick verify audit.log* --key payments.key
 """
 
 
+_retention_option = option(
+    "--retention", type=DURATION, metavar="TIME", help="Chains are kept so long; older ones may be gone."
+)
+
+
 def asked_options(command: F) -> F:
     """Add what `verify` and `merge` share: keys, what is expected and allowed, witnesses, the report."""
     groups = (keys_options, store_option, head_option, pins_option, judging_options, expect_option)
-    for add in reversed((*groups, witness_options, report_options)):
+    for add in reversed((*groups, _retention_option, witness_options, report_options)):
         command = add(command)
     return command
 

@@ -80,6 +80,7 @@ class FileSink(Descriptor):
         self._begin(fd)
         if self._archive:
             self._archive.compress()
+        self.shipped: Callable[[], list[Shipped]] = self._archive.shipped if self._archive else list
 
     @property
     def repaired(self) -> bool:
@@ -202,10 +203,6 @@ class FileSink(Descriptor):
             raise OutputError(str(error), hint=error.hint) from error
         except OSError as error:
             raise OutputError(f"{self.name}: {reason(error)}", hint=advice(error)) from error
-
-    def shipped(self) -> list[Shipped]:
-        """Return which rotated files are in an archive since this was asked last."""
-        return self._archive.shipped() if self._archive else []
 
     def due_in(self) -> float | None:
         """Return after how many seconds a new file is due; a file without lines never is."""

@@ -14,7 +14,6 @@
 import os
 from collections.abc import Callable, Iterable
 
-from tallystick.errors import ReportError
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
 from tallystick.verify.report import (
     ChainReport,
@@ -86,6 +85,7 @@ def verify(
     quorum: int | None = None,
     ask: Ask | None = None,
     partial: str | os.PathLike[str] | None = None,
+    retention: float | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
@@ -123,6 +123,8 @@ def verify(
         quorum: How many of the witnesses must vouch for the end; all, unless it is said.
         ask: Asks the witness at a URL for the log of a public key, with 32 random bytes; gives the answer's bytes.
         partial: File that what was found is written to, for `merge`.
+        retention: Seconds for which chains are kept at least: older ones may be gone, where the log says so and a
+            witness or a dated pin shows that the first one here is that old.
 
     Returns:
         The report. Look at its verdict. What could not be read is a finding in it.
@@ -134,34 +136,12 @@ def verify(
     """
     asked = Request.of(
         paths,
-        keys=keys,
-        public=public,
-        store=store,
-        head=head,
-        pins=pins,
-        pins_directory=pins_directory,
-        start=start,
-        last=last,
-        expect=expect,
-        allow=allow,
-        subset=subset,
-        envelope=envelope,
-        field=field,
-        added=added,
-        exceptions=exceptions,
-        max_findings=max_findings,
-        jobs=jobs,
-        digests=digests,
-        progress=progress,
-        resume=resume,
-        rescan=rescan,
-        witnesses=witnesses,
-        receipts=receipts,
-        fresh=fresh,
-        quorum=quorum,
-        ask=ask,
-        partial=partial,
-    )
+        keys=keys, public=public, store=store, head=head, pins=pins, pins_directory=pins_directory, start=start,
+        last=last, expect=expect, allow=allow, subset=subset, envelope=envelope, field=field, added=added,
+        exceptions=exceptions, max_findings=max_findings, jobs=jobs, digests=digests, progress=progress,
+        resume=resume, rescan=rescan, witnesses=witnesses, receipts=receipts, fresh=fresh, quorum=quorum, ask=ask,
+        partial=partial, retention=retention,
+    )  # fmt: skip
     return carry_out(asked)
 
 
@@ -192,6 +172,7 @@ def merge(
     fresh: float = FRESH,
     quorum: int | None = None,
     ask: Ask | None = None,
+    retention: float | None = None,
 ) -> Report:
     """Verify what partial results are about, and read only what changed since they were made.
 
@@ -207,37 +188,13 @@ def merge(
     Raises:
         FormatError: A partial result is damaged, or was made with other keys or options; or as for `verify`.
         KeyStoreError: As for `verify`.
-        ReportError: No partial result was given, or one cannot be read; or as for `verify`.
+        ReportError: A partial result cannot be read; or as for `verify`.
     """
-    files = tuple(partials)
-    if not files:
-        raise ReportError("no partial result was given", hint="name files that `verify --partial` wrote")
     asked = Request.of(
-        (),
-        partials=files,
-        keys=keys,
-        public=public,
-        store=store,
-        head=head,
-        pins=pins,
-        pins_directory=pins_directory,
-        start=start,
-        last=last,
-        expect=expect,
-        allow=allow,
-        subset=subset,
-        envelope=envelope,
-        field=field,
-        added=added,
-        exceptions=exceptions,
-        max_findings=max_findings,
-        jobs=jobs,
-        digests=digests,
-        progress=progress,
-        witnesses=witnesses,
-        receipts=receipts,
-        fresh=fresh,
-        quorum=quorum,
-        ask=ask,
-    )
+        (), partials=partials,
+        keys=keys, public=public, store=store, head=head, pins=pins, pins_directory=pins_directory, start=start,
+        last=last, expect=expect, allow=allow, subset=subset, envelope=envelope, field=field, added=added,
+        exceptions=exceptions, max_findings=max_findings, jobs=jobs, digests=digests, progress=progress,
+        witnesses=witnesses, receipts=receipts, fresh=fresh, quorum=quorum, ask=ask, retention=retention,
+    )  # fmt: skip
     return carry_out(asked)

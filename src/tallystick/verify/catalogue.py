@@ -9,95 +9,10 @@ and section 7 of the specification against this catalogue.
 ('as of', 'duplicate', 'narrowed', 'open end', 'reordered')
 """
 
-import enum
-from dataclasses import dataclass
-
+from tallystick.verify.kinds import Entry, Exceptable, Kind, Stated
 from tallystick.verify.weights import Weight
 
 __all__ = ["CATALOGUE", "Entry", "Exceptable", "Kind", "Stated", "Weight", "kinds_allowed", "kinds_excepted"]
-
-
-class Kind(enum.StrEnum):
-    """A kind of finding. Its value is the word that reports show, and equals it."""
-
-    ALTERED = "altered"
-    MISSING = "missing"
-    UNSEALED = "unsealed"
-    DUPLICATE = "duplicate"
-    FORK = "fork"
-    REORDERED = "reordered"
-    BAD_STATEMENT = "bad statement"
-    TRUNCATED = "truncated"
-    BAD_HEAD = "bad head"
-    UNCLEAN_END = "unclean end"
-    TORN_LINE = "torn line"
-    LATE_START = "late start"
-    OPEN_END = "open end"
-    NO_HEAD = "no head"
-    NO_WITNESS = "no witness"
-    UNMET_HEAD = "unmet head"
-    UNCOVERED = "uncovered"
-    REDACTED = "redacted"
-    RESERIALIZED = "reserialized"
-    PREFIXED = "prefixed"
-    SUBSET = "subset"
-    NARROWED = "narrowed"
-    NOTICE = "notice"
-    ADOPTED = "adopted"
-    PREDECESSOR = "predecessor"
-    SUCCESSOR = "successor"
-    EXCEPTED = "excepted"
-    UNREADABLE = "unreadable"
-    PASSED_OVER = "passed over"
-    SCHEME_LIMIT = "scheme limit"
-    NOTHING_VERIFIED = "nothing verified"
-    PIN_NOT_KEPT = "pin not kept"
-    MEMORY_LOST = "memory lost"
-    AS_OF = "as of"
-    CONTRADICTION = "contradiction"
-
-
-class Exceptable(enum.Enum):
-    """How an exceptions file names a finding (spec section 9)."""
-
-    BY_POSITION = "by its positions"
-    BY_BYTES = "by the SHA-256 of the line"
-    NEVER = "never"
-
-
-class Stated(enum.Enum):
-    """Where a kind is defined."""
-
-    TABLE = "the table in section 7"
-    TEXT = "the text of section 7 or 9"
-    OUTSIDE = "outside the protocol: it is about this program, or about logs that others seal"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the catalogue says of a kind.
-
-    Args:
-        kind: The kind.
-        usual: The usual weight; a single finding may weigh less or more.
-        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
-        title: A few words.
-        meaning: One sentence: what was found, and what it means.
-        advice: What to do about it.
-        allowable: Can a caller allow it for a whole run?
-        exceptable: How an exceptions file names it.
-        stated: Where it is defined.
-    """
-
-    kind: Kind
-    usual: Weight
-    rank: int
-    title: str
-    meaning: str
-    advice: str
-    allowable: bool = False
-    exceptable: Exceptable = Exceptable.NEVER
-    stated: Stated = Stated.TABLE
 
 
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE

@@ -64,6 +64,7 @@ class Request:
     seen: bool = False
     partial: StrPath | None = None
     partials: tuple[StrPath, ...] = ()
+    retention: float | None = None
 
     @classmethod
     def of(cls, paths: Iterable[StrPath], **options: Any) -> "Request":
@@ -91,6 +92,8 @@ class Request:
                 "a partial result is of what was read, and what is remembered is not",
                 hint="leave what is remembered (--resume) out",
             )
+        if self.retention is not None and not 0 < self.retention < 2**53:
+            raise ReportError("a log is kept for some time, which must be more than none")
         if self.max_findings < 1:
             raise ReportError("at least one finding of each kind must be listed")
 

@@ -22,7 +22,7 @@ from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
 from tallystick.verify.excepting import Excepting
 from tallystick.verify.excerpts import with_excerpts
-from tallystick.verify.expectations import Expectations
+from tallystick.verify.expectations import Expectations, Retention
 from tallystick.verify.findings import folded, gravest_first
 from tallystick.verify.ground import Ground
 from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
@@ -30,6 +30,7 @@ from tallystick.verify.inputs import Input
 from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.facts import LogFacts
+from tallystick.verify.judge.retention import days
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
@@ -108,7 +109,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     files = Inputs(paths, ground.envelope, digests=digests, known=ground.known)
     moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
     try:
-        expected = _expectations(asked, moment, pins, excepting, witnesses)
+        expected = _expectations(asked, moment, pins, excepting, witnesses, now)
         anchors = resolve(logs, expected)
         facts = finished(moment.verification, logs, moment.inputs, expected, anchors)
         case = _case(facts, moment, logs, expected, anchors)
@@ -141,7 +142,7 @@ def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
 
 
 def _expectations(
-    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: Excepting, witnesses: Witnesses
+    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: Excepting, witnesses: Witnesses, now: int
 ) -> Expectations:
     return Expectations(
         moment.heads,
@@ -154,6 +155,7 @@ def _expectations(
         unread=unseen(moment.unread, moment.inputs, moment.verification.chunks(), right=asked.seen),
         duplicates=excepting.duplicates(),
         witnesses=witnesses,
+        retention=Retention(asked.retention, now) if asked.retention is not None else None,
     )
 
 
@@ -268,6 +270,7 @@ def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
     said = [f"allowed: {', '.join(sorted(asked.allow))}"] if asked.allow else []
     said += [f"from chain {asked.start}"] if asked.start is not None else []
     said += [f"to chain {asked.last}"] if asked.last is not None else []
+    said += [f"older chains may be gone after {days(asked.retention)}"] if asked.retention is not None else []
     said += ["lines were left out"] if asked.subset else []
     used = sum(one.use == "used" for one in uses)
     said += [f"{used} exception{'' if used == 1 else 's'} used"] if used else []

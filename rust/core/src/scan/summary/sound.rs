@@ -1,10 +1,14 @@
 //! Whether a summary that was read is one that a scan can leave.
 //!
 //! With P alone nobody vouches for what is read, and the code after it counts on what scans leave: numbers of logs that
-//! exist, runs that do not overlap, sums that do not overflow.
+//! exist, places in chunks that exist, runs that do not overlap, sums that do not overflow.
 
-use super::{Chain, Chunk, Epoch, Event, Log, LogNumber, Neighbour, Pending, Record, Strange, Summary};
+use std::collections::BTreeMap;
+
+use super::{Chain, Chunk, Epoch, EpochId, Event, Log, LogNumber, Neighbour, Record, Strange, Summary};
+use crate::line::Position;
 use crate::scan::Keys;
+use crate::seal::epoch::Place;
 use crate::seal::keys::VerificationKey;
 use crate::seal::statement::Body;
 
@@ -16,29 +20,47 @@ impl Summary {
     #[must_use]
     pub fn is_within(&self, keys: &Keys) -> bool {
         let Self { logs, chunks, events, unlisted, unsealed, excepted, kin: _, details } = self;
-        let logs = logs.iter().all(|(number, log)| {
+        let known = Known { keys, chunks };
+        let reached = logs.iter().all(|(number, log)| {
             keys.logs().get(*number as usize).is_some_and(|keys| {
                 let newest = log.chains.keys().next_back().copied().unwrap_or(0);
-                let known =
-                    keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach;
-                known && log.is_sound(*number)
+                keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach
             })
         });
-        logs && details.is_empty()
-            && chunks.values().all(|chunk| chunk.is_sound(keys))
-            && events.iter().all(|event| event.is_sound(keys))
-            && unlisted.iter().all(|((_, log), count)| is_known(*log, keys) && *count <= MOST)
-            && *unsealed <= MOST
-            && excepted.iter().all(|(number, count)| keys.has_excepted(*number) && *count <= MOST)
+        let counted = |count: &u64| *count <= MOST;
+        reached
+            && details.is_empty()
+            && logs.iter().all(|(number, log)| log.is_sound(*number, &known))
+            && chunks.values().all(|chunk| chunk.is_sound(&known))
+            && events.iter().all(|event| event.is_sound(&known))
+            && unlisted.iter().all(|((_, log), count)| known.log(*log) && counted(count))
+            && counted(unsealed)
+            && excepted.iter().all(|(number, count)| keys.has_excepted(*number) && counted(count))
     }
 }
 
-fn is_known(log: Option<LogNumber>, keys: &Keys) -> bool {
-    log.is_none_or(|number| (number as usize) < keys.logs().len())
+/// What a summary may name.
+struct Known<'a> {
+    keys: &'a Keys,
+    chunks: &'a BTreeMap<(u32, u32), Chunk>,
 }
 
-fn is_near(one: Neighbour, keys: &Keys) -> bool {
-    is_known(one.map(|(log, _)| log), keys) && one.is_none_or(|(_, at)| at.chain > 0)
+impl Known<'_> {
+    fn log(&self, log: Option<LogNumber>) -> bool {
+        log.is_none_or(|number| (number as usize) < self.keys.logs().len())
+    }
+
+    fn near(&self, one: Neighbour) -> bool {
+        self.log(one.map(|(log, _)| log)) && one.is_none_or(|(_, at)| is_position(&at))
+    }
+
+    fn place(&self, place: &Place) -> bool {
+        self.chunks.get(&(place.file, place.chunk)).is_some_and(|chunk| u64::from(place.line) <= chunk.lines)
+    }
+}
+
+fn is_position(at: &Position) -> bool {
+    at.chain > 0
 }
 
 impl Strange {
@@ -48,68 +70,76 @@ impl Strange {
 }
 
 impl Chunk {
-    fn is_sound(&self, keys: &Keys) -> bool {
+    fn is_sound(&self, known: &Known<'_>) -> bool {
         let Self { lines, bytes, counted, strange, beginnings, edges, first, last } = self;
         let counts = [*lines, *bytes, *counted].iter().all(|count| *count <= MOST);
-        counts
-            && strange.is_sound()
-            && beginnings.iter().all(|(log, (_, before))| is_known(Some(*log), keys) && before.is_sound())
-            && edges.iter().all(|(log, edge)| {
-                is_known(Some(*log), keys)
-                    && edge.before_last.is_sound()
-                    && [edge.first, edge.last, edge.low].iter().all(|at| at.chain > 0)
-            })
-            && is_near(*first, keys)
-            && is_near(*last, keys)
+        let beginnings = beginnings
+            .iter()
+            .all(|(log, (place, before))| known.log(Some(*log)) && known.place(place) && before.is_sound());
+        let edges = edges.iter().all(|(log, edge)| {
+            known.log(Some(*log))
+                && edge.before_last.is_sound()
+                && known.place(&edge.first_place)
+                && known.place(&edge.last_place)
+                && [edge.first, edge.last, edge.low].iter().all(is_position)
+        });
+        counts && strange.is_sound() && beginnings && edges && known.near(*first) && known.near(*last)
     }
 }
 
 impl Event {
-    fn is_sound(&self, keys: &Keys) -> bool {
+    fn is_sound(&self, known: &Known<'_>) -> bool {
         (1..=MOST).contains(&self.count)
-            && is_known(self.log, keys)
+            && known.log(self.log)
+            && known.place(&self.place)
             && self.first.is_some() == self.last.is_some()
-            && [self.first, self.last].iter().flatten().all(|at| at.chain > 0)
-            && is_near(self.before, keys)
-            && is_near(self.after, keys)
+            && [self.first, self.last].iter().flatten().all(is_position)
+            && known.near(self.before)
+            && known.near(self.after)
     }
 }
 
 impl Log {
-    fn is_sound(&self, number: LogNumber) -> bool {
+    fn is_sound(&self, number: LogNumber, known: &Known<'_>) -> bool {
         let Self { chains, pending, counts, notices, successor } = self;
+        let first_prefixed = counts.first_prefixed.iter().all(|place| known.place(place));
         let counts = [counts.sealed, counts.prefixed, counts.redacted, counts.narrowed, counts.notices];
-        let waits = |one: &Pending| one.at.chain > 0;
+        let notices = notices.iter().all(|((at, _), said)| {
+            is_position(at) && (1..=MOST).contains(&said.count) && known.place(&said.place)
+        });
         counts.iter().all(|count| *count <= MOST)
-            && chains.iter().all(|(c, chain)| *c > 0 && chain.is_sound(number, *c))
-            && pending.iter().all(waits)
-            && successor.as_ref().is_none_or(|(at, _)| at.chain > 0)
-            && notices.iter().all(|((at, _), said)| at.chain > 0 && (1..=MOST).contains(&said.count))
+            && first_prefixed
+            && notices
+            && successor.as_ref().is_none_or(|(at, _)| is_position(at))
+            && chains.iter().all(|(c, chain)| *c > 0 && chain.is_sound((number, *c), known))
+            && pending.iter().all(|one| is_position(&one.at) && known.place(&one.place))
     }
 }
 
 impl Chain {
-    fn is_sound(&self, log: LogNumber, c: u32) -> bool {
-        self.epochs.iter().all(|(e, epoch)| epoch.is_sound((log, c, *e)))
+    fn is_sound(&self, (log, c): (LogNumber, u32), known: &Known<'_>) -> bool {
+        self.epochs.iter().all(|(e, epoch)| epoch.is_sound((log, c, *e), known))
     }
 }
 
 impl Epoch {
-    fn is_sound(&self, (log, c, e): (LogNumber, u32, u8)) -> bool {
-        let here = |record: &Record| (record.at.chain, record.at.epoch) == (c, e);
+    fn is_sound(&self, (log, c, e): EpochId, known: &Known<'_>) -> bool {
+        let here =
+            |record: &Record| (record.at.chain, record.at.epoch) == (c, e) && known.place(&record.place);
         let opens = |record: &Record| here(record) && matches!(record.body, Body::Open { .. });
+        let within = |at: Position| (at.chain, at.epoch) == (c, e);
         let unread = |event: &Event| {
-            let there = |at: crate::line::Position| (at.chain, at.epoch) == (c, e);
             event.log == Some(log)
-                && (1..=MOST).contains(&event.count)
-                && event.first.is_some_and(there)
-                && event.last.is_some_and(there)
+                && event.is_sound(known)
+                && event.first.is_some_and(within)
+                && event.last.is_some_and(within)
         };
-        self.lines.is_sound()
+        self.lines.is_sound(&|place| known.place(place))
             && self.checkpoints.iter().all(|record| here(record) && record.tree().is_some())
             && self.opens.iter().all(opens)
             && self.claimed.iter().all(|(start, end)| start < end && *end <= 1 << 16)
             && self.unread.as_deref().is_none_or(unread)
             && self.reserialized <= MOST
+            && self.first_reserialized.iter().all(|place| known.place(place))
     }
 }

@@ -83,13 +83,17 @@ fn is_row(stretches: impl Iterator<Item = (u32, u32, u32)>) -> bool {
 const MOST: u32 = 1 << 16;
 
 impl Lines {
-    /// Could a scan have left this? What was read may hold anything.
-    pub(crate) fn is_sound(&self) -> bool {
+    /// Could a scan have left this, in places that are there? What was read may hold anything.
+    pub(crate) fn is_sound(&self, is_there: &dyn Fn(&Place) -> bool) -> bool {
+        let there = |piece: &Piece| is_there(&piece.first) && is_there(&piece.last);
         let sound = |run: &Run| {
             let pieces = run.pieces.iter().map(|piece| (piece.start, piece.start, piece.end));
             let edges =
                 run.pieces.first().zip(run.pieces.last()).map(|(first, last)| (first.start, last.end));
-            run.tree.is_sound(MOST) && is_row(pieces) && edges == Some(run.range())
+            run.tree.is_sound(MOST)
+                && run.pieces.iter().all(there)
+                && is_row(pieces)
+                && edges == Some(run.range())
         };
         let layer = |layer: &Layer| {
             is_row(layer.iter().map(|(key, run)| (*key, run.range().0, run.range().1)))
@@ -97,8 +101,9 @@ impl Lines {
         };
         self.layers.len() <= MAX_LAYERS
             && is_row(self.seen.iter().map(|(key, piece)| (*key, piece.start, piece.end)))
+            && self.seen.values().all(there)
             && self.layers.iter().all(layer)
-            && self.apart.iter().all(Self::is_sound)
+            && self.apart.iter().all(|lines| lines.is_sound(is_there))
     }
 
     /// Says that all of them were read in one file, by its number.
