@@ -205,7 +205,8 @@ def _with_locks(s3: Any, bucket: str, versions: Sequence[Version]) -> tuple[list
         if one.etag is None:
             return one
         try:
-            head = s3.head_object(Bucket=bucket, Key=one.name, VersionId=one.version)
+            which = {} if one.version == "null" else {"VersionId": one.version}  # so called where none are kept
+            head = s3.head_object(Bucket=bucket, Key=one.name, **which)
         except Exception as error:
             return Finding("unreadable", INCOMPLETE, one.name, f"version {one.version}: {reason(explained(error))}")
         mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")

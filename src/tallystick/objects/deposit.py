@@ -124,16 +124,16 @@ class Deposit:
     def _put_s3(self, name: str, file: IO[bytes], digest: bytes, size: int) -> str:
         s3, key = client(self._address.bucket), {"Bucket": self._address.bucket, "Key": name}
         until = None if self._lock is None else _now() + datetime.timedelta(seconds=self._lock)
+        named: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64.b64encode(digest).decode()}
         locked = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until} if until is not None else {}
-        named = base64.b64encode(digest).decode()
         try:
-            s3.put_object(**key, **locked, Body=file, ContentLength=size, ChecksumSHA256=named, IfNoneMatch="*")
+            s3.put_object(**key, **locked, Body=file, **named, ContentLength=size, IfNoneMatch="*")
         except Exception as error:
             if (said := explained(error)).errno != errno.EEXIST:
                 raise said from error
         try:
             found = s3.head_object(**key, ChecksumMode="ENABLED")
-            same = found["ContentLength"] == size and found.get("ChecksumSHA256") in (None, named)
+            same = found["ContentLength"] == size and found.get("ChecksumSHA256") in (None, named["ChecksumSHA256"])
             if same and found.get("ChecksumSHA256") is None:  # it does not say: then it is read back
                 body = s3.get_object(**key, IfMatch=found["ETag"])["Body"]
                 same = _digest(body.iter_chunks(_BLOCK))[0] == digest

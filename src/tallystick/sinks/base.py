@@ -84,6 +84,9 @@ class Awaited(Sink, Protocol):
 class Followed(Sink, Protocol):
     """A sink that others may move, cut or remove, that the writer may rotate, and that holds earlier lines: a file."""
 
+    kept_for: float | None
+    """Seconds for which rotated files are kept, where an archive sees to that."""
+
     def look(self, *, reopen: bool) -> list[str]:
         """See what others did to the output, before the next line; open it again by its name if it moved.
 

@@ -80,6 +80,7 @@ class FileSink(Descriptor):
         self._begin(fd)
         if self._archive:
             self._archive.compress()
+        self.kept_for = self._rotation.lock if self._rotation else None
         self.shipped: Callable[[], list[Shipped]] = self._archive.shipped if self._archive else list
 
     @property

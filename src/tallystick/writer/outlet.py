@@ -217,6 +217,11 @@ class Outlet:
         """Have the log say something before its next line; `kind` is a word for what it is about."""
         self.notices.extend(Notice(kind, text) for text in texts)
 
+    def say_policy(self) -> None:
+        """Have the log say for how long it is kept, where an archive sees to that."""
+        if self._followed is not None and self._followed.kept_for is not None:
+            self.say("retention", f"{max(1, int(self._followed.kept_for))}")
+
     def say_first(self, notice: Notice | None) -> None:
         """Have the log say something, if there is anything, before its next line and all else that it has to say."""
         if notice is not None and (not self.notices or self.notices[0] != notice):

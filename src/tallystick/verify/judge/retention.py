@@ -6,6 +6,7 @@ that long ago: what a witness received, or a pin that the caller dated.
 """
 
 import datetime
+import re
 
 from tallystick.verify.findings import when
 from tallystick.verify.judge.view import LogView
@@ -13,6 +14,7 @@ from tallystick.verify.judge.view import LogView
 __all__ = ["days", "deleted_by_right"]
 
 _KIND = "retention"
+_PERIOD = re.compile(rb"[1-9][0-9]{0,15}")  # seconds
 
 
 def deleted_by_right(log: LogView) -> str | None:
@@ -38,7 +40,7 @@ def deleted_by_right(log: LogView) -> str | None:
 def _is_policy(log: LogView, seconds: float) -> bool:
     """Does the log say that it is kept for so long at least?"""
     said = (notice.text for notice in log.facts.source.facts.notices(log.facts.number) if notice.kind == _KIND)
-    return any(text.isdigit() and len(text) <= 16 and int(text) >= seconds for text in said)
+    return any(_PERIOD.fullmatch(text) is not None and int(text) >= seconds for text in said)
 
 
 def _seen(text: str | None) -> int | None:
