@@ -669,7 +669,7 @@ def find_gaps(log, chain, goal):
                 gaps.append([(chain, epoch, at), (chain, epoch)])
     return gaps
 
-def by_right(log, first):
+def by_policy(log, first):
     """Whether older chains may be gone: the log has such a policy, and the first one here was there that long ago."""
     if log.retention is None or first[1:] != (0, 0):
         return False
@@ -692,7 +692,7 @@ def find_start(log, chain, marks):
     nothing = any(st.named == (0, 0, 0) and st.chain >= first[0] for st in opens)  # was counted before the first chain
     nothing = nothing and log.key.first == 1 and not any(0 < chain < first[0] for chain in named)
     if first[0] > log.key.first and not nothing or any(gap[0] < first for gap in find_gaps(log, first[0], first)):
-        weight = "note" if by_right(log, first) else "incomplete"
+        weight = "note" if by_policy(log, first) else "incomplete"
         log.tell("late start", weight, "what stood before is not judged", pos=first)
         return first, "late"
     return (first[0], 0, 0), "set-up"

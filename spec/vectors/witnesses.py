@@ -244,28 +244,28 @@ def cases():
     add("the newest of all answers counts", log, "failed, truncated", edit=[["delete", 10, 10]], with_head=False, quorum=1,
         said=heard(one, heads["1.3"]) | heard(two, heads["1.4"]))
 
-    # a beginning that was deleted by right
+    # a beginning that was deleted by policy
     kept, period = of_four_chains(), 86_400_000
     age = [one.receipt(P, kept.said["2.0.2"], T + 500), one.receipt(P, kept.said["4.0.1"], T + 900)]
     late, first = T + 500 + period, [["delete", 1, 2]]
-    by_right = {"edit": first, "receipts": age, "witnesses": [one], "now": late, "retention": period}
-    add("older chains were deleted by right", kept, "ok, late start, notice", "ok, late start, notice", **by_right)
-    add("the caller names no period", kept, *2 * ["incomplete, late start, notice"], **by_right | {"retention": None})
+    by_policy = {"edit": first, "receipts": age, "witnesses": [one], "now": late, "retention": period}
+    add("older chains were deleted by policy", kept, "ok, late start, notice", "ok, late start, notice", **by_policy)
+    add("the caller names no period", kept, *2 * ["incomplete, late start, notice"], **by_policy | {"retention": None})
     add("the caller names a longer period than the log", kept, *2 * ["incomplete, late start, notice"],
-        **by_right | {"retention": period + 1, "now": late + 1000})
-    add("the first chain is a moment too young", kept, *2 * ["incomplete, late start, notice"], **by_right | {"now": late - 1})
+        **by_policy | {"retention": period + 1, "now": late + 1000})
+    add("the first chain is a moment too young", kept, *2 * ["incomplete, late start, notice"], **by_policy | {"now": late - 1})
     add("an older chain was received, and the first one here only now", kept, *2 * ["incomplete, late start, notice"],
-        **by_right | {"receipts": [one.receipt(P, kept.said["1.0.1"], T + 1), one.receipt(P, kept.said["4.0.1"], T + 900)],
+        **by_policy | {"receipts": [one.receipt(P, kept.said["1.0.1"], T + 1), one.receipt(P, kept.said["4.0.1"], T + 900)],
                       "now": T + 800 + period})
-    add("a witness that nobody named received it", kept, "incomplete, late start, notice", **by_right | {"witnesses": []})
-    add("the log says nothing of a period", of_four_chains(policy=None), *2 * ["incomplete, late start"], **by_right | {
+    add("a witness that nobody named received it", kept, "incomplete, late start, notice", **by_policy | {"witnesses": []})
+    add("the log says nothing of a period", of_four_chains(policy=None), *2 * ["incomplete, late start"], **by_policy | {
         "receipts": [one.receipt(P, of_four_chains(policy=None).said["4.0.1"], T + 500)]})
-    add("the log says it in other words", of_four_chains(policy="1d"), "incomplete, late start, notice", **by_right | {
+    add("the log says it in other words", of_four_chains(policy="1d"), "incomplete, late start, notice", **by_policy | {
         "receipts": [one.receipt(P, of_four_chains(policy="1d").said["4.0.1"], T + 500)]})
-    add("the first chain here lacks its opening", kept, "incomplete, late start, notice", "incomplete, late start, notice, uncovered",
-        **by_right | {"edit": [["delete", 1, 3]]})
+    add("the first chain here lacks its opening", kept, "incomplete, late start, notice",
+        **by_policy | {"edit": [["delete", 1, 3]]})
     add("a chain after the first one here is absent", kept, "failed, late start, missing, notice",
-        **by_right | {"edit": [["delete", 6, 7], ["delete", 1, 2]]})
+        **by_policy | {"edit": [["delete", 6, 7], ["delete", 1, 2]]})
     return found
 
 

@@ -137,6 +137,8 @@ def test_objects_are_locked_in_compliance_mode(writer: Writer) -> None:
         assert head["ObjectLockMode"] == "COMPLIANCE"
         left = head["ObjectLockRetainUntilDate"] - datetime.now(UTC)
         assert timedelta(days=399) < left < timedelta(days=401)
+    said = [one.detail for one in writer.verify().findings if one.kind == "notice"]
+    assert any("retention" in text and f"{400 * 86400}" in text for text in said), "the log states the policy"
 
 
 def test_a_store_that_forgets_the_lock_is_not_relied_on(writer: Writer) -> None:

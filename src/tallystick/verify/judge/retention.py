@@ -1,4 +1,4 @@
-"""Older chains that were deleted by right: the log says so, and the verifier knows that it was late (spec section 9).
+"""Older chains that were deleted by policy: the log says so, and the verifier knows that it was late (spec section 9).
 
 What the log says excuses nothing alone, or an intruder would make his own deletion rightful. So the caller names the
 least period for which chains are kept, and something that is not the host's must show that the first chain here existed
@@ -11,13 +11,13 @@ import re
 from tallystick.verify.findings import when
 from tallystick.verify.judge.view import LogView
 
-__all__ = ["days", "deleted_by_right"]
+__all__ = ["days", "deleted_by_policy"]
 
 _KIND = "retention"
 _PERIOD = re.compile(rb"[1-9][0-9]{0,15}")  # seconds
 
 
-def deleted_by_right(log: LogView) -> str | None:
+def deleted_by_policy(log: LogView) -> str | None:
     """Say why the chains before the first one here may be gone; None where nothing excuses that."""
     asked = log.expected.retention
     if asked is None or not log.facts.numbers:
