@@ -8,10 +8,10 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from measure import COMMAND, plain_line
 
@@ -21,7 +21,6 @@ from tallystick.keystore.file import FileKeyStore
 _TICKS = os.sysconf("SC_CLK_TCK")
 _EPOCH = 1000  # lines
 _STORE = 100  # logs in one key store
-TOGETHER = 10_000  # lines that are sealed at once
 
 
 class Writer:
@@ -46,24 +45,20 @@ class Writer:
         FileKeyStore(self.store).create(self.name, b"state", setup.head())
         self._sealer = setup.state().open_chain(setup.head(), now())
         self._sealer.configure("plain", _EPOCH)
-        self.lines, self._files = 0, 0
-        self._file = self._opened()
+        self.lines = 0
+        self._file = os.open(self.live, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._put(self._sealer.start)
         self.checkpoint()
 
     def write(self, lines: int) -> None:
-        """Append lines to the file."""
-        for begin in range(0, lines, TOGETHER):
-            some = range(begin, min(lines, begin + TOGETHER))
-            data = b"".join(plain_line(self.lines + number) for number in range(len(some)))
-            self.lines += len(some)
-            at, output, time = 0, _core.Output(), now()
-            while at < len(data):  # once more after the end of an epoch
-                used, _ = self._sealer.write_lines(data, at, output, time)
-                at += used
-            os.write(self._file, output.peek())
-            if self.lines % _EPOCH < len(some):
-                self.checkpoint()
+        """Append lines to the file, which holds one chain: some 200,000 are the most."""
+        data = b"".join(plain_line(self.lines + number) for number in range(lines))
+        self.lines += lines
+        output = _core.Output()
+        self._sealer.write_lines(data, 0, output, now())
+        os.write(self._file, output.peek())
+        if self.lines % _EPOCH < lines:
+            self.checkpoint()
 
     def checkpoint(self) -> None:
         """End an epoch, and put the head into the store, as a writer does."""
@@ -73,18 +68,6 @@ class Writer:
             new.touch(0o600)
             new.write_bytes(head)
             new.rename(self._head)
-
-    def rotate(self) -> Path:
-        """Go on in a new file; return the old one."""
-        self._files += 1
-        old = self.directory / f"app.log.{self._files}"
-        self.live.rename(old)
-        os.close(self._file)
-        self._file = self._opened()
-        return old
-
-    def _opened(self) -> int:
-        return os.open(self.live, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def _put(self, seal: Callable[..., object], *arguments: int) -> None:
         output = _core.Output()
@@ -97,6 +80,15 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Watched(Protocol):
+    """What is watched: its files, its key, and its key store."""
+
+    name: str
+    directory: Path
+    key: Path
+    store: Path
+
+
 class Watcher:
     """The command as a process, and what it takes.
 
@@ -106,7 +98,7 @@ class Watcher:
         interval: Seconds between looks.
     """
 
-    def __init__(self, place: Path, writers: list[Writer], interval: float = 1.0) -> None:
+    def __init__(self, place: Path, writers: Sequence[Watched], interval: float = 1.0) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -168,7 +160,7 @@ class Watcher:
 
 
 @contextmanager
-def watching(place: Path, writers: list[Writer], interval: float = 1.0) -> Iterator[Watcher]:
+def watching(place: Path, writers: Sequence[Watched], interval: float = 1.0) -> Iterator[Watcher]:
     """Watch until the block ends."""
     watcher = Watcher(place, writers, interval)
     try:

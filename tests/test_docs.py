@@ -25,6 +25,7 @@ PAGES = [
     "docs/reports.md",
     "docs/rotation.md",
     "docs/services.md",
+    "docs/standards.md",
     "docs/verify.md",
     "docs/watch.md",
     "docs/witness.md",

@@ -111,7 +111,7 @@ def test_an_auditor_checks_evidence_with_one_script(keys: vectors.Keys, tmp_path
         if status == 0:
             assert json.loads(done.stdout) == {
                 "verdict": "ok", "detail": "", "log": "payments", "log_id": "oedhcsck", "position": "1.2.1",
-                "time": 1795401650003, "text": "second epoch entry 1",
+                "time": 1795401650003, "text": "second epoch entry 1", "received": [],
             }  # fmt: skip
 
 

@@ -103,6 +103,7 @@ def test_a_docstring_does_not_make_a_function_long() -> None:
 
 BY_PATH = {
     "agent.handover": "a descriptor",
+    "agent.sources": "reads logs of others, which the user names",
     "cli": "the null device, in the place of an output whose reader has gone; descriptor 1",
     "cli.demo": "files in a new directory of its own, which is shown and removed",
     "cli.key": "reads what the user names, also a pipe",

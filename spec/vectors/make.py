@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
 
-    python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
-    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures anew; the known answers never change
+    python spec/vectors/make.py --check      make all vectors again, compare byte for byte, run all defects
+    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures again; the known answers never change
     python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
            [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
 
@@ -49,12 +49,17 @@ def public_of(seed):
 
 
 @lru_cache(maxsize=None)
+def first_links(secret):
+    """A[1] from V, B[1] from S, and those after it as far as they were wanted."""
+    return [derive(secret, "chains")]
+
+
 def chain_link(secret, chain):
     """A[chain] from V, B[chain] from S."""
-    link = derive(secret, "chains")
-    for _ in range(chain - 1):
-        link = derive(link, "next")
-    return link
+    links = first_links(secret)
+    while len(links) < chain:
+        links.append(derive(links[-1], "next"))
+    return links[chain - 1]
 
 
 def chain_seed(S, chain):
@@ -1422,10 +1427,12 @@ def encoding_of(point, y=None, sign=None):
     return (y + (sign << 255)).to_bytes(32, "little")
 
 
+@lru_cache(maxsize=None)  # the same points are doubled again and again
 def plus(a, b):
     (x1, y1), (x2, y2) = a, b
     d = D * x1 * x2 * y1 * y2 % FIELD
-    return ((x1 * y2 + x2 * y1) * pow(1 + d, -1, FIELD) % FIELD, (y1 * y2 + x1 * x2) * pow(1 - d, -1, FIELD) % FIELD)
+    inverse = pow(1 - d * d, -1, FIELD)  # of 1 + d and of 1 - d at once
+    return (x1 * y2 + x2 * y1) * inverse * (1 - d) % FIELD, (y1 * y2 + x1 * x2) * inverse * (1 + d) % FIELD
 
 
 def times(count, point):
@@ -1510,11 +1517,11 @@ def run_signature(case):
 
 # ---- command line ---------------------------------------------------------------------------------------------------
 
-def witness_script():
-    """The script beside this one, which takes from this one."""
+def witness_script(name="witnesses"):
+    """A script beside this one, which takes from this one."""
     sys.path[:0] = [str(HERE)]
     try:
-        return importlib.import_module("witnesses")
+        return importlib.import_module(name)
     finally:
         del sys.path[0]
 
@@ -1572,7 +1579,7 @@ def run_partial(case, texts):
 
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
-    witnesses = witness_script()
+    witnesses, receipted = witness_script(), witness_script("receipted")
     def text(found):
         rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
         about = json.dumps(found["about"], indent=1)
@@ -1581,7 +1588,8 @@ def new_files():
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
             "evidence.json": text(evidence_cases()), "partial.json": text(partial_cases()),
             "signatures.json": text(signature_cases()),
-            "witnesses.json": witnesses.text_of(witnesses.witness_cases())}
+            "witnesses.json": witnesses.text_of(witnesses.witness_cases()),
+            "receipts.json": receipted.text_of(receipted.receipt_cases())}
 
 
 def run_check():
@@ -1615,6 +1623,16 @@ def run_check():
     partials = partial_cases()["cases"]
     for case in partials:
         wrong += run_partial(case, texts)
+    receipted = witness_script("receipted")
+    received = receipted.receipt_cases()
+    for case in received["cases"]:
+        wrong += receipted.run(case, check, texts["verification_key"], texts["public_key"])
+    for text in received["usage"]:
+        try:
+            check.read_policy(text)
+            wrong.append(f"check.py takes this for a policy: {text}")
+        except check.Usage:
+            pass
     signatures = signature_cases()["cases"]
     for case in signatures:
         wrong += run_signature(case)
@@ -1624,7 +1642,7 @@ def run_check():
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
     print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(signatures)} signatures, "
-          f"{len(witnessed['cases'])} cases of witnesses, "
+          f"{len(witnessed['cases'])} cases of witnesses, {len(received['cases'])} with receipts, "
           f"{len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 

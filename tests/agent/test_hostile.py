@@ -132,6 +132,7 @@ def test_connections_of_one_peer_are_limited_and_all_of_2000_fit_into_200_mb(sit
         each.close()
     said = agent.end()
     assert f"has too many connections to unix:{agent.path}" in said
+    assert "1 connection beyond a limit, closed before anything was read" in str(site.report())
     assert len(entries(site)) == 2000
 
 

@@ -122,7 +122,7 @@ def test_a_malformed_url_is_reported_at_once(url, told):
 
 def test_a_pin_in_the_url_is_refused_and_not_repeated():
     with pytest.raises(
-        CustodyError, match=r"takes no pin-value, for its URL is noted .+\nhint: .+ pin-source=file:"
+        CustodyError, match=r"holds a password, and it is noted .+\nhint: .+ pin-source=file:"
     ) as caught:
         custodies.connect("pkcs11:token=a;object=b?module-path=/x.so&pin-value=4321")
     assert "4321" not in explain(caught.value)

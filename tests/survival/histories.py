@@ -103,17 +103,21 @@ class Player:
                 pass
         self.records()
 
-    def frees(self):
+    def free(self):
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.directory, BALLAST))
+
+    def frees(self):
+        self.free()
         time.sleep(self.chance.random() * 0.3)
         self.records()
 
     def opens_again(self):
         with suppress(TallystickError):
             self.log.close()
-        self.frees()
+        self.free()
         self.open()
+        self.records()
         self.filled = False
 
     def is_killed(self):
@@ -122,7 +126,7 @@ class Player:
     def dies(self, by=None):
         """End without a word."""
         if self.filled:
-            self.note("lossy")
+            self.note("lossy", self.run)
         if by is not None:
             os.kill(os.getpid(), by)
         os._exit(0)
@@ -152,7 +156,7 @@ class Player:
         until = time.monotonic() + 30
         while not self.record():
             if os.path.exists(os.path.join(self.directory, BALLAST)):
-                self.frees()  # no chain can be opened on a full disk
+                self.free()  # no chain can be opened on a full disk
             if time.monotonic() > until:
                 self.note("stuck", self.run)
                 self.dies()
@@ -160,8 +164,8 @@ class Player:
 
 
 STEPS = (
-    "records", "records", "forks", "forks", "forks_among_threads", "hands_over", "daemonizes", "moves", "moves", "fills",
-    "frees", "frees", "opens_again", "is_killed",
+    "records", "records", "forks", "forks", "forks_among_threads", "hands_over", "daemonizes", "moves", "moves",
+    "fills", "frees", "frees", "opens_again", "is_killed",
 )  # fmt: skip
 
 

@@ -189,7 +189,9 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 def litewitness(directory: Path, log: str) -> Iterator[Peer]:
     """Run litewitness for a log. Its key is in an ssh-agent, and its logs are rows of its database."""
     command, socket = real("litewitness"), directory / "agent"
-    agent, keygen, add = (program(name, "apt install openssh-client") for name in ("ssh-agent", "ssh-keygen", "ssh-add"))
+    agent, keygen, add = (
+        program(name, "apt install openssh-client") for name in ("ssh-agent", "ssh-keygen", "ssh-add")
+    )
     subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", directory / "key"], check=True)
     printed = subprocess.run([keygen, "-l", "-f", directory / "key"], check=True, capture_output=True, text=True)
     public = base64.b64decode((directory / "key.pub").read_text().split(" ")[1])[-32:]

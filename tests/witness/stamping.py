@@ -45,7 +45,9 @@ class Stamping:
         self.run("x509", "-req", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                  "-extfile", "ts.cnf", "-extensions", "tsa", "-days", "2", "-out", "tsa.pem")  # fmt: skip
         if chain:  # openssl writes these in an order of its own
-            self.run("req", "-x509", *new, "-extensions", "ca", "-subj", "/CN=a", "-keyout", "o.key", "-out", "other.pem")
+            self.run(
+                "req", "-x509", *new, "-extensions", "ca", "-subj", "/CN=a", "-keyout", "o.key", "-out", "other.pem"
+            )
             certificates = [(directory / name).read_text() for name in ("ca.pem", "other.pem")]
             (directory / "chain.pem").write_text("".join(certificates))
             settings = (directory / "ts.cnf").read_text()

@@ -25,6 +25,15 @@ def checkpoint(service: Service) -> str:
     return said.body.decode() if said.status == 200 else ""
 
 
+def wait_for(service: Service, size: int, signers: int = 1) -> str:
+    """Wait for the checkpoint of a tree of a size, with so many signatures; return it."""
+    until(
+        lambda: f"\n{size}\n" in checkpoint(service) and len(cosigners_of(checkpoint(service))) == signers,
+        f"a checkpoint of {size} entries with {signers} signatures",
+    )
+    return checkpoint(service)
+
+
 def test_real_cosigners_sign_the_tree_and_each_signature_holds(tmp_path: Path) -> None:
     service = Service(tmp_path, "--interval", "100ms")
     log = key_of(service)
@@ -36,7 +45,7 @@ def test_real_cosigners_sign_the_tree_and_each_signature_holds(tmp_path: Path) -
             for size in (1, 2, 3):
                 text = service.show(writer.root, body).text
                 names = {"w.example", "example.com/lite", "example.com/omni"}
-                until(lambda: f"\n{size}\n" in checkpoint(service) and cosigners_of(checkpoint(service)) == names, "all")
+                assert cosigners_of(wait_for(service, size, 3)) == names
                 body = writer.step(10)
             note = checkpoint(service)
             path = f"/log/{b64(writer.root)}/proof/{b64(hashlib.sha256(text).digest())}"
@@ -57,7 +66,7 @@ def test_real_cosigners_refuse_a_tree_that_was_put_back_and_one_that_forked(whic
             body = writer.open()
             for size in (1, 2, 3):
                 service.show(writer.root, body)
-                until(lambda: f"\n{size}\n" in checkpoint(service) and len(cosigners_of(checkpoint(service))) == 2, "it")
+                wait_for(service, size, 2)
                 body = writer.step(10)
         for shown, words in ((1, "was an older store put back"), (4, "does not go on from the one")):
             (tmp_path / f"again{shown}").mkdir()
@@ -69,7 +78,7 @@ def test_real_cosigners_refuse_a_tree_that_was_put_back_and_one_that_forked(whic
                 body = other.open()
                 for size in range(1, shown + 1):
                     again.show(other.root, body)
-                    until(lambda: f"\n{size}\n" in checkpoint(again), "the tree")
+                    wait_for(again, size)
                     body = other.step()
                 assert cosigners_of(checkpoint(again)) == {"w.example"}
                 assert words in again.end()
@@ -111,7 +120,7 @@ def test_with_two_of_three_down_the_tree_goes_on_and_the_last_one_with_enough_pr
             for one in cosigners[:2]:
                 one.answers = lambda body: (503, b"")
             service.show(writer.root, writer.step())
-            until(lambda: "\n2\n" in checkpoint(service) and len(cosigners_of(checkpoint(service))) == 2, "one")
+            wait_for(service, 2, 2)
             path = f"/log/{b64(writer.root)}/proof/{b64(hashlib.sha256(first).digest())}"
             proof = service.ask("GET", path).body.decode().partition("\n\n")[2]
             assert proof.split("\n")[1] == "1"
@@ -154,7 +163,8 @@ def test_cosigners_who_signed_an_older_tree_before_are_asked_from_there(tmp_path
             with running(service):
                 body = writer.known_to(service).open() if step == 0 else writer.step()
                 service.show(writer.root, body)
-                until(lambda: one.size == step + 1 and len(cosigners_of(checkpoint(service))) == 2, "its cosignature")
+                wait_for(service, step + 1, 2)
+                assert one.size == step + 1
 
 
 # policies (C2SP tlog-policy)
@@ -171,7 +181,13 @@ def test_groups_of_groups_count_each_member_once() -> None:
         *(f"witness  n{n}\t{key}" for n, key in enumerate(KEYS)),
         "# a comment", "", "group x 2 n0 n1 n2", "group y any n3 n4", "group both all x y", "quorum both",
     )  # fmt: skip
-    for signed, is_met in (({0, 1, 3}, True), ({0, 3, 4}, False), ({0, 1, 2}, False), ({1, 2, 4}, True), (set(), False)):
+    for signed, is_met in (
+        ({0, 1, 3}, True),
+        ({0, 3, 4}, False),
+        ({0, 1, 2}, False),
+        ({1, 2, 4}, True),
+        (set(), False),
+    ):
         assert rule.is_met(signed) is is_met
 
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rfc3161_client
 
+from tallystick.errors import FormatError
+from tallystick.tokens import Token, answer_in_order, read_roots
 from tallystick.witness.errors import WitnessServiceError
 from tallystick.witness.timestamp import Authority
 from tests.servers import until
 from tests.witness.service import Service, Writer, b64, running
 from tests.witness.stamping import Stamping, authority
+
 
 @pytest.fixture
 def stamped() -> Iterator[tuple[Stamping, str, list[bytes]]]:
@@ -48,3 +52,33 @@ def test_an_answer_that_is_no_token_for_this_text_is_refused(
     instead.append({"nothing": b"", "noise": bytes(500), "of another text": other, "too long": bytes(2**17)}[kind])
     with pytest.raises(WitnessServiceError, match="time-stamp authority"):
         asking.stamp(b"another text")
+
+
+def test_tokens_of_an_authority_that_does_not_sort_its_certificates_are_read(tmp_path: Path) -> None:
+    """openssl writes the certificates of `certs` in an order of its own, which strict readers of DER refuse."""
+    with authority(chain=True) as (stamping, url, _):
+        token = Authority(url).stamp(b"a text")
+        raw = (stamping.directory / "answer").read_bytes()
+        with pytest.raises(ValueError, match="parsing"):
+            rfc3161_client.decode_timestamp_response(raw)
+        (stamping.directory / "token").write_bytes(token)
+        (stamping.directory / "text").write_bytes(b"a text")
+        verify = ["ts", "-verify", "-in", "token", "-token_in", "-data", "text", "-CAfile", "ca.pem"]
+        assert "Verification: OK" in stamping.run(*verify)
+        roots = read_roots((stamping.directory / "ca.pem").read_bytes())
+        other = read_roots((stamping.directory / "other.pem").read_bytes())
+        assert raw[-3000:] != answer_in_order(raw)[-3000:]
+    assert Token.read(token, b"a text").doubt(roots) is None
+    assert Token.read(token, b"a text").doubt(other) is not None
+    with pytest.raises(FormatError, match="something else"):
+        Token.read(token, b"another text")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x30", b"\x30\x80\x00\x00", bytes(100), b"\x30\x84\xff\xff\xff\xff", b"\x3f" * 9]
+)
+def test_what_is_no_answer_of_an_authority_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"DER|unpack"):
+        answer_in_order(data)
+    with pytest.raises(FormatError, match="time-stamp"):
+        Token.read(data, b"text")

@@ -12,6 +12,7 @@
 //! it counts before a signature, the tree or a tag covers it.
 
 mod check;
+mod doubt;
 mod find;
 mod links;
 mod parts;
@@ -19,7 +20,8 @@ mod prove;
 mod received;
 mod redact;
 
-pub use check::{Doubt, Shown, check, claimed_log};
+pub use check::{Shown, check, claimed_log};
+pub use doubt::Doubt;
 pub use find::{Finder, Spot};
 pub use parts::OPENING;
 pub use prove::{Found, Trouble};

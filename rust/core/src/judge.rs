@@ -45,6 +45,7 @@ mod ends;
 mod facts;
 mod groups;
 mod holding;
+mod kin;
 mod known;
 mod openings;
 mod resolve;

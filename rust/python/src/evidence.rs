@@ -11,8 +11,8 @@ use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
 use tallystick_core::seal::keys::VerificationKey;
 
 use crate::keys::{At, read_verification_key, write_secret};
+use crate::note::{CosignKey, NoteKey};
 use crate::scan::{Keys, at};
-use crate::witness::{CosignKey, NoteKey};
 use crate::{OrRaise as _, py_bytes};
 
 /// Where a line stands: file, line from 1, offset and length in bytes, and how many of them are a carrier's.

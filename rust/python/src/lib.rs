@@ -14,6 +14,7 @@ mod framing;
 mod holding;
 mod keys;
 mod kinds;
+mod note;
 mod output;
 mod passphrase;
 mod scan;
@@ -84,6 +85,8 @@ mod _core {
         DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,
     };
     #[pymodule_export]
+    use crate::note::{CosignKey, NoteKey, NoteSigner, read_cosignature};
+    #[pymodule_export]
     use crate::output::Output;
     #[pymodule_export]
     use crate::passphrase::Passphrase;
@@ -102,9 +105,8 @@ mod _core {
     use crate::verification::{BrokenEnd, Expected, Verification};
     #[pymodule_export]
     use crate::witness::{
-        CosignKey, EpochTree, NoteKey, NoteSigner, ShownText, WitnessedLog, accept_text, check_receipt,
-        make_answer, make_receipt, parse_shown, public_roots, read_answer, read_cosignature, read_receipts,
-        read_shown, shown_holds,
+        EpochTree, ShownText, WitnessedLog, accept_text, check_receipt, make_answer, make_receipt,
+        parse_shown, public_roots, read_answer, read_receipts, read_shown, shown_holds,
     };
     use pyo3::prelude::*;
 

@@ -11,7 +11,7 @@ import click
 
 from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
-from tallystick.cli.judging import NO_KEY, judging_options, pins_option
+from tallystick.cli.judging import NO_KEY, ask_witnesses, judging_options, pins_option, witness_options
 from tallystick.cli.options import head_option, store_option
 from tallystick.cli.reporting import STATUS
 from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin, reader_is_gone
@@ -32,13 +32,14 @@ Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
 @click.command("cat", cls=Command, epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option("--key", type=INPUT, metavar="FILE", help="Verification key of the log.")
-@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints cover.")
+@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints and heads cover.")
 @option("--follow", is_flag=True, help="Go on, and write lines when they come.")
 @option("--all", "marked", is_flag=True, help="Also write what does not hold, after `! `.")
 @store_option
 @head_option
 @pins_option
 @judging_options
+@witness_options
 @option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor.")
 def command(paths: Sequence[str], follow: bool, **options: Any) -> None:
     """Write the lines of a log as they were, without seals and control lines.
@@ -53,6 +54,7 @@ def command(paths: Sequence[str], follow: bool, **options: Any) -> None:
         raise click.UsageError(NO_KEY)
     if follow and (options["marked"] or "-" in paths):
         raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
+    ask_witnesses(options)
     following = None
     with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
         output = os.fstat(STDOUT)

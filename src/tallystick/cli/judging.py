@@ -13,6 +13,7 @@ from tallystick.verify import ALLOWED
 
 __all__ = [
     "NO_KEY",
+    "ask_witnesses",
     "check_witness_options",
     "expect_option",
     "judging_options",
@@ -62,7 +63,7 @@ _WITNESSES = (
     option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end."),
     option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet."),
     option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m]."),
-    option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all]."),
+    option("--quorum", type=int, metavar="K", help="How many witnesses are enough [all]."),
 )
 
 expect_option = option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
@@ -81,7 +82,7 @@ def judging_options(command: F) -> F:
 
 
 def witness_options(command: F) -> F:
-    """Add what is asked of witnesses, which `verify` and `watch` share."""
+    """Add what is asked of witnesses, which `verify`, `watch` and `cat` share."""
     return _added(command, _WITNESSES)
 
 
@@ -91,6 +92,15 @@ def check_witness_options(options: dict[str, Any]) -> None:
         raise click.UsageError("--fresh and --quorum go with --witness")
     if options["fresh"] is None:
         del options["fresh"]
+
+
+def ask_witnesses(options: dict[str, Any]) -> None:
+    """Check what was asked of witnesses, and add what asks them, for a verification that takes place now."""
+    check_witness_options(options)
+    if options["witnesses"]:  # nobody else waits for what speaks HTTP
+        from tallystick.witness.client import ask
+
+        options["ask"] = ask
 
 
 def _added(command: F, options: tuple[Callable[[F], F], ...]) -> F:

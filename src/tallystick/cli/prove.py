@@ -21,7 +21,7 @@ _EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Examp
 @click.command("prove", cls=Command, epilog=_EPILOG)
 @click.argument("position", type=POSITION, metavar="POSITION")
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
-@output_option("Write the evidence to FILE, which is new.", envvar="TALLYSTICK_EVIDENCE")
+@output_option("Write the evidence to FILE, which must not exist yet.", envvar="TALLYSTICK_EVIDENCE")
 @option("--public", type=INPUT, metavar="FILE", help="Public file, for openings that are not in PATH.")
 @option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts of witnesses, to put in what they say.")
 @envelope_option

@@ -9,7 +9,7 @@ from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
 from tallystick.cli.judging import (
     NO_KEY,
-    check_witness_options,
+    ask_witnesses,
     expect_option,
     judging_options,
     keys_options,
@@ -62,11 +62,7 @@ def judged(
     """
     if not options["keys"] and not options["public"]:
         raise click.UsageError(NO_KEY)
-    check_witness_options(options)
-    if options["witnesses"]:  # nobody else waits for what speaks HTTP
-        from tallystick.witness.client import ask
-
-        options["ask"] = ask
+    ask_witnesses(options)
     with look.progress("verifying") as progress:
         report = verified(given, digests=form in DIGESTED, progress=progress, **options)
     read = [*given, *options["keys"], *options["public"], options["head"], options["exceptions"]]
@@ -78,7 +74,7 @@ def judged(
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @asked_options
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
-@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @option("--partial", type=click.Path(), metavar="FILE", help="Write what was found to FILE, for `merge`.")
 def command(paths: Sequence[str], rescan: float | None, **options: Any) -> None:
     """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""

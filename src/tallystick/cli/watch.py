@@ -31,8 +31,8 @@ _EPILOG = """Example: tallystick watch '/var/log/payments/*' --key payments.key 
 @option("--config", type=INPUT, metavar="FILE", help="Watch many logs, as FILE (TOML) says.")
 @keys_options
 @option("--state", type=click.Path(), metavar="DIR", help="Remember here what was verified and reported.")
-@option("--interval", type=DURATION, metavar="TIME", help="Look so often while something moves [1s].")
-@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
+@option("--interval", type=DURATION, metavar="TIME", help="Look this often while something moves [1s].")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @option("--silence", type=DURATION, metavar="TIME", help="Report a log that is quiet for longer: 15m.")
 @option("--listen", metavar="HOST:PORT", help="Serve the page and the metrics here.")
 @option("--on-alert", metavar="COMMAND", help="Start COMMAND for each event, as JSON on its input.")

@@ -33,8 +33,8 @@ def command() -> None:
 
 
 @command.command("serve", cls=Command, epilog=_EPILOG)
-@option("--store", metavar="DIR|URL", required=True, help="What it remembers: a directory, or postgresql://…")
-@option("--listen", metavar="HOST:PORT", required=True, help="Where it is shown texts, and asked.")
+@option("--store", metavar="DIR|URL", required=True, help="Where it remembers: a directory, or postgresql://…")
+@option("--listen", metavar="HOST:PORT", required=True, help="Address at which it answers.")
 @_key_option
 @option("--logs", type=click.Path(), metavar="DIR", help="Public files NAME.pub of the logs that it knows.")
 @option("--open", "most_open", type=click.IntRange(1), metavar="N", help="Take any log, N at most.")
@@ -42,7 +42,7 @@ def command() -> None:
 @option("--policy", type=click.Path(), metavar="FILE", help="Who cosigns its tree, with URLs (C2SP tlog-policy).")
 @option("--tsa", metavar="URL", help="Time-stamp authority (RFC 3161), for tokens over its tree.")
 @option("--tsa-interval", type=DURATION, default="1h", metavar="TIME", help="Between two tokens [1h].")
-@option("--token", type=click.Path(), metavar="FILE", help="Token for its page, which others than this machine need.")
+@option("--token", type=click.Path(), metavar="FILE", help="Token that its page asks other machines for.")
 @_name_option
 @option("--restored", is_flag=True, help="An older store was put back: take back what receipts have shown.")
 def serve(
@@ -110,7 +110,7 @@ _RECEIPTS = """Example:
 @command.command("receipts", cls=Command, epilog=_RECEIPTS)
 @click.argument("witness", metavar="URL=KEY")
 @option("--public", type=INPUT, metavar="FILE", required=True, help="Public file of the log.")
-@output_option("Write the receipts to FILE, which is new.", envvar="TALLYSTICK_RECEIPTS_OUTPUT")
+@output_option("Write the receipts to FILE, which must not exist yet.", envvar="TALLYSTICK_RECEIPTS_OUTPUT")
 def receipts(witness: str, public: str, output: Output) -> None:
     """Fetch the newest receipts of a log, with what completes them.
 

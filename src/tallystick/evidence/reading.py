@@ -1,6 +1,7 @@
 """Files that evidence is read from: read once, in bounds, for they may be pipes."""
 
 import os
+from tempfile import TemporaryFile
 
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError, reason
@@ -15,7 +16,7 @@ _PUBLIC = 4_000_000  # bytes of a public file
 def add_public(keys: _core.Keys, path: str) -> bytes:
     """Add a public file to keys and return what it holds. It is read once, for it may be a pipe."""
     data = read(path, _PUBLIC)
-    with open(os.memfd_create("public"), "w+b") as copy:
+    with open(os.memfd_create("public"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as copy:
         copy.write(data)
         copy.seek(0)
         try:

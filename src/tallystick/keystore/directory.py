@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from tallystick import securefile
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
+from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored
+from tallystick.keystore.names import check_entry, shown
 
 __all__ = ["clear", "clear_all", "fill", "head", "holder", "holds_state", "load", "names", "note", "take", "writer"]
 

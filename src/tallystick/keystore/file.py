@@ -28,11 +28,10 @@ from tallystick.keystore.base import (
     KeyStore,
     Lease,
     Stored,
-    check_entry,
     check_sizes,
     forget_in_children,
-    ourselves,
 )
+from tallystick.keystore.names import check_entry, ourselves
 
 __all__ = ["FileKeyStore"]
 

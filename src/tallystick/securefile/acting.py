@@ -8,10 +8,12 @@ signal handler and no key store ever has them.
 """
 
 import errno
+import importlib
 import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     import pwd
 
 __all__ = ["Actor"]
+
+# Only some systems have these, so they are imported where they are used. They are loaded here: a process that acts as
+# another user by then may be unable to read Python's own files.
+for _name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    with suppress(ImportError):
+        importlib.import_module(_name)
 
 T = TypeVar("T")
 

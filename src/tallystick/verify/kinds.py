@@ -12,6 +12,9 @@ from tallystick.verify.weights import Weight
 __all__ = ["Entry", "Exceptable", "Kind", "Stated"]
 
 
+_UNRANKED = 22  # comes after all that have a place
+
+
 class Kind(enum.StrEnum):
     """A kind of finding. Its value is the word that reports show, and equals it."""
 
@@ -75,10 +78,10 @@ class Entry:
     Args:
         kind: The kind.
         usual: The usual weight; a single finding may weigh less or more.
-        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
         title: A few words.
         meaning: One sentence: what was found, and what it means.
         advice: What to do about it.
+        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
         allowable: Can a caller allow it for a whole run?
         exceptable: How an exceptions file names it.
         stated: Where it is defined.
@@ -86,10 +89,10 @@ class Entry:
 
     kind: Kind
     usual: Weight
-    rank: int
     title: str
     meaning: str
     advice: str
+    rank: int = _UNRANKED
     allowable: bool = False
     exceptable: Exceptable = Exceptable.NEVER
     stated: Stated = Stated.TABLE

@@ -15,7 +15,7 @@ Verdict.OK b'user=7 action=login\\n'
 
 With the verification key a line holds if its tag matches and nothing that was found speaks against it: it does not
 stand after what ended its epoch, its chain or the log, its epoch's R does not contradict, and no other line claims its
-position. With the public file alone a line holds if a checkpoint covers it.
+position. With the public file alone a line holds if a checkpoint covers it, or a signed head of a witness or a file.
 
 Two readings of a file may differ. So a tag is computed from the very bytes that are written, and the SHA-256 of each
 chunk must be that of the chunk that was verified: where it is not, nothing of that chunk is written.
@@ -185,7 +185,7 @@ def texts(
     Args:
         paths: What holds them, as `tallystick.verify` takes it.
         key: The log's verification key.
-        public: Its public file; without `key`, only lines that a checkpoint covers are given.
+        public: Its public file; without `key`, only lines that a checkpoint or a signed head covers are given.
         marked: Give lines that do not hold as well, as they are, each after the line that it was read after. Then `! `
             stands before each of them, and two blanks stand before each line that holds.
         jobs: Threads; None for one a processor.

@@ -1,8 +1,8 @@
 """What completes receipts: proofs that their texts are in the witness's tree, and what others say of that tree.
 
 Others are cosigners, who sign its checkpoints, and a time-stamp authority. Of each log the newest text in the tree is
-kept, and the newest one in a tree that enough cosigners signed, or that has a token: so whoever comes later gets
-receipts that are complete.
+kept, and the newest one in a tree that enough cosigners signed, or that has a token: so receipts that are fetched later
+are complete.
 """
 
 import base64

@@ -18,11 +18,11 @@ from tallystick import _core
 from tallystick._services import is_here
 from tallystick.errors import FormatError, explain
 from tallystick.web.access import Access, Web
+from tallystick.web.limits import Limits, neighbourhood
 from tallystick.witness.completing import Completing
 from tallystick.witness.desk import Desk, Job
 from tallystick.witness.errors import BusyError, StoppedError, StoreError
 from tallystick.witness.known import KnownLogs
-from tallystick.witness.limits import Limits, neighbourhood
 from tallystick.witness.showing import Answer, Showing
 from tallystick.witness.store import Store
 from tallystick.witness.tiles import Tiles

@@ -165,7 +165,8 @@ class Log:
             todo = _core.FIRST  # C code has forked: nothing is sealed with keys that the system has wiped
         if self._inherited is not None or os.getpid() != self._pid:
             steps = self._take_over(1)
-        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
+        step = partial(steps.seal, _encoded(record)) if todo == _core.FIRST else partial(steps.after, entries=1)
+        self._take(step, self._afterwards)
 
     def write_lines(self, data: bytes) -> int:
         """Seal the complete lines of some bytes, each as it stands but for one CR at its end.

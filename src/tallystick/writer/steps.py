@@ -88,7 +88,7 @@ class Steps:
         self._parts.forks.wrote()
         while self._before(1):
             if self.sealer.write(m, self.output) != _core.FIRST:
-                self.after()
+                self.after(entries=1)
                 return
 
     def seal_lines(self, data: bytes, end: int) -> None:
@@ -97,8 +97,8 @@ class Steps:
         self._parts.forks.wrote()
         try:
             while used < end and self._before(data.count(b"\n", used, end)):
-                used, _ = self.sealer.write_lines(data, used, self.output)
-                self.after()
+                begun, (used, _) = used, self.sealer.write_lines(data, used, self.output)
+                self.after(entries=data.count(b"\n", begun, used) if self.output.pending else 0)
         finally:
             self._note_epoch()
 
@@ -198,9 +198,12 @@ class Steps:
                 self.stop(f"{explain(error)}; log {self._parts.lease.name} was stopped")
             raise
 
-    def after(self, *, wait: bool = True) -> None:
-        """Do what follows sealing: hand over pending bytes, and note lines that a head has to count."""
+    def after(self, *, entries: int = 0, wait: bool = True) -> None:
+        """Do what follows sealing so many entries: hand over pending bytes, and note lines that a head has to count."""
         outlet = self._parts.outlet
+        if self.output.pending:
+            (chain, epoch, index), last = self.sealer.position, self.last_entry
+            outlet.sealed(entries, is_last=last == (chain, epoch, index - 1))
         stated = self._note_line()
         while self.output.pending:
             try:

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::doubt::Doubt;
 use super::parts::{self, OPENING, Parts, seal_of};
 use super::received::{Received, Trusted, received};
 use crate::hash::{Digest, Mac, leaf, line_hash};
@@ -12,17 +13,6 @@ use crate::seal::notice::Notice;
 use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
 use crate::seal::tree;
 use crate::witness::content::{Content, Verb};
-
-/// Why evidence is not found to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
-    /// The file is not evidence.
-    NoEvidence,
-    /// It does not hold.
-    Fails(&'static str),
-    /// What is at hand does not suffice to tell.
-    Unknown(String),
-}
 
 /// What evidence that holds says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::links::Links;
+use super::links::{Links, is_signed};
 use super::parts::m_of;
 use crate::Error;
 use crate::hash::{Digest, leaf, line_hash};
 use crate::line::canon::without_tally;
 use crate::line::{self, Form, LogId, Position, Proof, Read, Seal, Sealed, form_of, parse_seal};
-use crate::seal::keys::PublicKey;
 use crate::seal::statement::{Body, CertCache, Statement, control_text};
 
 /// Statements that are kept as candidates. A log's own is the last of its epoch, so the last ones are kept.
@@ -334,13 +333,6 @@ impl Finder {
             kept.push(text.to_vec());
         }
     }
-}
-
-/// Does the statement hold under its own chain root, and does that give the log id where it is P?
-pub(super) fn is_signed(statement: &Statement<'_>, cert: &mut CertCache) -> bool {
-    let root = statement.chain_root();
-    let names = |id| PublicKey { root, name: String::new() }.log_id() == id;
-    (statement.generation() > 0 || names(statement.log())) && statement.check(&root, cert).is_ok()
 }
 
 fn generation(chain: u32) -> u32 {

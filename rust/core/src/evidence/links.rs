@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::find::is_signed;
 use crate::Error;
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
+use crate::seal::keys::PublicKey;
 use crate::seal::statement::{Body, CertCache, Statement};
 use crate::witness::content::{Content, Verb, reached};
 use crate::witness::shown::{Completed, Receipted, read_receipts};
@@ -175,4 +175,11 @@ fn level(receipt: &Completed<'_>) -> usize {
 fn signer(note: &[u8]) -> &[u8] {
     let line = &note[memchr::memmem::rfind(note, b"\n\n").map_or(0, |at| at + 2)..];
     line.rsplitn(2, |b| *b == b' ').nth(1).unwrap_or(line)
+}
+
+/// Does the statement hold under its own chain root, and does that give the log id where it is P?
+pub(super) fn is_signed(statement: &Statement<'_>, cert: &mut CertCache) -> bool {
+    let root = statement.chain_root();
+    let names = |id| PublicKey { root, name: String::new() }.log_id() == id;
+    (statement.generation() > 0 || names(statement.log())) && statement.check(&root, cert).is_ok()
 }

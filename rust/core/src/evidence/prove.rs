@@ -1,6 +1,7 @@
 //! From what a [`Finder`] kept to evidence: nothing leaves that would not hold elsewhere.
 
-use super::check::{Doubt, check};
+use super::check::check;
+use super::doubt::Doubt;
 use super::find::{Finder, Line, Spot};
 use super::links::Chosen;
 use super::parts::Parts;
@@ -9,8 +10,9 @@ use crate::hash::Digest;
 use crate::line::{self, LogId, Proof, Seal};
 use crate::scan::LogKeys;
 use crate::seal::keys::PublicKey;
-use crate::seal::statement::{Body, Statement};
+use crate::seal::statement::Statement;
 use crate::seal::tree;
+use crate::witness::content::Content;
 use crate::witness::shown::Receipted;
 
 /// What was found, and proved from itself.
@@ -168,11 +170,10 @@ impl Finder {
                 None,
             );
         }
-        let (Body::Checkpoint { root, .. } | Body::Head { root, .. }) = checkpoint.body else {
-            return trouble("no checkpoint".into(), None);
-        };
+        let root = Content::of(checkpoint).map(|content| content.root);
         for form in [0, 1] {
-            if leaves(lines, form, &checkpoint.chain_root()).is_some_and(|leaves| tree::root(&leaves) == root)
+            if leaves(lines, form, &checkpoint.chain_root())
+                .is_some_and(|leaves| Some(tree::root(&leaves)) == root)
             {
                 return Ok(form);
             }

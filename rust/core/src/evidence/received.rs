@@ -1,6 +1,6 @@
 //! What witnesses say in evidence: since when a line stood there at the latest (SPEC sections 10 and 11).
 
-use super::check::Doubt;
+use super::doubt::Doubt;
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::seal::statement::Statement;
@@ -60,36 +60,30 @@ pub(super) fn received(
     for one in texts {
         let text = Statement::parse_shown(one.text).ok_or(Doubt::Fails("a text is no signed text"))?;
         for receipt in &one.receipts {
-            match said(receipt, &text, log, trusted)? {
-                Some(said) => found.push(said),
-                None => others += 1,
+            let before = found.len();
+            for witness in 0..trusted.witnesses.len() {
+                found.extend(said(receipt, &text, log, trusted, witness)?);
             }
+            others += usize::from(found.len() == before);
         }
     }
     Ok((found, others))
 }
 
-/// What a receipt says; `None` if it is of a witness that is not trusted.
+/// What a receipt says, if it is of this witness.
 fn said(
     receipt: &Completed<'_>,
     text: &Statement<'_>,
     log: &Digest,
     trusted: Trusted<'_>,
+    witness: usize,
 ) -> Result<Option<Received>, Doubt> {
     let fails = Doubt::Fails("a receipt of a witness does not hold");
-    let note = Note::parse(receipt.note).ok_or(fails.clone())?;
-    let checked = |(number, key): (usize, &NoteKey)| Some((number, note.check(key)?));
-    let Some((witness, holds)) = trusted.witnesses.iter().enumerate().find_map(checked) else {
-        return Ok(None);
-    };
+    let (note, key) = (Note::parse(receipt.note).ok_or(fails.clone())?, &trusted.witnesses[witness]);
+    let Some(holds) = note.check(key) else { return Ok(None) };
     let said = Receipt::parse(note.text).filter(|said| holds && said.is_of(log, text)).ok_or(fails)?;
-    let published = match receipt.proof {
-        Some(proof) => {
-            let entry = entry(log, &said.text, said.time);
-            Some(in_tree(proof, &entry, &trusted.witnesses[witness], trusted.cosigners)?)
-        }
-        None => None,
-    };
+    let entry = entry(log, &said.text, said.time);
+    let published = receipt.proof.map(|proof| in_tree(proof, &entry, key, trusted.cosigners)).transpose()?;
     Ok(Some(Received { witness, until: reached(text), time: said.time, gap: said.gap, published }))
 }
 

@@ -41,7 +41,7 @@ impl Expected {
         counted: BTreeMap<LogNumber, Position>,
         pins: Vec<(LogNumber, Position)>,
     ) -> Self {
-        Self { counted, pins, ..self }
+        Self { pins, counted, ..self }
     }
 
     /// Takes the first and the last chain that must be there, as far as the caller names them.

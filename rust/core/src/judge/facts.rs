@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainFacts, Gap, after};
+use super::kin::{Toward, row};
 use super::known::Duplicate;
 use super::openings::Extent;
 use super::shown::Standing;
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
 use crate::scan::summary::{
-    Chain, Chunk, Counts, EpochId, Event, Kin, Kind, Log, LogNumber, Record, Said, Summary, Toward,
+    Chain, Chunk, Counts, EpochId, Event, Kin, Kind, Log, LogNumber, Record, Said, Summary,
 };
 use crate::seal::epoch::Place;
 use crate::seal::statement::{Body, Kind as Ending};
@@ -181,8 +182,8 @@ impl Facts {
         let last = self.logs.get(&log).and_then(|log| log.successor.clone());
         let follows = last.as_ref().and_then(|(_, notice)| notice.successor());
         Named {
-            before: self.kin.row(first, Toward::Predecessors),
-            after: self.kin.row(follows, Toward::Successors),
+            before: row(&self.kin, first, Toward::Predecessors),
+            after: row(&self.kin, follows, Toward::Successors),
             since: last.map(|(at, _)| at),
         }
     }

@@ -18,7 +18,8 @@ pub use super::kind::{Kind, Why};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
 use crate::seal::epoch::Place;
-pub use kin::{Kin, Toward};
+pub use kin::Kin;
+pub(crate) use kin::{Claims, MOST_LOGS};
 
 /// The first and last line of a log in a chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
