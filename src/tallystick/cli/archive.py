@@ -10,15 +10,18 @@ _STATUS = {"ok": 0, "incomplete": 3, "failed": 5}
 _MOST = 100  # findings that are listed one by one
 
 
-@click.group("archive")
+_EXAMPLE = """Example: tallystick archive check s3://logs/payments/
+"""
+
+
+@click.group("archive", epilog=_EXAMPLE)
 def command() -> None:
     """Look after logs in object storage."""
 
 
 _EPILOG = f"""{STATUS}
 
-Example: tallystick archive check s3://logs/payments/
-"""
+{_EXAMPLE}"""
 
 
 @command.command("check", cls=Command, epilog=_EPILOG)
