@@ -66,6 +66,7 @@ class Steps:
         self._parts.witnesses.begin(self.sealer)
         self._parts.clock.opened(self.sealer.chain)
         self._parts.outlet.say_first(self._settings.says_first)
+        self._parts.outlet.say_policy()
 
     @property
     def last_entry(self) -> tuple[int, int, int] | None:

@@ -95,6 +95,7 @@ pub struct Lines {
     crowded: bool,
     /// What other scans saw. Which of two copies counts as the first must not depend on who merged what when, so
     /// these are put together at the end, in the order of the input.
+    #[serde(with = "stored::apart")]
     apart: Vec<Lines>,
     /// Which chunks they stood in: file, first chunk, last chunk.
     chunks: (u32, u32, u32),
