@@ -14,12 +14,12 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
@@ -137,6 +137,9 @@ image: ## make a container image of the wheel, and run its root file system (as 
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
+
+bench-watch: $(VENV)/.wheel ## measure the watch service, which takes long, and write docs/benchmarks-watch.md
+	$(BIN)/python bench/watch.py --write docs/benchmarks-watch.md
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

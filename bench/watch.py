@@ -59,14 +59,13 @@ def busy(watcher: Watcher, writers: list[Writer], rate: int, age: int) -> str:
 
     What that takes of a processor says whether it keeps up, however much else the machine does.
     """
-    before = watcher.spent()
     begun = {one["name"]: one["seen"]["size"] for one in watcher.logs()}
-    sizes = {}
+    sizes, before = {}, watcher.spent()
     for one in writers:
         size = one.live.stat().st_size
         one.write(rate * age)
         sizes[one.name] = begun[one.name] + one.live.stat().st_size - size
-    wait(lambda: all(one["seen"]["size"] >= sizes[one["name"]] for one in watcher.logs()))
+    wait(lambda: all(one["seen"]["size"] >= sizes[one["name"]] for one in watcher.logs()), pause=5.0)
     took = watcher.spent() - before
     what = f"a look at each, {age} s after the one before: {rate * age * len(writers):,} lines"
     return f"| {what} | | {took:.1f} s of a processor: {took / age:.0%} of a core |"

@@ -169,13 +169,13 @@ def watching(place: Path, writers: Sequence[Watched], interval: float = 1.0) -> 
         watcher.end()
 
 
-def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
-    """Wait until something holds."""
+def wait(condition: Callable[[], bool], seconds: float = 600.0, pause: float = 0.01) -> None:
+    """Wait until something holds; each time that it is asked may cost the service something."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             raise SystemExit(f"this did not come to be within {seconds} seconds")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def machine() -> str:

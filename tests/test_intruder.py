@@ -27,7 +27,8 @@ from tests.witness.service import Service, Writer, running
 WRITER = """
 import sys, tallystick
 store, output, quorum, *witnesses = sys.argv[1:]
-log = tallystick.open("app", output=output, store=store, witness=witnesses, quorum=int(quorum), epoch_lines=5)
+options = {"witness": witnesses, "quorum": int(quorum)} if witnesses else {}
+log = tallystick.open("app", output=output, store=store, epoch_lines=5, **options)
 for line in sys.stdin:
     log.write(line.rstrip("\\n"), critical=bool(witnesses), timeout=120)
     print("written", flush=True)
@@ -66,7 +67,7 @@ class Host:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.log, self.state = self.directory / "app.log", self.directory / "state"
+        self.log, self.state = self.directory / "app.log", self.directory / "kept"
         self.store = f"file:{self.directory}/store"
         tallystick.create("app", store=self.store, custody=f"master-key:{self.directory}/master.key",
                           key_file=self.directory / "app.key", public_file=self.directory / "app.pub")  # fmt: skip
@@ -79,17 +80,18 @@ class Host:
         return self.live
 
     def keep(self) -> None:
-        """Keep what an intruder may have kept: the store with its states and heads, and the log."""
+        """Keep what an intruder may have kept: all of the host, custody's own files among it."""
         assert self.live is None
-        shutil.rmtree(self.state, ignore_errors=True)
-        shutil.copytree(self.directory / "store", self.state / "store")
-        shutil.copy(self.log, self.state / "app.log")
+        shutil.copytree(self.directory, self.state, ignore=shutil.ignore_patterns("kept"))
 
     def put_back(self) -> None:
         """Put it back."""
-        shutil.rmtree(self.directory / "store")
-        shutil.copytree(self.state / "store", self.directory / "store")
-        shutil.copy(self.state / "app.log", self.log)
+        for one in self.directory.iterdir():
+            if one.is_dir() and one != self.state:
+                shutil.rmtree(one)
+            elif one != self.state:
+                one.unlink()
+        shutil.copytree(self.state, self.directory, dirs_exist_ok=True)
 
     def stop(self) -> None:
         if self.live is not None:
@@ -232,7 +234,7 @@ def test_whatever_the_intruder_does_is_reported_with_v_and_with_p(action: Callab
         assert {one.kind for one in report.findings} & kinds, (key, report.findings)
 
 
-@pytest.mark.parametrize("action", [cuts, rolls_back, removes_a_chain, replays], ids=lambda action: action.__name__)
+@pytest.mark.parametrize("action", [cuts, rolls_back, removes_a_chain], ids=lambda action: action.__name__)
 def test_one_witness_that_lies_hides_nothing_where_all_received_and_two_answer(
     action: Callable[[Host], None], host: Host
 ) -> None:
@@ -263,10 +265,6 @@ def test_an_honest_log_is_ok_with_v_and_with_p(host: Host) -> None:
     host.stop()
     host.open(*host.witnesses).write("after a crash")
     assert host.verified("V").verdict is Verdict.OK
-    host.live.process.communicate()  # type: ignore[union-attr]
-    host.live = None
-    assert host.verified("V").verdict is Verdict.OK
-    assert host.verified("P").verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("key", ["V", "P"])

@@ -125,6 +125,9 @@ def test_with_two_of_three_down_the_tree_goes_on_and_the_last_one_with_enough_pr
             proof = service.ask("GET", path).body.decode().partition("\n\n")[2]
             assert proof.split("\n")[1] == "1"
             assert len(cosigners_of(proof)) == 4
+            metrics = service.ask("GET", "/metrics").body
+            assert b"\ntallystick_witness_tree_size 2.0\n" in metrics
+            assert b"\ntallystick_witness_tree_cosigned_size 1.0\n" in metrics
             assert "the policy demands more" in service.end()
 
 
@@ -211,3 +214,44 @@ def test_a_policy_can_demand_one_or_nobody() -> None:
 def test_what_is_no_policy_is_refused_with_the_place(lines: tuple[str, ...]) -> None:
     with pytest.raises(FormatError, match="policy"):
         parsed(*lines)
+
+
+# what real cosigners answered once, for where they are not built
+
+DATA = Path(__file__).with_name("data")
+
+
+def recorded() -> tuple[str, str, list[str]]:
+    """A checkpoint that litewitness and omniwitness cosigned: its text, its signature lines, and the keys."""
+    text, _, lines = (DATA / "cosigned.note").read_text().partition("\n\n")
+    return text + "\n", lines, (DATA / "cosigned.keys").read_text().split()
+
+
+def test_recorded_cosignatures_of_litewitness_and_omniwitness_hold() -> None:
+    text, lines, (_, *cosigners) = recorded()
+    assert len(cosigners) == 2
+    for key in cosigners:
+        found = _core.read_cosignature(text, lines.encode(), _core.CosignKey(key))
+        assert found is not None
+        assert (found[0] in lines, found[1] > 1_700_000_000) == (True, True)
+
+
+def test_each_flipped_byte_of_a_recorded_checkpoint_or_cosignature_is_refused() -> None:
+    text, lines, (_, key, _) = recorded()
+    cosigner = _core.CosignKey(key)
+    line, _ = _core.read_cosignature(text, lines.encode(), cosigner) or ("", 0)
+    for at in range(len(text)):
+        changed = bytearray(text.encode())
+        changed[at] ^= 1
+        assert _core.read_cosignature(changed.decode(), line.encode(), cosigner) is None, at
+    for at in range(len(line.encode())):
+        flipped = bytearray(line.encode())
+        flipped[at] ^= 1
+        assert _core.read_cosignature(text, bytes(flipped), cosigner) is None, at
+
+
+def test_a_plain_key_is_no_cosigners_key_and_the_other_way_round() -> None:
+    _, _, (log, key, _) = recorded()
+    for kind, text in ((_core.CosignKey, log), (_core.NoteKey, key)):
+        with pytest.raises(FormatError):
+            kind(text)

@@ -75,6 +75,7 @@ class Place:
         writer.kill()
         writer.wait()
         reader.join()
+        out.close()
         self.acknowledged += said
 
 

@@ -131,7 +131,8 @@ fn envelopes() {
 
 #[test]
 fn evidence() {
-    let samples = [strings_in("spec/vectors/evidence.json"), strings_in("spec/vectors/receipts.json")].concat();
+    let samples =
+        [strings_in("spec/vectors/evidence.json"), strings_in("spec/vectors/receipts.json")].concat();
     let samples: Vec<_> = samples.into_iter().filter(|text| text.contains(&b'\n')).collect();
     mutate(6, 10_000, &samples, bodies::evidence);
 }

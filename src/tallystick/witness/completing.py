@@ -31,6 +31,7 @@ _TABLES = (
         log BIGINT, number BIGINT, time BIGINT NOT NULL, gap BIGINT NOT NULL, text BLOB NOT NULL,
         PRIMARY KEY (log, number))""",
 )
+_NEWEST = 16  # texts that no later one contains, of which receipts are given; each takes a signature
 _TREES = ("published", "enough", "stamped")
 
 
@@ -105,6 +106,13 @@ class Completing:
         note, cosigners = self.note(store, size, root), frozenset(one for (one,) in done)
         return lambda: Signing(size, root, note(), cosigners)
 
+    def sizes(self, store: Store) -> tuple[int, int]:
+        """Return the size of the published tree, and of the newest one that enough cosigners signed; 0 for none."""
+        found = [
+            store.database.run(f"SELECT coalesce(max(size), 0) FROM {name}")[0][0] for name in ("published", "enough")
+        ]
+        return int(found[0]), int(found[1])
+
     def consistency(self, size: int, end: int) -> Job[list[bytes]]:
         """Give the consistency proof from a smaller tree; a job."""
         return lambda store, now: _constant(self._tree.consistency(size, end) if size else [])
@@ -157,7 +165,7 @@ class Completing:
             kept = [
                 Held(time, bool(gap), bytes(text)) for time, gap, text in store.database.run(statement, (row.number,))
             ]
-            texts = {one.text: one for one in [*kept, *store.held(row.number)]}.values()
+            texts = {one.text: one for one in [*kept, *store.held(row.number)[-_NEWEST:]]}.values()
             found = [(one, self._proof(store, row.number, hashlib.sha256(one.text).digest())) for one in texts]
 
             def finish() -> str:

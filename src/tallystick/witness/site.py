@@ -18,8 +18,8 @@ from tallystick import _core
 from tallystick._services import is_here
 from tallystick.errors import FormatError, explain
 from tallystick.web.access import Access, Web
-from tallystick.witness.completing import Completing
 from tallystick.web.limits import Limits, neighbourhood
+from tallystick.witness.completing import Completing
 from tallystick.witness.desk import Desk, Job
 from tallystick.witness.errors import BusyError, StoppedError, StoreError
 from tallystick.witness.known import KnownLogs
@@ -39,6 +39,7 @@ _PATIENCE = 10.0  # seconds for all of it
 _OPEN = re.compile(r"/(?:log/|checkpoint$|tile/)")
 _PER_ADDRESS = (5000.0, 20_000.0)  # texts a second, and at once
 _PER_LOG = (1000.0, 4000.0)
+_PER_FILE = 50.0  # texts that a file of receipts counts as
 _NEW_PER_ADDRESS = (0.1, 30.0)  # logs that nobody named
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -150,7 +151,7 @@ class WitnessSite:
 
     async def _receipts(self, request: "Request") -> "Response":
         root = _b64(request.path_params["root"])
-        self._admit(request, root)
+        self._admit(request, root, _PER_FILE)
         return _found(await self._done(self._checked(self._completing.receipts(root))), _PLAIN)
 
     async def _checkpoint(self, request: "Request") -> "Response":
@@ -171,8 +172,8 @@ class WitnessSite:
         tile = await self._done(self._tiles.tile(request.path_params["path"]))
         return _found(tile, "application/octet-stream", {"cache-control": "public, max-age=31536000, immutable"})
 
-    def _admit(self, request: "Request", root: bytes) -> None:
-        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+    def _admit(self, request: "Request", root: bytes, cost: float = 1.0) -> None:
+        _patient(self._addresses.wait(_address(request), cost, time.monotonic()))
         if not self._known.knows(root):
             raise _RefusedError(404, "this witness does not know the log")
 
@@ -204,8 +205,12 @@ class WitnessSite:
 
         from tallystick.witness.metrics import exposition
 
-        overview, stopped = await self._done(lambda store, now: _constant((store.overview(), store.stopped())))
-        kind, text = exposition(overview, stopped is not None, self._showing, request.headers.get("accept", ""))
+        def job(store: Store, now: int) -> Callable[[], Any]:
+            return _constant((store.overview(), store.stopped() is not None, self._completing.sizes(store)))
+
+        overview, stopped, sizes = await self._done(job)
+        accepted = self._showing.accepted
+        kind, text = exposition(overview, stopped, accepted, sizes, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": kind})
 
     async def _health(self, request: "Request") -> "Response":

@@ -27,6 +27,9 @@ pub(super) struct Links {
     pub(super) is_full: bool,
 }
 
+/// Statements between, with their positions.
+type Between<'a> = Vec<(Position, &'a [u8])>;
+
 /// Texts in order, each with receipts or none, the first of which covers a line.
 pub(super) type Chosen<'a> = Vec<Receipted<'a>>;
 
@@ -104,7 +107,7 @@ impl Links {
         &self,
         text: &Statement<'_>,
         checkpoints: &BTreeMap<Digest, &[u8]>,
-    ) -> Option<(Digest, Vec<(Position, &[u8])>)> {
+    ) -> Option<(Digest, Between<'_>)> {
         if checkpoints.contains_key(&text.hash()) {
             return Some((text.hash(), Vec::new()));
         }
@@ -129,7 +132,7 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     /// Takes in a text whose receipts say more than those before it.
-    fn add(&mut self, text: &'a [u8], receipts: &'a [Receipt], between: Vec<(Position, &'a [u8])>) {
+    fn add(&mut self, text: &'a [u8], receipts: &'a [Receipt], between: Between<'a>) {
         let mut says_more = false;
         let receipts = with(text, receipts);
         for one in &receipts.receipts {
