@@ -118,6 +118,7 @@ reproducible: $(VENV)/.group-release | have-cargo ## build the wheel in two dire
 sbom: $(VENV)/.group-release ## list all Python packages that the wheel brings along, as CycloneDX
 	rm -rf dist/with-parts && $(PYTHON) -m venv dist/with-parts
 	dist/with-parts/bin/pip install --quiet --disable-pip-version-check $(WHEEL)
+	rm dist/with-parts/lib/python*/site-packages/tallystick-*.dist-info/direct_url.json  # names where the wheel lay
 	dist/with-parts/bin/pip uninstall --quiet --yes pip setuptools
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/tallystick-python.cdx.json dist/with-parts/bin/python
 	rm -rf dist/with-parts

@@ -29,9 +29,9 @@ _ACCOUNTS = {
     "etc/nsswitch.conf": "hosts: files dns\n",
 }
 _PLACES = {
-    **dict.fromkeys(("dev", "proc", "sys"), (493, 0)),  # a read-only root gets no new ones
+    **dict.fromkeys(("dev", "proc", "sys"), (0o755, 0)),  # a read-only root gets no new ones
     "tmp": (0o1777, 0),
-    **dict.fromkeys(("var/lib/tallystick", "var/log/tallystick"), (448, USER)),  # volumes stand there
+    **dict.fromkeys(("var/lib/tallystick", "var/log/tallystick"), (0o700, USER)),  # volumes stand there
 }
 
 
