@@ -29,9 +29,9 @@ _ACCOUNTS = {
     "etc/nsswitch.conf": "hosts: files dns\n",
 }
 _PLACES = {
-    **{name: (0o755, 0) for name in ("dev", "proc", "sys")},  # a read-only root gets no new ones
+    **dict.fromkeys(("dev", "proc", "sys"), (0o755, 0)),  # a read-only root gets no new ones
     "tmp": (0o1777, 0),
-    **{name: (0o700, USER) for name in ("var/lib/tallystick", "var/log/tallystick")},  # volumes stand there
+    **dict.fromkeys(("var/lib/tallystick", "var/log/tallystick"), (0o700, USER)),  # volumes stand there
 }
 
 
