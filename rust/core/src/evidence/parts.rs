@@ -113,6 +113,8 @@ pub(super) fn r(entry_key: &Secret, leaf: &Digest) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const LOG: &[u8] = include_bytes!("../../../../spec/vectors/plain.log");
