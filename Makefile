@@ -14,7 +14,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -140,6 +140,12 @@ bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 
 bench-watch: $(VENV)/.wheel ## measure the watch service, which takes long, and write docs/benchmarks-watch.md
 	$(BIN)/python bench/watch.py --write docs/benchmarks-watch.md
+
+cost: $(VENV)/.wheel ## measure processor time as a multiple of SHA-256; count instructions, where valgrind is
+	$(BIN)/python bench/cost.py $(if $(shell command -v valgrind),--instructions 10000)
+
+differ: $(VENV)/.wheel $(VENV)/.group-test ## hold this build of the core against an earlier one, BEFORE=_core.abi3.so
+	$(BIN)/python bench/differ.py $(BEFORE)
 
 docs: $(VENV)/.group-docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from measure import run, timed
 
-_KEY = bytes(range(32))
+KEY = bytes(range(32))
 _CHAIN = 5000  # lines
 _LAST = "End of current audit log chain"
 
@@ -17,7 +17,7 @@ _LAST = "End of current audit log chain"
 def acra_section(place: Path, rounds: int) -> list[str]:
     """Measure, and return the section."""
     key = place / "acra.key"
-    key.write_text(_KEY.hex())
+    key.write_text(KEY.hex())
     lines = [
         "## Audit logs of Acra",
         "",
@@ -26,9 +26,9 @@ def acra_section(place: Path, rounds: int) -> list[str]:
         "| lines | million lines/s: median (min to max) | times a loop in pure Python | at least |",
         "| --- | --- | --- | --- |",
     ]
-    for form, count, least, data in (("plaintext", 1_000_000, 1.2, _text), ("JSON", 500_000, 0.5, _json)):
+    for form, count, least, data in (("plaintext", 1_000_000, 1.2, text_line), ("JSON", 500_000, 0.5, json_members)):
         path = place / f"acra-{form}.log"
-        _write(path, count, data, in_json=form == "JSON")
+        write(path, count, data, in_json=form == "JSON")
         rates, times = [], []
         for _ in range(rounds):
             seconds = timed(lambda path=path: run("acra", path, "--key", key, "--accept-scheme-limits"))
@@ -41,13 +41,15 @@ def acra_section(place: Path, rounds: int) -> list[str]:
     return [*lines, ""]
 
 
-def _text(chain: int, number: int, message: str, last: bool) -> tuple[bytes, dict[str, object]]:
+def text_line(chain: int, number: int, message: str, last: bool) -> tuple[bytes, dict[str, object]]:
+    """Return what a plaintext line covers."""
     end = " chain=end" if last else ""
     text = f'time="2026-11-23T03:35:07Z" level=info msg="{message}" client_id=user-{number % 97} code=500{end}'
     return f"{text} unixTime={1795404907 + chain}.679".encode(), {}
 
 
-def _json(chain: int, number: int, message: str, last: bool) -> tuple[bytes, dict[str, object]]:
+def json_members(chain: int, number: int, message: str, last: bool) -> tuple[bytes, dict[str, object]]:
+    """Return what a JSON line covers, and its members."""
     members: dict[str, object] = {
         "client_id": f"user-{number % 97}", "code": 500, "level": "info", "msg": message, "product": "acra-server",
         "timestamp": "2026-11-23T03:35:07Z", "unixTime": f"{1795404907 + chain}.679", "version": "0.96.0",
@@ -60,12 +62,15 @@ def _covered(members: dict[str, object]) -> bytes:
     return "".join(f"{d}{name}{d}{json.dumps(value)}{d}" for name, value in sorted(members.items())).encode()
 
 
-def _write(path: Path, count: int, make: Callable[..., tuple[bytes, dict[str, object]]], *, in_json: bool) -> None:
+def write(
+    path: Path, count: int, make: Callable[..., tuple[bytes, dict[str, object]]], *, in_json: bool, length: int = _CHAIN
+) -> None:
+    """Write a log of so many lines, in chains of so many."""
     with open(path, "wb") as file:
-        for chain in range(count // _CHAIN):
-            key, tag = hashlib.sha256(_KEY).digest(), b""
-            for number in range(_CHAIN):
-                last = number == _CHAIN - 1
+        for chain in range(count // length):
+            key, tag = hashlib.sha256(KEY).digest(), b""
+            for number in range(length):
+                last = number == length - 1
                 message = _LAST if last else f"Prepared statement {number} of a client was executed and logged"
                 data, members = make(chain, number, message, last)
                 tag = hmac.digest(key, data + tag, "sha256")
@@ -90,7 +95,7 @@ def _python(path: Path, *, in_json: bool) -> None:
                 data, _, rest = line[:-1].rpartition(b" integrity=")
                 integrity, new = rest[:64].decode(), rest.endswith(b" chain=new")
             if new:
-                key, tag = hashlib.sha256(_KEY).digest(), b""
+                key, tag = hashlib.sha256(KEY).digest(), b""
             tag = hmac.digest(key, data + tag, "sha256")
             key = hashlib.sha256(key).digest()
             assert hashlib.sha256(tag).hexdigest() == integrity

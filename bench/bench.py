@@ -20,6 +20,7 @@ from pathlib import Path
 from acra import acra_section
 from agent import agent_section
 from calls import calls_section
+from cost import features
 from measure import Measure, json_line, plain_line
 from volume import volume_section
 
@@ -49,9 +50,7 @@ def machine() -> str:
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    extra = "with" if "sha_ni" in flags else "without"
-    return f"{model}, {os.cpu_count()} processors, {extra} SHA instructions; Linux {platform.release()}"
+    return f"{model}, {os.cpu_count()} processors, with {features()}; Linux {platform.release()}"
 
 
 def against(rates: dict[str, list[float]], what: str) -> list[float]:
@@ -119,6 +118,7 @@ def main() -> None:
         text += acra_section(place, options.rounds)
         if options.large:
             text += volume_section(place, options.large, max(1, options.rounds // 2 + 1))
+    text += ["## Cost over time", "", (Path(__file__).parent / "history.md").read_text(encoding="utf-8").rstrip()]
     print("\n".join(text))
     if options.write:
         options.write.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")

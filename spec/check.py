@@ -2,7 +2,8 @@
 """Check a log sealed with Tallystick: a second implementation, written from the text of seal.md ("section …") alone.
 
     check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--to CHAIN]
-             [--exceptions FILE] [--witness KEY]... [--receipts FILE]... [--fresh SECONDS] [--quorum K] [--json]
+             [--exceptions FILE] [--witness KEY]... [--receipts FILE]... [--fresh SECONDS] [--quorum K]
+             [--retention SECONDS] [--json]
     check.py --evidence FILE [--key FILE] [--public FILE] [--witness KEY]... [--policy FILE] [--roots FILE] [--json]
 
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
@@ -21,7 +22,8 @@ copied and read as a whole. It is in the order of seal.md, and each part uses on
     section 11        notes, receipts, answers: what witnesses say; what completes a receipt, time-stamps included
     section 9         exceptions
     verify()          puts these in order, twice where torn lines are found, and gives the verdict
-    section 10        evidence, and the command line
+    section 10        evidence
+    section 12        whether anything vouches for a partial result; and the command line
 """
 import argparse, base64, datetime, errno, hashlib, hmac, json, re, sys, time
 from decimal import Decimal
@@ -406,6 +408,7 @@ class Log:
         self.findings, self.anchors, self.verified = [], [], 0
         self.witnesses, self.standing, self.form = NO_WITNESSES, {}, {}  # what witnesses say; number of a text -> how
         # the lines stand to it; epoch -> the form of its lines that R covers
+        self.policies, self.retention = [], None  # for how long notices say that it is kept; what the caller says of that
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
         self.adopted = set()  # paths that begin with what the log adopted
         self.others = {}  # log id of another log -> its statements that are here, unproven
@@ -448,6 +451,7 @@ def take_line(log, line):
             if control and not wrong and st.kind == "notice" and st.past:
                 log.adopting.append((st.past, line))
             elif control and not wrong and st.kind == "notice":
+                log.policies += [st.said] if st.about == "retention" else []
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
                 log.before, named = log.before or read_named(st, "predecessor"), read_named(st, "successor")
                 log.after = (st.pos, named) if named else log.after
@@ -668,6 +672,17 @@ def find_gaps(log, chain, goal):
                 gaps.append([(chain, epoch, at), (chain, epoch)])
     return gaps
 
+def by_policy(log, first):
+    """Whether older chains may be gone: the log has such a policy, and the first one here was there that long ago."""
+    if log.retention is None or first[1:] != (0, 0):
+        return False
+    period, now, seen = log.retention  # ms, ms, pins with the time when each was kept
+    policies = [int(text) for text in log.policies if re.fullmatch(rb"[1-9][0-9]{0,15}", text)]
+    times = [time for pin, time in seen if pin.chain >= first[0]]
+    times += [one.time for one in log.witnesses.shown if one.witness and one.st.chain >= first[0]
+              and not prove(one.st, log.key, dict(log.roots))]
+    return any(policy * 1000 >= period for policy in policies) and any(time <= now - period for time in times)
+
 def find_start(log, chain, marks):
     """Row `late start`: the first position that is judged. The caller may name it; nothing stands before a set-up."""
     if chain is not None:
@@ -680,7 +695,8 @@ def find_start(log, chain, marks):
     nothing = any(st.named == (0, 0, 0) and st.chain >= first[0] for st in opens)  # was counted before the first chain
     nothing = nothing and log.key.first == 1 and not any(0 < chain < first[0] for chain in named)
     if first[0] > log.key.first and not nothing or any(gap[0] < first for gap in find_gaps(log, first[0], first)):
-        log.tell("late start", "incomplete", "what stood before is not judged", pos=first)
+        weight = "note" if by_policy(log, first) else "incomplete"
+        log.tell("late start", weight, "what stood before is not judged", pos=first)
         return first, "late"
     return (first[0], 0, 0), "set-up"
 
@@ -1494,8 +1510,10 @@ def report(log, started, excepting):
     return {"verdict": verdict, "range": span, "counts": counts, "findings": findings, "exceptions": used}
 
 def verify(files, key_text=None, public_text=None, head_text=None, pins=(), start=None, end=None, exceptions=None,
-           today=None, unread=None, witnesses=(), receipts=(), answers=None, now=0, fresh=600_000, quorum=None):
+           today=None, unread=None, witnesses=(), receipts=(), answers=None, now=0, fresh=600_000, quorum=None,
+           retention=None, seen=None):
     """Check one log. files: name -> bytes; unread: name of what cannot be read -> whether anything is there.
+    retention: ms for which it is kept at least; seen: text of a pin -> when the caller kept it, ms since 1970.
     {"verdict", "range", "counts", "findings", "exceptions"}, or Usage is raised."""
     key, roots = read_keys(key_text, public_text)
     today = today or datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -1504,6 +1522,8 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
     while True:
         excepting, log = read_exceptions(exceptions, key.name, today), Log(key, dict(roots), torn)
         log.witnesses = told
+        dated = [(parts_of(PIN, text), time) for text, time in (seen or {}).items() if text in pins]
+        log.retention = (retention, now, dated) if retention is not None else None
         for name, there in (unread or {}).items():
             log.tell("unreadable", "incomplete", "it cannot be read", SimpleNamespace(path=name, no=None, pos=None))
             log.elsewhere = log.elsewhere or there or not files  # with nothing read at all, the name may be a wrong one
@@ -1656,6 +1676,24 @@ def read_paths(paths):
             unread[path] = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
     return contents, unread
 
+# ---- section 12: partial results ------------------------------------------------------------------------------------
+
+def check_partial(data, key):
+    """Why nothing vouches for a partial result, or its form is another; None where the HMACs of a key are there."""
+    begin = b"tallypart\x01"
+    if data[:9] != begin[:9] or len(data) < 12:
+        return "no partial result"
+    if data[:10] != begin:
+        return "another version"
+    count = int.from_bytes(data[10:12], "big")
+    macs, body = data[12:12 + 32 * count], data[12 + 32 * count:]
+    expected = [mac(derive(secret, "partial"), H(begin + body)) for secret in key.keys]
+    if len(macs) != 32 * len(expected):
+        return "other keys"
+    if not hmac.compare_digest(macs, b"".join(expected)):
+        return "changed or cut"
+    return None if body[:4] == b"\x28\xb5\x2f\xfd" else "another form"
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Check a log sealed with Tallystick.")
     parser.add_argument("paths", nargs="*", metavar="PATH")
@@ -1669,6 +1707,7 @@ def main(argv=None):
     parser.add_argument("--receipts", action="append", default=[], metavar="FILE", help="receipts and signed heads")
     parser.add_argument("--fresh", type=float, default=600, metavar="SECONDS", help="a witness must have heard of the log")
     parser.add_argument("--quorum", type=int, metavar="K", help="how many witnesses must vouch for the end [all]")
+    parser.add_argument("--retention", type=float, metavar="SECONDS", help="older chains may be gone after so long")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if bool(options.paths) == bool(options.evidence):
@@ -1683,7 +1722,8 @@ def main(argv=None):
         result = verify(contents, read_text(options.key), read_text(options.public), head, pins, options.start,
                         options.end, read_text(options.exceptions, "utf-8"), unread=unread, witnesses=options.witness,
                         receipts=[read_bytes(path) for path in options.receipts], now=int(time.time() * 1000),
-                        fresh=options.fresh * 1000, quorum=options.quorum)
+                        fresh=options.fresh * 1000, quorum=options.quorum,
+                        retention=options.retention * 1000 if options.retention is not None else None)
     except (OSError, Usage) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 4

@@ -446,3 +446,15 @@ def openbao_server():
 def moto_server():
     with own_directory("moto") as directory, running(Moto(directory)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def archive_of_logs(moto_server):
+    """Give the environment in which AWS's libraries find a bucket `logs` that has Object Lock."""
+    where = {"LocationConstraint": "eu-central-1"}
+    moto_server.client("s3").create_bucket(
+        Bucket="logs", ObjectLockEnabledForBucket=True, CreateBucketConfiguration=where
+    )
+    endpoint = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{moto_server.port}", "AWS_REGION": "eu-central-1"}
+    files = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+    return Readers({**Moto.env, **endpoint, **files, "AWS_DEFAULT_REGION": "eu-central-1"})

@@ -15,6 +15,7 @@ PAGES = [
     "docs/acra.md",
     "docs/agent.md",
     "docs/anchors.md",
+    "docs/archive.md",
     "docs/cat.md",
     "docs/custody.md",
     "docs/evidence.md",
@@ -29,7 +30,11 @@ PAGES = [
     "docs/watch.md",
     "docs/witness.md",
 ]
-NEEDS = {"docs/cat.md": ["readers"], "docs/custody.md": ["hsm", "tpm"]}  # fixtures whose environment a page runs in
+NEEDS = {
+    "docs/archive.md": ["archive_of_logs"],
+    "docs/cat.md": ["readers"],
+    "docs/custody.md": ["hsm", "tpm"],
+}  # fixtures whose environment a page runs in
 BLOCK = re.compile(r"^```(console|python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # py: a file, its name first
 
 

@@ -1526,6 +1526,57 @@ def witness_script(name="witnesses"):
         del sys.path[0]
 
 
+# ---- section 12 -----------------------------------------------------------------------------------------------------
+
+def partial_cases():
+    """Partial results of no inputs: what holds, and one defect each of what does not."""
+    V = bytes.fromhex(inputs()["V"])
+    narrowed = [derive(chain_link(V, chain), "chain") for chain in (2, 3)]
+    header = json.dumps({"program": "vectors", "logs": [], "weakened": [], "context": "0" * 64, "paths": ["audit.log"],
+                         "time": T, "inputs": []}, separators=(",", ":")).encode()
+    content = len(header).to_bytes(4, "big") + header
+    # A zstd frame of one raw block: magic, one segment with its size in one byte, the block's header, its bytes.
+    assert len(content) < 256
+    block = (len(content) << 3 | 1).to_bytes(3, "little")
+    body = b"\x28\xb5\x2f\xfd" + bytes([0x20, len(content)]) + block + content
+    def file(secrets, body=body, version=1, label="partial"):
+        begin = b"tallypart" + bytes([version])
+        macs = [mac(derive(secret, label), H(begin + body)) for secret in secrets]
+        return begin + len(macs).to_bytes(2, "big") + b"".join(macs) + body
+    good, cases = file([V]), []
+    def case(name, data, key, why=None):
+        cases.append({"name": name, "key": key, "why": why, "hex": data.hex()})
+    case("made with V", good, "verification_key")
+    case("made with a narrowed key", file(narrowed), "narrowed_2_3")
+    case("made with P alone", file([]), "public_key")
+    case("made with P alone, read with V", file([]), "verification_key", "other keys")
+    case("made with V, read with P alone", good, "public_key", "other keys")
+    case("made with V, read with a narrowed key", good, "narrowed_2_3", "other keys")
+    case("one bit of the header is another one", good[:-20] + bytes([good[-20] ^ 1]) + good[-19:], "verification_key",
+         "changed or cut")
+    case("one bit of the HMAC is another one", good[:12] + bytes([good[12] ^ 1]) + good[13:], "verification_key",
+         "changed or cut")
+    case("the HMAC of what is remembered", file([V], label="memory"), "verification_key", "changed or cut")
+    case("the HMACs of a narrowed key in another order", file(narrowed[::-1]), "narrowed_2_3", "changed or cut")
+    case("cut off", good[:-1], "verification_key", "changed or cut")
+    case("something after its end", good + b"\0", "verification_key", "changed or cut")
+    case("more HMACs than keys", good[:10] + (2).to_bytes(2, "big") + good[12:], "verification_key", "other keys")
+    case("another version", file([V], version=2), "verification_key", "another version")
+    case("not compressed", file([V], body=content), "verification_key", "another form")
+    case("only its first word", good[:9], "verification_key", "no partial result")
+    case("a log", b"user=7 action=login\n", "verification_key", "no partial result")
+    about = ["Partial results (seal.md section 12). Each case is a file in hex, read with one of the keys of keys.json.",
+             "why: null where it holds, else what a reader must notice first."]
+    return {"about": about, "cases": cases}
+
+
+def run_partial(case, texts):
+    key = texts[case["key"]]
+    key, _ = check.read_keys(*((None, key) if case["key"] == "public_key" else (key, None)))
+    why = check.check_partial(bytes.fromhex(case["hex"]), key)
+    return [] if why == case["why"] else [f"partial result, {case['name']}: {why}"]
+
+
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
     witnesses, receipted = witness_script(), witness_script("receipted")
@@ -1535,7 +1586,8 @@ def new_files():
         refused = f'"refused": {json.dumps(found["refused"])},\n' if "refused" in found else ""
         return ('{"about": ' + about + ',\n' + refused + '"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
-            "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases()),
+            "evidence.json": text(evidence_cases()), "partial.json": text(partial_cases()),
+            "signatures.json": text(signature_cases()),
             "witnesses.json": witnesses.text_of(witnesses.witness_cases()),
             "receipts.json": receipted.text_of(receipted.receipt_cases())}
 
@@ -1568,6 +1620,9 @@ def run_check():
             wrong.append(f"check.py takes this for a file of receipts: {name}")
         except check.Usage:
             pass
+    partials = partial_cases()["cases"]
+    for case in partials:
+        wrong += run_partial(case, texts)
     receipted = witness_script("receipted")
     received = receipted.receipt_cases()
     for case in received["cases"]:

@@ -2,7 +2,7 @@
 
 Each case is a log, as in defects.json, and what is brought along: `witnesses` are keys of witnesses, `receipts` the texts of
 files of receipts, `answers` what a witness answers to a nonce (in hexadecimal), by its key; `now` is the verifier's clock
-and `fresh` in ms, `quorum` how many witnesses must vouch for the end. What must result stands as in defects.json. refused
+and `fresh` in ms, `quorum` how many witnesses must vouch for the end, `retention` for how many ms the log is kept. What must result stands as in defects.json. refused
 are files of receipts that are a usage error, keys that are none, and, in `spoiled`, good receipts with one byte changed. accepts are what a
 witness holds, the newest last, what it is shown, with a proof, and what becomes of that.
 """
@@ -114,7 +114,7 @@ def cases():
     found, one, two, three = [], Witness("w.example"), Witness("x.example"), Witness("y.example")
 
     def add(name, log, V=None, P=None, edit=(), receipts=(), said=None, witnesses=(), head=None, now=NOW, fresh=FRESH, quorum=None,
-            with_head=True):
+            with_head=True, retention=None):
         expect = {}
         for key, told in (("V", V), ("P", P)):
             if told is not None:
@@ -125,6 +125,7 @@ def cases():
             "name": name, "with": [key for key, told in (("V", V), ("P", P)) if told is not None],
             "log": {"app.log": {"base": lines_of(log), "edit": list(edit)}}, "head": (head or log.head_text()) if with_head else None,
             "receipts": list(receipts), "witnesses": [w.key for w in witnesses or answers], "now": now, "fresh": fresh, "quorum": quorum,
+            **({"retention": retention} if retention is not None else {}),
             "answers": {w.key: {"nonce": NONCE.hex(), "answer": text} for w, text in answers.items()}, "expect": expect})
 
     log, heads = running()
@@ -242,7 +243,42 @@ def cases():
     add("two of three answer, and two are enough", log, live + ", no witness", said=three_say, quorum=2)
     add("the newest of all answers counts", log, "failed, truncated", edit=[["delete", 10, 10]], with_head=False, quorum=1,
         said=heard(one, heads["1.3"]) | heard(two, heads["1.4"]))
+
+    # a beginning that was deleted by policy
+    kept, period = of_four_chains(), 86_400_000
+    age = [one.receipt(P, kept.said["2.0.2"], T + 500), one.receipt(P, kept.said["4.0.1"], T + 900)]
+    late, first = T + 500 + period, [["delete", 1, 2]]
+    by_policy = {"edit": first, "receipts": age, "witnesses": [one], "now": late, "retention": period}
+    add("older chains were deleted by policy", kept, "ok, late start, notice", "ok, late start, notice", **by_policy)
+    add("the caller names no period", kept, *2 * ["incomplete, late start, notice"], **by_policy | {"retention": None})
+    add("the caller names a longer period than the log", kept, *2 * ["incomplete, late start, notice"],
+        **by_policy | {"retention": period + 1, "now": late + 1000})
+    add("the first chain is a moment too young", kept, *2 * ["incomplete, late start, notice"], **by_policy | {"now": late - 1})
+    add("an older chain was received, and the first one here only now", kept, *2 * ["incomplete, late start, notice"],
+        **by_policy | {"receipts": [one.receipt(P, kept.said["1.0.1"], T + 1), one.receipt(P, kept.said["4.0.1"], T + 900)],
+                      "now": T + 800 + period})
+    add("a witness that nobody named received it", kept, "incomplete, late start, notice", **by_policy | {"witnesses": []})
+    add("the log says nothing of a period", of_four_chains(policy=None), *2 * ["incomplete, late start"], **by_policy | {
+        "receipts": [one.receipt(P, of_four_chains(policy=None).said["4.0.1"], T + 500)]})
+    add("the log says it in other words", of_four_chains(policy="1d"), "incomplete, late start, notice", **by_policy | {
+        "receipts": [one.receipt(P, of_four_chains(policy="1d").said["4.0.1"], T + 500)]})
+    add("the first chain here lacks its opening", kept, "incomplete, late start, notice",
+        **by_policy | {"edit": [["delete", 1, 3]]})
+    add("a chain after the first one here is absent", kept, "failed, late start, missing, notice",
+        **by_policy | {"edit": [["delete", 6, 7], ["delete", 1, 2]]})
     return found
+
+
+@lru_cache(maxsize=None)
+def of_four_chains(policy="86400"):
+    """A log of four chains that has ended; the second says for how long the log is kept."""
+    log = Writer()
+    for chain in range(1, 5):
+        log.open(T + 100 * chain)
+        if chain == 2 and policy is not None:
+            log.notice("retention", policy)
+        log.checkpoint("closed" if chain < 4 else "ended", T + 100 * chain + 1)
+    return log
 
 
 def other_head(at):
@@ -368,7 +404,7 @@ def run(case, check, key_text, public_text, edited):
             {name: edited(recipe) for name, recipe in case["log"].items()}, key_text if key == "V" else None,
             public_text if key == "P" else None, head_text=case["head"] if key == "V" else None, witnesses=case["witnesses"],
             receipts=[text.encode() for text in case["receipts"]], answers=answers, now=case["now"], fresh=case["fresh"],
-            quorum=case["quorum"])
+            quorum=case["quorum"], retention=case.get("retention"))
         kinds = sorted({finding["kind"] for finding in result["findings"]})
         expect = case["expect"]
         if (result["verdict"], kinds) != (expect[f"verdict_{key}"], expect[f"kinds_{key}"]):

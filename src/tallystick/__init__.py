@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Report,
         Verdict,
         Weight,
+        merge,
         verify,
     )
     from tallystick.watch.here import watch
@@ -62,6 +63,7 @@ __all__ = [
     "connect",
     "create",
     "errors",
+    "merge",
     "open",
     "verify",
     "watch",
@@ -87,6 +89,7 @@ _WHERE = {
     "Report": ("verify", "Report"),
     "Verdict": ("verify", "Verdict"),
     "Weight": ("verify", "Weight"),
+    "merge": ("verify", "merge"),
     "verify": ("verify", "verify"),
     "watch": ("watch.here", "watch"),
 }

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from tallystick.agent import sources
 from tallystick.agent.sources import File
 from tests.agent.client import entries
+from tests.agent.journald import journald, write_entries
 from tests.servers import until
 
 
@@ -128,42 +128,16 @@ def test_lines_that_an_agent_does_not_know_any_more_are_sent_again_and_that_is_r
     agent = agents().listening()
     write(path, [b"two"])
     until(lambda: entries(site) == [b"one", b"two"], "the second line")
+    second = site("send", f"unix:{agent.path}", "--follow", "progress", path)
+    assert (second.status, "another process notes its progress there" in second.err) == (4, True)
     assert "may be in the log twice" in sender.end()
-
-
-LOG = """
-import socket, sys
-way = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-way.connect("/run/systemd/journal/socket")
-for number in range(int(sys.argv[1]), int(sys.argv[2])):
-    way.send(b"MESSAGE=payment %d\\nAMOUNT=%d\\nSYSLOG_IDENTIFIER=shop\\n" % (number, number))
-"""
 
 
 @pytest.fixture
 def journal(site):
-    """A real journald in namespaces of its own; gives what starts a program there."""
-    unshare, daemon = shutil.which("unshare"), "/lib/systemd/systemd-journald"
-    if unshare is None or shutil.which("journalctl") is None or not os.path.exists(daemon) or os.geteuid():
-        pytest.skip("journald cannot be run here")
-    script = (
-        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal /run/log/journal/$(cat /etc/machine-id) && "
-        f"exec {daemon}"
-    )
-    words = [unshare, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
-    with open(site.path / "journald", "wb") as said:
-        process = subprocess.Popen(words, stdout=said, stderr=said)
-    try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        until(lambda: process.poll() is not None or children.read_text(), "a child", 20)
-        if process.poll() is not None:
-            pytest.skip("namespaces cannot be made here")
-        (child,) = children.read_text().split()
-        until(lambda: os.path.exists(f"/proc/{child}/root/run/systemd/journal/socket"), "journald", 20)
-        yield ["nsenter", "--target", child, "--mount"]
-    finally:
-        process.kill()
-        process.wait()
+    """A real journald; gives the words that run a program where its journal is."""
+    with journald(site.path) as words:
+        yield words
 
 
 def test_the_journal_is_sealed_once_and_in_order_while_both_ends_are_killed(site, agents, senders, journal):
@@ -174,7 +148,7 @@ def test_the_journal_is_sealed_once_and_in_order_while_both_ends_are_killed(site
         return subprocess.Popen(command, cwd=site.path, env=site.env, **more)
 
     def log(first, after):
-        subprocess.run([*journal, "--pid", f"{site.bin}/python", "-c", LOG, str(first), str(after)], check=True)
+        write_entries(journal, "shop", [f"payment {number}" for number in range(first, after)])
 
     sender = senders(agent, "--journal", "--", "--identifier=shop", start=start)
     for number in range(0, 800, 200):
@@ -191,6 +165,6 @@ def test_the_journal_is_sealed_once_and_in_order_while_both_ends_are_killed(site
     agent.end()
     found = [json.loads(line) for line in entries(site)]
     assert [entry["MESSAGE"] for entry in found] == [f"payment {number}" for number in range(800)]
-    assert {(entry["_UID"], entry["_COMM"]) for entry in found} == {("0", "python")}, (
+    assert {(entry["_UID"], entry["_COMM"]) for entry in found} == {("0", "python3")}, (
         "what journald knows of the sender"
     )

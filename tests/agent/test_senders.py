@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.client import entries, send
+from tests.servers import until
 
 
 def write_lines(path, name, count):
@@ -155,7 +156,72 @@ def test_with_origin_each_line_says_who_sent_it_and_the_log_says_that_first(site
     lines = site.read().splitlines()
     assert b" notice " in lines[1]
     assert b" origin each+line" in lines[1]
+    agents("--origin", "--listen", f"unix:{path}").listening().end()
+    lines = site.read().splitlines()
+    opened = [at for at, line in enumerate(lines) if line.startswith(b"tallystick/v1 open ")]
+    assert len(opened) == 2
+    assert all(b" origin each+line" in lines[at + 1] for at in opened)
     assert site.verdict() == ("ok", [])
+
+
+CONTAINER = "0123456789abcdef" * 4
+IN_GROUP = """
+import os, socket, sys
+with open(f"{sys.argv[1]}/cgroup.procs", "w") as file:
+    file.write(str(os.getpid()))
+way = socket.socket(socket.AF_UNIX)
+way.connect(sys.argv[2])
+way.send(sys.argv[3].encode() + b"\\n")
+way.recv(1)
+"""
+
+
+@pytest.fixture
+def groups(tmp_path):
+    """The control groups of systemd's hierarchy; those that a test made are removed."""
+    place = tmp_path / "groups"
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "cgroup", "-o", "none,name=systemd", "none", place], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("control groups cannot be mounted here")
+    made = []
+
+    def make(path):
+        for at in range(1, len(parts := path.split("/")) + 1):
+            made.append(place.joinpath(*parts[:at]))
+            made[-1].mkdir(exist_ok=True)
+        return made[-1]
+
+    yield make
+    for each in sorted(set(made), reverse=True):
+        until(lambda each=each: not (each / "cgroup.procs").read_text(), "an empty group", 20)
+        each.rmdir()
+    subprocess.run(["umount", place], check=True)
+
+
+def test_the_origin_names_unit_and_container_of_a_sender_while_it_lives(site, agents, groups):
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        one.bind("")  # a kernel that has no pidfd of a peer leaves them out
+        one.listen()
+        other.connect(one.getsockname())
+        try:
+            os.close(other.getsockopt(socket.SOL_SOCKET, 77))
+        except OSError:
+            pytest.skip("the kernel has no SO_PEERPIDFD")
+    agent = agents("--origin").listening()
+    senders = []
+    for number, path in enumerate(("shop-test.slice/payments.service", f"docker-test/{CONTAINER}")):
+        words = [sys.executable, "-c", IN_GROUP, groups(path), agent.path, f"line {number}"]
+        senders.append(subprocess.Popen(words))
+        agent.until(lambda number=number: b"line %d" % number in site.read())
+    for each in senders:
+        each.kill()
+        each.wait()
+    agent.end()
+    first, second = entries(site)
+    assert b" unit=payments.service] line 0" in first
+    assert b" container=" + CONTAINER.encode() + b"] line 1" in second
 
 
 def test_a_hangup_reopens_the_file_and_the_next_start_goes_on(site, agents):
@@ -184,7 +250,8 @@ def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agen
 
     def start(*arguments, **more):
         command = [
-            "systemd-socket-activate", "-E", f"NOTIFY_SOCKET={site.path}/notify", "-E", f"HOME={site.path}",
+            "systemd-socket-activate", "-E", f"NOTIFY_SOCKET={site.path}/notify", "-E", "WATCHDOG_USEC=600000",
+            "-E", f"HOME={site.path}",
             "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, f"{site.bin}/tallystick", *map(str, arguments),
         ]  # fmt: skip
         return subprocess.Popen(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -193,9 +260,13 @@ def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agen
     agent.until(lambda: os.path.exists(path))
     send(path, b"came before it started\n")
     assert notes.recv(4096).startswith(b"READY=1")
+    for _ in range(3):
+        assert notes.recv(4096) == b"WATCHDOG=1"
     agent.until(lambda: b"before it started" in site.read())
     agent.end()
-    assert notes.recv(4096).startswith(b"STOPPING=1")
+    while (note := notes.recv(4096)) == b"WATCHDOG=1":
+        pass
+    assert note.startswith(b"STOPPING=1")
     notes.close()
     assert os.path.exists(path), "the socket is systemd's"
     assert entries(site) == [b"came before it started"]

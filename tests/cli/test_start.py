@@ -25,7 +25,7 @@ COMMANDS = [
     "init", "seal", "run", "verify", "head", "prove", "check", "redact", "rekey", "migrate", "close", "status",
     "agent", "send", "watch", "key", "acra", "selftest", "demo",
 ]  # fmt: skip
-BELOW = ["key show", "key public", "key narrow"]
+BELOW = ["key show", "key public", "key narrow", "archive check"]
 
 
 def loaded(site, *arguments, stdin=b""):

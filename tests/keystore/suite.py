@@ -198,18 +198,17 @@ class KeyStoreSuite:
             told.append(message)
             writer.stdin.close()  # it ends, and its lease is free
 
-        lease, done = wait_for_lease(payments, "payments", None, 30, report)
-        with lease:
+        taken = wait_for_lease(payments, "payments", None, 30, report)
+        with taken.lease as lease:
             lease.replace_head(b"head 1")
         assert f"being written by pid {writer.pid}" in told[0]
-        assert "the writer waited for the lease" in done[0]
+        assert "the writer waited for the lease" in taken.done[0]
 
     def test_who_waits_has_the_lease_of_a_writer_that_was_killed(self, payments, writer):
         writer.send_signal(signal.SIGSTOP)
         killing = threading.Timer(0.5, writer.kill)
         killing.start()
-        lease, _ = wait_for_lease(payments, "payments", None, 30, lambda _: None)
-        with lease:
+        with wait_for_lease(payments, "payments", None, 30, lambda _: None).lease as lease:
             lease.confirm()
         killing.join()
 

@@ -3,16 +3,21 @@
 Each case names the whole answer: the verdict, and of all findings weight, kind, count, file, line and positions.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.vectors import VECTORS
 from tests.verify import rows_of_doubles, rows_of_ends, rows_of_lines, rows_of_sets, rows_of_statements
 from tests.verify.table import Case, check_place, rows, told, verified
 
 ROWS = (rows_of_lines, rows_of_doubles, rows_of_sets, rows_of_statements, rows_of_ends)
 CASES = [case for rows_ in ROWS for case in rows_.CASES]
 
+
+WITNESSED = {"unmet head", "no witness"}
+"""Rows about what witnesses say: vectors/witnesses.json has their cases, which tests/verify/test_witnesses.py tries."""
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
@@ -27,12 +32,20 @@ def test_a_row_of_the_table(case: Case, tmp_path: Path) -> None:
 
 
 def test_the_table_has_the_rows_that_are_tried() -> None:
-    assert len(rows()) == 24
-    assert {case.kind for case in CASES} == set(rows())
+    assert len(rows()) == 26
+    assert {case.kind for case in CASES} == set(rows()) - WITNESSED
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize("kind", rows())
+@pytest.mark.parametrize("kind", sorted(WITNESSED))
+def test_a_row_about_witnesses_has_vectors_that_tell_it_and_such_that_do_not(kind: str) -> None:
+    cases = json.loads((VECTORS / "witnesses.json").read_text())["cases"]
+    told_of = [kind in json.dumps(case["expect"]) for case in cases]
+    assert any(told_of)
+    assert not all(told_of)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in rows() if kind not in WITNESSED])
 def test_each_clause_of_a_row_has_a_case_and_each_row_one_that_it_spares(kind: str) -> None:
     clauses = [case.clause for case in CASES if case.kind == kind and case.clause is not None]
     assert any(case.kind == kind and case.clause is None for case in CASES)

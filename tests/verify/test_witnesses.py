@@ -66,6 +66,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
                 receipts=receipts,
                 fresh=case["fresh"] / 1000,
                 quorum=case["quorum"],
+                retention=case["retention"] / 1000 if "retention" in case else None,
                 ask=lambda url, _, __: answers[url]["answer"].encode(),
                 **more,
             )
@@ -74,7 +75,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
 
 
 def test_all_vectors_were_found() -> None:
-    assert (len(CASES), len(ACCEPTS), len(REFUSED)) == (58, 35, 13)
+    assert (len(CASES), len(ACCEPTS), len(REFUSED)) == (68, 35, 13)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import tallystick
 from tallystick.errors import TallystickError
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.events import Event
 from tallystick.watch.outlets import Outlets

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tallystick
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.watch.config import Entry
 from tallystick.watch.standing import State
 from tests.watch.playing import Site, Watching

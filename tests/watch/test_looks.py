@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.verify import Verdict, inputs
 from tallystick.verify.memory import holder
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tests.verify.test_resume import TICK, Place, flipped, forge_times, history, long_log
 

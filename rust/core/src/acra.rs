@@ -8,6 +8,7 @@ mod go_json;
 mod judge;
 mod key;
 mod line;
+mod lines;
 
 pub use found::{Chain, Event, Form, Judged, What};
 pub use judge::{Judge, judge};

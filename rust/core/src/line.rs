@@ -23,6 +23,8 @@ mod next;
 mod position;
 mod read;
 mod seal;
+mod seals;
+mod stepping;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +35,4 @@ pub use seal::{Form, MAX_ENTRY, Proof, Seal, form_of, parse_seal};
 pub(crate) use next::Reader;
 pub(crate) use read::seal_at_end;
 pub(crate) use seal::write;
+pub(crate) use seals::Seals;

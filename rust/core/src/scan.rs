@@ -5,6 +5,7 @@
 //! and lines that follow each other are hashed side by side, by twos or by sixteens.
 
 mod authenticate;
+mod batch;
 pub mod broken;
 mod chains;
 mod collect;

@@ -19,15 +19,32 @@ pub fn b64(data: &[u8]) -> String {
 /// The letters of `b64`.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+/// The two letters of each 12 bits.
+const TWO: [[u8; 2]; 4096] = {
+    let (mut twos, mut bits) = ([[0; 2]; 4096], 0);
+    while bits < 4096 {
+        twos[bits] = [LETTERS[bits >> 6], LETTERS[bits & 63]];
+        bits += 1;
+    }
+    twos
+};
+
 /// `b64` of a tag, as every line has one.
 #[inline]
 pub(crate) fn b64_tag(tag: &[u8; 16]) -> [u8; 22] {
-    let bits = u128::from_be_bytes(*tag);
-    // The last letter holds two bits.
-    std::array::from_fn(|i| {
-        let six = if i == 21 { bits << 4 } else { bits >> (122 - 6 * i) };
-        LETTERS[(six & 63) as usize]
-    })
+    let (high, low) = tag.split_at(8);
+    let [high, low] = [high, low].map(|half| u64::from_be_bytes(half.try_into().unwrap_or_default()));
+    let two = |bits: u64| TWO[(bits & 0xfff) as usize];
+    // 60 bits of the first half, then the 4 that are left of it with 56 of the other one; the last letter holds two.
+    let mut text = [[0; 2]; 11];
+    for i in 0..5 {
+        text[i] = two(high >> (52 - 12 * i));
+        text[5 + i] = two((high << 56 | low >> 8) >> (48 - 12 * i));
+    }
+    text[10] = two(low << 4);
+    let mut out = [0; 22];
+    out.copy_from_slice(text.as_flattened());
+    out
 }
 
 /// Of four letters in a row, what each adds to their 24 bits.

@@ -11,6 +11,7 @@ mod event;
 mod evidence;
 mod facts;
 mod framing;
+mod gunzip;
 mod holding;
 mod keys;
 mod kinds;
@@ -78,6 +79,8 @@ mod _core {
     use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
+    #[pymodule_export]
+    use crate::gunzip::Gunzip;
     #[pymodule_export]
     use crate::holding::{Block, Holding};
     #[pymodule_export]

@@ -104,6 +104,12 @@ impl Keys {
         Ok(py_bytes(py, &self.inner.vouch(&digest)))
     }
 
+    /// What vouches for a partial result, by its SHA-256: one HMAC of V, or of each C[c], log by log.
+    fn vouch_partial<'py>(&self, py: Python<'py>, digest: [u8; 32]) -> PyResult<Bound<'py, PyBytes>> {
+        self.own().or_raise(py)?;
+        Ok(py_bytes(py, &self.inner.vouch_partial(&digest).concat()))
+    }
+
     /// Does the head's mac hold? `None` where the key cannot tell.
     fn head_holds(&self, py: Python<'_>, log: usize, head: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
         self.own().or_raise(py)?;

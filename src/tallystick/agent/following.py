@@ -10,6 +10,7 @@ same id, and sends again what comes after that position with the same numbers: t
 Progress(id=b'xxxxxxxxxxxxxxxx', through=7, position='line 7')
 """
 
+import fcntl
 import json
 import os
 import time
@@ -55,12 +56,19 @@ class Notes:
         """Open the directory, which is made if it is not there.
 
         Raises:
-            SealError: It cannot be used, or others may read it.
+            SealError: It cannot be used, others may read it, or another process notes its progress there.
         """
         self._path = os.path.abspath(path)
         with reporting(SealError, self._path):
             make_directories(self._path)
             self._directory = open_path(self._path)
+        try:
+            fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._directory)
+            raise SealError(
+                f"{self._path}: another process notes its progress there", hint="name a directory for each source"
+            ) from None
 
     def get(self) -> Progress:
         """Return what was noted last.

@@ -87,7 +87,7 @@ class Journal:
             raise SealError(f"journalctl does not start: {error.strerror}", hint="install systemd") from error
         self.position, self._expected, self._report = cursor, cursor, report
         self._lines: deque[bytes] = deque()
-        self._rest = b""
+        self._rest = bytearray()
 
     def read(self, seconds: float) -> list[bytes]:
         """As `Source` says."""
@@ -97,11 +97,11 @@ class Journal:
             data = os.read(fd, 2**16)
             if not data:
                 raise SealError(f"journalctl ended with exit status {self._process.wait()}", hint="see what it said")
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._lines.extend(lines)
-            if len(self._rest) > _ENTRY:
-                self._lines.append(self._rest)
-                self._rest = b""
+            first, *others = data.split(b"\n")
+            self._rest += first
+            if others or len(self._rest) > _ENTRY:
+                self._lines.extend((bytes(self._rest), *others[:-1]))
+                self._rest = bytearray(others[-1] if others else b"")
         entries = [_entry(self._lines.popleft()) for _ in range(min(MOST, len(self._lines)))]
         if entries and self._expected:
             if entries[0][1] == self._expected:

@@ -11,10 +11,7 @@ from tallystick.cli.options import agent_options, rotation
 from tallystick.cli.values import NAME, SIZE
 from tallystick.errors import FormatError, reason
 
-_EPILOG = """Example:
-
-\b
-  tallystick agent payments -o audit.log --listen unix:/run/tallystick/payments.sock
+_EPILOG = """Example: tallystick agent payments -o audit.log --listen unix:agent.sock
 """
 
 
@@ -36,10 +33,8 @@ _EPILOG = """Example:
 @option("--max-peer", type=click.IntRange(1), default=2048, metavar="N", help="Connections from one peer [2048].")
 @agent_options
 def command(name: str | None, config: str | None, **options: Any) -> None:
-    """Seal lines that come by sockets for the log NAME.
-
-    SIGTERM closes the chain, SIGHUP reads certificates and --config again and reopens files, and SIGUSR2 has an
-    upgraded program take over.
+    """Seal lines that come by sockets for the log NAME. SIGTERM closes the chain, SIGHUP reads certificates and
+    --config again and reopens files, and SIGUSR2 has an upgraded program take over.
     """
     from tallystick.agent.service import serve
     from tallystick.cli.notify import notify_manager

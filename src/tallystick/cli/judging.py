@@ -1,4 +1,4 @@
-"""Options that say by what a log is judged, which `verify`, `watch` and `cat` share."""
+"""Options that say by what a log is judged, which `verify`, `merge`, `watch` and `cat` share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ _JUDGING = (
     start_option,
     last_option,
     option("--allow", multiple=True, type=_Allowed(ALLOWED), metavar="WHAT",
-           help="duplicate, narrowed, 'open end', reordered."),
+           help="'as of', duplicate, narrowed, 'open end', reordered."),
     option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps."),
     envelope_option,
     field_option,

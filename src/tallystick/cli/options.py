@@ -124,6 +124,8 @@ _SEALING = (
     option("--rotate-size", type=SIZE, metavar="SIZE", help="Begin a new FILE at this size: 100MB."),
     option("--rotate-age", type=DURATION, metavar="TIME", help="Begin a new FILE at this age: 1d."),
     option("--keep", type=KEEP, metavar="N|TIME", help="Keep so many rotated files, or so long: 90d."),
+    option("--ship", metavar="URL", help="Move rotated files to s3://BUCKET/PREFIX, …"),
+    option("--lock", type=DURATION, metavar="TIME", help="Nobody can remove them there for so long: 400d."),
     option("--compress", type=click.Choice(["gz", "zst"]), metavar="FORM", help="Compress rotated files: gz or zst."),
 )  # fmt: skip
 
@@ -137,13 +139,18 @@ def rotation(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("user") is not None and options.get("output") is None:
         raise click.UsageError("--as goes with a file; name it with -o FILE")
     size, age, keep, compress = (options.pop(name) for name in ("rotate_size", "rotate_age", "keep", "compress"))
+    ship, lock = options.pop("ship"), options.pop("lock")
     if size is None and age is None:
-        if keep is not None or compress is not None:
-            raise click.UsageError("--keep and --compress go with --rotate-size or --rotate-age")
+        if not (keep is compress is ship is lock is None):
+            raise click.UsageError("--keep, --compress, --ship and --lock go with --rotate-size or --rotate-age")
         return options
+    if lock is not None and ship is None:
+        raise click.UsageError("--lock goes with --ship")
+    if ship is not None and keep is not None:
+        raise click.UsageError("--ship removes each file when it is in the archive: leave --keep out")
     if not isinstance(options.get("output"), str):
         raise click.UsageError("only a file can be rotated; name it with -o FILE")
     from tallystick.sinks.rotation import Rotation
 
     kept = {"keep" if isinstance(keep, int) else "keep_for": keep} if keep is not None else {}
-    return {**options, "rotation": Rotation(size=size, age=age, compress=compress, **kept)}
+    return {**options, "rotation": Rotation(size=size, age=age, compress=compress, ship=ship, lock=lock, **kept)}

@@ -17,7 +17,7 @@ from tallystick.reports import FORMS, command_line, render
 if TYPE_CHECKING:
     from tallystick.verify import Report
 
-__all__ = ["STATUS", "deliver", "report_options"]
+__all__ = ["STATUS", "deliver", "refuse_input", "report_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,15 +41,13 @@ def report_options(command: F) -> F:
 
 def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) -> NoReturn:
     """Write a report to standard output or a file, but never over its inputs; leave with its exit status."""
-    from tallystick.errors import ReportError
     from tallystick.securefile import Rights, write_over
 
     report = replace(report, command=command_line(["tallystick", *sys.argv[1:]]))
     if output is None:
         click.echo(render(report, form, look.columns()), nl=False)
     else:
-        if any(_are_one(output, path) for path in inputs):
-            raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
+        refuse_input(output, inputs)
         data = render(report, form).encode("utf-8", "backslashreplace")
         if isinstance(output, int):
             with open(output, "wb", closefd=False) as file:
@@ -57,6 +55,18 @@ def deliver(report: "Report", form: str, output: Output, inputs: Sequence[str]) 
         else:
             write_over(output, data, Rights.common(report.files))
     raise SystemExit(report.verdict.exit_status)
+
+
+def refuse_input(output: str | int, inputs: Sequence[str]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        ReportError: A file is one of those.
+    """
+    from tallystick.errors import ReportError
+
+    if any(_are_one(output, path) for path in inputs):
+        raise ReportError(f"{output} is what was verified, or its key", hint="name another file for the report")
 
 
 def _are_one(output: str | int, path: str) -> bool:

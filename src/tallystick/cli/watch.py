@@ -60,7 +60,7 @@ def command(paths: Sequence[str], config: str | None, **options: Any) -> None:
 def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
     """Return the configuration that the command line asks for."""
     from tallystick.verify.keys import labels, read_keys
-    from tallystick.verify.run import Request
+    from tallystick.verify.request import Request
     from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Web
     from tallystick.web import listen_address
 

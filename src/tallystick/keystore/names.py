@@ -13,7 +13,6 @@ hint: take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit
 import itertools
 import os
 import re
-import socket
 import sys
 from datetime import UTC, datetime
 
@@ -56,7 +55,7 @@ def ourselves() -> str:
     shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
     words = " ".join([command, *shown])
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
+    said = f"pid {os.getpid()} ({words[:200]}) on {os.uname().nodename} since {now}"
     return said.encode("ascii", "replace").decode()
 
 

@@ -16,9 +16,10 @@ from typing import Any
 from tallystick.errors import ReportError
 from tallystick.objects.address import Address
 
-__all__ = ["Object", "Store", "connect"]
+__all__ = ["ADVICE", "DENIED", "Object", "Store", "connect"]
 
 _PAGE = 1000  # objects of a list at a time
+_VERSIONS = 2**17  # objects of which it is remembered which version was read last
 _RETRY = {
     "max_retries": 8,
     "retry_timeout": timedelta(seconds=90),
@@ -27,13 +28,14 @@ _RETRY = {
 _TIMES = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=60)}
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][\w-]*)*)")
-_DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken")
-_ADVICE = {
+DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken")
+ADVICE = {
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
     "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
     "IllegalLocationConstraintException": "the bucket is in another region: set AWS_REGION",
     "NoSuchBucket": "there is no such bucket",
+    "InvalidRequest": "has the bucket Object Lock?",
 }
 
 
@@ -81,6 +83,7 @@ class Store:
 
     def __init__(self, root: str, store: Any) -> None:
         self.root, self._store = root, store
+        self._versions: dict[tuple[str, str], str] = {}
         self._library = importlib.import_module("obstore")
 
     def list(self, folder: str) -> Iterator[Object]:
@@ -119,7 +122,15 @@ class Store:
             raise _explained(error) from error
         if found.identity != wanted.identity or len(data) != end - start:
             raise OSError(errno.ESTALE, "it is not what the store listed")
+        if found.version is not None:
+            self._versions[wanted.identity] = found.version
+            if len(self._versions) > _VERSIONS:
+                self._versions.pop(next(iter(self._versions)), None)
         return data
+
+    def version_of(self, one: Object) -> str | None:
+        """Return the version of an object that was read, where the store said it; lists do not."""
+        return one.version or self._versions.get(one.identity)
 
     def put(self, name: str, data: bytes) -> None:
         """Put an object there, unless one has its name.
@@ -195,11 +206,11 @@ def _explained(error: Exception) -> OSError:
     said, kind = str(error), type(error).__name__
     code, status = _CODE.search(said), _STATUS.search(said)
     word = code[1] if code else status[1] if status else ""
-    advice = _ADVICE.get(word)
+    advice = ADVICE.get(word)
     shown = f" ({word}{': ' + advice if advice else ''})" if word else ""
     if isinstance(error, FileNotFoundError) and word != "NoSuchBucket":
         return FileNotFoundError(errno.ENOENT, "no such object")
-    if kind in ("PermissionDeniedError", "UnauthenticatedError") or word in _DENIED:
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or word in DENIED:
         return PermissionError(errno.EACCES, f"the store denies access{shown}")
     if kind == "PreconditionError":
         return OSError(errno.ESTALE, "it was replaced before it was read")

@@ -76,6 +76,7 @@ def environment(load: Callable[[str], str | None] = part) -> Environment:
         "rate": words.rate,
         "signs": SIGNS,
         "counts": _counts,
+        "unvouched": words.UNVOUCHED,
         "timeline_width": WIDTH,
     }
     return made

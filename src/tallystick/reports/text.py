@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tallystick.reports.meanings import headline, verdict
-from tallystick.reports.words import number, plural, rate, safe, size, when
+from tallystick.reports.words import UNVOUCHED, number, plural, rate, safe, size, when
 from tallystick.verify.report import ChainReport, ExceptionUse, Finding, LogReport, Report, Weight
 
 __all__ = ["text_report"]
@@ -67,6 +67,8 @@ def _lines(report: Report) -> Iterator[_Line]:
     )
     if (kept := report.remembered) is not None and kept.oldest is not None:
         yield _Line("", f"{size(kept.size)} of these were verified before, the first of them at {when(kept.oldest)}")
+        if not kept.vouched:
+            yield _Line("", UNVOUCHED)
 
 
 def _log(log: LogReport, *, several: bool) -> Iterator[_Line]:

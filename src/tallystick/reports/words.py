@@ -6,7 +6,10 @@
 
 import datetime
 
-__all__ = ["number", "plural", "rate", "safe", "size", "when"]
+__all__ = ["UNVOUCHED", "number", "plural", "rate", "safe", "size", "when"]
+
+UNVOUCHED = "nobody vouches for that: with the public key alone it is as good as the place where it was kept"
+"""What is said of what was verified before, where no verification key vouches for it."""
 
 
 def safe(text: str) -> str:

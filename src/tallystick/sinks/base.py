@@ -10,12 +10,13 @@ True
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from tallystick import _core
 from tallystick.errors import OutputError, SealError, reason
+from tallystick.sinks.shipping import Shipped
 
 __all__ = ["Awaited", "Descriptor", "Followed", "Sink", "advice", "now"]
 
@@ -83,6 +84,9 @@ class Awaited(Sink, Protocol):
 class Followed(Sink, Protocol):
     """A sink that others may move, cut or remove, that the writer may rotate, and that holds earlier lines: a file."""
 
+    kept_for: float | None
+    """Seconds for which rotated files are kept, where an archive sees to that."""
+
     def look(self, *, reopen: bool) -> list[str]:
         """See what others did to the output, before the next line; open it again by its name if it moved.
 
@@ -98,6 +102,10 @@ class Followed(Sink, Protocol):
             OutputError: Lines have nowhere to go now.
             SealError: Lines that were written cannot be made safe.
         """
+        ...
+
+    def shipped(self) -> Sequence[Shipped]:
+        """Return which rotated files are in an archive since this was asked last; the log says so, and each is done."""
         ...
 
     def due_in(self) -> float | None:

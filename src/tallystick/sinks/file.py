@@ -30,6 +30,7 @@ from tallystick.sinks.base import Descriptor, advice, now
 from tallystick.sinks.following import LOST, Whereabouts, is_stale, status
 from tallystick.sinks.places import printable
 from tallystick.sinks.rotation import Archive, Rotation
+from tallystick.sinks.shipping import Shipped
 from tallystick.sinks.tail import blocks, lines_backwards, lines_of, read
 
 __all__ = ["FileSink", "open_borrowed"]
@@ -71,7 +72,6 @@ class FileSink(Descriptor):
             self.returning = frozenset({errno.ESTALE})
             # An earlier writer may have rotated, if this one does not.
             (self._archive or Archive(place, Rotation())).clear()
-        self._notices: list[str] = []
         self._astray: str | None = None  # why the file that the path names now cannot be opened
         self._not_again_before = self._not_before = 0.0
         self._before = 0
@@ -79,6 +79,8 @@ class FileSink(Descriptor):
         self._begin(fd)
         if self._archive:
             self._archive.compress()
+        self.kept_for, self._notices = self._rotation.lock if self._rotation else None, list[str]()
+        self.shipped: Callable[[], list[Shipped]] = self._archive.shipped if self._archive else list
 
     @property
     def repaired(self) -> bool:

@@ -32,6 +32,7 @@ from tallystick.securefile import Place, RefusedError, keep_rights
 from tallystick.sinks.ages import Ages
 from tallystick.sinks.places import printable
 from tallystick.sinks.retention import Retention, Rotated
+from tallystick.sinks.shipping import Shipped, Shipping
 
 __all__ = ["Archive", "Rotation"]
 
@@ -51,9 +52,12 @@ class Rotation:
         keep_for: How many seconds after its last line a rotated file stays, or None for ever. Its age counts by what
             the log says and by the time that this machine has seen pass; in doubt it stays.
         compress: `gz` or `zst`, or None.
+        ship: URL of the place in object storage that each rotated file goes to, compressed; it is removed here once it
+            is there and the log has said so. None for none.
+        lock: Seconds for which nobody can remove it there; None for no lock but the bucket's own.
 
     Raises:
-        ValueError: A number is not above 0, or the compression is neither.
+        ValueError: A number is not above 0, the compression is neither, or what is shipped is to stay.
     """
 
     size: int | None = None
@@ -61,15 +65,26 @@ class Rotation:
     keep: int | None = None
     keep_for: float | None = None
     compress: Literal["gz", "zst"] | None = None
+    ship: str | None = None
+    lock: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that would rotate or remove without end."""
-        for name in ("size", "age", "keep", "keep_for"):
+        for name in ("size", "age", "keep", "keep_for", "lock"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} of a rotation is above 0, not {value}")
         if self.compress not in (None, "gz", "zst"):
             raise ValueError(f"rotated files are compressed as gz or zst, not {self.compress}")
+        if self.ship is not None and (self.keep is not None or self.keep_for is not None):
+            raise ValueError("a file that is shipped is removed when it is in the archive: keep none, or ship none")
+        if self.lock is not None and self.ship is None:
+            raise ValueError("only what is shipped is locked")
+
+    @property
+    def form(self) -> Literal["gz", "zst"] | None:
+        """What rotated files are compressed as; one that is shipped is in any case."""
+        return self.compress or ("zst" if self.ship is not None else None)
 
 
 class Archive:
@@ -86,7 +101,36 @@ class Archive:
         self._worker: threading.Thread | None = None
         self._leaving = False
         ages = None if rotation.keep_for is None else Ages(place)
+        self._shipping = self._made_shipping(rotation)
         self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
+
+    def _made_shipping(self, rotation: Rotation) -> Shipping | None:
+        if rotation.ship is None:
+            return None
+        from tallystick.objects.deposit import (
+            Deposit,  # only here: what speaks to stores is loaded where it is asked for
+        )
+
+        port = Deposit.of(rotation.ship, rotation.lock)
+        return Shipping(port, self._finished, lambda path: open(self._open(path), "rb"), self._go, self._report)
+
+    def shipped(self) -> list[Shipped]:
+        """Return which files are in the archive since this was asked last."""
+        return self._shipping.taken() if self._shipping is not None else []
+
+    def _finished(self) -> list[str]:
+        """Return the files that are compressed, and of which nothing else is here: the oldest first."""
+        files = self.files()
+        plain = set(files)
+        return [path for path in files if path.endswith((".gz", ".zst")) and path.rpartition(".")[0] not in plain]
+
+    def _go(self, path: str) -> None:
+        """Remove a file that is in the archive."""
+        try:
+            if self._place.remove(os.path.basename(path)):
+                self._place.sync()
+        except OSError as error:
+            self._report(f"{path} is in the archive, and could not be removed here: {reason(error)}")
 
     def name_for(self, chain: int) -> str:
         """Return the path that a file gets whose first chain is this one; nothing is there yet."""
@@ -150,8 +194,10 @@ class Archive:
 
     def compress(self) -> None:
         """Compress rotated files in the background, also those that a crash left half done."""
-        if self._rotation.compress is None:
+        if self._rotation.form is None:
             return
+        if self._shipping is not None:
+            self._shipping.wake()
         with self._lock:
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(target=self._work, name=f"compress {self._base}", daemon=True)
@@ -165,6 +211,8 @@ class Archive:
             worker.join(_PATIENCE)
             self._leaving = True
             worker.join()
+        if self._shipping is not None:
+            self._shipping.leave(_PATIENCE)
 
     def _work(self) -> None:
         with suppress(OSError):  # it only makes way for others
@@ -178,6 +226,8 @@ class Archive:
                     return
             try:
                 self._compress(left[0])
+                if self._shipping is not None:
+                    self._shipping.wake()
             except Exception as error:
                 failed.add(left[0])
                 if self._is_there(left[0]):  # it may be one too many, removed meanwhile
@@ -222,7 +272,7 @@ class Archive:
 
     def _compress(self, path: str) -> None:
         # A copy that a crash left beside its original is made again, in its own form: there must not be a second one.
-        form = next((each for each in ("gz", "zst") if self._is_there(f"{path}.{each}")), self._rotation.compress)
+        form = next((each for each in ("gz", "zst") if self._is_there(f"{path}.{each}")), self._rotation.form)
         name = os.path.basename(path)
         target = f"{name}.{form}"
         temporary = self._temporary(target)

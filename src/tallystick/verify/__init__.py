@@ -28,7 +28,8 @@ from tallystick.verify.report import (
     Verdict,
     WitnessReport,
 )
-from tallystick.verify.run import Request, carry_out
+from tallystick.verify.request import Request
+from tallystick.verify.run import carry_out
 from tallystick.verify.witnesses import FRESH, Ask
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Verdict",
     "Weight",
     "WitnessReport",
+    "merge",
     "verify",
 ]
 
@@ -82,6 +84,8 @@ def verify(
     fresh: float = FRESH,
     quorum: int | None = None,
     ask: Ask | None = None,
+    partial: str | os.PathLike[str] | None = None,
+    retention: float | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
@@ -118,6 +122,9 @@ def verify(
         fresh: Seconds within which a witness must have heard of the log.
         quorum: How many of the witnesses must vouch for the end; all, unless it is said.
         ask: Asks the witness at a URL for the log of a public key, with 32 random bytes; gives the answer's bytes.
+        partial: File that what was found is written to, for `merge`.
+        retention: Seconds for which chains are kept at least: older ones may be gone, where the log says so and a
+            witness or a dated pin shows that the first one here is that old.
 
     Returns:
         The report. Look at its verdict. What could not be read is a finding in it.
@@ -129,31 +136,65 @@ def verify(
     """
     asked = Request.of(
         paths,
-        keys=keys,
-        public=public,
-        store=store,
-        head=head,
-        pins=pins,
-        pins_directory=pins_directory,
-        start=start,
-        last=last,
-        expect=expect,
-        allow=allow,
-        subset=subset,
-        envelope=envelope,
-        field=field,
-        added=added,
-        exceptions=exceptions,
-        max_findings=max_findings,
-        jobs=jobs,
-        digests=digests,
-        progress=progress,
-        resume=resume,
-        rescan=rescan,
-        witnesses=witnesses,
-        receipts=receipts,
-        fresh=fresh,
-        quorum=quorum,
-        ask=ask,
-    )
+        keys=keys, public=public, store=store, head=head, pins=pins, pins_directory=pins_directory, start=start,
+        last=last, expect=expect, allow=allow, subset=subset, envelope=envelope, field=field, added=added,
+        exceptions=exceptions, max_findings=max_findings, jobs=jobs, digests=digests, progress=progress,
+        resume=resume, rescan=rescan, witnesses=witnesses, receipts=receipts, fresh=fresh, quorum=quorum, ask=ask,
+        partial=partial, retention=retention,
+    )  # fmt: skip
+    return carry_out(asked)
+
+
+def merge(
+    partials: Iterable[str | os.PathLike[str]],
+    *,
+    keys: Iterable[str | os.PathLike[str]] = (),
+    public: Iterable[str | os.PathLike[str]] = (),
+    store: str | None = None,
+    head: str | os.PathLike[str] | None = None,
+    pins: Iterable[str] = (),
+    pins_directory: str | os.PathLike[str] | None = None,
+    start: int | None = None,
+    last: int | None = None,
+    expect: Iterable[str] = (),
+    allow: Iterable[str] = (),
+    subset: bool = False,
+    envelope: str | None = None,
+    field: str | None = None,
+    added: Iterable[str] = (),
+    exceptions: str | os.PathLike[str] | None = None,
+    max_findings: int = 100,
+    jobs: int | None = None,
+    digests: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    witnesses: Iterable[str] = (),
+    receipts: Iterable[str | os.PathLike[str]] = (),
+    fresh: float = FRESH,
+    quorum: int | None = None,
+    ask: Ask | None = None,
+    retention: float | None = None,
+) -> Report:
+    """Verify what partial results are about, and read only what changed since they were made.
+
+    All other arguments are as for `verify`. What a scan depends on must be as it was when the partial results were
+    made: `keys`, `public`, `envelope`, `field`, `added` and `exceptions`.
+
+    Args:
+        partials: Files that `verify(partial=…)` wrote, in any order, with any share of the inputs in each.
+
+    Returns:
+        The report of a run over all inputs that they name, as these are now.
+
+    Raises:
+        FormatError: A partial result is damaged, or was made with other keys or options; or as for `verify`.
+        KeyStoreError: As for `verify`.
+        ReportError: A partial result cannot be read; or as for `verify`.
+    """
+    asked = Request.of(
+        (), partials=partials,
+        keys=keys, public=public, store=store, head=head, pins=pins, pins_directory=pins_directory, start=start,
+        last=last, expect=expect, allow=allow, subset=subset, envelope=envelope, field=field, added=added,
+        exceptions=exceptions, max_findings=max_findings, jobs=jobs, digests=digests, progress=progress,
+        witnesses=witnesses, receipts=receipts, fresh=fresh, quorum=quorum, ask=ask, retention=retention,
+    )  # fmt: skip
     return carry_out(asked)

@@ -6,99 +6,13 @@ and section 7 of the specification against this catalogue.
 >>> CATALOGUE[Kind.MISSING].usual.value, CATALOGUE[Kind.MISSING].title
 ('failed', 'Lines are missing')
 >>> kinds_allowed()
-('duplicate', 'narrowed', 'open end', 'reordered')
+('as of', 'duplicate', 'narrowed', 'open end', 'reordered')
 """
 
-import enum
-from dataclasses import dataclass
-
+from tallystick.verify.kinds import Entry, Exceptable, Kind, Stated
 from tallystick.verify.weights import Weight
 
 __all__ = ["CATALOGUE", "Entry", "Exceptable", "Kind", "Stated", "Weight", "kinds_allowed", "kinds_excepted"]
-
-
-_UNRANKED = 22  # comes after all that have a place
-
-
-class Kind(enum.StrEnum):
-    """A kind of finding. Its value is the word that reports show, and equals it."""
-
-    ALTERED = "altered"
-    MISSING = "missing"
-    UNSEALED = "unsealed"
-    DUPLICATE = "duplicate"
-    FORK = "fork"
-    REORDERED = "reordered"
-    BAD_STATEMENT = "bad statement"
-    TRUNCATED = "truncated"
-    BAD_HEAD = "bad head"
-    UNCLEAN_END = "unclean end"
-    TORN_LINE = "torn line"
-    LATE_START = "late start"
-    OPEN_END = "open end"
-    NO_HEAD = "no head"
-    NO_WITNESS = "no witness"
-    UNMET_HEAD = "unmet head"
-    UNCOVERED = "uncovered"
-    REDACTED = "redacted"
-    RESERIALIZED = "reserialized"
-    PREFIXED = "prefixed"
-    SUBSET = "subset"
-    NARROWED = "narrowed"
-    NOTICE = "notice"
-    ADOPTED = "adopted"
-    PREDECESSOR = "predecessor"
-    SUCCESSOR = "successor"
-    EXCEPTED = "excepted"
-    UNREADABLE = "unreadable"
-    PASSED_OVER = "passed over"
-    SCHEME_LIMIT = "scheme limit"
-    NOTHING_VERIFIED = "nothing verified"
-    PIN_NOT_KEPT = "pin not kept"
-    MEMORY_LOST = "memory lost"
-
-
-class Exceptable(enum.Enum):
-    """How an exceptions file names a finding (spec section 9)."""
-
-    BY_POSITION = "by its positions"
-    BY_BYTES = "by the SHA-256 of the line"
-    NEVER = "never"
-
-
-class Stated(enum.Enum):
-    """Where a kind is defined."""
-
-    TABLE = "the table in section 7"
-    TEXT = "the text of section 7 or 9"
-    OUTSIDE = "outside the protocol: it is about this program, or about logs that others seal"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the catalogue says of a kind.
-
-    Args:
-        kind: The kind.
-        usual: The usual weight; a single finding may weigh less or more.
-        title: A few words.
-        meaning: One sentence: what was found, and what it means.
-        advice: What to do about it.
-        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
-        allowable: Can a caller allow it for a whole run?
-        exceptable: How an exceptions file names it.
-        stated: Where it is defined.
-    """
-
-    kind: Kind
-    usual: Weight
-    title: str
-    meaning: str
-    advice: str
-    rank: int = _UNRANKED
-    allowable: bool = False
-    exceptable: Exceptable = Exceptable.NEVER
-    stated: Stated = Stated.TABLE
 
 
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
@@ -238,7 +152,6 @@ _ENTRIES = (
         "A witness that was asked for gave no answer or receipt that holds.",
         "is it reachable, and is its key the right one? Receipts of before are given with `--receipts`",
         rank=13,
-        stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNMET_HEAD,
@@ -247,7 +160,6 @@ _ENTRIES = (
         "Lines that a signed head covers are not here as they were written, so it cannot be held against them.",
         "look for a newer file; was the head or receipt made after the files were copied?",
         rank=14,
-        stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNCOVERED,
@@ -382,6 +294,23 @@ _ENTRIES = (
         "What an earlier run had verified was damaged or could not be kept, so it was read again or will be.",
         "nothing for this run, which read the files instead; who can write to that directory?",
         stated=Stated.OUTSIDE,
+    ),
+    Entry(
+        Kind.AS_OF,
+        _INCOMPLETE,
+        "Not looked at again",
+        "Objects could not be listed once more, so they count as partial results found them, at the time given.",
+        "give this user the right to list them, or say `--allow 'as of'` if that time is new enough",
+        allowable=True,
+        stated=Stated.TEXT,
+    ),
+    Entry(
+        Kind.CONTRADICTION,
+        _FAILED,
+        "Partial results disagree",
+        "Two partial results read different bytes in one version of one object, or in one file that was not touched.",
+        "who can change what the store answers, or what a worker sends? What is there now was read and judged",
+        stated=Stated.TEXT,
     ),
 )
 

@@ -46,8 +46,9 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,72}"  # with its log id, where several log
 _HASH = r"[ \t]+sha256:(?P<hash>[0-9A-Fa-f]{64})"
 _LOG = rf"(?:[ \t]+(?P<log>{_NAME}))?[ \t]+"
 _TO = r"[ \t]+to[ \t]+"
+# Compiled where they are used first: most runs have no exceptions.
 _PLACED = [
-    re.compile(pattern + _UNTIL)
+    pattern + _UNTIL
     for pattern in (
         rf"(?P<kind>{'|'.join(KINDS)}){_LOG}(?P<at>{_AT})(?P<to>)",
         rf"(?P<kind>duplicate|missing|truncated){_LOG}(?P<at>{_AT}){_TO}(?P<to>{_AT})",
@@ -55,8 +56,8 @@ _PLACED = [
         rf"(?P<kind>missing){_LOG}(?P<at>{_CHAIN})(?:{_TO}(?P<to>{_CHAIN}))?",
     )
 ]
-_ALTERED = re.compile(rf"altered{_LOG}(?P<at>{_AT}){_HASH}{_UNTIL}")
-_UNSEALED = re.compile(rf"unsealed{_HASH}{_UNTIL}")
+_ALTERED = rf"altered{_LOG}(?P<at>{_AT}){_HASH}{_UNTIL}"
+_UNSEALED = rf"unsealed{_HASH}{_UNTIL}"
 _FORM = "KIND [LOG] POSITION [to POSITION] [until YYYY-MM-DD]: REASON"
 _FORM_ALTERED = "altered [LOG] POSITION sha256:HEX [until YYYY-MM-DD]: REASON"
 _FORM_UNSEALED = "unsealed sha256:HEX [until YYYY-MM-DD]: REASON"
@@ -279,11 +280,11 @@ def _parsed(number: int, raw: bytes) -> _Exception | None:
     if not all(letter.isprintable() or letter == "\t" for letter in text):
         raise FormatError("there are letters here that nobody can see", hint="write the line again")
     what: _Placed | _Line
-    if match := _UNSEALED.fullmatch(text):
+    if match := re.fullmatch(_UNSEALED, text):
         what = _Line(bytes.fromhex(match["hash"]))
-    elif match := _ALTERED.fullmatch(text):
+    elif match := re.fullmatch(_ALTERED, text):
         what = _Line(bytes.fromhex(match["hash"]), match["log"], _position(match["at"]))
-    elif match := next(filter(None, (pattern.fullmatch(text) for pattern in _PLACED)), None):
+    elif match := next(filter(None, (re.fullmatch(pattern, text) for pattern in _PLACED)), None):
         what = _placed(match)
     else:
         raise FormatError(_complaint(text))

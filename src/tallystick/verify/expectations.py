@@ -9,7 +9,20 @@ from tallystick.verify.positions import At
 from tallystick.verify.unseen import Unseen
 from tallystick.verify.witnesses import Witnesses
 
-__all__ = ["Expectations"]
+__all__ = ["Expectations", "Retention"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how long a log is kept at least, as the caller knows.
+
+    Args:
+        seconds: The period.
+        now: The caller's clock, ms since 1970.
+    """
+
+    seconds: float
+    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,7 @@ class Expectations:
         last: Last chain that must be there, if the caller names one.
         unread: Files that could not be read, or not to their end: what is absent may stand there.
         witnesses: Signed texts to meet, and what witnesses say of the ends.
+        retention: For how long the log is kept at least; None where the caller does not say.
         duplicates: Positions at which a duplicate is excepted, first and last, by label of the log.
     """
 
@@ -39,3 +53,4 @@ class Expectations:
     unread: tuple[Unseen, ...] = ()
     duplicates: Mapping[str, Sequence[tuple[At, At]]] = field(default_factory=dict)
     witnesses: Witnesses = field(default_factory=Witnesses)
+    retention: Retention | None = None

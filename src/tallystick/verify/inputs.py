@@ -13,6 +13,7 @@ from tallystick import _core
 from tallystick.errors import reason
 from tallystick.verify import streams
 from tallystick.verify.archives import Member
+from tallystick.verify.digest import Digest
 from tallystick.verify.encodings import PEEK, Decoded
 from tallystick.verify.forms import Form
 from tallystick.verify.layers import Bytes, Plain, Unpacked
@@ -188,16 +189,18 @@ class Input:
         """Bytes of a chunk, but for the last one and for long lines."""
         return self._chunk
 
-    def recall(self, ends_in_lf: bool, ends: Sequence[int]) -> None:
+    def recall(self, ends_in_lf: bool, ends: Sequence[int], digest: str = "") -> None:
         """Take it as read, by an earlier run: up to where `chunks` goes on, or to its end.
 
         Args:
             ends_in_lf: Its last line is whole.
             ends: Where the chunks that were read end, for they are no longer than they were then.
+            digest: SHA-256 of the file, in hexadecimal, if that was taken.
         """
         self.ends = ends
         self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, [], ends_in_lf
-        self._file.digest = None  # not all of it is read
+        if self._file.digest is not None:  # not all of it is read
+            self._file.digest = Digest.of(self.size, digest) if digest else None
 
     def chunks(self, first: tuple[int, int] = (0, 0)) -> Iterator[Chunk]:
         """Read the file from its beginning, or go on with a chunk.

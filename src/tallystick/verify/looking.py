@@ -15,6 +15,7 @@ import heapq
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
@@ -25,7 +26,7 @@ from tallystick.verify.digest import Digest
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.inputs import Input
 from tallystick.verify.paths import COMPRESSED, Found, Identity, advice, listed
-from tallystick.verify.remote import AnyFile, Remote, is_archive, listed_objects
+from tallystick.verify.remote import AnyFile, Known, Remote, is_archive, listed_objects
 
 __all__ = ["LOOKS", "Inputs", "Unread", "open_inputs"]
 
@@ -39,7 +40,7 @@ class Unread:
     """What was not read: a file or the rest of one that cannot be; or, if `passed`, what is no log and was passed over.
 
     `count` files were passed over for the same reason; `path` is the first of them. If `absent`, nothing is there that
-    could hold a line.
+    could hold a line. With `as_of`, it counts as an earlier run found it, at that time, ms since 1970.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Unread:
     passed: bool = False
     count: int = 0
     absent: bool = False
+    as_of: int | None = None
 
 
 class _Opened:
@@ -65,6 +67,7 @@ class Inputs:
         envelope: What carriers wrapped the lines in.
         chunk: Bytes of a chunk, if not `CHUNK`.
         digests: Take the SHA-256 of each file while it is read.
+        known: Objects that earlier runs read, by their URLs: where nothing may be listed, these count.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Inputs:
         *,
         chunk: int | None = None,
         digests: bool = False,
+        known: Mapping[str, Known] = MappingProxyType({}),
     ) -> None:
         self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
         self._pool, self._most = Pool(), most_held()
@@ -84,7 +88,7 @@ class Inputs:
         self._strange: list[tuple[AnyFile, str]] = []
         self._unknown: list[tuple[AnyFile, str, str]] = []  # files, names in them if they are archives, and the reason
         self._links: list[tuple[AnyFile, str, str]] = []
-        self._ahead = Ahead()
+        self._ahead, self._known = Ahead(), known
         self._objects: Mapping[str, Object] = {}
         self._strangers: set[Identity] = set()  # objects that were no logs as they were read
         self._stores: set[str] = set()  # directories of logs in key stores
@@ -92,9 +96,10 @@ class Inputs:
     def look(self) -> bool:
         """List what is meant, and open what is not open yet; was anything new, or gone before it was opened?"""
         listing = listed(path for path in self._paths if not is_url(path))
-        self._objects = listed_objects(filter(is_url, self._paths), listing)
+        self._objects = listed_objects(filter(is_url, self._paths), listing, self._known)
         self._unread = [Unread(path, what) for path, what in listing.unread]
         self._unread += [Unread(path, what, absent=True) for path, what in listing.absent]
+        self._unread += _as_of(listing.as_of)
         self._passed = listing.passed
         files = (found for found in listing.files if found.path not in self._objects)
         newest = heapq.nlargest(self._most, files, key=lambda found: found.changed)
@@ -280,6 +285,17 @@ def _gathered(passed: Iterable[tuple[str, str]]) -> list[Unread]:
     for path, why in passed:
         paths.setdefault(why, []).append(path)
     return [Unread(min(those), why, passed=True, count=len(those)) for why, those in paths.items()]
+
+
+def _as_of(known: Iterable[tuple[str, str, int]]) -> list[Unread]:
+    """Return one for each reason, with the time of what was read the longest ago."""
+    those: dict[str, list[tuple[str, int]]] = {}
+    for path, why, looked in known:
+        those.setdefault(why, []).append((path, looked))
+    return [
+        Unread(min(path for path, _ in found), why, count=len(found), as_of=min(looked for _, looked in found))
+        for why, found in those.items()
+    ]
 
 
 def _is_unfinished(copy: Input, original: Input) -> bool:

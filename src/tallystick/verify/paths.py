@@ -63,8 +63,8 @@ class Found:
 
 @dataclass(slots=True)
 class Listing:
-    """What one look gave: files by their paths; what cannot be read, what is not there, and what was passed over, each
-    with the reason.
+    """What one look gave: files by their paths; what cannot be read, what is not there, what is known from before only,
+    and what was passed over, each with the reason; `as_of` also with the time, ms since 1970.
 
     `vanished` says that something went while it was looked at.
     """
@@ -72,6 +72,7 @@ class Listing:
     files: list[Found] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     absent: list[tuple[str, str]] = field(default_factory=list)
+    as_of: list[tuple[str, str, int]] = field(default_factory=list)
     passed: list[tuple[str, str]] = field(default_factory=list)
     vanished: bool = False
 

@@ -11,8 +11,11 @@ that of an archive is looked into before, for its members are inputs of their ow
 True
 """
 
+import errno
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import TypeAlias
 
 from tallystick.errors import reason
@@ -21,7 +24,7 @@ from tallystick.verify.digest import Digest
 from tallystick.verify.files import File
 from tallystick.verify.paths import Found, Listing, advice
 
-__all__ = ["AnyFile", "Remote", "is_archive", "listed_objects"]
+__all__ = ["AnyFile", "Known", "Remote", "is_archive", "listed_objects"]
 
 _MANY = 8  # names in one folder that are looked up by a list of it
 _ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".zip", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4")
@@ -78,17 +81,33 @@ class Remote:
 AnyFile: TypeAlias = File | Remote
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An object that an earlier run read.
+
+    Args:
+        object: The object, as its store listed it then.
+        looked: When it was read, ms since 1970.
+    """
+
+    object: Object
+    looked: int
+
+
 def is_archive(path: str) -> bool:
     """Is an object looked into before it is read, by its name?"""
     return path.lower().endswith(_ARCHIVES)
 
 
-def listed_objects(urls: Iterable[str], listing: Listing) -> Mapping[str, Object]:
+def listed_objects(
+    urls: Iterable[str], listing: Listing, known: Mapping[str, Known] = MappingProxyType({})
+) -> Mapping[str, Object]:
     """Look up which objects are meant.
 
     Args:
         urls: URLs of objects, of all that begins with a name (`…/`), or patterns.
         listing: Takes what is found.
+        known: Objects that earlier runs read, by their URLs: where none may be listed, these count.
 
     Returns:
         The objects, by their URLs.
@@ -110,7 +129,8 @@ def listed_objects(urls: Iterable[str], listing: Listing) -> Mapping[str, Object
             try:
                 objects = {one.name: one for one in store.list(folder)}
             except OSError as error:
-                listing.unread.append((f"{root}/{folder}", f"{reason(error)}; {advice(error)}"))
+                if not _meet_known(store, patterns, known, listing, found, error) and patterns:
+                    listing.unread.append((f"{root}/{folder}", f"{reason(error)}; {advice(error)}"))
                 patterns = []
         for address in patterns:
             _meet_pattern(address, objects, listing, found)
@@ -118,8 +138,31 @@ def listed_objects(urls: Iterable[str], listing: Listing) -> Mapping[str, Object
             if address.name in objects:
                 _meet(objects[address.name], listing, found, named=True)
             else:
-                _look(store, address, listing, found)
+                _look(store, address, listing, found, known)
     return found
+
+
+def _meet_known(
+    store: Store,
+    patterns: Iterable[Address],
+    known: Mapping[str, Known],
+    listing: Listing,
+    found: dict[str, Object],
+    error: OSError,
+) -> bool:
+    """Take the objects of patterns that earlier runs read, where listing them is denied; were there any?"""
+    if error.errno != errno.EACCES:
+        return False
+    any_met = False
+    for address in patterns:
+        fitting = [one for one in known.values() if one.object.store is store and address.fits(one.object.name)]
+        for one in fitting:
+            _look(store, Address(address.root, one.object.name), listing, found, known)
+        if fitting:
+            any_met = True
+            looked = min(one.looked for one in fitting)
+            listing.as_of.append((address.url, f"{reason(error)}, so objects that came later are not known", looked))
+    return any_met
 
 
 def _meet(one: Object, listing: Listing, found: dict[str, Object], *, named: bool) -> None:
@@ -142,15 +185,27 @@ def _meet_pattern(address: Address, objects: Mapping[str, Object], listing: List
         listing.absent.append((address.url, "no object has such a name; check the URL"))
 
 
-def _look(store: Store, address: Address, listing: Listing, found: dict[str, Object]) -> None:
+def _look(
+    store: Store, address: Address, listing: Listing, found: dict[str, Object], known: Mapping[str, Known]
+) -> None:
     """Look up one name: an object, or else what begins with it as a directory does."""
     try:
         _meet(store.look(address.name), listing, found, named=True)
         return
     except FileNotFoundError:
         what = "no such object; check the URL"
+        if address.url in known:  # it was an object, and nothing that others begin with
+            listing.absent.append((address.url, what))
+            return
     except OSError as error:
-        listing.unread.append((address.url, f"{reason(error)}; {advice(error)}"))
+        before = known.get(address.url)
+        if error.errno == errno.EACCES and before is not None:
+            _meet(before.object, listing, found, named=True)
+            listing.as_of.append(
+                (address.url, f"{reason(error)}, so nobody knows whether it is still there", before.looked)
+            )
+        else:
+            listing.unread.append((address.url, f"{reason(error)}; {advice(error)}"))
         return
     try:
         inside = list(store.list(address.name)) if not address.root.startswith("http") else []

@@ -284,10 +284,12 @@ class Remembered:
     Args:
         size: Bytes that were not read, uncompressed.
         oldest: When that of them was read which was read the longest ago, ms since 1970; None if all were read now.
+        vouched: A verification key vouches for what was verified then.
     """
 
     size: int
     oldest: int | None
+    vouched: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from typing import Any
 
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import kinds_allowed
+from tallystick.verify.paths import STDIN
 from tallystick.verify.witnesses import FRESH, Ask, Hear
 
-__all__ = ["Request", "StrPath"]
+__all__ = ["Progress", "Request", "StrPath"]
 
 StrPath = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
@@ -28,7 +29,8 @@ Progress = Callable[[int, int], None]
 class Request:
     """What `verify` was asked; its arguments are described there.
 
-    `hear` gives what witnesses say, instead of `ask`. `seen`: lines were read at these paths before.
+    `hear` gives what witnesses say, instead of `ask`. `seen`: lines were read at these paths before. `partials`: what
+    was read before, and where, stands in these files.
     """
 
     paths: tuple[StrPath, ...]
@@ -60,6 +62,9 @@ class Request:
     ask: Ask | None = None
     hear: Hear | None = None
     seen: bool = False
+    partial: StrPath | None = None
+    partials: tuple[StrPath, ...] = ()
+    retention: float | None = None
 
     @classmethod
     def of(cls, paths: Iterable[StrPath], **options: Any) -> "Request":
@@ -78,11 +83,29 @@ class Request:
             raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
         if self.rescan <= 0:
             raise ReportError("remembered bytes are read again after some time, which must be more than none")
+        if self.partial is not None and STDIN in self.paths:
+            raise ReportError(
+                "standard input cannot be read once more", hint="name files or objects for a partial result"
+            )
+        if self.resume is not None and (self.partial is not None or self.partials):
+            raise ReportError(
+                "a partial result is of what was read, and what is remembered is not",
+                hint="leave what is remembered (--resume) out",
+            )
+        if self.retention is not None and not 0 < self.retention < 2**53:
+            raise ReportError("a log is kept for some time, which must be more than none")
         if self.max_findings < 1:
             raise ReportError("at least one finding of each kind must be listed")
 
+    def weakened(self) -> tuple[str, ...]:
+        """Return what a scan is told to pass over or to take out, for people."""
+        said = [f"envelope {self.envelope}"] if self.envelope else []
+        said += [f"field {self.field}"] if self.field else []
+        said += [f"added {name}" for name in self.added]
+        return (*said, "exceptions") if self.exceptions is not None else tuple(said)
+
 
 _SEVERAL: dict[str, Callable[[Iterable[Any]], Any]] = {
-    **dict.fromkeys(("keys", "public", "pins", "added", "witnesses", "receipts"), tuple),
+    **dict.fromkeys(("keys", "public", "pins", "added", "witnesses", "receipts", "partials"), tuple),
     **dict.fromkeys(("expect", "allow"), frozenset),
 }

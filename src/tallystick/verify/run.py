@@ -4,6 +4,7 @@ The order matters where a log is being written: pins and heads are read before t
 meanwhile stand after them and are not missing.
 """
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,29 +22,30 @@ from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
 from tallystick.verify.excepting import Excepting
 from tallystick.verify.excerpts import with_excerpts
-from tallystick.verify.expectations import Expectations
+from tallystick.verify.expectations import Expectations, Retention
 from tallystick.verify.findings import folded, gravest_first
+from tallystick.verify.ground import Ground
 from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
-from tallystick.verify.inputs import Input, named_envelope
+from tallystick.verify.inputs import Input
 from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.facts import LogFacts
+from tallystick.verify.judge.retention import days
 from tallystick.verify.judge.view import LogView
-from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
-from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
+from tallystick.verify.partials import contradictions, write_partial
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
+from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, Verdict
 from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
 from tallystick.verify.witnesses import Witnesses, asking, read_witnesses
 
-__all__ = ["Ground", "Request", "Verified", "carried_out", "carry_out", "keep_pins", "looked"]
+__all__ = ["Verified", "carried_out", "carry_out", "keep_pins", "looked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +58,6 @@ class Verified:
     inputs: list[Input]
     envelope: _core.Envelope | None
     heads: Heads
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What a verification stands on: of use for as many looks as the files of keys and exceptions stay as they are.
-
-    Args:
-        asked: What was asked.
-        logs: The logs whose keys are at hand.
-        keys: What may be shown of these.
-        envelope: What a carrier put around the lines.
-        excepting: The exceptions.
-        memory: What earlier looks remember; None if nothing is.
-    """
-
-    asked: Request
-    logs: _core.Keys
-    keys: tuple[KeyReport, ...]
-    envelope: _core.Envelope | None
-    excepting: Excepting
-    memory: Memory | None
-
-    @classmethod
-    def of(cls, asked: Request) -> "Ground":
-        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises."""
-        asked.check()
-        logs, keys = _logs(asked)
-        envelope = named_envelope(asked.envelope, asked.field)
-        logs.add_members(list(asked.added))
-        excepting = Excepting.read(asked.exceptions, logs)
-        excepted = excepting.lines(labels(logs))
-        logs.except_lines(excepted)
-        return cls(asked, logs, keys, envelope, excepting, _memory(asked, logs, excepted))
 
 
 def carry_out(asked: Request) -> Report:
@@ -108,6 +77,8 @@ def carried_out(asked: Request, sums: Sums | None = None) -> Iterator[Verified]:
             report = keep_pins(report, asked.pins_directory, verified.heads)
         if ground.memory is not None:
             report = _with_memory_written(report, ground.memory)
+        if asked.partial is not None:
+            _write_partial(asked.partial, ground, report)
         yield replace(verified, report=report)
 
 
@@ -133,20 +104,23 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
         fresh=asked.fresh,
         quorum=asked.quorum,
     )
-    files = Inputs((os.fspath(path) for path in asked.paths), ground.envelope, digests=asked.digests)
+    digests = asked.digests or asked.partial is not None
+    paths = (os.fspath(path) for path in asked.paths)
+    files = Inputs(paths, ground.envelope, digests=digests, known=ground.known)
     moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
     try:
-        expected = _expectations(asked, moment, pins, excepting, witnesses)
+        expected = _expectations(asked, moment, pins, excepting, witnesses, now)
         anchors = resolve(logs, expected)
         facts = finished(moment.verification, logs, moment.inputs, expected, anchors)
         case = _case(facts, moment, logs, expected, anchors)
         judgement = judge(case)
-        single, uses = excepting.apply(judgement.findings(), facts.excepted)
+        disagreeing = contradictions(ground.given) if ground.given is not None else ()
+        single, uses = excepting.apply(itertools.chain(disagreeing, judgement.findings()), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
         report = replace(
             _report(case.source, moment, judgement, findings, uses, now),
             allowed=_allowed(asked, uses),
-            on_disk=on_disk(moment.inputs),
+            on_disk=on_disk(moment.inputs) if asked.digests else (),
             keys=ground.keys,
             seconds=time.perf_counter() - clock,
             remembered=memory.keep() if memory is not None else None,
@@ -159,32 +133,6 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
 # -- what was asked
 
 
-def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
-    """Read the keys, and refuse what they cannot serve."""
-    logs, keys = read_keys(asked.keys, asked.public)
-    known = labels(logs)
-    for name in sorted(asked.expect - set(known)):
-        several = [label for label, (own, *_) in zip(known, logs.logs(), strict=True) if own == name]
-        what = f"several logs have that name: say {' or '.join(several)}" if several else "no key of it was given"
-        raise ReportError(f"the log {name} is expected, but {what}")
-    if asked.subset and not all(with_v for _, _, with_v, *_ in logs.logs()):
-        raise ReportError(
-            "a filtered log can only be verified with verification keys: the public key judges whole epochs"
-        )
-    return logs, keys
-
-
-Excepted = Sequence[tuple[tuple[int, tuple[int, int, int]] | None, bytes]]
-
-
-def _memory(asked: Request, logs: _core.Keys, excepted: Excepted) -> Memory | None:
-    """Open what earlier runs remember, if that is asked for."""
-    if asked.resume is None:
-        return None
-    depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
-    return Memory(asked.resume, asked.rescan, depends_on, logs)
-
-
 def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
     log_ids = {log_id for _, log_id, *_ in logs.logs()}
     given = tuple(Pin.parse(pin.encode()) for pin in asked.pins)
@@ -194,7 +142,7 @@ def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
 
 
 def _expectations(
-    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: Excepting, witnesses: Witnesses
+    asked: Request, moment: Moment, pins: tuple[Pin, ...], excepting: Excepting, witnesses: Witnesses, now: int
 ) -> Expectations:
     return Expectations(
         moment.heads,
@@ -207,6 +155,7 @@ def _expectations(
         unread=unseen(moment.unread, moment.inputs, moment.verification.chunks(), right=asked.seen),
         duplicates=excepting.duplicates(),
         witnesses=witnesses,
+        retention=Retention(asked.retention, now) if asked.retention is not None else None,
     )
 
 
@@ -321,6 +270,7 @@ def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:
     said = [f"allowed: {', '.join(sorted(asked.allow))}"] if asked.allow else []
     said += [f"from chain {asked.start}"] if asked.start is not None else []
     said += [f"to chain {asked.last}"] if asked.last is not None else []
+    said += [f"older chains may be gone after {days(asked.retention)}"] if asked.retention is not None else []
     said += ["lines were left out"] if asked.subset else []
     used = sum(one.use == "used" for one in uses)
     said += [f"{used} exception{'' if used == 1 else 's'} used"] if used else []
@@ -338,6 +288,20 @@ def keep_pins(report: Report, directory: StrPath, heads: Heads) -> Report:
         unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)
         return replace(report, findings=(*report.findings, unkept))
     return report
+
+
+def _write_partial(path: StrPath, ground: Ground, report: Report) -> None:
+    assert ground.given is not None
+    write_partial(
+        path,
+        ground.given.records,
+        logs=ground.logs,
+        context=ground.context,
+        weakened=ground.asked.weakened(),
+        paths=[os.fspath(path) for path in ground.asked.paths],
+        files=report.files,
+        time=report.time,
+    )
 
 
 def _with_memory_written(report: Report, memory: Memory) -> Report:

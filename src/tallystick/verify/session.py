@@ -23,8 +23,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tallystick.verify.ground import Ground
 from tallystick.verify.report import Report, Verdict
-from tallystick.verify.run import Ground, Request, keep_pins, looked
+from tallystick.verify.request import Request
+from tallystick.verify.run import keep_pins, looked
 
 __all__ = ["Session"]
 

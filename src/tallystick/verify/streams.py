@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from tallystick import _core
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -28,7 +30,7 @@ class RefusedError(ValueError):
 
 SIGNATURE = 10  # bytes at the beginning of a file that say what it was compressed with
 BROKEN = (EOFError, lzma.LZMAError, zlib.error, zstd.ZstdError, ValueError, OSError)
-"""What decompressing raises for bytes that are not what they should be."""
+"""What decompressing raises for bytes that are not what they should be, in archives, too."""
 
 TOO_EARLY = "it ends too early"
 """What is said of a compressed file that was cut."""
@@ -41,7 +43,7 @@ _RATIO = 2000  # bytes that each byte of a larger one may become; sealed lines b
 
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and zstd have in common."""
+    """What bz2, lzma, zstd and the core's gzip have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -49,34 +51,7 @@ class _Decompressor(Protocol):
     def needs_input(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Gzip:
-    """The same for gzip."""
-
-    def __init__(self) -> None:
-        """Begin a member."""
-        self._one = zlib.decompressobj(wbits=31)
-
-    @property
-    def eof(self) -> bool:
-        """Is the member over?"""
-        return self._one.eof
-
-    @property
-    def needs_input(self) -> bool:
-        """Is there nothing left to decompress?"""
-        return not self._one.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        """What stands after the member."""
-        return self._one.unused_data
-
-    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
-        """Decompress what was left over, or new bytes."""
-        return self._one.decompress(self._one.unconsumed_tail or data, max_length)
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
 class _Lz4:
@@ -118,7 +93,7 @@ def _xz() -> _Decompressor:
 
 
 _KINDS: tuple[tuple[str, tuple[bytes, ...], Callable[[], _Decompressor]], ...] = (
-    ("gzip", (b"\x1f\x8b\x08",), _Gzip),
+    ("gzip", (b"\x1f\x8b\x08",), _core.Gunzip),
     ("zstd", (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))), zstd.ZstdDecompressor),
     ("xz", (b"\xfd7zXZ\x00",), _xz),
     ("lz4", (b"\x04\x22\x4d\x18",), _Lz4),

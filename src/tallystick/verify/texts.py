@@ -38,7 +38,8 @@ from tallystick.errors import ReportError, reason
 from tallystick.system import processors
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.report import Report
-from tallystick.verify.run import Request, Verified, carried_out
+from tallystick.verify.request import Request
+from tallystick.verify.run import Verified, carried_out
 from tallystick.verify.sums import Sums
 
 if TYPE_CHECKING:

@@ -57,5 +57,9 @@ def unseen(
         if (after := cut.get(chunk.file)) is not None:
             for log, _, _, last in chunk.edges:
                 after[log] = max(last, after.get(log, last))
-    closed = [Unseen(one.path) for one in unread if not one.passed and not (one.absent and (inputs or right))]
+    closed = [
+        Unseen(one.path)
+        for one in unread
+        if not one.passed and one.as_of is None and not (one.absent and (inputs or right))
+    ]
     return (*closed, *(Unseen(inputs[number].path, after) for number, after in cut.items()))

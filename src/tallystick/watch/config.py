@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.web.access import Web
 
 __all__ = ["AlertCommand", "Alerts", "Config", "Entry", "Syslog", "Web", "Webhook"]

@@ -19,7 +19,7 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.heads import NO_STORE
 from tallystick.verify.keys import read_keys
 from tallystick.verify.report import Finding, Report, Verdict
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tallystick.watch.config import Entry
 from tallystick.watch.hearing import Hearing

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from tallystick.errors import ReportError
 from tallystick.verify.keys import labels, read_keys
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.events import Event
 from tallystick.watch.outlets import Outlets

@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 
 from tallystick.errors import FormatError, ReportError, reason
 from tallystick.verify.catalogue import kinds_allowed
-from tallystick.verify.run import Request
+from tallystick.verify.request import Request
 from tallystick.verify.witnesses import FRESH, Witness
 from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Syslog, Web, Webhook
 from tallystick.web.access import listen_address

@@ -8,7 +8,7 @@ What it promises, and where:
 
 >>> import tempfile, tallystick
 >>> from pathlib import Path
->>> from tallystick.verify.run import Request
+>>> from tallystick.verify.request import Request
 >>> from tallystick.watch.config import Entry
 >>> with tempfile.TemporaryDirectory() as d:
 ...     place = {"store": f"file:{d}/store"}

@@ -33,6 +33,7 @@ class Counting:
         head = self._parts.heads.make(sealer)
         if head is not None:
             self._parts.witnesses.gather(sealer, head.number)
+            self._parts.outlet.counts(head.number)
         return head
 
     def store(self, head: Counted | None, settle: Callable[[], None], within: float) -> None:
@@ -40,6 +41,7 @@ class Counting:
         began = time.monotonic()
         if head is not None and self._parts.heads.store(head, settle, within):
             self._parts.witnesses.release(head.number)
+            self._parts.outlet.counted(head.number)
             note = self._parts.status.note
             note.counted(head.at, head.lines)
             note.witnesses = self._parts.witnesses.note()

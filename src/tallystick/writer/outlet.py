@@ -53,10 +53,12 @@ class Notice(NamedTuple):
     Args:
         kind: A word for what it is about, 1 to 16 of `a-z`: `output`, `rotation`, `dropped` (spec section 5).
         text: The rest, for people.
+        done: Called when the log has said so, and a head counts it.
     """
 
     kind: str
     text: str
+    done: Callable[[], None] | None = None
 
 
 class GaveUpError(SealError):
@@ -107,6 +109,8 @@ class Outlet:
         self._saying, self._said = Dropped(), Dropped()  # in a notice that waits; in notices that may be pending
         self._sealed, self._statements = 0, 0  # what is pending at most: entries, and a statement after them
         self._reopen = False
+        self._then: list[Callable[[], None]] = []  # what is done once a head counts what was said
+        self._counted: dict[int, list[Callable[[], None]]] = {}
         self._looked, self._wait = 0.0, 0.0
         self._patient_until = float("inf")
 
@@ -179,6 +183,7 @@ class Outlet:
                 for notice in self._followed.look(reopen=reopen):
                     self.notices.append(Notice("output", notice))
                     self._report(notice)
+                self.notices.extend(Notice("shipped", one.text, one.done) for one in self._followed.shipped())
         except BaseException:
             self._reopen = reopen
             raise
@@ -233,6 +238,11 @@ class Outlet:
         """Have the log say something before its next line; `kind` is a word for what it is about."""
         self.notices.extend(Notice(kind, text) for text in texts)
 
+    def say_policy(self) -> None:
+        """Have the log say for how long it is kept, where an archive sees to that."""
+        if self._followed is not None and self._followed.kept_for is not None:
+            self.say("retention", f"{max(1, int(self._followed.kept_for))}")
+
     def say_first(self, notice: Notice | None) -> None:
         """Have the log say something, if there is anything, before its next line and all else that it has to say."""
         if notice is not None and (not self.notices or self.notices[0] != notice):
@@ -241,12 +251,25 @@ class Outlet:
     def said(self) -> None:
         """Note that the log has said its first notice, which may be pending."""
         said = self.notices.popleft()
+        if said.done is not None:
+            self._then.append(said.done)
         if self._before is not None and said.text == self._before.report_for_the_one_before():
             self._said.merge(self._before)
             self._before = None
         elif said.kind == "dropped":
             self._said.merge(self._saying)
             self._saying = Dropped()
+
+    def counts(self, head: int) -> None:
+        """Note that a head, by its number, counts all that was said until now; called under the turn."""
+        if self._then and not self.output.pending:
+            self._counted[head], self._then = self._then, []
+
+    def counted(self, head: int) -> None:
+        """Do what was to be done once a head was stored; called without the turn."""
+        for number in sorted(number for number in self._counted if number <= head):
+            for done in self._counted.pop(number, ()):
+                done()
 
     def is_fatal(self, error: TallystickError) -> bool:
         """Must the log stop for this error?"""

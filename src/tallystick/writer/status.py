@@ -8,7 +8,6 @@
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -147,7 +146,7 @@ class WriterNote:
 
         said = {
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "began": round(self.began, 3),
             "output": self.output,
             "lines": self.lines,

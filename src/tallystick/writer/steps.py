@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tallystick import _core, courier
@@ -16,6 +17,9 @@ from tallystick.writer.outlet import PASSING, STAYS, GaveUpError, Notice
 from tallystick.writer.parts import Parts, Settings
 
 __all__ = ["Steps"]
+
+Count = Callable[[], int]
+"""Counts lines, where they cannot be written and somebody has to know how many they are."""
 
 _AGAIN = 1.0  # seconds after which a key store without room is tried again
 
@@ -62,6 +66,7 @@ class Steps:
         self._parts.witnesses.begin(self.sealer)
         self._parts.clock.opened(self.sealer.chain)
         self._parts.outlet.say_first(self._settings.says_first)
+        self._parts.outlet.say_policy()
 
     @property
     def last_entry(self) -> tuple[int, int, int] | None:
@@ -85,7 +90,7 @@ class Steps:
     def seal(self, m: bytes) -> None:
         """Seal one entry."""
         self._parts.forks.wrote()
-        while self._before(1):
+        while self._before(_one):
             if self.sealer.write(m, self.output) != _core.FIRST:
                 self.after(entries=1)
                 return
@@ -95,7 +100,7 @@ class Steps:
         used = 0
         self._parts.forks.wrote()
         try:
-            while used < end and self._before(data.count(b"\n", used, end)):
+            while used < end and self._before(partial(data.count, b"\n", used, end)):
                 begun, (used, _) = used, self.sealer.write_lines(data, used, self.output)
                 self.after(entries=data.count(b"\n", begun, used) if self.output.pending else 0)
         finally:
@@ -108,14 +113,14 @@ class Steps:
 
     def notice(self, notice: Notice) -> None:
         """Have the log itself say something."""
-        while self._before(1):
+        while self._before(_one):
             if self.sealer.notice(notice.kind, _bytes(notice.text), self.output) != _core.FIRST:
                 self.after()
                 return
 
     def checkpoint(self) -> None:
         """End the epoch."""
-        while self._before(0):
+        while self._before(_none):
             if self.sealer.checkpoint(self.output) != _core.FIRST:
                 self.after()
                 return
@@ -127,8 +132,8 @@ class Steps:
         self._counting.hear_of_witnesses(self._note_line)
         outlet = self._parts.outlet
         if self.sealer.closed and outlet.is_idle and not outlet.is_due and not self._parts.clock.is_over:
-            self._clear_way(0, wait=False, way=outlet.look)  # no chain is opened without need
-        elif self._clear_way(0, wait=False) and self._parts.clock.is_over:
+            self._clear_way(_none, wait=False, way=outlet.look)  # no chain is opened without need
+        elif self._clear_way(_none, wait=False) and self._parts.clock.is_over:
             self.sealer.checkpoint(self.output)
             self.after(wait=False)
 
@@ -219,7 +224,7 @@ class Steps:
 
     # What stands before a line
 
-    def _before(self, count: int) -> bool:
+    def _before(self, count: Count) -> bool:
         """Make sure that the next line can be sealed; if it cannot, do as asked with so many lines."""
         while True:
             self._parts.phase.check()
@@ -230,16 +235,16 @@ class Steps:
                 return False
 
     def _wait_for_way(self) -> None:
-        while not self._clear_way(0):
+        while not self._clear_way(_none):
             if not self._parts.outlet.blocks:
                 raise OutputError(self._parts.outlet.left())
 
-    def _clear_way(self, count: int, *, wait: bool = True, way: Callable[[], object] | None = None) -> bool:
+    def _clear_way(self, count: Count, *, wait: bool = True, way: Callable[[], object] | None = None) -> bool:
         try:
             (way or self._make_way)()
         except TallystickError as error:
             try:
-                self._refused(error, count, wait=wait)
+                self._refused(error, count(), wait=wait)
             except PASSING:
                 if self._parts.outlet.raises:
                     raise
@@ -304,6 +309,14 @@ class Steps:
         if stated:
             self._parts.status.note.stated((chain, epoch, index if self.sealer.closed else 0))
         return stated
+
+
+def _one() -> int:
+    return 1
+
+
+def _none() -> int:
+    return 0
 
 
 def _dotted(position: tuple[int, int, int]) -> str:

@@ -3,11 +3,10 @@
 //! A line that was altered takes the tag away that all lines after it in its chain are judged with. Two guesses are kept
 //! while nothing fits: that the lines since then do not belong here, and that only what they carry as integrity is wrong.
 
-use std::ops::Range;
-
 use super::found::{Chain, Event, Form, Judged, What};
 use super::key::{Key, Step};
 use super::line::{Line, parse};
+use super::lines::{self, Read, split};
 
 /// Lines that do not fit, as long as none does.
 struct Lost {
@@ -80,13 +79,16 @@ impl Judge {
         }
     }
 
-    /// Takes whole lines of a file; chains that begin in them are judged side by side. Returns how many lines that were,
-    /// blank ones counted.
+    /// Takes whole lines of a file; chains that begin in them are judged side by side, and lines of a single one are taken
+    /// apart by another thread. Returns how many lines that were, blank ones counted.
     ///
     /// # Panics
     /// If a thread panics, which is a bug.
     pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
         let parts = split(data, self.form, threads, self.least);
+        if parts.len() == 1 && threads > 1 && data.len() > self.least {
+            return self.walk_behind(data, Place { file, line, offset });
+        }
         let (begin, form) = (self.begin.clone(), self.form);
         let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
         let mut count = 0;
@@ -168,27 +170,32 @@ impl Judge {
     }
 
     fn walk(&mut self, data: &[u8], from: Place) -> u64 {
-        let (mut start, mut count) = (0, 0);
-        while start < data.len() {
-            let end = memchr::memchr(b'\n', &data[start..]).map_or(data.len(), |at| start + at);
-            let line = &data[start..end];
-            if !line.trim_ascii().is_empty() {
-                let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
-                self.line(line, at);
-            } else if self.next == from.line + count {
-                self.next += 1;
-            }
-            count += 1;
-            start = end + 1;
-        }
+        let lines = lines::lines(data, 0, data.len(), self.form);
+        lines.fold(0, |count, read| self.read(&read, from, count))
+    }
+
+    /// The same, with lines that another thread takes apart.
+    fn walk_behind(&mut self, data: &[u8], from: Place) -> u64 {
+        let mut count = 0;
+        lines::ahead(data, self.form, |read| count = self.read(&read, from, count));
         count
     }
 
-    fn line(&mut self, raw: &[u8], at: Place) {
+    /// Judges a line, if it is none that is blank; returns how many lines there were so far.
+    fn read(&mut self, read: &Read<'_>, from: Place, count: u64) -> u64 {
+        if let Some(line) = &read.line {
+            let at = Place { line: from.line + count, offset: from.offset + read.start as u64, ..from };
+            self.line(read.raw, line, at);
+        } else if self.next == from.line + count {
+            self.next += 1;
+        }
+        count + 1
+    }
+
+    fn line(&mut self, raw: &[u8], line: &Line<'_>, at: Place) {
         self.found.lines += 1;
-        let line = parse(raw, self.form);
         let good = self.found.good;
-        let fits = self.one(raw, &line, at);
+        let fits = self.one(raw, line, at);
         if line.rewritten && self.found.good > good {
             self.report_run(What::Rewritten, at);
         }
@@ -376,25 +383,4 @@ impl Judge {
 fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
     let (integrity, next) = step.take(&line.data);
     (line.integrity == Some(integrity)).then_some(next)
-}
-
-/// Where the block is split: before lines that say that they begin a chain.
-pub(super) fn split(data: &[u8], form: Form, threads: usize, least: usize) -> Vec<Range<usize>> {
-    let json = form == Form::Json || (form == Form::Auto && data.trim_ascii_start().starts_with(b"{"));
-    let marker: &[u8] = if json { br#""chain":"new""# } else { b" chain=new" };
-    let size = (data.len() / (threads.max(1) * 2)).max(least);
-    let (mut parts, mut start) = (Vec::new(), 0);
-    let mut target = size;
-    while threads > 1 && target < data.len() {
-        let Some(found) = memchr::memmem::find(&data[target..], marker) else { break };
-        let at = target + found;
-        let begin = memchr::memrchr(b'\n', &data[..at]).map_or(0, |lf| lf + 1);
-        if begin > start {
-            parts.push(start..begin);
-            start = begin;
-        }
-        target = (begin + size).max(at + marker.len());
-    }
-    parts.push(start..data.len());
-    parts
 }

@@ -156,9 +156,9 @@ fn chains_of_every_form_are_judged_side_by_side() {
         (include_bytes!("../../../../tests/acra/data/cef.log").as_slice(), Form::Auto),
         (include_bytes!("../../../../tests/acra/data/json.log").as_slice(), Form::Auto),
     ] {
-        let parts = judge::split(log, form, 2, 1000);
+        let parts = lines::split(log, form, 2, 1000);
         assert_eq!((parts.len(), parts[0].start, parts[1].end), (2, 0, log.len()));
-        assert_eq!(judge::split(log, form, 1, 1000).len(), 1);
+        assert_eq!(lines::split(log, form, 1, 1000).len(), 1);
     }
 }
 
@@ -186,6 +186,25 @@ fn several_threads_find_what_one_finds() {
             (&one.events, &one.chains),
             "{threads} threads, {block} bytes"
         );
+    }
+}
+
+#[test]
+fn one_long_chain_is_judged_alike_where_another_thread_takes_its_lines_apart() {
+    let mut lines = chain(3, 4000);
+    for at in (50..lines.len()).step_by(997) {
+        lines[at] = lines[at].replace("msg=", "msg=X");
+        lines.insert(at + 20, "  ".into());
+    }
+    let one = judged(&lines);
+    let text = lines.join("\n") + "\n";
+    for least in [100, 70_000] {
+        let mut judge = judge(&key(), Form::Text);
+        judge.least = least;
+        assert_eq!(judge.feed(text.as_bytes(), 0, 0, 0, 2), lines.len() as u64);
+        let found = judge.finish();
+        assert_eq!((&found.events, &found.chains), (&one.events, &one.chains));
+        assert!(found.events.len() > 3);
     }
 }
 

@@ -14,15 +14,20 @@ const ALL: u16 = u16::MAX;
 /// With fewer lines that still have blocks, the others' lanes are wasted on them.
 const FEWEST: u32 = 8;
 
-/// Sixteen lines, and for each the tag that stands in it and the key that it should be under.
+/// Sixteen lines, laid out to be hashed.
+pub(crate) struct ManyLines<'a>([LineBlocks<'a>; LANES]);
+
+/// Sixteen entry keys, a lane for each; wiped when they go, and written over by others until then.
 ///
-/// Keys are wiped when it goes; until then another line's are written over them.
+/// Each stands in the first half of a block, with zeros after it.
+pub(crate) struct ManyKeys([[u8; 64]; LANES]);
+
+/// Sixteen lines, and for each the tag that stands in it and the key that it should be under.
 pub(crate) struct Many<'a> {
-    lines: [LineBlocks<'a>; LANES],
+    lines: ManyLines<'a>,
     /// Word by word.
     tags: [Row; 4],
-    /// Each in the first half of a block, zeros after it.
-    keys: [[u8; 64]; LANES],
+    keys: ManyKeys,
 }
 
 fn start() -> [Row; 8] {
@@ -49,32 +54,22 @@ fn after(byte: u32, words: &[Row], out: &mut [Row]) {
     }
 }
 
-impl<'a> Many<'a> {
+impl<'a> ManyLines<'a> {
     /// No lines yet.
     pub(crate) fn new() -> Self {
-        let lines = [const { LineBlocks::EMPTY }; LANES];
-        Self { lines, tags: [[0; LANES]; 4], keys: [[0; 64]; LANES] }
+        Self([const { LineBlocks::EMPTY }; LANES])
     }
 
     /// Lays out a line in its lane.
     #[inline]
-    pub(crate) fn lay(&mut self, lane: usize, prefix: u8, text: Text<'a>, tag: &[u8; 16]) {
-        self.lines[lane].lay(prefix, text);
-        for (row, word) in self.tags.iter_mut().zip(tag.as_chunks::<4>().0) {
-            row[lane] = u32::from_be_bytes(*word);
-        }
-    }
-
-    /// The key for the line in a lane.
-    #[inline]
-    pub(crate) fn key(&mut self, lane: usize, key: &[u8; 32]) {
-        self.keys[lane][..32].copy_from_slice(key);
+    pub(crate) fn lay(&mut self, lane: usize, prefix: u8, text: Text<'a>) {
+        self.0[lane].lay(prefix, text);
     }
 
     /// The hashes of the lines in the first lanes, word by word.
     pub(crate) fn hashes(&self, wide: Wide, lanes: usize) -> [Row; 8] {
         let mut counts = [0; LANES];
-        for (count, line) in counts.iter_mut().zip(&self.lines[..lanes]) {
+        for (count, line) in counts.iter_mut().zip(&self.0[..lanes]) {
             *count = line.count();
         }
         let (mut states, mut rows, mut at) = (start(), [[0; LANES]; 16], 0);
@@ -83,11 +78,11 @@ impl<'a> Many<'a> {
             if lanes.count_ones() < FEWEST {
                 break;
             }
-            wide.words(&std::array::from_fn(|i| self.lines[i].block(at)), &mut rows);
+            wide.words(&std::array::from_fn(|i| self.0[i].block(at)), &mut rows);
             wide.compress(&mut states, &rows, lanes);
             at += 1;
         }
-        for (lane, blocks) in self.lines.iter().enumerate().filter(|(lane, _)| counts[*lane] > at) {
+        for (lane, blocks) in self.0.iter().enumerate().filter(|(lane, _)| counts[*lane] > at) {
             let mut state = states.map(|row| row[lane]);
             for at in at..counts[lane] {
                 compress256(&mut state, std::slice::from_ref(blocks.block(at)));
@@ -98,11 +93,24 @@ impl<'a> Many<'a> {
         }
         states
     }
+}
 
-    /// Which lines with these hashes have the tag that they should have?
-    pub(crate) fn authentic(&self, wide: Wide, hashes: &[Row; 8]) -> [bool; LANES] {
+impl ManyKeys {
+    /// No keys yet.
+    pub(crate) fn new() -> Self {
+        Self([[0; 64]; LANES])
+    }
+
+    /// Puts a key in its lane.
+    #[inline]
+    pub(crate) fn put(&mut self, lane: usize, key: &[u8; 32]) {
+        self.0[lane][..32].copy_from_slice(key);
+    }
+
+    /// The tags of lines with these hashes under these keys, word by word.
+    pub(crate) fn tags(&self, wide: Wide, hashes: &[Row; 8]) -> [Row; 4] {
         let (mut inner, mut outer, mut rows) = (start(), start(), [[0; LANES]; 16]);
-        wide.words(&self.keys.each_ref(), &mut rows);
+        wide.words(&self.0.each_ref(), &mut rows);
         for (state, pad) in [(&mut inner, INNER), (&mut outer, INNER ^ OUTER)] {
             let pad = u32::from_be_bytes([pad; 4]);
             rows.as_flattened_mut().iter_mut().for_each(|word| *word ^= pad);
@@ -111,31 +119,81 @@ impl<'a> Many<'a> {
         wipe(rows.as_flattened_mut());
         wide.compress(&mut inner, &padded(hashes, 64 + 32), ALL);
         wide.compress(&mut outer, &padded(&inner, 64 + 32), ALL);
-        let same = std::array::from_fn(|lane| (0..4).all(|i| outer[i][lane] == self.tags[i][lane]));
+        let tags = std::array::from_fn(|i| outer[i]);
         wipe(inner.as_flattened_mut());
         wipe(outer.as_flattened_mut());
+        tags
+    }
+}
+
+impl Drop for ManyKeys {
+    fn drop(&mut self) {
+        wipe(self.0.as_flattened_mut());
+    }
+}
+
+impl<'a> Many<'a> {
+    /// No lines yet.
+    pub(crate) fn new() -> Self {
+        Self { lines: ManyLines::new(), tags: [[0; LANES]; 4], keys: ManyKeys::new() }
+    }
+
+    /// Lays out a line in its lane.
+    #[inline]
+    pub(crate) fn lay(&mut self, lane: usize, prefix: u8, text: Text<'a>, tag: &[u8; 16]) {
+        self.lines.lay(lane, prefix, text);
+        for (row, word) in self.tags.iter_mut().zip(tag.as_chunks::<4>().0) {
+            row[lane] = u32::from_be_bytes(*word);
+        }
+    }
+
+    /// The key for the line in a lane.
+    #[inline]
+    pub(crate) fn key(&mut self, lane: usize, key: &[u8; 32]) {
+        self.keys.put(lane, key);
+    }
+
+    /// The hashes of the lines in the first lanes, word by word.
+    pub(crate) fn hashes(&self, wide: Wide, lanes: usize) -> [Row; 8] {
+        self.lines.hashes(wide, lanes)
+    }
+
+    /// Which lines with these hashes have the tag that they should have?
+    pub(crate) fn authentic(&self, wide: Wide, hashes: &[Row; 8]) -> [bool; LANES] {
+        let mut tags = self.keys.tags(wide, hashes);
+        let same = std::array::from_fn(|lane| (0..4).all(|i| tags[i][lane] == self.tags[i][lane]));
+        wipe(tags.as_flattened_mut());
         same
     }
 
     /// The leaves of the lines with these hashes.
     pub(crate) fn leaves(&self, wide: Wide, hashes: &[Row; 8]) -> [Digest; LANES] {
-        let (mut states, mut words, mut digests) = (start(), [[0; LANES]; 13], [[0; 32]; LANES]);
-        words[..4].copy_from_slice(&self.tags);
-        words[4..12].copy_from_slice(hashes);
-        words[12] = [0x8000_0000; LANES];
-        let mut block = [[0; LANES]; 16];
-        after(0, &words, &mut block);
-        block[15] = [392; LANES];
-        wide.compress(&mut states, &block, ALL);
-        wide.digests(&states, &mut digests);
-        digests
+        leaves(wide, &self.tags, hashes)
     }
 }
 
-impl Drop for Many<'_> {
-    fn drop(&mut self) {
-        wipe(self.keys.as_flattened_mut());
+/// The leaves of lines with these tags and hashes.
+pub(crate) fn leaves(wide: Wide, tags: &[Row; 4], hashes: &[Row; 8]) -> [Digest; LANES] {
+    let (mut states, mut words, mut digests) = (start(), [[0; LANES]; 13], [[0; 32]; LANES]);
+    words[..4].copy_from_slice(tags);
+    words[4..12].copy_from_slice(hashes);
+    words[12] = [0x8000_0000; LANES];
+    let mut block = [[0; LANES]; 16];
+    after(0, &words, &mut block);
+    block[15] = [392; LANES];
+    wide.compress(&mut states, &block, ALL);
+    wide.digests(&states, &mut digests);
+    digests
+}
+
+/// The tag that stands in a lane.
+#[inline]
+pub(crate) fn tag_in(tags: &[Row; 4], lane: usize) -> [u8; 16] {
+    let mut tag = [0; 16];
+    for (place, row) in tag.as_chunks_mut::<4>().0.iter_mut().zip(tags) {
+        *place = row[lane].to_be_bytes();
     }
+    tag
 }
 
 /// Sixteen inner nodes that stand next to each other.

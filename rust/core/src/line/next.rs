@@ -6,7 +6,8 @@
 
 use super::position::{LogId, Position};
 use super::read::{Read, Sealed, Span, read};
-use super::seal::{Form, LONGEST_SEAL, Proof, Seal, TALLY_NAME, blank, push_position};
+use super::seal::{Form, Proof, Seal, TALLY_NAME, blank};
+use super::stepping::Stepping;
 use crate::text::b64_tag_decode;
 
 /// What stands between m and the seal's text.
@@ -18,15 +19,14 @@ pub(crate) struct Reader {
     log: LogId,
     at: Position,
     form: Form,
-    /// The label and `id.chain.epoch.index.`; empty if nothing is expected.
-    text: Vec<u8>,
+    /// The label and what follows it; nothing where nothing is expected.
+    text: Option<Stepping>,
 }
 
 impl Reader {
     /// Expects nothing.
     pub(crate) fn new() -> Self {
-        let text = Vec::with_capacity(JSON.len() + LONGEST_SEAL);
-        Self { log: LogId::NONE, at: Position::new(0, 0, 0), form: Form::Plain, text }
+        Self { log: LogId::NONE, at: Position::new(0, 0, 0), form: Form::Plain, text: None }
     }
 
     /// Reads one line (without its LF): exactly what [`read`] gives.
@@ -52,8 +52,9 @@ impl Reader {
         };
         let (before, tag) = body.split_last_chunk::<22>()?;
         let (length, end) = length_before(before)?;
-        let end = end.checked_sub(self.text.len())?;
-        if self.text.is_empty() || before[end..][..self.text.len()] != *self.text {
+        let expected = self.text.as_ref()?.bytes();
+        let end = end.checked_sub(expected.len())?;
+        if before[end..][..expected.len()] != *expected {
             return None;
         }
         let m = match self.form {
@@ -80,33 +81,23 @@ impl Reader {
 
     /// Expects the line after one with this seal.
     fn follow(&mut self, seal: &Seal, m: Span) {
-        self.text.clear();
+        self.text = None;
         let Some(index) = seal.at.index.checked_add(1) else { return };
         (self.log, self.at) = (seal.log, Position { index, ..seal.at });
         self.form = if matches!(m, Span::Plain(..)) { Form::Plain } else { Form::Json };
-        self.text.extend_from_slice(if self.form == Form::Plain { PLAIN } else { JSON });
-        push_position(self.log, self.at, &mut self.text);
+        let label = if self.form == Form::Plain { PLAIN } else { JSON };
+        self.text = Some(Stepping::new(label, self.log, self.at));
     }
 
     /// Expects the line after the one that was expected.
     #[inline]
     fn step(&mut self) {
-        let Some(index) = self.at.index.checked_add(1) else { return self.text.clear() };
-        self.at.index = index;
-        // The dot is the last byte; of most numbers only the last digit changes.
-        let digits = self.text.len() - 1;
-        for digit in self.text[..digits].iter_mut().rev() {
-            match *digit {
-                b'0'..=b'8' => return *digit += 1,
-                b'9' => *digit = b'0',
-                _ => break,
-            }
+        let Some(text) = &mut self.text else { return };
+        if text.step() {
+            self.at.index = text.index();
+        } else {
+            self.text = None;
         }
-        // 9, 99, 999: the number is longer now.
-        let zeros = index.ilog10() as usize;
-        self.text[digits - zeros] = b'1';
-        self.text[digits] = b'0';
-        self.text.push(b'.');
     }
 }
 

@@ -10,14 +10,14 @@ use crate::scan::summary::EpochId;
 /// An entry by the looks of it, with all that hashing it takes.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'a> {
-    id: EpochId,
-    index: u16,
+    pub(super) id: EpochId,
+    pub(super) index: u16,
     tag: [u8; 16],
-    text: Text<'a>,
+    pub(super) text: Text<'a>,
     pub(super) with_v: bool,
     /// A carrier put something before it.
     pub(super) prefixed: bool,
-    /// It has a lane of its own.
+    /// It is hashed beside others, with AVX-512 in a lane of its own.
     pub(super) ordinary: bool,
     /// Steps of the key schedule that its key took.
     pub(super) cost: u64,

@@ -90,6 +90,8 @@ const MOST_WASTED_PER_BYTE: u64 = 2;
 pub(super) struct KeyCache {
     epochs: Vec<EntryKeys>,
     oldest: usize,
+    /// The place that was asked for last.
+    recent: usize,
     cursor: Option<Cursor>,
     /// Steps taken since a line was judged, and those that lines cost which did not verify.
     spent: u64,
@@ -101,20 +103,29 @@ impl KeyCache {
     /// None yet, for a scan of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let most_wasted = MOST_WASTED + MOST_WASTED_PER_BYTE * bytes as u64;
-        Self { epochs: Vec::new(), oldest: 0, cursor: None, spent: 0, wasted: 0, most_wasted }
+        Self { epochs: Vec::new(), oldest: 0, recent: 0, cursor: None, spent: 0, wasted: 0, most_wasted }
     }
 
     /// The place of an epoch's keys; it holds until another epoch is asked for.
     #[inline]
     pub(super) fn find(&mut self, log: &LogKeys, id: EpochId) -> KeyAt {
-        match self.epochs.iter().position(|epoch| epoch.id == id) {
-            Some(slot) => KeyAt::Epoch(slot),
-            None if self.wasted > self.most_wasted => KeyAt::Spent,
-            None => match self.first(log, id) {
-                Ok(key) => KeyAt::Epoch(self.keep(id, &key)),
-                Err(why) => why,
-            },
+        if self.epochs.get(self.recent).is_some_and(|kept| kept.id == id) {
+            return KeyAt::Epoch(self.recent);
         }
+        self.find_other(log, id)
+    }
+
+    fn find_other(&mut self, log: &LogKeys, id: EpochId) -> KeyAt {
+        let found = match self.epochs.iter().position(|kept| kept.id == id) {
+            Some(slot) => slot,
+            None if self.wasted > self.most_wasted => return KeyAt::Spent,
+            None => match self.first(log, id) {
+                Ok(key) => self.keep(id, &key),
+                Err(why) => return why,
+            },
+        };
+        self.recent = found;
+        KeyAt::Epoch(found)
     }
 
     /// The places of two epochs' keys, if both are there.

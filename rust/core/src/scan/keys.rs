@@ -112,6 +112,11 @@ impl Keys {
         self.excepted.extend(lines);
     }
 
+    /// Is there an excepted line with a number?
+    pub(super) fn has_excepted(&self, number: u32) -> bool {
+        (number as usize) < self.excepted.len()
+    }
+
     /// Names members that a carrier added to JSON lines.
     ///
     /// # Errors
@@ -156,6 +161,15 @@ impl Keys {
         let secrets = self.logs.iter().filter_map(|log| log.secret.as_ref()?.memory());
         let macs: Vec<Digest> = secrets.map(|secret| *secret.mac(digest).expose()).collect();
         sha256(&[b"tallystick memory", digest, &macs.concat()])
+    }
+
+    /// What vouches for a partial result (SPEC section 12), by its digest: an HMAC with V of each log, or with each C[c]
+    /// that a narrowed key has. Without a secret key there is none.
+    #[must_use]
+    pub fn vouch_partial(&self, digest: &Digest) -> Vec<Digest> {
+        let secrets =
+            self.logs.iter().filter_map(|log| log.secret.as_ref()).flat_map(VerificationKey::partials);
+        secrets.map(|secret| *secret.mac(digest).expose()).collect()
     }
 
     /// The logs, by number.

@@ -5,6 +5,7 @@
 
 mod kin;
 mod remembered;
+mod sound;
 mod stored;
 
 use std::collections::BTreeMap;

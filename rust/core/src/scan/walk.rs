@@ -5,17 +5,10 @@ use super::entries::Entry;
 use super::input::{Input, Mode};
 use super::keys::Keys;
 use super::texts::{Block, Texts};
-use crate::hash::lanes::wide::{LANES, Wide};
-use crate::hash::{Digest, Many};
+use crate::hash::Digest;
 use crate::line::{self, Read, Reader, Seal};
 use crate::scan::summary::{Kind, LogNumber, Summary, Why};
 use crate::seal::epoch::Place;
-
-/// Lines that are read before they are judged; among them are at most as many ordinary entries as lanes.
-const BATCH: usize = 2 * LANES;
-
-/// With fewer ordinary entries in a batch, lanes without one would cost more than the others gain.
-const FEWEST: usize = 9;
 
 /// Why a line does not fit its seal: it is longer or shorter, or else not what a writer makes of that seal.
 fn wrong_length(line: &[u8]) -> Why {
@@ -23,19 +16,19 @@ fn wrong_length(line: &[u8]) -> Why {
 }
 
 /// A line that was read.
-struct Line<'a> {
-    bytes: &'a [u8],
-    read: Read,
+pub(super) struct Line<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) read: Read,
     /// Only its beginning is here.
     cut: bool,
 }
 
 impl Line<'_> {
-    const NONE: Self = Self { bytes: &[], read: Read::Nothing, cut: false };
+    pub(super) const NONE: Self = Self { bytes: &[], read: Read::Nothing, cut: false };
 }
 
 /// The lines of an input.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     rest: &'a [u8],
     cut: bool,
     reader: Reader,
@@ -44,7 +37,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Reads the next line into its place; `false` at the end.
     #[inline]
-    fn next(&mut self, line: &mut Line<'a>) -> bool {
+    pub(super) fn next(&mut self, line: &mut Line<'a>) -> bool {
         if self.rest.is_empty() {
             return false;
         }
@@ -61,90 +54,7 @@ impl<'a> Lines<'a> {
 }
 
 impl<'k> Scanner<'k> {
-    pub(super) fn run(&mut self, input: &Input<'k>) {
-        match Wide::here() {
-            Some(wide) => self.run_many(wide, input),
-            None => self.run_in_pairs(input),
-        }
-    }
-
-    /// Takes ordinary entries by sixteen.
-    fn run_many(&mut self, wide: Wide, input: &Input<'k>) {
-        let (mut lines, mut many, mut with_v) = (self.begin(input), Many::new(), false);
-        let mut batch = [const { Line::NONE }; BATCH];
-        let mut entries = [const { Entry::NONE }; BATCH];
-        let (mut count, mut taken) = (0, 0);
-        while lines.next(&mut batch[count]) {
-            let (line, place) = (&batch[count], &mut entries[count]);
-            *place = Entry::NONE;
-            if let Some(entry) = self.entry(line.bytes, &line.read) {
-                *place = entry;
-                place.ordinary = (taken == 0 || entry.with_v == with_v) && self.lay(&mut many, taken, place);
-                if place.ordinary {
-                    with_v = entry.with_v;
-                    taken += 1;
-                }
-            }
-            count += 1;
-            if taken == LANES || count == BATCH {
-                self.batch(wide, &many, &batch[..count], &entries[..count]);
-                (count, taken) = (0, 0);
-            }
-        }
-        self.batch(wide, &many, &batch[..count], &entries[..count]);
-    }
-
-    /// Hashes the ordinary entries of a batch side by side, then takes in one line after the other.
-    fn batch(&mut self, wide: Wide, many: &Many<'_>, lines: &[Line<'k>], entries: &[Entry<'_>]) {
-        let mut ordinary = entries.iter().filter(|entry| entry.ordinary);
-        let (taken, with_v) = (ordinary.clone().count(), ordinary.next().is_some_and(|entry| entry.with_v));
-        if taken < FEWEST {
-            return self.few(lines, entries);
-        }
-        let hashes = many.hashes(wide, taken);
-        let good = if with_v { many.authentic(wide, &hashes) } else { [true; LANES] };
-        // Which texts hold is known of positions then, where tags tell what is authentic.
-        let needed = !with_v || self.texts.is_none();
-        let leaves = if needed { many.leaves(wide, &hashes) } else { [[0; 32]; LANES] };
-        let mut leaves = leaves.into_iter().zip(good);
-        for (line, entry) in lines.iter().zip(entries) {
-            let leaf = if entry.ordinary { leaves.next() } else { None };
-            self.take_in(line, entry, leaf.and_then(|(leaf, good)| good.then_some(leaf)));
-        }
-    }
-
-    /// Takes in lines two by two where both are ordinary entries.
-    fn few(&mut self, mut lines: &[Line<'k>], mut entries: &[Entry<'_>]) {
-        while let ([one, rest @ ..], [a, others @ ..]) = (lines, entries) {
-            (lines, entries) = (rest, others);
-            if let ([two, rest @ ..], [b, others @ ..]) = (lines, entries)
-                && a.ordinary
-                && b.ordinary
-                && self.both([one, two], [&mut { *a }, &mut { *b }])
-            {
-                (lines, entries) = (rest, others);
-            } else {
-                self.take_in(one, a, None);
-            }
-        }
-    }
-
-    /// Takes ordinary entries two by two.
-    pub(super) fn run_in_pairs(&mut self, input: &Input<'k>) {
-        let (mut lines, mut one, mut two) = (self.begin(input), Line::NONE, Line::NONE);
-        let mut more = lines.next(&mut one);
-        while more {
-            more = lines.next(&mut two);
-            if more && self.pair(&one, &two) {
-                more = lines.next(&mut one);
-            } else {
-                self.alone(&one);
-                std::mem::swap(&mut one, &mut two);
-            }
-        }
-    }
-
-    /// The same without pairs: what the tests compare with.
+    /// Takes one line after the other: what the tests compare with.
     #[cfg(test)]
     pub(super) fn run_one_by_one(&mut self, input: &Input<'k>) {
         let (mut lines, mut line) = (self.begin(input), Line::NONE);
@@ -153,7 +63,7 @@ impl<'k> Scanner<'k> {
         }
     }
 
-    fn begin(&mut self, input: &Input<'k>) -> Lines<'k> {
+    pub(super) fn begin(&mut self, input: &Input<'k>) -> Lines<'k> {
         self.place = Place { file: input.file, chunk: input.chunk, line: 0, offset: input.offset };
         self.begin = input.offset;
         self.envelope = input.envelope;
@@ -180,27 +90,9 @@ impl<'k> Scanner<'k> {
         self.out
     }
 
-    /// Hashes two ordinary entries side by side, then takes in one after the other; `false` if they are not.
-    #[inline]
-    fn pair(&mut self, one: &Line<'k>, two: &Line<'k>) -> bool {
-        let Some(mut a) = self.entry(one.bytes, &one.read) else { return false };
-        let Some(mut b) = self.entry(two.bytes, &two.read) else { return false };
-        self.both([one, two], [&mut a, &mut b])
-    }
-
-    /// The same for two that are.
-    #[inline]
-    fn both(&mut self, lines: [&Line<'k>; 2], [a, b]: [&mut Entry<'_>; 2]) -> bool {
-        let Some(leaves) = self.leaves([a, b]) else { return false };
-        for (i, entry) in [a, b].into_iter().enumerate() {
-            self.take_in(lines[i], entry, leaves[i]);
-        }
-        true
-    }
-
     /// Takes in an entry whose leaf was hashed; without one, the line is judged alone.
     #[inline]
-    fn take_in(&mut self, line: &Line<'k>, entry: &Entry<'_>, leaf: Option<Digest>) {
+    pub(super) fn take_in(&mut self, line: &Line<'k>, entry: &Entry<'_>, leaf: Option<Digest>) {
         self.cache.spend(entry.cost);
         if let Some(leaf) = leaf {
             self.chunk.counted += 1;
@@ -233,7 +125,7 @@ impl<'k> Scanner<'k> {
     }
 
     #[inline]
-    fn step(&mut self, line: &Line<'_>) {
+    pub(super) fn step(&mut self, line: &Line<'_>) {
         if self.origins.is_empty() {
             self.place.line = self.place.line.saturating_add(1);
             self.place.offset += (line.bytes.len() + 1) as u64;

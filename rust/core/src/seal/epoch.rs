@@ -95,6 +95,7 @@ pub struct Lines {
     crowded: bool,
     /// What other scans saw. Which of two copies counts as the first must not depend on who merged what when, so
     /// these are put together at the end, in the order of the input.
+    #[serde(with = "stored::apart")]
     apart: Vec<Lines>,
     /// Which chunks they stood in: file, first chunk, last chunk.
     chunks: (u32, u32, u32),
@@ -122,6 +123,23 @@ impl Lines {
         tree.push(leaf);
         self.current =
             Some(Gathered { tree, piece: Piece { start, end: start + 1, first: place, last: place } });
+    }
+
+    /// Is the line with an index of a file the one after those that are gathered?
+    #[inline]
+    pub(crate) fn is_at(&self, index: u16, file: u32) -> bool {
+        let next = |gathered: &Gathered| (gathered.piece.end, gathered.piece.first.file);
+        self.current.as_ref().map(next) == Some((u32::from(index), file))
+    }
+
+    /// Adds lines right after those that are gathered; the last of them stands at a place.
+    pub(crate) fn extend<'l>(&mut self, leaves: impl Iterator<Item = &'l Digest>, last: Place) {
+        let Some(Gathered { tree, piece }) = &mut self.current else { return };
+        for leaf in leaves {
+            tree.push(*leaf);
+            piece.end += 1;
+        }
+        piece.last = last;
     }
 
     /// Puts the gathered lines into their layer.

@@ -3,6 +3,8 @@
 //! Tag side: V gives A[1], each A[c] gives C[c], each C[c] the epoch keys E[e], each E[e] the entry
 //! keys K[i]. Signature side: S gives B[1], each B[c] a chain key and the epoch keys' seeds.
 
+mod vouching;
+
 use std::sync::Mutex;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -289,12 +291,6 @@ impl VerificationKey {
             k.ratchet();
         }
         Some(k)
-    }
-
-    /// The key of a verifier's memory (SPEC section 7).
-    pub(crate) fn memory(&self) -> Option<Secret> {
-        let of = |secret: &Secret| secret.derive("memory");
-        self.whole().map(of).or_else(|| self.chain(self.first()).as_ref().map(of))
     }
 
     /// V, for the set-up head; `None` in a narrowed key.

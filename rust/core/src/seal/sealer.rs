@@ -16,14 +16,15 @@
 //! # Ok(()) }
 //! ```
 
+mod bulk;
 mod reached;
 
 use memchr::memchr;
 
 use crate::Error;
-use crate::hash::{Digest, LinePair, Text, leaf, leaf_pair, line_hash, sha256};
+use crate::hash::{Digest, leaf, line_hash, sha256};
 use crate::line::{self, Form, LogId, Position, form_of};
-use crate::seal::entry::{entry_of, line_at};
+use crate::seal::entry::entry_of;
 use crate::seal::keys::{SignKey, key_path};
 use crate::seal::notice;
 use crate::seal::shown::Shown;
@@ -173,33 +174,6 @@ impl Sealer {
         self.end_if_full(time, out)
     }
 
-    /// Seals the complete lines of `data` until the chain is full; gives the number of bytes used.
-    ///
-    /// # Errors
-    /// As [`seal`](Self::seal).
-    pub fn seal_lines(&mut self, data: &[u8], time: u64, out: &mut Vec<u8>) -> Result<usize, Error> {
-        let mut used = 0;
-        while !self.closed
-            && let Some((line, end)) = line_at(data, used)
-        {
-            // Two at a time, unless `open` comes before them, or a checkpoint between them.
-            if self.open.is_none()
-                && self.index + 2 <= self.epoch_lines
-                && let Some((next, end)) = line_at(data, end)
-                && let (Ok(one), Ok(two)) = (entry_of(line), entry_of(next))
-            {
-                self.alive(time)?;
-                self.entry_pair([one, two], out);
-                self.end_if_full(time, out)?;
-                used = end;
-            } else {
-                self.seal(line, time, out)?;
-                used = end;
-            }
-        }
-        Ok(used)
-    }
-
     /// Has the log itself say something: appends a signed notice, with `open` before it and a checkpoint after it where
     /// due. The text may be any bytes; one that is too long is cut.
     ///
@@ -316,21 +290,6 @@ impl Sealer {
         self.grow(leaf(&t, &l));
     }
 
-    /// Two entries at a time: both keys are erased before the first line leaves.
-    fn entry_pair(&mut self, entries: [&[u8]; 2], out: &mut Vec<u8>) {
-        let hashes = LinePair::new(entries.map(Text::Whole), 2).hash();
-        let tags = self.entry_key.tag_pair(&hashes);
-        let leaves = leaf_pair([&tags[0], &tags[1]], &hashes);
-        for ((m, t), leaf) in entries.into_iter().zip(&tags).zip(leaves) {
-            let at = self.position();
-            line::write(m, self.speaker.log, at, t, out);
-            out.push(b'\n');
-            self.index += 1;
-            self.last_entry = Some(at);
-            self.grow(leaf);
-        }
-    }
-
     /// The checkpoint after the last line of an epoch.
     #[inline]
     fn end_if_full(&mut self, time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
@@ -393,6 +352,7 @@ impl Sealer {
 mod tests {
     use super::*;
     use crate::line::MAX_ENTRY;
+    use crate::seal::entry::line_at;
     use crate::seal::state::{Opened, SealingState};
 
     const TIME: u64 = 1_795_401_650_000;

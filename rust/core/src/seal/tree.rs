@@ -116,6 +116,20 @@ impl Stretch {
         Self { start: 0, end, nodes: vec![root] }
     }
 
+    /// Has it as many nodes as its leaves take, none of them at or beyond `most`? One that was read may hold anything.
+    pub(crate) fn is_sound(&self, most: u32) -> bool {
+        if self.start > self.end || self.end > most {
+            return false;
+        }
+        let (mut at, mut count) = (self.start, 0);
+        while at < self.end {
+            at += 1 << subtree_level(at, self.end);
+            count += 1;
+        }
+        let is_root = self.start == 0 && self.nodes.len() == 1;
+        self.nodes.len() == count || (count > 0 && is_root)
+    }
+
     /// Is this the tree over the same leaves, whichever of the two is known by its root only?
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let whole = || self.root().is_some_and(|root| other.root() == Some(root));

@@ -8,6 +8,8 @@ use std::hint::black_box;
 
 /// Bytes of stack that a few hashes take at most. More would cost each line more.
 pub(crate) const LINE: usize = 2 << 10;
+/// Bytes of stack that the keys and tags of sixteen lines take at most.
+pub(crate) const LINES: usize = 16 << 10;
 /// Bytes of stack that anything takes at most: signatures, ciphers, key stretching, and the frame of a signal that came
 /// in the midst of a line, which the next statement's signature so wipes.
 pub(crate) const ALL: usize = 64 << 10;

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::memory::Cell;
-use super::traces::{LINE, clean};
+use super::traces::{LINE, LINES, clean};
 use crate::Error;
-use crate::hash::{self, Digest, wipe};
+use crate::hash::lanes::wide::{Row, Wide};
+use crate::hash::{self, Digest, ManyKeys, wipe};
 
 /// 32 secret bytes; wiped on drop, not cloneable, redacted in debug output.
 pub struct Secret(Cell);
@@ -46,7 +47,7 @@ impl Secret {
 
     /// Becomes `derive(self, label)`; the old value is overwritten.
     pub(crate) fn advance(&mut self, label: &str) {
-        self.replace(|key| {
+        self.replace::<LINE, _>(|key| {
             let mut next = [0; 32];
             hash::derive_into(key, label, &mut next);
             *key = next;
@@ -55,27 +56,41 @@ impl Secret {
 
     /// Becomes `H(self)`; the old value is overwritten.
     pub(crate) fn ratchet(&mut self) {
-        self.replace(|key| *key = hash::ratchet(key));
+        self.replace::<LINE, _>(|key| *key = hash::ratchet(key));
     }
 
     /// The tag of a line under this entry key, which becomes the next one before the tag is given.
     pub(crate) fn tag(&mut self, l: &Digest) -> [u8; 16] {
-        self.replace(|key| hash::tag_and_ratchet(key, l))
+        self.replace::<LINE, _>(|key| hash::tag_and_ratchet(key, l))
     }
 
-    /// The tags of two lines, as two calls of [`tag`](Self::tag) would give them.
-    pub(crate) fn tag_pair(&mut self, ls: &[Digest; 2]) -> [[u8; 16]; 2] {
-        self.replace(|key| {
-            let [one, two] = hash::Mac::new_pair(key);
-            hash::Mac::tag_pair([&one, &two], ls)
+    /// The tags of lines, in pairs side by side, as so many calls of [`tag`](Self::tag) would give them.
+    pub(crate) fn tag_pairs(&mut self, ls: &[[Digest; 2]], tags: &mut [[[u8; 16]; 2]]) {
+        self.replace::<LINE, _>(|key| {
+            for (ls, tags) in ls.iter().zip(tags) {
+                let [one, two] = hash::Mac::new_pair(key);
+                *tags = hash::Mac::tag_pair([&one, &two], ls);
+            }
+        });
+    }
+
+    /// The tags of as many lines, side by side: of the first `count` lanes, word by word.
+    pub(crate) fn tag_many(&mut self, wide: Wide, ls: &[Row; 8], count: usize) -> [Row; 4] {
+        self.replace::<LINES, _>(|key| {
+            let mut keys = ManyKeys::new();
+            for lane in 0..count {
+                keys.put(lane, key);
+                *key = hash::ratchet(key);
+            }
+            keys.tags(wide, ls)
         })
     }
 
     /// Has the secret replaced by another one, in place, and what that leaves elsewhere wiped.
     #[inline]
-    fn replace<R>(&mut self, work: impl FnOnce(&mut [u8; 32]) -> R) -> R {
+    fn replace<const DEPTH: usize, R>(&mut self, work: impl FnOnce(&mut [u8; 32]) -> R) -> R {
         self.keep_trace();
-        clean::<LINE, _>(|| work(self.expose_mut()))
+        clean::<DEPTH, _>(|| work(self.expose_mut()))
     }
 
     /// Leaves a copy behind where erasure is switched off.

@@ -34,7 +34,7 @@ class Judgement:
     def findings(self) -> Iterator[Finding]:
         """Give each finding by itself, before exceptions are held against it and before any are folded."""
         case = self._case
-        yield from unread_findings(case.unread)
+        yield from unread_findings(case.unread, case.expected.allow)
         for log in case.logs:
             yield from log_findings(log)
         yield from duplicate_findings(case.source, case.duplicates, case.expected)

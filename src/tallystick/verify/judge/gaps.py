@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tallystick import _core
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.findings import when
 from tallystick.verify.judge.openings import Range
+from tallystick.verify.judge.retention import days, deleted_by_policy
 from tallystick.verify.judge.view import LogView
-from tallystick.verify.judge.witnesses import when
 from tallystick.verify.positions import At, dotted
 from tallystick.verify.report import Finding
 
@@ -20,7 +21,8 @@ def start_anchor(log: LogView) -> str:
     if log.expected.start is not None:
         return f"named by the caller: chain {log.expected.start}"
     if log.facts.extent.begins_late:
-        return "nothing"
+        why = deleted_by_policy(log)
+        return "nothing" if why is None else f"older chains were deleted by policy: {why}"
     return f"the key's first chain, {log.facts.numbers[0]}" if log.facts.narrowed else "the log's first chain"
 
 
@@ -45,6 +47,10 @@ def gap_findings(log: LogView) -> Iterator[Finding]:
 def _late_start(log: LogView) -> Finding:
     first = log.facts.numbers[0]
     facts = log.facts.chains[first]
+    if (why := deleted_by_policy(log)) is not None and log.expected.retention is not None:
+        period = days(log.expected.retention.seconds)
+        detail = f"chains before {first} were deleted by policy: {why}, longer than {period} ago"
+        return log.finding(Kind.LATE_START, Weight.NOTE, detail, facts.first, place=facts.first_place, count=0)
     detail = (
         f"the log begins at {dotted(facts.first)} here; if older lines were deleted by policy, "
         f"name the start with --from {first}, else look for the older files"

@@ -1,30 +1,20 @@
 """Signed texts that lines are held against, and what witnesses say of the end (spec sections 7 and 11)."""
 
-import datetime
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from tallystick import _core
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.findings import when
 from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.positions import dotted
 from tallystick.verify.report import Finding, WitnessReport
 from tallystick.verify.witnesses import Shown, Word
 
-__all__ = ["is_witnessed", "said_by_witnesses", "unwitnessed", "when", "witness_findings", "witness_reports"]
+__all__ = ["is_witnessed", "said_by_witnesses", "unwitnessed", "witness_findings", "witness_reports"]
 
 _MOST_TEXTS = 1000  # of one witness that a report holds
-
-
-def when(time: int) -> str:
-    """Return a time, given in ms since 1970, as RFC 3339 in UTC.
-
-    >>> when(1795401650000)
-    '2026-11-23T02:40:50Z'
-    """
-    at = datetime.datetime.fromtimestamp(time / 1000, datetime.UTC) if time < 253_402_300_800_000 else None
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else "after the year 9999"
 
 
 def witness_findings(log: LogView) -> Iterator[Finding]:

@@ -16,18 +16,18 @@ A service that verifies all day holds the same in memory from one look to the ne
 not written when it ends is read again.
 """
 
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from tallystick import _core
 from tallystick.errors import FormatError
 from tallystick.verify.encodings import PEEK
 from tallystick.verify.inputs import Input
 from tallystick.verify.memory.checks import Check
-from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.due import Aged, due
 from tallystick.verify.memory.gathered import Gathered, Origin
+from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
 from tallystick.verify.memory.record import Record, sha256
@@ -36,10 +36,22 @@ from tallystick.verify.paths import Identity
 from tallystick.verify.remote import Remote
 from tallystick.verify.report import Remembered
 
-__all__ = ["Check", "Gathered", "Memory"]
+__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "packed", "whole"]
+
+AnyShelf: TypeAlias = Shelf | Given
 
 _TRIED = 3  # records that are held against an input that was not seen to be untouched
 _MS = 1_000_000  # ns
+
+
+def packed(summary: _core.Summary) -> bytes:
+    """Return the form in which a directory holds a summary: R stands for each tree that it covers."""
+    return summary.to_memory()
+
+
+def whole(summary: _core.Summary) -> bytes:
+    """Return the form in which a partial result holds a summary: with the trees, so that R is computed once more."""
+    return _core.Summary.from_memory(summary.to_bytes(), 0).to_bytes()
 
 
 class Memory:
@@ -50,19 +62,24 @@ class Memory:
             that were not for long; None for two chunks at its end.
     """
 
-    def __init__(self, path: str | os.PathLike[str], period: float, context: str, keys: _core.Keys) -> None:
-        """Open a directory.
+    def __init__(
+        self,
+        shelf: "AnyShelf",
+        period: float | None,
+        context: str,
+        keys: _core.Keys,
+        stored: Callable[[_core.Summary], bytes],
+    ) -> None:
+        """Take what is remembered.
 
         Args:
-            path: Its path; it is made if it is not there.
-            period: Seconds within which each remembered byte is read again.
+            shelf: The records.
+            period: Seconds within which each remembered byte is read again; None for never.
             context: Digest of all that a scan depends on but the files.
             keys: The logs.
-
-        Raises:
-            ReportError: It cannot be made or read, or other users have a right to it.
+            stored: Gives the form in which a summary is kept.
         """
-        self._shelf = Shelf(Directory(path), keys)
+        self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
         self._forgotten: set[Identity] = set()
         self.effort: int | None = None
@@ -85,7 +102,7 @@ class Memory:
         for one in inputs:
             if (origin := self._origin(one, now)) is None:
                 continue
-            self._gathered[one.number] = Gathered(one, origin, self._now)
+            self._gathered[one.number] = Gathered(one, origin, self._now, self._stored)
             if one.identity not in self._forgotten:
                 matches += [found] if (found := self._matches(one, origin)) else []
         for candidates in self._with_due(matches):
@@ -98,7 +115,7 @@ class Memory:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
         if isinstance(one.file, Remote) and not one.is_member:
             there = one.file.object
-            stored = Stored(there.url, there.size, there.etag or "", there.changed)
+            stored = Stored(there.url, there.size, there.etag or "", there.changed, there.version or "")
             return Origin(self._context, stored.key, stored)
         if isinstance(one.file, Remote) or one.is_member or one.file.is_copy or len(one.beginning) < PEEK:
             return None
@@ -119,12 +136,16 @@ class Memory:
 
     def _with_due(self, matches: Sequence[list[Match]]) -> list[list[Match]]:
         """Return the same, with the parts that must be read again because it was long ago."""
+        if self._period is None:
+            return list(matches)
         aged = []
         for number, (match, *_) in enumerate(matches):
             begin = 0
             for index, part in enumerate(match.parts):
                 if match.doubtful is not None and index not in match.doubtful:
-                    aged.append(Aged((number, index), part.end - begin, self._age(part.looked)))
+                    age = (self._now - part.looked) / 1000
+                    # Nobody knows how long ago something was read if that is still to come.
+                    aged.append(Aged((number, index), part.end - begin, age if age >= 0 else self._period))
                 begin = part.end
         again: dict[int, list[int]] = {}
         for number, index in {*due(aged, self._period), *self._more(matches, aged)}:
@@ -139,10 +160,6 @@ class Memory:
                 left -= one.size
                 more.append(one.key)
         return more
-
-    def _age(self, looked: int) -> float:
-        """Return how many seconds ago something was read; if that is still to come, nobody knows."""
-        return (self._now - looked) / 1000 if looked <= self._now else self._period
 
     def _recall(self, match: Match) -> bool:
         """Take what is remembered of an input for what it holds, if it still does."""
@@ -205,7 +222,8 @@ class Memory:
                     looked.append(part.looked)
                 begin = part.end
         self._recalled, self._gathered = {}, {}
-        return Remembered(size, min(looked, default=None))
+        vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
+        return Remembered(size, min(looked, default=None), vouched)
 
     @property
     def is_written(self) -> bool:

@@ -7,12 +7,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from tallystick import _core
 from tallystick.verify.positions import At
 
-__all__ = ["context"]
+__all__ = ["context", "program"]
 
 
 def context(
@@ -32,13 +31,15 @@ def context(
         field: Name of the field that holds them.
     """
     lines = [[claim, digest.hex()] for claim, digest in excepted]
-    depends = [_program(), keys.public_keys(), keys.logs(), lines, list(added), envelope, field]
+    depends = [program(), keys.public_keys(), keys.logs(), lines, list(added), envelope, field]
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 
 @cache
-def _program() -> str:
+def program() -> str:
     """Return the version of this program: another one may look closer."""
+    from importlib.metadata import PackageNotFoundError, version  # only here: what it imports takes a while
+
     try:
         return version("tallystick")
     except PackageNotFoundError:  # it is run from its sources

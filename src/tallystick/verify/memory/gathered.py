@@ -1,13 +1,14 @@
 """What a run finds in one input, put together so that it can be remembered."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from tallystick import _core
 from tallystick.verify.inputs import Chunk, Input
-from tallystick.verify.memory.holder import AnyHolder
+from tallystick.verify.memory.holder import AnyHolder, Stored
 from tallystick.verify.memory.match import Recalled
 from tallystick.verify.memory.record import Part, Piece, Record
+from tallystick.verify.remote import Remote
 
 __all__ = ["Gathered", "Origin"]
 
@@ -24,15 +25,16 @@ class Origin:
 class Gathered:
     """The summaries of one input: of parts as long as a chunk, and of the pieces after them."""
 
-    def __init__(self, one: Input, origin: Origin, now: int) -> None:
+    def __init__(self, one: Input, origin: Origin, now: int, stored: Callable[[_core.Summary], bytes]) -> None:
         """Begin with nothing.
 
         Args:
             one: The input.
             origin: Which it is.
             now: The time, ms since 1970.
+            stored: Gives the form in which a summary is kept.
         """
-        self._one, self._origin, self._now = one, origin, now
+        self._one, self._origin, self._now, self._form = one, origin, now, stored
         self._parts: list[Part] = []
         self._summary: _core.Summary = _core.Summary()
         self._stored: bytes | None = None  # the form of the summary in which it is kept, where that is known
@@ -54,7 +56,9 @@ class Gathered:
             self._summary, self._stored = left.pop(0), record.summary
         self._pieces = [(one.part, summary, one.summary) for one, summary in zip(record.pieces, left, strict=True)]
         self._old = record if recalled.is_whole else None
-        self._one.recall(record.ends_in_lf if recalled.is_whole else True, [part.end for part in record.all_parts])
+        digest = record.digest if recalled.is_whole else ""
+        ends_in_lf = record.ends_in_lf if recalled.is_whole else True
+        self._one.recall(ends_in_lf, [part.end for part in record.all_parts], digest)
 
     def take(self, chunk: Chunk, found: _core.Summary, digest: bytes) -> None:
         """Take in what a scan found in the next chunk.
@@ -92,7 +96,7 @@ class Gathered:
             if stored is None and not summary.lasts():
                 self._good = False
                 break
-            pieces.append(Piece(part, summary.to_memory() if stored is None else stored))
+            pieces.append(Piece(part, self._form(summary) if stored is None else stored))
         if not (self._parts or pieces):
             return None
         # Of what is compressed nobody could tell how much was read, if it grew meanwhile.
@@ -100,13 +104,26 @@ class Gathered:
         return Record(
             self._origin.context,
             self._origin.edge,
-            self._origin.holder,
+            self._holder(),
             tuple(self._parts),
-            self._summary.to_memory() if self._stored is None else self._stored,
+            self._form(self._summary) if self._stored is None else self._stored,
             tuple(pieces),
             self._end if is_known else -1,
             one.ends_in_lf,
+            self._digest() if is_known else "",
         )
+
+    def _holder(self) -> AnyHolder:
+        """Return what holds it, with the version that was read."""
+        held, file = self._origin.holder, self._one.file
+        if isinstance(held, Stored) and isinstance(file, Remote):
+            return replace(held, version=file.object.store.version_of(file.object) or "")
+        return held
+
+    def _digest(self) -> str:
+        """Return the digest of all that is stored; empty where it was not taken, or not of all."""
+        digest = self._one.file.digest
+        return digest.sha256 if digest is not None and digest.covered == self._origin.holder.size else ""
 
     def merge_into(self, whole: "_core.Summary") -> None:
         """Put what was found into the summary of the run."""

@@ -13,7 +13,7 @@ system's clock two changes have the same time.
 import hashlib
 import os
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias
 
 __all__ = ["TICK", "AnyHolder", "Holder", "Stored", "of_list"]
@@ -100,12 +100,14 @@ class Stored:
         size: Its bytes, as its store says.
         etag: What its store tells its contents by; empty where it does not say.
         changed: When it was put there, ns since 1970, by the store's clock.
+        version: Number of its version; empty where the store does not say.
     """
 
     url: str
     size: int
     etag: str
     changed: int
+    version: str = field(default="", compare=False)
 
     def to_list(self) -> list[Any]:
         """Return its values."""
@@ -118,7 +120,8 @@ class Stored:
 
     def is_untouched(self, now: "AnyHolder") -> bool:
         """Is the same object there, as far as its store says?"""
-        return isinstance(now, Stored) and self == now
+        versions = {self.version, now.version} - {""} if isinstance(now, Stored) else set()
+        return self == now and len(versions) <= 1
 
     def has_grown(self, now: "AnyHolder") -> bool:
         """Objects do not grow."""
@@ -131,8 +134,8 @@ AnyHolder: TypeAlias = Holder | Stored
 def of_list(values: list[Any]) -> AnyHolder:
     """Return what `to_list` gave."""
     if isinstance(values[0], str):
-        url, size, etag, changed = values
-        return Stored(url, int(size), str(etag), int(changed))
+        url, size, etag, changed, version = values
+        return Stored(url, int(size), str(etag), int(changed), str(version))
     *numbers, settled = values
     device, inode, generation, size, written, changed = map(int, numbers)
     return Holder(device, inode, generation, size, written, changed, settled is True)

@@ -18,6 +18,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tallystick.verify.memory.holder import AnyHolder, of_list
 
@@ -26,12 +27,15 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
+__all__ = ["NO_RECORD", "DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
 
-_MAGIC = b"tallymem\x02"
+_MAGIC = b"tallymem\x03"
 _VOUCHED = 32  # bytes that vouch for the rest
 _LENGTH = struct.Struct(">I")  # of the header
 _SHORT = 16  # characters of each digest in a name
+
+NO_RECORD = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What reading the JSON of a record raises for anything else."""
 
 Vouch = Callable[[bytes], bytes]
 
@@ -86,6 +90,7 @@ class Record:
         pieces: What is remembered after them, each with its summary; the longer ones first.
         length: Bytes that it held, uncompressed; -1 where nobody can tell.
         ends_in_lf: Its last line was whole.
+        digest: SHA-256 of all its bytes as they are stored, in hexadecimal; empty where that was not taken.
     """
 
     context: str
@@ -96,6 +101,7 @@ class Record:
     pieces: tuple[Piece, ...]
     length: int
     ends_in_lf: bool
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -106,6 +112,11 @@ class Record:
     def all_parts(self) -> tuple[Part, ...]:
         """The parts, and those that are pieces."""
         return (*self.parts, *(piece.part for piece in self.pieces))
+
+    @property
+    def held_bytes(self) -> object:
+        """What tells the bytes that it held from others, whenever they were read."""
+        return self.digest or tuple((part.end, part.sha256) for part in self.all_parts)
 
     @property
     def end(self) -> int:
@@ -137,25 +148,32 @@ class Record:
         pieces = [replace(piece, part=part) for piece, part in zip(self.pieces, parts[settled:], strict=False)]
         return replace(self, parts=tuple(parts[:settled]), pieces=tuple(pieces))
 
+    def said(self) -> dict[str, Any]:
+        """Return what it says, but for its context and what its summaries hold."""
+        parts = [[part.end, part.sha256.hex(), part.looked] for part in self.all_parts]
+        return {
+            "edge": self.edge,
+            "holder": self.holder.to_list(),
+            "parts": parts,
+            "length": self.length,
+            "lf": self.ends_in_lf,
+            "digest": self.digest,
+            "summaries": [len(self.summary), *(len(piece.summary) for piece in self.pieces)],
+        }
+
+    @property
+    def held(self) -> bytes:
+        """What its summaries hold, one after the other."""
+        return b"".join((self.summary, *(piece.summary for piece in self.pieces)))
+
     def to_bytes(self, vouch: Vouch) -> bytes:
         """Return the form in which it is kept.
 
         Args:
             vouch: Gives 32 bytes that vouch for a digest.
         """
-        parts = [[part.end, part.sha256.hex(), part.looked] for part in self.all_parts]
-        header = {
-            "context": self.context,
-            "edge": self.edge,
-            "holder": self.holder.to_list(),
-            "parts": parts,
-            "length": self.length,
-            "lf": self.ends_in_lf,
-            "summaries": [len(self.summary), *(len(piece.summary) for piece in self.pieces)],
-        }
-        said = json.dumps(header, separators=(",", ":")).encode()
-        held = b"".join((self.summary, *(piece.summary for piece in self.pieces)))
-        rest = zstd.compress(_LENGTH.pack(len(said)) + said + held)
+        said = json.dumps({"context": self.context, **self.said()}, separators=(",", ":")).encode()
+        rest = zstd.compress(_LENGTH.pack(len(said)) + said + self.held)
         return _MAGIC + vouch(sha256(rest)) + rest
 
     @classmethod
@@ -174,7 +192,7 @@ class Record:
             raise DamagedError("nothing vouches for it")
         try:
             return cls._read(zstd.decompress(rest))
-        except (ValueError, KeyError, TypeError, IndexError, struct.error, zstd.ZstdError) as error:
+        except (*NO_RECORD, struct.error, zstd.ZstdError) as error:
             raise DamagedError("it has another form") from error
 
     @classmethod
@@ -182,16 +200,37 @@ class Record:
         (header,) = _LENGTH.unpack_from(data)
         at = _LENGTH.size + header
         said = json.loads(data[_LENGTH.size : at])
+        record, end = cls.of_said(str(said["context"]), said, data, at)
+        if end != len(data):
+            raise ValueError
+        return record
+
+    @classmethod
+    def of_said(cls, context: str, said: dict[str, Any], data: bytes, at: int) -> tuple["Record", int]:
+        """Return the record that says something, and where its summaries end.
+
+        Args:
+            context: Its context.
+            said: What it says.
+            data: Bytes in which its summaries stand.
+            at: Where they begin.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError, AttributeError: No record says so.
+        """
         parts = [Part(int(end), bytes.fromhex(digest), int(looked)) for end, digest, looked in said["parts"]]
+        ends = [part.end for part in parts]
         summaries = []
         for length in map(int, said["summaries"]):
             summaries.append(data[at : at + length])
             at += length
+            if length < 0:
+                raise ValueError
         settled = len(parts) - len(summaries) + 1
-        if at != len(data) or settled < 0:
+        if at > len(data) or settled < 0 or ends != sorted(set(ends)) or (ends and ends[0] <= 0):
             raise ValueError
-        return cls(
-            str(said["context"]),
+        record = cls(
+            context,
             str(said["edge"]),
             of_list(said["holder"]),
             tuple(parts[:settled]),
@@ -199,7 +238,9 @@ class Record:
             tuple(map(Piece, parts[settled:], summaries[1:])),
             int(said["length"]),
             said["lf"] is True,
+            str(said["digest"]),
         )
+        return record, at
 
 
 def name_of(context: str, edge: str, holder: AnyHolder) -> str:

@@ -16,7 +16,9 @@ impl Wide {
     #[inline]
     pub(crate) fn here() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        let usable = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        let usable = cfg!(not(feature = "two-lanes"))
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw");
         #[cfg(not(target_arch = "x86_64"))]
         let usable = false;
         usable.then_some(Self(()))

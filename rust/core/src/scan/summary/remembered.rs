@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Chain, Chunk, Epoch, EpochId, Event, Log, Summary, Why};
 use crate::Error;
 use crate::hash::Digest;
-use crate::scan::{Keys, Mode};
+use crate::scan::Mode;
 use crate::seal::epoch::Place;
-use crate::seal::keys::VerificationKey;
 
 impl Summary {
     /// Says that all of it was read in one file, by its number in this run.
@@ -75,17 +74,6 @@ impl Summary {
     pub fn lasts(&self) -> bool {
         let fleeting = |event: &Event| matches!(event.kind.reason(), Some(Why::Reach | Why::Effort));
         self.unlisted.is_empty() && !self.events.iter().any(fleeting)
-    }
-
-    /// Are these logs of some keys, and chains that a scan with those would look at?
-    #[must_use]
-    pub fn is_within(&self, keys: &Keys) -> bool {
-        self.logs.iter().all(|(number, log)| {
-            keys.logs().get(*number as usize).is_some_and(|keys| {
-                let newest = log.chains.keys().next_back().copied().unwrap_or(0);
-                keys.secret.as_ref().is_none_or(VerificationKey::is_narrowed) || newest <= keys.reach
-            })
-        })
     }
 
     /// Must what it is of be read for a pass?

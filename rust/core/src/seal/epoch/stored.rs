@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lines, Piece, Place, Run};
+use super::{Layer, Lines, MAX_LAYERS, Piece, Place, Run};
 use crate::hash::Digest;
 use crate::seal::tree::Stretch;
 
@@ -28,7 +28,84 @@ impl Place {
     }
 }
 
+/// What other scans saw holds nothing that is apart from it: read like this, no bytes lead deeper than one level.
+pub(super) mod apart {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Lines, Piece};
+    use crate::seal::epoch::Layer;
+
+    #[derive(Serialize, Deserialize)]
+    struct Flat {
+        seen: BTreeMap<u32, Piece>,
+        layers: Vec<Layer>,
+        crowded: bool,
+        chunks: (u32, u32, u32),
+    }
+
+    pub fn serialize<S: Serializer>(apart: &[Lines], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(apart.iter().cloned().map(|lines| Flat {
+            seen: lines.seen,
+            layers: lines.layers,
+            crowded: lines.crowded,
+            chunks: lines.chunks,
+        }))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Lines>, D::Error> {
+        let flat: Vec<Flat> = Vec::deserialize(from)?;
+        let lines = |Flat { seen, layers, crowded, chunks }| Lines {
+            seen,
+            layers,
+            crowded,
+            chunks,
+            ..Lines::default()
+        };
+        Ok(flat.into_iter().map(lines).collect())
+    }
+}
+
+/// Do stretches stand one after the other, each under its first index, within an epoch?
+fn is_row(stretches: impl Iterator<Item = (u32, u32, u32)>) -> bool {
+    let mut end = 0;
+    for (key, start, next) in stretches {
+        if key != start || start < end || next <= start || next > MOST {
+            return false;
+        }
+        end = next;
+    }
+    true
+}
+
+/// Lines of an epoch, at most.
+const MOST: u32 = 1 << 16;
+
 impl Lines {
+    /// Could a scan have left this, in places that are there? What was read may hold anything.
+    pub(crate) fn is_sound(&self, is_there: &dyn Fn(&Place) -> bool) -> bool {
+        let there = |piece: &Piece| is_there(&piece.first) && is_there(&piece.last);
+        let sound = |run: &Run| {
+            let pieces = run.pieces.iter().map(|piece| (piece.start, piece.start, piece.end));
+            let edges =
+                run.pieces.first().zip(run.pieces.last()).map(|(first, last)| (first.start, last.end));
+            run.tree.is_sound(MOST)
+                && run.pieces.iter().all(there)
+                && is_row(pieces)
+                && edges == Some(run.range())
+        };
+        let layer = |layer: &Layer| {
+            is_row(layer.iter().map(|(key, run)| (*key, run.range().0, run.range().1)))
+                && layer.values().all(sound)
+        };
+        self.layers.len() <= MAX_LAYERS
+            && is_row(self.seen.iter().map(|(key, piece)| (*key, piece.start, piece.end)))
+            && self.seen.values().all(there)
+            && self.layers.iter().all(layer)
+            && self.apart.iter().all(|lines| lines.is_sound(is_there))
+    }
+
     /// Says that all of them were read in one file, by its number.
     pub(crate) fn in_file(&mut self, file: u32) {
         self.flush();
