@@ -4,17 +4,13 @@ A key store holds two things of each log: its sealing state and its head (spec s
 neither. It gives the lease of a log, the exclusive right to write it, to one writer at a time.
 """
 
-import itertools
 import os
 import re
-import socket
-import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,8 +32,6 @@ __all__ = [
     "forget_leases",
     "moving_entry",
     "next_entry",
-    "ourselves",
-    "shown",
 ]
 
 STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished generation
@@ -385,21 +379,3 @@ def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
                 f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored",
                 hint="start a new log",
             )
-
-
-def ourselves() -> str:
-    """Return who holds a lease that this process takes now, in words for people, in ASCII."""
-    command = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
-    # Others read this. The first ones of our own arguments hold no secret; another program's may.
-    shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
-    words = " ".join([command, *shown])
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = f"pid {os.getpid()} ({words[:200]}) on {socket.gethostname()} since {now}"
-    return said.encode("ascii", "replace").decode()
-
-
-def shown(said: bytes) -> str:
-    """Return who claims to hold a lease, fit to be shown. Anyone may have written anything there."""
-    text = said.decode("ascii", "replace")
-    text = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text).strip()
-    return text or "another process"

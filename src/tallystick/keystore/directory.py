@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from tallystick import securefile
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
+from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry
+from tallystick.keystore.holders import shown
 
 __all__ = ["clear", "clear_all", "fill", "head", "holder", "holds_state", "load", "names", "note", "take", "writer"]
 

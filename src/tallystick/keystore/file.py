@@ -32,8 +32,8 @@ from tallystick.keystore.base import (
     check_entry,
     check_sizes,
     forget_in_children,
-    ourselves,
 )
+from tallystick.keystore.holders import ourselves
 
 __all__ = ["FileKeyStore"]
 
