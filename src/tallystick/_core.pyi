@@ -34,6 +34,7 @@ __all__ = [
     "Finder",
     "Found",
     "Gap",
+    "Gunzip",
     "Handover",
     "Holding",
     "KeyInfo",
