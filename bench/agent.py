@@ -4,6 +4,7 @@ Clients are processes of their own and cost next to nothing: what they send is m
 them with the agent all the same, so processor time is given as well.
 """
 
+import logging
 import multiprocessing
 import os
 import re
@@ -22,6 +23,8 @@ from pathlib import Path
 from measure import COMMAND, Measure, plain_line
 from volume import filled
 
+from tallystick.integrations.logging import AgentHandler, PlainFormatter
+
 CLIENTS = 4
 LINES = 250_000  # of each client
 AT_ONCE = 128  # lines of a batch
@@ -31,6 +34,7 @@ TARGETS = {"lines": 0.7, "acknowledged": 0.5}
 """At least so many times the pace of `seal` from a pipe."""
 
 RATE, SECONDS, LATEST = 5_000, 4, 1.0  # lines a second; for how long; p99 at most, in ms
+CALLS, ROUNDS, DEAREST = 5_000, 15, 1.3  # calls of a handler in a round; times logging.FileHandler's, at most
 MOST, CONNECTIONS = 200, 2_000  # MB for so many connections
 
 
@@ -149,6 +153,27 @@ def delays(path: str) -> list[float]:
     return sorted(found)
 
 
+def handler_calls(path: str, place: Path) -> list[float]:
+    """Return times `logging.FileHandler`'s processor time that a call of AgentHandler takes, its thread included."""
+    plain, sealed = logging.FileHandler(place / "plain.log"), AgentHandler(f"unix:{path}")
+    plain.setFormatter(PlainFormatter())
+    sealed.setFormatter(PlainFormatter())
+
+    def costs(handler: logging.Handler) -> float:
+        logger = logging.Logger("bench", logging.INFO)
+        logger.addHandler(handler)
+        began = time.process_time()
+        for _ in range(CALLS):
+            logger.info("user=%d action=transfer amount=%d from=%s", 7, 100, "x" * 120)
+        handler.flush()
+        return time.process_time() - began
+
+    found = [costs(sealed) / costs(plain) for _ in range(ROUNDS + 1)][1:]  # the first one connects
+    sealed.close()
+    plain.close()
+    return sorted(found)
+
+
 def memory(pid: int) -> int:
     """Return what a process has in memory, in MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 10**6
@@ -184,6 +209,7 @@ def agent_section(place: Path, rounds: int) -> list[str]:
             used.setdefault(what, []).append(processor / mine[0])
     with agent(measure) as (path, process, _):
         slow = delays(path)
+        calls = handler_calls(path, place)
         ways = [connected(path) for _ in range(CONNECTIONS)]
         for way in ways:
             way.sendall(PREAMBLE)
@@ -192,10 +218,12 @@ def agent_section(place: Path, rounds: int) -> list[str]:
         most = memory(process.pid)
         for way in ways:
             way.close()
-    return table(paces, used, slow, most)
+    return table(paces, used, slow, calls, most)
 
 
-def table(paces: dict[str, list[float]], used: dict[str, list[float]], slow: list[float], most: int) -> list[str]:
+def table(
+    paces: dict[str, list[float]], used: dict[str, list[float]], slow: list[float], calls: list[float], most: int
+) -> list[str]:
     """Return the section."""
     rows = []
     for what, least in TARGETS.items():
@@ -217,6 +245,9 @@ def table(paces: dict[str, list[float]], used: dict[str, list[float]], slow: lis
         (
             f"One acknowledged line at {RATE:,} a second: median {slow[len(slow) // 2]:.2f} ms, p99 {late:.2f} ms "
             f"(at most {LATEST} ms{', **missed**' if late > LATEST else ''}). "
+            f"A call of AgentHandler takes {calls[0]:.2f} to {calls[-1]:.2f} times the processor time of "
+            f"`logging.FileHandler`'s (at most {DEAREST} in the best round"
+            f"{', **missed**' if calls[0] > DEAREST else ''}). "
             f"{CONNECTIONS:,} connections: {most} MB (at most {MOST} MB{', **missed**' if most > MOST else ''})."
         ),
         "",

@@ -1,8 +1,10 @@
-"""How many signed heads a second a witness accepts in batches, against the Ed25519 verifications alone.
+"""How many signed heads a second a witness accepts in batches, against the Ed25519 verifications alone; and how long a
+critical write takes, with one witness and with three.
 
 python bench/witness.py
 """
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -12,10 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.witness.service import Service, Writer, running
 
+import tallystick
 from tallystick import _core
 
 HEADS = 2000
 BATCH = 200
+WRITES = 500
 
 
 def main() -> None:
@@ -51,6 +55,34 @@ def main() -> None:
     print(f"verifications alone    {HEADS / alone:8.0f} heads/s of processor time")
     print(f"accepted, {BATCH} a batch {HEADS / used:8.0f} heads/s of processor time, {HEADS / wall:.0f} by the clock")
     print(f"ratio                  {alone / used:8.2f}")
+    for count in (1, 3):
+        critical(count)
+
+
+def critical(count: int) -> None:
+    """Print how long critical writes take: the output is synced, the head is stored, the witnesses have it."""
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store, public = f"file:{place}/store", place / "app.pub"
+        tallystick.create("app", store=store, custody=f"master-key:{place}/master.key", key_file=place / "app.key",
+                          public_file=public)  # fmt: skip
+        services = []
+        for number in range(count):
+            (place / str(number)).mkdir()
+            services.append(stack.enter_context(running(Service(place / str(number)))))
+            (place / str(number) / "logs" / "app.pub").write_bytes(public.read_bytes())
+        times = []
+        with tallystick.open(
+            "app", output=place / "app.log", store=store, witness=[one.named for one in services]
+        ) as log:
+            for number in range(WRITES):
+                began = time.perf_counter()
+                log.write(f"payment={number} amount=9000", critical=True, timeout=60)
+                times.append((time.perf_counter() - began) * 1000)
+        times.sort()
+        name = "one witness" if count == 1 else f"{count} witnesses"
+        p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+        print(f"critical, {name:12} {p50:8.1f} ms at p50, {p99:.1f} ms at p99")
 
 
 def cpu(pid: int) -> float:

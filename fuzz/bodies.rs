@@ -28,8 +28,9 @@ use tallystick_core::witness::accept::{Decision, accept};
 use tallystick_core::witness::content::Content;
 use tallystick_core::witness::log::WitnessedLog;
 use tallystick_core::witness::note::{Note, NoteKey, NoteSigner};
+use tallystick_core::witness::published::Published;
 use tallystick_core::witness::receipt::{Answer, Receipt};
-use tallystick_core::witness::shown::{Brought, read_receipts, read_shown};
+use tallystick_core::witness::shown::{Brought, Receipted, read_receipts, read_shown};
 
 /// Keys of the log of spec/vectors, in their text forms.
 fn known(name: &str) -> String {
@@ -257,11 +258,20 @@ fn ends(data: &[u8]) -> impl Iterator<Item = usize> {
     data.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1)
 }
 
+/// A witness.
+static SIGNER: LazyLock<NoteSigner> =
+    LazyLock::new(|| NoteSigner::new("w.example", &mut [7; 32]).expect("a signer"));
+
 /// Evidence that holds says nothing but what was sealed, with P and with V.
 pub fn evidence(data: &[u8]) {
     let _ = evidence::claimed_log(data);
+    let witnesses = std::slice::from_ref(SIGNER.key());
     for with_v in [false, true] {
-        if let Ok(shown) = evidence::check(data, &log_keys(with_v)) {
+        if let Ok(shown) = evidence::check(
+            data,
+            &log_keys(with_v),
+            evidence::Trusted { witnesses, ..evidence::Trusted::default() },
+        ) {
             assert_eq!(shown.log, public().log_id());
             assert!(data.ends_with(&[shown.line, b"\n"].concat()));
         }
@@ -444,8 +454,6 @@ fn shown_to_a_witness(shown: &[Brought<'_>]) {
 /// What witnesses are shown and say has one spelling; no bytes are signed but those that were, and whatever a witness is
 /// shown, it accepts nothing twice and nothing that contradicts what it accepted.
 pub fn witness(data: &[u8]) {
-    static SIGNER: LazyLock<NoteSigner> =
-        LazyLock::new(|| NoteSigner::new("w.example", &mut [7; 32]).expect("a signer"));
     if let Ok(found) = read_receipts(data) {
         let texts: Vec<_> = found.iter().filter_map(|one| Statement::parse_shown(one.text)).collect();
         assert_eq!(texts.len(), found.len());
@@ -456,14 +464,17 @@ pub fn witness(data: &[u8]) {
                 assert_eq!(there, Decision::Same);
             }
         }
-        for note in found.iter().flat_map(|one| &one.receipts) {
-            assert!(Note::parse(note).is_some());
+        for one in found.iter().flat_map(|one| &one.receipts) {
+            assert!(Note::parse(one.note).is_some());
+            assert!(one.proof.is_none_or(|proof| Published::parse(proof).is_some()));
         }
     }
     if let Ok(shown) = read_shown(data) {
         shown_to_a_witness(&shown);
     } else {
-        assert!(read_receipts(data).is_err(), "what a file of receipts holds can be shown");
+        let completed = |one: &Receipted<'_>| one.receipts.iter().any(|one| one.proof.is_some());
+        let found = read_receipts(data).is_ok_and(|found| !found.iter().any(completed));
+        assert!(!found, "what a file of receipts holds can be shown");
     }
     if let Some(note) = Note::parse(data) {
         if note.is_signed_by(SIGNER.key()) {

@@ -3,7 +3,7 @@
 
     check.py PATH... [--key FILE] [--public FILE] [--head FILE] [--pin TEXT_OR_FILE]... [--from CHAIN] [--to CHAIN]
              [--exceptions FILE] [--witness KEY]... [--receipts FILE]... [--fresh SECONDS] [--quorum K] [--json]
-    check.py --evidence FILE [--key FILE] [--public FILE] [--json]
+    check.py --evidence FILE [--key FILE] [--public FILE] [--witness KEY]... [--policy FILE] [--roots FILE] [--json]
 
 --key holds a `tallysecret1…` text (V, or a narrowed key), --public the public file, --head one `tallyhead …` line.
 Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output. The same from Python:
@@ -18,7 +18,7 @@ copied and read as a whole. It is in the order of seal.md, and each part uses on
     section 5         a statement alone: signatures, paths, certs
     section 7         the log as one set: `Log` gathers what is known, and a function `judge_…` for each row of the table adds
                       findings: lines, epochs, start, prevs, head, pins, what is absent, ends, torn lines, order
-    section 11        notes, receipts, answers: what witnesses say
+    section 11        notes, receipts, answers: what witnesses say; what completes a receipt, time-stamps included
     section 9         exceptions
     verify()          puts these in order, twice where torn lines are found, and gives the verdict
     section 10        evidence, and the command line
@@ -30,7 +30,10 @@ from itertools import accumulate, groupby, islice, pairwise, product
 from types import SimpleNamespace
 from urllib.parse import unquote_to_bytes
 
-from cryptography.exceptions import InvalidSignature
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 class Usage(Exception):
@@ -371,17 +374,17 @@ def read_past(text):
     numbers = words and [int(words[2]), int(words[3])]
     return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
 
-def read_predecessor(st):
-    """The log id of the log that this one follows, where a notice says so right behind the first open."""
+def read_named(st, about):
+    """The key of the log that a notice names: the one before, where it stands right behind the first open, or the one after."""
     words = re.fullmatch(rb"([a-z2-7]{8}) (tallypub1[a-z0-9]+)", st.said)
-    if st.about != "predecessor" or st.pos != (1, 0, 1) or not words:
+    if st.about != about or about == "predecessor" and st.pos != (1, 0, 1) or not words:
         return None
     try:
         data = unbech32m(words[2].decode(), "tallypub")
         key = Key(data[:32], data[32:].decode("latin-1"))
     except Usage:
         return None
-    return key.log_id if key.log_id == words[1].decode() else None
+    return key if key.log_id == words[1].decode() else None
 
 # ---- section 7: the log as one set ----------------------------------------------------------------------------------
 
@@ -404,7 +407,9 @@ class Log:
         self.witnesses, self.standing, self.form = NO_WITNESSES, {}, {}  # what witnesses say; number of a text -> how
         # the lines stand to it; epoch -> the form of its lines that R covers
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
-        self.adopted, self.before = set(), None  # paths that begin with what the log adopted; log id of the log that this one follows
+        self.adopted = set()  # paths that begin with what the log adopted
+        self.others = {}  # log id of another log -> its statements that are here, unproven
+        self.before, self.after = None, None  # the key of the log that this one follows; where it names the next, and its key
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
@@ -444,7 +449,8 @@ def take_line(log, line):
                 log.adopting.append((st.past, line))
             elif control and not wrong and st.kind == "notice":
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
-                log.before = log.before or read_predecessor(st)
+                log.before, named = log.before or read_named(st, "predecessor"), read_named(st, "successor")
+                log.after = (st.pos, named) if named else log.after
             elif control and wrong in ("", LACKING):
                 line.statement = st if st.kind != "notice" else None
             if control and wrong:
@@ -963,25 +969,31 @@ def un64(text):
         return None
     return data if base64.b64encode(data).decode() == text else None
 
-def read_witness(text):
-    """A verifier key of C2SP's signed notes: name, key id, Ed25519 key."""
+def read_witness(text, kind=1, what="a witness"):
+    """A verifier key of C2SP's signed notes: name, key id, Ed25519 key. Its type is 1, of a cosigner 4."""
     name, number, key = (text.split("+", 2) + ["", ""])[:3]
     data = un64(key) or b""
-    right = len(data) == 33 and data[0] == 1 and H(name.encode() + b"\n" + data)[:4].hex() == number
+    right = len(data) == 33 and data[0] == kind and H(name.encode() + b"\n" + data)[:4].hex() == number
     if not right or not re.fullmatch("[!-*,-~]{1,255}", name):
-        raise Usage("this is no key of a witness")
+        raise Usage(f"this is no key of {what}")
     return SimpleNamespace(name=name, id=bytes.fromhex(number), key=data[1:])
 
-def read_note(note, witness):
-    """The text of a note that a witness signed; None otherwise."""
+def parts_of_note(note):
+    """The text of a note, and its signatures: names and bytes; None if it is none."""
     found = NOTE.fullmatch(note)
     lines = [line[2:].partition(" ") for line in found[2].split("\n")[:-1]] if found else []
     signatures = [(name, un64(data)) for name, _, data in lines]
-    if not found or any(data is None or len(data) < 5 for _, data in signatures):
-        return None
-    mine = [data[4:] for name, data in signatures if name == witness.name and data[:4] == witness.id]
-    good = mine and all(len(sig) == 64 and signed(witness.key, sig, found[1].encode()) for sig in mine)
-    return found[1] if good else None
+    return (found[1], signatures) if found and all(data and len(data) > 4 for _, data in signatures) else None
+
+def signatures_of(note, witness):
+    return [data[4:] for name, data in parts_of_note(note)[1] if name == witness.name and data[:4] == witness.id]
+
+def read_note(note, witness):
+    """The text of a note that a witness signed; None otherwise."""
+    found = parts_of_note(note)
+    mine = signatures_of(note, witness) if found else []
+    good = mine and all(len(sig) == 64 and signed(witness.key, sig, found[0].encode()) for sig in mine)
+    return found[0] if good else None
 
 def of_receipt(note, witness, P, st):
     """The time in a receipt of a witness for a text; None if it is none."""
@@ -1067,29 +1079,43 @@ def accept(known, st, proof):
         follows = old.kind != "head" and (st.p, st.p_epoch, st.p_index) == until(old)
     return "newer" if follows else "gap", None
 
-def read_receipts(data, key, roots, witnesses):
-    """The texts of a file of receipts, once for each receipt of a known witness, or as a bare head."""
-    shown, rest = [], data.decode("utf-8", "replace")
-    st = None
+def texts_of(data):
+    """A file of receipts: of each text what it says, its bytes, and its receipts, each with the proof after it."""
+    found, rest = [], data.decode("utf-8", "replace")
     while rest:
         line, _, behind = rest.partition("\n")
-        if not line.strip():
-            rest = behind
-            continue
-        if line == "tallystick/v1 receipt":
-            note = re.match("(?:[ -~]+\n)+\n(?:—[^\n]*\n)+", rest)
-            if not note or not st or not NOTE.fullmatch(note[0]):
+        if line in ("tallystick/v1 receipt", TLOG_PROOF):
+            note = (COMPLETING if line == TLOG_PROOF else re.compile("(?:[ -~]+\n)+\n(?:—[^\n]*\n)+")).match(rest)
+            last = found[-1][2] if found else None
+            if not note or last is None or not parts_of_note(note["note"] if line == TLOG_PROOF else note[0]):
+                raise Usage("this is no file of receipts")
+            if line != TLOG_PROOF:
+                last.append((note[0], None))
+            elif last and last[-1][1] is None:
+                last[-1] = (last[-1][0], note[0])
+            else:
                 raise Usage("this is no file of receipts")
             rest = rest[note.end():]
-            for witness in witnesses:
-                time = of_receipt(note[0], witness, key.P, st)
-                if time is not None:
-                    shown.append(SimpleNamespace(st=st, witness=witness, time=time))
             continue
-        st, rest = read_shown(line.removesuffix("\r").encode()), behind
-        if not st or st.log_id != key.log_id or prove(st, key, dict(roots)) not in ("", LACKING):
+        rest = behind
+        if line.strip():
+            text = line.removesuffix("\r").encode()
+            if not (st := read_shown(text)):
+                raise Usage("this is no signed text")
+            found.append((st, text, []))
+    return found
+
+def read_receipts(data, key, roots, witnesses):
+    """The texts of a file of receipts, once for each receipt of a known witness, or as a bare head."""
+    shown = []
+    for st, _, receipts in texts_of(data):
+        if st.log_id != key.log_id or prove(st, key, dict(roots)) not in ("", LACKING):
             raise Usage("this is no signed text of this log")
         shown.append(SimpleNamespace(st=st, witness=None, time=None))
+        for note, witness in product([note for note, _ in receipts], witnesses):
+            time = of_receipt(note, witness, key.P, st)
+            if time is not None:
+                shown.append(SimpleNamespace(st=st, witness=witness, time=time))
     received = {one.st.digest for one in shown if one.witness}
     return [one for one in shown if one.witness or one.st.digest not in received]
 
@@ -1116,6 +1142,169 @@ def read_witnesses(key, roots, witnesses, receipts, answers, now, fresh, quorum)
             trouble = "has heard nothing of this log for too long"
         words.append(SimpleNamespace(witness=witness, trouble=trouble))
     return SimpleNamespace(shown=shown, words=words, fresh=fresh, quorum=quorum)
+
+TLOG_PROOF = "c2sp.org/tlog-proof@v1"
+COMPLETING = re.compile(
+    TLOG_PROOF + r"\n(?:extra (?P<token>[A-Za-z0-9+/=]*)\n)?index (?P<index>0|[1-9][0-9]{0,15})\n(?P<hashes>(?:[A-Za-z0-9+/]{43}=\n){0,63})\n"
+    r"(?P<note>(?P<origin>[!-~]+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n\n(?:—[^\n]*\n)+)")
+
+def climb(node, index, n, proof):
+    """The root that an inclusion proof leads to from leaf `index` of n. None: it has not as many hashes as it must."""
+    if n < 2 or not proof:
+        return node if n == 1 and not proof else None
+    split = 1 << (n - 1).bit_length() - 1
+    left = index < split
+    below = climb(node, index if left else index - split, split if left else n - split, proof[:-1])
+    return below and H(b"\x01" + (below + proof[-1] if left else proof[-1] + below))
+
+def cosigned(note, cosigner):
+    """Has a cosigner signed a checkpoint (C2SP tlog-cosignature)? None: a signature of it does not hold."""
+    mine = signatures_of(note, cosigner)
+    text = parts_of_note(note)[0].encode()
+    holds = (len(data) == 72 and data[0] < 128 and signed(
+        cosigner.key, data[8:], b"cosignature/v1\ntime %d\n" % int.from_bytes(data[:8], "big") + text) for data in mine)
+    return None if not all(holds) else bool(mine)
+
+def in_tree(proof, witness, P, st, time):
+    """The checkpoint and the token of what completes a receipt; None if it is not in the witness's tree."""
+    found = COMPLETING.fullmatch(proof)
+    index, size, note = int(found["index"]), int(found["size"]), found["note"]
+    entry = f"tallystick/v1 entry\nlog {b64(H(P))}\ntext {b64(st.digest)}\ntime {time}\n".encode()
+    hashes, token = [un64(line) for line in found["hashes"].split()], found["token"]
+    token = un64(token) if token is not None else b""
+    good = None not in (*hashes, token) and index < size and read_note(note, witness) and found["origin"] == witness.name
+    return (note, token) if good and climb(H(b"\x00" + entry), index, size, hashes) == un64(found["root"]) else None
+
+def read_policy(text):
+    """C2SP tlog-policy: keys of logs, cosigners, and a function that says whether enough of these have signed."""
+    logs, cosigners, names, members, rules = [], [], {}, set(), []
+    for line in text.split("\n"):
+        if re.search("[^\t -~\x80-\U0010ffff]", line):
+            raise Usage("there is a control character in the policy")
+        words = line.strip(" \t").split() if not line.strip(" \t").startswith("#") else []
+        match words:
+            case []:
+                pass
+            case ["log", key, *url] if len(url) < 2:
+                logs.append(read_witness(key))
+            case ["witness", name, key, *url] if len(url) < 2 and name not in names and name != "none":
+                names[name] = len(cosigners)
+                cosigners.append(read_witness(key, 4, "a cosigner"))
+            case ["group", name, count, *of] if of and name not in names and name != "none":
+                count = {"any": "1", "all": str(len(of))}.get(count, count)
+                if len(set(of)) < len(of) or members & set(of) or not set(of) <= set(names) or not re.fullmatch("[1-9][0-9]{0,3}", count) \
+                        or int(count) > len(of):
+                    raise Usage("this is no group of a policy")
+                members |= set(of)
+                names[name] = (int(count), of)
+            case ["quorum", name] if name == "none" or name in names:
+                rules.append(name)
+            case _:
+                raise Usage("this is no policy")
+    keys = [one.key for one in logs], [one.key for one in cosigners]
+    if len(rules) != 1 or any(len(set(one)) < len(one) for one in keys):
+        raise Usage("a policy has one quorum, and each key once")
+    def holds(name, signers):
+        one = names[name]
+        return one in signers if isinstance(one, int) else sum(holds(member, signers) for member in one[1]) >= one[0]
+    return SimpleNamespace(logs=logs, cosigners=cosigners, holds=lambda signers: rules[0] == "none" or holds(rules[0], signers))
+
+# Time-stamp tokens: RFC 3161, a SignedData of RFC 5652 in DER.
+
+def der(data):
+    """The values that stand in some bytes: (tag, body, all of it)."""
+    while data:
+        head, length = 2, data[1]
+        if length > 0x80:
+            head, length = 2 + length - 0x80, int.from_bytes(data[2:2 + length - 0x80], "big")
+        if data[0] & 31 == 31 or data[1] == 0x80 or len(data) < head + length:
+            raise ValueError("this is no DER")
+        yield data[0], data[head:head + length], data[:head + length]
+        data = data[head + length:]
+
+def oid(body):
+    numbers, value = [], 0
+    for byte in body:
+        value = value << 7 | byte & 127
+        if byte < 128:
+            numbers, value = numbers + [value], 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:]]))
+
+HASHES = {"2.16.840.1.101.3.4.2.1": hashes.SHA256, "2.16.840.1.101.3.4.2.2": hashes.SHA384, "2.16.840.1.101.3.4.2.3": hashes.SHA512}
+
+def hashed(algorithm, data):
+    digest = hashes.Hash(algorithm())
+    digest.update(data)
+    return digest.finalize()
+
+def first_oid(sequence):
+    return oid(next(der(sequence))[1])
+
+def judge_token(token, text, certificates):
+    """What is wrong with a token over the text of a checkpoint: "" or a verdict and its reason; and its time."""
+    try:
+        (_, content, _), = der(token)
+        (_, kind, _), (_, content, _) = der(content)
+        (_, content, _), = der(content)
+        _, _, (_, inner, _), *sets, (_, signers, _) = der(content)
+        (_, inner_kind, _), (_, wrapped, _) = der(inner)
+        (_, stamp, _), = der(wrapped)
+        (_, stamp_parts, _), = der(stamp)
+        _, _, (_, imprint, _), _, (_, when, _), *_ = der(stamp_parts)
+        (_, algorithm, _), (_, digest, _) = der(imprint)
+        if (oid(kind), oid(inner_kind)) != ("1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"):
+            raise ValueError("it is no time-stamp")
+        if hashed(HASHES[first_oid(algorithm)], text) != digest:
+            raise ValueError("it is about something else")
+        form = "%Y%m%d%H%M%S.%fZ" if b"." in when else "%Y%m%d%H%M%SZ"
+        time = datetime.datetime.strptime(when.decode(), form).replace(tzinfo=datetime.UTC)
+    except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
+        return f"failed the time-stamp: {error}", None
+    try:
+        good = token_is_signed(stamp, signers, [one for tag, body, _ in sets if tag == 0xA0 for *_, one in der(body)], certificates, time)
+    except (ValueError, KeyError, IndexError, InvalidSignature, UnsupportedAlgorithm, TypeError, x509.ExtensionNotFound):
+        good = False
+    return "" if good else "incomplete the time-stamp is not by the roots", round(time.timestamp() * 1000)
+
+def token_is_signed(stamp, signers, embedded, certificates, time):
+    """Is a TSTInfo signed with a key for time-stamps whose certificate leads to one of these, all valid at its time?"""
+    (_, signer, _), = der(signers)
+    _, (_, sid, _), (_, digest, _), (tag, attributes, whole), (_, algorithm, _), (_, signature, _), *_ = der(signer)
+    (_, _, issuer), (_, serial, _) = der(sid)
+    embedded = [x509.load_der_x509_certificate(one) for one in embedded]
+    known = embedded + certificates
+    mine = next(one for one in known if one.issuer.public_bytes() == issuer and one.serial_number == int.from_bytes(serial, "big"))
+    said = {oid(kind): values for (_, kind, _), (_, values, _) in (tuple(der(body)) for _, body, _ in der(attributes))}
+    hashing = HASHES[first_oid(digest)]
+    (_, mark, _), = der(said["1.2.840.113549.1.9.4"])
+    (_, kind, _), = der(said["1.2.840.113549.1.9.3"])
+    if tag != 0xA0 or mark != hashed(hashing, stamp) or oid(kind) != "1.2.840.113549.1.9.16.1.4":
+        return False
+    key, message = mine.public_key(), b"\x31" + whole[1:]
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, message, padding.PKCS1v15(), hashing())
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, message, ec.ECDSA(hashing()))
+    else:
+        key.verify(signature, message)
+    purpose = mine.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    if not purpose.critical or list(purpose.value) != [x509.ExtendedKeyUsageOID.TIME_STAMPING]:
+        return False
+    for _ in range(8):
+        if not mine.not_valid_before_utc <= time <= mine.not_valid_after_utc:
+            return False
+        if mine in certificates:
+            return True
+        mine = next(one for one in certificates + embedded if issued(one, mine))
+    return False
+
+def issued(issuer, certificate):
+    try:
+        certificate.verify_directly_issued_by(issuer)
+        return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
 
 # ---- section 9: exceptions --------------------------------------------------------------------------------------------
 
@@ -1206,20 +1395,42 @@ def read_files(log, files, asked, excepting):
                 line.kind = "excepted"
                 log.tell("excepted", "note", line.detail, line)
     judge_past(log)
-    judge_predecessor(log)
+    judge_kin(log)
 
-def judge_predecessor(log):
-    """Row `predecessor`: lines of the log before this one, up to this log's first line in their file."""
-    for path, lines in log.files.items() if log.before else ():
-        mine = (i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False))
-        first = next(mine, len(lines))
-        opening = lines[first] if first < len(lines) else None
-        if opening and not (opening.pos == (1, 0, 0) and opening.statement) or path in log.adopted:
-            continue
-        for line in lines[:first]:
-            if line.kind == "foreign" and line.other == log.before:
+def row_of(log, key, about):
+    """Log ids in a row: of the log that this one names, of the one that that names in a notice which holds under its key, …"""
+    row = []
+    while key and key.log_id not in row:
+        row.append(key.log_id)
+        roots, following = {0: key.P}, None
+        for st in sorted(log.others.get(key.log_id, ()), key=lambda st: st.pos):
+            if not prove(st, key, roots) and st.kind == "notice":
+                following = read_named(st, about) or following
+        key = following
+    return row
+
+def judge_kin(log):
+    """Rows `predecessor` and `successor`: lines of the logs before and after this one, where theirs may stand."""
+    for lines in log.files.values():
+        for line in lines:
+            for found in re.finditer(rb'tallystick/v1 (?:open|notice) [^"]*?(?= tally=|"|$)', line.raw if line.kind == "foreign" else b""):
+                st = read_statement(found[0])
+                if st:
+                    log.others.setdefault(st.log_id, []).append(st)
+    newest = max((pos[0] for pos in log.slots), default=0)
+    before = row_of(log, log.before, "predecessor")
+    after = row_of(log, log.after[1], "successor") if log.after and log.after[0][0] == newest else []
+    for path, lines in log.files.items() if before or after else ():
+        mine = [i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False)]
+        begins = not mine or lines[mine[0]].pos == (1, 0, 0) and lines[mine[0]].statement
+        ends = after and (not mine or lines[mine[-1]].pos >= log.after[0])
+        for i, line in enumerate(lines):
+            kinds = [(kind, fits) for kind, row, fits in (("predecessor", before if path not in log.adopted else [], begins and not (mine and i > mine[0])),
+                                                          ("successor", after, ends and not (mine and i < mine[-1])))
+                     if line.kind == "foreign" and line.other in row]
+            if kinds and all(fits for _, fits in kinds):
                 line.kind = "excepted"
-                log.tell("predecessor", "incomplete", "the key of the log before this one is needed", line)
+                log.tell(kinds[0][0], "incomplete", "the key of the log before or after this one is needed", line)
 
 def judge_past(log):
     """Row `adopted`: what a file held before the open of chain 1, which must follow at once. Its lines are set aside."""
@@ -1306,24 +1517,25 @@ def verify(files, key_text=None, public_text=None, head_text=None, pins=(), star
 # ---- section 10: evidence -------------------------------------------------------------------------------------------
 
 FIRST = b"tallystick/v1 evidence\n"
-EVIDENCE = re.compile(FIRST + rb"((?:tallystick/v1 open [^\n]*\n)*)(tallystick/v1 checkpoint [^\n]*)\n"
-                      rb"proof((?: [A-Za-z0-9_-]{43}){0,16})\nline ([^\n]*)\n")
+EVIDENCE = re.compile(FIRST + rb"((?:tallystick/v1 open [^\n]*\n)*)(tallystick/v1 (?:checkpoint|head) .*?\n)"
+                      rb"proof((?: [A-Za-z0-9_-]{43}){0,16})\nline ([^\n]*)\n", re.DOTALL)
 
-def climb(node, index, n, proof):
-    """The root that an inclusion proof leads to from leaf `index` of n. None: it has not as many hashes as it must."""
-    if n < 2 or not proof:
-        return node if n == 1 and not proof else None
-    split = 1 << (n - 1).bit_length() - 1
-    left = index < split
-    below = climb(node, index if left else index - split, split if left else n - split, proof[:-1])
-    return below and H(b"\x01" + (below + proof[-1] if left else proof[-1] + below))
+def read_texts(data):
+    """The checkpoint or signed head of evidence, and later texts, with their receipts; [] where anything else stands there."""
+    try:
+        found = texts_of(data)
+    except Usage:
+        return []
+    again = "".join(text.decode() + "\n" + "".join(note + (proof or "") for note, proof in receipts) for _, text, receipts in found)
+    return found if again.encode() == data else []
 
 def judge_evidence(data, key, roots):
     """What is wrong with evidence, "" or a verdict and its reason, and the parts of it: seal, m, checkpoint."""
     found = EVIDENCE.fullmatch(data)
     seal, m = as_bytes(found[4]) if found else (None, None)
-    end = read_statement(found[2]) if found else None
-    if m is None or not end or (end.log_id, *end.pos[:2]) != (seal.log_id, *seal.pos[:2]):
+    texts = read_texts(found[2]) if found else []
+    end = texts[0][0] if texts else None
+    if m is None or not end or end.kind == "open" or (end.log_id, *end.pos[:2]) != (seal.log_id, *seal.pos[:2]):
         return "failed its parts are damaged or do not belong together", seal, m, end
     if seal.log_id != key.log_id:
         return "incomplete it is of another log than the key", seal, m, end
@@ -1344,6 +1556,11 @@ def judge_evidence(data, key, roots):
     if [b64(part) for part in proof] != found[3].decode().split() or seal.index >= end.index \
             or climb(leaf, seal.index, end.index, proof) != end.R:
         return "failed the proof does not lead to R", seal, m, end
+    known = {end.digest} if end.kind != "head" else set()
+    for st, _, _ in texts[1:]:
+        if wrong := prove(st, key, roots) or (st.newest not in known and "a later text does not lead to the checkpoint"):
+            return ("incomplete " if wrong == LACKING else "failed ") + wrong, seal, m, end
+        known |= {st.digest} if st.kind != "head" else set()
     if key.keys and not key.first <= seal.chain <= key.last:
         return "incomplete the key does not reach its chain", seal, m, end
     K = key.entry_key(*seal.pos) if key.keys else None
@@ -1351,22 +1568,69 @@ def judge_evidence(data, key, roots):
         return "failed the tag fails", seal, m, end
     return "", seal, m, end
 
-def check_evidence(data, key_text=None, public_text=None):
+def judge_received(data, key, witnesses, policy, certificates):
+    """What witnesses say in evidence that holds, and what is wrong with it: "" or a verdict and its reason."""
+    received, lacking, counting = [], "", set()
+    for (st, _, receipts), witness in product(read_texts(EVIDENCE.fullmatch(data)[2]), witnesses):
+        for note, proof in receipts:
+            if not signatures_of(note, witness):
+                continue
+            time = of_receipt(note, witness, key.P, st)
+            tree = in_tree(proof, witness, key.P, st, time) if proof and time is not None else None
+            if time is None or proof and not tree:
+                return [], f"failed a receipt of {witness.name} does not hold"
+            signers = [cosigned(tree[0], one) for one in policy.cosigners] if tree and policy else []
+            if None in signers:
+                return [], "failed a cosignature does not hold"
+            wrong, stamped = judge_token(tree[1], parts_of_note(tree[0])[0].encode(), certificates) \
+                if tree and tree[1] and certificates else ("", None)
+            if wrong.startswith("failed"):
+                return [], wrong
+            if (policy or certificates) and not tree:
+                wrong = f"incomplete the receipt of {witness.name} has no proof that it is in a tree"
+            elif policy and not policy.holds({number for number, signs in enumerate(signers) if signs}):
+                wrong = "incomplete too few have cosigned the tree"
+            elif certificates and not tree[1]:
+                wrong = "incomplete there is no time-stamp"
+            lacking = lacking or wrong
+            counting |= {witness.key} if not wrong else set()
+            received.append({"witness": witness.name, "until": dotted(until(st)), "time": time, "stamped": stamped if not wrong else None})
+    return received, "" if {one.key for one in witnesses} <= counting else lacking or "incomplete a witness says nothing"
+
+def check_evidence(data, key_text=None, public_text=None, witnesses=(), policy=None, certificates=b""):
     """Section 10. {"verdict", "detail"}, and for evidence that holds what it says; or Usage is raised."""
     key, roots = read_keys(key_text, public_text)
+    policy = read_policy(policy) if policy is not None else None
+    try:
+        certificates = x509.load_pem_x509_certificates(certificates) if certificates else []
+    except ValueError:
+        raise Usage("these are no certificates") from None
+    named = list({one.key: one for one in map(read_witness, witnesses)}.values())
     if not data.startswith(FIRST):
         raise Usage("this is no evidence")
     wrong, seal, m, end = judge_evidence(data, key, roots)
+    received = []
+    if not wrong and named:
+        received, wrong = judge_received(data, key, named, policy, certificates)
+    elif not wrong and policy and policy.logs:  # one of them is enough
+        all_of = [judge_received(data, key, [one], policy, certificates) for one in policy.logs]
+        received = [one for said, _ in all_of for one in said]
+        wrongs = [wrong for _, wrong in all_of]
+        wrong = next((one for one in wrongs if one.startswith("failed")), "" if "" in wrongs else wrongs[0])
+    elif policy or certificates:
+        raise Usage("no witness was named")
     verdict, _, detail = (wrong or "ok").partition(" ")
     result = {"verdict": verdict, "detail": detail}
     if not wrong:
         text = None if seal.leaf else m.decode("utf-8", "backslashreplace")
-        result |= {"log": key.name, "log_id": key.log_id, "position": dotted(seal.pos), "time": end.time, "text": text}
+        result |= {"log": key.name, "log_id": key.log_id, "position": dotted(seal.pos), "time": end.time, "text": text,
+                   "received": received}
     return result
 
 def print_evidence(options):
-    with open(options.evidence, "rb") as file:
-        result = check_evidence(file.read(), read_text(options.key), read_text(options.public))
+    certificates = read_bytes(options.roots) if options.roots else b""
+    result = check_evidence(read_bytes(options.evidence), read_text(options.key), read_text(options.public), options.witness,
+                            read_text(options.policy, "utf-8"), certificates)
     # ascii: no control characters for a terminal
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {ascii(x)}" for name, x in result.items()))
     return {"ok": 0, "incomplete": 3, "failed": 5}[result["verdict"]]
@@ -1395,7 +1659,7 @@ def read_paths(paths):
 def main(argv=None):
     parser = argparse.ArgumentParser(description="Check a log sealed with Tallystick.")
     parser.add_argument("paths", nargs="*", metavar="PATH")
-    for option in ("key", "public", "head", "evidence"):
+    for option in ("key", "public", "head", "evidence", "policy", "roots"):
         parser.add_argument("--" + option, metavar="FILE")
     parser.add_argument("--pin", action="append", default=[], metavar="TEXT_OR_FILE")
     parser.add_argument("--from", dest="start", type=int, metavar="CHAIN", help="the chain that must be the first")

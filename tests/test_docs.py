@@ -24,6 +24,7 @@ PAGES = [
     "docs/reports.md",
     "docs/rotation.md",
     "docs/services.md",
+    "docs/standards.md",
     "docs/verify.md",
     "docs/watch.md",
     "docs/witness.md",
@@ -81,6 +82,15 @@ def test_links_between_pages_lead_somewhere() -> None:
                 count += 1
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
     assert count > 10
+
+
+def test_a_name_in_the_walks_is_that_of_the_file_that_it_links_to_or_is_defined_there() -> None:
+    links = re.findall(r"\[`(?:tallystick\.)?(\w+)`\]\(([^)#]+)\)", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(links) > 15
+    for name, target in links:
+        file = ROOT / "docs" / target
+        defined = file.is_file() and re.search(rf"\b(?:class|def|struct|enum) {name}\b", file.read_text())
+        assert name == file.stem or defined, f"{name} is not in {target}"
 
 
 def test_the_picture_of_a_chain_is_what_its_script_draws() -> None:

@@ -111,7 +111,7 @@ def test_an_auditor_checks_evidence_with_one_script(keys: vectors.Keys, tmp_path
         if status == 0:
             assert json.loads(done.stdout) == {
                 "verdict": "ok", "detail": "", "log": "payments", "log_id": "oedhcsck", "position": "1.2.1",
-                "time": 1795401650003, "text": "second epoch entry 1",
+                "time": 1795401650003, "text": "second epoch entry 1", "received": [],
             }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_chunks_and_carriers_change_nothing(file: Any, monkeypatch: pytest.Monke
     assert evidence.prove("1.0.7", [file(carried)]).evidence == whole
 
 
-def test_json_that_was_written_anew_is_proved_as_it_was_sealed(keys: vectors.Keys, tmp_path: Path) -> None:
+def test_json_that_was_rewritten_is_proved_as_it_was_sealed(keys: vectors.Keys, tmp_path: Path) -> None:
     place = {"store": f"file:{tmp_path}/store"}
     files = {"key_file": tmp_path / "app.key", "public_file": tmp_path / "app.pub"}
     tallystick.create("app", **place, custody=f"master-key:{tmp_path}/master.key", **files)  # type: ignore[arg-type]
@@ -287,7 +287,7 @@ def test_lines_of_several_logs_ask_for_the_log(keys: vectors.Keys, file: Any, tm
 
 @pytest.mark.parametrize("text", ["", "1.0", "1.0.1.2", "0.0.0", "1.256.0", "1.0.65536", "4294967296.0.0", "01.0.1",
                                   "1.0.1\n", "-1.0.1", "OEDHCSCK.1.0.1", "oedhcsck 1.0.1", "1.0.١"])  # fmt: skip
-def test_what_is_no_position_is_told(text: str, file: Any) -> None:
+def test_what_is_no_position_is_reported(text: str, file: Any) -> None:
     with pytest.raises(FormatError, match="is not a position"):
         evidence.prove(text, [file(PLAIN)])
 
@@ -387,7 +387,7 @@ def test_huge_or_broken_parts_are_refused(data: bytes, keys: vectors.Keys) -> No
 
 
 @pytest.mark.parametrize("data", [b"", b"tallystick/v2 evidence\n", PLAIN, b"\xff" * 100])
-def test_what_is_no_evidence_is_told(data: bytes, keys: vectors.Keys, file: Any) -> None:
+def test_what_is_no_evidence_is_reported(data: bytes, keys: vectors.Keys, file: Any) -> None:
     with pytest.raises(FormatError, match=r"app\.log: this is no evidence file"):
         evidence.check(file(data), public=keys.public)
 

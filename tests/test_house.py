@@ -103,6 +103,7 @@ def test_a_docstring_does_not_make_a_function_long() -> None:
 
 BY_PATH = {
     "agent.handover": "a descriptor",
+    "agent.sources": "reads logs of others, which the user names",
     "cli": "the null device, in the place of an output whose reader has gone; descriptor 1",
     "cli.demo": "files in a new directory of its own, which is shown and removed",
     "cli.key": "reads what the user names, also a pipe",
@@ -111,7 +112,7 @@ BY_PATH = {
     "cli.send": "reads inputs that the user names, also pipes",
     "custody.in_place": "looks at which file system a directory is on",
     "custody.passphrase": "the terminal",
-    "evidence": "a file in memory, which has no name",
+    "evidence.reading": "a file in memory, which has no name",
     "keystore.postgresql": "the null device",
     "selftest": "files in a new directory of its own, which is removed",
     "sinks.rotation": "a descriptor",

@@ -33,8 +33,9 @@ def sources() -> dict[str, str]:
 
 
 def code(text: str) -> str:
-    """Blank what is no code, and cut off the tests, which stand at the end."""
+    """Blank what is no code, shorten visibilities, which use nothing, and cut off the tests, which stand at the end."""
     blank = _BLANKED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    blank = re.sub(r"\bpub\(in [\w:]+\)", "pub", blank)
     tests = _TESTS.search(blank)
     return blank[: tests.start()] if tests else blank
 

@@ -3,8 +3,10 @@
 import doctest
 import importlib
 import importlib.metadata
+import json
 import os
 import pkgutil
+import re
 import sys
 
 import pytest
@@ -35,6 +37,28 @@ def test_each_provider_and_each_store_on_a_server_can_be_asked_for_by_its_name()
 def test_the_wheel_carries_its_types():
     there = os.listdir(os.path.dirname(tallystick.__file__))
     assert {"py.typed", "_core.pyi"} <= set(there)
+
+
+def shipped():
+    """The files of the wheel, without those that pip made when it was installed."""
+    files = importlib.metadata.files("tallystick")
+    made = ("__pycache__", "direct_url.json", "RECORD", "INSTALLER", "REQUESTED", "bin/tallystick")
+    return [file for file in files if not any(name in str(file) for name in made)]
+
+
+def test_nothing_in_the_wheel_names_a_path_of_its_builder():
+    # In full: panics of the core name its sources, and the list of parts names where they came from.
+    path = re.compile(rb"[^\0\n]*(?:/home/|/root/|/Users/|\.cargo/|\.rustup/)[^\0\n]*")
+    machine_made = [file for file in shipped() if str(file).endswith((".so", ".json"))]
+    assert len(machine_made) >= 2
+    assert [(str(file), found[0]) for file in machine_made if (found := path.search(file.read_binary()))] == []
+
+
+def test_the_wheel_lists_the_crates_that_are_inside():
+    lists = [json.loads(file.read_text()) for file in shipped() if "/sboms/" in str(file)]
+    parts = {part["name"]: part for each in lists for part in each["components"]}
+    assert {"sha2", "ed25519-dalek", "chacha20poly1305", "argon2", "postcard", "pyo3", "rustix"} <= set(parts)
+    assert [name for name, part in parts.items() if not part.get("version")] == []
 
 
 @pytest.mark.parametrize("name", MODULES)

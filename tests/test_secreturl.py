@@ -1,10 +1,12 @@
 """Passwords in URLs are shown nowhere: no message, status, lock, list of processes, traceback or repr."""
 
 import pickle
+import re
 import subprocess
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -61,18 +63,100 @@ def test_no_call_that_takes_a_key_store_shows_one(call):
         assert PASSWORD not in told(refused.value)
 
 
+def kinds(connect):
+    """The kinds that there are, by what is said of an unknown one: a new kind is tried, too."""
+    with pytest.raises(TallystickError) as refused:
+        connect("bogus:x")
+    found = re.findall(r"([a-z][a-z0-9-]*):", str(refused.value).partition("known are")[2])
+    assert len(found) > 5
+    return found
+
+
+FORMS = [
+    "{kind}://app:hunter2@127.0.0.1:1/a/b", "{kind}://:hunter2@127.0.0.1:1/a/b", "{kind}:app:hunter2@127.0.0.1:1",
+    "{kind}://app@127.0.0.1:1/a/b?timeout=0.2&password=hunter2", "{kind}://127.0.0.1:1/a/b?token=hunter2&timeout=0.2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", kinds(keystore.connect))
+def test_no_kind_of_key_store_shows_one(kind, form, bare):
+    url = form.format(kind=kind)
+    if kind == "file" and not form.startswith("{kind}://app:"):
+        pytest.skip("these are names of directories")
+    for call in CALLS:
+        with pytest.raises(TallystickError) as refused:
+            CALLS[call](url)
+        assert PASSWORD not in told(refused.value), call
+    done = bare("status", "app", "--store", url)
+    assert done.status in (2, 4)
+    assert PASSWORD not in done.err + done.out.decode()
+
+
+CUSTODY_CALLS = {
+    "connect": lambda place, url: custody.connect(url),
+    "create": lambda place, url: tallystick.create("app", store=place, custody=url, key_file="/nowhere/key"),
+    "open": lambda place, url: tallystick.open("there", output="/dev/null", store=place, custody=url),
+    "rekey": lambda place, url: moving.rekey("there", output="/dev/null", key_file="/no", store=place, custody=url),
+    "rekey to": lambda place, url: moving.rekey(
+        "there", output="/dev/null", key_file="/no", store=place, to_custody=url
+    ),
+    "migrate": lambda place, url: moving.migrate("there", store=place, custody=url),
+    "migrate to": lambda place, url: moving.migrate("there", store=place, to_custody=url),
+}
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory):
+    """A key store in which there is a log."""
+    directory = tmp_path_factory.mktemp("there")
+    tallystick.create(
+        "there", store=f"file:{directory}/store", custody=f"master-key:{directory}/key", key_file=directory / "v.key"
+    )
+    return f"file:{directory}/store"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", kinds(custody.connect))
+def test_no_kind_of_custody_shows_one_or_writes_it_down(kind, form, there, bare):
+    """The URL of a custody is noted in each state, where everybody who has the state may read it."""
+    url = form.format(kind=kind)
+    if kind == "master-key" and not ("//app:" in form or "//:" in form):
+        pytest.skip("these are names of files")
+    for call in CUSTODY_CALLS:
+        with pytest.raises(TallystickError) as refused:
+            CUSTODY_CALLS[call](there, url)
+        assert PASSWORD not in told(refused.value), call
+    done = bare("init", "app", "--custody", url, "--verification-key", "app.key", env={"TALLYSTICK_STORE": there})
+    assert done.status in (2, 4)
+    assert PASSWORD not in done.err + done.out.decode()
+    for path in Path(there.removeprefix("file:")).parent.rglob("*"):
+        assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path
+    assert keystore.connect(there).names() == ["there"]
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "vault-transit//u:hunter2@h/x", "vault-transit://u:hunter2@h/transit/key", "aws-kms://u:hunter2@eu-west-1/key",
         "pkcs11:token=a;pin=hunter2", "pkcs11:object=a?module-name=x&pin-source=https://u:hunter2@h/pin", "u:hunter2@h",
         "pkcs11:object=a?module-name=x&pin-value=hunter2", "vault-transit://h/t/k?token=hunter2", "tpm2:?auth=hunter2",
+        "pkcs11:hunter2", "passphrase:hunter2", "pkcs11:object=a;pin-value=hunter2", "tpm2:hunter2",
+        "systemd-creds:hunter2",
     ],
 )  # fmt: skip
 def test_no_error_of_a_custody_shows_one(url):
     with pytest.raises(TallystickError) as refused:
         custody.connect(url)
     assert PASSWORD not in explain(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs", "az", "https", "postgresql", "redis"])
+@pytest.mark.parametrize("form", FORMS[:2])
+def test_no_place_of_lines_shows_one(kind, form, bare):
+    done = bare("verify", form.format(kind=kind), "--key", "/dev/null")
+    assert done.status in (2, 4)
+    assert PASSWORD not in done.err + done.out.decode()
 
 
 def test_the_type_shows_it_only_when_asked():

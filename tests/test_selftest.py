@@ -260,7 +260,7 @@ def test_lines_that_are_here_twice_are_refused(log: Log) -> None:
         log.run(file, "copy")
 
 
-def test_what_cannot_be_tested_is_told(log: Log) -> None:
+def test_what_cannot_be_tested_is_reported(log: Log) -> None:
     (file,) = plain(log)
     other = Writer("other").open().write(9).close()
     (log.path / "other.log").write_bytes(b"".join(line + b"\n" for line in other.lines))

@@ -121,7 +121,7 @@ def test_a_narrowed_key_judges_its_chains_and_says_so(tmp_path: Path) -> None:
     assert narrowed.count == 29  # 33 lines, 4 of them of chain 2
 
 
-def test_the_redacted_line_of_the_vectors_is_told_as_redacted(tmp_path: Path) -> None:
+def test_the_redacted_line_of_the_vectors_is_reported_as_redacted(tmp_path: Path) -> None:
     known = json.loads((vectors.VECTORS / "redacted.json").read_text())
     data = (vectors.VECTORS / "plain.log").read_bytes()
     assert data.count(known["original"].encode()) == 1

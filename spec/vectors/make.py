@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A small, plain sealer (seal.md sections 3 to 6) that makes the known answers beside it, and a test's sealing tool.
 
-    python spec/vectors/make.py --check      make all vectors anew, compare byte for byte, run all defects
-    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures anew; the known answers never change
+    python spec/vectors/make.py --check      make all vectors again, compare byte for byte, run all defects
+    python spec/vectors/make.py --write      write inputs, defects, evidence and signatures again; the known answers never change
     python spec/vectors/make.py seal --name N --seed HEX [--chains K] [--epoch-lines N] [--control plain|json]
            [--crash-after N] [--key-out FILE] [--public-out FILE] [--head-out FILE] < lines > sealed.log
 
@@ -49,12 +49,17 @@ def public_of(seed):
 
 
 @lru_cache(maxsize=None)
+def first_links(secret):
+    """A[1] from V, B[1] from S, and those after it as far as they were wanted."""
+    return [derive(secret, "chains")]
+
+
 def chain_link(secret, chain):
     """A[chain] from V, B[chain] from S."""
-    link = derive(secret, "chains")
-    for _ in range(chain - 1):
-        link = derive(link, "next")
-    return link
+    links = first_links(secret)
+    while len(links) < chain:
+        links.append(derive(links[-1], "next"))
+    return links[chain - 1]
 
 
 def chain_seed(S, chain):
@@ -874,6 +879,71 @@ def predecessor_defects(cases):
     add("named by chain 2", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", chain=2))
 
 
+def kin(number, before=None, after=None, *, chains=1, ending="ended", wait=0, said=None):
+    """One of a row of logs, as lines: it names the one before at 1.0.1 and the one after in its last chain."""
+    name, secrets = ("log", (V, S)) if number is None else (f"log{number}", (bytes([number]) * 32,) * 2)
+    sealer = Sealer(*secrets, NAME if number is None else name)
+    for chain in range(1, chains + 1):
+        sealer.open(T)
+        if chain == 1 and before:
+            sealer.notice("predecessor", written(before.encode()))
+        for _ in range(wait):
+            sealer.entry(b"one more")
+        sealer.entry(b"an entry")
+        if chain == (said or chains) and after:
+            sealer.notice("successor", written(after.encode()))
+        sealer.checkpoint(ending if chain == chains else "closed", T)
+    return [as_text(line) for line in sealer.lines]
+
+
+def kin_defects(cases):
+    """Logs in a row, each rekeyed into the next; the key of one of them is at hand."""
+    def named(number):
+        sealer = Sealer(*((V, S) if number is None else (bytes([number]) * 32,) * 2), NAME if number is None else f"log{number}")
+        return f"{sealer.log_id} {public_text(sealer.P, sealer.name)}"
+
+    def add(name, why, told, lines, beside=None, with_p=None):
+        files = {"a.log": {"base": lines, "edit": []}}
+        if beside is not None:
+            files["b.log"] = {"base": beside, "edit": []}
+        cases.add("kin: " + name, "section 9", why, told, with_p or told, files)
+
+    needs, failed = "incomplete notice, successor", "failed notice, unsealed"
+    mine, next_ = kin(None, after=named(1)), kin(1, before=named(None))
+    add("the successor's lines after", "its key is needed", needs, mine + next_)
+    add("the successor's lines in a file of their own", "its key is needed", needs, mine, next_)
+    add("the successor's lines before", "it had not begun", failed, next_ + mine)
+    add("the successor's lines before the end", "it had not begun", failed, mine[:-1] + next_ + mine[-1:])
+    add("a line of the successor among ours", "it had not begun", "failed notice, successor, unsealed", [*mine[:2], next_[1], *mine[2:], *next_])
+    add("a line without a seal after", "it is nobody's", "failed notice, successor, unsealed", [*mine, *next_, "x"])
+    add("after lines from before the notice", "there the log went on", failed, mine[2:], mine[:2] + next_)
+    two = kin(None, after=named(1), chains=2)
+    add("named by the last chain of two", "where it ended", needs, two + next_)
+    add("named by the chain before", "the log went on: that one was given up", failed, kin(None, after=named(1), chains=2, said=1) + next_)
+    add("named by a log without an end", "an interrupted rekey ended it, before a line could say so",
+        "incomplete notice, open end, successor", mine[:-1] + next_, with_p="incomplete notice, open end, successor, uncovered")
+    add("of another log id", "the id is not that of the key", failed, kin(None, after=f"aaaaaaaa {named(1).split()[1]}") + next_)
+    add("without a key", "the text names no key", failed, kin(None, after=named(1).split()[0]) + next_)
+    add("another log's lines", "nobody named it", failed, mine + kin(2))
+    third, last = kin(1, before=named(None), after=named(2)), kin(2, before=named(1))
+    add("the next but one", "the next one names it", needs, mine + third + last)
+    add("the next but one alone", "nobody names it here", failed, mine + last)
+    add("the next but one, named in a log of another key", "who names it is not the one that was named",
+        failed, mine + kin(3, after=named(2)) + last)
+    changed = [line.replace(named(2).replace(" ", "+"), named(4).replace(" ", "+")) for line in third]
+    add("the next but one, named in a notice that was changed", "its signature fails", "failed notice, successor, unsealed", mine + changed + kin(4))
+    first, middle, end = kin(1, after=named(2)), kin(2, before=named(1), after=named(None)), kin(None, before=named(2))
+    add("the last but one", "the one before names it", "incomplete notice, predecessor", first + middle + end)
+    add("the last but one alone", "nobody names it here", failed, first + end)
+    between = kin(None, before=named(1), after=named(2))
+    both = "incomplete notice, predecessor, successor"
+    add("one before and one after", "both keys are needed", both, kin(1, after=named(None)) + between + kin(2, before=named(None)))
+    add("one before and one after, exchanged", "they stand where they cannot",
+        failed, kin(2, before=named(None)) + between + kin(1, after=named(None)))
+    circle = kin(None, before=named(1), after=named(1))
+    add("one that is before and after", "no line can be both", failed, kin(1) + circle)
+
+
 def chain_defects(cases):
     whole, lines = cases.whole, cases.lines
     crash = "incomplete missing, unclean end, uncovered"  # what P alone says about the crash and the burned chain
@@ -1116,6 +1186,7 @@ def defects():
     notice_defects(cases)
     past_defects(cases)
     predecessor_defects(cases)
+    kin_defects(cases)
     chain_defects(cases)
     exception_defects(cases)
     chain_exceptions(cases)
@@ -1356,10 +1427,12 @@ def encoding_of(point, y=None, sign=None):
     return (y + (sign << 255)).to_bytes(32, "little")
 
 
+@lru_cache(maxsize=None)  # the same points are doubled again and again
 def plus(a, b):
     (x1, y1), (x2, y2) = a, b
     d = D * x1 * x2 * y1 * y2 % FIELD
-    return ((x1 * y2 + x2 * y1) * pow(1 + d, -1, FIELD) % FIELD, (y1 * y2 + x1 * x2) * pow(1 - d, -1, FIELD) % FIELD)
+    inverse = pow(1 - d * d, -1, FIELD)  # of 1 + d and of 1 - d at once
+    return (x1 * y2 + x2 * y1) * inverse * (1 - d) % FIELD, (y1 * y2 + x1 * x2) * inverse * (1 + d) % FIELD
 
 
 def times(count, point):
@@ -1444,18 +1517,18 @@ def run_signature(case):
 
 # ---- command line ---------------------------------------------------------------------------------------------------
 
-def witness_script():
-    """The script beside this one, which takes from this one."""
+def witness_script(name="witnesses"):
+    """A script beside this one, which takes from this one."""
     sys.path[:0] = [str(HERE)]
     try:
-        return importlib.import_module("witnesses")
+        return importlib.import_module(name)
     finally:
         del sys.path[0]
 
 
 def new_files():
     """The files that are ours to write: name -> bytes. One case a line keeps the defects small."""
-    witnesses = witness_script()
+    witnesses, receipted = witness_script(), witness_script("receipted")
     def text(found):
         rows = [json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in found["cases"]]
         about = json.dumps(found["about"], indent=1)
@@ -1463,7 +1536,8 @@ def new_files():
         return ('{"about": ' + about + ',\n' + refused + '"cases": [\n' + ",\n".join(rows) + "\n]}\n").encode()
     return {"inputs.json": as_json(inputs()) + b"\n", "defects.json": text(defects()),
             "evidence.json": text(evidence_cases()), "signatures.json": text(signature_cases()),
-            "witnesses.json": witnesses.text_of(witnesses.witness_cases())}
+            "witnesses.json": witnesses.text_of(witnesses.witness_cases()),
+            "receipts.json": receipted.text_of(receipted.receipt_cases())}
 
 
 def run_check():
@@ -1494,6 +1568,16 @@ def run_check():
             wrong.append(f"check.py takes this for a file of receipts: {name}")
         except check.Usage:
             pass
+    receipted = witness_script("receipted")
+    received = receipted.receipt_cases()
+    for case in received["cases"]:
+        wrong += receipted.run(case, check, texts["verification_key"], texts["public_key"])
+    for text in received["usage"]:
+        try:
+            check.read_policy(text)
+            wrong.append(f"check.py takes this for a policy: {text}")
+        except check.Usage:
+            pass
     signatures = signature_cases()["cases"]
     for case in signatures:
         wrong += run_signature(case)
@@ -1503,7 +1587,7 @@ def run_check():
         result = check.verify({name: (HERE / f"{name}.log").read_bytes()}, texts["verification_key"], head_text=head)
         wrong += [] if result["verdict"] == "ok" else [f"{name}.log is {result['verdict']}"]
     print(*wrong, f"{len(cases)} defects, {len(proofs)} evidence files, {len(signatures)} signatures, "
-          f"{len(witnessed['cases'])} cases of witnesses, "
+          f"{len(witnessed['cases'])} cases of witnesses, {len(received['cases'])} with receipts, "
           f"{len(wrong)} differences", sep="\n")
     return 5 if wrong else 0
 

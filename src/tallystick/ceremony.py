@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tallystick import _core, courier, keystore, securefile
+from tallystick.custody import plain
 from tallystick.errors import KeyStoreError, reason
 from tallystick.secreturl import SecretUrl, hidden
 from tallystick.writer.lifecycle import KEY_SETUP
@@ -48,7 +49,7 @@ def create(
     name: str,
     *,
     store: str | SecretUrl | None = None,
-    custody: str | None = None,
+    custody: str | SecretUrl | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
 ) -> Created:
@@ -69,7 +70,7 @@ def create(
         KeyStoreError: The log exists already, its name is invalid, or a file cannot be written; nothing is left.
         CustodyError: The custody cannot be reached; nothing is left.
     """
-    store = hidden(store)
+    store, custody = hidden(store), hidden(custody)  # before anything fails: a traceback may show what they name
     with creating(name, store=store, custody=custody, key_file=key_file, public_file=public_file) as made:
         return made
 
@@ -79,7 +80,7 @@ def creating(
     name: str,
     *,
     store: str | SecretUrl | None = None,
-    custody: str | None = None,
+    custody: str | SecretUrl | None = None,
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
     entry: str | None = None,
@@ -94,9 +95,9 @@ def creating(
         public_file: Where the public key goes.
         entry: Its name in the key store until it gets its own; for `rekey`.
     """
-    store = hidden(store)
+    store, custody = hidden(store), hidden(custody)
     keystore.check_name(name)
-    target = keystore.connect(store)
+    target, keeper = keystore.connect(store), plain(custody)
     with ExitStack() as made:
         with KEY_SETUP:
             setup = _core.setup(name)
@@ -105,7 +106,7 @@ def creating(
             write_public = None if public_file is None else made.enter_context(_public_file(public_file, public))
             key = made.enter_context(_key_file(key_file))
             # Without its key a log can never be verified: it must not stay.
-            log = made.enter_context(courier.creating(target, entry or name, custody, setup.state(), setup.head()))
+            log = made.enter_context(courier.creating(target, entry or name, keeper, setup.state(), setup.head()))
             try:
                 if write_public is not None:
                     write_public()

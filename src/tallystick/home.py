@@ -12,7 +12,6 @@ default: a name is never guessed, and the error says which option to give.
 """
 
 import os
-import pwd
 import tempfile
 from contextlib import suppress
 
@@ -62,6 +61,8 @@ def require_temporary() -> None:
 def _home() -> str | None:
     """Return the user's home; `/` is what container runtimes say where there is none."""
     homes = [os.environ.get("HOME", "")]
-    with suppress(KeyError):
+    with suppress(ImportError, KeyError):
+        import pwd  # some systems have no users of this kind
+
         homes.append(pwd.getpwuid(os.geteuid()).pw_dir)
     return next((home for home in homes if os.path.isabs(home) and os.path.normpath(home) not in ("/", "//")), None)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable
 
 from tallystick.ceremony import create
+from tallystick.custody import plain
 from tallystick.secreturl import SecretUrl, hidden
 from tallystick.securefile import hold_standard
 from tallystick.sinks.rotation import Rotation
@@ -34,7 +35,7 @@ def open_log(
     *,
     output: str | os.PathLike[str] | int | Callable[[bytes], object],
     store: str | SecretUrl | None = None,
-    custody: str | None = None,
+    custody: str | SecretUrl | None = None,
     control: str = "auto",
     epoch_lines: int = 4096,
     epoch_age: float = 60.0,
@@ -99,9 +100,9 @@ def open_log(
             witnesses are named that cannot do what they are to do.
         FormatError: A witness is no URL, or is named twice.
     """
-    store = hidden(store)  # before anything fails: a traceback may show what it names
+    store, custody = hidden(store), hidden(custody)  # before anything fails: a traceback may show what they name
     hold_standard()
-    origin = Origin(name, output, store, custody, rotation, user, wait, mixed=mixed, adopt=adopt)
+    origin = Origin(name, output, store, plain(custody), rotation, user, wait, mixed=mixed, adopt=adopt)
     report = on_trouble or _warn
     policy = Policy.of(witness, quorum, each=witness_each)
     settings = Settings(

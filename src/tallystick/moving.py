@@ -22,6 +22,7 @@ from typing import Any
 
 from tallystick import courier, keystore
 from tallystick.ceremony import Created, creating
+from tallystick.custody import plain
 from tallystick.errors import KeyStoreError
 from tallystick.keystore import next_entry
 from tallystick.log import open_log, open_taken
@@ -39,8 +40,8 @@ def rekey(
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
     store: str | SecretUrl | None = None,
-    custody: str | None = None,
-    to_custody: str | None = None,
+    custody: str | SecretUrl | None = None,
+    to_custody: str | SecretUrl | None = None,
     user: str | None = None,
     mixed: bool = False,
     on_trouble: Callable[[str], None] | None = None,
@@ -69,27 +70,29 @@ def rekey(
         CustodyError: The custody is not at hand.
         SealError: The log has ended, or the lines cannot be written.
     """
-    store = hidden(store)
+    store, custody, to_custody = hidden(store), hidden(custody), hidden(to_custody)
+    keeper, next_keeper = plain(custody), plain(to_custody or custody)
     place, made = keystore.connect(store), None
     options = {"output": output, "store": store, "user": user, "mixed": mixed, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before = "the log whose last notice names it"
-    if old.waiting != old.public_key and (old.next_chain is not None or old.waiting is None):
-        before = f"{old.log_id} {old.public_key}"
+    before = f"{old.log_id} {old.public_key}"
+    if old.waiting == old.public_key:  # an interruption came after it had been put into the place of the other
+        before = "the log whose last notice names it"
+    elif old.next_chain is not None or old.waiting is None:
         made = _end(
-            Origin(name, output, store, custody, None, user, mixed=mixed), on_trouble,
+            Origin(name, output, store, keeper, None, user, mixed=mixed), on_trouble,
             partial(
-                creating, name, store=store, custody=to_custody or custody or old.custody, key_file=key_file,
+                creating, name, store=store, custody=next_keeper or old.custody, key_file=key_file,
                 public_file=public_file, entry=next_entry(name),
             ),
         )  # fmt: skip
-    new = courier.succeed(place, name, custody)
+    new = courier.succeed(place, name, keeper)
     if made is not None and new.public_key != made.public_key:
         raise KeyStoreError(
             f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
-    with open_log(name, custody=to_custody or custody, **options) as log:
+    with open_log(name, custody=next_keeper, **options) as log:
         log.notice("predecessor", before)
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)
 
@@ -100,7 +103,7 @@ def _end(
     """End a log with a notice that names its successor. That is made first, so a failure leaves the log as it is."""
     with ExitStack() as undoing:
         taken = take_lease(origin.store, origin.name, origin.custody)
-        undoing.callback(taken[0].release)
+        undoing.callback(taken.lease.release)
         with creating() as made:
             origin.have(taken)
             log = open_taken(origin, on_trouble)
@@ -118,9 +121,9 @@ def migrate(
     name: str,
     *,
     store: str | SecretUrl | None = None,
-    custody: str | None = None,
+    custody: str | SecretUrl | None = None,
     to_store: str | SecretUrl | None = None,
-    to_custody: str | None = None,
+    to_custody: str | SecretUrl | None = None,
 ) -> str | None:
     """Move a log to another key store, to another custody, or both; its keys, its head and its lines stay.
 
@@ -141,6 +144,6 @@ def migrate(
         CustodyError: A custody is not at hand, or does not destroy its keys.
         SealError: The log has ended.
     """
-    store, to_store = hidden(store), hidden(to_store)
+    store, to_store, custody, to_custody = map(hidden, (store, to_store, custody, to_custody))
     target = None if to_store is None else keystore.connect(to_store)
-    return courier.migrate(name, keystore.connect(store), custody, target, to_custody)
+    return courier.migrate(name, keystore.connect(store), plain(custody), target, plain(to_custody))

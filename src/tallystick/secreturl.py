@@ -14,14 +14,15 @@ import re
 from typing import Self, TypeVar
 from urllib.parse import quote, unquote
 
-__all__ = ["SecretUrl", "absolute_files", "hidden", "without_passwords"]
+__all__ = ["SecretUrl", "absolute_files", "hidden", "holds_password", "without_passwords"]
 
 T = TypeVar("T")
 
 # In a word, everything between the colon after a user and the last @ may be a password.
 _USER = re.compile(r"(//[^\s:@/?#'\"]*):\S*@")
 _OPTION = re.compile(r"([?&;](?:[a-z-]*pass(?:word|wd|phrase)?|pin-value|token|secret)=)[^&;\s'\"]*", re.IGNORECASE)
-
+# The same where the slashes were left out: everything up to the @, before options and before what has a name.
+_LOGIN = re.compile(r"[^:/]+:[^/=?;]*@")
 
 # Options that name files, in URLs of servers and of their libraries.
 _FILE = re.compile(r"([?&](?:cacert|credential|passfile|ssl(?:rootcert|cert|key|crl|crldir))=)([^&]+)")
@@ -70,6 +71,20 @@ class SecretUrl:
 def hidden(url: "str | SecretUrl | None") -> SecretUrl | None:
     """Return a URL that was given as one that may hold a password; None for None."""
     return None if url is None else SecretUrl(url)
+
+
+def holds_password(url: SecretUrl, *, is_path: bool = False) -> bool:
+    """Does a URL hold a password, or what may be one? In one that `is_path`, the name of a file may hold anything.
+
+    >>> [holds_password(SecretUrl(f"tpm2:{rest}")) for rest in ("//a:b@h", "a:b@h", "?auth=1&token=b", "?pcrs=7")]
+    [True, True, True, False]
+    >>> [holds_password(SecretUrl(f"master-key:{rest}"), is_path=True) for rest in ("//a:b@h", "me@home.key")]
+    [True, False]
+    """
+    if _USER.search(url.reveal()) or "pin-value=" in url.reveal():
+        return True
+    options = "?" + url.reveal().partition("?")[2]
+    return not is_path and (_LOGIN.match(url.reveal()) is not None or _OPTION.search(options) is not None)
 
 
 def absolute_files(url: str) -> str:

@@ -19,7 +19,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -170,7 +170,7 @@ def run(
     logs, _ = read_keys(key_files, ())
     # The head is read before the log: lines that come meanwhile are then after it, not missing.
     heads = read_heads(logs, store, head)
-    name, log_id = _whole_key(logs, heads.texts if head is not None else {})
+    name, log_id = _whole_key(logs, heads.found if head is not None else ())
     if log_id in heads.bad:
         raise ReportError(heads.bad[log_id], hint="run tallystick verify first")
     copy, floor = _read([os.fspath(path) for path in paths], log_id)
@@ -178,7 +178,7 @@ def run(
         start = max(start or 1, floor[0])
     scene = Scene(
         tuple(line for one in copy for line in one.lines),
-        heads.texts.get(log_id, b""),
+        heads.found[log_id].text if log_id in heads.found else b"",
         breaks=tuple(accumulate(len(one.lines) for one in copy[:-1])),
         log_id=log_id.encode(),
     )
@@ -202,7 +202,7 @@ def run(
         len(scene.lines),
         sum(len(line) + 1 for line in scene.lines),
         _part(floor),
-        log_id in heads.texts,
+        log_id in heads.found,
         untouched,
         tuple(played),
     )
@@ -312,7 +312,7 @@ def _check_untouched(report: Report) -> None:
 # -- reading
 
 
-def _whole_key(logs: _core.Keys, heads: Mapping[str, bytes]) -> tuple[str, str]:
+def _whole_key(logs: _core.Keys, heads: Collection[str]) -> tuple[str, str]:
     """Return name and log id of the log that is doctored: that of the head, else that of the first key."""
     of_head = [log for log in logs.logs() if log[1] in heads]
     name, log_id, with_v, narrowed, *_ = (of_head or logs.logs())[0]

@@ -80,14 +80,14 @@ def assert_each_doctoring_is_found(logs, form, lines, number):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_lines_that_were_swapped_are_told(logs, form):
+def test_lines_that_were_swapped_are_reported(logs, form):
     lines = made(form)
     lines[50], lines[51] = lines[51], lines[50]
     assert logs.told(lines) == [("reordered", 51)]
 
 
 @pytest.mark.parametrize("form", ["cef", "json"])
-def test_chains_that_were_swapped_or_repeated_are_told(logs, form):
+def test_chains_that_were_swapped_or_repeated_are_reported(logs, form):
     one, two, three = (made(form)[start : start + 42] for start in (0, 42, 84))
     swapped = logs.told([*two, *one, *three])
     assert ("reordered", 43) in swapped
@@ -101,7 +101,7 @@ def test_a_chain_that_is_there_twice_within_a_second_may_be_a_copy(logs):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_chain_that_was_removed_leaves_no_trace_and_that_is_told(logs, form):
+def test_a_chain_that_was_removed_leaves_no_trace_and_that_is_reported(logs, form):
     report = logs.verify(made(form)[42:])
     assert report.verdict.value == "incomplete"
     assert any("can be removed" in each.detail for each in report.findings)
@@ -109,7 +109,7 @@ def test_a_chain_that_was_removed_leaves_no_trace_and_that_is_told(logs, form):
 
 @pytest.mark.parametrize("count", [1, 2, 30])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_tail_that_was_cut_is_told_whatever_is_accepted(logs, form, count):
+def test_a_tail_that_was_cut_is_reported_whatever_is_accepted(logs, form, count):
     assert logs.told(made(form)[:-count]) == [("open end", 85)]
     assert logs.verify(made(form)[:-count], accept_scheme_limits=True).verdict.value == "incomplete"
 
@@ -155,14 +155,14 @@ def test_line_ends_of_windows_blanks_behind_and_blank_lines_do_no_harm(logs):
         lambda line: line.replace(b":500", b":500.00000000000000000001"),
     ],
 )  # fmt: skip
-def test_json_that_says_the_same_in_other_bytes_is_told(logs, doctor):
+def test_json_that_says_the_same_in_other_bytes_is_reported(logs, doctor):
     """Names twice above all: people and programs differ in which one they read."""
     lines = made("json")
     assert doctor(lines[0]) != lines[0]
     assert logs.told([doctor(lines[0]), *lines[1:]]) == [("altered", 1)]
 
 
-def test_markers_are_not_covered_and_are_told_when_they_lie(logs):
+def test_markers_are_not_covered_and_are_reported_when_they_lie(logs):
     lines = made("cef")
     lines[42] = lines[42].removesuffix(b" chain=new")
     lines[60] += b" chain=new"
@@ -219,7 +219,7 @@ def test_a_service_that_changed_its_form_left_one_log_whatever_stands_before_it(
     assert logs.told([b"welcome", *fine, *coarse]) == [("unsealed", 1)]
 
 
-def test_a_log_that_was_formatted_anew_is_one_finding(logs):
+def test_a_log_that_was_reformatted_is_one_finding(logs):
     lines = [line.replace(b",", b", ") for line in made("json")]
     assert logs.told(lines) == [("altered", 1)]
 
@@ -246,7 +246,7 @@ def test_what_is_no_key_is_refused_and_not_shown(logs, text):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_with_another_key_nothing_is_verified_and_that_is_told_first(logs, form):
+def test_with_another_key_nothing_is_verified_and_that_is_reported_first(logs, form):
     """No line says which key it was sealed with: another key and beginnings that were altered look the same."""
     (logs.directory / "key").write_bytes(bytes(32))
     report = logs.verify(made(form), accept_scheme_limits=True)

@@ -54,7 +54,7 @@ def test_a_message_that_looks_like_the_end_of_a_chain_hides_no_cut(logs, form, t
     assert logs.told(Writer().seal(first, data).lines) == [("open end", 1)]
 
 
-def test_a_name_that_swallows_members_is_told(logs):
+def test_a_name_that_swallows_members_is_reported(logs):
     """`delimiter` is not escaped: a name that holds it is covered by the same bytes as the members that it swallows."""
     lines = made("json")
     members = json.loads(lines[7])
@@ -63,7 +63,7 @@ def test_a_name_that_swallows_members_is_told(logs):
     assert logs.told([*lines[:7], json_line(members | swallowed), *lines[8:]]) == [("altered", 8)]
 
 
-def test_a_line_of_json_that_was_written_as_text_is_told(logs):
+def test_a_line_of_json_that_was_written_as_text_is_reported(logs):
     lines = made("json")
     members = json.loads(lines[7])
     integrity = members.pop("integrity")
@@ -77,7 +77,7 @@ def test_a_line_of_json_that_was_written_as_text_is_told(logs):
 @pytest.mark.parametrize("doctor", [changed, with_other_integrity, stripped])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("length", [1, 2, 42])
-def test_the_first_line_of_the_only_chain_is_told_though_nothing_else_fits(logs, form, doctor, length):
+def test_the_first_line_of_the_only_chain_is_reported_though_nothing_else_fits(logs, form, doctor, length):
     """A service that was never restarted has one chain: where that is lost, no other key is to blame."""
     lines = Writer().seal(*([{"level": "info"}] * length if form == "json" else [b"CEF:0|level=info"] * length)).lines
     report = logs.verify([doctor(lines[0]), *lines[1:]])
@@ -105,7 +105,7 @@ def test_a_part_of_a_chain_that_is_there_once_more_is_a_copy(logs, form, length)
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("within", [1, 30, 64, 80, 110])
-def test_a_tail_that_was_cut_within_a_line_is_told(logs, form, within):
+def test_a_tail_that_was_cut_within_a_line_is_reported(logs, form, within):
     text = b"\n".join(made(form)[:100])[:-within]
     (logs.directory / "cut.log").write_bytes(text)
     report = logs.verify(text.split(b"\n"), accept_scheme_limits=True)
@@ -114,7 +114,7 @@ def test_a_tail_that_was_cut_within_a_line_is_told(logs, form, within):
 
 
 @pytest.mark.parametrize("text", [rb"\ud800", rb"\udc00\ud800", b"\xff", b"\xed\xa0\x80", b"\x01", rb"\x41"])
-def test_what_is_no_text_in_json_is_told_where_it_stands(logs, text):
+def test_what_is_no_text_in_json_is_reported_where_it_stands(logs, text):
     """Readers differ in what they make of it; Acra itself writes none of it."""
     lines = made("json")
     lines[9] = lines[9].replace("сталося".encode(), text)

@@ -1,5 +1,7 @@
 """Agents that a test starts, and that end with it."""
 
+import subprocess
+
 import pytest
 
 from tests.agent.client import OPEN, Agent
@@ -19,3 +21,22 @@ def agents(site):
         each.kill()
     while OPEN:
         OPEN.pop().close()
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """An authority, a server of the name localhost, one of another name, a client; a client of another authority."""
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=tmp_path)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
+    for authority, names in (("ca", ("localhost", "elsewhere", "client")), ("other", ("stranger",))):
+        openssl("req", "-x509", *new, f"/CN={authority}", "-keyout", f"{authority}.key",
+                "-out", f"{authority}.pem", "-days", "2")  # fmt: skip
+        for name in names:
+            (tmp_path / "names").write_text(f"subjectAltName=DNS:{name}\n")
+            openssl("req", *new, f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
+                    "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
+    return tmp_path

@@ -336,23 +336,6 @@ def test_a_socket_in_a_directory_that_others_may_write_to_is_not_trusted(tmp_pat
     assert "can be written by others, who could put a socket of their own there" in said[0]
 
 
-@pytest.fixture
-def certificates(tmp_path):
-    """An authority; a server of the name localhost, one of another name; a client."""
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=tmp_path)
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
-    openssl("req", "-x509", *new, "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2")
-    for name in ("localhost", "elsewhere", "client"):
-        (tmp_path / "names").write_text(f"subjectAltName=DNS:{name}\n")
-        openssl("req", *new, f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
-    return tmp_path
-
-
 def by_tls(agents, certificates, name, port):
     files = ("--tls-cert", f"{certificates}/{name}.pem", "--tls-key", f"{certificates}/{name}.key")
     place = f"unix:{certificates}/s"

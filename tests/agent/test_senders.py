@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,38 @@ def test_packets_and_datagrams_of_the_network_are_lines(site, agents):
         agent.until(lambda: b"three" in site.read())
     agent.end()
     assert sorted(entries(site)) == [b"one\\nmore", b"three", b"two"]
+
+
+def test_datagrams_for_which_the_kernel_had_no_room_are_counted_in_the_log_and_in_status(site, agents):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agent = agents("--listen", f"udp:127.0.0.1:{port}", "--listen", f"unix:{site.path}/s").listening()
+
+    def flood(count):
+        """Send more than fits while the agent stands still."""
+        os.kill(agent.process.pid, signal.SIGSTOP)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            for number in range(count):
+                way.sendto(b"%05d" % number + b"x" * 1000, ("127.0.0.1", port))
+        os.kill(agent.process.pid, signal.SIGCONT)
+
+    def dropped():
+        (found,) = json.loads(site("status", "payments", "--format", "json").out)
+        return found["dropped"] or 0
+
+    flood(20_000)
+    agent.until(lambda: dropped() and len(entries(site)) + dropped() == 20_000)
+    first = dropped()
+    agent.process.send_signal(signal.SIGUSR2)  # what the program before has counted is not counted again
+    agent.until(lambda: b" closed " in site.read())
+    flood(10_000)
+    agent.until(lambda: len(entries(site)) + first + dropped() == 30_000)
+    second = dropped()
+    assert "loses datagrams, for which the kernel has no room" in agent.end()
+    said = json.dumps(site.report())
+    assert f"{first} lines were dropped from" in said
+    assert f"{second} lines were dropped from" in said
 
 
 def test_a_message_that_is_too_long_stands_in_several_lines_and_the_log_says_so(site, agents):
@@ -220,3 +254,45 @@ def test_one_agent_writes_several_logs_that_a_file_names(site):
     refused = site("agent", "--config", "agent.toml")
     said = "agent.toml: log 'payments': No such option"
     assert (refused.status, said in refused.err) == (2, True), refused.err
+
+
+RESTARTS = """
+for start in 1 2 3 4; do
+    sh -c 'export LISTEN_PID=$$; exec "$@"' - "$@" || exit
+done
+"""
+
+
+def test_no_datagram_is_lost_while_the_agent_restarts_under_a_socket_that_a_service_manager_holds(site, agents):
+    if shutil.which("systemd-socket-activate") is None:
+        pytest.skip("systemd-socket-activate is not here")
+    path = str(site.path / "held")
+
+    def start(*arguments, **more):
+        places = [word for name in ("HOME", "TALLYSTICK_STORE") for word in ("-E", f"{name}={site.env[name]}")]
+        command = ["systemd-socket-activate", "-d", *places, "-l", path, "sh", "-c", RESTARTS, "-"]
+        return subprocess.Popen(
+            [*command, f"{site.bin}/tallystick", *map(str, arguments)], cwd=site.path, env=site.env,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    manager = agents("--listen", f"unixgram:{path}", start=start)
+    manager.until(lambda: os.path.exists(path))
+    lines = [b"%d" % number for number in range(4000)]
+
+    def send_all():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+            way.connect(path)
+            for line in lines:
+                way.send(line)
+
+    sender = threading.Thread(target=send_all)
+    sender.start()
+    children = Path(f"/proc/{manager.process.pid}/task/{manager.process.pid}/children")
+    for least in (500, 1500, 2500, len(lines)):
+        manager.until(lambda least=least: (site.path / "audit.log").exists() and len(entries(site)) >= least)
+        os.kill(int(children.read_text()), signal.SIGTERM)
+    sender.join(20)
+    manager.process.communicate(timeout=20)
+    assert entries(site) == lines
+    assert site.verdict() == ("ok", [])

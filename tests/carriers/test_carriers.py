@@ -157,7 +157,7 @@ def test_a_prefix_is_not_unwrapped(kind: str):
 
 
 @pytest.mark.parametrize(("kind", "field"), [("podman", None), ("json", None), ("json", ""), ("cri", "x")])
-def test_a_kind_that_is_none_is_told(kind: str, field: str | None):
+def test_an_invalid_kind_is_reported(kind: str, field: str | None):
     with pytest.raises(FormatError, match="envelope"):
         _core.Envelope(kind, field)
 

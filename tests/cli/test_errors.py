@@ -91,7 +91,7 @@ def test_another_master_key_in_the_environment_is_refused(by_variable):
     refused(by_variable, "the master key in PAYMENTS_KEY does not open", env={"PAYMENTS_KEY": "A" * 42 + "E"})
 
 
-def test_a_custody_that_is_none_is_reported(site):
+def test_an_invalid_custody_is_reported(site):
     refused(site, "there is no kind of custody called 'vault'", more=("--custody", "vault:x"))
 
 
@@ -220,7 +220,7 @@ def test_a_lost_head_is_refused_and_found(site):
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage\n", b"\xff\0\x1b[31m\n"])
-def test_a_head_that_is_none_is_refused_and_found(site, garbage):
+def test_an_invalid_head_is_refused_and_found(site, garbage):
     site.seal(b"one\n")
     (site.store / "payments" / "head").write_bytes(garbage)
     refused(site, "the head of log payments in the key store is damaged: ", "start a new log")

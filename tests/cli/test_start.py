@@ -23,7 +23,7 @@ HEAVY = {
 GROUPS = ["key"]
 COMMANDS = [
     "init", "seal", "run", "verify", "head", "prove", "check", "redact", "rekey", "migrate", "close", "status",
-    "key", "acra", "selftest", "demo",
+    "agent", "send", "watch", "key", "acra", "selftest", "demo",
 ]  # fmt: skip
 BELOW = ["key show", "key public", "key narrow"]
 
@@ -70,8 +70,9 @@ def test_each_help_fits_a_screen_and_shows_an_example(bare, command):
 def test_each_help_names_the_variable_of_each_option(bare, command):
     text = bare(*command.split(), "--help").out.decode()
     options = set(re.findall(r"^  (?:-\w, )?--([a-z-]+)", text, re.MULTILINE)) - {"help"}
-    variables = set(re.findall(r"TALLYSTICK_[A-Z_]+", text.partition("Environment variables:")[2]))
-    named = {"TALLYSTICK_" + name.upper().replace("-", "_") for name in options - {"output"}}
+    listed = text.partition("Environment variables, with TALLYSTICK_ in front:\n")[2].partition("\n\n")[0]
+    variables = set(re.findall(r"[A-Z_]+", listed))
+    named = {name.upper().replace("-", "_") for name in options - {"output"}}
     assert len(options) >= 1
     assert named <= variables
     assert len(variables) == len(options)

@@ -315,7 +315,7 @@ def test_a_carriers_file_verifies_in_its_envelope_and_in_no_other_one(bare, fixt
         (("--envelope", "cri", "--field", "x"), "field"),
     ],
 )
-def test_an_envelope_that_is_none_is_a_usage_error(log, arguments, reported):
+def test_an_invalid_envelope_is_a_usage_error(log, arguments, reported):
     done = log("verify", "audit.log", *KEY, *arguments)
     assert (done.status, done.out) == (2, b"")
     assert reported in done.err

@@ -21,7 +21,8 @@ from tallystick._core import DataKey
 from tallystick.custody import pkcs11 as custody_module
 from tallystick.custody.pkcs11 import Pkcs11
 from tallystick.errors import CustodyError, explain
-from tests.custody.apart import Apart, Beside
+from tests import preloaded
+from tests.custody.apart import LOADS, Apart, Beside
 from tests.custody.forgetting import ForgettingSuite, Log, MovesWithinSuite
 from tests.custody.keys import text_of
 from tests.custody.suite import OWNER, OutsideSuite, survives_a_crash
@@ -121,7 +122,7 @@ def test_a_malformed_url_is_reported_at_once(url, told):
 
 def test_a_pin_in_the_url_is_refused_and_not_repeated():
     with pytest.raises(
-        CustodyError, match=r"takes no pin-value, for its URL is noted .+\nhint: .+ pin-source=file:"
+        CustodyError, match=r"holds a password, and it is noted .+\nhint: .+ pin-source=file:"
     ) as caught:
         custodies.connect("pkcs11:token=a;object=b?module-path=/x.so&pin-value=4321")
     assert "4321" not in explain(caught.value)
@@ -270,7 +271,7 @@ def test_a_key_of_another_kind_or_use_is_refused(mine):
     mine.tool("--keygen", "--key-type", "GENERIC:32", "--label", "generic", "--id", "02", "--sensitive")
     with pytest.raises(CustodyError, match="holds no AES key"):
         wrap(by_id(mine.url("generic"), "02"))
-    subprocess.run([sys.executable, "-c", MAKES_ONE_THAT_WRAPS, mine.library], check=True)
+    preloaded.execute(MAKES_ONE_THAT_WRAPS, mine.library, loads=LOADS)
     with pytest.raises(CustodyError, match="must have CKA_ENCRYPT true"):
         wrap(by_id(mine.url("wrapper"), "03"))
 
@@ -317,9 +318,9 @@ with pkcs11.lib(library).get_token(token_label="audit").open(rw=True, user_pin=o
 
 def asked(hsm, what, *given):
     """Do something with the token; return the names of the keys in it, or what they decrypted."""
-    command = [sys.executable, "-c", ASKS, hsm.library, what, *(base64.b64encode(each).decode() for each in given)]
-    done = subprocess.run(command, env=os.environ | hsm.env, check=True, stdout=subprocess.PIPE)
-    return [base64.b64decode(each) for each in json.loads(done.stdout)]
+    coded = (base64.b64encode(each).decode() for each in given)
+    found = preloaded.execute(ASKS, hsm.library, what, *coded, loads=LOADS)
+    return [base64.b64decode(each) for each in json.loads(found)]
 
 
 def held(hsm):

@@ -445,7 +445,7 @@ def test_two_that_come_at_once_make_one_file_and_two_keys(custody, master):
         custody.unwrap(wrapped, OWNER)
 
 
-def test_one_that_stands_still_in_its_writing_is_waited_for_and_then_told(log, path, monkeypatch):
+def test_one_that_stands_still_in_its_writing_is_waited_for_and_then_reported(log, path, monkeypatch):
     monkeypatch.setattr(slots_module, "PATIENCE", 0.2)
     with open(path, "rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

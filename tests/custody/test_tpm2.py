@@ -706,7 +706,7 @@ def test_a_counter_that_was_removed_and_is_still_there_is_reported(chip, log, mo
             log.custody.destroy(log.state, log.owner)
 
 
-def test_while_another_writer_has_the_counter_it_waits_and_then_tells(chip, log):
+def test_while_another_writer_has_the_counter_it_waits_and_then_reports(chip, log):
     import fcntl
 
     log.open(until="replaced")

@@ -458,7 +458,7 @@ def early(logger):
     made.hand_over()
 
 
-def test_early_records_are_sealed_first_in_order_and_told_as_such(place, logger, early):
+def test_early_records_are_sealed_first_in_order_and_reported_as_such(place, logger, early):
     logger.info("early 1")
     logger.info("early 2")
     sealing(place, logger, BARE)

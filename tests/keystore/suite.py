@@ -216,6 +216,11 @@ class KeyStoreSuite:
     def test_the_holder_is_named_while_it_writes(self, payments, writer):
         assert payments.holder("payments").startswith(f"pid {writer.pid} ")
 
+    def test_head_and_holder_come_together(self, payments, writer):
+        head, holder = payments.standing("payments")
+        assert (bytes(head), holder) == (bytes(payments.head("payments")), payments.holder("payments"))
+        assert holder is not None
+
     def test_nobody_holds_a_log_that_is_not_being_written(self, payments):
         assert payments.holder("payments") is None
         with payments.lease("payments"):

@@ -553,7 +553,7 @@ def test_a_url_that_can_be_read_in_two_ways_is_refused_without_being_shown(url):
 
 
 def test_who_has_a_right_is_named_without_the_arguments_of_his_program(monkeypatch):
-    from tallystick.keystore.base import ourselves
+    from tallystick.keystore.names import ourselves
 
     for words, told in (
         (["/usr/bin/tallystick", "seal", "payments", "--store", "redis://:hunter2@db/0"], "(tallystick seal payments)"),

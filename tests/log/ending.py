@@ -9,6 +9,7 @@ callers report, and `took SECONDS` where the program goes on after the event.
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,17 +17,19 @@ import time
 from contextlib import suppress
 
 import tallystick
-from tallystick import keystore
+from tallystick import _core, keystore
 from tallystick.errors import TallystickError, explain
 from tallystick.keystore.file import FileLease
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
 STATES = (
     "blocked", "unread", "hanging", "dropping", "syncing", "rotating", "fetching", "opening", "storing", "waiting",
+    "witnessing",
 )  # fmt: skip
 """`unread` is blocked by a pipe that nobody reads, and `hanging` by a callable that does not return; `fetching` is in
 the background, `opening` in the writer's way; `storing` is a key store that takes no head; `waiting` waits for the
-lease of a log that another writer has, beside a log that is open."""
+lease of a log that another writer has, beside a log that is open; `witnessing` waits for a witness that takes
+connections and does not answer."""
 
 LONG = 60.0  # seconds for which calls hang
 
@@ -56,6 +59,10 @@ class Scene:
             options = {"rotation": tallystick.Rotation(size=10_000)}
         elif state in ("fetching", "opening"):
             options = {"epoch_lines": 1}
+        elif state == "witnessing":
+            self.witness = socket.create_server(("127.0.0.1", 0))
+            key = _core.NoteSigner.generate("away").key
+            options = {"witness": f"http://127.0.0.1:{self.witness.getsockname()[1]}/={key}"}
         self.log = tallystick.open(
             "payments", **{"output": self.output, "store": f"file:{directory}/store", "on_trouble": report} | options
         )
@@ -154,7 +161,7 @@ class Scene:
             self.wait_for_busy()
         try:
             for number in range(10**9):
-                self.log.write(f"more {number} " + "y" * 200)
+                self.log.write(f"more {number} " + "y" * 200, critical=self.state == "witnessing", timeout=LONG)
                 if self.state in ("syncing", "rotating", "fetching", "dropping", "storing"):
                     time.sleep(0.01)
         except TallystickError as error:

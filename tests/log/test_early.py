@@ -70,7 +70,7 @@ def test_after_a_kill_so_too(place):
     assert place.verify() == ("ok", ["unclean end"])
 
 
-def test_custody_that_is_gone_is_told_long_before_the_chain_is_full_and_comes_back(place, tmp_path, monkeypatch):
+def test_custody_that_is_gone_is_reported_long_before_the_chain_is_full_and_comes_back(place, tmp_path, monkeypatch):
     monkeypatch.setattr("tallystick.writer.chains.AGAIN", 0.5)
     told, master = [], tmp_path / "master.key"
     with place.open(epoch_lines=1, on_trouble=told.append) as writer:

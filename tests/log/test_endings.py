@@ -22,6 +22,7 @@ REPORTED = {
     "dropping": r"lines? that (was|were) dropped and not reported",
     "syncing": r"may not be on the disk",
     "storing": r"no head counts the last lines",
+    "witnessing": r"has not received the end of the chain",
     "opening": r"was ended before it had answered|did not answer in time",
 }
 

@@ -43,7 +43,7 @@ def positions(place):
     return [position(line) for line in lines(place.read())]
 
 
-def test_a_line_whose_rest_finds_no_room_is_told_kept_and_goes_first(place):
+def test_a_line_whose_rest_finds_no_room_is_reported_kept_and_goes_first(place):
     with place.open() as log:
         begun(log)
         with full(place):
@@ -99,7 +99,7 @@ def test_a_writer_that_waits_loses_nothing(place):
     assert place.verify() == ("ok", [])
 
 
-def test_whoever_waits_can_be_told_not_to(place):
+def test_one_that_waits_can_be_told_not_to(place):
     log = place.open(on_full="block", on_trouble=lambda _: None)
     begun(log)
     with full(place):

@@ -85,6 +85,7 @@ def test_what_was_dropped_in_the_middle_of_a_chain_and_never_reported_is_reporte
     while not (keystore.connect(place.store).note("payments") or b"").count(b'"unreported": {'):
         log.write("x" * 5000)
         time.sleep(0.05)
+    log.write("one that is dropped")
     with pytest.raises(SealError, match="dropped and not reported in it"):
         log.close()
     room(small_disk)

@@ -653,7 +653,7 @@ def test_a_writer_that_lost_its_right_stops(place):
     assert place.read() == before
 
 
-def test_a_store_that_fails_for_a_time_is_told_once_and_lines_go_on(place):
+def test_a_store_that_fails_for_a_time_is_reported_once_and_lines_go_on(place):
     told = []
     with place.open(on_trouble=told.append) as log:
         (place.state / "head.new").mkdir()

@@ -60,43 +60,125 @@ def test_one_key_is_not_enough_for_both_logs(place):
     assert "no head" in kinds  # the store has another log of that name now
 
 
-def verify_with_new_key(place, data):
-    output = place.output.with_name("copy.log")
-    output.write_bytes(data)
-    report = tallystick.verify([output], keys=[place.output.parent / "2.key"], store=place.store)
-    found = [(finding.kind, finding.count) for finding in report.findings if finding.kind != "notice"]
-    return report.verdict.value, sorted(found)
+def keys_of(place, *numbers):
+    return [place.key if number == 1 else place.output.parent / f"{number}.key" for number in numbers]
+
+
+def found_in(place, files, *numbers):
+    """Verify the lines of some files with some of the keys; return the verdict, and how many lines of each kind."""
+    paths = []
+    for number, lines in enumerate(files):
+        paths.append(place.output.with_name(f"copy.{number}.log"))
+        paths[-1].write_bytes(b"".join(lines))
+    report = tallystick.verify(paths, keys=keys_of(place, *numbers), store="none")
+    kinds = {}
+    for finding in report.findings:
+        if finding.kind not in ("notice", "open end"):
+            kinds[finding.kind] = kinds.get(finding.kind, 0) + finding.count
+    return report.verdict.value, kinds
+
+
+def parts_of(place):
+    """Return the lines of the log's file, by the logs that sealed them."""
+    parts = {}
+    for line in place.output.read_bytes().splitlines(keepends=True):
+        parts.setdefault(made_id(line), []).append(line)
+    return list(parts.values())
 
 
 def test_with_the_new_key_alone_the_old_lines_need_the_old_key_and_are_no_failure(place):
-    before = place.output.read_bytes().count(b"\n")
     rotated(place)
-    lines = place.output.read_bytes().splitlines(keepends=True)
-    old = len([line for line in lines if made_id(lines[-1]) != made_id(line)])
-    assert old > before
-    assert verify_with_new_key(place, b"".join(lines)) == ("incomplete", [("predecessor", old)])
+    old, new = parts_of(place)
+    assert found_in(place, [old + new], 2) == ("incomplete", {"predecessor": len(old)})
+
+
+def test_with_the_old_key_alone_the_new_lines_need_the_new_key_and_are_no_failure(place):
+    rotated(place)
+    with place.open() as log:
+        log.write("two")
+    old, new = parts_of(place)
+    assert found_in(place, [old + new], 1) == ("incomplete", {"successor": len(new)})
+    assert found_in(place, [old, new], 1) == ("incomplete", {"successor": len(new)})
 
 
 def test_with_the_new_key_alone_no_old_line_may_stand_after_the_new_log_began(place):
     rotated(place)
+    old, new = parts_of(place)
+    assert found_in(place, [[*old, *new, old[1]]], 2) == ("failed", {"predecessor": len(old), "unsealed": 1})
+
+
+def test_with_the_old_key_alone_no_new_line_may_stand_before_the_old_log_ended(place):
+    rotated(place)
+    old, new = parts_of(place)
+    for at in range(1, len(old)):
+        told = found_in(place, [[*old[:at], new[1], *old[at:], *new]], 1)
+        assert told == ("failed", {"successor": len(new), "unsealed": 1})
+
+
+def test_the_new_lines_are_no_failure_after_more_notices_than_are_listed(place):
+    """The notice that names the successor is the last of all, and the first thousand are listed."""
+    with place.open() as log:
+        for number in range(1100):
+            log.notice("output", f"one more, {number}")
+    rotated(place)
+    old, new = parts_of(place)
+    assert found_in(place, [old + new], 1) == ("incomplete", {"successor": len(new)})
+
+
+def test_a_successor_that_was_given_up_is_none(place, tmp_path):
+    """An interrupted `rekey` leaves a notice, and the next writer undoes it."""
+    (tmp_path / "other").mkdir()
+    other = Place(tmp_path / "other")
+    with other.open() as log:
+        log.write("of nobody")
+    strange = other.output.read_bytes().splitlines(keepends=True)
+    named = courier.look(keystore.connect(other.store), "payments")
+    with place.open() as log:
+        log.notice("successor", f"{named.log_id} {named.public_key}")
     lines = place.output.read_bytes().splitlines(keepends=True)
-    verdict, found = verify_with_new_key(place, b"".join([*lines, lines[1]]))
-    assert (verdict, found[1]) == ("failed", ("unsealed", 1))
+    assert found_in(place, [lines + strange], 1) == ("incomplete", {"successor": len(strange)})
+    with place.open() as log:
+        log.write("the log goes on")
+    lines = place.output.read_bytes().splitlines(keepends=True)
+    assert found_in(place, [lines + strange], 1) == ("failed", {"unsealed": len(strange)})
 
 
-def test_old_lines_beyond_those_that_are_listed_need_the_old_key_as_well(place):
+@pytest.mark.parametrize("apart", [False, True], ids=["in one file", "in files of their own"])
+def test_each_key_of_a_row_says_of_the_lines_of_the_others_that_their_keys_are_needed(place, apart):
+    for number in (2, 3, 4):
+        rotated(place, number)
+        with place.open() as log:
+            log.write("one more")
+    parts = parts_of(place)
+    files = parts if apart else [[line for part in parts for line in part]]
+    counts = [len(part) for part in parts]
+    for given in range(4):
+        needed = {"predecessor": sum(counts[:given]), "successor": sum(counts[given + 1 :])}
+        verdict, kinds = found_in(place, files, given + 1)
+        assert (verdict, {"predecessor": 0, "successor": 0, **kinds}) == ("incomplete", needed), given + 1
+    assert found_in(place, files, 1, 4) == ("incomplete", {"predecessor": counts[1] + counts[2]})
+
+
+def test_lines_of_a_row_stand_in_order_or_are_failures(place):
+    """With the outer keys, a line of the log between them has both its neighbours."""
+    for number in (2, 3):
+        rotated(place, number)
+    one, two, three = parts_of(place)
+    assert found_in(place, [one + two + three], 1, 3) == ("incomplete", {"predecessor": len(two)})
+    for lines in (two + one + three, one + three + two, one + three[:1] + two + three[1:]):
+        assert found_in(place, [lines], 1, 3) == ("failed", {"unsealed": len(two)})
+
+
+@pytest.mark.parametrize(("given", "kind"), [(1, "successor"), (2, "predecessor")])
+def test_lines_beyond_those_that_are_listed_need_the_other_key_as_well(place, given, kind):
     """Bad lines are listed up to a bound, and counted from there on."""
     rotated(place)
-    lines = place.output.read_bytes().splitlines(keepends=True)
-    old = [line for line in lines if made_id(lines[-1]) != made_id(line)]
+    old, new = parts_of(place)
+    one = new[1] if given == 1 else old[1]
     # Lines of another log beside them make a group of each.
-    other = [re.sub(rb"tally=[a-z2-7]{8}", b"tally=aaaaaaaa", old[1])]
-    data = b"".join([*(old[1:2] + other) * 1500, *lines])
-    verdict, found = verify_with_new_key(place, data)
-    kinds = {}
-    for kind, count in found:
-        kinds[kind] = kinds.get(kind, 0) + count
-    assert (verdict, kinds) == ("failed", {"predecessor": 1500 + len(old), "unsealed": 1500})
+    other = re.sub(rb"tally=[a-z2-7]{8}", b"tally=aaaaaaaa", one)
+    verdict, kinds = found_in(place, [old + [one, other] * 1500 + new], given)
+    assert (verdict, kinds) == ("failed", {kind: 1500 + len(new if given == 1 else old), "unsealed": 1500})
 
 
 def made_id(line):
@@ -182,6 +264,13 @@ def test_the_next_writer_puts_a_successor_into_the_place_of_a_log_that_ended_for
     assert "an interrupted rekey was completed" in recovered(place)
     assert store.under_way() == []
     assert verify(place, place.output.parent / "new.key") == ("ok", [])
+    each_log_is_known_to_follow_the_other(place)
+
+
+def each_log_is_known_to_follow_the_other(place):
+    (place.output.parent / "new.key").rename(place.output.parent / "2.key")
+    old, new = parts_of(place)
+    assert found_in(place, [old + new], 2) == ("incomplete", {"predecessor": len(old)})
 
 
 def test_rekey_carries_through_what_was_interrupted(place):
@@ -189,8 +278,8 @@ def test_rekey_carries_through_what_was_interrupted(place):
     interrupted(place, next_entry("payments"))
     rotated(place)
     assert not (place.output.parent / "2.key").exists()
-    assert b"[predecessor] the log whose last notice names it" in place.entries()
     assert verify(place, place.output.parent / "new.key") == ("ok", [])
+    each_log_is_known_to_follow_the_other(place)
 
 
 @pytest.mark.parametrize("entry", [next_entry("payments"), moving_entry("payments")])

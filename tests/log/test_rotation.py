@@ -174,7 +174,7 @@ def test_a_new_file_after_others_moved_the_old_one_has_its_mode(place, mode):
     assert place.output.stat().st_mode & 0o777 == mode
 
 
-def test_a_file_can_be_opened_anew_on_demand_even_if_no_line_comes(place):
+def test_a_file_can_be_reopened_on_demand_even_if_no_line_comes(place):
     with place.open() as log:
         log.write("before")
         until(lambda: place.head()[2] == 2)
@@ -185,7 +185,7 @@ def test_a_file_can_be_opened_anew_on_demand_even_if_no_line_comes(place):
     assert place.verify(f"{place.output}.1") == ("ok", [])
 
 
-def test_a_file_that_was_cut_is_told_and_the_log_says_so(place):
+def test_a_file_that_was_cut_is_reported_and_the_log_says_so(place):
     told = []
     with place.open(on_trouble=told.append) as log:
         log.write("lost")
@@ -197,7 +197,7 @@ def test_a_file_that_was_cut_is_told_and_the_log_says_so(place):
     assert place.verify()[0] == "incomplete"  # the log begins too late: its first lines were cut off
 
 
-def test_a_file_that_was_removed_is_told_and_the_log_says_so(place):
+def test_a_file_that_was_removed_is_reported_and_the_log_says_so(place):
     told = []
     with place.open(on_trouble=told.append) as log:
         log.write("lost")

@@ -137,7 +137,7 @@ def test_a_drain_ends_a_sync(opened, pipe):
         StreamSink.INTERVAL = before
 
 
-def test_a_disk_that_fails_is_told_by_sync(opened, tmp_path, monkeypatch):
+def test_a_disk_that_fails_is_reported_by_sync(opened, tmp_path, monkeypatch):
     sink = opened(tmp_path / "log")
 
     def fail(fd):
@@ -165,7 +165,7 @@ def test_a_descriptor_stays_the_caller_s_to_close(opened, tmp_path, pipe, kind):
         assert os.write(fd, b"still open") == 10
 
 
-def test_a_descriptor_that_is_none_is_told():
+def test_an_invalid_descriptor_is_reported():
     with pytest.raises(SealError, match="file descriptor 9999: bad file descriptor"):
         open_sink(9999)
 
@@ -187,9 +187,9 @@ def test_a_reader_that_takes_nothing_is_waited_for_until_a_moment_and_bytes_stay
     with pytest.raises(OutputError, match="its reader takes nothing"):
         sink.push()
     assert 0.2 <= time.monotonic() - began < 5
-    assert sink.output.kept >= 100_000
+    assert sink.output.pending >= 100_000
     got = bytearray()
-    while sink.output.kept:
+    while sink.output.pending:
         got += os.read(pipe[0], 65_536)
         with suppress(OutputError):
             sink.push()

@@ -104,7 +104,7 @@ def test_the_first_line_is_the_verdict(report):
     assert render(report, "text").startswith(f"{verdict(report)}: ")
 
 
-def test_an_untouched_log_is_told_in_few_words():
+def test_an_untouched_log_is_reported_in_few_words():
     shown = render(made.calm(), "text")
     assert shown.startswith("ok: every line is as it was sealed, and none is missing\n")
     assert "findings" not in shown
@@ -142,6 +142,6 @@ def test_a_real_report_is_shown(verified):
     assert re.search(r"^failed altered .*app\.log:3 1\.0\.2$", shown, re.MULTILINE)
 
 
-def test_a_form_that_is_none_is_told():
+def test_an_invalid_form_is_reported():
     with pytest.raises(ValueError, match="there is no form 'xml' of a report; there are text, json, sarif, html"):
         render(made.calm(), "xml")

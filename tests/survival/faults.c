@@ -4,7 +4,7 @@
  * rule: CALL WHAT AFTER TIMES PATH. CALL is write (and pwrite), sync (fsync and fdatasync), open (to write or to make a
  * file), rename, unlink, or any. WHAT is the number of an error; `short`, for half of what was to be written; or `kill`.
  * AFTER is how many such calls go well first, TIMES how many do not then (-1: all). PATH is a part of the path. Counts
- * begin anew when the file changes.
+ * begin again when the file changes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,12 +1,13 @@
 """Kills writers of one log, again and again; a program of its own, so that it can fork one in no time.
 
     python -m tests.survival.killing random DIRECTORY KILLS SEED
-    python -m tests.survival.killing points DIRECTORY FAULTS
+    python -m tests.survival.killing points DIRECTORY FAULTS FIRST STEP
 
 `random` kills at random instants: while a chain is opened, a file rotated or compressed, lines written. Every other
 writer is `tallystick seal` at the end of a pipe; the others use the library, and note in memory that outlives them for
-how many lines `write` has returned. `points` kills at each system call that changes a file, one after the other, as
-tests/survival/faults.c does when it is preloaded. What happened is printed as JSON, one object a run.
+how many lines `write` has returned. `points` kills at each system call that changes a file, from number
+FIRST on, STEP further each time, as tests/survival/faults.c does when it is preloaded. What happened is printed as
+JSON, one object a run.
 """
 
 import json
@@ -153,9 +154,9 @@ class Killing:
                 self.sweep()
             print(json.dumps(self.once(run, rng, kill=run < kills)), flush=True)
 
-    def at_points(self, faults: Path) -> None:
-        """Kill a writer at its first call that changes a file, then one at its second, until one is through."""
-        run, status = 0, -signal.SIGKILL
+    def at_points(self, faults: Path, first: int, step: int) -> None:
+        """Kill a writer at a call that changes a file, then one at a later call, until one is through."""
+        run, status = first, -signal.SIGKILL
         while status == -signal.SIGKILL:
             self.noted[:] = bytes(8)
             faults.write_text(f"any kill {run} 1 {self.directory}/\n")
@@ -163,7 +164,7 @@ class Killing:
             status = os.waitstatus_to_exitcode(found)
             written = struct.unpack("q", self.noted[:])[0]
             print(json.dumps({"run": run, "how": "points", "status": status, "noted": written}), flush=True)
-            run += 1
+            run += step
 
     def rotate_twice(self, run: int) -> None:
         """Write three blocks of lines, each of which is enough for a file."""
@@ -188,7 +189,7 @@ def main() -> None:
         if how == "random":
             killing.at_random(int(more[0]), int(more[1]))
         else:
-            killing.at_points(Path(more[0]))
+            killing.at_points(Path(more[0]), int(more[1]), int(more[2]))
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def test_a_full_disk_under_a_writer_that_rotates_compresses_and_removes_loses_no
 # The key store
 
 
-def test_a_read_only_store_is_refused_at_opening_and_told(bare, small_disk):
+def test_a_read_only_store_is_refused_at_opening_and_reported(bare, small_disk):
     bare.env["TALLYSTICK_STORE"] = str(small_disk / "store")
     bare.init()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
@@ -243,7 +243,7 @@ def test_a_read_only_store_is_refused_at_opening_and_told(bare, small_disk):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_store_that_becomes_read_only_is_told_while_lines_go_on(site, preload, mode):
+def test_a_store_that_becomes_read_only_is_reported_while_lines_go_on(site, preload, mode):
     control = site.path / "faults"
     control.touch()
     with writer(site, "--on-full", mode, env=preload("faults", FAULTS=control)) as one:

@@ -152,7 +152,7 @@ def assert_no_line_is_lost(place, writing, options):
 
 
 @pytest.mark.parametrize("writing", [rotated_while_piped, rotated_while_logged], ids=["seal", "library"])
-def test_copytruncate_loses_lines_and_that_is_told_and_sealed_and_found(tmp_path, writing):
+def test_copytruncate_loses_lines_and_that_is_reported_and_sealed_and_found(tmp_path, writing):
     place = Place(tmp_path)
     count, _, said = writing(place, "copytruncate")
     found = numbers(place, cut=True)
@@ -190,7 +190,7 @@ def told_missing(report):
     return told
 
 
-def test_the_file_of_a_silent_writer_is_opened_anew_by_the_signal_of_the_snippet(tmp_path):
+def test_the_file_of_a_silent_writer_is_reopened_by_the_signal_of_the_snippet(tmp_path):
     place = Place(tmp_path)
     with subprocess.Popen(
         [COMMAND, "seal", "payments", "-o", place.output, "--store", place.store], stdin=subprocess.PIPE

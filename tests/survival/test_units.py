@@ -45,7 +45,7 @@ class Host:
 
     def moved(self, text):
         """A command line, with its paths below this host."""
-        return re.sub(r"(?<![\w/])/(var|etc|data|secret|pipe|usr/bin/payments)", rf"{self.root}/\1", text)
+        return re.sub(r"(?<![\w/])/(var|etc|data|secret|pipe|sockets|usr/bin/payments)", rf"{self.root}/\1", text)
 
     def directory(self, path, uid, gid, mode):
         place = Path(self.moved(path))
@@ -56,7 +56,7 @@ class Host:
 
     def server(self, script):
         program = Path(self.moved("/usr/bin/payments-server"))
-        program.parent.mkdir(parents=True)
+        program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
 
@@ -172,7 +172,8 @@ def volumes(host, pod):
     """Make the volumes of a pod, as a kubelet does."""
     group = pod["securityContext"]["fsGroup"]
     host.directory("/data", 0, group, 0o2775)
-    host.directory("/pipe", 0, group, 0o2777)
+    for name in ("/pipe", "/sockets"):
+        host.directory(name, 0, group, 0o2777)
     secret = host.directory("/secret", 0, group, 0o3755)
     if not (secret / "..data").exists():
         (secret / "..1").mkdir(0o755)
@@ -185,9 +186,11 @@ def volumes(host, pod):
 
 
 def words_of(host, container):
-    words = [host.moved(word) for word in (*container["command"], *container.get("args", []))]
+    words = [host.moved(word) for word in (*container.get("command", []), *container.get("args", []))]
     values = {each["name"]: each["value"] for each in container.get("env", [])}
-    return words, {name: re.sub(r":/(data|secret)", rf":{host.root}/\1", value) for name, value in values.items()}
+    return words, {
+        name: re.sub(r":/(data|secret|sockets)", rf":{host.root}/\1", value) for name, value in values.items()
+    }
 
 
 def user_of(host, pod, container):
@@ -244,3 +247,27 @@ def test_the_sidecar(host):
     lines = entries(log.read_bytes())
     assert [line for line in lines if b"denied" not in line] == [b"first", b"last"] * 2
     assert len(lines) == 6
+
+
+def test_the_agent_as_a_sidecar(host):
+    """The service is another user: it sends lines that are acknowledged, also while the agent restarts."""
+    set_up(host)
+    pod = pod_of(manifests("agent")["StatefulSet"])
+    volumes(host, pod)
+    (sidecar,), (service,) = pod["initContainers"], pod["containers"]
+    log, user = host.root / "data/log/audit.log", user_of(host, pod, sidecar)
+    probe = [host.moved(word) for word in sidecar["startupProbe"]["exec"]["command"]]
+    for word in ("first", "last"):
+        with host.started(user, *words_of(host, sidecar)) as process:
+            until(lambda: subprocess.run(probe, check=False).returncode == 0)
+            script = f"echo {word} | tallystick send $AGENT || echo no; cat {host.root}/data/store/payments/state"
+            host.server(script)
+            out, err = host.ran(user_of(host, pod, service), *words_of(host, service), status=1)
+            assert (out, b"denied" in err) == (b"", True), err
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, process.stderr.read()
+    assert verdict(host, user) == b"ok"
+    found = [line for line in entries(log.read_bytes()) if line.startswith(b"[uid=")]
+    first, last = found
+    assert first.startswith(f"[uid={service['securityContext']['runAsUser']} ".encode())
+    assert (first.endswith(b"] first"), last.endswith(b"] last")) == (True, True)

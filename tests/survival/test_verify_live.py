@@ -118,7 +118,7 @@ def test_a_log_that_logrotate_renames_and_compresses_is_ok_at_any_moment(tmp_pat
     with writing(tmp_path, 0) as (place, logs):
         conf.write_text(f"{logs}/audit.log {{\nrotate 1000\ncompress\ndelaycompress\ncreate 0640\nmissingok\n}}\n")
         stop = tmp_path / "rotated enough"
-        # A file that is rotated twice before its writer ran again is gone, and the writer says so: that is another test.
+        # A file that is rotated twice before its writer ran again is gone, and reported: that is another test.
         followed = f'until [ -s "{logs}/audit.log" ] || [ -e "{stop}" ]; do sleep .02; done'
         rotate = f'"{tool("logrotate")}" -f -s "{tmp_path}/state" "{conf}"; sleep .1; {followed}'
         command = f'while [ ! -e "{stop}" ]; do {rotate}; done'

@@ -453,4 +453,36 @@ PREDECESSOR = [
     ),
 ]
 
-CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE, *ADOPTED, *PREDECESSOR]
+NEW = Writer("new", secrets=(bytes([1]) * 32, bytes([1]) * 32)).chain_of("one", "ended")
+FOLLOWED = Writer().chain_of("one", f"notice successor {NEW.log_id}+{MAKE.public_text(NEW.P, 'new')}", "ended").log()
+SUCCESSOR = [
+    tells(
+        "successor",
+        "after this log's last line in their file",
+        "after the log ended",
+        {"app.log": FOLLOWED.data + NEW.log().data},
+        "incomplete\nincomplete successor ×3 app.log:5 -\nnote notice ×1 app.log:3 1.0.2",
+    ),
+    tells(
+        "successor",
+        "in a file without any line of it",
+        "with P",
+        {"app.log": FOLLOWED.data, "new.log": NEW.log().data},
+        "incomplete\nincomplete successor ×3 new.log:1 -\nnote notice ×1 app.log:3 1.0.2",
+        key="P",
+    ),
+    spares(
+        "successor",
+        "before the log ended",
+        {"app.log": NEW.log().data + FOLLOWED.data},
+        "failed\nfailed unsealed ×3 app.log:1 -\nnote notice ×1 app.log:6 1.0.2",
+    ),
+    spares(
+        "successor",
+        "of a log that nobody named",
+        {"app.log": FOLLOWED.data, "new.log": OLD.log().data},
+        "failed\nfailed unsealed ×3 new.log:1 -\nnote notice ×1 app.log:3 1.0.2",
+    ),
+]
+
+CASES: list[Case] = [*BAD_STATEMENT, *BAD_HEAD, *NOTICE, *ADOPTED, *PREDECESSOR, *SUCCESSOR]

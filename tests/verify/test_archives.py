@@ -91,7 +91,7 @@ def test_members_may_be_compressed_themselves(place: Place, pack: str) -> None:
         assert verified(place, data).findings == ()
 
 
-def test_what_is_wrong_in_a_member_is_told_at_its_place(place: Place) -> None:
+def test_what_is_wrong_in_a_member_is_reported_at_its_place(place: Place) -> None:
     place.parts[4] = place.parts[4].replace(b"line 7 ", b"line 8 ", 1)
     place.parts[5] += b"no seal \x1b[31m\n"
     for data in (tarred(members(place)), gzip.compress(tarred(members(place))), zipped(members(place))):
@@ -114,7 +114,7 @@ def test_an_archive_is_unpacked_once_for_all_its_members(place: Place, monkeypat
     assert begun[0] <= 6
 
 
-def test_lz4_is_read_and_cut_lz4_is_told(place: Place) -> None:
+def test_lz4_is_read_and_cut_lz4_is_reported(place: Place) -> None:
     packed = lz4.compress(b"".join(place.parts), content_checksum=True)
     assert verified(place, packed).findings == ()
     assert verified(place, packed + packed).verdict is Verdict.FAILED  # everything twice
@@ -124,7 +124,7 @@ def test_lz4_is_read_and_cut_lz4_is_told(place: Place) -> None:
     assert unreadable(report) == [str(place.logs / "bundle")]
 
 
-def test_without_the_package_lz4_is_told_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_lz4_is_reported_with_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lz4.frame", None)
     report = verified(place, lz4.compress(b"".join(place.parts)))
     assert "pip install 'tallystick[lz4]'" in said(report)
@@ -187,7 +187,7 @@ def test_links_devices_and_directories_in_archives_are_passed_over(place: Place)
 
 
 @pytest.mark.parametrize("whole", ["plain", "gzip", "zstd"])
-def test_an_archive_that_is_cut_is_told_and_what_comes_before_is_verified(place: Place, whole: str) -> None:
+def test_an_archive_that_is_cut_is_reported_and_what_comes_before_is_verified(place: Place, whole: str) -> None:
     data = tarred(members(place))
     ends = [len(data) // 2, len(data) // 3, 700, 512]
     # At the edge of a member nothing but the end mark is lacking.
@@ -231,7 +231,7 @@ def test_the_tools_of_the_trade_make_what_is_read(place: Place) -> None:
 
 
 @pytest.mark.parametrize("nested", [tarred, zipped])
-def test_an_archive_in_an_archive_is_told(place: Place, nested: Callable[..., bytes]) -> None:
+def test_an_archive_in_an_archive_is_reported(place: Place, nested: Callable[..., bytes]) -> None:
     inner = nested(members(place))
     for outer in (tarred, zipped):
         report = verified(place, outer([*members(place), ("inner", inner)]))
@@ -250,7 +250,7 @@ def encrypted(data: bytes) -> bytes:
     return data
 
 
-def test_an_encrypted_zip_archive_is_told(place: Place) -> None:
+def test_an_encrypted_zip_archive_is_reported(place: Place) -> None:
     report = verified(place, encrypted(zipped(members(place))))
     assert len(unreadable(report)) == 10
     assert "encrypted; unpack it first" in said(report)
@@ -271,7 +271,7 @@ def test_bombs_of_zip_and_tar_are_given_up(place: Place, monkeypatch: pytest.Mon
         assert report.verdict is not Verdict.OK
 
 
-def test_members_of_zip_that_overlap_are_told(place: Place) -> None:
+def test_members_of_zip_that_overlap_are_reported(place: Place) -> None:
     """David Fifield's: a directory that names one member a thousand times."""
     data = zipped([("a", b"x" * 100_000), ("b", b"y" * 100_000)])
     first = data.index(b"PK\x01\x02")
@@ -285,7 +285,7 @@ def test_members_of_zip_that_overlap_are_told(place: Place) -> None:
     assert "overlap" in said(report)
 
 
-def test_tar_headers_that_ask_for_much_memory_or_lead_backwards_are_told(place: Place) -> None:
+def test_tar_headers_that_ask_for_much_memory_or_lead_backwards_are_reported(place: Place) -> None:
     def header(kind: bytes, size: bytes) -> bytes:
         info = tarfile.TarInfo("x")
         info.type = kind
@@ -307,7 +307,7 @@ def test_tar_headers_that_ask_for_much_memory_or_lead_backwards_are_told(place: 
     assert unreadable(verified(place, whole + chain))
 
 
-def test_an_archive_of_too_many_members_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_of_too_many_members_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST", 8)
     for data in (tarred(members(place)), zipped(members(place))):
         report = verified(place, data)

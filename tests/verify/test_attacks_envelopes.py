@@ -46,7 +46,7 @@ def test_a_torn_line_excuses_no_other_line_of_its_record() -> None:
     assert judge(writer, text(torn), envelope="docker").verdict is Verdict.FAILED
 
 
-def test_what_stands_behind_the_begin_of_an_endless_part_is_told() -> None:
+def test_what_stands_behind_the_begin_of_an_endless_part_is_reported() -> None:
     writer = Writer().open().write(5).end()
     records = [CRI + b"F " + line for line in writer.lines]
     assert judge(writer, text(records), envelope="cri").verdict is Verdict.OK
@@ -69,7 +69,7 @@ def test_an_endless_field_swallows_no_entry_of_the_journal(where: str) -> None:
     assert judge(writer, text(entries), envelope="journal-export").verdict is Verdict.FAILED
 
 
-def test_an_entry_of_the_journal_without_a_message_is_told() -> None:
+def test_an_entry_of_the_journal_without_a_message_is_reported() -> None:
     writer = Writer().open().write(5).end()
     entries = [b"PRIORITY=6\nMESSAGE=" + line + b"\n" for line in writer.lines]
     entries.insert(3, b"PRIORITY=6\nmessage=user=7 action=pay\n")

@@ -37,7 +37,7 @@ def with_line(writer: Writer, line: bytes, at: int) -> list[bytes]:
     return [*lines[:at], line, *lines[at:]]
 
 
-def test_as_it_was_written_anew_it_is_ok(writer: Writer) -> None:
+def test_as_it_was_rewritten_it_is_ok(writer: Writer) -> None:
     report = told(writer, [anew(line) for line in writer.lines])
     assert (report.verdict, kinds(report)) == (Verdict.OK, {"reserialized"})
     assert report.findings[0].count == len(writer.lines)
@@ -65,7 +65,7 @@ def test_a_line_with_two_seals_hides_behind_neither(writer: Writer, seal: str) -
 
 
 @pytest.mark.parametrize("chunk", [300, 2**23])
-def test_lines_out_of_order_are_told(writer: Writer, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_out_of_order_are_reported(writer: Writer, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from tallystick.verify import inputs
 
     monkeypatch.setattr(inputs, "CHUNK", chunk)
@@ -85,7 +85,7 @@ def test_a_line_that_stands_there_twice_is_a_duplicate(writer: Writer, at: int) 
     assert (report.verdict, kinds(report)) == (Verdict.FAILED, {"duplicate", "reserialized"})
 
 
-def test_copies_of_one_log_as_it_was_and_as_it_was_written_anew_are_ok(writer: Writer) -> None:
+def test_copies_of_one_log_as_it_was_and_as_it_was_rewritten_are_ok(writer: Writer) -> None:
     lines = [anew(line) for line in writer.lines]
     for files in (
         (lines, writer.lines),
@@ -109,7 +109,7 @@ def test_lines_that_no_checkpoint_covers_are_uncovered_in_either_form(writer: Wr
 
 
 @pytest.mark.parametrize("with_p", [False, True])
-def test_white_space_before_a_line_is_told_as_written_anew(writer: Writer, with_p: bool) -> None:
+def test_white_space_before_a_line_is_reported_as_rewritten(writer: Writer, with_p: bool) -> None:
     lines = [*writer.lines[:3], b"\x0c\t" + writer.lines[3], *writer.lines[4:]]
     report = judge(writer, text(lines), with_p=with_p)
     assert (report.verdict, kinds(report)) == (Verdict.OK, {"reserialized"})
@@ -119,7 +119,7 @@ QUOTED = b"tally=aaaaaaaa.1.0.1.5.AAAAAAAAAAAAAAAAAAAAAA"
 
 
 @pytest.mark.parametrize("with_p", [False, True])
-def test_a_line_written_anew_so_that_a_quoted_seal_of_another_log_comes_last_is_read_by_its_own(with_p: bool) -> None:
+def test_a_line_rewritten_so_that_a_quoted_seal_of_another_log_comes_last_is_read_by_its_own(with_p: bool) -> None:
     """A user chose what is quoted: it must neither hide the line nor stand for its seal."""
     writer = Writer()
     writer.sealer = Taking(writer.state.open_chain(writer.head, TIME))

@@ -90,5 +90,5 @@ def test_no_kind_is_at_home_in_two_lists() -> None:
 
 
 def test_the_table_of_the_documentation_is_read() -> None:
-    assert len(documented()) == 32
+    assert len(documented()) == 33
     assert documented()["bad head"] == documented()["bad statement"]

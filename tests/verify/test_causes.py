@@ -58,7 +58,7 @@ def test_lines_lost_amid_one_of_two_files_do_not(tmp_path: Path) -> None:
     assert (found.kind, found.position, found.cause) == ("missing", "1.1.0", None)
 
 
-def test_bytes_replaced_by_u_fffd_are_told(tmp_path: Path) -> None:
+def test_bytes_replaced_by_u_fffd_are_reported(tmp_path: Path) -> None:
     found = bad(tmp_path, LONG.changed("1.0.3", "\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), "\ufffd".encode()).data)
     assert found.cause == "it holds U+FFFD: a carrier may have replaced bytes that were no UTF-8"
 
@@ -80,7 +80,7 @@ def test_a_line_of_any_other_number_of_bytes_may_not(size: int, tmp_path: Path) 
     assert found.cause is None
 
 
-def test_a_tab_written_as_rsyslog_writes_it_is_told(tmp_path: Path) -> None:
+def test_a_tab_written_as_rsyslog_writes_it_is_reported(tmp_path: Path) -> None:
     found = bad(tmp_path, LONG.changed("1.0.2", b"\t", b"#011").data)
     assert found.cause is not None
     assert found.cause.startswith("it holds escapes like #011: rsyslog may have written control characters so")

@@ -161,7 +161,7 @@ def test_a_clean_copy_does_not_excuse_a_file_with_doubles_or_in_disorder() -> No
             assert judge(writer, *files).verdict is Verdict.FAILED
 
 
-def test_a_log_that_is_not_here_at_all_is_told_beside_one_that_is(tmp_path: Path) -> None:
+def test_a_log_that_is_not_here_at_all_is_reported_beside_one_that_is(tmp_path: Path) -> None:
     here, gone = Writer("here").open().write(3).end(), Writer("gone").open().write(3).end()
     (tmp_path / "here.log").write_bytes(text(here.lines))
     report = tallystick.verify([tmp_path / "here.log"], keys=[here.key(tmp_path), gone.key(tmp_path)])

@@ -111,7 +111,7 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]
 
 
 @pytest.mark.parametrize("key", "VP")
-def test_more_than_a_thousand_epochs_may_be_written_anew(key: str, rewritten: tuple[Path, int, int]) -> None:
+def test_more_than_a_thousand_epochs_may_be_rewritten(key: str, rewritten: tuple[Path, int, int]) -> None:
     place, lines, changed = rewritten
     assert changed == lines > 4000
     given: dict[str, Any] = {"keys": [place / "V"]} if key == "V" else {"public": [place / "P"]}
@@ -126,7 +126,7 @@ def test_more_than_a_thousand_epochs_may_be_written_anew(key: str, rewritten: tu
 
 
 @pytest.mark.parametrize("key", "VP")
-def test_of_many_epochs_written_anew_one_that_says_something_else_is_altered(
+def test_of_many_epochs_rewritten_one_that_says_something_else_is_altered(
     key: str, rewritten: tuple[Path, int, int], tmp_path: Path
 ) -> None:
     place, lines, _ = rewritten

@@ -17,7 +17,7 @@ REFUSED: list[str] = DEFECTS["refused"]
 
 
 def test_all_defects_were_found() -> None:
-    assert (len(CASES), len(REFUSED)) == (241, 31)
+    assert (len(CASES), len(REFUSED)) == (263, 31)
     assert sum("exceptions" in case for case in CASES) == 35
     assert (sum("to" in case for case in CASES), sum("unread" in case for case in CASES)) == (8, 4)
 
@@ -32,7 +32,7 @@ def test_a_line_that_is_no_exception_is_a_usage_error(line: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("case", "key"), [pytest.param(c, key, id=f"{c['name']}, {key}") for c in CASES for key in c["with"]]
 )
-def test_a_defect_is_told(case: dict[str, Any], key: str, tmp_path: Path) -> None:
+def test_a_defect_is_reported(case: dict[str, Any], key: str, tmp_path: Path) -> None:
     keys = vectors.write_keys(tmp_path)
     paths = []
     for name, recipe in case["log"].items():

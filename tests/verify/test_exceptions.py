@@ -184,7 +184,7 @@ def test_every_exception_can_be_written(
         ("\ufeffmissing 1.0.5: r", "nobody can see"),
     ],
 )
-def test_what_is_no_exception_is_told_with_its_line(line: str | bytes, said: str, tmp_path: Path) -> None:
+def test_what_is_no_exception_is_reported_with_its_line(line: str | bytes, said: str, tmp_path: Path) -> None:
     raw = line if isinstance(line, bytes) else line.encode()
     with pytest.raises(FormatError) as told:
         read(tmp_path, b"# first\nmissing 9.0.0: fine\r\n" + raw + b"\n")
@@ -205,7 +205,7 @@ def test_the_same_exception_twice_is_refused(lines: list[str], tmp_path: Path) -
         read(tmp_path, "\n".join(lines))
 
 
-def test_a_file_that_cannot_be_read_or_is_too_big_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_or_is_too_big_is_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(ReportError, match="check the name"):
             read_exceptions(path)
@@ -237,7 +237,7 @@ def test_with_several_logs_an_exception_says_which_one(tmp_path: Path) -> None:
     assert [use.use for use in uses] == ["used", "used", "unused"]
 
 
-def test_unsealed_lines_go_by_their_hash_and_are_told_with_their_number(tmp_path: Path) -> None:
+def test_unsealed_lines_go_by_their_hash_and_are_reported_with_their_number(tmp_path: Path) -> None:
     other = hashlib.sha256(b"other").digest()
     exceptions = read(tmp_path, f"unsealed sha256:{other.hex()}: s\nunsealed sha256:{HASH.hex().upper()}: banner\n")
     assert exceptions.lines(APP, TODAY) == ((None, None, other), (None, None, HASH))

@@ -65,7 +65,7 @@ def test_with_the_public_file_the_newest_generation_verifies_alone(long_log: Pat
     assert report.verdict is Verdict.INCOMPLETE
 
 
-def test_a_broken_line_behind_statements_that_cannot_be_proved_is_told(tmp_path: Path) -> None:
+def test_a_broken_line_behind_statements_that_cannot_be_proved_is_reported(tmp_path: Path) -> None:
     # A chain of which every line is a statement that waits for an older opening: nothing of it is present.
     setup = _core.setup("app", (bytes(range(32)), bytes(range(32, 64))))
     state, head, sealed = setup.state(), bytes(setup.head()), b""

@@ -154,7 +154,7 @@ def test_a_store_that_was_named_by_its_url_is_never_optional(place: Place) -> No
         place.verify(store=f"file:{place.store}")
 
 
-def test_another_log_of_the_name_in_a_store_is_told_with_its_id(place: Place) -> None:
+def test_another_log_of_the_name_in_a_store_is_reported_with_its_id(place: Place) -> None:
     shutil.rmtree(place.store)
     place.set_up("new.key")
     for given in ({}, {"store": f"file:{place.store}"}):

@@ -156,7 +156,7 @@ def test_no_path_and_nothing_but_what_is_passed_over_are_usage_errors(place: Pla
 # -- what cannot be read
 
 
-def test_one_file_of_ten_that_cannot_be_opened_is_told_and_the_others_are_verified(
+def test_one_file_of_ten_that_cannot_be_opened_is_reported_and_the_others_are_verified(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = place.write()
@@ -189,7 +189,7 @@ def test_one_file_of_ten_that_cannot_be_opened_is_told_and_the_others_are_verifi
     assert unreadable(place.verify(place.logs)) == [str(paths[9])]
 
 
-def test_a_directory_that_cannot_be_listed_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_listed_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write()
     (place.logs / "closed").mkdir()
     real = os.scandir
@@ -207,7 +207,9 @@ def test_a_directory_that_cannot_be_listed_is_told(place: Place, monkeypatch: py
 
 
 @pytest.mark.parametrize("kind", PACKERS)
-def test_a_compressed_file_that_is_damaged_is_told_and_what_comes_before_is_verified(place: Place, kind: str) -> None:
+def test_a_compressed_file_that_is_damaged_is_reported_and_what_comes_before_is_verified(
+    place: Place, kind: str
+) -> None:
     whole = b"".join(os.urandom(30).hex().encode() + b"\n" for _ in range(40_000))
     packed, sealed = PACKERS[kind](whole), PACKERS[kind](b"".join(place.parts))
     middle = bytearray(packed)
@@ -292,7 +294,9 @@ def test_a_file_that_grows_while_it_is_read_is_verified_as_it_was(
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_file_that_is_cut_while_it_is_read_is_told(place: Place, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_cut_while_it_is_read_is_reported(
+    place: Place, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verify_inputs, "CHUNK", 4096)
     for left in (0, 1, 6000):
         (path := place.logs / "app.log").write_bytes(pack(b"".join(place.parts)))
@@ -318,7 +322,7 @@ def test_a_file_that_is_rotated_while_it_is_read_is_read_to_its_end(
     assert (report.verdict, report.findings) == (Verdict.OK, ())
 
 
-def test_a_file_that_cannot_be_read_to_its_end_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_to_its_end_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_inputs, "CHUNK", 4096)
     (path := place.logs / "app.log").write_bytes(b"".join(place.parts))
     real = os.pread
@@ -337,7 +341,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_told(place: Place, monkeypatch
 # -- odd files
 
 
-def test_odd_files_beside_a_log_change_nothing_or_are_told(place: Place) -> None:
+def test_odd_files_beside_a_log_change_nothing_or_are_reported(place: Place) -> None:
     paths = place.write()
     odd = place.logs / "odd"
     fine = [b"", b"\n", b"\n\n\n", bytes(100), bytes(10_000) + b"\n", b"\r\n", b" \t\r\n", place.parts[3].rstrip(b"\n")]

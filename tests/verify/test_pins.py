@@ -103,7 +103,7 @@ def test_what_somebody_put_where_our_pin_belongs_is_not_overwritten(there: bytes
 @pytest.mark.parametrize(
     "bad", [b"tallypin", pin("1.0.9") + b" x", b"tallyhead", pin("0.0.0"), b"\xff\0", pin("1.0.9")[:-1]]
 )
-def test_a_line_that_is_no_pin_is_told_with_its_place(bad: bytes, tmp_path: Path) -> None:
+def test_a_line_that_is_no_pin_is_reported_with_its_place(bad: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pin").write_bytes(b"# one\n" + pin("1.0.9", OTHER) + b"\n" + bad + b"\n")
     with pytest.raises(FormatError) as told:
         read_pins(tmp_path, [ID])
@@ -212,7 +212,7 @@ def test_a_pin_says_when_it_was_seen_what_anchored_the_end_then_and_in_which_fil
     )
     # A pin that an older version kept, or that came from elsewhere, says nothing of that.
     (tmp_path / f"{ID}.pin").write_bytes(pin("1.0.9") + b"\n")
-    assert pins.read_pins(tmp_path, [ID]) == (Pin(pin("1.0.9")),)
+    assert pins.read_pins(tmp_path, [ID]) == (Pin.parse(pin("1.0.9")),)
     remember(tmp_path, [pin("1.0.10")], end="key store")
     assert [(kept.text, kept.end) for kept in pins.read_pins(tmp_path, [ID])] == [(pin("1.0.10"), "key store")]
 

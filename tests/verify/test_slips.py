@@ -66,7 +66,9 @@ def test_a_log_that_is_gone_beside_one_that_is_here_is_truncated(tmp_path: Path,
     assert ("failed", "truncated") in kinds(tallystick.verify(write(tmp_path, a=ELSE.data), **given))
 
 
-def test_what_stood_in_a_file_that_cannot_be_read_is_told_with_its_name(tmp_path: Path, given: dict[str, Any]) -> None:
+def test_what_stood_in_a_file_that_cannot_be_read_is_reported_with_its_name(
+    tmp_path: Path, given: dict[str, Any]
+) -> None:
     lines = CLOSED.data.splitlines(keepends=True)
     paths = write(tmp_path, a=b"".join(lines[:2]), c=b"".join(lines[4:]))
     (tmp_path / "b.log").write_bytes(CLOSED_FORM)

@@ -27,7 +27,7 @@ def test_a_row_of_the_table(case: Case, tmp_path: Path) -> None:
 
 
 def test_the_table_has_the_rows_that_are_tried() -> None:
-    assert len(rows()) == 23
+    assert len(rows()) == 24
     assert {case.kind for case in CASES} == set(rows())
     assert len({case.name for case in CASES}) == len(CASES)
 

@@ -27,12 +27,12 @@ def keys(log: doctoring.Sealed, tmp_path: Path) -> _core.Keys:
     return keys
 
 
+NOTHING = _core.Expected(whole=[0])
+"""Nothing is expected but a line end."""
+
+
 def scan(keys: _core.Keys, data: bytes, mode: _core.Mode | None = None) -> _core.Summary:
     return _core.scan(keys, mode or _core.Mode.all(), data, len(data), file=0, chunk=0, offset=0)
-
-
-def nothing_expected(keys: _core.Keys) -> _core.Expected:
-    return _core.Expected(keys, whole=[0], heads=[], pins=[])
 
 
 def complete(keys: _core.Keys, data: bytes) -> _core.Verification:
@@ -43,7 +43,7 @@ def complete(keys: _core.Keys, data: bytes) -> _core.Verification:
 
 
 def facts(keys: _core.Keys, data: bytes) -> _core.Facts:
-    return complete(keys, data).finish(nothing_expected(keys), set())
+    return complete(keys, data).finish(NOTHING, set())
 
 
 def test_facts_of_an_intact_log_hold_each_line_and_no_event(keys: _core.Keys, log: doctoring.Sealed) -> None:
@@ -55,8 +55,8 @@ CALLS: dict[str, Callable[[_core.Verification, _core.Keys], object]] = {
     "merge": lambda verification, _: verification.merge(_core.Summary()),
     "next_pass": lambda verification, _: verification.next_pass(),
     "chunks": lambda verification, _: verification.chunks(),
-    "broken_ends": lambda verification, keys: verification.broken_ends(nothing_expected(keys)),
-    "finish": lambda verification, keys: verification.finish(nothing_expected(keys), set()),
+    "broken_ends": lambda verification, keys: verification.broken_ends(NOTHING),
+    "finish": lambda verification, keys: verification.finish(NOTHING, set()),
 }
 
 
@@ -76,7 +76,7 @@ def test_while_a_pass_runs_nothing_can_be_read_off(call: str, keys: _core.Keys, 
         CALLS[call](verification, keys)
     verification.merge(scan(keys, log.data))
     assert verification.next_pass() is None
-    assert verification.finish(nothing_expected(keys), set()).counts(0).sealed == len(log.lines)
+    assert verification.finish(NOTHING, set()).counts(0).sealed == len(log.lines)
 
 
 @pytest.mark.parametrize("call", ["merge", "next_pass"])
@@ -84,13 +84,13 @@ def test_after_the_last_pass_nothing_can_be_added(call: str, keys: _core.Keys, l
     verification = complete(keys, log.data)
     with pytest.raises(RuntimeError, match="all passes are over"):
         CALLS[call](verification, keys)
-    assert verification.finish(nothing_expected(keys), set()).counts(0).sealed == len(log.lines)
+    assert verification.finish(NOTHING, set()).counts(0).sealed == len(log.lines)
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_finished_verification_gives_nothing_more(call: str, keys: _core.Keys, log: doctoring.Sealed) -> None:
     verification = complete(keys, log.data)
-    verification.finish(nothing_expected(keys), set())
+    verification.finish(NOTHING, set())
     with pytest.raises(RuntimeError, match="it is finished"):
         CALLS[call](verification, keys)
 
@@ -99,7 +99,7 @@ def test_keys_cannot_be_changed_while_a_verification_uses_them(keys: _core.Keys,
     verification = complete(keys, log.data)
     with pytest.raises(FormatError, match="while they are used to verify"):
         keys.expect_chain(0, 7)
-    verification.finish(nothing_expected(keys), set())
+    verification.finish(NOTHING, set())
     keys.expect_chain(0, 7)
 
 

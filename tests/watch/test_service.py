@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,38 @@ def site_close(site: Site, name: str) -> None:
     """End a log for good."""
     with tallystick.open(name, output=str(site.path / name / "app.log"), **site.place) as log:
         log.end()
+
+
+def test_retention_is_reported_once_as_incomplete_with_the_option_that_helps_and_never_as_tampering(site: Site) -> None:
+    live = site.log("app")
+    for number in range(3):
+        with tallystick.open("app", output=str(live), epoch_lines=20, **site.place) as log:
+            for line in range(50):
+                log.write(f"user={line} action=login")
+        if number < 2:
+            live.rename(live.with_name(f"app.log.{number}"))
+    config = site.config(site.entry("app"))
+    with site.writing("app"), Watching(config) as service:
+        service.comes_to("app", State.OK)
+        live.with_name("app.log.0").unlink()
+        service.comes_to("app", State.INCOMPLETE)
+        until(lambda: service.events, "the event")
+        live.with_name("app.log.1").unlink()
+        seen = service.board.one("app").seen.time  # type: ignore[union-attr]
+        until(lambda: service.board.one("app").seen.time > seen + 1000, "more looks")  # type: ignore[union-attr]
+    with Watching(config) as again:
+        assert again.wait_for_all(60)
+        again.comes_to("app", State.INCOMPLETE)
+        events = [*service.events, *again.events]
+    assert [(event.before, event.after) for event in events] == [(State.OK, State.INCOMPLETE)]
+    assert events[0].finding is not None
+    assert events[0].finding.kind == "late start"
+    assert "from" in f"{events[0].finding.detail} {events[0].advice}", events[0].to_line()
+    first = service.board.report("app").logs[0].first  # type: ignore[union-attr]
+    assert first is not None
+    request = replace(config.entries[0].request, start=int(first.partition(".")[0]))
+    with Watching(changed(config, entries=(replace(config.entries[0], request=request),))) as told:
+        told.comes_to("app", State.OK)
 
 
 def test_a_removed_log_is_tampering_and_not_trouble(site: Site) -> None:

@@ -120,6 +120,16 @@ def test_a_slot_looks_where_something_moved_and_asks_where_it_may_have() -> None
     assert slot.begin(slot.due)
 
 
+def test_what_waits_for_its_turn_is_in_line_as_long_as_looks_come_to_an_end() -> None:
+    """A service that begins with many entries needs longer than a look may be overdue."""
+    slot = Slot(Times(1.0, 15.0, 300.0))
+    assert slot.is_in_line(100.0, patience=10.0, idle=0.1)
+    assert not slot.is_in_line(100.0, patience=10.0, idle=11.0)  # no look comes to an end: not its own either
+    slot.begin(100.0)
+    assert slot.is_in_line(109.0, patience=10.0, idle=0.1)
+    assert not slot.is_in_line(111.0, patience=10.0, idle=0.1)  # its own hangs
+
+
 def test_a_slot_looks_in_time_though_nothing_moved() -> None:
     slot = Slot(Times(interval=1.0, check=15.0, force=20.0))
     slot.begin(100.0)

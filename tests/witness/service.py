@@ -46,8 +46,10 @@ class Said:
 class Service:
     """A witness that runs in a process of its own."""
 
-    def __init__(self, directory: Path, *options: str, store: str | None = None, prefix: tuple[str, ...] = ()) -> None:
-        self.directory, self.options, self.prefix = directory, options, prefix
+    def __init__(
+        self, directory: Path, *options: str, store: str | None = None, prefix: tuple[str, ...] = (), port: int = 0
+    ) -> None:
+        self.directory, self.options, self.prefix, self.port = directory, options, prefix, port
         self.store = store or str(directory / "store")
         (directory / "logs").mkdir(exist_ok=True)
         self.process: subprocess.Popen[str] | None = None
@@ -56,7 +58,7 @@ class Service:
     def start(self, *more: str) -> "Service":
         """Start it, and wait until it listens."""
         command = [sys.executable, "-m", "tallystick", "witness", "serve", "--store", self.store]
-        command += ["--listen", "127.0.0.1:0", "--key", str(self.directory / "w.key"), "--name", "w.example"]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--key", str(self.directory / "w.key"), "--name", "w.example"]
         command += [*self.options, *more] if "--open" in self.options else ["--logs", str(self.directory / "logs")]
         command += [] if "--open" in self.options else [*self.options, *more]
         self.process = subprocess.Popen([*self.prefix, *command], stderr=subprocess.PIPE, text=True)
@@ -69,6 +71,17 @@ class Service:
                 return self
         self.process.communicate(timeout=60)
         raise AssertionError(self.said)
+
+    @property
+    def named(self) -> str:
+        """URL and key, as a writer takes them."""
+        return f"{self.url}={self.key}"
+
+    def kill(self) -> None:
+        """Kill it, as a power cut does but for what the disk has."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate(timeout=60)
 
     def end(self, number: int = signal.SIGTERM) -> str:
         """End it; return what it said since it listened."""
@@ -120,7 +133,7 @@ class Writer:
         self.state, self.head = self.setup.state(), bytes(self.setup.head())
         self.public = self.setup.public_key + "\n"
         self.root = _core.WitnessedLog(self.public.encode()).root
-        self.tick, self.n = 0, 0
+        self.tick, self.n, self.data = 0, 0, b""
 
     def known_to(self, service: Service) -> "Writer":
         """Give a witness the public file."""
@@ -134,7 +147,7 @@ class Writer:
         self.sealer = Taking(self.state.open_chain(self.head, TIME))
         self.sealer.configure("plain", epoch_lines)
         self.sealer.show()
-        self.sealer.start()
+        self.data += self.sealer.start()
         self.n = 0
         ((text, _),) = self.sealer.take_spoken()
         self.keep()
@@ -144,10 +157,10 @@ class Writer:
         """Let the key store's head count all."""
         self.head = bytes(self.sealer.head())
 
-    def step(self, lines: int = 1, *, proof: bool = True) -> bytes:
+    def step(self, lines: int = 1, *, proof: bool = True, words: bytes = b"line") -> bytes:
         """Write lines; return the signed head after them, as it is shown."""
         for _ in range(lines):
-            self.sealer.seal(b"line", TIME)
+            self.data += self.sealer.seal(words, TIME)
         self.keep()
         self.tick += 1
         head = bytes(self.sealer.signed_head(TIME + self.tick))

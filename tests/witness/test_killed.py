@@ -1,4 +1,4 @@
-"""Writers are killed at random; whatever line was acknowledged as critical, nobody removes it unnoticed.
+"""Writers and witnesses are killed at random; no line that was acknowledged as critical is removed unnoticed.
 
 TALLYSTICK_WITNESS_KILLS says how often; `make torture` sets it.
 """
@@ -7,61 +7,100 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import pytest
 
 import tallystick
 from tallystick import keystore
 from tallystick.verify import Kind, Report, Verdict
 from tallystick.witness.client import ask
 from tests import sealed
-from tests.witness.served import Witness, serving
+from tests.servers import free_port
+from tests.witness.service import Service, running
 
-KILLS = int(os.environ.get("TALLYSTICK_WITNESS_KILLS", "6"))
+KILLS = int(os.environ.get("TALLYSTICK_WITNESS_KILLS", "12"))
+EACH = 3  # kills for each writer: two of the witness, and then its own
 
 WRITER = """
 import sys, tallystick
+from tallystick.errors import UnknownError
 store, output, witness, run = sys.argv[1:]
 log = tallystick.open("app", output=output, store=store, witness=witness, epoch_lines=5)
 for number in range(100_000):
-    log.write(f"run {run} entry {number}", critical=number % 3 == 0)
+    line = f"run {run} entry {number}"
+    try:
+        log.write(line, critical=number % 3 == 0, timeout=120)
+    except UnknownError:
+        continue
     if number % 3 == 0:
-        print(f"run {run} entry {number}", flush=True)
+        print(line, flush=True)
 """
 
 
-def verified(log: Path, key: Path, witness: Witness) -> Report:
+def verified(log: Path, key: Path, witness: Service) -> Report:
     return tallystick.verify([log], keys=[key], store="none", witnesses=[witness.named], ask=ask)
 
 
-def test_no_acknowledged_critical_line_can_be_removed_unnoticed_whenever_the_writer_is_killed(tmp_path: Path) -> None:
-    store, log, key = f"file:{tmp_path}/store", tmp_path / "app.log", tmp_path / "app.key"
-    tallystick.create("app", store=store, custody=f"master-key:{tmp_path}/master.key", key_file=key)
-    rng, acknowledged = random.Random(KILLS), list[bytes]()
-    with serving() as witness:
-        for run in range(KILLS):
-            writer = subprocess.Popen(
-                [sys.executable, "-c", WRITER, store, log, witness.named, str(run)], stdout=subprocess.PIPE
-            )
-            assert writer.stdout is not None
-            first = writer.stdout.readline()
-            time.sleep(rng.random() / 5)
-            writer.kill()
-            acknowledged += [first.strip(), *writer.stdout.read().splitlines()]
-            writer.communicate()
-            data = log.read_bytes()
+class Place:
+    """A log, its witness, and what was acknowledged."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store, self.log, self.key = f"file:{directory}/store", directory / "app.log", directory / "app.key"
+        public, custody = directory / "app.pub", f"master-key:{directory}/master.key"
+        tallystick.create("app", store=self.store, custody=custody, key_file=self.key, public_file=public)
+        self.witness = Service(directory, port=free_port())
+        (directory / "logs" / "app.pub").write_bytes(public.read_bytes())
+        self.cut, self.acknowledged = directory / "cut.log", list[bytes]()
+
+    def killed(self, run: int, rng: random.Random) -> None:
+        """Run a writer; kill the witness twice meanwhile, then the writer."""
+        command = [sys.executable, "-c", WRITER, self.store, self.log, self.witness.named, str(run)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
+        said, out = list[bytes](), writer.stdout
+        assert out is not None
+        reader = threading.Thread(target=lambda: said.extend(line.strip() for line in out))
+        reader.start()
+        for _ in range(EACH - 1):
+            before = len(said)
+            while len(said) == before:  # it goes on after each kill
+                assert writer.poll() is None
+                time.sleep(0.005)
+            time.sleep(rng.random() / 10)
+            self.witness.kill()
+            self.witness.start()
+        time.sleep(rng.random() / 5)
+        writer.kill()
+        writer.wait()
+        reader.join()
+        out.close()
+        self.acknowledged += said
+
+
+ROUNDS = max(1, KILLS // EACH)
+OF_ONE_LOG = 60  # rounds: its whole is verified after each
+
+
+@pytest.mark.parametrize("first", range(0, ROUNDS, OF_ONE_LOG))
+def test_no_acknowledged_critical_line_can_be_removed_unnoticed_whatever_is_killed(first: int, tmp_path: Path) -> None:
+    place, rng, rounds = Place(tmp_path), random.Random(KILLS + first), range(first, min(first + OF_ONE_LOG, ROUNDS))
+    with running(place.witness):
+        for run in rounds:
+            place.killed(run, rng)
+            data = place.log.read_bytes()
             entries = sealed.entries(data[: data.rindex(b"\n") + 1])
-            assert set(acknowledged) <= set(entries)
-            whole = verified(log, key, witness)
+            assert set(place.acknowledged) <= set(entries)
+            whole = verified(place.log, place.key, place.witness)
             assert whole.verdict is not Verdict.FAILED, whole.findings
             # An intruder with an older head cuts the log right before the line that was acknowledged last.
-            lines = data.splitlines(keepends=True)
-            at = next(number for number, line in enumerate(lines) if line.startswith(acknowledged[-1] + b" tally="))
-            cut = tmp_path / "cut.log"
-            cut.write_bytes(b"".join(lines[:at]))
-            report = verified(cut, key, witness)
+            lines, last = data.splitlines(keepends=True), place.acknowledged[-1] + b" tally="
+            at = next(number for number, line in enumerate(lines) if line.startswith(last))
+            place.cut.write_bytes(b"".join(lines[:at]))
+            report = verified(place.cut, place.key, place.witness)
             assert report.verdict is Verdict.FAILED
             assert {one.kind for one in report.findings} & {Kind.TRUNCATED, Kind.MISSING}
-    assert "fork" not in witness.decisions
-    assert len(acknowledged) > KILLS
-    assert keystore.connect(store).head("app") is not None
+        assert "FORK" not in place.witness.end()
+    assert len(place.acknowledged) > len(rounds) * EACH
+    assert keystore.connect(place.store).head("app") is not None

@@ -1,4 +1,4 @@
-"""A witness costs a writer at full speed next to nothing, by the processor time of its own thread in one run."""
+"""What witnesses cost, in processor time within one run: writers, and the witness itself."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import tallystick
+from tallystick import _core
 from tests.witness.served import serving
+from tests.witness.service import Service, Writer, running
 
 LINES = b"".join(b"user=%d action=login from=192.0.2.%d\n" % (number, number % 256) for number in range(50_000))
 ROUNDS = 7
@@ -32,3 +34,37 @@ def test_a_writer_at_full_speed_loses_little_with_a_witness(tmp_path: Path) -> N
             log.close()
         assert witness.newest is not None
     assert best["shown"] <= best["alone"] * (1 + MOST), best
+
+
+HEADS, BATCH = 1600, 200
+LEAST = 0.4  # 0.62 was measured
+
+
+@pytest.mark.alone
+def test_a_witness_accepts_heads_in_batches_at_no_less_than_two_fifths_of_the_speed_of_their_signatures(
+    tmp_path: Path,
+) -> None:
+    writer = Writer(50)
+    opened = writer.open()
+    steps = [writer.step() for _ in range(HEADS)]
+    log = _core.WitnessedLog(writer.public.encode())
+    log.show([], [(opened.strip(), [])])
+    best = 0.0
+    with running(Service(tmp_path)) as service:
+        writer.known_to(service)
+        assert service.show(writer.root, opened).status == 200
+        for at in range(0, HEADS, BATCH):
+            began, before = time.process_time(), cpu(service)
+            for step in steps[at : at + BATCH]:  # each by itself: its signature, paths, and a cert that is known
+                log.show([], [(step.split(b"\n")[0], [])])
+            alone = time.process_time() - began
+            assert service.show(writer.root, b"".join(steps[at : at + BATCH])).status == 200
+            best = max(best, alone / max(cpu(service) - before, 0.001))
+    assert best >= LEAST, best
+
+
+def cpu(service: Service) -> float:
+    """Return the processor time that a witness took, in seconds: of all its threads, finer than its clock ticks."""
+    assert service.process is not None
+    tasks = Path(f"/proc/{service.process.pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9

@@ -2,98 +2,31 @@
 
 import base64
 import hashlib
-import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+import rfc3161_client
 
+from tallystick.errors import FormatError
+from tallystick.tokens import Token, answer_in_order, read_roots
 from tallystick.witness.errors import WitnessServiceError
 from tallystick.witness.timestamp import Authority
-from tests.servers import program, until
+from tests.servers import until
 from tests.witness.service import Service, Writer, b64, running
-
-SETTINGS = """
-[req]
-distinguished_name = dn
-prompt = no
-[dn]
-CN = tsa
-[ca]
-basicConstraints = critical,CA:TRUE
-[tsa]
-extendedKeyUsage = critical,timeStamping
-[tsa_config]
-serial = serial
-signer_cert = tsa.pem
-signer_key = tsa.key
-signer_digest = sha256
-default_policy = 1.2.3.4
-digests = sha256
-ess_cert_id_alg = sha256
-"""
-
-
-class Stamping:
-    """`openssl ts`, which answers over HTTP."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.openssl = directory, program("openssl", "apt install openssl")
-        (directory / "ts.cnf").write_text(SETTINGS)
-        (directory / "serial").write_text("01\n")
-        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-config", "ts.cnf"]
-        self.run("req", "-x509", *new, "-extensions", "ca", "-subj", "/CN=root", "-keyout", "ca.key", "-out", "ca.pem")
-        self.run("req", *new, "-keyout", "tsa.key", "-out", "tsa.csr")
-        self.run("x509", "-req", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                 "-extfile", "ts.cnf", "-extensions", "tsa", "-days", "2", "-out", "tsa.pem")  # fmt: skip
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run([self.openssl, *command], cwd=self.directory, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def stamp(self, request: bytes) -> bytes:
-        (self.directory / "request").write_bytes(request)
-        self.run(
-            "ts", "-reply", "-config", "ts.cnf", "-section", "tsa_config", "-queryfile", "request", "-out", "answer"
-        )
-        return (self.directory / "answer").read_bytes()
+from tests.witness.stamping import Stamping, authority
 
 
 @pytest.fixture
-def authority() -> Iterator[tuple[Stamping, str, list[bytes]]]:
-    """An authority, its URL, and what it answers instead, if anything."""
-    with tempfile.TemporaryDirectory() as directory:
-        stamping, instead = Stamping(Path(directory)), list[bytes]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = self.rfile.read(int(self.headers["Content-Length"]))
-                body = instead[0] if instead else stamping.stamp(request)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            yield stamping, f"http://127.0.0.1:{server.server_port}/", instead
-            server.shutdown()
-            thread.join()
+def stamped() -> Iterator[tuple[Stamping, str, list[bytes]]]:
+    with authority() as found:
+        yield found
 
 
 def test_openssl_verifies_the_token_that_completes_a_receipt(
-    authority: tuple[Stamping, str, list[bytes]], tmp_path: Path
+    stamped: tuple[Stamping, str, list[bytes]], tmp_path: Path
 ) -> None:
-    stamping, url, _ = authority
+    stamping, url, _ = stamped
     service = Service(tmp_path, "--interval", "100ms", "--tsa", url)
     with running(service):
         writer = Writer(70).known_to(service)
@@ -110,12 +43,42 @@ def test_openssl_verifies_the_token_that_completes_a_receipt(
 
 @pytest.mark.parametrize("kind", ["nothing", "noise", "of another text", "too long"])
 def test_an_answer_that_is_no_token_for_this_text_is_refused(
-    kind: str, authority: tuple[Stamping, str, list[bytes]]
+    kind: str, stamped: tuple[Stamping, str, list[bytes]]
 ) -> None:
-    stamping, url, instead = authority
+    stamping, url, instead = stamped
     asking = Authority(url)
     assert asking.stamp(b"a text")
     other = (stamping.directory / "answer").read_bytes()
     instead.append({"nothing": b"", "noise": bytes(500), "of another text": other, "too long": bytes(2**17)}[kind])
     with pytest.raises(WitnessServiceError, match="time-stamp authority"):
         asking.stamp(b"another text")
+
+
+def test_tokens_of_an_authority_that_does_not_sort_its_certificates_are_read(tmp_path: Path) -> None:
+    """openssl writes the certificates of `certs` in an order of its own, which strict readers of DER refuse."""
+    with authority(chain=True) as (stamping, url, _):
+        token = Authority(url).stamp(b"a text")
+        raw = (stamping.directory / "answer").read_bytes()
+        with pytest.raises(ValueError, match="InvalidSetOrdering"):
+            rfc3161_client.decode_timestamp_response(raw)
+        (stamping.directory / "token").write_bytes(token)
+        (stamping.directory / "text").write_bytes(b"a text")
+        verify = ["ts", "-verify", "-in", "token", "-token_in", "-data", "text", "-CAfile", "ca.pem"]
+        assert "Verification: OK" in stamping.run(*verify)
+        roots = read_roots((stamping.directory / "ca.pem").read_bytes())
+        other = read_roots((stamping.directory / "other.pem").read_bytes())
+        assert raw[-3000:] != answer_in_order(raw)[-3000:]
+    assert Token.read(token, b"a text").doubt(roots) is None
+    assert Token.read(token, b"a text").doubt(other) is not None
+    with pytest.raises(FormatError, match="something else"):
+        Token.read(token, b"another text")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x30", b"\x30\x80\x00\x00", bytes(100), b"\x30\x84\xff\xff\xff\xff", b"\x3f" * 9]
+)
+def test_what_is_no_answer_of_an_authority_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"DER|unpack"):
+        answer_in_order(data)
+    with pytest.raises(FormatError, match="time-stamp"):
+        Token.read(data, b"text")

@@ -17,7 +17,7 @@ class Output:
     """Pending bytes, as the core's output has them."""
 
     def __init__(self):
-        self.kept, self.looked = 0, 0
+        self.pending, self.looked = 0, 0
 
     asks = False
 
@@ -40,7 +40,7 @@ class Sink:
         if self.full:
             raise OutputError("the sink: no room")
         self.calls.append("push")
-        self.output.kept = 0
+        self.output.pending = 0
 
     def sync(self):
         self.calls.append("sync")

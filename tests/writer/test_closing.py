@@ -23,7 +23,7 @@ class Made:
         self.turn, self.phase = Turn(threading.RLock(), lambda: False), Phase("payments")
         self.background = SimpleNamespace(wake=lambda: None, is_over=True, thread=None)
         outlet = SimpleNamespace(
-            give_up=lambda at: None, output=SimpleNamespace(kept=0),
+            give_up=lambda at: None, output=SimpleNamespace(pending=0),
             sink=SimpleNamespace(name="the sink", close=self.act("sink"), drain=lambda within: None),
         )  # fmt: skip
         chains = self.chains = SimpleNamespace(hurry=lambda until: None, abandon=self.act("abandon"), is_carrying=False)

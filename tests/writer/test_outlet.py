@@ -192,7 +192,7 @@ def test_only_what_is_pending_is_pushed():
     made = Made()
     made.outlet.push()
     assert made.sink.calls == []
-    made.sink.output.kept = 5
+    made.sink.output.pending = 5
     with pytest.raises(OutputError, match="the line is sealed, and goes out first when it can"):
         made.outlet.check_pending()
     made.outlet.push()
@@ -204,7 +204,7 @@ def test_what_is_left_names_bytes_and_lines():
     made = Made()
     with pytest.raises(OutputError):
         made.outlet.refuse(FULL, 2)
-    made.sink.output.kept = 5
+    made.sink.output.pending = 5
     assert made.outlet.left() == (
         "no room; log payments is closed with 5 bytes of sealed lines that were not written, and 2 lines that were "
         "dropped and not reported in it"

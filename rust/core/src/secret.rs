@@ -7,11 +7,14 @@
 //! The feature `keep-traces` switches all erasure off: for the test that shows that a search through memory finds what
 //! is not erased.
 
+#[cfg(unix)]
 mod handover;
 mod memory;
+mod page;
 mod traces;
 mod value;
 
+#[cfg(unix)]
 pub use handover::Handover;
 pub use value::Secret;
 

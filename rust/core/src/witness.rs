@@ -6,7 +6,9 @@
 
 pub mod accept;
 pub mod content;
+pub mod cosignature;
 pub mod log;
 pub mod note;
+pub mod published;
 pub mod receipt;
 pub mod shown;

@@ -131,7 +131,8 @@ fn envelopes() {
 
 #[test]
 fn evidence() {
-    let samples: Vec<_> = strings_in("spec/vectors/evidence.json");
+    let samples =
+        [strings_in("spec/vectors/evidence.json"), strings_in("spec/vectors/receipts.json")].concat();
     let samples: Vec<_> = samples.into_iter().filter(|text| text.contains(&b'\n')).collect();
     mutate(6, 10_000, &samples, bodies::evidence);
 }
@@ -173,7 +174,7 @@ fn slots() {
 
 #[test]
 fn witnesses() {
-    let all = strings_in("spec/vectors/witnesses.json");
+    let all = [strings_in("spec/vectors/witnesses.json"), strings_in("spec/vectors/receipts.json")].concat();
     let begins = |text: &&Vec<u8>| {
         [&b"tallystick/v1 "[..], b"w.example+", b"head "].iter().any(|begin| text.starts_with(begin))
     };

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tallystick_core::evidence::{self, Doubt, Finder};
+use tallystick_core::evidence::{self, Doubt, Finder, Trusted};
 use tallystick_core::hash::{Digest, sha256};
 use tallystick_core::judge::{Expected, Step, Verification};
 use tallystick_core::line::Position;
@@ -225,7 +225,7 @@ fn the_known_evidence_holds_and_what_is_broken_does_not() {
             for open in case["opens"].as_array().unwrap().iter().filter(|_| !with_v) {
                 keys.learn_open(open.as_str().unwrap().as_bytes()).unwrap();
             }
-            let verdict = match evidence::check(&data, &keys) {
+            let verdict = match evidence::check(&data, &keys, Trusted::default()) {
                 Ok(shown) => {
                     assert_eq!(shown.at.to_string(), case["position"].as_str().unwrap());
                     assert_eq!(shown.tag, with_v);

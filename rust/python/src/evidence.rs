@@ -11,7 +11,8 @@ use tallystick_core::scan::{Keys as CoreKeys, LogKeys};
 use tallystick_core::seal::keys::VerificationKey;
 
 use crate::keys::{At, read_verification_key, write_secret};
-use crate::scan::Keys;
+use crate::note::{CosignKey, NoteKey};
+use crate::scan::{Keys, at};
 use crate::{OrRaise as _, py_bytes};
 
 /// Where a line stands: file, line from 1, offset and length in bytes, and how many of them are a carrier's.
@@ -42,6 +43,11 @@ impl Finder {
     /// Takes the text of an opening from a public file.
     fn know(&mut self, open: &[u8]) {
         self.0.know(open);
+    }
+
+    /// Takes a file of receipts, before any line; raises `FormatError`.
+    fn receive(&mut self, py: Python<'_>, receipts: &[u8]) -> PyResult<()> {
+        py.detach(|| self.0.receive(receipts)).or_raise(py)
     }
 
     /// Goes through whole lines: the first `end` bytes of `data`.
@@ -146,17 +152,66 @@ pub struct Shown {
     notice: Option<(String, Vec<u8>)>,
     time: u64,
     n: u16,
-    ending: &'static str,
+    /// Does a checkpoint cover it, and no signed head?
+    ended: bool,
     tag: bool,
+    received: Vec<Received>,
+    others: usize,
 }
 
-/// Checks evidence with the key of its log.
+/// What a receipt of a trusted witness says; the witness by its number.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[derive(Clone)]
+pub struct Received {
+    witness: usize,
+    until: At,
+    time: u64,
+    gap: bool,
+    published: Option<InTree>,
+}
+
+/// A receipt's entry in the witness's own tree; cosigners by their numbers, with seconds since 1970.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[derive(Clone)]
+pub struct InTree {
+    index: u64,
+    size: u64,
+    checkpoint: Vec<u8>,
+    token: Option<Vec<u8>>,
+    cosigned: Vec<(usize, u64)>,
+}
+
+impl From<core::Received> for Received {
+    fn from(said: core::Received) -> Self {
+        let core::Received { witness, until, time, gap, published } = said;
+        let published = published.map(|core::InTree { index, size, checkpoint, token, cosigned }| InTree {
+            index,
+            size,
+            checkpoint,
+            token,
+            cosigned,
+        });
+        Self { witness, until: at(until), time, gap, published }
+    }
+}
+
+/// Checks evidence with the key of its log, and those of witnesses and of cosigners of their trees.
 #[pyfunction]
-pub fn check_evidence(py: Python<'_>, keys: &Keys, data: &[u8]) -> PyResult<Checked> {
+#[allow(clippy::needless_pass_by_value)] // as Python hands them over
+pub fn check_evidence(
+    py: Python<'_>,
+    keys: &Keys,
+    data: &[u8],
+    witnesses: Vec<NoteKey>,
+    cosigners: Vec<CosignKey>,
+) -> PyResult<Checked> {
     let keys = keys.inner.clone();
+    let witnesses: Vec<_> = witnesses.into_iter().map(|key| key.0).collect();
+    let cosigners: Vec<_> = cosigners.into_iter().map(|key| key.0).collect();
+    let trusted = core::Trusted { witnesses: &witnesses, cosigners: &cosigners };
     let checked = py.detach(|| {
         let log = log_of(&keys, data)?;
-        Some((core::check(data, log), log.public.name.clone()))
+        Some((core::check(data, log, trusted), log.public.name.clone()))
     });
     let lacking = || Error::Format("no key was given; give the public file or the verification key".into());
     let (checked, name) = checked.ok_or_else(lacking).or_raise(py)?;
@@ -172,8 +227,10 @@ pub fn check_evidence(py: Python<'_>, keys: &Keys, data: &[u8]) -> PyResult<Chec
                 notice: shown.notice.map(|notice| (notice.kind, notice.text)),
                 time: shown.time,
                 n: shown.n,
-                ending: shown.kind.word(),
+                ended: shown.kind.is_some(),
                 tag: shown.tag,
+                received: shown.received.into_iter().map(Received::from).collect(),
+                others: shown.others,
             };
             return Ok(Checked { verdict: "ok", detail: String::new(), line: Some(line) });
         }

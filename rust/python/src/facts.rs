@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tallystick_core::Error;
@@ -110,8 +111,6 @@ pub struct Notice {
     text: Py<PyBytes>,
     /// SHA-256, bytes and lines of what it adopts, if it does that.
     past: Option<(Py<PyBytes>, u64, u64)>,
-    /// Log id of the log that this one follows, where that can be believed.
-    predecessor: Option<String>,
     place: Place,
     count: u64,
 }
@@ -123,6 +122,19 @@ pub struct Gap {
     to: Option<At>,
     before: Option<Place>,
     after: Option<Place>,
+}
+
+/// From where on a log is judged as a set, and what its openings say of chains before them.
+#[pyclass(frozen, get_all, module = "tallystick._core")]
+pub struct Extent {
+    /// Nothing is said of positions that are absent before this one.
+    floor: At,
+    /// Is something absent before the first line, and nobody named the start?
+    begins_late: bool,
+    /// Up to where the chains that openings name were counted, in order.
+    named: Vec<At>,
+    /// Chains that openings pass over: first and last ones, in order.
+    passed: Vec<(u32, u32)>,
 }
 
 /// A position that was seen more than once.
@@ -156,6 +168,8 @@ pub struct Chunk {
     beginnings: Vec<(u32, Place, Strange)>,
     /// Log number, first position and its place, last position; by log.
     edges: Vec<(u32, At, Place, At)>,
+    /// Log number, where its last line stands, and lines of no known log before it; by log.
+    ends: Vec<(u32, Place, Strange)>,
     first: Option<(u32, At)>,
     last: Option<(u32, At)>,
 }
@@ -255,11 +269,17 @@ impl Facts {
             kind: said.notice.kind.clone(),
             text: py_bytes(py, &said.notice.text).unbind(),
             past: said.notice.past().map(|p| (py_bytes(py, &p.sha256).unbind(), p.size, p.lines)),
-            predecessor: said.notice.predecessor(position).map(|id| id.to_string()),
             place: said.place.into(),
             count: said.count,
         };
         self.0.notices(log).map(notice).collect()
+    }
+
+    /// Log ids before a log and after it, as it and they name each other, and where it says which one follows.
+    fn kin(&self, log: u32) -> (Vec<String>, Vec<String>, Option<At>) {
+        let named = self.0.kin(log);
+        let ids = |row: &[LogId]| row.iter().map(ToString::to_string).collect();
+        (ids(&named.before), ids(&named.after), named.since.map(at))
     }
 
     /// Chains of a log of which a line was seen, with what is known of them.
@@ -276,6 +296,23 @@ impl Facts {
             after: g.after.map(Place::from),
         };
         self.0.gaps(log, position(start), end.map(position)).into_iter().map(gap).collect()
+    }
+
+    /// From where on a log is judged as a set, by what was expected of it.
+    fn extent(&self, log: u32) -> PyResult<Extent> {
+        let found =
+            self.0.extent(log).ok_or_else(|| PyIndexError::new_err(format!("there is no log {log}")))?;
+        Ok(Extent {
+            floor: at(found.floor),
+            begins_late: found.begins_late,
+            named: found.named.iter().copied().map(at).collect(),
+            passed: found.passed.clone(),
+        })
+    }
+
+    /// Was everything before a position written, as far as the last line of its chain tells?
+    fn reaches(&self, log: u32, end: At) -> bool {
+        self.0.reaches(log, position(end))
     }
 
     /// The newest statement before a position of its chain.
@@ -300,6 +337,7 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         strange: strange(&c.strange),
         beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
+        ends: c.edges.iter().map(|(n, e)| (*n, e.last_place.into(), strange(&e.before_last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),
     };

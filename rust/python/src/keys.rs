@@ -241,6 +241,8 @@ pub fn end_with_parent(parent: u32) -> PyResult<()> {
             return Err(PyOSError::new_err("the process that started this one has ended"));
         }
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = parent;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod gunzip;
 mod holding;
 mod keys;
 mod kinds;
+mod note;
 mod output;
 mod passphrase;
 mod scan;
@@ -71,9 +72,11 @@ mod _core {
     #[pymodule_export]
     use crate::event::Event;
     #[pymodule_export]
-    use crate::evidence::{Checked, Finder, Found, NarrowedKey, Shown, Trouble, check_evidence};
+    use crate::evidence::{
+        Checked, Finder, Found, InTree, NarrowedKey, Received, Shown, Trouble, check_evidence,
+    };
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Facts, Gap, Notice, Statement};
+    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]
@@ -84,6 +87,8 @@ mod _core {
     use crate::keys::{
         DataKey, Handover, KeyInfo, end_with_parent, key_info, parse_head, parse_pin, refuse_dumps,
     };
+    #[pymodule_export]
+    use crate::note::{CosignKey, NoteKey, NoteSigner, read_cosignature};
     #[pymodule_export]
     use crate::output::Output;
     #[pymodule_export]
@@ -103,8 +108,8 @@ mod _core {
     use crate::verification::{BrokenEnd, Expected, Verification};
     #[pymodule_export]
     use crate::witness::{
-        EpochTree, NoteKey, NoteSigner, ShownText, WitnessedLog, accept_text, check_receipt, make_answer,
-        make_receipt, parse_shown, public_roots, read_answer, read_receipts, read_shown, shown_holds,
+        EpochTree, ShownText, WitnessedLog, accept_text, check_receipt, make_answer, make_receipt,
+        parse_shown, public_roots, read_answer, read_receipts, read_shown, shown_holds,
     };
     use pyo3::prelude::*;
 

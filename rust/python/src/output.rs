@@ -1,4 +1,4 @@
-//! Where sealed lines go: what the operating system did not take is kept here, and goes first.
+//! Where sealed lines go: bytes that the operating system did not take are pending, and go first.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -28,7 +28,7 @@ pub struct Output {
 
 impl Output {
     /// How many sealed bytes nobody has taken yet.
-    pub fn kept(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.bytes.len() - self.done
     }
 
@@ -58,7 +58,7 @@ impl Output {
     }
 
     fn forget(&mut self) {
-        if self.kept() == 0 {
+        if self.pending() == 0 {
             self.bytes.clear();
             self.bytes.shrink_to(SPARE);
             self.done = 0;
@@ -76,7 +76,7 @@ impl Output {
         Ok(Self { file, bytes: Vec::new(), done: 0, written: 0, limit: u64::MAX, looked: 0 })
     }
 
-    /// Goes on with another file; bytes that are kept go there.
+    /// Goes on with another file; pending bytes go there.
     fn turn(&mut self, fd: i32) -> PyResult<()> {
         self.file = Some(file(fd).map_err(os_error)?);
         self.written = 0;
@@ -101,16 +101,16 @@ impl Output {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Hands over what is kept; gives the number of the operating system's error, or 0.
+    /// Hands over pending bytes; gives the number of the operating system's error, or 0.
     #[pyo3(name = "push")]
-    fn push_kept(&mut self, py: Python<'_>) -> i32 {
+    fn push_pending(&mut self, py: Python<'_>) -> i32 {
         self.push(py)
     }
 
     /// How many sealed bytes nobody has taken yet.
-    #[getter(kept)]
-    fn kept_bytes(&self) -> usize {
-        self.kept()
+    #[getter(pending)]
+    fn pending_bytes(&self) -> usize {
+        self.pending()
     }
 
     /// How many bytes the file has taken since it was turned to.
@@ -119,18 +119,18 @@ impl Output {
         self.written
     }
 
-    /// The bytes that are kept.
+    /// The pending bytes.
     fn peek<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         py_bytes(py, &self.bytes[self.done..])
     }
 
-    /// Forgets so many of the bytes that are kept: somebody took them.
+    /// Forgets so many of the pending bytes: somebody took them.
     fn drop(&mut self, count: usize) {
         self.done = self.bytes.len().min(self.done.saturating_add(count));
         self.forget();
     }
 
-    /// Lets go of the file; what is kept stays.
+    /// Lets go of the file; pending bytes stay.
     fn close(&mut self) {
         self.file = None;
     }

@@ -27,7 +27,7 @@ pub struct Sealer {
 pub mod todo {
     /// Nothing was sealed: something has to be done first.
     pub const FIRST: u8 = 1;
-    /// It was sealed, and something is to be done then: a statement was made, or bytes are kept.
+    /// It was sealed, and something is to be done then: a statement was made, or bytes are pending.
     pub const THEN: u8 = 2;
 }
 
@@ -70,7 +70,7 @@ impl Sealer {
         f: impl FnOnce(&mut sealer::Sealer, &mut Vec<u8>) -> Result<(), Error>,
     ) -> PyResult<u8> {
         self.own().or_raise(py)?;
-        if self.sealer.is_closed() || output.kept() > 0 {
+        if self.sealer.is_closed() || output.pending() > 0 {
             return Ok(todo::FIRST);
         }
         let before = self.sealer.position();
@@ -79,7 +79,7 @@ impl Sealer {
         sealed.or_raise(py)?;
         let after = self.sealer.position();
         let statement = before.index == 0 || before.epoch != after.epoch || self.sealer.is_closed();
-        Ok(if statement || output.kept() > 0 { todo::THEN } else { 0 })
+        Ok(if statement || output.pending() > 0 { todo::THEN } else { 0 })
     }
 }
 
@@ -97,7 +97,7 @@ impl Sealer {
         self.sealer.set_epoch_lines(epoch_lines).or_raise(py)
     }
 
-    /// Seals one record as one line; `FIRST` if nothing was sealed because the chain is closed, bytes are kept, the
+    /// Seals one record as one line; `FIRST` if nothing was sealed because the chain is closed, bytes are pending, the
     /// output has to be looked at, or the record is neither bytes nor text that UTF-8 can write.
     #[pyo3(signature = (record, output, time = None))]
     fn write(

@@ -1,6 +1,6 @@
 //! A verification, whose order is checked here as the core's types do it: a wrong call raises.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::replace;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -10,7 +10,7 @@ use tallystick_core::judge::{self, Complete, Pass, Step};
 
 use crate::OrRaise as _;
 use crate::facts::{Chunk, Facts, chunks};
-use crate::keys::{At, read_head};
+use crate::keys::At;
 use crate::scan::{Keys, Mode, Place, Summary, at, position};
 
 /// Where a verification stands.
@@ -45,30 +45,24 @@ pub struct Expected(judge::Expected);
 
 #[pymethods]
 impl Expected {
-    /// Files whose last line ends in LF; heads, pins and up to where receipts say that lines were written, with the
-    /// numbers of their logs; first and last chain.
+    /// Files whose last line ends in LF; with the numbers of their logs, up to where heads count that hold, pins, and up
+    /// to where receipts say that lines were written; first and last chain.
     #[new]
-    #[pyo3(signature = (keys, *, whole, heads, pins, shown = Vec::new(), start = None, last = None))]
-    #[allow(clippy::too_many_arguments)] // each has a name in Python
+    #[pyo3(signature = (
+        *, whole, counted = BTreeMap::new(), pins = Vec::new(), shown = Vec::new(), start = None, last = None
+    ))]
     fn new(
-        py: Python<'_>,
-        keys: &Keys,
         whole: Vec<u32>,
-        heads: Vec<(u32, Bound<'_, PyAny>)>,
+        counted: BTreeMap<u32, At>,
         pins: Vec<(u32, At)>,
         shown: Vec<(u32, At)>,
         start: Option<u32>,
         last: Option<u32>,
-    ) -> PyResult<Self> {
-        keys.own().or_raise(py)?;
-        let pins = pins.into_iter().map(|(log, at)| (log, position(at))).collect();
-        let shown = shown.into_iter().map(|(log, at)| (log, position(at))).collect();
-        let expected = judge::Expected::new(whole.into_iter().collect(), pins).between(start, last);
-        let mut expected = expected.with_shown(shown);
-        for (log, head) in heads {
-            expected.count(&keys.inner, log, &read_head(&head)?);
-        }
-        Ok(Self(expected))
+    ) -> Self {
+        let counted = counted.into_iter().map(|(log, at)| (log, position(at))).collect();
+        let positions = |all: Vec<(u32, At)>| all.into_iter().map(|(log, at)| (log, position(at))).collect();
+        let expected = judge::Expected::new(whole.into_iter().collect()).between(start, last);
+        Self(expected.with_anchors(counted, positions(pins)).with_shown(positions(shown)))
     }
 }
 

@@ -12,12 +12,13 @@ use tallystick_core::seal::statement::{Body, CertCache, Statement};
 use tallystick_core::witness::accept::{self, Decision};
 use tallystick_core::witness::content::Content;
 use tallystick_core::witness::log::{Outcome, Step, WitnessedLog as CoreLog};
-use tallystick_core::witness::note::{self, Note};
+use tallystick_core::witness::note::Note;
 use tallystick_core::witness::receipt::{self, Held};
 use tallystick_core::witness::shown::{self as texts, Receipted};
 
-use crate::keys::{At, random, read_secret, write_secret};
+use crate::keys::At;
 use crate::kinds::{DECISION, ENDING, VERB};
+use crate::note::{NoteKey, NoteSigner};
 use crate::scan::{Keys, at};
 use crate::{OrRaise as _, py_bytes};
 
@@ -91,79 +92,6 @@ pub fn public_roots<'py>(py: Python<'py>, keys: &Keys) -> Vec<Bound<'py, PyBytes
     keys.inner.logs().iter().map(|log| py_bytes(py, &log.public.root)).collect()
 }
 
-/// The public key of a witness, and its name.
-#[pyclass(frozen, eq, hash, module = "tallystick._core")]
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct NoteKey(pub note::NoteKey);
-
-#[pymethods]
-impl NoteKey {
-    /// Reads NAME+ID+KEY; raises `FormatError`.
-    #[new]
-    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
-        note::NoteKey::parse(text).map(Self).or_raise(py)
-    }
-
-    /// Its name.
-    #[getter]
-    fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The key itself, 32 bytes.
-    #[getter]
-    fn public<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        py_bytes(py, &self.0.public)
-    }
-
-    fn __str__(&self) -> String {
-        self.0.to_text()
-    }
-
-    fn __repr__(&self) -> String {
-        format!("NoteKey({:?})", self.0.to_text())
-    }
-}
-
-/// Signs notes; its secret never becomes a Python object.
-#[pyclass(frozen, module = "tallystick._core")]
-pub struct NoteSigner(note::NoteSigner);
-
-#[pymethods]
-impl NoteSigner {
-    /// A new random key with a name.
-    #[staticmethod]
-    fn generate(py: Python<'_>, name: &str) -> PyResult<Self> {
-        note::NoteSigner::new(name, &mut *random()?).map(Self).or_raise(py)
-    }
-
-    /// Reads the text form from a file descriptor; raises `FormatError`.
-    #[staticmethod]
-    fn read(py: Python<'_>, fd: i32) -> PyResult<Self> {
-        note::NoteSigner::parse(&read_secret(fd)?).map(Self).or_raise(py)
-    }
-
-    /// Writes the text form and a line end to a file descriptor.
-    fn write(&self, fd: i32) -> PyResult<()> {
-        write_secret(fd, &self.0.to_text())
-    }
-
-    /// Its public key.
-    #[getter]
-    fn key(&self) -> NoteKey {
-        NoteKey(self.0.key().clone())
-    }
-
-    /// The signed note of a text, which ends in LF.
-    fn sign(&self, text: &str) -> String {
-        self.0.sign(text)
-    }
-
-    fn __repr__(&self) -> String {
-        format!("NoteSigner({:?}, redacted)", self.0.key().name)
-    }
-}
-
 /// The receipt of a text of the log of P, as a signed note; raises `FormatError`.
 #[pyfunction]
 pub fn make_receipt(
@@ -199,7 +127,7 @@ pub fn read_receipts<'py>(
 ) -> PyResult<Vec<(Bound<'py, PyBytes>, Receipts<'py>)>> {
     let found = texts::read_receipts(data).or_raise(py)?;
     let one = |one: Receipted<'_>| {
-        let receipts = one.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        let receipts = one.receipts.iter().map(|one| py_bytes(py, one.note)).collect();
         (py_bytes(py, one.text), receipts)
     };
     Ok(found.into_iter().map(one).collect())
@@ -274,7 +202,7 @@ type Brought<'py> = (Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>, Receipts<'py
 pub fn read_shown<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Vec<Brought<'py>>> {
     let one = |one: texts::Brought<'_>| {
         let proof = one.proof.iter().map(|hash| py_bytes(py, hash)).collect();
-        let receipts = one.receipted.receipts.iter().map(|note| py_bytes(py, note)).collect();
+        let receipts = one.receipted.receipts.iter().map(|one| py_bytes(py, one.note)).collect();
         (py_bytes(py, one.receipted.text), proof, receipts)
     };
     Ok(texts::read_shown(data).or_raise(py)?.into_iter().map(one).collect())

@@ -210,8 +210,7 @@ class Connection:
         if self.client is not None and self.client.connection is self and not self.is_over and self.client.sealed:
             through, at = (self.client.sealed, self.client.at) if through is None else (through, at)
             self._owed.acknowledge(acknowledgement(self.state, through, at))
-            with suppress(OSError):
-                self._flush()
+            self._flush()
 
     def refuse(self, code: int, number: int) -> None:
         """End the conversation, and say why."""
@@ -233,15 +232,18 @@ class Connection:
 
     def _put(self, frame: bytes) -> None:
         self._owed.put(frame)
-        with suppress(OSError):
-            self._flush()
+        self._flush()
 
     def _flush(self) -> None:
-        while data := self._owed.next():
-            sent = self._send(data)
-            self._owed.rest = data[sent:]
-            if sent < len(data):
-                break
+        """Send what is owed. One that has gone is owed nothing; what it had sent is read all the same."""
+        try:
+            while data := self._owed.next():
+                sent = self._send(data)
+                self._owed.rest = data[sent:]
+                if sent < len(data):
+                    break
+        except OSError:
+            self._owed = Owed()
         self._watch()
 
     def _let_go(self) -> None:

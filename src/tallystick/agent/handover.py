@@ -8,7 +8,7 @@ sockets left open, and with a description of them in a file in memory: no key is
 >>> file = described([Listening("unix:/s", 5, True)], [held])
 >>> taken = take({"TALLYSTICK_AGENT_HANDED": f"{os.getpid()}:{file}"})
 >>> taken.connections == (held,), taken.listening
-(True, (Listening(address='unix:/s', fd=5, is_ours=True),))
+(True, (Listening(address='unix:/s', fd=5, is_ours=True, drops=0),))
 """
 
 import base64
@@ -43,11 +43,13 @@ class Listening:
         address: The address that it was made for.
         fd: Its descriptor.
         is_ours: Did an agent make it, and is to remove its file?
+        drops: How many datagrams it has dropped of which the log knows.
     """
 
     address: str
     fd: int
     is_ours: bool
+    drops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 >>> reports = Reports(said.append, clock=lambda: 0.0)
 >>> for _ in range(3):
 ...     reports.note("process 7 of uid 7", "sent a malformed frame")
->>> reports.tell(end=True)
+>>> reports.repeat(end=True)
 >>> said
 ['process 7 of uid 7 sent a malformed frame', 'process 7 of uid 7 sent a malformed frame (2 times more)']
 """
@@ -60,7 +60,7 @@ class Reports:
             at = self._clock()
         self._seen[name, what] = at, count + 1
 
-    def tell(self, *, end: bool = False) -> None:
+    def repeat(self, *, end: bool = False) -> None:
         """Report what came again since it was reported."""
         for (name, what), (at, count) in list(self._seen.items()):
             if end or self._clock() - at >= _AGAIN:

@@ -26,6 +26,7 @@ from tallystick.agent.connections import Connection, Datagrams, TlsConnection
 from tallystick.agent.handover import Held
 from tallystick.agent.journal import HASHES, Journal
 from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.losses import Losses
 from tallystick.agent.origin import Fields, Peer, local, remote
 from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal
 from tallystick.agent.unwitnessed import Unwitnessed
@@ -92,6 +93,7 @@ class Listener:
         mine = self._peers.get(peer.identity, 0)
         if self._count >= loop.limits.connections or mine >= loop.limits.peer:
             loop.reports.note(peer.name.rpartition(":")[0] or peer.name, f"has too many connections to {address}")
+            loop.losses.refused()
             connection.close()
             return
         self._count, self._peers[peer.identity] = self._count + 1, mine + 1
@@ -155,6 +157,7 @@ class Loop:
         self._runs: list[tuple[Client, int, bytes, bytes]] = []
         self._owing: dict[Connection, None] = {}
         self._unwitnessed = Unwitnessed(log)
+        self.losses = Losses(log, reports)
         self._half = 0
         self._leaving = self._pausing = self._finished = False
         self._woken, self._waking = os.pipe()
@@ -163,9 +166,12 @@ class Loop:
         self.thread = threading.Thread(target=self._run, name=f"tallystick {log.name}")
 
     def listen(
-        self, listening: socket.socket, address: Address, context: Callable[[], ssl.SSLContext | None] = lambda: None
-    ) -> None:
-        """Take a socket that listens; before the thread starts."""
+        self, listening: socket.socket, address: Address, context: Callable[[], ssl.SSLContext | None] = lambda: None,
+        drops: int = 0,
+    ) -> None:  # fmt: skip
+        """Take a socket that listens, and has dropped so many datagrams; before the thread starts."""
+        if address.kind == "udp":
+            self.losses.watch(listening, address, drops)
         if address.kind in ("unixgram", "udp"):
             self._listeners.append(Datagrams(self, listening, address))
         else:
@@ -208,6 +214,8 @@ class Loop:
         try:
             while not (self._leaving or self._pausing):
                 self._turn()
+            if self._pausing:
+                self.losses.state(end=True)
         except TallystickError as error:
             self.failure = error
         if not self._pausing or self.failure is not None:
@@ -241,7 +249,8 @@ class Loop:
         self._seal()
         self._unwitnessed.acknowledge()
         self._cut_longest()
-        self.reports.tell()
+        self.losses.state()
+        self.reports.repeat()
 
     def _drain(self) -> None:
         """Take what was sent before now, and no more: senders may go on for ever."""
@@ -254,7 +263,8 @@ class Loop:
                 took += more
                 self._seal()
         self._end(list(self.connections))
-        self.reports.tell(end=True)
+        self.losses.state(end=True)
+        self.reports.repeat(end=True)
 
     def _end(self, connections: list[Connection]) -> None:
         for connection in connections:

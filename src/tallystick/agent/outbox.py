@@ -43,6 +43,8 @@ class Outbox:
         """The lines, the oldest first; for others to count."""
         self._first = 1
         self._sent = self._ever = 0
+        self._before = 0  # up to here a process before may have sent what it did not see acknowledged
+        self._is_resumed = False
         self._window, self._longest = 0, 2**20
         self._position = (0, 0, 0)
 
@@ -70,6 +72,19 @@ class Outbox:
     def position(self) -> str | None:
         """Position of the last line that was acknowledged, as in spec/seal.md; None where it is not known."""
         return ".".join(map(str, self._position)) if any(self._position) else None
+
+    @property
+    def through(self) -> int:
+        """The number up to which all lines are settled, with this id."""
+        return self._first - 1
+
+    def resume(self, id: bytes, through: int) -> None:
+        """Go on with the id of a process before, which saw its lines up to a number acknowledged.
+
+        Those after it come here again, the same as then: the agent knows which of them it has.
+        """
+        self.id, self._first, self._is_resumed = id, through + 1, True
+        self._sent = self._ever = through
 
     def put(self, line: bytes) -> None:
         """Take a line; one that is longer than the agent takes becomes several."""
@@ -109,9 +124,11 @@ class Outbox:
             ValueError: No agent says so.
         """
         known = self.id in (NEW, welcome.id) and welcome.id != NEW
-        if not known or welcome.through > self._ever or not welcome.window or not welcome.longest:
+        if self._is_resumed:
+            self._before, self._is_resumed = welcome.through, False
+        if not known or welcome.through > max(self._ever, self._before) or not welcome.window or not welcome.longest:
             raise ValueError("a welcome of another client")
-        self._drop(welcome.through)
+        self._drop(min(welcome.through, self._ever))
         self.id, self._window, self._longest = welcome.id, welcome.window, welcome.longest
         self._sent = self._first - 1
         if self._ever <= self._sent and any(len(line) > self._longest for line in self.lines):
@@ -125,9 +142,9 @@ class Outbox:
         Raises:
             ValueError: They were not even sent.
         """
-        if said.through > self._sent:
+        if said.through > max(self._sent, self._before):
             raise ValueError("an acknowledgement of lines that were not sent")
-        self._drop(said.through)
+        self._drop(min(said.through, self._sent))
         self._position = said.position
 
     def _drop(self, through: int) -> None:
@@ -146,7 +163,7 @@ class Outbox:
         """Go on with a new id; return how many lines were sent, may be in the log, and are not here any more."""
         lost = max(0, self._ever - self._first + 1)
         self._drop(self._ever)
-        self.id, self._first, self._ever = NEW, 1, 0
+        self.id, self._first, self._ever, self._before = NEW, 1, 0, 0
         self.disconnected()
         return lost
 

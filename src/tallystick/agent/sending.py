@@ -111,7 +111,7 @@ class Sending:
         finally:
             with self.lock:
                 self.waiting -= 1
-            self.tell()
+            self.report_pending()
 
     def end(self) -> None:
         """End the connection and the thread."""
@@ -119,9 +119,9 @@ class Sending:
             self.is_running, self.is_over = False, True
             self.talk.close()
             self.changed.notify_all()
-        self.tell()
+        self.report_pending()
 
-    def tell(self) -> None:
+    def report_pending(self) -> None:
         """Report what there is to report. Called without the lock: the report may be slow, or log."""
         while self.talk.said:
             with suppress(IndexError):
@@ -149,7 +149,7 @@ class Sending:
             if link is None and pause > 0:
                 self.changed.wait(pause)
                 return True
-        self.tell()
+        self.report_pending()
         made = self._reach.open() if link is None else None  # without the lock: this may take a while
         with self.lock:
             self._step(made)

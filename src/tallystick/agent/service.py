@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from tallystick import _core, keystore
@@ -138,8 +138,9 @@ class _Service:
             if one.wanted.place.tls is not None:
                 self._tls.append((one.wanted.place.tls, contexts))
             for address in one.wanted.place.addresses:
+                drops = before[str(address)].drops if str(address) in before else 0
                 made = self._made(address, one.wanted.place.mode, given, before, stack)
-                loop.listen(made, address, lambda contexts=contexts: contexts[0] if contexts else None)  # type: ignore[misc]
+                loop.listen(made, address, lambda contexts=contexts: contexts[0] if contexts else None, drops)  # type: ignore[misc]
             stack.push(lambda kind, *_, one=one, loop=loop: self._end(loop, one, failed=kind is not None))
         for left in before.values():  # no address means it any more
             unused = socket.socket(fileno=left.fd)
@@ -248,7 +249,8 @@ class _Service:
             self._wait()  # without room on a disk until there is room
         if not self._asked and all(loop.failure is None for loop in self._loops):
             held = [each for loop in self._loops for each in loop.hand_over()]
-            self.successor = self._listening, held
+            drops = {each: sum(loop.losses.known(each.address) for loop in self._loops) for each in self._listening}
+            self.successor = [replace(each, drops=count) for each, count in drops.items()], held
 
     def _leave(self) -> None:
         for loop in self._loops:

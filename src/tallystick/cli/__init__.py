@@ -17,6 +17,7 @@ from tallystick.cli.streams import reader_is_gone
 from tallystick.errors import FormatError, TallystickError, reason
 from tallystick.secreturl import without_passwords
 from tallystick.securefile.descriptors import hold_standard
+from tallystick.system import require_linux
 
 __all__ = ["main"]
 
@@ -44,6 +45,8 @@ _COMMANDS = {
     "demo": "Seal a real log, attack copies of it, and see each attack found.",
 }
 
+_SEALING = {"init", "seal", "run", "agent", "rekey", "migrate", "close", "demo"}
+
 _EPILOG = """Example:
 
 \b
@@ -63,6 +66,8 @@ class _Lazy(MutableMapping[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         if name not in _COMMANDS:
             raise KeyError(name)
+        if name in _SEALING:
+            require_linux()
         command: click.Command = importlib.import_module(f"tallystick.cli.{name}").command
         return command
 

@@ -26,7 +26,7 @@ _EPILOG = f"""{STATUS} Example:
     type=click.Choice(FORMS),
     default="auto",
     metavar="FORM",
-    help=f"Of the log: {', '.join(FORMS)} [auto].",
+    help=f"Form of the log: {', '.join(FORMS)} [auto].",
 )
 @option("--accept-scheme-limits", is_flag=True, help="Report limits of the scheme as notes only.")
 @report_options

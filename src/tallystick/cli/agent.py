@@ -23,21 +23,23 @@ _EPILOG = """Example:
 @option("--config", type=click.Path(), metavar="FILE", help="TOML: a table [[log]] for each log, with these options.")
 @option("--listen", multiple=True, metavar="ADDRESS", help="unix:PATH, tcp:HOST:PORT, syslog+udp:…")
 @option("--origin", is_flag=True, help="Put into each line what the kernel says of its sender.")
-@option("--mode", default="0600", metavar="MODE", help="Of the files of Unix sockets [0600].")
+@option("--mode", default="0600", metavar="MODE", help="Permissions of Unix sockets [0600].")
 @option("--state", type=click.Path(), metavar="DIR", help="What is remembered of clients.")
 @option("--tls-cert", type=click.Path(), metavar="FILE", help="Certificate for tls:…")
 @option("--tls-key", type=click.Path(), metavar="FILE", help="Its key.")
-@option("--tls-ca", type=click.Path(), metavar="FILE", help="Authorities of the certificates of clients.")
+@option("--tls-ca", type=click.Path(), metavar="FILE", help="Authorities for clients' certificates.")
 @option("--max-line", type=SIZE, metavar="SIZE", default="1MiB", help="Longer messages are split [1MiB].")
-@option("--max-rate", type=SIZE, metavar="SIZE", help="Bytes a second of one connection.")
-@option("--max-connections", type=click.IntRange(1), default=4096, metavar="N", help="At each address [4096].")
-@option("--max-peer", type=click.IntRange(1), default=2048, metavar="N", help="Of them of one peer [2048].")
+@option("--max-rate", type=SIZE, metavar="SIZE", help="Bytes a second from one connection.")
+@option(
+    "--max-connections", type=click.IntRange(1), default=4096, metavar="N", help="Connections at each address [4096]."
+)
+@option("--max-peer", type=click.IntRange(1), default=2048, metavar="N", help="Connections from one peer [2048].")
 @agent_options
 def command(name: str | None, config: str | None, **options: Any) -> None:
     """Seal lines that come by sockets for the log NAME.
 
-    SIGTERM and SIGINT seal what is there and close the chain. SIGHUP reopens files, and reads certificates and --config
-    again. After an upgrade, SIGUSR2 has the new program take over; no line is lost.
+    SIGTERM closes the chain, SIGHUP reads certificates and --config again and reopens files, and SIGUSR2 has an
+    upgraded program take over.
     """
     from tallystick.agent.service import serve
     from tallystick.cli.notify import notify_manager

@@ -11,17 +11,10 @@ import click
 
 from tallystick.cli import output as look
 from tallystick.cli.command import Command, option
-from tallystick.cli.options import (
-    envelope_option,
-    field_option,
-    head_option,
-    last_option,
-    start_option,
-    store_option,
-)
+from tallystick.cli.judging import NO_KEY, ask_witnesses, judging_options, pins_option, witness_options
+from tallystick.cli.options import head_option, store_option
 from tallystick.cli.reporting import STATUS
 from tallystick.cli.streams import INPUT, STDOUT, input_or_stdin, reader_is_gone
-from tallystick.cli.verify import allow_option
 from tallystick.errors import ReportError
 
 if TYPE_CHECKING:
@@ -39,39 +32,29 @@ Example: tallystick cat 'audit.log*' --key payments.key | grep transfer
 @click.command("cat", cls=Command, epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
 @option("--key", type=INPUT, metavar="FILE", help="Verification key of the log.")
-@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints cover.")
+@option("--public", type=INPUT, metavar="FILE", help="Public file: write what checkpoints and heads cover.")
 @option("--follow", is_flag=True, help="Go on, and write lines when they come.")
 @option("--all", "marked", is_flag=True, help="Also write what does not hold, after `! `.")
 @store_option
 @head_option
-@option("--pins", type=click.Path(), metavar="DIR", help="Where pins are remembered, or `none`.")
-@start_option
-@last_option
-@allow_option
-@option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps.")
-@envelope_option
-@field_option
-@option("--added", metavar="NAMES", help="JSON members that a carrier added.")
-@option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@pins_option
+@judging_options
+@witness_options
 @option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor.")
-def command(paths: Sequence[str], follow: bool, pins: str | None, added: str | None, **options: Any) -> None:
+def command(paths: Sequence[str], follow: bool, **options: Any) -> None:
     """Write the lines of a log as they were, without seals and control lines.
 
     All is verified first; only lines that hold are written, by position, each once. PATH is as for `verify`.
     """
     from tallystick.verify.following import Following
     from tallystick.verify.inputs import named_envelope
-    from tallystick.verify.pins import default_directory
     from tallystick.verify.texts import texts
 
     if options["key"] is None and options["public"] is None:
-        raise click.UsageError(
-            "no key was given; give the verification key with --key or the public file with --public"
-        )
+        raise click.UsageError(NO_KEY)
     if follow and (options["marked"] or "-" in paths):
         raise click.UsageError("--follow goes with files, and with lines that hold: leave --all and - out")
-    options["pins_directory"] = None if pins == "none" else pins or default_directory()
-    options["added"] = added.split(",") if added else ()
+    ask_witnesses(options)
     following = None
     with look.progress("verifying") as progress, texts(paths, progress=progress, **options) as found:
         output = os.fstat(STDOUT)

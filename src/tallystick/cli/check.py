@@ -1,6 +1,7 @@
 """`tallystick check`: checks evidence of one line and says what it proves."""
 
 import json
+from collections.abc import Sequence
 
 import click
 
@@ -8,13 +9,14 @@ from tallystick.cli.command import Command, option
 from tallystick.cli.options import form_option
 from tallystick.cli.output import COLOURS, is_watched, safe, when
 from tallystick.cli.streams import INPUT
-from tallystick.evidence import Checked, check
+from tallystick.evidence import Checked, Received, check
 from tallystick.verify.report import Verdict
 
 _EPILOG = """Exit status: 0 it holds, 3 unknown, 5 it does not hold, 2 usage, 4 input or output. Example:
 
 \b
   tallystick check login.evidence --public payments.pub
+  tallystick check login.evidence --public payments.pub --witness KEY --roots authority.pem
 """
 
 
@@ -22,15 +24,30 @@ _EPILOG = """Exit status: 0 it holds, 3 unknown, 5 it does not hold, 2 usage, 4 
 @click.argument("file", type=INPUT, metavar="FILE")
 @option("--public", type=INPUT, metavar="FILE", help="Public file of the log: enough to check evidence.")
 @option("--key", type=INPUT, metavar="FILE", help="Verification key of the log; it checks the tag as well.")
+@option("--witness", "witnesses", multiple=True, metavar="KEY", help="Key of a witness that must have received it.")
+@option("--policy", type=INPUT, metavar="FILE", help="Who must have cosigned the witness's tree (C2SP tlog-policy).")
+@option(
+    "--roots", type=INPUT, metavar="FILE", help="Certificates (PEM) of authorities: it must have a time-stamp of one."
+)
 @form_option("text", "json")
-def command(file: str, public: str | None, key: str | None, form: str) -> None:
+def command(
+    file: str,
+    public: str | None,
+    key: str | None,
+    witnesses: Sequence[str],
+    policy: str | None,
+    roots: str | None,
+    form: str,
+) -> None:
     """Check the evidence in FILE, or - for standard input, and say what it proves.
 
     `tallystick prove` makes evidence. Take the public file from the log's owner, not from the giver of the evidence.
     """
     if public is None and key is None:
         raise click.UsageError("give the public file with --public, or the verification key with --key")
-    checked = check(file, public=public, key=key)
+    if (policy or roots) and not (witnesses or policy):
+        raise click.UsageError("--roots is about the tree of a witness: name its key with --witness")
+    checked = check(file, public=public, key=key, witnesses=witnesses, policy=policy, roots=roots)
     if form == "json":
         click.echo(json.dumps(checked.to_dict(), indent=1))
     else:
@@ -59,8 +76,30 @@ def _text(checked: Checked) -> str:
     if checked.notice:
         kind, text = checked.notice
         lines.append(f"  says        {kind}: {safe(text.decode('utf-8', 'backslashreplace'))}")
-    lines.append(f"  claimed     {when(checked.time)}: the time of the checkpoint that ended its epoch")
-    lines.append(f"  signed by   the key of checkpoint {checked.checkpoint}, which the log's public key vouches for")
+    if checked.checkpoint is None:
+        lines.append(f"  claimed     {when(checked.time)}: the time of a signed head of its epoch, which had not ended")
+        lines.append("  signed by   the key of its epoch, which the log's public key vouches for")
+    else:
+        lines.append(f"  claimed     {when(checked.time)}: the time of the checkpoint that ended its epoch")
+        lines.append(
+            f"  signed by   the key of checkpoint {checked.checkpoint}, which the log's public key vouches for"
+        )
     if checked.tag:
         lines.append("  tag         matches the verification key as well")
+    for one in checked.received:
+        lines += _received(one)
+    if checked.others:
+        what = "receipt of another witness" if checked.others == 1 else "receipts of other witnesses"
+        lines.append(f"  unchecked   {checked.others} {what}; name the key with --witness")
     return "\n".join(lines)
+
+
+def _received(one: Received) -> list[str]:
+    """Say what a witness says."""
+    lines = [f"  received    {when(one.time)} by {one.witness}, with the log up to {one.until}: it stood so then"]
+    if one.entry is not None:
+        lines.append(f"              entry {one.entry} of that witness's tree")
+    lines += [f"              which {name} cosigned, {when(time)}" for name, time in one.cosigned]
+    if one.stamped is not None:
+        lines.append(f"              with a time-stamp of {when(one.stamped)}")
+    return lines

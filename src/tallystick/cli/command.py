@@ -9,6 +9,7 @@ from click.core import ParameterSource
 __all__ = ["Command", "Option", "is_quiet", "option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_PREFIX = "TALLYSTICK_"
 _QUIET = "tallystick.cli.quiet"
 
 
@@ -27,7 +28,7 @@ class Option(click.Option):
 
 def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     """Return an option that also comes from the environment variable TALLYSTICK_ and its name, or `envvar`."""
-    variable = "TALLYSTICK_" + name.removeprefix("--").replace("-", "_").upper()
+    variable = _PREFIX + name.removeprefix("--").replace("-", "_").upper()
     return click.option(name, *more, **{"cls": Option, "envvar": variable, **settings})
 
 
@@ -58,8 +59,8 @@ class Command(click.Command):
         )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, and then their variables, which beside them would take a line each."""
+        """Write the options, and then their variables, which would take a line each beside them."""
         super().format_options(ctx, formatter)
-        names = [str(one.envvar) for one in self.params if isinstance(one, Option) and one.envvar]
-        with formatter.section("Environment variables"):
+        names = [str(one.envvar).removeprefix(_PREFIX) for one in self.params if isinstance(one, Option) and one.envvar]
+        with formatter.section(f"Environment variables, with {_PREFIX} in front"):
             formatter.write_text(", ".join(names))

@@ -32,8 +32,8 @@ def command(
     """Set the log NAME up: its key store entry, its custody, its keys.
 
     The verification key is shown once and stored nowhere else: it belongs on another machine, where logs are verified.
-    Without --verification-key it goes to standard output. With --adopt the log's first chain says what FILE, which goes
-    on as the file of the log, held before.
+    Without --verification-key it goes to standard output. With --adopt the log's first chain records what FILE held
+    before, and FILE goes on as the log's file.
     """
     from tallystick.ceremony import create
 

@@ -94,7 +94,7 @@ _NARROW = """Example:
 @click.argument("file", type=INPUT, metavar="FILE")
 @option("--from", "first", required=True, type=_CHAIN, metavar="CHAIN", help="First chain that it covers.")
 @option("--to", "last", required=True, type=_CHAIN, metavar="CHAIN", help="Last chain that it covers.")
-@output_option("Write the new key to FILE, which is new.", envvar="TALLYSTICK_NARROWED")
+@output_option("Write the new key to FILE, which must not exist yet.", envvar="TALLYSTICK_NARROWED")
 def narrow(file: str, first: int, last: int, output: Output) -> None:
     """Make a verification key for some chains only from the one in FILE.
 

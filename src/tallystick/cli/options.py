@@ -27,7 +27,6 @@ __all__ = [
     "start_option",
     "store_option",
     "user_option",
-    "witness_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,21 +65,6 @@ last_option = option(
     "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, …")
-_WITNESSES = (
-    option("--witness", "witnesses", multiple=True, metavar="URL=KEY", help="A witness that must vouch for the end."),
-    option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts and signed heads to meet."),
-    option("--fresh", type=DURATION, metavar="TIME", help="A witness must have heard of the log within [10m]."),
-    option("--quorum", type=int, metavar="K", help="So many witnesses are enough [all]."),
-)
-
-
-def witness_options(command: F) -> F:
-    """Add what is asked of witnesses, which `verify` and `watch` share."""
-    for add in reversed(_WITNESSES):
-        command = add(command)
-    return command
-
-
 field_option = option("--field", metavar="NAME", help="JSON field with the lines, such as message.")
 
 
@@ -114,7 +98,7 @@ def agent_options(command: F) -> F:
 
 
 _encoding = option("--encoding", type=click.Choice(ENCODINGS), metavar="NAME",
-                   help="Of input: auto seals UTF-16 and UTF-32 as UTF-8.")  # fmt: skip
+                   help="Of the input; auto seals UTF-16 and UTF-32 as UTF-8.")  # fmt: skip
 
 _SEALING = (
     output_option("Append to FILE instead of standard output."),
@@ -123,17 +107,17 @@ _SEALING = (
     user_option,
     _encoding,
     option("--control", type=click.Choice(["auto", "plain", "json"]), default="auto", metavar="FORM",
-           help="Of control lines: auto, plain or json [auto]."),
+           help="Form of control lines: auto, plain, json [auto]."),
     option("--epoch-lines", type=click.IntRange(1, 65534), default=4096, metavar="N",
            help="An epoch ends after N lines [4096]."),
     option("--epoch-age", type=DURATION, metavar="TIME", default="60s", help="An epoch ends after this time [60s]."),
-    option("--heartbeat", type=DURATION, metavar="TIME", help="A checkpoint at least so often, also without lines."),
+    option("--heartbeat", type=DURATION, metavar="TIME", help="Write a checkpoint this often, even without lines."),
     option("--durability", type=click.Choice(["flush", "sync", "sync-each"]), default="flush", metavar="LEVEL",
            help="flush, sync (checkpoints) or sync-each (line) [flush]."),
     option("--witness", "witnesses", multiple=True, metavar="URL[=KEY]",
            help="Show a witness how far the log has come."),
-    option("--witness-each", is_flag=True, help="A line is done when witnesses have it."),
-    option("--quorum", type=int, metavar="K", help="So many of them are enough [all]."),
+    option("--witness-each", is_flag=True, help="Wait after each line until witnesses have it."),
+    option("--quorum", type=int, metavar="K", help="How many witnesses are enough [all]."),
     option("--on-full", type=click.Choice(["block", "drop", "stop"]), default="block", metavar="ACTION",
            help="Without room: block, drop (and count) or stop [block]."),
     option("--wait", type=DURATION, metavar="TIME", help="Wait for another writer to end; hold lines."),

@@ -21,8 +21,9 @@ _EPILOG = """Exit status: 0 made, 2 usage, 4 no proof, or input or output. Examp
 @click.command("prove", cls=Command, epilog=_EPILOG)
 @click.argument("position", type=POSITION, metavar="POSITION")
 @click.argument("paths", nargs=-1, required=True, type=input_or_stdin, metavar="PATH...")
-@output_option("Write the evidence to FILE, which is new.", envvar="TALLYSTICK_EVIDENCE")
+@output_option("Write the evidence to FILE, which must not exist yet.", envvar="TALLYSTICK_EVIDENCE")
 @option("--public", type=INPUT, metavar="FILE", help="Public file, for openings that are not in PATH.")
+@option("--receipts", multiple=True, type=INPUT, metavar="FILE", help="Receipts of witnesses, to put in what they say.")
 @envelope_option
 @field_option
 def command(
@@ -30,17 +31,29 @@ def command(
     paths: Sequence[str],
     output: Output,
     public: str | None,
+    receipts: Sequence[str],
     envelope: str | None,
     field: str | None,
 ) -> None:
     """Prove the line at POSITION: write evidence that needs nothing else of the log.
 
-    POSITION stands in the line's seal: [LOGID.]chain.epoch.index. PATH must hold all lines of its epoch.
+    POSITION stands in the line's seal: [LOGID.]chain.epoch.index. PATH must hold all lines of its epoch; with
+    --receipts also the checkpoints up to what a witness received.
     """
     from tallystick.evidence import prove
 
     target = STDOUT if output is None else output
     with progress("reading") as step:
-        made = prove(position, paths, public=public, envelope=envelope, field=field, output=target, progress=step)
+        made = prove(
+            position,
+            paths,
+            public=public,
+            receipts=receipts,
+            envelope=envelope,
+            field=field,
+            output=target,
+            progress=step,
+        )
     say(f"{named(output, 'this evidence')} proves the line {made.position} of log {made.log} ({made.log_id})")
-    say(f"next: tallystick check {named(output, 'FILE')} --public {made.log}.pub")
+    witness = " --witness KEY" if receipts else ""
+    say(f"next: tallystick check {named(output, 'FILE')} --public {made.log}.pub{witness}")

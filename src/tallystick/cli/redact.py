@@ -26,7 +26,7 @@ _EPILOG = """Exit status: 0 done, 2 usage, 4 the line cannot be redacted, or inp
     envvar="TALLYSTICK_REDACTED",
     type=click.Path(),
     metavar="FILE",
-    help="Write a copy with the line redacted to FILE, which is new.",
+    help="Write a copy with the line redacted to FILE, which must not exist yet.",
 )
 def command(position: str, paths: Sequence[str], key: str, output: str | None) -> None:
     """Redact the line at POSITION: without -o print its redacted form, with it write a copy of its file.

@@ -26,7 +26,7 @@ STATUS = "Exit status: 0 ok, 3 incomplete, 5 failed, 2 usage, 4 input or output.
 _REPORT = (
     option("--max-findings", type=click.IntRange(1), default=100, metavar="N", help="Most findings of a kind [100]."),
     option("--format", "form", type=click.Choice(FORMS), default="text", metavar="FORM",
-           help=f"Of the report: {', '.join(FORMS)} [text]."),
+           help=f"Form of the report: {', '.join(FORMS)} [text]."),
     output_option("Write the report to FILE.", envvar="TALLYSTICK_REPORT"),
     option("--jobs", type=click.IntRange(1), metavar="N", help="Threads; else one for each processor."),
 )  # fmt: skip

@@ -35,7 +35,7 @@ _EPILOG = """Example:
 @sealing_options
 @option("--adopt", is_flag=True, help="Begin the log with what FILE of -o holds so far.")
 def command(name: str, files: Sequence[str], output: Output, encoding: str | None, **options: Any) -> None:
-    """Seal lines of FILEs, or of standard input, also called -, for the log NAME.
+    """Seal the lines of FILEs, or of standard input (also -), for the log NAME.
 
     Bytes pass through unchanged but for the seal; UTF-16 and UTF-32 need --encoding. SIGTERM and SIGINT close the
     chain. SIGHUP reopens the file of -o; without one, or when the terminal has hung up, it closes the chain, too.

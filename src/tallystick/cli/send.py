@@ -1,6 +1,7 @@
 """`tallystick send`: sends lines from files or standard input to an agent, and waits until they are acknowledged."""
 
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,10 @@ _EPILOG = """Example:
     help="Messages end with: lines, null or whole (with FILE) [lines].",
 )
 @option(
-    "--encoding", type=click.Choice(ENCODINGS), metavar="NAME", help="Of lines: auto sends UTF-16 and UTF-32 as UTF-8."
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    metavar="NAME",
+    help="Of the lines; auto sends UTF-16 and UTF-32 as UTF-8.",
 )
 @option(
     "--until",
@@ -50,19 +54,30 @@ _EPILOG = """Example:
     metavar="STATE",
     help="Wait until lines are sealed, or synced to the disk [sealed].",
 )
-@option("--wait", type=DURATION, metavar="TIME", default="10s", help="So long at most, for each 64 KiB [10s].")
+@option("--wait", type=DURATION, metavar="TIME", default="10s", help="Wait this long at most for each 64 KiB [10s].")
+@option("--follow", metavar="DIR", help="Follow FILE for ever, and note in DIR how far it was acknowledged.")
+@option("--journal", is_flag=True, help="Follow the journal; words after -- go to journalctl.")
 @option("--tls-cert", type=click.Path(), metavar="FILE", help="Our certificate, for tls:HOST:PORT.")
 @option("--tls-key", type=click.Path(), metavar="FILE", help="Its key.")
 @option("--tls-ca", type=click.Path(), metavar="FILE", help="Authorities of the agent's certificate.")  # fmt: skip
 def command(
-    address: str, files: Sequence[str], framing: str, encoding: str | None, until: Any, wait: float, **tls: Any
-) -> None:
-    """Send FILEs, or standard input, also called -, to the agent at ADDRESS: unix:PATH or tls:HOST:PORT.
+    address: str, files: Sequence[str], framing: str, encoding: str | None, until: Any, wait: float,
+    follow: str | None, journal: bool, **tls: Any,
+) -> None:  # fmt: skip
+    """Send FILEs, or standard input (also -), to the agent at ADDRESS: unix:PATH or tls:HOST:PORT.
 
-    Exit status 0: the agent has acknowledged everything. 4: it has not; a message says how much.
+    Exit status 0: the agent has acknowledged everything. 4: it has not; a message says how much. With --follow it ends
+    at SIGTERM, and after any end the next one goes on there: each line is sealed once, also where FILE is rotated.
     """
     from tallystick.agent.client import Client
 
+    if follow is not None:
+        if encoding is not None or framing != "lines":
+            raise click.UsageError("what is followed is lines as they are")
+        _follow(address, files, follow, until, journal=journal, tls=tls)
+        return
+    if journal:
+        raise click.UsageError("--journal goes with --follow DIR")
     if encoding is not None and framing != "lines":
         raise click.UsageError("--encoding is that of lines")
     with ExitStack() as stack:
@@ -79,6 +94,25 @@ def command(
             before = "1 line of before is" if count == 1 else f"{count} lines of before are"
             raise SealError(f"{error}; {before} acknowledged", hint=error.hint) from error
         client.close(wait)
+
+
+def _follow(address: str, words: Sequence[str], notes: str, until: str, *, journal: bool, tls: dict[str, Any]) -> None:
+    from tallystick.agent.following import Following, Notes
+    from tallystick.agent.reach import Reach
+    from tallystick.agent.sources import File, Journal, Source
+
+    if not journal and len(words) != 1:
+        raise click.UsageError("--follow goes with one FILE, or with --journal")
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: asked.append(number))
+    reach = Reach(address, **tls)
+    with Notes(notes) as kept:
+        following = Following(reach, 2 if until == "synced" else 1, kept, complain, lambda: not asked)
+        at = following.progress.position
+        source: Source = Journal(words, at, complain) if journal else File(words[0], at, complain)
+        with source:
+            following.run(source)
 
 
 def _opened(path: str, stack: ExitStack) -> tuple[str, int]:

@@ -133,12 +133,12 @@ class Waiting(Held):
         with self._lock:
             self._abandoned = True
             if self._taken is not None:
-                self._taken[0].release()
+                self._taken.lease.release()
                 self._taken = None
 
     def _found(self, taken: Taken) -> None:
         with self._lock:
             if self._abandoned:
-                taken[0].release()
+                taken.lease.release()
             else:
                 self._taken = taken

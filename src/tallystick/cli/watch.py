@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick.cli.command import Command, option
+from tallystick.cli.judging import check_witness_options, expect_option, judging_options, keys_options, witness_options
 from tallystick.cli.notify import notify_manager
-from tallystick.cli.options import (
-    envelope_option,
-    field_option,
-    head_option,
-    last_option,
-    start_option,
-    store_option,
-    witness_options,
-)
+from tallystick.cli.options import head_option, store_option
 from tallystick.cli.streams import INPUT
 from tallystick.cli.values import DURATION
-from tallystick.cli.verify import allow_option
 
 if TYPE_CHECKING:
     from tallystick.watch.config import Config
@@ -37,25 +29,17 @@ _EPILOG = """Example: tallystick watch '/var/log/payments/*' --key payments.key 
 @click.command("watch", cls=Command, epilog=_EPILOG)
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @option("--config", type=INPUT, metavar="FILE", help="Watch many logs, as FILE (TOML) says.")
-@option("--key", "keys", multiple=True, type=INPUT, metavar="FILE", help="Verification key; one for each log.")
-@option("--public", multiple=True, type=INPUT, metavar="FILE", help="Public file, to check without a secret.")
+@keys_options
 @option("--state", type=click.Path(), metavar="DIR", help="Remember here what was verified and reported.")
-@option("--interval", type=DURATION, metavar="TIME", help="Look so often while something moves [1s].")
-@option("--rescan", type=DURATION, metavar="TIME", help="Read all again at least so often [24h].")
+@option("--interval", type=DURATION, metavar="TIME", help="Look this often while something moves [1s].")
+@option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @option("--silence", type=DURATION, metavar="TIME", help="Report a log that is quiet for longer: 15m.")
 @option("--listen", metavar="HOST:PORT", help="Serve the page and the metrics here.")
 @option("--on-alert", metavar="COMMAND", help="Start COMMAND for each event, as JSON on its input.")
 @store_option
 @head_option
-@start_option
-@last_option
-@option("--expect", multiple=True, metavar="NAME", help="A log that must be here.")
-@allow_option
-@option("--subset", is_flag=True, help="Lines were filtered out: judge no gaps.")
-@envelope_option
-@field_option
-@option("--added", metavar="NAMES", help="JSON members that a carrier added.")
-@option("--exceptions", type=INPUT, metavar="FILE", help="Findings that are known, with reasons.")
+@judging_options
+@expect_option
 @witness_options
 def command(paths: Sequence[str], config: str | None, **options: Any) -> None:
     """Verify logs all day, and report within seconds what happened to them."""
@@ -77,7 +61,6 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
     """Return the configuration that the command line asks for."""
     from tallystick.verify.keys import labels, read_keys
     from tallystick.verify.run import Request
-    from tallystick.verify.witnesses import FRESH
     from tallystick.watch.config import AlertCommand, Alerts, Config, Entry, Web
     from tallystick.web import listen_address
 
@@ -91,21 +74,8 @@ def _made(paths: Sequence[str], options: dict[str, Any]) -> "Config":
         arguments = tuple(shlex.split(on_alert or ""))
     except ValueError as error:
         raise click.UsageError(f"--on-alert: {error}") from None
-    added, fresh = options.pop("added"), options.pop("fresh")
-    if not options["witnesses"] and (fresh is not None or options["quorum"] is not None):
-        raise click.UsageError("--fresh and --quorum go with --witness")
-    request = Request(
-        paths=tuple(paths),
-        keys=tuple(options.pop("keys")),
-        public=tuple(options.pop("public")),
-        expect=frozenset(options.pop("expect")),
-        allow=frozenset(options.pop("allow")),
-        added=tuple(added.split(",")) if added else (),
-        witnesses=tuple(options.pop("witnesses")),
-        receipts=tuple(options.pop("receipts")),
-        fresh=fresh or FRESH,
-        **options,
-    )
+    check_witness_options(options)
+    request = Request.of(paths, **options)
     logs, _ = read_keys(request.keys, request.public)
     entry = Entry("+".join(labels(logs))[:100], request, silence, rescan or 86400.0)
     host, port = listen_address(listen) if listen else ("", 0)

@@ -229,19 +229,20 @@ def migrate(
     return exposed
 
 
-def tidy(lease: Lease, custody: str | None) -> list[str]:
+def tidy(lease: Lease, custody: str | None) -> tuple[list[str], str | None]:
     """Clean up after an interrupted `rekey` or `migrate` of this log in its key store.
 
     Returns:
-        A line for each thing that was done, for people.
+        A line for each thing that was done, for people; and the log that this one follows, `<log id> <public key>`, if
+        it was put into that one's place.
 
     Raises:
         KeyStoreError: It cannot be done.
         CustodyError: Keys cannot be destroyed.
     """
     with Child.start("tidy", {"custody": custody}, [lease.grant()]) as child:
-        done: list[str] = child.hear()["done"]
-        return done
+        answer = child.hear()
+        return answer["done"], answer["follows"]
 
 
 def _call(what: str, **given: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reas
 from tallystick.keystore import Grant
 from tallystick.secreturl import SecretUrl
 from tallystick.securefile import hold_standard
+from tallystick.system import require_linux
 
 __all__ = ["Child"]
 
@@ -62,8 +63,9 @@ class Child:
 
         Raises:
             KeyStoreError: It cannot be started.
-            SealError: Memory cannot be shared with it.
+            SealError: Memory cannot be shared with it, or this is not Linux.
         """
+        require_linux()
         hold_standard()  # the child gets three of its own
         page = _core.Handover()
         ours, theirs = socket.socketpair()

@@ -107,7 +107,7 @@ def look(channel: Channel, leases: list[Message], store: Message, name: str) -> 
 def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
     """Clean up after an interrupted change of keys or place of a log."""
     lease = _borrowed(leases[0])
-    place, name, done = lease.store(), lease.name, []
+    place, name, done, follows = lease.store(), lease.name, [], None
     there = place.under_way()
     if (waiting := next_entry(name)) in there:
         successor, now = public_state(waiting, place.load(waiting).state), public_state(name, lease.load().state)
@@ -116,6 +116,7 @@ def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
             done.append("a copy of this log's state, which an interrupted rekey left, was erased")
         elif now.next_chain is None:
             _succeed(channel, place, lease, custody)
+            follows = f"{now.log_id} {now.public_key}"
             done.append(f"an interrupted rekey was completed: the log goes on with log id {successor.log_id}")
         else:
             _discard(channel, place, waiting)
@@ -127,7 +128,7 @@ def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
         if arriving.public_key == now.public_key:
             place.remove(waiting)
             done.append("a copy of this log's state, which an interrupted migrate left, was erased")
-    channel.say({"done": done})
+    channel.say({"done": done, "follows": follows})
 
 
 def migrate(

@@ -22,7 +22,7 @@ from tallystick.custody.master_key import MasterKey
 from tallystick.custody.passphrase import Passphrase
 from tallystick.errors import CustodyError
 from tallystick.home import nobody, user_place
-from tallystick.secreturl import absolute_files, without_passwords
+from tallystick.secreturl import SecretUrl, absolute_files, holds_password, without_passwords
 from tallystick.taking_back import directories
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "default_path",
     "fresh_key",
     "is_outside",
+    "plain",
     "resolved",
     "taking_back",
 ]
@@ -43,7 +44,24 @@ __all__ = [
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
-def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = passphrase.HERE) -> Custody:
+def plain(url: SecretUrl | None) -> str | None:
+    """Return the URL of a custody as a text, which states and reports show; None for None.
+
+    Raises:
+        CustodyError: It holds a password.
+    """
+    if url is None:
+        return None
+    is_passphrase = url.reveal().startswith(Passphrase.url) and url.reveal() != Passphrase.url
+    if is_passphrase or holds_password(url, is_path=url.scheme == "master-key"):
+        raise CustodyError(
+            f"the URL of the custody {url.scheme}: holds a password, and it is noted in the clear in each state",
+            hint="give it by the environment or a file, a PIN by pin-source=file:PATH, as docs/custody.md says",
+        )
+    return url.reveal()
+
+
+def connect(url: str | SecretUrl, *, create: bool = False, passphrases: passphrase.Source = passphrase.HERE) -> Custody:
     """Return the custody at a URL.
 
     Args:
@@ -55,14 +73,15 @@ def connect(url: str, *, create: bool = False, passphrases: passphrase.Source = 
     Raises:
         CustodyError: This is no URL of a custody, or the custody cannot be reached; says what to do.
     """
-    url = absolute_files(url)
-    scheme, colon, place = url.partition(":")
+    url = SecretUrl(url)
+    whole = absolute_files(plain(url) or "")
+    scheme, colon, place = whole.partition(":")
     if not colon or "/" in scheme:
-        said = without_passwords(url)
+        said = without_passwords(whole)
         raise CustodyError(f"{said!r} is no URL of a custody", hint=f"for a file write master-key:{said or 'FILE'}")
-    if is_outside(url):
-        return outside.Outside(outside.connect(url))
-    if url == Passphrase.url:
+    if is_outside(whole):
+        return outside.Outside(outside.connect(whole))
+    if whole == Passphrase.url:
         return Passphrase(passphrases)
     if scheme != "master-key":
         known = ", ".join(f"{kind}:" for kind in sorted(["master-key", "passphrase", *outside.PROVIDERS]))

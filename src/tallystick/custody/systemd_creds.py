@@ -22,7 +22,8 @@ class SystemdCreds(Remembers):
         options = Options.parse(url, {"with-key": "auto"})
         if options.place or options["with-key"] not in _KEYS:
             raise CustodyError(
-                f"the custody {url!r} is malformed", hint="write systemd-creds: or systemd-creds:?with-key=tpm2"
+                "the URL of the custody systemd-creds: is malformed",
+                hint="write systemd-creds: or systemd-creds:?with-key=tpm2",
             )
         self.url, self.timeout, self._key = url, options.timeout, options["with-key"]
 

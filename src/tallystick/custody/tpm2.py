@@ -101,7 +101,9 @@ class Tpm2:
         self.url, self.timeout = url, options.timeout
         self.pcrs = _selection(options["pcrs"]) if options["pcrs"] else ""  # as tpm2-tools write them
         if options.place:
-            raise CustodyError(f"the custody {url!r} is malformed", hint="write tpm2: or tpm2:?pcrs=sha256:7+11")
+            raise CustodyError(
+                "the URL of the custody tpm2: is malformed", hint="write tpm2: or tpm2:?pcrs=sha256:7+11"
+            )
 
     def encrypt(self, key: bytes, owner: Owner, replacing: bytes | None) -> bytes:
         """Seal some bytes to the chip as it is now, and to the next count of the log's counter."""

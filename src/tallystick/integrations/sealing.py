@@ -13,7 +13,7 @@ from tallystick import keystore
 from tallystick.errors import SealError, TallystickError, explain
 from tallystick.integrations.early import PENDING
 from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
-from tallystick.integrations.telling import Telling
+from tallystick.integrations.reporter import Reporter
 from tallystick.lines import MAX_ENTRY, Splitter
 from tallystick.log import Log, open_log
 from tallystick.writer import lifecycle
@@ -65,11 +65,11 @@ class Sealing(logging.Handler):
         if on_error not in ("report", "raise", None):
             raise ValueError(f"on_error is report or raise, not {on_error}")
         self._on_error = on_error
-        self._tell = Telling().tell
+        self._report = Reporter().report
         self._unsealed = self._caused = 0
         self._aside: deque[Any] = deque()
         self._taken: weakref.WeakSet[logging.LogRecord] | None = None
-        settings: dict[str, Any] = {"on_trouble": self._tell, **options}
+        settings: dict[str, Any] = {"on_trouble": self._report, **options}
         self._is_delayed, self._is_over = settings.pop("delay", False), False
         self._failed: tuple[float, TallystickError] | None = None
         if self._is_delayed:
@@ -189,7 +189,7 @@ class Sealing(logging.Handler):
                 if not self._is_delayed:
                     self._log.close()
             except TallystickError as error:
-                self._tell(explain(error))
+                self._report(explain(error))
                 if self._on_error == "raise":
                     raise
             finally:
@@ -216,7 +216,7 @@ class Sealing(logging.Handler):
             if self._aside or self._caused:
                 self._drain()
         except TallystickError as error:  # early records go on waiting
-            self._tell(explain(error))
+            self._report(explain(error))
         finally:
             _SEALING.discard(me)
 
@@ -225,7 +225,7 @@ class Sealing(logging.Handler):
         self._aside.clear()
         self._caused = 0
         if self._unsealed:
-            self._tell(f"{self._unsealed} record{'s were' * (self._unsealed > 1) or ' was'} not sealed in all")
+            self._report(f"{self._unsealed} record{'s were' * (self._unsealed > 1) or ' was'} not sealed in all")
             self._unsealed = 0
 
     def _seal(self, item: Any) -> None:
@@ -278,7 +278,7 @@ class Sealing(logging.Handler):
                     self._notice("early", early.report(len(wanted)))
                 except Exception as error:
                     early.take_back(records)
-                    self._tell(_explained(error))
+                    self._report(_explained(error))
                     return
             # Another thread may be on its way here with one of them.
             if self._taken is None:
@@ -327,7 +327,7 @@ class Sealing(logging.Handler):
     def _count(self, error: Exception) -> None:
         self._unsealed += 1
         if not self._raises:
-            self._tell(_explained(error))
+            self._report(_explained(error))
 
 
 def _where_it_is(url: str | None) -> str | None:

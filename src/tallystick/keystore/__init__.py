@@ -18,8 +18,9 @@ from typing import Any
 
 from tallystick.errors import KeyStoreError
 from tallystick.home import nobody, user_place
-from tallystick.keystore.base import Grant, KeyStore, Lease, Stored, check_name, moving_entry, next_entry
+from tallystick.keystore.base import Grant, KeyStore, Lease, Stored
 from tallystick.keystore.file import FileKeyStore
+from tallystick.keystore.names import check_name, moving_entry, next_entry
 from tallystick.secreturl import SecretUrl, absolute_files
 
 __all__ = [

@@ -4,15 +4,12 @@ A key store holds two things of each log: its sealing state and its head (spec s
 neither. It gives the lease of a log, the exclusive right to write it, to one writer at a time.
 """
 
-import itertools
 import os
-import re
-import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,23 +24,14 @@ __all__ = [
     "KeyStore",
     "Lease",
     "Stored",
-    "check_entry",
-    "check_name",
     "check_sizes",
     "forget_in_children",
     "forget_leases",
-    "moving_entry",
-    "next_entry",
-    "ourselves",
-    "shown",
 ]
 
 STATE_LIMIT = 16 * 1024 * 1024  # bytes: a state holds one `open` per finished generation
 HEAD_LIMIT = 4096  # bytes
 NOTE_LIMIT = 4096  # bytes
-
-_WAITING = re.compile(r"~(next|moving)\.")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class HeadText(bytearray):
@@ -289,6 +277,19 @@ class KeyStore(ABC):
             KeyStoreError: There is no such log, or it cannot be read.
         """
 
+    def standing(self, name: str) -> tuple[HeadText | None, str | None]:
+        """Return the head of a log and who holds its lease, in words; None for each that is not there.
+
+        That nobody can tell who holds it counts as nobody.
+
+        Raises:
+            KeyStoreError: There is no such log, or its head cannot be read.
+        """
+        head, holder = self.head(name), None
+        with suppress(KeyStoreError):
+            holder = self.holder(name)
+        return head, holder
+
     @abstractmethod
     def lease(self, name: str) -> Lease:
         """Take the lease of a log: the exclusive right to write it.
@@ -338,30 +339,6 @@ def forget_leases() -> None:
 os.register_at_fork(after_in_child=forget_leases)
 
 
-def next_entry(name: str) -> str:
-    """Return the name of the entry in which the successor of a log waits in its key store; no log can have it."""
-    return f"~next.{name}"
-
-
-def moving_entry(name: str) -> str:
-    """Return the name of the entry in which a log that comes from elsewhere waits; no log can have it."""
-    return f"~moving.{name}"
-
-
-def check_entry(name: str) -> None:
-    """Raise KeyStoreError unless this can be the name of a log, or of an entry that waits to become one."""
-    check_name(_WAITING.sub("", name, count=1))
-
-
-def check_name(name: str) -> None:
-    """Raise KeyStoreError unless this can be the name of a log (spec section 3)."""
-    if not _NAME.fullmatch(name):
-        raise KeyStoreError(
-            f"{name[:100]!r} cannot be the name of a log",
-            hint="take 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or a digit",
-        )
-
-
 def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
     """Raise KeyStoreError if a state or a head is too large to be read again."""
     for what, data, limit in (("state", state, STATE_LIMIT), ("head", head, HEAD_LIMIT)):
@@ -370,21 +347,3 @@ def check_sizes(name: str, state: bytes, head: bytes | bytearray) -> None:
                 f"the {what} of log {name} has {len(data)} bytes and {limit} at most can be stored",
                 hint="start a new log",
             )
-
-
-def ourselves() -> str:
-    """Return who holds a lease that this process takes now, in words for people, in ASCII."""
-    command = os.path.basename(sys.argv[0] if sys.argv else "") or "python"
-    # Others read this. The first ones of our own arguments hold no secret; another program's may.
-    shown = itertools.takewhile(lambda word: _NAME.fullmatch(word), sys.argv[1:3] if command == "tallystick" else [])
-    words = " ".join([command, *shown])
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    said = f"pid {os.getpid()} ({words[:200]}) on {os.uname().nodename} since {now}"
-    return said.encode("ascii", "replace").decode()
-
-
-def shown(said: bytes) -> str:
-    """Return who claims to hold a lease, fit to be shown. Anyone may have written anything there."""
-    text = said.decode("ascii", "replace")
-    text = "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text).strip()
-    return text or "another process"

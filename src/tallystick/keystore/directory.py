@@ -4,7 +4,6 @@ The directory of a log under set-up is called `.new-NAME`, and of one under remo
 whole logs and remains that are known as such.
 """
 
-import fcntl
 import os
 import stat
 import time
@@ -12,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from tallystick import securefile
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored, check_entry, shown
+from tallystick.keystore.base import HEAD_LIMIT, NOTE_LIMIT, STATE_LIMIT, HeadText, Stored
+from tallystick.keystore.names import check_entry, shown
 
-__all__ = ["clear", "clear_all", "fill", "head", "holds_state", "load", "names", "note", "take", "writer"]
+__all__ = ["clear", "clear_all", "fill", "head", "holder", "holds_state", "load", "names", "note", "take", "writer"]
 
 _LOCK_LIMIT = 400  # bytes
 # Seconds: `holder` takes the lock for a moment, and the courier of a writer that was killed ends right after it.
@@ -106,13 +106,31 @@ def take(lock: int, patience: Sequence[float] = _PATIENCE) -> bool:
     """
     for pause in (*patience, None):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(lock, wait=False)
         except BlockingIOError:
             if pause is not None:
                 time.sleep(pause)
         else:
             return True
     return False
+
+
+def holder(log: int, path: str) -> str | None:
+    """Return who holds the lease of a log, in words; None if nobody does."""
+    with securefile.reporting(KeyStoreError, path):
+        try:
+            lock = securefile.open_file("lock", log, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            securefile.lock(lock, shared=True, wait=False)
+        except BlockingIOError:
+            return writer(lock)
+        else:
+            securefile.unlock(lock)
+            return None
+        finally:
+            os.close(lock)
 
 
 def writer(lock: int) -> str:

@@ -13,7 +13,6 @@ log is a lock on its `lock`, which ends with the process. The content of `lock` 
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,11 +28,10 @@ from tallystick.keystore.base import (
     KeyStore,
     Lease,
     Stored,
-    check_entry,
     check_sizes,
     forget_in_children,
-    ourselves,
 )
+from tallystick.keystore.names import check_entry, ourselves
 
 __all__ = ["FileKeyStore"]
 
@@ -130,19 +128,19 @@ class FileKeyStore(KeyStore):
             return directory.note(log, self._path_of(name))
 
     def holder(self, name: str) -> str | None:
-        with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path_of(name)):
+        path = self._path_of(name)
+        with ExitStack() as stack:
             _, log = self._open_log(name, stack)
-            try:
-                lock = securefile.open_file("lock", log, os.O_RDONLY)
-            except FileNotFoundError:
-                return None
-            stack.callback(os.close, lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return directory.writer(lock)
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            return None
+            return directory.holder(log, path)
+
+    def standing(self, name: str) -> tuple[HeadText | None, str | None]:
+        path, holder = self._path_of(name), None
+        with ExitStack() as stack:
+            _, log = self._open_log(name, stack)
+            head = directory.head(log, path)
+            with suppress(KeyStoreError):
+                holder = directory.holder(log, path)
+            return head, holder
 
     def lease(self, name: str) -> "FileLease":
         path = self._path_of(name)
@@ -153,7 +151,7 @@ class FileKeyStore(KeyStore):
             stack.callback(os.close, lock)
             if not directory.take(lock):
                 raise LogBusyError(f"log {name} is being written by {directory.writer(lock)}", hint=ONE_WRITER)
-            stack.callback(fcntl.flock, lock, fcntl.LOCK_UN)
+            stack.callback(securefile.unlock, lock)
             lease = FileLease(name, path, store, log, lock)
             lease._claim()
             stack.pop_all()  # from here on the lease closes them
@@ -195,7 +193,7 @@ class FileKeyStore(KeyStore):
         with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             if directory.take(store, ()):
-                stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
+                stack.callback(securefile.unlock, store)
                 directory.clear_all(store)
 
     @contextmanager
@@ -203,8 +201,8 @@ class FileKeyStore(KeyStore):
         """Give the open store, free of remains of crashes, to the only process that makes or removes logs now."""
         with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
-            fcntl.flock(store, fcntl.LOCK_EX)
-            stack.callback(fcntl.flock, store, fcntl.LOCK_UN)
+            securefile.lock(store)
+            stack.callback(securefile.unlock, store)
             directory.clear_all(store)
             yield store
 
@@ -270,7 +268,7 @@ class FileLease(Lease):
             return
         self._released = True
         # Not by closing alone: forked children may hold copies of the descriptor.
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        securefile.unlock(self._lock)
         self._close()
 
     def _claim(self) -> None:

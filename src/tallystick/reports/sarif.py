@@ -14,7 +14,7 @@ from tallystick.reports.meanings import headline, verdict
 from tallystick.reports.plain import as_json
 from tallystick.reports.words import safe, when
 from tallystick.verify.catalogue import CATALOGUE, Entry, Kind, Weight
-from tallystick.verify.report import Finding, LogReport, Report
+from tallystick.verify.report import Finding, LogReport, Report, WitnessReport
 
 __all__ = ["sarif_report"]
 
@@ -169,4 +169,16 @@ def _suppressions(finding: Finding) -> list[dict[str, Any]]:
 def _log(log: LogReport) -> dict[str, Any]:
     names = ("name", "log_id", "key", "first", "last", "start", "end", "chains", "epochs", "sealed", "prefixed",
              "reserialized", "redacted", "uncovered")  # fmt: skip
-    return {"verdict": log.verdict.value, **{name: getattr(log, name) for name in names}}
+    return {
+        "verdict": log.verdict.value,
+        **{name: getattr(log, name) for name in names},
+        "witnesses": [_witness(one) for one in log.witnesses],
+    }
+
+
+def _witness(one: WitnessReport) -> dict[str, Any]:
+    """Return what a witness says of the end, without the signed texts: a result is no place for evidence."""
+    url = None if one.url is None else safe(one.url)
+    trouble = None if one.trouble is None else safe(one.trouble)
+    told = {"name": one.name, "key": one.key, "url": url, "position": one.position, "received": one.received}
+    return {"vouches": one.trouble is None, **told, "trouble": trouble}

@@ -30,6 +30,7 @@ from tallystick.securefile.acting import Actor
 from tallystick.securefile.content import write_all
 from tallystick.securefile.descriptors import hold_standard, opened
 from tallystick.securefile.held import directory_of, naming, sync_held
+from tallystick.securefile.locks import lock, unlock
 from tallystick.securefile.place import Place
 from tallystick.securefile.private import (
     create_file,
@@ -65,6 +66,7 @@ __all__ = [
     "hold_standard",
     "is_at",
     "keep_rights",
+    "lock",
     "make_directories",
     "make_directory",
     "naming",
@@ -82,6 +84,7 @@ __all__ = [
     "sweep",
     "sync_directory",
     "sync_held",
+    "unlock",
     "user_name",
     "wipe_file",
     "write_all",

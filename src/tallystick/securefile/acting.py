@@ -8,19 +8,28 @@ signal handler and no key store ever has them.
 """
 
 import errno
-import grp
+import importlib
 import os
-import pwd
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from tallystick import _core
 from tallystick.errors import SealError
 
+if TYPE_CHECKING:
+    import pwd
+
 __all__ = ["Actor"]
+
+# Only some systems have these, so they are imported where they are used. They are loaded here: a process that acts as
+# another user by then may be unable to read Python's own files.
+for _name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    with suppress(ImportError):
+        importlib.import_module(_name)
 
 T = TypeVar("T")
 
@@ -98,7 +107,9 @@ class Actor:
             _core.act_as(self.uid, self.gid, list(self.groups))
 
 
-def _user(text: str) -> pwd.struct_passwd | None:
+def _user(text: str) -> "pwd.struct_passwd | None":
+    import pwd  # not everywhere, and only those who seal ask
+
     try:
         return pwd.getpwuid(int(text)) if re.fullmatch("[0-9]{1,9}", text) else pwd.getpwnam(text)
     except (KeyError, ValueError):
@@ -106,6 +117,8 @@ def _user(text: str) -> pwd.struct_passwd | None:
 
 
 def _group(text: str) -> int:
+    import grp
+
     if re.fullmatch("[0-9]{1,9}", text):
         return int(text)
     try:

@@ -8,7 +8,6 @@ a library, prints then goes into it.
 (True, False, None)
 """
 
-import fcntl
 import os
 from contextlib import suppress
 
@@ -28,13 +27,17 @@ def opened(name: str | os.PathLike[str], flags: int, mode: int = 0o600, within: 
         OSError: It cannot be opened.
     """
     fd = os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=within)
-    if fd > 2:
-        return fd
+    low: list[int] = []
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        while fd <= 2:
+            low.append(fd)
+            fd = os.dup(fd)  # the lowest number that is free
     finally:
-        os.close(fd)
-        hold_standard()
+        for each in low:
+            os.close(each)
+        if low:
+            hold_standard()
+    return fd
 
 
 def hold_standard() -> None:

@@ -10,7 +10,6 @@ hint: name another one
 
 import errno
 import os
-import pwd
 import shlex
 import stat
 from collections.abc import Iterator
@@ -82,6 +81,8 @@ def no_link(name: str, within: int | None) -> Iterator[None]:
 def user_name(uid: int, written: str | None = None) -> str:
     """Return the name of a user; where it has none, what is written instead, or `uid N`."""
     try:
+        import pwd  # some systems have no users of this kind
+
         return pwd.getpwuid(uid).pw_name
-    except KeyError:
+    except (ImportError, KeyError):
         return written or f"uid {uid}"

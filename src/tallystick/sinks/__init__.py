@@ -12,7 +12,6 @@ b'one line\\n'
 """
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -116,6 +115,8 @@ def _called(fd: int) -> str:
 
 def _copy(fd: int, name: str) -> int:
     """Return a descriptor of our own for an open file."""
+    import fcntl  # not at the top: verifiers use names of places, also where there is no such module
+
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return os.dup(fd)

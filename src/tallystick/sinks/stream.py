@@ -11,13 +11,11 @@ b'one line\\n'
 """
 
 import errno
-import fcntl
 import math
 import os
 import select
 import stat
 import struct
-import termios
 import threading
 import time
 
@@ -89,6 +87,9 @@ class StreamSink(Descriptor):
 
     def _waiting(self) -> bool:
         """Has the reader of a pipe yet to take bytes that were written?"""
+        import fcntl
+        import termios
+
         if not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
             return False
         count: int = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))[0]

@@ -9,7 +9,6 @@
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +23,8 @@ _LONGEST = 2**25  # bytes of a line; a longer one is no line of ours
 
 def read(fd: int, size: int, offset: int) -> bytes:
     """Return bytes of a file; none where it may only be written."""
+    import fcntl
+
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
         return b""
     return os.pread(fd, size, offset)

@@ -17,6 +17,9 @@ from tallystick.verify.weights import Weight
 __all__ = ["CATALOGUE", "Entry", "Exceptable", "Kind", "Stated", "Weight", "kinds_allowed", "kinds_excepted"]
 
 
+_UNRANKED = 22  # comes after all that have a place
+
+
 class Kind(enum.StrEnum):
     """A kind of finding. Its value is the word that reports show, and equals it."""
 
@@ -45,6 +48,7 @@ class Kind(enum.StrEnum):
     NOTICE = "notice"
     ADOPTED = "adopted"
     PREDECESSOR = "predecessor"
+    SUCCESSOR = "successor"
     EXCEPTED = "excepted"
     UNREADABLE = "unreadable"
     PASSED_OVER = "passed over"
@@ -77,10 +81,10 @@ class Entry:
     Args:
         kind: The kind.
         usual: The usual weight; a single finding may weigh less or more.
-        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
         title: A few words.
         meaning: One sentence: what was found, and what it means.
         advice: What to do about it.
+        rank: Place among findings of one weight, the gravest first: reports are sorted by it.
         allowable: Can a caller allow it for a whole run?
         exceptable: How an exceptions file names it.
         stated: Where it is defined.
@@ -88,185 +92,183 @@ class Entry:
 
     kind: Kind
     usual: Weight
-    rank: int
     title: str
     meaning: str
     advice: str
+    rank: int = _UNRANKED
     allowable: bool = False
     exceptable: Exceptable = Exceptable.NEVER
     stated: Stated = Stated.TABLE
 
 
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
-_UNRANKED = 22  # comes after all that have a place
 
 _ENTRIES = (
     Entry(
         Kind.ALTERED,
         _FAILED,
-        3,
         "A line was changed",
         "A line or its seal is not what was written: the two do not match.",
         "compare with a copy from elsewhere; if a carrier wrapped or cut lines, see carriers",
+        rank=3,
         exceptable=Exceptable.BY_BYTES,
     ),
     Entry(
         Kind.MISSING,
         _FAILED,
-        5,
         "Lines are missing",
         "Lines are not here although others vouch that they were sealed.",
         "look for a file that was left out; at the edge of a file, suspect `copytruncate`; else lines were removed",
+        rank=5,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.UNSEALED,
         _FAILED,
-        4,
         "A line has no seal",
         "A line without a seal of a known log stands among sealed lines.",
         "which program writes into this file? If it is known and harmless, except the line by its SHA-256",
+        rank=4,
         exceptable=Exceptable.BY_BYTES,
     ),
     Entry(
         Kind.DUPLICATE,
         _FAILED,
-        8,
         "A line is here twice",
         "The same sealed line is here more than once.",
         "a copy that was appended, or a replay; across files it is a note",
+        rank=8,
         allowable=True,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.FORK,
         _FAILED,
-        0,
         "Two histories",
         "Two different lines with good seals claim the same position.",
         "two writers, or a machine restored from a backup: start a new log",
+        rank=0,
     ),
     Entry(
         Kind.REORDERED,
         _FAILED,
-        9,
         "Lines were moved",
         "Lines of a file do not stand in the order of their seals.",
         "something sorted or merged the lines: `--allow reordered` if that is known",
+        rank=9,
         allowable=True,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.BAD_STATEMENT,
         _FAILED,
-        2,
         "A control line does not hold",
         "A signed statement of the log is forged, out of place, or contradicts the others.",
         "forged or foreign control lines, or a store that was changed",
+        rank=2,
     ),
     Entry(
         Kind.TRUNCATED,
         _FAILED,
-        6,
         "The end is cut off",
         "The log ends before a point that it is known to have reached.",
         "look for a newer file; was the head taken after the files? Else the end was cut off",
+        rank=6,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.BAD_HEAD,
         _FAILED,
-        1,
         "The head does not hold",
         "The head, which says how far the log got, is forged or gone.",
         "forged or foreign control lines, or a store that was changed",
+        rank=1,
     ),
     Entry(
         Kind.UNCLEAN_END,
         _NOTE,
-        18,
         "A writer stopped without closing",
         "A chain has no closing line, as after a crash or a kill: up to a second of lines may be lost there.",
         "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
         "A copy that ends within a line is torn, too",
+        rank=18,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.TORN_LINE,
         _NOTE,
-        21,
         "A line was not written whole",
         "A line before an unclean end, or at the end of a copy, is broken off.",
         "a crash or a kill, up to a second of lines may be lost; does the time fit what you know? "
         "A copy that ends within a line is torn, too",
+        rank=21,
     ),
     Entry(
         Kind.LATE_START,
         _INCOMPLETE,
-        16,
         "The beginning is not here",
         "The log begins before the first line that is here.",
         "older files are elsewhere, or deleted by policy: `--from`",
+        rank=16,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.OPEN_END,
         _INCOMPLETE,
-        15,
         "Nothing vouches for the end",
         "Lines after the last one could be missing without a sign of it.",
         "give the head; a pin proves only how far the log reached at least",
+        rank=15,
         allowable=True,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.NO_HEAD,
         _INCOMPLETE,
-        12,
         "The head cannot be had",
         "The key store should have the head of this log, which says how far it got, and has not, or cannot be read.",
         "the key store does not have this log, or cannot be read: correct that, give `--head`, or say `--store none`",
+        rank=12,
         stated=Stated.TEXT,
     ),
     Entry(
         Kind.NO_WITNESS,
         _INCOMPLETE,
-        13,
         "A witness says nothing",
         "A witness that was asked for gave no answer or receipt that holds.",
         "is it reachable, and is its key the right one? Receipts of before are given with `--receipts`",
+        rank=13,
         stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNMET_HEAD,
         _INCOMPLETE,
-        14,
         "A signed head cannot be checked",
         "Lines that a signed head covers are not here as they were written, so it cannot be held against them.",
         "look for a newer file; was the head or receipt made after the files were copied?",
+        rank=14,
         stated=Stated.TEXT,
     ),
     Entry(
         Kind.UNCOVERED,
         _INCOMPLETE,
-        17,
         "Lines that cannot be checked",
         "Nothing that holds covers these lines, no checkpoint or line, so they cannot be checked with what was given.",
         "only the verification key can judge these lines, until the next checkpoint",
+        rank=17,
     ),
     Entry(
         Kind.REDACTED,
         _NOTE,
-        7,
         "A line was blanked",
         "The text of a line was taken out; its place in the log is kept.",
         "list the position in the exceptions file, if it was rightly blanked",
+        rank=7,
         exceptable=Exceptable.BY_POSITION,
     ),
     Entry(
         Kind.RESERIALIZED,
         _NOTE,
-        _UNRANKED,
         "JSON was rewritten",
         "Something on the way rewrote the JSON of a line; its content is as it was sealed.",
         "carriers at work; the text that they put around lines is not covered",
@@ -274,7 +276,6 @@ _ENTRIES = (
     Entry(
         Kind.PREFIXED,
         _NOTE,
-        _UNRANKED,
         "Something was put before a line",
         "A carrier wrapped the line; the line is as it was sealed, what was put around it is not covered.",
         "carriers at work; the text that they put around lines is not covered",
@@ -282,24 +283,23 @@ _ENTRIES = (
     Entry(
         Kind.SUBSET,
         _INCOMPLETE,
-        20,
         "Lines are left out",
         "The caller said that lines are left out; gaps are not judged.",
         "that is what was asked for",
+        rank=20,
     ),
     Entry(
         Kind.NARROWED,
         _INCOMPLETE,
-        19,
         "The key covers only some chains",
         "The key was narrowed; other chains are not judged.",
         "that is what was asked for",
+        rank=19,
         allowable=True,
     ),
     Entry(
         Kind.NOTICE,
         _NOTE,
-        _UNRANKED,
         "The log itself says something",
         "The writer signed what it did to the log or what happened to it, such as lines that it had to drop.",
         "read it: lines that were dropped were never sealed, and a file that was cut lost its copies",
@@ -307,7 +307,6 @@ _ENTRIES = (
     Entry(
         Kind.ADOPTED,
         _NOTE,
-        _UNRANKED,
         "Lines from before the log began",
         "The log adopted what its file held before; the detail says whether that is here as it was then.",
         "a note: they were not changed since sealing began, and nothing vouches for before; failed: they were changed "
@@ -316,15 +315,20 @@ _ENTRIES = (
     Entry(
         Kind.PREDECESSOR,
         _INCOMPLETE,
-        _UNRANKED,
         "Lines of the log before a rekey",
         "Lines claim to be of the log that this one follows, whose key was not given; nothing is said of them.",
         "give the old key, too: `--key OLD --key NEW`",
     ),
     Entry(
+        Kind.SUCCESSOR,
+        _INCOMPLETE,
+        "Lines of the log after a rekey",
+        "Lines claim to be of the log that follows this one, whose key was not given; nothing is said of them.",
+        "give the new key, too: `--key OLD --key NEW`",
+    ),
+    Entry(
         Kind.EXCEPTED,
         _NOTE,
-        _UNRANKED,
         "An exception allows this",
         "The exceptions file allows exactly this finding, which would weigh more without it.",
         "as the exceptions file says",
@@ -332,16 +336,15 @@ _ENTRIES = (
     Entry(
         Kind.UNREADABLE,
         _INCOMPLETE,
-        11,
         "A file could not be read",
         "A file, or the rest of one, could not be read.",
         "permission, disk, a wrong name, damaged archive: the detail says which",
+        rank=11,
         stated=Stated.TEXT,
     ),
     Entry(
         Kind.PASSED_OVER,
         _NOTE,
-        _UNRANKED,
         "A file is no log",
         "A file was not read, since it is no log: the detail says what it is.",
         "files that are no logs: is one of them a log after all?",
@@ -350,7 +353,6 @@ _ENTRIES = (
     Entry(
         Kind.SCHEME_LIMIT,
         _INCOMPLETE,
-        _UNRANKED,
         "The scheme cannot tell",
         "The way in which these logs are protected proves less than their readers may think.",
         "only for logs of Acra, see acra",
@@ -359,16 +361,15 @@ _ENTRIES = (
     Entry(
         Kind.NOTHING_VERIFIED,
         _INCOMPLETE,
-        10,
         "Nothing was verified",
         "No line here has a seal that these keys can check.",
         "the wrong key, or the wrong files",
+        rank=10,
         stated=Stated.TEXT,
     ),
     Entry(
         Kind.PIN_NOT_KEPT,
         _NOTE,
-        _UNRANKED,
         "The pin was not kept",
         "The newest statement seen could not be kept for the next run.",
         "the next run cannot be held to this one: repair the directory of pins, and verify again",
@@ -377,7 +378,6 @@ _ENTRIES = (
     Entry(
         Kind.MEMORY_LOST,
         _NOTE,
-        _UNRANKED,
         "What was remembered is lost",
         "What an earlier run had verified was damaged or could not be kept, so it was read again or will be.",
         "nothing for this run, which read the files instead; who can write to that directory?",

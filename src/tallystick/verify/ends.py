@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tallystick import _core
+from tallystick.verify.anchors import Anchors
 from tallystick.verify.copies import Copies
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.inputs import Input
@@ -11,7 +12,11 @@ __all__ = ["finished"]
 
 
 def finished(
-    verification: _core.Verification, keys: _core.Keys, inputs: Sequence[Input], asked: Expectations
+    verification: _core.Verification,
+    keys: _core.Keys,
+    inputs: Sequence[Input],
+    asked: Expectations,
+    anchors: Sequence[Anchors],
 ) -> _core.Facts:
     """Return the facts of a verification that has no pass left.
 
@@ -20,18 +25,16 @@ def finished(
         keys: The logs.
         inputs: What was read; still open.
         asked: What the caller brings along and asks for.
+        anchors: What of it anchors each log.
     """
-    log_ids = [log_id for _, log_id, *_ in keys.logs()]
-    numbers = {log_id: number for number, log_id in enumerate(log_ids)}
-    pins = [_core.parse_pin(pin.text)[:2] for pin in asked.pins]
+    logs = list(enumerate(anchors))
     expected = _core.Expected(
-        keys,
         whole=[number for number, one in enumerate(inputs) if one.ends_in_lf],
-        heads=[(numbers[log_id], text) for log_id, text in asked.heads.texts.items() if log_id in numbers],
-        pins=[(numbers[log_id], at) for log_id, at in pins if log_id in numbers],
-        shown=[(one.log, one.until) for one in asked.witnesses.shown if one.counts(keys)],
+        counted={number: log.counted for number, log in logs if log.counted is not None},
+        pins=[(number, pin.at) for number, log in logs for pin in log.pins],
+        shown=[(number, one.until) for number, log in logs for one in log.received],
         start=asked.start,
         last=asked.last,
     )
-    copies = Copies(inputs, verification.chunks(), log_ids)
+    copies = Copies(inputs, verification.chunks(), [log_id for _, log_id, *_ in keys.logs()])
     return verification.finish(expected, {end.event for end in verification.broken_ends(expected) if copies.has(end)})

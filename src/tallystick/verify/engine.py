@@ -3,13 +3,13 @@
 The scan runs without the interpreter's lock. No more chunks are in memory than threads can work on.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
+from tallystick.system import processors
 from tallystick.verify.inputs import Chunk, Input, expect
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.record import sha256
@@ -62,7 +62,7 @@ def scan_all(
     """
     if envelope is not None and envelope.unwraps:
         memory = None
-    passes = _Passes(keys, inputs, envelope, jobs or len(os.sched_getaffinity(0)), sums, memory, shown)
+    passes = _Passes(keys, inputs, envelope, jobs or processors(), sums, memory, shown)
     while True:
         try:
             return passes.all(progress)

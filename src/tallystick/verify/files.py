@@ -7,7 +7,6 @@ needed. Of the files that are not held, one is open at a time.
 import contextlib
 import errno
 import os
-import resource
 import select
 import shutil
 import stat
@@ -30,6 +29,10 @@ SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a na
 
 def most_held() -> int:
     """Return how many files may be held open, by the limit of this process and what it has open."""
+    try:
+        import resource
+    except ImportError:  # a system without such limits has others
+        return _SPARE
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MOST

@@ -273,7 +273,7 @@ class Following:
                         self._keys, mode, text, len(text), file=number, chunk=0, offset=0, envelope=self._prefix()
                     )
                 )
-        expected = _core.Expected(self._keys, whole=list(range(len(texts))), heads=[], pins=[])
+        expected = _core.Expected(whole=list(range(len(texts))))
         return verification.finish(expected, set())
 
     def _prefix(self) -> "_core.Envelope | None":

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from tallystick import _core, keystore
 from tallystick.errors import FormatError, KeyStoreError, ReportError, explain, reason
+from tallystick.verify.positions import At
 
-__all__ = ["DEFAULT_STORE", "NO_STORE", "STORES", "Heads", "read_heads"]
+__all__ = ["DEFAULT_STORE", "NO_STORE", "STORES", "Head", "Heads", "read_heads"]
 
 DEFAULT_STORE = "default key store"
 """Where heads come from that nobody said a word of."""
@@ -20,18 +21,40 @@ NO_STORE = "none"
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """A head; whether its mac holds is judged later.
+
+    Args:
+        text: Its text.
+        log_id: The log.
+        at: Position up to which it counts lines.
+        digest: Hash of the newest statement before.
+    """
+
+    text: bytes
+    log_id: str
+    at: At
+    digest: bytes
+
+    @classmethod
+    def parse(cls, text: bytes | bytearray) -> "Head":
+        """Read the text of a head; raises `FormatError` for anything else."""
+        return cls(bytes(text), *_core.parse_head(text))
+
+
+@dataclass(frozen=True, slots=True)
 class Heads:
     """The heads that were found, and what is wrong where there should be one.
 
     Args:
-        texts: Head text by log id.
+        found: Heads by log id.
         bad: Why a head that is there counts for nothing, by log id.
         absent: Why a head that should be there cannot be had, by log id.
         origin: Where heads were looked for: `default key store`, `key store` or `file`.
         written: Log ids of logs that somebody has the right to write just now.
     """
 
-    texts: dict[str, bytes] = field(default_factory=dict)
+    found: dict[str, Head] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     origin: str = "file"
@@ -71,15 +94,14 @@ def read_heads(
 
 
 def _from_file(logs: _core.Keys, path: str) -> Heads:
-    text = _read_head(path)
     try:
-        owner = _core.parse_head(text)[0]
+        head = Head.parse(_read_head(path))
     except FormatError:
         raise FormatError("this is no head", hint="get one with: tallystick head NAME", path=path) from None
     with_v = {log_id: secret for _, log_id, secret, *_ in logs.logs()}
-    if owner not in with_v:
-        raise FormatError(f"this head is of log id {owner}, whose key was not given", path=path)
-    return Heads({owner: text} if with_v[owner] else {})
+    if head.log_id not in with_v:
+        raise FormatError(f"this head is of log id {head.log_id}, whose key was not given", path=path)
+    return Heads({head.log_id: head} if with_v[head.log_id] else {})
 
 
 def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str], had: Collection[str]) -> Heads:
@@ -92,8 +114,9 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
             continue
         try:
             place = keystore.connect(store)
-            text = place.head(name)
-            owner = _owner(text) if text is not None else None
+            text, holder = place.standing(name)
+            head = _parsed(text) if text is not None else None
+            owner = head.log_id if head is not None else None
             if owner != log_id:
                 owner = _log_id(place, name)
         except KeyStoreError as error:
@@ -119,12 +142,12 @@ def _from_store(logs: _core.Keys, store: str | None, expected: Mapping[str, str]
                 )
         elif text is None:
             found.bad[log_id] = "the key store should have a head of this log and has none: somebody removed it"
-        elif _owner(text) != log_id:
+        elif head is None or head.log_id != log_id:
             found.bad[log_id] = "the head in the key store is not one of this log: somebody changed it"
         else:
-            found.texts[log_id] = bytes(text)
-            written |= _written(place, name, log_id)
-    return Heads(found.texts, found.bad, found.absent, found.origin, frozenset(written))
+            found.found[log_id] = head
+            written |= {log_id} if holder else set()
+    return Heads(found.found, found.bad, found.absent, found.origin, frozenset(written))
 
 
 def _lacks(store: str | None, name: str) -> bool:
@@ -155,17 +178,9 @@ def _log_id(store: keystore.KeyStore, name: str) -> str:
     return courier.look(store, name).log_id
 
 
-def _written(place: keystore.KeyStore, name: str, log_id: str) -> set[str]:
+def _parsed(text: bytes | bytearray) -> Head | None:
     try:
-        return {log_id} if place.holder(name) else set()
-    except KeyStoreError:
-        return set()
-
-
-def _owner(head: bytes | bytearray) -> str | None:
-    """Return the log id in a head text, None if it is none."""
-    try:
-        return _core.parse_head(head)[0]
+        return Head.parse(text)
     except FormatError:
         return None
 

@@ -73,21 +73,20 @@ def read_moment(
 def _steady(files: Inputs, logs: _core.Keys, heads: Callable[[], Heads], *, patient: bool) -> Heads:
     """Read heads and open files until nothing moves and no file is ahead of its head."""
     until, pause = time.monotonic() + PATIENCE, _MARGIN
-    looks = 0
+    found, looks = heads(), 0
     while True:
-        found = heads()
-        moving = files.look()
-        looks += moving
-        ahead = patient and _is_ahead(files.open_now(), found)
-        if (not moving or looks > LOOKS) and (not ahead or time.monotonic() > until):
+        # A head that is as old as the first of these looks counts no line of a file that the last one did not open.
+        if files.look() and (looks := looks + 1) <= LOOKS:
+            continue
+        if not (patient and _is_ahead(files.open_now(), found)) or time.monotonic() > until:
             return found
-        if ahead and not moving:
-            time.sleep(pause)
-            pause = min(0.05, pause * 2)
+        time.sleep(pause)
+        pause = min(0.05, pause * 2)
+        found = heads()
 
 
 def _chains(heads: Heads) -> dict[str, int]:
-    return {log_id: _core.parse_head(text)[1][0] for log_id, text in heads.texts.items()}
+    return {log_id: head.at[0] for log_id, head in heads.found.items()}
 
 
 def _is_ahead(inputs: Iterable[Input], heads: Heads) -> bool:

@@ -14,7 +14,6 @@ A comment before it says when it was seen, what anchored the end then, and in wh
 """
 
 import datetime
-import fcntl
 import os
 import re
 import shlex
@@ -28,7 +27,7 @@ from tallystick.errors import FormatError, KeyStoreError, ReportError
 from tallystick.home import nobody
 from tallystick.keystore import state_directory
 from tallystick.verify.excerpts import quoted
-from tallystick.verify.positions import dotted
+from tallystick.verify.positions import At, dotted
 
 __all__ = ["Pin", "default_directory", "read_pins", "remember"]
 
@@ -43,13 +42,24 @@ class Pin:
 
     Args:
         text: The pin, `tallypin …`.
+        log_id: The log.
+        at: The position of the statement.
+        digest: Its hash.
         seen: When it was kept, as RFC 3339 in UTC; None if nobody says.
         end: What anchored the log's end then, such as `default key store`; None if nobody says.
     """
 
     text: bytes
+    log_id: str
+    at: At
+    digest: bytes
     seen: str | None = None
     end: str | None = None
+
+    @classmethod
+    def parse(cls, text: bytes, seen: str | None = None, end: str | None = None) -> "Pin":
+        """Read the text of a pin; raises `FormatError` for anything else."""
+        return cls(text, *_core.parse_pin(text), seen, end)
 
 
 def default_directory() -> str:
@@ -90,8 +100,8 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
         if len(names) > _MOST_FILES:
             raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins", hint="name another directory")
         for name in names:
-            for pin, log_id in _pins_of(path, name, fd):
-                if log_id in log_ids and (pin.seen or pin.text not in pins):
+            for pin in _pins_of(path, name, fd):
+                if pin.log_id in log_ids and (pin.seen or pin.text not in pins):
                     pins[pin.text] = pin
     return tuple(pins.values())
 
@@ -112,10 +122,10 @@ def remember(
         ReportError: The directory cannot be written, another statement was pinned at a position, or somebody put
             something else where the pin of a log is kept.
     """
-    newest: dict[str, bytes] = {}
-    for pin in pins:
-        log_id = _core.parse_pin(pin)[0]
-        newest[log_id] = _newer(newest.get(log_id), pin.strip())
+    newest: dict[str, Pin] = {}
+    for text in pins:
+        pin = Pin.parse(text.strip())
+        newest[pin.log_id] = _newer(newest.get(pin.log_id), pin)
     if not newest:
         return
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -124,37 +134,37 @@ def remember(
     with securefile.reporting(ReportError, path):
         securefile.make_directories(path)
     with _opened(path) as fd:
-        fcntl.flock(fd, fcntl.LOCK_EX)  # of two runs that end at once, the newer pin must stay
+        securefile.lock(fd)  # of two runs that end at once, the newer pin must stay
         for log_id, pin in newest.items():
             name = f"{log_id}.pin"
             there = _ours(path, name, log_id, fd)
             if _newer(there, pin) != there:
-                securefile.exchange_file(name, said + pin + b"\n", fd)
+                securefile.exchange_file(name, said + pin.text + b"\n", fd)
                 os.fsync(fd)
 
 
-def _newer(one: bytes | None, other: bytes) -> bytes:
+def _newer(one: Pin | None, other: Pin) -> Pin:
     """Return the newer of two pins of a log, the first if they are equal."""
     if one is None:
         return other
-    (log_id, at, digest), (_, other_at, other_digest) = _core.parse_pin(one), _core.parse_pin(other)
-    if at == other_at and digest != other_digest:
+    if one.at == other.at and one.digest != other.digest:
         raise ReportError(
-            f"two different statements of log id {log_id} were seen at {dotted(at)}: the log has two histories",
+            f"two different statements of log id {one.log_id} were seen at {dotted(one.at)}: the log has two histories",
             hint="keep everything, and compare where each file came from",
         )
-    return other if other_at > at else one
+    return other if other.at > one.at else one
 
 
-def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
+def _ours(path: str, name: str, log_id: str, directory: int) -> Pin | None:
     """Return the pin that an earlier run kept. What somebody else put in its place is not ours to change."""
     try:
         data = _read(path, name, directory)
     except FileNotFoundError:
         return None
-    said, _, pin = data.removesuffix(b"\n").rpartition(b"\n")
+    said, _, text = data.removesuffix(b"\n").rpartition(b"\n")
     with suppress(FormatError):
-        if _core.parse_pin(pin)[0] == log_id and (not said or _SEEN.fullmatch(said)):
+        pin = Pin.parse(text)
+        if pin.log_id == log_id and (not said or _SEEN.fullmatch(said)):
             return pin
     raise ReportError(
         f"{os.path.join(path, name)} is where the pin of log id {log_id} is kept, but this tool did not write it",
@@ -162,7 +172,7 @@ def _ours(path: str, name: str, log_id: str, directory: int) -> bytes | None:
     )
 
 
-def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
+def _pins_of(path: str, name: str, directory: int) -> Iterator[Pin]:
     seen: tuple[str | None, str | None] = None, None
     for number, line in enumerate(_read(path, name, directory).split(b"\n"), 1):
         pin = line.strip(b" \t\r")
@@ -171,7 +181,7 @@ def _pins_of(path: str, name: str, directory: int) -> Iterator[tuple[Pin, str]]:
             seen = (said[1].decode(), said[2].decode()) if said else (None, None)
             continue
         try:
-            yield Pin(pin, *seen), _core.parse_pin(pin)[0]
+            yield Pin.parse(pin, *seen)
             seen = None, None
         except FormatError as error:
             raise FormatError(str(error), hint=error.hint, path=os.path.join(path, name), line=number) from None

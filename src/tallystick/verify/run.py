@@ -4,7 +4,6 @@ The order matters where a log is being written: pins and heads are read before t
 meanwhile stand after them and are not missing.
 """
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +14,8 @@ from functools import cache
 from tallystick import _core
 from tallystick.errors import ReportError, explain
 from tallystick.verify.adopted import read_adopted
-from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
+from tallystick.verify.anchors import Anchors, resolve
+from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
@@ -27,62 +27,23 @@ from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.judge import Judgement, judge
 from tallystick.verify.judge.case import Case
+from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.view import LogView
 from tallystick.verify.keys import labels, read_keys
+from tallystick.verify.kin import read_kin
 from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.context import context
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.pins import Pin, read_pins, remember
-from tallystick.verify.predecessors import read_predecessors
 from tallystick.verify.report import ExceptionUse, Finding, KeyReport, LogReport, Report, Verdict
+from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
 from tallystick.verify.unseen import unseen
-from tallystick.verify.witnesses import FRESH, Ask, Hear, Witnesses, asking, read_witnesses
+from tallystick.verify.witnesses import Witnesses, asking, read_witnesses
 
 __all__ = ["Ground", "Request", "Verified", "carried_out", "carry_out", "keep_pins", "looked"]
-
-StrPath = str | os.PathLike[str]
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What `verify` was asked; its arguments are described there.
-
-    `hear` gives what witnesses say, instead of `ask`. `seen`: lines were read at these paths before.
-    """
-
-    paths: tuple[StrPath, ...]
-    keys: tuple[StrPath, ...] = ()
-    public: tuple[StrPath, ...] = ()
-    store: str | None = dataclasses.field(default=None, repr=False)
-    head: StrPath | None = None
-    pins: tuple[str, ...] = ()
-    pins_directory: StrPath | None = None
-    start: int | None = None
-    last: int | None = None
-    expect: frozenset[str] = frozenset()
-    allow: frozenset[str] = frozenset()
-    subset: bool = False
-    envelope: str | None = None
-    field: str | None = None
-    added: tuple[str, ...] = ()
-    exceptions: StrPath | None = None
-    max_findings: int = 100
-    jobs: int | None = None
-    digests: bool = False
-    progress: Progress | None = None
-    resume: StrPath | None = None
-    rescan: float = 86400.0
-    witnesses: tuple[str, ...] = ()
-    receipts: tuple[StrPath, ...] = ()
-    fresh: float = FRESH
-    quorum: int | None = None
-    ask: Ask | None = None
-    hear: Hear | None = None
-    seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +81,7 @@ class Ground:
     @classmethod
     def of(cls, asked: Request) -> "Ground":
         """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises."""
-        _check(asked)
+        asked.check()
         logs, keys = _logs(asked)
         envelope = named_envelope(asked.envelope, asked.field)
         logs.add_members(list(asked.added))
@@ -176,8 +137,9 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses)
-        facts = finished(moment.verification, logs, moment.inputs, expected)
-        case = _case(facts, moment, logs, expected)
+        anchors = resolve(logs, expected)
+        facts = finished(moment.verification, logs, moment.inputs, expected, anchors)
+        case = _case(facts, moment, logs, expected, anchors)
         judgement = judge(case)
         single, uses = excepting.apply(judgement.findings(), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
@@ -195,21 +157,6 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
 
 
 # -- what was asked
-
-
-def _check(asked: Request) -> None:
-    """Refuse what contradicts itself."""
-    start, last = asked.start, asked.last
-    if unknown := asked.allow - set(kinds_allowed()):
-        raise ReportError(f"{min(unknown)!r} cannot be allowed; only {', '.join(kinds_allowed())} can")
-    if start is not None and not 1 <= start < 2**32:
-        raise ReportError(f"chains are numbered from 1 on; the log cannot begin with chain {start}")
-    if last is not None and not (start or 1) <= last < 2**32:
-        raise ReportError(f"the log cannot end with chain {last}; chains are numbered from {start or 1} on here")
-    if asked.rescan <= 0:
-        raise ReportError("remembered bytes are read again after some time, which must be more than none")
-    if asked.max_findings < 1:
-        raise ReportError("at least one finding of each kind must be listed")
 
 
 def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:
@@ -240,8 +187,8 @@ def _memory(asked: Request, logs: _core.Keys, excepted: Excepted) -> Memory | No
 
 def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
     log_ids = {log_id for _, log_id, *_ in logs.logs()}
-    given = tuple(Pin(pin.encode()) for pin in asked.pins)
-    if unknown := {_core.parse_pin(pin.text)[0] for pin in given} - log_ids:
+    given = tuple(Pin.parse(pin.encode()) for pin in asked.pins)
+    if unknown := {pin.log_id for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
     return given + (read_pins(asked.pins_directory, log_ids) if asked.pins_directory is not None else ())
 
@@ -269,7 +216,7 @@ def _expectations(
 class _Counted:
     """Reports the progress of a scan: the bytes on the disk that were read, and those there are."""
 
-    def __init__(self, inputs: Iterable[Input], progress: Progress | None) -> None:
+    def __init__(self, inputs: Iterable[Input], progress: Callable[[int, int], None] | None) -> None:
         self._total, self._done, self._progress = sum(one.size for one in inputs), 0, progress
 
     def __call__(self, size: int) -> None:
@@ -291,9 +238,9 @@ def _moment(
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
     # The default key store must still have the head that it had when a pin was kept.
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
-    expected = {_core.parse_pin(pin.text)[0]: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
+    expected = {pin.log_id: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
 
-    had_heads = [_core.parse_pin(pin.text)[0] for pin in pins if asked.seen and pin.end in STORES]
+    had_heads = [pin.log_id for pin in pins if asked.seen and pin.end in STORES]
     shown = [(one.log, one.text) for one in witnesses.shown]
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
@@ -313,13 +260,13 @@ def _moment(
 
 def _expect_chains(asked: Request, logs: _core.Keys, heads: Heads, pins: tuple[Pin, ...], witnesses: Witnesses) -> None:
     """Let the chains that the caller knows of be looked at, however high their numbers are."""
-    named = [_core.parse_head(text)[:2] for text in heads.texts.values()]
-    named += [_core.parse_pin(pin.text)[:2] for pin in pins]
+    named = [(one.log_id, one.at[0]) for one in heads.found.values()]
+    named += [(pin.log_id, pin.at[0]) for pin in pins]
     for one in witnesses.shown:
         if _core.shown_holds(logs, one.log, one.text):
             logs.expect_chain(one.log, one.parsed.chain)
     for number, (_, log_id, *_) in enumerate(logs.logs()):
-        for chain in [at[0] for owner, at in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
+        for chain in [chain for owner, chain in named if owner == log_id] + [max(asked.start or 0, asked.last or 0)]:
             logs.expect_chain(number, chain)
 
 
@@ -328,13 +275,15 @@ def _unread(moment: Moment) -> list[Unread]:
     return [*moment.unread, *(Unread(one.path, one.trouble) for one in moment.inputs if one.trouble)]
 
 
-def _case(facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations) -> Case:
+def _case(
+    facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations, anchors: Sequence[Anchors]
+) -> Case:
     """Put together what is judged."""
     source = Source(facts, logs, moment.inputs)
-    views = [LogView.of(source, number, expected) for number in range(len(source.labels))]
+    views = [LogView.of(LogFacts.of(source, number), anchors[number], expected) for number in range(len(anchors))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
-    before = read_predecessors(facts, len(source.labels), adopted)
-    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, before)
+    kin = read_kin(facts, [max(view.facts.numbers, default=0) for view in views], adopted)
+    return Case(source, views, facts.duplicates(), facts.torn(), _unread(moment), expected, adopted, kin)
 
 
 # -- what is reported
@@ -383,7 +332,7 @@ def keep_pins(report: Report, directory: StrPath, heads: Heads) -> Report:
     try:
         for log in report.logs:
             if log.pin is not None:
-                end = heads.origin if log.log_id in heads.texts else "no head"
+                end = heads.origin if log.log_id in heads.found else "no head"
                 remember(directory, [log.pin.encode()], end=end, path=report.files[0])
     except ReportError as error:
         unkept = Finding(Kind.PIN_NOT_KEPT, Weight.NOTE, explain(error), count=0)

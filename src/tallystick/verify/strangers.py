@@ -26,6 +26,11 @@ _OURS = re.compile(rb"\s*(?:tally|#|PRIVATE\+KEY\+)", re.IGNORECASE)
 _MASTER = re.compile(rb"%s{43}\n?" % _B64)
 _SLOT = rb"(?:(?:tallystick-slot1.{112}|\0{128})\0{3968})"
 _SLOTS = re.compile(rb"(?=.*tallystick-slot1)%s{2}" % _SLOT, re.DOTALL)
+_SIGNED = rb"(?:[ \t\r]*\n|tallystick/v1 (?:open|checkpoint) [^\n]*+(?:\n|\Z))"
+_WITNESSED = (
+    rb"(?:tallystick/v1 head [^\n]*+(?:\n|\Z)"
+    rb"|tallystick/v1 receipt\n(?:[!-~][ -~]*\n)+\n(?:\xe2\x80\x94 [^\n]+(?:\n|\Z))+)"
+)
 _FORMS = (
     (
         "a public file",
@@ -45,15 +50,7 @@ _FORMS = (
         "evidence",
         re.compile(rb"tallystick/v1 evidence\n(?:tallystick/v1 [^\n]*\n)+proof[^\n]*\nline [^\n]*\n?"),
     ),
-    (
-        "signed heads or receipts",
-        re.compile(
-            rb"(?=(?:.*\n)?tallystick/v1 (?:head |receipt\n))"
-            rb"(?:[ \t\r]*\n|tallystick/v1 (?:head|open|checkpoint) [^\n]*(?:\n|\Z)"
-            rb"|tallystick/v1 receipt\n(?:[!-~][ -~]*\n)+\n(?:\xe2\x80\x94 [^\n]+(?:\n|\Z))+)+",
-            re.DOTALL,
-        ),
-    ),
+    ("signed heads or receipts", re.compile(rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED))),
     ("a witness's key", re.compile(rb"\s*PRIVATE\+KEY\+[!-~]+\s*")),
     ("a record of what was verified", re.compile(rb"tallymem[\x01\x02].{32}\x28\xb5\x2f\xfd.*", re.DOTALL)),
 )

@@ -15,7 +15,7 @@ Verdict.OK b'user=7 action=login\\n'
 
 With the verification key a line holds if its tag matches and nothing that was found speaks against it: it does not
 stand after what ended its epoch, its chain or the log, its epoch's R does not contradict, and no other line claims its
-position. With the public file alone a line holds if a checkpoint covers it.
+position. With the public file alone a line holds if a checkpoint covers it, or a signed head of a witness or a file.
 
 Two readings of a file may differ. So a tag is computed from the very bytes that are written, and the SHA-256 of each
 chunk must be that of the chunk that was verified: where it is not, nothing of that chunk is written.
@@ -29,12 +29,13 @@ held for that: where more of them overlap, the lowest lines at hand come first.
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tallystick import _core
 from tallystick.errors import ReportError, reason
+from tallystick.system import processors
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.report import Report
 from tallystick.verify.run import Request, Verified, carried_out
@@ -174,30 +175,20 @@ def texts(
     *,
     key: StrPath | None = None,
     public: StrPath | None = None,
-    store: str | None = None,
-    head: StrPath | None = None,
-    pins_directory: StrPath | None = None,
-    start: int | None = None,
-    last: int | None = None,
-    allow: Iterable[str] = (),
-    subset: bool = False,
-    envelope: str | None = None,
-    field: str | None = None,
-    added: Iterable[str] = (),
-    exceptions: StrPath | None = None,
     marked: bool = False,
     jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Iterator[Texts]:
     """Verify a log, and give its lines as they were before they were sealed.
 
     Args:
         paths: What holds them, as `tallystick.verify` takes it.
         key: The log's verification key.
-        public: Its public file; without `key`, only lines that a checkpoint covers are given.
-        store: These and the other arguments are those of `tallystick.verify`.
+        public: Its public file; without `key`, only lines that a checkpoint or a signed head covers are given.
         marked: Give lines that do not hold as well, as they are, each after the line that it was read after. Then `! `
             stands before each of them, and two blanks stand before each line that holds.
+        jobs: Threads; None for one a processor.
+        options: What else `tallystick.verify` takes.
 
     Yields:
         The report, and the lines; its files are open in the block.
@@ -207,25 +198,9 @@ def texts(
         KeyStoreError: The key store that was named cannot be read.
         ReportError: Nothing can be read, the keys are not those of one log, or the demands contradict each other.
     """
-    sums, jobs = Sums(), jobs or len(os.sched_getaffinity(0))
-    asked = Request(
-        paths=tuple(paths),
-        keys=(key,) if key is not None else (),
-        public=(public,) if public is not None else (),
-        store=store,
-        head=head,
-        pins_directory=pins_directory,
-        start=start,
-        last=last,
-        allow=frozenset(allow),
-        subset=subset,
-        envelope=envelope,
-        field=field,
-        added=tuple(added),
-        exceptions=exceptions,
-        jobs=jobs,
-        progress=progress,
-    )
+    sums, jobs = Sums(), jobs or processors()
+    keys, publics = [[one] if one is not None else [] for one in (key, public)]
+    asked = Request.of(paths, keys=keys, public=publics, jobs=jobs, **options)
     with carried_out(asked, sums) as verified:
         if len(verified.logs.logs()) > 1:
             raise ReportError("the two keys are of different logs", hint="give keys of one log")

@@ -13,6 +13,7 @@
 {'app': {'state': 'ok'}}
 """
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ __all__ = ["Outbox"]
 
 _KEEP = 60.0  # seconds after which standings are written, though no state changed
 _AGAIN = 1.0  # seconds after which what failed is tried again
+_SHARE = 10  # times as long as it took to write, nothing is written again: where much happens, it is written together
+_LONGEST = 1.0  # seconds that an event waits for that
 
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -46,7 +49,12 @@ class Outbox:
     def __init__(self, kept: Kept, outlets: _Outlets, say: Callable[[str], None]) -> None:
         self._kept, self._outlets, self._say = kept, outlets, say
         self._events, self._unsaid = list(kept.events), list[Event]()
-        self._is_dirty, self._due = True, 0.0
+        self._is_dirty, self._due, self._rest = True, 0.0, 0.0
+
+    @property
+    def due(self) -> float:
+        """When something is written next, at the latest, on the clock that nobody sets."""
+        return self._rest if self._is_dirty else self._due
 
     def add(self, event: Event) -> None:
         """Take an event."""
@@ -68,14 +76,16 @@ class Outbox:
             entries: Gives what is known of each entry.
             at_once: Write, whatever the time.
         """
-        if not self._is_dirty and not at_once and now < self._due:
+        if now < self.due and not at_once:
             return
+        began = time.monotonic()
         self._due, self._is_dirty = now + _KEEP, False
         try:
             self._kept.write(entries(), self._events)
         except TallystickError as error:
             self._say(f"standings were not written: {explain(error)}")
             self._due = now + _AGAIN
+        self._rest = now + min(_LONGEST, _SHARE * (time.monotonic() - began))
         for event in self._unsaid:
             self._say(event.to_line())
         self._unsaid = []

@@ -155,7 +155,7 @@ class Service:
             self._round(now)
         self._outbox.keep(now, self._plain)
         due = min(self._looks.next() if self._workers.free else now + _ROUND, self._judgements.next(), self._round_at)
-        self._workers.wait(due - now)
+        self._workers.wait(min(due, self._outbox.due) - now)
 
     def _begin(self, now: float) -> None:
         """Begin looks that are due, and ask whether something moved where that is enough."""
@@ -227,8 +227,12 @@ class Service:
             self._manager.ready(self._watched.values())
 
     def _judge(self, one: Watched, now: float, wall: int) -> None:
-        if not one.slot.was_looked and now - one.track.began <= one.rules.stale_after:
-            return
+        # A start takes as long as it takes: that others have their turn is no trouble of an entry.
+        idle = time.monotonic() - self._workers.finished
+        if not self._all.is_set() and one.slot.is_in_line(now, one.rules.stale_after, idle):
+            if not one.slot.was_looked:
+                return
+            one.track.known = one.track.idle(now)
         before = one.track.standing()
         event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
         if event is not None:

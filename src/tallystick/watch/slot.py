@@ -62,6 +62,16 @@ class Slot:
         """Is nothing to be done before it is due?"""
         return self.was_looked and not self.is_running and not self._moved
 
+    def is_in_line(self, now: float, patience: float, idle: float) -> bool:
+        """Does it only wait for its turn, or for the end of a look that takes no longer than it may?
+
+        Args:
+            now: The time.
+            patience: Seconds that a look may take, or that may go by without the end of any look.
+            idle: Seconds since the end of a look, at whatever it was.
+        """
+        return (now - self._began if self.is_running else idle) <= patience
+
     def begin(self, now: float) -> bool:
         """Note that a worker takes it: it must look, or only ask whether something moved?"""
         forced = self._moved or not self.was_looked or now - self._looked >= self.times.force

@@ -47,6 +47,7 @@ class Trace:
         """
         paths = list(paths)
         files = [os.path.abspath(found.path) for found in listed(paths).files]
+        files += [os.path.realpath(path) for path in files if os.path.islink(path)]  # the kernel says it of these
         directories: dict[str, None] = {}
         for path in map(os.path.abspath, paths):
             if os.path.isdir(path):
@@ -70,8 +71,10 @@ class Trace:
             before: What was seen of them.
         """
         pairs = zip(self.places, before, self.seen(), strict=True)
-        files = ((old, new) for place, old, new in pairs if place not in self.directories and old[:2] == new[:2])
-        return sum(max(0, new[2] - old[2]) for old, new in files if len(old) == len(new) == _WHOLE)
+        files = {
+            new[:2]: (old, new) for place, old, new in pairs if place not in self.directories and old[:2] == new[:2]
+        }
+        return sum(max(0, new[2] - old[2]) for old, new in files.values() if len(old) == len(new) == _WHOLE)
 
 
 def _seen(path: str) -> Mark:

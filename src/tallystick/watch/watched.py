@@ -90,7 +90,8 @@ class Watched:
     def take(self, look: Look, began: float, now: float, wall: int) -> None:
         """Take in what a look showed that counts."""
         if look.report is not None:
-            self.track.take(look.report, began, now, wall, _age(look.report, wall), look.lag)
+            age = _age(look.report, wall) if self.track.report is None else 0.0
+            self.track.take(look.report, began, now, wall, age, look.lag)
         elif look.trouble:
             self.track.fail(look.trouble, wall)
         else:

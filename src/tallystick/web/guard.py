@@ -1,10 +1,12 @@
 """What each request meets first, and each answer last: who asks, what may be asked, and what a browser may do with it.
 
-On pages nothing is changed by a request: GET and HEAD only, and no body. What is answered may be framed, embedded, kept
-or run by nobody, whatever is in it. What is open to everybody has rules of its own.
+On pages nothing is changed by a request: GET and HEAD only, no body, and so many of one address. What is answered may
+be framed, embedded, kept or run by nobody, whatever is in it. What is open to everybody has rules of its own.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from itertools import chain
 from urllib.parse import unquote_to_bytes
@@ -15,11 +17,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tallystick.web.access import Access
 from tallystick.web.connection import LARGEST_HEAD
+from tallystick.web.limits import Limits, neighbourhood
 from tallystick.web.problems import problem
 
-__all__ = ["POLICY", "Guard"]
+__all__ = ["BURST", "POLICY", "RATE", "Guard", "owner_of"]
 
 _log = logging.getLogger("tallystick.web")
+
+RATE = 30.0
+"""Requests a second that one address may make; all who come through one proxy have one."""
+
+BURST = 600.0
+"""Requests that it may make at once."""
 
 POLICY = "; ".join(
     (
@@ -66,6 +75,7 @@ class Guard:
         is_open: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._app, self._access, self._is_open = app, access, is_open
+        self._limits = Limits(RATE, BURST)
         self._ask = {"www-authenticate": f'Basic realm="{realm}", charset="UTF-8", Bearer realm="{realm}"'}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,6 +111,9 @@ class Guard:
             return problem(431, "the head of the request is too large", {"connection": "close"})
         if self._is_open(scope["path"]):
             return None
+        # Before the token is looked at: nobody tries many.
+        if scope["path"] not in _OPEN and (wait := self._limits.wait(owner_of(scope), 1.0, time.monotonic())) > 0:
+            return problem(429, "too many requests at once", {"retry-after": str(math.ceil(wait))})
         if scope["method"] not in ("GET", "HEAD"):
             return problem(405, "all here is read-only", {"allow": "GET, HEAD"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
@@ -114,3 +127,9 @@ class Guard:
         if scope["path"] not in _OPEN and not self._access.admits(headers.get("authorization", "")):
             return problem(401, "the token is missing or wrong", self._ask)
         return None
+
+
+def owner_of(scope: Scope) -> str:
+    """Return whose requests count together: an address, or its network."""
+    client = scope.get("client")
+    return neighbourhood(client[0] if client else "")

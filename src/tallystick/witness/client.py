@@ -15,7 +15,7 @@ import urllib.request
 
 from tallystick.errors import TallystickError
 
-__all__ = ["WitnessError", "address", "ask"]
+__all__ = ["WitnessError", "address", "ask", "receipts"]
 
 _MOST_BYTES = 2**26
 _SECONDS = 15.0
@@ -27,8 +27,15 @@ class WitnessError(TallystickError):
 
 def address(url: str, log: bytes, nonce: bytes) -> str:
     """Return the address at which a witness answers for the log of P."""
-    said = (base64.urlsafe_b64encode(data).rstrip(b"=").decode() for data in (log, nonce))
-    return f"{url.rstrip('/')}/log/{next(said)}?nonce={next(said)}"
+    return f"{_of(url, log)}?nonce={_b64(nonce)}"
+
+
+def _of(url: str, log: bytes) -> str:
+    return f"{url.rstrip('/')}/log/{_b64(log)}"
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def ask(url: str, log: bytes, nonce: bytes) -> bytes:
@@ -42,10 +49,27 @@ def ask(url: str, log: bytes, nonce: bytes) -> bytes:
     Raises:
         WitnessError: It cannot be reached, or gives no answer.
     """
+    return _fetched(url, address(url, log, nonce))
+
+
+def receipts(url: str, log: bytes) -> bytes:
+    """Return the file of receipts that a witness gives of the log of P, of which nothing was checked.
+
+    Args:
+        url: Its URL, http or https.
+        log: P of the log, 32 bytes.
+
+    Raises:
+        WitnessError: It cannot be reached, or gives none.
+    """
+    return _fetched(url, f"{_of(url, log)}/receipts")
+
+
+def _fetched(url: str, place: str) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise WitnessError(f"{url} is no URL of a witness", hint="it begins with https:// or http://")
     try:
-        with urllib.request.urlopen(address(url, log, nonce), timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(place, timeout=_SECONDS) as answer:
             return _read(answer)
     except urllib.error.HTTPError as error:
         raise WitnessError(f"{url} answers {error.code}", hint="does this witness know the log?") from error

@@ -7,21 +7,21 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from tallystick.witness.showing import Showing
 from tallystick.witness.store import Overview
 
 __all__ = ["exposition"]
 
 
 class _Collector(Collector):
-    def __init__(self, logs: Sequence[Overview], stopped: bool, showing: Showing) -> None:
-        self._logs, self._stopped, self._showing = logs, stopped, showing
+    def __init__(self, logs: Sequence[Overview], stopped: bool, accepted: int, sizes: tuple[int, int]) -> None:
+        self._logs, self._stopped, self._accepted, self._sizes = logs, stopped, accepted, sizes
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("tallystick_witness_stopped", "Signs it nothing?", float(self._stopped))
-        yield CounterMetricFamily(
-            "tallystick_witness_accepted", "Texts accepted since it started.", self._showing.accepted
-        )
+        yield CounterMetricFamily("tallystick_witness_accepted", "Texts accepted since it started.", self._accepted)
+        published, cosigned = self._sizes
+        yield GaugeMetricFamily("tallystick_witness_tree_size", "Entries of its published tree.", published)
+        yield GaugeMetricFamily("tallystick_witness_tree_cosigned_size", "Entries that enough cosigned.", cosigned)
         age = GaugeMetricFamily("tallystick_witness_log_age_seconds", "Since it heard of a log.", labels=["log"])
         forks = CounterMetricFamily("tallystick_witness_log_forks", "Texts that contradict a log.", labels=["log"])
         older = CounterMetricFamily("tallystick_witness_log_older", "Older texts that were shown.", labels=["log"])
@@ -34,16 +34,19 @@ class _Collector(Collector):
         yield from (age, forks, older)
 
 
-def exposition(logs: Sequence[Overview], stopped: bool, showing: Showing, accept: str) -> tuple[str, bytes]:
+def exposition(
+    logs: Sequence[Overview], stopped: bool, accepted: int, sizes: tuple[int, int], accept: str
+) -> tuple[str, bytes]:
     """Return content type and text of the metrics.
 
     Args:
         logs: What the witness knows of each log.
         stopped: Does it sign nothing?
-        showing: What counts what it accepted.
+        accepted: How many texts it accepted since it started.
+        sizes: Size of its published tree, and of the newest one that enough cosigners signed.
         accept: Which form is wanted, as an Accept header says.
     """
     registry = CollectorRegistry()
-    registry.register(_Collector(logs, stopped, showing))
+    registry.register(_Collector(logs, stopped, accepted, sizes))
     encoder, kind = choose_encoder(accept)
     return kind, encoder(registry)

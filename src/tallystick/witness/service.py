@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tallystick import _core
+from tallystick import _core, securefile
+from tallystick.cosigners import Policy
+from tallystick.errors import FormatError
 from tallystick.web import Server, Web
+from tallystick.witness.completing import Completing
+from tallystick.witness.cosigning import Cosigning
 from tallystick.witness.database import open_database
 from tallystick.witness.desk import Desk
-from tallystick.witness.errors import StoppedError
+from tallystick.witness.errors import StoppedError, WitnessServiceError
 from tallystick.witness.keyfile import host_name, read_or_make
 from tallystick.witness.known import KnownLogs
 from tallystick.witness.publisher import Publisher
@@ -16,10 +20,12 @@ from tallystick.witness.site import WitnessSite
 from tallystick.witness.store import Store
 from tallystick.witness.tiles import Tiles
 from tallystick.witness.timestamp import Authority
+from tallystick.witness.tree import Tree
 
 __all__ = ["Config", "Service"]
 
 _CONNECTIONS = 1024
+_LARGEST = 2**20  # bytes of a policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Config:
         web: Where it listens, and who may read its page.
         name: What a new key is called; None for the name of this machine.
         interval: Seconds between two checkpoints of its tree.
+        policy: File with who is asked to cosign its tree (C2SP tlog-policy); None for nobody.
         tsa: URL of a time-stamp authority; None for none.
         tsa_interval: Seconds between two of its tokens.
         restored: Take back what receipts have shown since an older store was put back, and go on.
@@ -46,6 +53,7 @@ class Config:
     web: Web
     name: str | None = None
     interval: float = 60.0
+    policy: str | None = None
     tsa: str | None = None
     tsa_interval: float = 3600.0
     restored: bool = False
@@ -67,17 +75,18 @@ class Service:
         signer = read_or_make(config.key, config.name or host_name())
         self.key: _core.NoteKey = signer.key
         authority = Authority(config.tsa) if config.tsa is not None else None
+        cosigning = Cosigning(_policy(config.policy), signer.key, say) if config.policy is not None else None
         known = KnownLogs(config.logs, config.most_open, say)
         store = Store(open_database(config.store), str(signer.key))
         try:
             self._prepare(store, known, config)
             showing = Showing(signer, known, say)
             self._desk = Desk(store, say)
-            tiles = Tiles(store, signer)
+            tiles, completing = _tree(store, signer)
             self._publisher = Publisher(
-                self._desk, tiles, showing, config.interval, say, authority, config.tsa_interval
+                self._desk, tiles, completing, showing, config.interval, say, cosigning, authority, config.tsa_interval
             )
-            site = WitnessSite(config.web, self._desk, showing, known, tiles, signer.key.name)
+            site = WitnessSite(config.web, self._desk, showing, known, tiles, completing, signer.key.name)
             self._server = Server(config.web, site, "witness", _CONNECTIONS)
         except BaseException:
             store.database.close()
@@ -125,3 +134,24 @@ class Service:
         self._publisher.stop()
         self._desk.stop()
         self._store.database.close()
+
+
+def _tree(store: Store, signer: _core.NoteSigner) -> tuple[Tiles, Completing]:
+    """Return what is published of the witness's own tree."""
+    store.database.begin()
+    try:
+        tree = Tree(store.database)
+        completing = Completing(store, tree, signer)
+        store.database.commit()
+    except BaseException:
+        store.database.rollback()
+        raise
+    return Tiles(tree, completing), completing
+
+
+def _policy(path: str) -> Policy:
+    try:
+        with securefile.reporting(WitnessServiceError, path), open(path, "rb") as file:
+            return Policy.parse(file.read(_LARGEST))
+    except FormatError as error:
+        raise error.found_in(path) from None

@@ -18,10 +18,11 @@ from tallystick import _core
 from tallystick._services import is_here
 from tallystick.errors import FormatError, explain
 from tallystick.web.access import Access, Web
+from tallystick.web.limits import Limits, neighbourhood
+from tallystick.witness.completing import Completing
 from tallystick.witness.desk import Desk, Job
 from tallystick.witness.errors import BusyError, StoppedError, StoreError
 from tallystick.witness.known import KnownLogs
-from tallystick.witness.limits import Limits, neighbourhood
 from tallystick.witness.showing import Answer, Showing
 from tallystick.witness.store import Store
 from tallystick.witness.tiles import Tiles
@@ -38,6 +39,7 @@ _PATIENCE = 10.0  # seconds for all of it
 _OPEN = re.compile(r"/(?:log/|checkpoint$|tile/)")
 _PER_ADDRESS = (5000.0, 20_000.0)  # texts a second, and at once
 _PER_LOG = (1000.0, 4000.0)
+_PER_FILE = 50.0  # texts that a file of receipts counts as
 _NEW_PER_ADDRESS = (0.1, 30.0)  # logs that nobody named
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -59,11 +61,21 @@ class WitnessSite:
         showing: What is done about texts and questions.
         known: The logs that are known.
         tiles: What is published of the witness's own tree.
+        completing: What completes receipts.
         name: Name of the witness's key.
     """
 
-    def __init__(self, web: Web, desk: Desk, showing: Showing, known: KnownLogs, tiles: Tiles, name: str) -> None:
-        self.has_token, self._tiles = web.token_file is not None, tiles
+    def __init__(
+        self,
+        web: Web,
+        desk: Desk,
+        showing: Showing,
+        known: KnownLogs,
+        tiles: Tiles,
+        completing: Completing,
+        name: str,
+    ) -> None:
+        self.has_token, self._tiles, self._completing = web.token_file is not None, tiles, completing
         self._web, self._desk, self._showing, self._known, self._name = web, desk, showing, known, name
         self._addresses, self._logs, self._new = Limits(*_PER_ADDRESS), Limits(*_PER_LOG), Limits(*_NEW_PER_ADDRESS)
 
@@ -81,6 +93,7 @@ class WitnessSite:
             Route("/log/{root}", self._show, methods=["POST"]),
             Route("/log/{root}", self._ask, methods=["GET"]),
             Route("/log/{root}/forks", self._forks, methods=["GET"]),
+            Route("/log/{root}/receipts", self._receipts, methods=["GET"]),
             Route("/log/{root}/proof/{text}", self._proof, methods=["GET"]),
             Route("/checkpoint", self._checkpoint, methods=["GET"]),
             Route("/tile/{path:path}", self._tile, methods=["GET"]),
@@ -134,23 +147,33 @@ class WitnessSite:
     async def _proof(self, request: "Request") -> "Response":
         root, text = _b64(request.path_params["root"]), _b64(request.path_params["text"])
         self._admit(request, root)
-        return _found(await self._done(self._tiles.proof(root, text)), _PLAIN)
+        return _found(await self._done(self._checked(self._completing.proof(root, text))), _PLAIN)
+
+    async def _receipts(self, request: "Request") -> "Response":
+        root = _b64(request.path_params["root"])
+        self._admit(request, root, _PER_FILE)
+        return _found(await self._done(self._checked(self._completing.receipts(root))), _PLAIN)
 
     async def _checkpoint(self, request: "Request") -> "Response":
         _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
-        return _found(await self._done(self._signed), _PLAIN)
+        return _found(await self._done(self._checked(self._tiles.checkpoint)), _PLAIN)
 
-    def _signed(self, store: Store, now: int) -> Callable[[], str | None]:
-        self._showing.check(store)
-        return self._tiles.checkpoint(store, now)
+    def _checked(self, job: Job[str | None]) -> Job[str | None]:
+        """Do a job that signs, if anything may be signed."""
+
+        def checked(store: Store, now: int) -> Callable[[], str | None]:
+            self._showing.check(store)
+            return job(store, now)
+
+        return checked
 
     async def _tile(self, request: "Request") -> "Response":
         _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
         tile = await self._done(self._tiles.tile(request.path_params["path"]))
         return _found(tile, "application/octet-stream", {"cache-control": "public, max-age=31536000, immutable"})
 
-    def _admit(self, request: "Request", root: bytes) -> None:
-        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+    def _admit(self, request: "Request", root: bytes, cost: float = 1.0) -> None:
+        _patient(self._addresses.wait(_address(request), cost, time.monotonic()))
         if not self._known.knows(root):
             raise _RefusedError(404, "this witness does not know the log")
 
@@ -182,8 +205,12 @@ class WitnessSite:
 
         from tallystick.witness.metrics import exposition
 
-        overview, stopped = await self._done(lambda store, now: _constant((store.overview(), store.stopped())))
-        kind, text = exposition(overview, stopped is not None, self._showing, request.headers.get("accept", ""))
+        def job(store: Store, now: int) -> Callable[[], Any]:
+            return _constant((store.overview(), store.stopped() is not None, self._completing.sizes(store)))
+
+        overview, stopped, sizes = await self._done(job)
+        accepted = self._showing.accepted
+        kind, text = exposition(overview, stopped, accepted, sizes, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": kind})
 
     async def _health(self, request: "Request") -> "Response":

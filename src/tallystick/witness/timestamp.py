@@ -3,6 +3,7 @@
 import hashlib
 
 from tallystick._services import library
+from tallystick.tokens import answer_in_order
 from tallystick.witness.errors import WitnessServiceError
 
 __all__ = ["Authority"]
@@ -44,7 +45,7 @@ class Authority:
         request = builder.nonce(nonce=True).cert_request(cert_request=True).build()
         data = self._asked(request.as_bytes())
         try:
-            answer = self._rfc3161.decode_timestamp_response(data)
+            answer = self._rfc3161.decode_timestamp_response(answer_in_order(data))
             is_good = (
                 answer.status in _GRANTED
                 and answer.tst_info.message_imprint.message == hashlib.sha256(text).digest()

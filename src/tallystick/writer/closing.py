@@ -100,7 +100,7 @@ class Closing:
             self._steps.store(self._steps.count(), lambda: parts.outlet.sink.drain(within), within)
         finally:
             self._steps.sealer.erase()
-            parts.status.note.closed(well=not (parts.phase.reason or parts.outlet.output.kept))
+            parts.status.note.closed(well=not (parts.phase.reason or parts.outlet.output.pending))
             parts.status.write()
             parts.phase.closed()
             parts.turn.wake()

@@ -5,7 +5,7 @@ Invariant: `fast` of the turn is set only while the phase is open and every part
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -13,7 +13,6 @@ from typing import Self
 
 from tallystick import _core
 from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
-from tallystick.keystore import Lease
 from tallystick.sinks import Sink
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
@@ -26,6 +25,7 @@ from tallystick.writer.groupsync import GroupSync
 from tallystick.writer.head import HeadKeeper
 from tallystick.writer.late import LateHeads, promised
 from tallystick.writer.locks import Locks
+from tallystick.writer.opening import Taken
 from tallystick.writer.origin import Origin
 from tallystick.writer.outlet import Notice, Outlet
 from tallystick.writer.parts import Parts, Settings
@@ -51,18 +51,18 @@ class Log:
         self.name = origin.name
         self._origin, self._settings = origin, settings
         with origin.unwritten(), ExitStack() as undoing:
-            lease, tidied = origin.take_lease(undoing, settings.on_trouble)
+            taken = origin.take_lease(undoing, settings.on_trouble)
             sink = origin.open_sink(undoing, settings.on_trouble, later=settings.on_full == "drop")
-            self._begin(lease, sink, tidied)
+            self._begin(taken, sink)
             undoing.pop_all()
         self._pid = os.getpid()
         self._inherited: Inheritance | None = None
 
-    def _begin(self, lease: Lease, sink: Sink, tidied: Sequence[str]) -> None:
-        settings, locks = self._settings, Locks()
+    def _begin(self, taken: Taken, sink: Sink) -> None:
+        settings, locks, lease = self._settings, Locks(), taken.lease
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         forks = Forks(lease.name)
-        status = Status(lease, WriterNote.begin(lease, sink, tidied), self._trouble, lambda: outlet.dropped.total,
+        status = Status(lease, WriterNote.begin(lease, sink, taken.done), self._trouble, lambda: outlet.dropped.total,
                         lambda: outlet.unreported())  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
@@ -86,6 +86,8 @@ class Log:
             self._steps.open(partial(self._origin.check, sink=sink, report=settings.on_trouble))
             if past is not None:
                 self._steps.adopt(past)
+            if taken.follows is not None:
+                self._steps.notice(Notice("predecessor", taken.follows))
             self._origin.begun()
             lifecycle.LOGS.add(self)
         status.write()
@@ -163,7 +165,8 @@ class Log:
             todo = _core.FIRST  # C code has forked: nothing is sealed with keys that the system has wiped
         if self._inherited is not None or os.getpid() != self._pid:
             steps = self._take_over(1)
-        self._take(partial(steps.seal, _encoded(record)) if todo == _core.FIRST else steps.after, self._afterwards)
+        step = partial(steps.seal, _encoded(record)) if todo == _core.FIRST else partial(steps.after, entries=1)
+        self._take(step, self._afterwards)
 
     def write_lines(self, data: bytes) -> int:
         """Seal the complete lines of some bytes, each as it stands but for one CR at its end.

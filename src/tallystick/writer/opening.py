@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from tallystick import _core, courier
 from tallystick.courier import Courier, Next
@@ -30,8 +31,19 @@ __all__ = [
     "take_lease",
 ]
 
-Taken = tuple[Lease, list[str]]
-"""A lease, and what was put in order when it was taken, in words for people."""
+
+class Taken(NamedTuple):
+    """A lease that was taken.
+
+    Args:
+        lease: The lease.
+        done: What was put in order when it was taken, in words for people.
+        follows: The log that this one follows, as a notice names it, if it came into that one's place just now.
+    """
+
+    lease: Lease
+    done: list[str]
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:
         custody: URL of the custody, if it is not the one noted in the sealing state.
 
     Returns:
-        The lease, and what was put in order, in words for people.
+        The lease, and what was put in order.
 
     Raises:
         KeyStoreError: Someone else has it, there is no such log, or the key store cannot be written.
@@ -82,10 +94,9 @@ def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:
     """
     lease = store.lease(name)
     try:
-        done: list[str] = []
         if {next_entry(name), moving_entry(name)} & set(store.under_way()):
-            done = courier.tidy(lease, custody)
-        return lease, done
+            return Taken(lease, *courier.tidy(lease, custody))
+        return Taken(lease, [])
     except BaseException:
         lease.release()
         raise

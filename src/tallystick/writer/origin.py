@@ -83,8 +83,8 @@ class Origin:
         if taken is None:
             self.prepare(report)
             taken = wait_for_lease(self.store, self.name, self.custody, wait, report)
-        undoing.callback(taken[0].release)
-        return taken[0], [*self._private, *taken[1]]
+        undoing.callback(taken.lease.release)
+        return taken._replace(done=[*self._private, *taken.done])
 
     def unwritten(self) -> AbstractContextManager[None]:
         """Return a block: if it fails, a file that it made for the output and wrote nothing to is removed."""

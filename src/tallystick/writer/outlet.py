@@ -104,6 +104,8 @@ class Outlet:
         self.rotating = False
         """Is the chain closed, or to be closed, so that a new file can begin?"""
         self._before: Dropped | None = None
+        self._saying, self._said = Dropped(), Dropped()  # in a notice that waits; in notices that may be pending
+        self._sealed, self._statements = 0, 0  # what is pending at most: entries, and a statement after them
         self._reopen = False
         self._looked, self._wait = 0.0, 0.0
         self._patient_until = float("inf")
@@ -112,7 +114,7 @@ class Outlet:
     def is_idle(self) -> bool:
         """Has nothing to be done here before the next line or after it?"""
         return not (
-            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.kept
+            self._reopen or self.trouble or self.rotating or self.notices or self.dropped.count or self.output.pending
         )
 
     @property
@@ -147,8 +149,17 @@ class Outlet:
             OutputError: They are not taken now.
             SealError: They never will be.
         """
-        if self.output.kept:
+        if self.output.pending:
             self.sink.push()
+        self._sealed = 0
+        if self._said.count:
+            self._said.clear()
+            self._changed()
+
+    def sealed(self, entries: int, *, is_last: bool) -> None:
+        """Note how many entries were sealed just now, as far as they are pending; is one of them the last line?"""
+        if self.output.pending:
+            self._sealed, self._statements = self._sealed + entries, not is_last
 
     def look(self) -> bool:
         """See what others did to the output, if that is due; return whether it is time to rotate.
@@ -195,16 +206,26 @@ class Outlet:
             self.say("dropped", before.report_for_the_one_before())
 
     def unreported(self) -> dict[str, Any] | None:
-        """Return the dropped lines that the log has not reported, for its next writer."""
+        """Return the dropped lines that the log has not reported, for its next writer; lost are pending ones, too."""
+        return self._unreported().note()
+
+    def _unreported(self) -> Dropped:
         dropped = replace(self.dropped)
-        if self._before is not None:
-            dropped.merge(self._before)
-        return dropped.note()
+        for earlier in (self._saying, self._said, self._before or Dropped()):
+            dropped.merge(earlier)
+        dropped.add(self._pending(), self.trouble or self.sink.name)
+        return dropped
+
+    def _pending(self) -> int:
+        """Count the entries that are sealed and pending."""
+        lines = self.output.peek().count(b"\n") - self._statements if self._sealed and self.output.pending else 0
+        return min(self._sealed, max(0, lines))
 
     def next_notice(self) -> Notice | None:
         """Return what the log has to say before its next line; `said` once it has."""
-        if self.dropped.count:
+        if self.dropped.count and not self._saying.count:
             self.notices.append(Notice("dropped", self.dropped.report()))
+            self._saying = replace(self.dropped)
             self.dropped.clear()
         return self.notices[0] if self.notices else None
 
@@ -218,11 +239,14 @@ class Outlet:
             self.notices.appendleft(notice)
 
     def said(self) -> None:
-        """Note that the log has said its first notice."""
+        """Note that the log has said its first notice, which may be pending."""
         said = self.notices.popleft()
         if self._before is not None and said.text == self._before.report_for_the_one_before():
+            self._said.merge(self._before)
             self._before = None
-            self._changed()
+        elif said.kind == "dropped":
+            self._said.merge(self._saying)
+            self._saying = Dropped()
 
     def is_fatal(self, error: TallystickError) -> bool:
         """Must the log stop for this error?"""
@@ -275,15 +299,15 @@ class Outlet:
 
     def check_pending(self) -> None:
         """Raise OutputError if bytes of a line are pending: it is sealed, but nowhere yet."""
-        if self.output.kept:
+        if self.output.pending:
             raise OutputError(f"{self.trouble or self.sink.name}; {STAYS}")
 
     def left(self) -> str:
         """Return what is lost when the log is closed now."""
         lost = []
-        if self.output.kept:
-            lost.append(f"{self.output.kept} bytes of sealed lines that were not written")
-        if count := self.dropped.count:
+        if self.output.pending:
+            lost.append(f"{self.output.pending} bytes of sealed lines that were not written")
+        if count := self._unreported().count - self._pending():
             lines = "1 line that was" if count == 1 else f"{count} lines that were"
             lost.append(f"{lines} dropped and not reported in it")
         told = " was asked not to wait any longer, and" if self.blocks and self.gave_up else ""

@@ -91,7 +91,7 @@ class Steps:
         self._parts.forks.wrote()
         while self._before(_one):
             if self.sealer.write(m, self.output) != _core.FIRST:
-                self.after()
+                self.after(entries=1)
                 return
 
     def seal_lines(self, data: bytes, end: int) -> None:
@@ -100,8 +100,8 @@ class Steps:
         self._parts.forks.wrote()
         try:
             while used < end and self._before(partial(data.count, b"\n", used, end)):
-                used, _ = self.sealer.write_lines(data, used, self.output)
-                self.after()
+                begun, (used, _) = used, self.sealer.write_lines(data, used, self.output)
+                self.after(entries=data.count(b"\n", begun, used) if self.output.pending else 0)
         finally:
             self._note_epoch()
 
@@ -153,14 +153,14 @@ class Steps:
                 self._wait_for_way()
                 courier.end(self._parts.lease, self._settings.custody)
                 self.sealer.end(self.output)
-            elif not self.sealer.closed or self.output.kept or outlet.dropped.count or outlet.notices:
+            elif not self.sealer.closed or self.output.pending or outlet.dropped.count or outlet.notices:
                 self._wait_for_way()
                 self.sealer.close(self.output)
             self.after()
         except (GaveUpError, *PASSING) as error:
             kind = OutputError if isinstance(error, GaveUpError) else type(error)
             raise kind(outlet.left() if outlet.trouble else explain(error)) from error
-        if self.output.kept:
+        if self.output.pending:
             raise OutputError(outlet.left())
 
     def count(self) -> Counted | None:
@@ -201,11 +201,14 @@ class Steps:
                 self.stop(f"{explain(error)}; log {self._parts.lease.name} was stopped")
             raise
 
-    def after(self, *, wait: bool = True) -> None:
-        """Do what follows sealing: hand over pending bytes, and note lines that a head has to count."""
+    def after(self, *, entries: int = 0, wait: bool = True) -> None:
+        """Do what follows sealing so many entries: hand over pending bytes, and note lines that a head has to count."""
         outlet = self._parts.outlet
+        if self.output.pending:
+            (chain, epoch, index), last = self.sealer.position, self.last_entry
+            outlet.sealed(entries, is_last=last == (chain, epoch, index - 1))
         stated = self._note_line()
-        while self.output.kept:
+        while self.output.pending:
             try:
                 outlet.push()
             except TallystickError as error:

@@ -63,14 +63,14 @@ def wait_for_lease(
     while True:
         if error is None:
             try:
-                lease, done = take_lease(store, name, custody)
+                taken = take_lease(store, name, custody)
             except KeyStoreError as problem:
                 if seconds is None or not (said or isinstance(problem, LogBusyError)):
                     raise
                 error = problem
             else:
                 waited = f"the writer waited for the lease for {time.monotonic() - began:.1f} s: {said}"
-                return lease, [waited, *done] if said else done
+                return taken._replace(done=[waited, *taken.done]) if said else taken
         assert seconds is not None
         if not said:
             began = time.monotonic()

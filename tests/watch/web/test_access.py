@@ -253,7 +253,7 @@ def test_certificates_of_clients_without_one_of_the_server_are_no_protection(sta
         serve(Web(ANYWHERE, 0, client_ca=certificates / "ca.pem"), standings)
 
 
-def test_a_certificate_that_is_none_is_reported(standings, certificates, token):
+def test_an_invalid_certificate_is_reported(standings, certificates, token):
     with pytest.raises(WebError, match="cannot be used"):
         serve(Web("127.0.0.1", 0, certificate=token), standings)
 

@@ -13,7 +13,7 @@ import pytest
 from tallystick.verify.report import Finding, Kind, Weight
 from tallystick.watch.standing import State
 from tallystick.watch.web import live
-from tallystick.web import connection
+from tallystick.web import connection, guard
 from tests.servers import until
 from tests.watch.web import board
 from tests.watch.web.conftest import Client
@@ -105,12 +105,16 @@ def listening(server):
     return made, made.makefile("rb")
 
 
-def test_listeners_hear_of_each_change_and_are_bounded(standings, serving, reports, monkeypatch):
+@pytest.mark.parametrize(("bound", "status"), [("LISTENERS", 503), ("SHARE", 429)])
+def test_listeners_hear_of_each_change_and_are_bounded(standings, serving, reports, monkeypatch, bound, status):
+    """In all, and of one address: a single client does not take the page's life from all others."""
     monkeypatch.setattr(live, "PACE", 0.05)
+    monkeypatch.setattr(live, "LISTENERS" if bound == "SHARE" else "SHARE", 100)
+    monkeypatch.setattr(live, bound, 8)
     server = serving(standings)
     with contextlib.ExitStack() as held:
         streams = []
-        for _ in range(live.LISTENERS):
+        for _ in range(8):
             made, stream = listening(server)
             held.enter_context(made)
             streams.append(held.enter_context(stream))
@@ -118,7 +122,7 @@ def test_listeners_hear_of_each_change_and_are_bounded(standings, serving, repor
             while not stream.readline().startswith(b"data: "):
                 pass
         answer = Client(server)("/events")
-        assert answer.status == 503
+        assert answer.status == status
         assert "retry-after" in answer.headers
         standings.put(board.standing("payments", reports["ok"]))
         for stream in streams:
@@ -130,6 +134,20 @@ def heard(server):
     made, stream = listening(server)
     with made, stream:
         return b"200" in stream.readline()
+
+
+def test_a_client_that_asks_too_often_is_told_to_wait_and_others_are_served(standings, serving, monkeypatch):
+    monkeypatch.setattr(guard, "RATE", 1e-3)
+    monkeypatch.setattr(guard, "BURST", 5.0)
+    ask = Client(serving(standings))
+    assert [ask("/api/v1/logs").status for _ in range(5)] == [200] * 5
+    for path in ("/", "/events", "/api/v1/logs", "/reports/json/payments", "/metrics", "/static/page.css"):
+        answer = ask(path)
+        assert answer.status == 429
+        assert int(answer.headers["retry-after"]) > 0
+    assert ask("/healthz").status == 200
+    other = Client(ask.server, source_address=("127.0.0.2", 0))
+    assert other("/").status == 200
 
 
 def test_a_flood_of_changes_is_a_trickle_of_events(standings, serving):

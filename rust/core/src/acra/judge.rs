@@ -197,7 +197,7 @@ impl Judge {
         let good = self.found.good;
         let fits = self.one(raw, line, at);
         if line.rewritten && self.found.good > good {
-            self.tell_run(What::Rewritten, at);
+            self.report_run(What::Rewritten, at);
         }
         self.first_fits.get_or_insert(fits);
     }
@@ -218,7 +218,7 @@ impl Judge {
         }
         if let Some(next) = self.here(line) {
             if line.new {
-                self.tell(What::MarkerAdded, at);
+                self.report(What::MarkerAdded, at);
             }
             self.fits(line, next);
             return !line.new;
@@ -229,7 +229,7 @@ impl Judge {
         {
             self.resolve();
             self.open(at);
-            self.tell(What::MarkerGone, at);
+            self.report(What::MarkerGone, at);
             self.fits(line, next);
             return false;
         }
@@ -318,7 +318,7 @@ impl Judge {
     fn misfit(&mut self, what: What, raw: &[u8], line: &Line<'_>, at: Place) {
         if let Some(step) = self.step.take() {
             let (_, go) = step.take(&line.data);
-            let event = self.tell(what, at);
+            let event = self.report(what, at);
             let mut lost = Lost { event, skip: step, go, aside: Vec::new(), rest: None, count: 1 };
             lost.set_aside(raw);
             self.lost = Some(lost);
@@ -329,14 +329,14 @@ impl Judge {
             lost.set_aside(raw);
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
-            self.tell_run(what, at);
+            self.report_run(what, at);
         }
     }
 
     /// Tells of a line, together with the same of the line before it.
-    fn tell_run(&mut self, what: What, at: Place) {
+    fn report_run(&mut self, what: What, at: Place) {
         if !self.goes_on(what, at.file, at.line) {
-            self.tell(what, at);
+            self.report(what, at);
         } else if let Some(last) = self.found.events.last_mut() {
             last.count += 1;
             self.next = at.line + 1;
@@ -351,7 +351,7 @@ impl Judge {
             .is_some_and(|last| last.what == what && last.file == file && self.next == line)
     }
 
-    fn tell(&mut self, what: What, at: Place) -> usize {
+    fn report(&mut self, what: What, at: Place) -> usize {
         self.found.events.push(Event { what, file: at.file, line: at.line, offset: at.offset, count: 1 });
         self.next = at.line + 1;
         self.found.events.len() - 1
@@ -368,7 +368,7 @@ impl Judge {
         if let Some(lost) = self.lost.take()
             && let Some(rest) = lost.rest
         {
-            let event = self.tell(What::Unjudged, rest);
+            let event = self.report(What::Unjudged, rest);
             self.found.events[event].count = lost.count - 1;
             if self.opened.is_none()
                 && let Some(chain) = self.found.chains.last_mut()

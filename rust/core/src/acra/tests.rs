@@ -39,7 +39,7 @@ fn judged(lines: &[String]) -> Judged {
     judge.finish()
 }
 
-fn told(lines: &[String]) -> Vec<(What, u64, u64)> {
+fn reported(lines: &[String]) -> Vec<(What, u64, u64)> {
     judged(lines).events.iter().map(|event| (event.what, event.line, event.count)).collect()
 }
 
@@ -63,36 +63,36 @@ fn a_log_as_it_was_written_has_no_event() {
 }
 
 #[test]
-fn each_doctoring_is_told_at_its_line() {
+fn each_doctoring_is_reported_at_its_line() {
     for at in 0..18 {
         let rest = 5 - at % 6;
         let mut lines = log();
         lines[at] = lines[at].replace("msg=\"", "msg=\"X");
         let expected = [(What::Altered, at as u64, 1), (What::Unjudged, at as u64 + 1, rest as u64)];
-        assert_eq!(told(&lines), expected[..if rest > 0 { 2 } else { 1 }], "altered at {at}");
+        assert_eq!(reported(&lines), expected[..if rest > 0 { 2 } else { 1 }], "altered at {at}");
 
         let mut lines = log();
         lines[at] = lines[at].replace("integrity=", "integrity=0").replacen("integrity=00", "integrity=1", 1);
         let start = lines[at].find("integrity=").unwrap_or_default() + 10;
         lines[at] = format!("{}{}{}", &log()[at][..start], "00", &log()[at][start + 2..]);
         let what = if rest > 0 { What::Field } else { What::Altered };
-        assert_eq!(told(&lines), [(what, at as u64, 1)], "integrity at {at}");
+        assert_eq!(reported(&lines), [(what, at as u64, 1)], "integrity at {at}");
 
         let mut lines = log();
         lines[at] = lines[at].split(" integrity=").next().unwrap_or_default().to_string();
-        let events = told(&lines);
+        let events = reported(&lines);
         let stripped = if rest > 0 && at % 6 != 0 { What::Stripped } else { What::Unsealed };
         assert_eq!((events[0].0, events[0].1), (stripped, at as u64), "stripped at {at}: {events:?}");
 
         let mut lines = log();
         lines.insert(at, "time=\"\" msg=\"never\" integrity=".to_string() + &"0".repeat(64));
-        let events = told(&lines);
+        let events = reported(&lines);
         assert_eq!(events[0].1, at as u64, "inserted at {at}: {events:?}");
         assert_eq!(events.len(), 1);
 
         let mut lines = log();
         lines.remove(at);
-        let events = told(&lines);
+        let events = reported(&lines);
         if rest > 0 {
             assert_eq!(events[0].1, at as u64, "removed at {at}: {events:?}");
         } else {
@@ -105,25 +105,25 @@ fn each_doctoring_is_told_at_its_line() {
 fn lines_that_were_swapped_are_reordered() {
     let mut lines = log();
     lines.swap(2, 3);
-    assert_eq!(told(&lines), [(What::Reordered, 2, 1)]);
+    assert_eq!(reported(&lines), [(What::Reordered, 2, 1)]);
 }
 
 #[test]
-fn markers_that_nothing_covers_are_told_when_they_lie() {
+fn markers_that_nothing_covers_are_reported_when_they_lie() {
     let mut lines = log();
     lines[6] = lines[6].replace(" chain=new", "");
     lines[14].push_str(" chain=new");
-    assert_eq!(told(&lines), [(What::MarkerGone, 6, 1), (What::MarkerAdded, 14, 1)]);
+    assert_eq!(reported(&lines), [(What::MarkerGone, 6, 1), (What::MarkerAdded, 14, 1)]);
 }
 
 #[test]
 fn the_same_of_many_lines_is_one_event_whatever_is_blank_between() {
     let lines: Vec<String> = ["x", "", "y", "\r", " ", "z", "", "w"].map(str::to_string).to_vec();
-    assert_eq!(told(&lines), [(What::Unsealed, 0, 4)]);
+    assert_eq!(reported(&lines), [(What::Unsealed, 0, 4)]);
 }
 
 #[test]
-fn a_log_of_json_that_was_written_anew_is_one_event_on_any_number_of_threads() {
+fn a_log_of_json_that_was_rewritten_is_one_event_on_any_number_of_threads() {
     let mut step = key().beginning();
     let mut lines = Vec::new();
     for number in 0..400 {

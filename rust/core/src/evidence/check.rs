@@ -1,6 +1,10 @@
 //! Does evidence hold? (SPEC section 10)
 
+use std::collections::HashSet;
+
+use super::doubt::Doubt;
 use super::parts::{self, OPENING, Parts, seal_of};
+use super::received::{Received, Trusted, received};
 use crate::hash::{Digest, Mac, leaf, line_hash};
 use crate::line::{LogId, Position, Proof, Seal};
 use crate::scan::LogKeys;
@@ -8,17 +12,7 @@ use crate::seal::keys::VerificationKey;
 use crate::seal::notice::Notice;
 use crate::seal::statement::{Body, CertCache, Kind, Statement, control_text};
 use crate::seal::tree;
-
-/// Why evidence is not found to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
-    /// The file is not evidence.
-    NoEvidence,
-    /// It does not hold.
-    Fails(&'static str),
-    /// What is at hand does not suffice to tell.
-    Unknown(String),
-}
+use crate::witness::content::{Content, Verb};
 
 /// What evidence that holds says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +29,18 @@ pub struct Shown<'a> {
     pub control: bool,
     /// What the log itself says, if it is a notice.
     pub notice: Option<Notice>,
-    /// Claimed time of the checkpoint, ms since 1970.
+    /// Claimed time of the checkpoint or signed head that covers it, ms since 1970.
     pub time: u64,
-    /// Lines of the epoch, the checkpoint not counted.
+    /// Lines of the epoch that this covers.
     pub n: u16,
-    /// What comes after the checkpoint.
-    pub kind: Kind,
+    /// What comes after the checkpoint; `None` of a signed head.
+    pub kind: Option<Kind>,
     /// Does a verification key vouch for the tag as well?
     pub tag: bool,
+    /// What trusted witnesses say, in the order of the file.
+    pub received: Vec<Received>,
+    /// How many receipts are of witnesses whose keys were not given.
+    pub others: usize,
 }
 
 /// The log that evidence says it is of; `None` if that cannot be read.
@@ -51,23 +49,20 @@ pub fn claimed_log(data: &[u8]) -> Option<LogId> {
     Some(seal_of(Parts::parse(data)?.line)?.0.log)
 }
 
-/// Checks evidence with the keys of its log (SPEC section 10).
+/// Checks evidence with the keys of its log, and of witnesses (SPEC section 10).
 ///
 /// # Errors
 /// [`Doubt`] if it does not hold, or if that cannot be told.
-pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
+pub fn check<'a>(data: &'a [u8], keys: &LogKeys, trusted: Trusted<'_>) -> Result<Shown<'a>, Doubt> {
     if !data.starts_with(OPENING) {
         return Err(Doubt::NoEvidence);
     }
     let parts =
         Parts::parse(data).ok_or(Doubt::Fails("the file is damaged: it is not laid out as evidence is"))?;
-    let checkpoint =
-        Statement::parse(parts.checkpoint).ok_or(Doubt::Fails("the checkpoint is no statement"))?;
-    let Body::Checkpoint { epoch, n, root, kind, .. } = checkpoint.body else {
-        return Err(Doubt::Fails("the checkpoint is no statement"));
-    };
+    let cover = Cover::of(&parts).ok_or(Doubt::Fails("no checkpoint or signed head covers the line"))?;
     let (seal, m) = seal_of(parts.line).ok_or(Doubt::Fails("the line is not as a writer seals it"))?;
-    if (seal.log, seal.at.chain, seal.at.epoch) != (checkpoint.log(), checkpoint.chain, epoch) {
+    let covered = cover.text.position();
+    if (seal.log, seal.at.chain, seal.at.epoch) != (cover.text.log(), covered.chain, covered.epoch) {
         return Err(Doubt::Fails("line and checkpoint are not of one epoch"));
     }
     if seal.log != keys.log_id() {
@@ -78,8 +73,8 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
         )));
     }
     let mut trust = Trust { keys, roots: keys.known_roots(), certs: CertCache::default() };
-    trust.older(&parts.opens, checkpoint.generation())?;
-    trust.holds(&checkpoint, checkpoint.position(), "the checkpoint is not signed by this log")?;
+    trust.older(&parts.opens, cover.text.generation())?;
+    trust.holds(&cover.text, covered, "the checkpoint is not signed by this log")?;
     let no_open = "the first line of a chain must be its open, and this is another line";
     let (opening, mut notice) = ((seal.at.epoch, seal.at.index) == (0, 0), None);
     let leaf = match (&m, seal.proof) {
@@ -96,16 +91,39 @@ pub fn check<'a>(data: &'a [u8], keys: &LogKeys) -> Result<Shown<'a>, Doubt> {
         (_, Proof::Redacted { leaf, .. }) if !opening => leaf,
         _ => return Err(Doubt::Fails(no_open)),
     };
-    if tree::climb(leaf, usize::from(seal.at.index), usize::from(n), &parts.proof) != Some(root) {
+    if tree::climb(leaf, usize::from(seal.at.index), usize::from(cover.n), &parts.proof) != Some(cover.root) {
         return Err(Doubt::Fails("the line is not the one that the checkpoint covers at its position"));
     }
+    trust.later(&parts, &cover)?;
+    let (received, others) = received(&parts.texts, &keys.public.root, trusted)?;
     let control = opening || notice.is_some();
     let tag = match &keys.secret {
         Some(key) => tag_holds(key, &seal, m.as_deref(), control)?,
         None => false,
     };
-    let (log, at, line, time) = (seal.log, seal.at, parts.line, checkpoint.time);
-    Ok(Shown { log, at, line, m, control, notice, time, n, kind, tag })
+    let (log, at, line, time) = (seal.log, seal.at, parts.line, cover.text.time);
+    let (n, kind) = (cover.n, cover.kind);
+    Ok(Shown { log, at, line, m, control, notice, time, n, kind, tag, received, others })
+}
+
+/// The checkpoint or signed head that covers the line.
+struct Cover<'a> {
+    text: Statement<'a>,
+    n: u16,
+    root: Digest,
+    kind: Option<Kind>,
+}
+
+impl<'a> Cover<'a> {
+    fn of(parts: &Parts<'a>) -> Option<Self> {
+        let text = Statement::parse_shown(parts.texts.first()?.text)?;
+        let (n, root, kind) = match text.body {
+            Body::Checkpoint { n, root, kind, .. } => (n, root, Some(kind)),
+            Body::Head { n, root, .. } => (n, root, None),
+            Body::Open { .. } | Body::Notice { .. } => return None,
+        };
+        Some(Self { text, n, root, kind })
+    }
 }
 
 fn is_open(statement: &Statement<'_>) -> bool {
@@ -134,6 +152,22 @@ impl Trust<'_> {
             }
             below = open.generation() + 1;
             self.holds(&open, open.position(), "an older `open` is not signed by this log")?;
+        }
+        Ok(())
+    }
+
+    /// Checks the later texts, each of which names the checkpoint or one that stands before it by its hash.
+    fn later(&mut self, parts: &Parts<'_>, cover: &Cover<'_>) -> Result<(), Doubt> {
+        let mut known: HashSet<Digest> = cover.kind.iter().map(|_| cover.text.hash()).collect();
+        for one in parts.texts.iter().skip(1) {
+            let invalid = Doubt::Fails("a later text does not lead to the checkpoint that covers the line");
+            let text = Statement::parse_shown(one.text).ok_or(invalid.clone())?;
+            self.holds(&text, text.position(), "a later text is not signed by this log")?;
+            let content =
+                Content::of(&text).filter(|content| known.contains(&content.newest)).ok_or(invalid)?;
+            if content.verb != Verb::Head {
+                known.insert(text.hash());
+            }
         }
         Ok(())
     }

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::links::{Links, is_signed};
 use super::parts::m_of;
+use crate::Error;
 use crate::hash::{Digest, leaf, line_hash};
 use crate::line::canon::without_tally;
 use crate::line::{self, Form, LogId, Position, Proof, Read, Seal, Sealed, form_of, parse_seal};
-use crate::seal::keys::PublicKey;
 use crate::seal::statement::{Body, CertCache, Statement, control_text};
 
 /// Statements that are kept as candidates. A log's own is the last of its epoch, so the last ones are kept.
@@ -114,6 +115,7 @@ pub struct Finder {
     pub(super) checkpoints: BTreeMap<(u16, Digest), Vec<u8>>,
     /// Openings of older generations.
     pub(super) opens: BTreeMap<u32, Vec<Vec<u8>>>,
+    pub(super) links: Links,
     pub(super) file: u32,
     pub(super) count: u64,
 }
@@ -132,6 +134,7 @@ impl Finder {
             spots: Vec::new(),
             checkpoints: BTreeMap::new(),
             opens: BTreeMap::new(),
+            links: Links::default(),
             file: 0,
             count: 0,
         }
@@ -142,6 +145,14 @@ impl Finder {
         if let Some(open) = Statement::parse(text) {
             self.keep_open(&open, text);
         }
+    }
+
+    /// Takes in a file of receipts, before any line: what leads from them to the line becomes part of the evidence.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a file that is none.
+    pub fn receive(&mut self, receipts: &[u8]) -> Result<(), Error> {
+        self.links.take(receipts)
     }
 
     /// Goes through whole lines of a file; `offset` is where they begin. The files come one after the other.
@@ -196,15 +207,20 @@ impl Finder {
         (seal.at.chain, seal.at.epoch) == (self.at.chain, self.at.epoch)
     }
 
-    /// Is it of the epoch, or the opening of an older generation?
+    /// Is it of the epoch, or the opening of an older generation, or after the epoch where receipts lead back?
     fn is_wanted(&self, seal: &Seal) -> bool {
         let opens = (seal.at.epoch, seal.at.index) == (0, 0);
-        self.is_of_epoch(seal) || opens && generation(seal.at.chain) < generation(self.at.chain)
+        self.is_of_epoch(seal)
+            || opens && generation(seal.at.chain) < generation(self.at.chain)
+            || self.links.wants(seal.at, self.at)
     }
 
     fn sealed(&mut self, line: &[u8], sealed: &Sealed, spot: Spot) {
         let Proof::Tag { tag, .. } = sealed.seal.proof else { return };
         let m = m_of(line, sealed.m);
+        if self.links.wants(sealed.seal.at, self.at) {
+            return self.later(&m, &sealed.seal);
+        }
         let again = if form_of(&m) == Form::Json { canonical(line).map(|(_, m)| m) } else { None };
         self.take(line, sealed.seal, tag, [Some(m), again], spot);
     }
@@ -215,11 +231,23 @@ impl Finder {
             && let Proof::Tag { tag, .. } = seal.proof
             && self.is_ours(seal.log)
         {
-            if self.is_wanted(&seal) {
+            if self.links.wants(seal.at, self.at) {
+                self.later(&m, &seal);
+            } else if self.is_wanted(&seal) {
                 self.take(line, seal, tag, [None, Some(m)], spot);
             }
         } else if let Some(seal) = claim.filter(|seal| Some(seal.log) == self.log && self.is_of_epoch(seal)) {
             self.at_index(seal.at.index).altered.get_or_insert(spot);
+        }
+    }
+
+    /// A line after the epoch: its statement may lead from a receipt back to the line.
+    fn later(&mut self, m: &[u8], seal: &Seal) {
+        let Some(text) = control_text(m) else { return };
+        if let Some(statement) =
+            Statement::parse(text).filter(|s| s.log() == seal.log && s.position() == seal.at)
+        {
+            self.links.keep(&statement, text);
         }
     }
 
@@ -236,7 +264,7 @@ impl Finder {
                         prefix = 3;
                         self.keep_open(&statement, text);
                     }
-                    Body::Notice { .. } if is_signed(&statement) => {
+                    Body::Notice { .. } if is_signed(&statement, &mut CertCache::default()) => {
                         let made = Signed { root: statement.chain_root(), leaves: [None; 2] };
                         signed.get_or_insert(made).leaves[form] = Some(leaf(&tag, &line_hash(3, m)));
                     }
@@ -285,7 +313,7 @@ impl Finder {
 
     fn keep_checkpoint(&mut self, statement: &Statement<'_>, text: &[u8]) {
         let id = (statement.position().index, statement.hash());
-        if !self.checkpoints.contains_key(&id) && is_signed(statement) {
+        if !self.checkpoints.contains_key(&id) && is_signed(statement, &mut CertCache::default()) {
             self.checkpoints.insert(id, text.to_vec());
             if self.checkpoints.len() > MOST_CHECKPOINTS {
                 self.checkpoints.pop_first();
@@ -301,18 +329,10 @@ impl Finder {
         let kept = self.opens.entry(statement.generation()).or_default();
         let known =
             kept.iter().filter_map(|text| Statement::parse(text)).any(|s| links(&s) == links(statement));
-        if !known && kept.len() < MOST_OPENS && is_signed(statement) {
+        if !known && kept.len() < MOST_OPENS && is_signed(statement, &mut CertCache::default()) {
             kept.push(text.to_vec());
         }
     }
-}
-
-/// Does the statement hold under its own chain root, and does that give the log id where it is P?
-fn is_signed(statement: &Statement<'_>) -> bool {
-    let root = statement.chain_root();
-    let names = |id| PublicKey { root, name: String::new() }.log_id() == id;
-    (statement.generation() > 0 || names(statement.log()))
-        && statement.check(&root, &mut CertCache::default()).is_ok()
 }
 
 fn generation(chain: u32) -> u32 {

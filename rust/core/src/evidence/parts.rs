@@ -6,6 +6,7 @@ use crate::hash::{self, Digest, first16, hmac};
 use crate::line::{self, Read, Seal, Span};
 use crate::secret::Secret;
 use crate::text::{b64, b64_fixed};
+use crate::witness::shown::{Receipted, read_receipts};
 
 /// First line of an evidence file.
 pub const OPENING: &[u8] = b"tallystick/v1 evidence\n";
@@ -16,7 +17,8 @@ const LONGEST_PROOF: usize = 16;
 /// The parts of an evidence file; nothing in them is verified yet.
 pub(super) struct Parts<'a> {
     pub(super) opens: Vec<&'a [u8]>,
-    pub(super) checkpoint: &'a [u8],
+    /// The checkpoint or signed head that covers the line, and later texts that lead to it; with receipts.
+    pub(super) texts: Vec<Receipted<'a>>,
     pub(super) proof: Vec<Digest>,
     pub(super) line: &'a [u8],
 }
@@ -24,13 +26,10 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Reads the parts; `None` if the bytes are not exactly evidence.
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
-        let mut lines = data.strip_prefix(OPENING)?.strip_suffix(b"\n")?.split(|b| *b == b'\n');
-        let (mut opens, mut statement) = (Vec::new(), lines.next()?);
-        while statement.starts_with(b"tallystick/v1 open ") {
-            opens.push(statement);
-            statement = lines.next()?;
-        }
-        let proof = match lines.next()?.strip_prefix(b"proof")? {
+        let (rest, line) = cut_line(data)?;
+        let (mut rest, proof) = cut_line(rest)?;
+        let line = line.strip_prefix(b"line ")?;
+        let proof = match proof.strip_prefix(b"proof")? {
             [] => Vec::new(),
             hashes => hashes
                 .strip_prefix(b" ")?
@@ -39,15 +38,31 @@ impl<'a> Parts<'a> {
                 .map(b64_fixed)
                 .collect::<Option<_>>()?,
         };
-        let line = lines.next()?.strip_prefix(b"line ")?;
-        lines.next().is_none().then_some(Self { opens, checkpoint: statement, proof, line })
+        rest = rest.strip_prefix(OPENING)?;
+        let mut opens = Vec::new();
+        while rest.starts_with(b"tallystick/v1 open ") {
+            let (open, later) = rest.split_at(memchr::memchr(b'\n', rest)?);
+            opens.push(open);
+            rest = &later[1..];
+        }
+        let parts = Self { opens, texts: read_receipts(rest).ok()?, proof, line };
+        // Blank lines and the like, which a file of receipts may hold, are no evidence.
+        (!parts.texts.is_empty() && parts.write() == data).then_some(parts)
     }
 
     pub(super) fn write(&self) -> Vec<u8> {
         let mut out = OPENING.to_vec();
-        for statement in self.opens.iter().chain([&self.checkpoint]) {
-            out.extend_from_slice(statement);
+        for open in &self.opens {
+            out.extend_from_slice(open);
             out.push(b'\n');
+        }
+        for one in &self.texts {
+            out.extend_from_slice(one.text);
+            out.push(b'\n');
+            for receipt in &one.receipts {
+                out.extend_from_slice(receipt.note);
+                out.extend_from_slice(receipt.proof.unwrap_or_default());
+            }
         }
         out.extend_from_slice(b"proof");
         for hash in &self.proof {
@@ -59,6 +74,12 @@ impl<'a> Parts<'a> {
         out.push(b'\n');
         out
     }
+}
+
+/// Parts the last line, without its end, from what stands before it.
+fn cut_line(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let whole = data.strip_suffix(b"\n")?;
+    Some(whole.split_at(memchr::memrchr(b'\n', whole)? + 1))
 }
 
 /// Seal and m of a line that is exactly what a writer makes; no m in a redacted one.
@@ -94,11 +115,19 @@ pub(super) fn r(entry_key: &Secret, leaf: &Digest) -> [u8; 16] {
 mod tests {
     use super::*;
 
+    const LOG: &[u8] = include_bytes!("../../../../spec/vectors/plain.log");
+
+    fn statement(verb: &[u8]) -> &'static [u8] {
+        let line = LOG.split(|b| *b == b'\n').find(|line| line.starts_with(verb)).unwrap();
+        &line[..memchr::memmem::find(line, b" tally=").unwrap()]
+    }
+
     #[test]
     fn parts_are_read_as_they_are_written_and_nothing_else_is_read() {
+        let text = statement(b"tallystick/v1 checkpoint ");
         let parts = Parts {
-            opens: vec![b"tallystick/v1 open x"],
-            checkpoint: b"tallystick/v1 checkpoint y",
+            opens: vec![statement(b"tallystick/v1 open ")],
+            texts: vec![Receipted { text, receipts: Vec::new() }],
             proof: vec![[1; 32], [2; 32]],
             line: b"line proof  tally=",
         };
@@ -111,12 +140,14 @@ mod tests {
             [&text[..], b"\n"].concat(),
             [b"\n", &text[..]].concat(),
             other("\nproof", "\r\nproof"),
-            other("proof A", "proof  A"),
+            other("\nproof", "\n\nproof"),
+            other("\nproof A", "\nproof  A"),
             other("\nline ", " \nline "),
             other("\nline ", "\nline\t"),
             other("\nline ", "\nproof\nline "),
+            other("\ntallystick/v1 checkpoint ", "\ntallystick/v1 notice "),
         ] {
-            assert!(Parts::parse(&bad).is_none_or(|parts| parts.write() == bad && bad != text), "{bad:?}");
+            assert!(Parts::parse(&bad).is_none(), "{}", String::from_utf8_lossy(&bad));
         }
     }
 }

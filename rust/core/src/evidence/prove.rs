@@ -1,14 +1,19 @@
 //! From what a [`Finder`] kept to evidence: nothing leaves that would not hold elsewhere.
 
-use super::check::{Doubt, check};
+use super::check::check;
+use super::doubt::Doubt;
 use super::find::{Finder, Line, Spot};
+use super::links::Chosen;
 use super::parts::Parts;
+use super::received::Trusted;
 use crate::hash::Digest;
-use crate::line::{self, Proof, Seal};
+use crate::line::{self, LogId, Proof, Seal};
 use crate::scan::LogKeys;
 use crate::seal::keys::PublicKey;
-use crate::seal::statement::{Body, Statement};
+use crate::seal::statement::Statement;
 use crate::seal::tree;
+use crate::witness::content::Content;
+use crate::witness::shown::Receipted;
 
 /// What was found, and proved from itself.
 #[derive(Debug, Clone)]
@@ -62,31 +67,66 @@ impl Finder {
             return trouble(what, None);
         }
         let mut first = None;
-        // The last one is the likeliest.
-        for ((index, _), text) in self.checkpoints.iter().rev() {
-            let Some(statement) = Statement::parse(text) else { continue };
-            let found =
-                self.covered(*index, &statement).and_then(|form| self.prove(&statement, text, form, public));
-            match found {
+        for texts in self.candidates(log)? {
+            let Some(statement) = texts.first().and_then(|one| Statement::parse_shown(one.text)) else {
+                continue;
+            };
+            match self.covered(&statement).and_then(|form| self.prove(&statement, texts, form, public)) {
                 Ok(found) => return Ok(found),
                 Err(trouble) => first = first.or(Some(trouble)),
             }
         }
-        Err(first.unwrap_or_else(|| {
-            let (chain, epoch) = (at.chain, at.epoch);
-            let here = self.lines.get(usize::from(at.index)).is_some_and(|line| !line.is_absent());
-            let what = if here {
-                format!("the checkpoint of epoch {chain}.{epoch} is not here, so no signature covers {at}; add the file that holds it, or wait until it is written")
-            } else {
-                format!("the line {at} of log {log} is not here; check the position, or add the files that hold it")
-            };
-            let spot = self.lines.get(usize::from(at.index)).and_then(|line| line.altered);
-            Trouble { what: if spot.is_some() { format!("the line {at} is altered") } else { what }, spot }
-        }))
+        Err(first.unwrap_or_else(|| self.uncovered(log)))
+    }
+
+    /// What may cover the line, the likeliest first: each a checkpoint or signed head, and what leads from it to receipts.
+    fn candidates(&self, log: LogId) -> Result<Vec<Chosen<'_>>, Trouble> {
+        if self.links.is_empty() {
+            // The last one is the likeliest.
+            let texts = self.checkpoints.values().rev();
+            return Ok(texts.map(|text| vec![Receipted { text, receipts: Vec::new() }]).collect());
+        }
+        let by_hash = self.checkpoints.iter().map(|((_, hash), text)| (*hash, text.as_slice())).collect();
+        let found = self.links.chosen(log, self.at, &by_hash);
+        if found.is_empty() && self.links.is_full {
+            return trouble(
+                "too many statements stand between the line and its receipts; take older receipts".into(),
+                None,
+            );
+        }
+        if found.is_empty() && self.is_here() {
+            let what = format!(
+                "no receipt leads to {}: they are of texts before it, or the files lack checkpoints that stand between; add the files up to the receipts, or take newer receipts",
+                self.at
+            );
+            return trouble(what, None);
+        }
+        Ok(found)
+    }
+
+    fn is_here(&self) -> bool {
+        self.lines.get(usize::from(self.at.index)).is_some_and(|line| !line.is_absent())
+    }
+
+    /// Why nothing covers the line.
+    fn uncovered(&self, log: LogId) -> Trouble {
+        let (at, chain, epoch) = (self.at, self.at.chain, self.at.epoch);
+        let what = if self.is_here() {
+            format!(
+                "the checkpoint of epoch {chain}.{epoch} is not here, so no signature covers {at}; add the file that holds it, or wait until it is written"
+            )
+        } else {
+            format!(
+                "the line {at} of log {log} is not here; check the position, or add the files that hold it"
+            )
+        };
+        let spot = self.lines.get(usize::from(at.index)).and_then(|line| line.altered);
+        Trouble { what: if spot.is_some() { format!("the line {at} is altered") } else { what }, spot }
     }
 
     /// The form in which the lines give R: 0 for their bytes, 1 for RFC 8785.
-    fn covered(&self, n: u16, checkpoint: &Statement<'_>) -> Result<usize, Trouble> {
+    fn covered(&self, checkpoint: &Statement<'_>) -> Result<usize, Trouble> {
+        let n = checkpoint.position().index;
         let (at, epoch) = (self.at, format!("{}.{}", self.at.chain, self.at.epoch));
         if at.index == n {
             return trouble(
@@ -130,11 +170,10 @@ impl Finder {
                 None,
             );
         }
-        let Body::Checkpoint { root, .. } = checkpoint.body else {
-            return trouble("no checkpoint".into(), None);
-        };
+        let root = Content::of(checkpoint).map(|content| content.root);
         for form in [0, 1] {
-            if leaves(lines, form, &checkpoint.chain_root()).is_some_and(|leaves| tree::root(&leaves) == root)
+            if leaves(lines, form, &checkpoint.chain_root())
+                .is_some_and(|leaves| Some(tree::root(&leaves)) == root)
             {
                 return Ok(form);
             }
@@ -150,7 +189,7 @@ impl Finder {
     fn prove(
         &self,
         checkpoint: &Statement<'_>,
-        text: &[u8],
+        texts: Chosen<'_>,
         form: usize,
         public: Option<&LogKeys>,
     ) -> Result<Found, Trouble> {
@@ -181,12 +220,12 @@ impl Finder {
             }
             _ => target.raw.clone(),
         };
-        let parts = Parts { opens, checkpoint: text, proof: tree::path(&leaves, index), line: &line };
+        let parts = Parts { opens, texts, proof: tree::path(&leaves, index), line: &line };
         let evidence = parts.write();
         let name = String::from_utf8_lossy(checkpoint.name()).into_owned();
         let own = LogKeys::new(PublicKey { root, name: name.clone() }, None);
         // Nothing leaves that would not hold elsewhere.
-        if let Err(doubt) = check(&evidence, public.unwrap_or(&own)) {
+        if let Err(doubt) = check(&evidence, public.unwrap_or(&own), Trusted::default()) {
             let what = match doubt {
                 Doubt::Fails(what) => what.to_string(),
                 Doubt::Unknown(what) => what,

@@ -194,27 +194,29 @@ impl Chain {
                 }
             }
             // The last line of the epoch, or a bad one after it, may have been the checkpoint, reported as bad already.
-            let told = epoch.claimed.iter().any(|(_, past)| *past >= next);
-            if e < until && epoch.checkpoints.is_empty() && !told {
+            let reported = epoch.claimed.iter().any(|(_, past)| *past >= next);
+            if e < until && epoch.checkpoints.is_empty() && !reported {
                 gaps.push(Gap { from: at(next), to: None, before, after: None });
             }
         }
         gaps
     }
 
+    /// Last position present and where; `None` if no line of the chain was seen.
+    pub(super) fn last(&self, number: u32) -> Option<(Position, Place)> {
+        let (epoch, last) = self.present().next_back()?;
+        last.spans().iter().max_by_key(|s| s.1).map(|s| (position(number, epoch, s.1 - 1), s.3))
+    }
+
     /// What is known of the chain; `None` if no line of it was seen.
     #[must_use]
     pub fn facts(&self, number: u32, with_v: bool) -> Option<ChainFacts> {
         let (first_epoch, first) = self.present().next()?;
-        let (last_epoch, last) = self.present().next_back()?;
         let spans = first.spans();
         let (start, .., place) = spans.first().map(|s| (s.0, s.1, s.2, s.2))?;
-        let first = (position(number, first_epoch, start), place);
-        let last =
-            last.spans().iter().max_by_key(|s| s.1).map(|s| (position(number, last_epoch, s.1 - 1), s.3))?;
         let mut facts = ChainFacts {
-            first,
-            last,
+            first: (position(number, first_epoch, start), place),
+            last: self.last(number)?,
             lines: 0,
             checkpoints: 0,
             open: None,
@@ -307,6 +309,11 @@ impl ChainFacts {
         });
         self.uncovered.extend(stretch(number, e, pieces));
     }
+}
+
+/// The position after a line, in its epoch; index 65,535 is the last that a seal can name.
+pub(super) fn after(at: Position) -> Position {
+    Position::new(at.chain, at.epoch, at.index.saturating_add(1))
 }
 
 fn position(number: u32, e: u8, index: u32) -> Position {

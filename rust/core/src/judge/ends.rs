@@ -1,16 +1,14 @@
-//! Up to where the lines of a log were counted: by its openings, by a head, by pins.
+//! From where to where a log is judged as a set: by its openings, by a head, by pins, by witnesses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::ChainFacts;
+use super::chain::{ChainFacts, after};
 use super::facts::Facts;
-use super::openings::Openings;
+use super::openings::{Extent, Openings};
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::summary::LogNumber;
 use crate::scan::{Keys, LogKeys};
-use crate::seal::head::Head;
-use crate::seal::statement::{Body, Kind as Ending};
 
 /// What the caller knows of the ends of files and logs.
 #[derive(Debug, Clone, Default)]
@@ -30,10 +28,20 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Takes the files whose last line ends in LF, and the positions of statements that were seen before.
+    /// Takes the files whose last line ends in LF.
     #[must_use]
-    pub fn new(whole: BTreeSet<u32>, pins: Vec<(LogNumber, Position)>) -> Self {
-        Self { whole, pins, ..Self::default() }
+    pub fn new(whole: BTreeSet<u32>) -> Self {
+        Self { whole, ..Self::default() }
+    }
+
+    /// Takes up to where heads count whose mac holds, and the positions of statements that were seen before.
+    #[must_use]
+    pub fn with_anchors(
+        self,
+        counted: BTreeMap<LogNumber, Position>,
+        pins: Vec<(LogNumber, Position)>,
+    ) -> Self {
+        Self { pins, counted, ..self }
     }
 
     /// Takes the first and the last chain that must be there, as far as the caller names them.
@@ -46,14 +54,6 @@ impl Expected {
     #[must_use]
     pub fn with_shown(self, shown: Vec<(LogNumber, Position)>) -> Self {
         Self { shown, ..self }
-    }
-
-    /// Takes a log's head; it counts nothing unless its mac holds, which only a verification key can tell.
-    pub fn count(&mut self, keys: &Keys, log: LogNumber, head: &Head) {
-        let key = keys.logs().get(log as usize).and_then(|log| log.secret.as_ref());
-        if head.mark.at.chain > 0 && key.and_then(|key| head.holds(key)) == Some(true) {
-            self.counted.insert(log, head.mark.at);
-        }
     }
 }
 
@@ -68,13 +68,12 @@ pub(super) struct Ends<'a> {
     demanded: Option<Position>,
     /// The position up to which an authentic head counts lines.
     counted: Option<Position>,
+    /// Nothing is said of what is absent before this position.
+    floor: Position,
+    /// Is something absent before the first line, and nobody named the start?
+    begins_late: bool,
     /// The newest chain that is judged.
     newest_judged: u32,
-}
-
-/// The position after a line, in its epoch; index 65,535 is the last that a seal can name.
-pub(super) fn after(at: Position) -> Position {
-    Position::new(at.chain, at.epoch, at.index.saturating_add(1))
 }
 
 impl<'a> Ends<'a> {
@@ -88,18 +87,43 @@ impl<'a> Ends<'a> {
         let chains: BTreeMap<u32, ChainFacts> = facts.chains(number, with_v).collect();
         let counted = expected.counted.get(&number).copied();
         let openings = Openings::new(chains.values().filter_map(|chain| chain.open.as_ref()), with_v);
-        let mut ends =
-            Self { facts, keys, number, chains, openings, demanded: None, counted, newest_judged: 0 };
-        let marks = ends.marks(expected);
-        let floor = ends.floor(&marks, expected.start);
-        let ceiling = expected.last.unwrap_or(u32::MAX);
-        let judged = |mark: &Position| {
-            (ends.chains.is_empty() || floor.is_none_or(|floor| *mark > floor)) && mark.chain <= ceiling
+        let floor = Position::new(expected.start.unwrap_or(0), 0, 0);
+        let mut ends = Self {
+            facts,
+            keys,
+            number,
+            chains,
+            openings,
+            demanded: None,
+            counted,
+            floor,
+            begins_late: false,
+            newest_judged: 0,
         };
-        let from = floor.map_or(0, |floor| floor.chain);
+        let marks = ends.marks(expected);
+        if let Some((&chain, known)) = ends.chains.first_key_value() {
+            let first = known.first.0;
+            ends.begins_late = expected.start.is_none() && ends.begins_late(chain, first, &marks);
+            ends.floor = match expected.start {
+                Some(_) => first.min(floor),
+                None if ends.begins_late => first,
+                // A bad line may stand before the first one that is here.
+                None => Position::new(chain, 0, 0),
+            };
+        }
+        let ceiling = expected.last.unwrap_or(u32::MAX);
+        let judged =
+            |mark: &Position| (ends.chains.is_empty() || *mark > ends.floor) && mark.chain <= ceiling;
         ends.demanded = marks.iter().copied().filter(judged).max();
-        ends.newest_judged = ends.chains.keys().copied().rfind(|c| (from..=ceiling).contains(c)).unwrap_or(0);
+        let judged = ends.floor.chain..=ceiling;
+        ends.newest_judged = ends.chains.keys().copied().rfind(|chain| judged.contains(chain)).unwrap_or(0);
         ends
+    }
+
+    /// From where on it is judged as a set.
+    pub(super) fn extent(self) -> Extent {
+        let (named, passed) = self.openings.into_parts();
+        Extent { floor: self.floor, begins_late: self.begins_late, named, passed }
     }
 
     /// Up to where pins and an authentic head count lines.
@@ -110,19 +134,6 @@ impl<'a> Ends<'a> {
         let shown = expected.shown.iter().filter(|(log, _)| *log == self.number).map(|(_, at)| *at);
         let shown = shown.filter(|at| (first..=last).contains(&at.chain));
         pins.chain(shown).chain(self.counted).collect()
-    }
-
-    /// Before this position, nothing is said of what is absent.
-    fn floor(&self, marks: &[Position], start: Option<u32>) -> Option<Position> {
-        let from_start = |chain| Position::new(chain, 0, 0);
-        let Some((&chain, facts)) = self.chains.first_key_value() else { return start.map(from_start) };
-        let first = facts.first.0;
-        Some(match start {
-            Some(start) => first.min(from_start(start)),
-            None if self.begins_late(chain, first, marks) => first,
-            // A bad line may stand before the first one that is here.
-            None => from_start(chain),
-        })
     }
 
     /// Is something absent before the first line that is here, as far as nothing says that it never was?
@@ -147,16 +158,7 @@ impl<'a> Ends<'a> {
 
     /// Was everything before a position of a chain that is here written, as far as the chain's last line tells?
     pub(super) fn reaches(&self, end: Position) -> bool {
-        let Some(chain) = self.chains.get(&end.chain) else { return false };
-        let last = chain.last.0;
-        let next_epoch = end.index == 0 && u16::from(end.epoch) == u16::from(last.epoch) + 1;
-        after(last) >= end || (next_epoch && self.continues_after(last))
-    }
-
-    /// Is the line at a position a checkpoint that another epoch follows?
-    fn continues_after(&self, at: Position) -> bool {
-        let statement = self.facts.statement_at(self.number, at);
-        statement.is_some_and(|s| matches!(s.body, Body::Checkpoint { kind: Ending::Continues, .. }))
+        self.facts.reaches(self.number, end)
     }
 
     /// Is something absent after a line that head or pins count?
@@ -199,7 +201,7 @@ impl<'a> Ends<'a> {
 
     /// The position that comes after a line, as far as the lines here tell.
     pub(super) fn next_position(&self, at: Position) -> Position {
-        if self.continues_after(at) {
+        if self.facts.continues_after(self.number, at) {
             return Position::new(at.chain, at.epoch.saturating_add(1), 0);
         }
         // No facts: the lines of the chain are statements that cannot be proved.

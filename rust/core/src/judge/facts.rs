@@ -4,15 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::{ChainFacts, Gap};
+use super::chain::{ChainFacts, Gap, after};
+use super::kin::{Toward, row};
 use super::known::Duplicate;
+use super::openings::Extent;
 use super::shown::Standing;
 use crate::hash::Digest;
-use crate::line::Position;
+use crate::line::{LogId, Position};
 use crate::scan::summary::{
-    Chain, Chunk, Counts, EpochId, Event, Kind, Log, LogNumber, Record, Said, Summary,
+    Chain, Chunk, Counts, EpochId, Event, Kin, Kind, Log, LogNumber, Record, Said, Summary,
 };
 use crate::seal::epoch::Place;
+use crate::seal::statement::{Body, Kind as Ending};
 
 /// The torn lines, and what they claim.
 #[derive(Default)]
@@ -33,12 +36,23 @@ impl Torn {
     }
 }
 
+/// The logs before and after a log, in rows, the nearest first.
+pub struct Named {
+    /// Those before, each rekeyed into the next.
+    pub before: Vec<LogId>,
+    /// Those after.
+    pub after: Vec<LogId>,
+    /// Where the log says which one follows, if it does.
+    pub since: Option<Position>,
+}
+
 /// What a verification found.
 pub struct Facts {
     pub(super) logs: BTreeMap<LogNumber, Log>,
     chunks: BTreeMap<(u32, u32), Chunk>,
     events: Vec<Event>,
     unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    kin: Kin,
     unsealed: u64,
     excepted: BTreeMap<u32, u64>,
     duplicates: Vec<Duplicate>,
@@ -46,6 +60,7 @@ pub struct Facts {
     pub(super) outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
     pub(super) rewritten: BTreeSet<EpochId>,
     shown: Vec<Standing>,
+    extents: Vec<Extent>,
 }
 
 impl Facts {
@@ -55,13 +70,14 @@ impl Facts {
         outside: BTreeMap<EpochId, BTreeSet<(u16, Digest)>>,
         rewritten: BTreeSet<EpochId>,
     ) -> Self {
-        let Summary { logs, chunks, events, unlisted, unsealed, excepted, details: _ } = summary;
-        let (torn, shown) = Default::default();
+        let Summary { logs, chunks, events, unlisted, kin, unsealed, excepted, details: _ } = summary;
+        let (torn, shown, extents) = Default::default();
         Self {
             logs,
             chunks,
             events,
             unlisted,
+            kin,
             unsealed,
             excepted,
             duplicates,
@@ -69,6 +85,7 @@ impl Facts {
             outside,
             rewritten,
             shown,
+            extents,
         }
     }
 
@@ -92,6 +109,16 @@ impl Facts {
         }
         self.torn = torn.events;
         self
+    }
+
+    pub(super) fn with_extents(self, extents: Vec<Extent>) -> Self {
+        Self { extents, ..self }
+    }
+
+    /// From where on a log is judged as a set, by what the caller expects.
+    #[must_use]
+    pub fn extent(&self, log: LogNumber) -> Option<&Extent> {
+        self.extents.get(log as usize)
     }
 
     /// Bad lines, in groups, in the order of the input.
@@ -148,6 +175,19 @@ impl Facts {
         notices.map(|((at, _), said)| (*at, said))
     }
 
+    /// The logs before a log and after it, as it and they name each other, whose key need not be at hand.
+    #[must_use]
+    pub fn kin(&self, log: LogNumber) -> Named {
+        let first = self.notices(log).find_map(|(at, said)| said.notice.predecessor(at));
+        let last = self.logs.get(&log).and_then(|log| log.successor.clone());
+        let follows = last.as_ref().and_then(|(_, notice)| notice.successor());
+        Named {
+            before: row(&self.kin, first, Toward::Predecessors),
+            after: row(&self.kin, follows, Toward::Successors),
+            since: last.map(|(at, _)| at),
+        }
+    }
+
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.
     #[must_use]
     pub fn reserialized(&self, log: LogNumber) -> (u64, Option<Place>) {
@@ -176,6 +216,21 @@ impl Facts {
     #[must_use]
     pub fn statement_at(&self, log: LogNumber, at: Position) -> Option<&Record> {
         self.chain(log, at.chain)?.statement_at(at)
+    }
+
+    /// Was everything before a position written, as far as the last line of its chain tells?
+    #[must_use]
+    pub fn reaches(&self, log: LogNumber, end: Position) -> bool {
+        let chain = self.chain(log, end.chain);
+        let Some((last, _)) = chain.and_then(|chain| chain.last(end.chain)) else { return false };
+        let next_epoch = end.index == 0 && u16::from(end.epoch) == u16::from(last.epoch) + 1;
+        after(last) >= end || (next_epoch && self.continues_after(log, last))
+    }
+
+    /// Is the line at a position a checkpoint that another epoch follows?
+    pub(super) fn continues_after(&self, log: LogNumber, at: Position) -> bool {
+        let statement = self.statement_at(log, at);
+        statement.is_some_and(|s| matches!(s.body, Body::Checkpoint { kind: Ending::Continues, .. }))
     }
 
     /// The last line of each log in a file.

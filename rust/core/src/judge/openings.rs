@@ -13,6 +13,19 @@ use crate::seal::statement::Body;
 /// Numbers of chains, first and last.
 pub(super) type Range = (u32, u32);
 
+/// From where on a log is judged as a set, and what its openings say of chains before them (SPEC sections 5 and 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Nothing is said of positions that are absent before this one.
+    pub floor: Position,
+    /// Is something absent before the first line, and nobody named the start?
+    pub begins_late: bool,
+    /// Up to where the chains that openings name were counted, in order.
+    pub named: Vec<Position>,
+    /// Chains that openings pass over: first and last ones, sorted, without overlaps.
+    pub passed: Vec<Range>,
+}
+
 /// What follows from the openings whose prev is authentic as far as the key can tell.
 pub(super) struct Openings {
     with_v: bool,
@@ -51,6 +64,11 @@ impl Openings {
     pub(super) fn vouches(&self, opening: &Record) -> bool {
         prev_of(opening).is_some_and(|prev| prev.at.chain < opening.at.chain)
             && (opening.proof == Some(true) || !self.with_v)
+    }
+
+    /// Up to where the chains that openings name were counted, and those that they pass over.
+    pub(super) fn into_parts(self) -> (Vec<Position>, Vec<Range>) {
+        (self.named.into_values().collect(), self.passed)
     }
 
     /// Up to where a chain was counted that some opening names.

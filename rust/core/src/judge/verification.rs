@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::copies::{BrokenEnd, broken_ends};
 use super::duplicates;
-use super::ends::Expected;
+use super::ends::{Ends, Expected};
 use super::facts::Facts;
 use super::known::Known;
 use super::shown::Batch;
@@ -204,12 +204,14 @@ impl Complete {
         broken_ends(&self.facts, &self.keys, expected)
     }
 
-    /// Decides which lines are torn: what they claim hides no more that something is missing.
+    /// Decides which lines are torn, whose claims then hide nothing that is missing, and from where on logs are judged.
     ///
     /// `copies` are the events of those [`broken_ends`](Self::broken_ends) whose line stands whole in another file.
     #[must_use]
     pub fn finish(self, expected: &Expected, copies: &BTreeSet<usize>) -> Facts {
         let torn = torn::torn_lines(&self.facts, &self.keys, expected, copies);
-        self.facts.with_torn(torn)
+        let facts = self.facts.with_torn(torn);
+        let extents = Ends::of_all(&facts, &self.keys, expected).into_iter().map(Ends::extent).collect();
+        facts.with_extents(extents)
     }
 }

@@ -3,7 +3,7 @@
 use zeroize::Zeroize;
 
 use super::collect::Scanner;
-use super::entry_keys::{Kept, KeyAt};
+use super::entry_keys::{KeyAt, KeyCache};
 use super::input::Mode;
 use super::statements::{record, why};
 use crate::hash::{self, Digest, Mac, Text, first16, hmac, leaf};
@@ -63,25 +63,25 @@ impl Scanner<'_> {
         text: Text<'_>,
     ) -> Result<(), Why> {
         let log = self.keys.log(number);
-        match self.kept.find(log, (number, at.chain, at.epoch)) {
-            KeyAt::Epoch(slot) if !self.kept.affords(slot, at.index) => Err(Why::Effort),
+        match self.cache.find(log, (number, at.chain, at.epoch)) {
+            KeyAt::Epoch(slot) if !self.cache.affords(slot, at.index) => Err(Why::Effort),
             KeyAt::Epoch(slot) => {
-                let mac = Mac::new(self.kept.key(slot, at.index));
+                let mac = Mac::new(self.cache.key(slot, at.index));
                 let statement = control(text);
                 let prefixes = if statement.is_some() { [3, 2] } else { [2, 3] };
                 for prefix in prefixes {
                     let l = text.hash(prefix);
-                    let leaf = self.kept.leaf(slot, at.index, tag, &l);
+                    let leaf = self.cache.leaf(slot, at.index, tag, &l);
                     if mac.tag(&l) != *tag {
                         continue;
                     }
                     let what =
                         if prefix == 3 { Line::Control(statement.unwrap_or_default()) } else { Line::Entry };
-                    self.kept.earn();
+                    self.cache.earn();
                     self.authentic(number, at, leaf, what, text);
                     return Ok(());
                 }
-                self.kept.waste();
+                self.cache.waste();
                 Err(Why::Tag)
             }
             KeyAt::Narrowed => {
@@ -103,13 +103,13 @@ impl Scanner<'_> {
     pub(super) fn fits(&mut self, line: &[u8], number: LogNumber, seal: &Seal, m: Span) -> bool {
         let (log, at, text) = (self.keys.log(number), seal.at, text(line, m));
         let (Some(_), Proof::Tag { tag, .. }) = (&log.secret, seal.proof) else { return false };
-        let KeyAt::Epoch(slot) = self.kept.find(log, (number, at.chain, at.epoch)) else { return false };
-        if !self.kept.affords(slot, at.index) {
+        let KeyAt::Epoch(slot) = self.cache.find(log, (number, at.chain, at.epoch)) else { return false };
+        if !self.cache.affords(slot, at.index) {
             return false;
         }
-        let mac = Mac::new(self.kept.key(slot, at.index));
+        let mac = Mac::new(self.cache.key(slot, at.index));
         let holds = [2, 3].into_iter().any(|prefix| mac.tag(&text.hash(prefix)) == tag);
-        self.kept.waste();
+        self.cache.waste();
         holds
     }
 
@@ -243,8 +243,8 @@ impl Scanner<'_> {
         }
         let record = record(self.keys.log(number), statement, place);
         if let (Body::Open { prev }, Some(false)) = (record.body, record.proof) {
-            self.kept.spend(Kept::steps_to(prev.mark.at));
-            self.kept.waste();
+            self.cache.spend(KeyCache::steps_to(prev.mark.at));
+            self.cache.waste();
         }
         record
     }
@@ -256,17 +256,17 @@ impl Scanner<'_> {
         let id = (number, seal.at.chain, seal.at.epoch);
         let mut holds = true;
         if self.keys.log(number).secret.is_some() {
-            match self.kept.find(self.keys.log(number), id) {
-                KeyAt::Epoch(slot) if self.kept.affords(slot, seal.at.index) => {
-                    let k = self.kept.key(slot, seal.at.index);
+            match self.cache.find(self.keys.log(number), id) {
+                KeyAt::Epoch(slot) if self.cache.affords(slot, seal.at.index) => {
+                    let k = self.cache.key(slot, seal.at.index);
                     let mut redact = [0; 32];
                     hash::derive_into(k, "redact", &mut redact);
                     holds = first16(&hmac(&redact, &[&leaf])) == r;
                     redact.zeroize();
                     if holds {
-                        self.kept.earn();
+                        self.cache.earn();
                     } else {
-                        self.kept.waste();
+                        self.cache.waste();
                     }
                 }
                 KeyAt::Narrowed => {

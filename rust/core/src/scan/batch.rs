@@ -184,7 +184,7 @@ impl<'k> Scanner<'k> {
     fn take_run(&mut self, lines: &[Line<'k>], entries: &[Entry<'_>], leaves: &[Option<Digest>]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
         let (id, at) = (last.id, Position::new(last.id.1, last.id.2, last.index));
-        self.kept.earn();
+        self.cache.earn();
         self.chunk.counted += entries.len() as u64;
         self.chunk.first = self.chunk.first.or(Some((id.0, Position { index: first.index, ..at })));
         self.chunk.last = Some((id.0, at));

@@ -224,6 +224,8 @@ pub struct Log {
     pub counts: Counts,
     /// The first of its notices, by position and hash.
     pub notices: BTreeMap<(Position, Digest), Said>,
+    /// The last notice that names a log which follows.
+    pub successor: Option<(Position, Notice)>,
 }
 
 impl Log {
@@ -231,7 +233,18 @@ impl Log {
     pub(crate) fn note_notice(&mut self, statement: &Statement<'_>, place: Place) {
         if let Some(notice) = statement.notice() {
             self.counts.notices += 1;
+            if notice.successor().is_some() {
+                self.take_successor(Some((statement.position(), notice.clone())));
+            }
             self.list((statement.position(), statement.hash()), Said { notice, place, count: 1 });
+        }
+    }
+
+    /// Keeps the last notice that names a successor.
+    fn take_successor(&mut self, said: Option<(Position, Notice)>) {
+        let order = |said: &Option<(Position, Notice)>| said.as_ref().map(|(at, n)| (*at, n.text.clone()));
+        if order(&said) > order(&self.successor) {
+            self.successor = said;
         }
     }
 
@@ -285,6 +298,7 @@ impl Log {
         self.counts.redacted += other.counts.redacted;
         self.counts.narrowed += other.counts.narrowed;
         self.counts.notices += other.counts.notices;
+        self.take_successor(other.successor);
         other.notices.into_iter().for_each(|(id, said)| self.list(id, said));
     }
 }

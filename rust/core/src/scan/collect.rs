@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use memchr::memmem;
 
 use super::chains::earlier;
-use super::entry_keys::Kept;
+use super::entry_keys::KeyCache;
 use super::input::Mode;
 use super::keys::Keys;
 use super::texts::Texts;
@@ -33,7 +33,7 @@ pub(super) struct Scanner<'k> {
     pub(super) mode: &'k Mode,
     pub(super) out: Summary,
     pub(super) place: Place,
-    pub(super) kept: Kept,
+    pub(super) cache: KeyCache,
     pub(super) certs: CertCache,
     /// The line that is judged.
     pub(super) line: &'k [u8],
@@ -70,7 +70,7 @@ impl<'k> Scanner<'k> {
             mode,
             out: Summary::default(),
             place: Place { file: 0, chunk: 0, line: 0, offset: 0 },
-            kept: Kept::new(bytes),
+            cache: KeyCache::new(bytes),
             certs: CertCache::default(),
             line: &[],
             cut: false,
@@ -110,6 +110,9 @@ impl<'k> Scanner<'k> {
         if !matches!(self.mode, Mode::Detail(..)) && !self.is_excepted(None) {
             self.out.unsealed += 1;
             self.chunk.strange.count(kind);
+            if let (Kind::Foreign(id), Mode::All) = (kind, self.mode) {
+                self.out.kin.note(id, self.line);
+            }
             self.bad(kind, None, None);
         }
     }
@@ -246,12 +249,15 @@ impl<'k> Scanner<'k> {
 
     /// Notes a position for the order in its file, reported where it stands after a higher one.
     pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
-        let edge = Edge { first: at, first_place: self.place, last: at, low: at };
-        let edge = self.chunk.edges.entry(number).or_insert(edge);
+        let edge = self.chunk.edges.entry(number).or_insert_with(|| Edge::of(at, self.place));
         let last = std::mem::replace(&mut edge.last, at);
+        edge.last_place = self.place;
+        if edge.before_last.foreign != self.chunk.strange.foreign {
+            edge.before_last.clone_from(&self.chunk.strange);
+        }
         edge.low = edge.low.min(at);
         if at < last && matches!(self.mode, Mode::All) {
-            self.tell(Event { last: Some(last), ..self.event(Kind::Reordered, Some(number), Some(at)) });
+            self.report(Event { last: Some(last), ..self.event(Kind::Reordered, Some(number), Some(at)) });
         }
     }
 
@@ -302,11 +308,11 @@ impl<'k> Scanner<'k> {
 
     pub(super) fn end_group(&mut self, after: Option<(LogNumber, Position)>) {
         if let Some(group) = self.group.take() {
-            self.tell(Event { after, ..group });
+            self.report(Event { after, ..group });
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn report(&mut self, event: Event) {
         let class = event.kind.class();
         let listed = self.listed.entry(class).or_default();
         if *listed < MOST_LISTED {

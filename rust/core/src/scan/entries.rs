@@ -70,18 +70,18 @@ impl Scanner<'_> {
             return Some(hash::leaf_pair([&a.tag, &b.tag], &hashes).map(Some));
         }
         let logs = [a.id, b.id].map(|id| self.keys.log(id.0));
-        let [at_a, at_b] = self.kept.find_both(logs, [a.id, b.id])?;
-        if !self.kept.affords(at_a, a.index) || !self.kept.affords(at_b, b.index) {
+        let [at_a, at_b] = self.cache.find_both(logs, [a.id, b.id])?;
+        if !self.cache.affords(at_a, a.index) || !self.cache.affords(at_b, b.index) {
             return None;
         }
-        let mac_a = Mac::new(self.kept.key(at_a, a.index));
-        a.cost += self.kept.take_spent();
-        let mac_b = Mac::new(self.kept.key(at_b, b.index));
-        b.cost += self.kept.take_spent();
+        let mac_a = Mac::new(self.cache.key(at_a, a.index));
+        a.cost += self.cache.take_spent();
+        let mac_b = Mac::new(self.cache.key(at_b, b.index));
+        b.cost += self.cache.take_spent();
         let hashes = lines.hash();
         let tags = Mac::tag_pair([&mac_a, &mac_b], &hashes);
-        let leaf_a = self.kept.leaf(at_a, a.index, &a.tag, &hashes[0]);
-        let leaf_b = self.kept.leaf(at_b, b.index, &b.tag, &hashes[1]);
+        let leaf_a = self.cache.leaf(at_a, a.index, &a.tag, &hashes[0]);
+        let leaf_b = self.cache.leaf(at_b, b.index, &b.tag, &hashes[1]);
         Some([(tags[0] == a.tag).then_some(leaf_a), (tags[1] == b.tag).then_some(leaf_b)])
     }
 
@@ -89,15 +89,15 @@ impl Scanner<'_> {
     #[inline]
     pub(super) fn lay<'a>(&mut self, many: &mut Many<'a>, lane: usize, entry: &mut Entry<'a>) -> bool {
         if entry.with_v {
-            let found = self.kept.find(self.keys.log(entry.id.0), entry.id);
+            let found = self.cache.find(self.keys.log(entry.id.0), entry.id);
             let known = match found {
-                KeyAt::Epoch(slot) if self.kept.affords(slot, entry.index) => {
-                    many.key(lane, self.kept.key(slot, entry.index));
+                KeyAt::Epoch(slot) if self.cache.affords(slot, entry.index) => {
+                    many.key(lane, self.cache.key(slot, entry.index));
                     true
                 }
                 _ => false,
             };
-            entry.cost = self.kept.take_spent();
+            entry.cost = self.cache.take_spent();
             if !known {
                 return false;
             }
@@ -110,7 +110,7 @@ impl Scanner<'_> {
     #[inline]
     pub(super) fn take_entry(&mut self, entry: &Entry<'_>, leaf: Digest) {
         let at = Position::new(entry.id.1, entry.id.2, entry.index);
-        self.kept.earn();
+        self.cache.earn();
         self.authentic(entry.id.0, at, leaf, Line::Entry, entry.text);
         if let (Text::Open(_), false) = (entry.text, entry.with_v) {
             self.epoch(entry.id).json = true;

@@ -61,8 +61,8 @@ fn wipe(keys: &mut Vec<[u8; 32]>) {
 /// Keys that are made before the line that needs them comes: two lines are hashed at a time.
 const AHEAD: usize = 2;
 
-/// Epochs whose entry keys are kept, for lines that come out of order.
-const KEPT_EPOCHS: usize = 16;
+/// Epochs whose entry keys are cached, for lines that come out of order.
+const CACHED_EPOCHS: usize = 16;
 
 /// E of the epoch that was asked for last: the next one is one step away.
 struct Cursor {
@@ -87,7 +87,7 @@ const MOST_WASTED: u64 = 1 << 20;
 const MOST_WASTED_PER_BYTE: u64 = 2;
 
 /// Entry keys of some epochs.
-pub(super) struct Kept {
+pub(super) struct KeyCache {
     epochs: Vec<EntryKeys>,
     oldest: usize,
     /// The place that was asked for last.
@@ -99,7 +99,7 @@ pub(super) struct Kept {
     most_wasted: u64,
 }
 
-impl Kept {
+impl KeyCache {
     /// None yet, for a scan of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let most_wasted = MOST_WASTED + MOST_WASTED_PER_BYTE * bytes as u64;
@@ -198,12 +198,12 @@ impl Kept {
     }
 
     fn keep(&mut self, id: EpochId, first: &Secret) -> usize {
-        if self.epochs.len() < KEPT_EPOCHS {
+        if self.epochs.len() < CACHED_EPOCHS {
             self.epochs.push(EntryKeys::new(id, first));
             return self.epochs.len() - 1;
         }
         let slot = self.oldest;
-        self.oldest = (slot + 1) % KEPT_EPOCHS;
+        self.oldest = (slot + 1) % CACHED_EPOCHS;
         self.epochs[slot].restart(id, first);
         slot
     }

@@ -3,6 +3,7 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
+mod kin;
 mod remembered;
 mod stored;
 
@@ -16,9 +17,11 @@ pub use super::kind::{Kind, Why};
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
 use crate::seal::epoch::Place;
+pub use kin::Kin;
+pub(crate) use kin::{Claims, MOST_LOGS};
 
 /// The first and last line of a log in a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edge {
     /// Position of the first.
     pub first: Position,
@@ -26,8 +29,20 @@ pub struct Edge {
     pub first_place: Place,
     /// Position of the last.
     pub last: Position,
+    /// Where it stands.
+    pub last_place: Place,
+    /// Lines of no known log before it.
+    pub before_last: Strange,
     /// The lowest.
     pub low: Position,
+}
+
+impl Edge {
+    /// One line.
+    pub(super) fn of(at: Position, place: Place) -> Self {
+        let before_last = Strange::default();
+        Self { first: at, first_place: place, last: at, last_place: place, before_last, low: at }
+    }
 }
 
 /// Lines that are of no known log, counted.
@@ -113,6 +128,8 @@ pub struct Summary {
     pub(crate) events: Vec<Event>,
     /// Bad lines beyond those listed, by class and log.
     pub(crate) unlisted: BTreeMap<(Kind, Option<LogNumber>), u64>,
+    /// What logs whose key is not at hand say of each other.
+    pub(crate) kin: Kin,
     /// Lines without a seal, all in all.
     pub(crate) unsealed: u64,
     /// How often each excepted line was seen.
@@ -145,6 +162,7 @@ impl Summary {
         for (class, count) in other.unlisted {
             *self.unlisted.entry(class).or_default() += count;
         }
+        self.kin.merge(other.kin);
         self.unsealed += other.unsealed;
         for (number, count) in other.excepted {
             *self.excepted.entry(number).or_default() += count;

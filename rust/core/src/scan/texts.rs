@@ -31,13 +31,13 @@ pub(super) struct Texts<'k> {
     /// The epoch that was asked for last.
     last: Option<(EpochId, Option<&'k Held>)>,
     /// The line under work was taken, or is a control line.
-    settled: bool,
+    resolved: bool,
 }
 
 impl<'k> Texts<'k> {
     pub(super) fn new(mode: &'k Mode) -> Option<Self> {
         let Mode::Texts { holding, marked } = mode else { return None };
-        Some(Self { holding, marked: *marked, block: Block::default(), last: None, settled: false })
+        Some(Self { holding, marked: *marked, block: Block::default(), last: None, resolved: false })
     }
 
     /// Takes the text of a line that is authentic, if it holds.
@@ -51,7 +51,7 @@ impl<'k> Texts<'k> {
             }
         };
         if held.is_some_and(|held| held.holds(at.index, leaf)) {
-            self.settled = true;
+            self.resolved = true;
             let (m, end): (&[u8], &[u8]) = match text {
                 Text::Whole(m) => (m, b"\n"),
                 Text::Open(m) => (m, b"}\n"),
@@ -62,13 +62,13 @@ impl<'k> Texts<'k> {
 
     /// Notes that the line under work is a control line: it is no text.
     pub(super) fn pass(&mut self) {
-        self.settled = true;
+        self.resolved = true;
     }
 
     /// Ends the work on a line: takes it as it is where it does not hold, if that is asked for.
     pub(super) fn end(&mut self, line: &[u8]) {
-        let settled = std::mem::take(&mut self.settled);
-        if self.marked && !settled {
+        let resolved = std::mem::take(&mut self.resolved);
+        if self.marked && !resolved {
             // It stands after the line that it was read after.
             let at = self.block.lines.last().map_or(Position::new(0, 0, 0), |line| line.at);
             self.push(at, false, &[line, b"\n"]);

@@ -93,7 +93,7 @@ impl<'k> Scanner<'k> {
     /// Takes in an entry whose leaf was hashed; without one, the line is judged alone.
     #[inline]
     pub(super) fn take_in(&mut self, line: &Line<'k>, entry: &Entry<'_>, leaf: Option<Digest>) {
-        self.kept.spend(entry.cost);
+        self.cache.spend(entry.cost);
         if let Some(leaf) = leaf {
             self.chunk.counted += 1;
             self.line = line.bytes;

@@ -5,7 +5,9 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::secret::{ALL, Cell, Handover, LINE, Secret, check_usable, clean};
+#[cfg(unix)]
+use crate::secret::Handover;
+use crate::secret::{ALL, Cell, LINE, Secret, check_usable, clean};
 use crate::text::{b64, b64_fixed};
 
 /// A key that encrypts another key or the sealing state: 32 bytes, never shown.
@@ -45,6 +47,7 @@ impl DataKey {
     ///
     /// # Errors
     /// [`Error::Seal`] if the key must not be used.
+    #[cfg(unix)]
     pub fn hand_over(&self, page: &mut Handover) -> Result<(), Error> {
         page.put(&[&self.0])
     }
@@ -53,6 +56,7 @@ impl DataKey {
     ///
     /// # Errors
     /// [`Error::Seal`] if there is none.
+    #[cfg(unix)]
     pub fn take_from(page: &mut Handover) -> Result<Self, Error> {
         let [key] = page.take()?;
         Ok(Self(key))

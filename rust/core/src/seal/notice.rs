@@ -14,7 +14,7 @@
 
 use crate::Error;
 use crate::hash::Digest;
-use crate::line::{LogId, Position};
+use crate::line::Position;
 use crate::seal::keys::PublicKey;
 use crate::text::num;
 
@@ -49,14 +49,21 @@ impl Notice {
 impl Notice {
     /// The log that this one follows, if the notice says so where nobody could say it later.
     #[must_use]
-    pub fn predecessor(&self, at: Position) -> Option<LogId> {
-        if self.kind != "predecessor" || at != FIRST {
-            return None;
-        }
+    pub fn predecessor(&self, at: Position) -> Option<PublicKey> {
+        if self.kind == "predecessor" && at == FIRST { self.named() } else { None }
+    }
+
+    /// The log that follows this one, if the notice says so.
+    #[must_use]
+    pub fn successor(&self) -> Option<PublicKey> {
+        if self.kind == "successor" { self.named() } else { None }
+    }
+
+    /// The log that the text names: `<log id> <tallypub1…>`.
+    fn named(&self) -> Option<PublicKey> {
         let (id, key) = std::str::from_utf8(&self.text).ok()?.split_once(' ')?;
         let written = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let named = PublicKey::parse(key).ok().filter(|_| written)?.log_id();
-        (named.as_str() == id).then_some(named)
+        PublicKey::parse(key).ok().filter(|named| written && named.log_id().as_str() == id)
     }
 }
 

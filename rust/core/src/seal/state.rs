@@ -17,7 +17,9 @@
 //! Associated data of the encryption is every byte before the line `secret`.
 
 use super::data_key::{DataKey, Nonce};
-use super::public_state::{FIRST_LINE, PublicState, split};
+#[cfg(unix)]
+use super::public_state::FIRST_LINE;
+use super::public_state::{PublicState, split};
 use crate::Error;
 use crate::seal::head::{Head, Mark};
 use crate::seal::keys::{
@@ -27,7 +29,9 @@ use crate::seal::keys::{
 use crate::seal::sealer::{Sealer, check_time};
 use crate::seal::speaker::Speaker;
 use crate::seal::statement::Prev;
-use crate::secret::{Handover, Secret, check_usable};
+#[cfg(unix)]
+use crate::secret::Handover;
+use crate::secret::{Secret, check_usable};
 use crate::text::b64;
 
 /// The sealing state, unlocked: keys for chains not yet opened.
@@ -162,6 +166,7 @@ impl SealingState {
     ///
     /// # Errors
     /// [`Error::Seal`] if its keys must not be used.
+    #[cfg(unix)]
     pub fn hand_over(&self, page: &mut Handover) -> Result<String, Error> {
         page.put(&[&self.a, &self.b])?;
         let info = PublicState { wrapped: Vec::new(), former: None, ..self.info.clone() };
@@ -173,6 +178,7 @@ impl SealingState {
     ///
     /// # Errors
     /// [`Error::Format`] if the text is none, [`Error::Seal`] if no keys were handed over.
+    #[cfg(unix)]
     pub fn take_from(page: &mut Handover, text: &str) -> Result<Self, Error> {
         let (info, ..) = split(format!("{FIRST_LINE}{text}").as_bytes())?;
         let [a, b] = page.take()?;

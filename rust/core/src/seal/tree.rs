@@ -112,11 +112,11 @@ impl Stretch {
 
     /// The tree over the leaves `0 .. end`, of which only the root is known. What is appended to it gives a wrong
     /// tree, which no R matches.
-    pub(crate) fn settled(end: u32, root: Digest) -> Self {
+    pub(crate) fn of_root(end: u32, root: Digest) -> Self {
         Self { start: 0, end, nodes: vec![root] }
     }
 
-    /// Is this the tree over the same leaves, whichever of the two was settled?
+    /// Is this the tree over the same leaves, whichever of the two is known by its root only?
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let whole = || self.root().is_some_and(|root| other.root() == Some(root));
         self.range() == other.range() && (self.nodes == other.nodes || whole())

@@ -3,20 +3,16 @@
 //! A page of the operating system has 64 cells of 64 bytes. Its pages are never given back; a cell is wiped before
 //! another secret gets it. There is no lock in here, which a fork could leave held for ever in the child.
 //!
-//! With `traces.rs`, the only module with `unsafe` code that is not about instructions of a processor.
+//! With its pages, `handover.rs` and `traces.rs`, the only modules with `unsafe` code that is not about instructions of
+//! a processor.
 
-use std::alloc::{Layout, handle_alloc_error};
-use std::process;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use rustix::mm::{MapFlags, ProtFlags};
+use super::page;
 
 /// What a cell holds: one secret, or two.
 pub(crate) type Halves = [[u8; 32]; 2];
-
-/// Bytes of a page, and no more than the least that an operating system has.
-const PAGE: usize = 4096;
 
 /// A page, and which of its cells are taken.
 struct Page {
@@ -37,22 +33,9 @@ pub(crate) struct Cell {
 }
 
 impl Page {
-    /// A page of zeros. Without memory there is no going on, as for any allocation.
-    #[allow(unsafe_code)]
     fn new() -> Self {
-        // SAFETY: the mapping is new and at no address of anybody's.
-        let mapped = unsafe {
-            rustix::mm::mmap_anonymous(
-                null_mut(),
-                PAGE,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE,
-            )
-        };
-        let memory = mapped.ok().and_then(|at| NonNull::new(at.cast::<u8>()));
-        let Some(memory) = memory else { handle_alloc_error(Layout::new::<[u8; PAGE]>()) };
         let next = AtomicPtr::new(null_mut());
-        Self { memory, taken: AtomicU64::new(0), guarded_in: AtomicU32::new(0), next }
+        Self { memory: page::new(), taken: AtomicU64::new(0), guarded_in: AtomicU32::new(0), next }
     }
 
     /// The page behind `place`, which is made if there is none.
@@ -66,8 +49,7 @@ impl Page {
                 Err(first) => {
                     // SAFETY: nobody else has seen the page that came too late, and nothing points into it.
                     unsafe {
-                        let late = Box::from_raw(new);
-                        let _ = rustix::mm::munmap(late.memory.as_ptr().cast(), PAGE);
+                        page::free(Box::from_raw(new).memory);
                     }
                     first
                 }
@@ -79,8 +61,8 @@ impl Page {
 
     /// Guards the page, if that is still to be done: in a child it is not locked any more.
     fn guard(&self) {
-        let here = process::id();
-        if self.guarded_in.load(Ordering::Relaxed) != here && guard(self.memory) {
+        let here = page::here();
+        if self.guarded_in.load(Ordering::Relaxed) != here && page::guard(self.memory) {
             self.guarded_in.store(here, Ordering::Relaxed);
         }
     }
@@ -104,23 +86,6 @@ impl Page {
     }
 }
 
-/// Locks a page, leaves it out of core dumps, and has it wiped in forked children; did all that work?
-#[allow(unsafe_code)]
-fn guard(memory: NonNull<u8>) -> bool {
-    let at = memory.as_ptr().cast();
-    // SAFETY: the page is ours and mapped for ever; none of this changes what it holds for this process.
-    let locked = unsafe { rustix::mm::mlock(at, PAGE) }.is_ok();
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: as above.
-        let advised = [rustix::mm::Advice::LinuxDontDump, rustix::mm::Advice::LinuxWipeOnFork]
-            .map(|advice| unsafe { rustix::mm::madvise(at, PAGE, advice) }.is_ok());
-        locked && advised == [true; 2]
-    }
-    #[cfg(not(target_os = "linux"))]
-    locked
-}
-
 impl Cell {
     /// A cell of zeros.
     pub(crate) fn new() -> Self {
@@ -136,7 +101,7 @@ impl Cell {
 
     /// Is it in memory that is locked, left out of core dumps, and wiped where a child is forked?
     pub(crate) fn is_guarded(&self) -> bool {
-        self.page.guarded_in.load(Ordering::Relaxed) == process::id()
+        self.page.guarded_in.load(Ordering::Relaxed) == page::here()
     }
 
     fn at(&self) -> *mut Halves {

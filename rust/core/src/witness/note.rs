@@ -40,8 +40,7 @@ impl NoteKey {
     /// # Errors
     /// [`Error::Format`] for a name that cannot stand in a note.
     pub fn new(name: &str, public: [u8; 32]) -> Result<Self, Error> {
-        let fits = (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b'+');
-        if !fits {
+        if !is_name(name) {
             let text = "a witness's name has 1 to 255 printable ASCII letters, none of them a blank or +";
             return Err(Error::Format(text.into()));
         }
@@ -53,36 +52,53 @@ impl NoteKey {
     /// # Errors
     /// [`Error::Format`] for anything else.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let read = || {
-            let mut parts = text.splitn(3, '+');
-            let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
-            let bytes = STANDARD.decode(key).ok()?;
-            let (ED25519, key) = bytes.split_first().map(|(kind, key)| (*kind, key))? else { return None };
-            let found = Self::new(name, key.try_into().ok()?).ok()?;
-            (found.id_text() == id).then_some(found)
-        };
-        read().ok_or_else(|| {
+        let (name, public) = read_key(text, ED25519).ok_or_else(|| {
             Error::Format(
                 "no key of a witness: it is NAME+ID+KEY, as `tallystick witness key` prints it".into(),
             )
-        })
+        })?;
+        Self::new(name, public)
     }
 
     /// Text form.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let key = [&[ED25519][..], &self.public].concat();
-        format!("{}+{}+{}", self.name, self.id_text(), STANDARD.encode(key))
+        key_text(&self.name, ED25519, &self.public)
     }
 
     fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.name.as_bytes(), b"\n", &[ED25519], &self.public]);
-        [hash[0], hash[1], hash[2], hash[3]]
+        key_id(&self.name, ED25519, &self.public)
     }
 
     fn id_text(&self) -> String {
         format!("{:08x}", u32::from_be_bytes(self.id()))
     }
+}
+
+/// Can it be the name of a key?
+fn is_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
+}
+
+/// The bytes by which a signature names its key: of a name, a type and a public key.
+pub(super) fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let hash = sha256(&[name.as_bytes(), b"\n", &[kind], public]);
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+/// Text form of a public key of a type.
+pub(super) fn key_text(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    let id = u32::from_be_bytes(key_id(name, kind, public));
+    format!("{name}+{id:08x}+{}", STANDARD.encode([&[kind][..], public].concat()))
+}
+
+/// Reads the text form of a public key of a type: its name, and the key.
+pub(super) fn read_key(text: &str, kind: u8) -> Option<(&str, [u8; 32])> {
+    let mut parts = text.splitn(3, '+');
+    let (name, _, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let bytes = STANDARD.decode(key).ok()?;
+    let public = bytes.split_first().filter(|(first, _)| **first == kind)?.1.try_into().ok()?;
+    (is_name(name) && key_text(name, kind, &public) == text).then_some((name, public))
 }
 
 /// Signs notes.
@@ -173,18 +189,27 @@ impl<'a> Note<'a> {
         Some(Self { text, signatures })
     }
 
-    /// Is it signed with a key? Signatures of other keys say nothing, and one of this key that fails spoils the note.
+    /// What is signed with a key of this name and id: of each signature, the bytes after the id.
+    pub(super) fn signatures_of<'n>(&'n self, name: &'n str, id: [u8; 4]) -> impl Iterator<Item = &'n [u8]> {
+        let mine =
+            move |(by, signature): &&(&[u8], Vec<u8>)| *by == name.as_bytes() && signature.starts_with(&id);
+        self.signatures.iter().filter(mine).map(move |(_, signature)| &signature[id.len()..])
+    }
+
+    /// Do the signatures of a key hold? `None` where there is none of it; those of other keys say nothing.
+    #[must_use]
+    pub fn check(&self, key: &NoteKey) -> Option<bool> {
+        let mut mine = self.signatures_of(&key.name, key.id()).peekable();
+        mine.peek()?;
+        Some(mine.all(|signature| {
+            let signature = signature.try_into();
+            signature.is_ok_and(|signature| signature_holds(&key.public, self.text, &signature))
+        }))
+    }
+
+    /// Is it signed with a key? A signature of it that fails spoils the note.
     #[must_use]
     pub fn is_signed_by(&self, key: &NoteKey) -> bool {
-        let id = key.id();
-        let mine = |(name, signature): &&(&[u8], Vec<u8>)| {
-            *name == key.name.as_bytes() && signature.starts_with(&id)
-        };
-        let mut mine = self.signatures.iter().filter(mine).peekable();
-        mine.peek().is_some()
-            && mine.all(|(_, signature)| {
-                let signature = signature[id.len()..].try_into();
-                signature.is_ok_and(|signature| signature_holds(&key.public, self.text, &signature))
-            })
+        self.check(key) == Some(true)
     }
 }

@@ -4,9 +4,11 @@
 //! <text>
 //! proof <b64> … <b64>          shown to a witness only, where the step takes one
 //! <receipt>                    each a signed note
+//! <proof of C2SP tlog-proof>   in files only: it completes the receipt before it
 //! ```
 
 use super::note::Note;
+use super::published::{PROOF, Published};
 use super::receipt::RECEIPT;
 use crate::Error;
 use crate::hash::Digest;
@@ -21,8 +23,17 @@ const MOST_HASHES: usize = 17;
 pub struct Receipted<'a> {
     /// The signed text.
     pub text: &'a [u8],
-    /// Its receipts: signed notes, none of them checked.
-    pub receipts: Vec<&'a [u8]>,
+    /// Its receipts, none of them checked.
+    pub receipts: Vec<Completed<'a>>,
+}
+
+/// A receipt, and what completes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completed<'a> {
+    /// The signed note.
+    pub note: &'a [u8],
+    /// The proof that its entry stands in the witness's own tree.
+    pub proof: Option<&'a [u8]>,
 }
 
 /// A signed text as it is shown to a witness.
@@ -34,8 +45,8 @@ pub struct Brought<'a> {
     pub proof: Vec<Digest>,
 }
 
-/// Reads a file of receipts: signed texts, one a line, each with its receipts right after it; blank lines between them
-/// say nothing.
+/// Reads a file of receipts: signed texts, one a line, each with its receipts right after it, and what completes these;
+/// blank lines between them say nothing.
 ///
 /// # Errors
 /// [`Error::Format`] with the number of the first line that belongs to none.
@@ -49,11 +60,18 @@ pub fn read_receipts(data: &[u8]) -> Result<Vec<Receipted<'_>>, Error> {
 /// # Errors
 /// [`Error::Format`] with the number of the first line that belongs to none.
 pub fn read_shown(data: &[u8]) -> Result<Vec<Brought<'_>>, Error> {
-    read("the texts that were shown cannot be read", data, &mut |line, last| {
+    let what = "the texts that were shown cannot be read";
+    let found = read(what, data, &mut |line, last| {
         let Some(proof) = proof_of(line).filter(|_| last.proof.is_empty()) else { return false };
         last.proof = proof;
         last.receipted.receipts.is_empty()
-    })
+    })?;
+    if found.iter().flat_map(|one| &one.receipted.receipts).any(|one| one.proof.is_some()) {
+        return Err(Error::Format(format!(
+            "{what}: a witness is shown receipts without what completes them"
+        )));
+    }
+    Ok(found)
 }
 
 fn proof_of(line: &[u8]) -> Option<Vec<Digest>> {
@@ -85,7 +103,15 @@ fn read<'a>(
             let end = note_end(data, at).ok_or_else(|| bad(number, "begins a receipt that is not whole"))?;
             let last =
                 found.last_mut().ok_or_else(|| bad(number, "is a receipt without its text before it"))?;
-            last.receipted.receipts.push(&data[at..end]);
+            last.receipted.receipts.push(Completed { note: &data[at..end], proof: None });
+            number += memchr::memchr_iter(b'\n', &data[at..end]).count() - 1;
+            at = end;
+        } else if line == PROOF {
+            let end = proof_end(data, at).ok_or_else(|| bad(number, "begins a proof that is not whole"))?;
+            let last = found.last_mut().and_then(|last| last.receipted.receipts.last_mut());
+            let last = last.filter(|last| last.proof.is_none());
+            let last = last.ok_or_else(|| bad(number, "is a proof without its receipt before it"))?;
+            last.proof = Some(&data[at..end]);
             number += memchr::memchr_iter(b'\n', &data[at..end]).count() - 1;
             at = end;
         } else {
@@ -115,4 +141,11 @@ fn note_end(data: &[u8], from: usize) -> Option<usize> {
         at += memchr::memchr(b'\n', &data[at..])? + 1;
     }
     (at > first && Note::parse(&data[from..at]).is_some()).then_some(at)
+}
+
+/// Where a proof ends that begins somewhere: with the note of its checkpoint.
+fn proof_end(data: &[u8], from: usize) -> Option<usize> {
+    let checkpoint = from + memchr::memmem::find(&data[from..], b"\n\n")? + 2;
+    let end = note_end(data, checkpoint)?;
+    Published::parse(&data[from..end]).map(|_| end)
 }

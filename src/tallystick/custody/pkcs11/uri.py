@@ -51,14 +51,8 @@ class Uri:
         """Take a URI apart.
 
         Raises:
-            CustodyError: It is malformed, holds a PIN, or names no key or no library.
+            CustodyError: It is malformed, or names no key or no library.
         """
-        if "pin-value=" in url:
-            # The message does not even quote the URL: it holds the PIN.
-            raise CustodyError(
-                "the custody pkcs11: takes no pin-value, for its URL is noted in the clear in each state",
-                hint=f"put the PIN into the environment variable {PIN}, or into a file that pin-source=file:… names",
-            )
         options = Options.parse(url, {"module-path": "", "module-name": "", "pin-source": "", "backups": ""})
         sought = _attributes(url)
         if options["backups"] not in ("", "none"):
@@ -101,9 +95,12 @@ def _attributes(url: str) -> dict[str, bytes]:
         name, equals, value = part.partition("=")
         if not equals or name not in _KNOWN or name in found:
             known = ", ".join(_KNOWN)
-            # Only the name: the value may be a PIN.
+            # Only the name, and no more than that: the rest may be a PIN.
+            said = (
+                repr(name) if equals and name.isascii() and name.replace("-", "").isalnum() else "a part without a name"
+            )
             raise CustodyError(
-                f"the custody pkcs11: cannot have {name!r} in its path", hint=f"it takes {known}, each once"
+                f"the custody pkcs11: cannot have {said} in its path", hint=f"it takes {known}, each once"
             )
         found[name] = unquote_to_bytes(value)
     if "object" not in found and "id" not in found:

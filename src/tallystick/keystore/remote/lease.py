@@ -23,9 +23,8 @@ from tallystick.keystore.base import (
     Stored,
     check_sizes,
     forget_in_children,
-    ourselves,
-    shown,
 )
+from tallystick.keystore.names import ourselves, shown
 from tallystick.keystore.remote.place import Place
 from tallystick.keystore.remote.session import Connect, Field, Record, insist_on, unanswered
 

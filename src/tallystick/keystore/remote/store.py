@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tallystick.errors import KeyStoreError
-from tallystick.keystore.base import Grant, HeadText, KeyStore, Stored, check_entry, check_name, check_sizes, shown
+from tallystick.keystore.base import Grant, HeadText, KeyStore, Stored, check_sizes
+from tallystick.keystore.names import check_entry, check_name, shown
 from tallystick.keystore.remote.lease import RemoteLease
 from tallystick.keystore.remote.place import Place
 from tallystick.keystore.remote.session import Connect, Record, Session, insist_on

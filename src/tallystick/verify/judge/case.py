@@ -8,13 +8,13 @@ from tallystick import _core
 from tallystick.verify.adopted import Adopted
 from tallystick.verify.expectations import Expectations
 from tallystick.verify.judge.view import LogView
+from tallystick.verify.kin import Kin
 from tallystick.verify.looking import Unread
-from tallystick.verify.predecessors import Predecessors
 from tallystick.verify.source import Source
 
 __all__ = ["Case"]
 
-_NONE = Predecessors({})
+_NONE = Kin({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Case:
         unread: What was not read.
         expected: What the caller expects.
         adopted: What logs adopted, and which files begin so.
-        before: Where lines of the logs that known ones follow need a key that is not at hand.
+        kin: Where lines of the logs before and after known ones need a key that is not at hand.
     """
 
     source: Source
@@ -39,7 +39,7 @@ class Case:
     unread: Sequence[Unread]
     expected: Expectations
     adopted: Sequence[Adopted] = ()
-    before: Predecessors = _NONE
+    kin: Kin = _NONE
 
     def is_adopted(self, place: _core.Place) -> bool:
         """Does a line stand in what a log adopted, unchanged?"""

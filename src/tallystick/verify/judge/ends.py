@@ -44,7 +44,7 @@ def bad_head_findings(log: LogView) -> Iterator[Finding]:
         return
     if not anchors.head_holds:
         detail = "the head's mac does not hold: it was forged, or it belongs to another log"
-        yield log.finding(Kind.BAD_HEAD, Weight.FAILED, detail, anchors.head[0])
+        yield log.finding(Kind.BAD_HEAD, Weight.FAILED, detail, anchors.head.at)
 
 
 def end_findings(log: LogView) -> Iterator[Finding]:
@@ -109,8 +109,8 @@ def _reached(log: LogView) -> str:
     """Say what the newest pin says of the end: no more than that it lies no earlier."""
     if not log.anchors.pins:
         return ""
-    newest = max(log.anchors.pins, key=lambda pinned: pinned.at)
-    when = f"when it was seen on {newest.pin.seen}" if newest.pin.seen else "when it was pinned"
+    newest = max(log.anchors.pins, key=lambda pin: pin.at)
+    when = f"when it was seen on {newest.seen}" if newest.seen else "when it was pinned"
     return f"; the log reached at least {dotted(newest.at)} {when}"
 
 

@@ -26,6 +26,7 @@ class LogFacts:
         covers: First and last chain that the key covers.
         chains: The chains of which a line is here.
         numbers: Their numbers, in order.
+        extent: From where on it is judged as a set.
         openings: What their openings say of the chains before them.
     """
 
@@ -39,6 +40,7 @@ class LogFacts:
     covers: tuple[int, int]
     chains: Mapping[int, _core.ChainFacts]
     numbers: Sequence[int]
+    extent: _core.Extent
     openings: Openings
 
     @classmethod
@@ -47,10 +49,10 @@ class LogFacts:
         name, log_id, with_v, narrowed, first, last = source.keys.logs()[number]
         chains = dict(source.facts.chains(number, with_v))
         numbers = sorted(chains)
-        opened = ((chain, chains[chain].open) for chain in numbers)
-        openings = Openings(((chain, one) for chain, one in opened if one is not None), with_v=with_v)
-        label = source.labels[number]
-        return cls(source, number, name, log_id, label, with_v, narrowed, (first, last), chains, numbers, openings)
+        extent = source.facts.extent(number)
+        openings = Openings((chains[chain].open for chain in numbers), extent)
+        label, covers = source.labels[number], (first, last)
+        return cls(source, number, name, log_id, label, with_v, narrowed, covers, chains, numbers, extent, openings)
 
     def covers_chain(self, chain: int) -> bool:
         """Does the key cover a chain?"""
@@ -76,11 +78,7 @@ class LogFacts:
 
     def reaches(self, end: At) -> bool:
         """Was everything before a position written, as far as the last line of its chain tells?"""
-        last = self.chains[end[0]].last
-        statement = self.source.facts.statement_at(self.number, last)
-        if statement is not None and statement.ending == "continues" and end == (last[0], last[1] + 1, 0):
-            return True
-        return after(last) >= end
+        return self.source.facts.reaches(self.number, end)
 
     def has_other_statement(self, at: At, digest: bytes) -> bool:
         """Is the newest statement before a position another one, for certain?"""

@@ -19,7 +19,7 @@ def start_anchor(log: LogView) -> str:
         return "nothing"
     if log.expected.start is not None:
         return f"named by the caller: chain {log.expected.start}"
-    if log.is_late:
+    if log.facts.extent.begins_late:
         return "nothing"
     return f"the key's first chain, {log.facts.numbers[0]}" if log.facts.narrowed else "the log's first chain"
 
@@ -36,7 +36,7 @@ def no_line_findings(log: LogView) -> Iterator[Finding]:
 
 def gap_findings(log: LogView) -> Iterator[Finding]:
     """Give the findings about what is absent of a log of which a line is here."""
-    if log.is_late:
+    if log.facts.extent.begins_late:
         yield _late_start(log)
     yield from _absent_chains(log)
     yield from _gaps(log)

@@ -35,6 +35,9 @@ _SAID = {
     "predecessor": _Said(
         Kind.PREDECESSOR, _INCOMPLETE, "sealed for log {log_id}, as they say, which this log follows: give its key, too"
     ),
+    "successor": _Said(
+        Kind.SUCCESSOR, _INCOMPLETE, "sealed for log {log_id}, as they say, which follows this one: give its key, too"
+    ),
     "altered": _Said(Kind.ALTERED, _FAILED, ""),
     "bad statement": _Said(Kind.BAD_STATEMENT, _FAILED, ""),
     "older open lacking": _Said(
@@ -83,8 +86,9 @@ def line_findings(case: Case) -> Iterator[Finding]:
     for what, log, count in case.source.facts.unlisted():
         count -= unlisted_and_adopted.get(what, 0)
         if what == "foreign":
-            yield from _uncounted(needing := _unlisted_predecessors(case))
-            count -= needing
+            for kind, needing in _unlisted_kin(case).items():
+                yield Finding(kind, _INCOMPLETE, MORE, count=needing)
+                count -= needing
         if count and (what != "foreign" or case.is_known):
             said = _SAID[what]
             allowed = said.kind is Kind.REORDERED and said.kind in case.expected.allow
@@ -92,16 +96,13 @@ def line_findings(case: Case) -> Iterator[Finding]:
             yield Finding(said.kind, _NOTE if allowed else said.weight, MORE, log=label, count=count)
 
 
-def _unlisted_predecessors(case: Case) -> int:
-    """Return how many of the foreign lines that were only counted need the key of a predecessor."""
-    total = sum(case.before.counts.values())
-    return total - sum(event.count for event in case.source.facts.events() if case.before.covers_event(event))
-
-
-def _uncounted(count: int) -> Iterator[Finding]:
-    """Say how many more lines of predecessors are here."""
-    if count:
-        yield Finding(Kind.PREDECESSOR, _INCOMPLETE, MORE, count=count)
+def _unlisted_kin(case: Case) -> dict[Kind, int]:
+    """Return how many of the foreign lines that were only counted need the key of a log before or after, by kind."""
+    total = case.kin.counts()
+    for event in case.source.facts.events() if any(total.values()) else ():
+        if (kind := case.kin.of_event(event)) is not None:
+            total[kind] -= event.count
+    return {kind: count for kind, count in total.items() if count}
 
 
 def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Event) -> Finding | None:
@@ -115,9 +116,9 @@ def _event_finding(case: Case, repeated: Repeated, number: int, event: _core.Eve
     if event.kind == "reordered" and repeated.holds(event.log, event.place.file, event.first):
         return None
     facts = case.logs[event.log].facts if event.log is not None else None
-    said = _said(event, facts, "predecessor" if case.before.covers_event(event) else event.kind)
+    said = _said(event, facts, case.kin.of_event(event) or event.kind)
     kind, weight, detail = said.kind, said.weight, said.detail
-    if number in case.torn:
+    if number in case.torn and said.kind not in (Kind.PREDECESSOR, Kind.SUCCESSOR):
         kind, weight = Kind.TORN_LINE, _NOTE
         detail = "broken off: its writer was killed here, or a copy ends within it; nothing vouches for it"
     if event.kind == "reordered" and facts is not None and event.first and event.last:

@@ -38,7 +38,7 @@ def _narrowed(log: LogView) -> Finding:
     outside = [f"{lines} lines"] if lines != 1 else ["1 line"]
     if log.anchors.pins_outside:
         outside.append(f"{log.anchors.pins_outside} pin{'' if log.anchors.pins_outside == 1 else 's'}")
-    if log.anchors.head and not log.facts.covers_chain(log.anchors.head[0][0]):
+    if log.anchors.head and not log.facts.covers_chain(log.anchors.head.at[0]):
         outside.append("the head")
     what = f"chain {first}" if first == last else f"chains {first} to {last}"
     detail = f"the key covers {what} only; outside it lie {' and '.join(outside)}, which were not judged"

@@ -19,27 +19,12 @@ Range = tuple[int, int]
 class Openings:
     """The openings of a log, and what follows from those whose prev is authentic as far as the key can tell."""
 
-    def __init__(self, openings: Iterable[tuple[int, _core.Statement]], *, with_v: bool) -> None:
-        """Take the openings with the numbers of their chains, in order."""
-        self.all = [(chain, opening) for chain, opening in openings if opening.prev is not None]
-        self._with_v = with_v
-        self.named: dict[int, At] = {}
-        ranges: list[Range] = []
-        for chain, opening in self.all:
-            assert opening.prev is not None
-            at = opening.prev[0]
-            if self.vouches(opening):
-                self.named[at[0]] = max(at, self.named.get(at[0], at))
-                if at[0] + 1 <= chain - 1:
-                    ranges.append((at[0] + 1, chain - 1))
-        self._passed = _merged(ranges)
+    def __init__(self, openings: Iterable[_core.Statement | None], extent: _core.Extent) -> None:
+        """Take the openings, in order, and what the core found in them."""
+        self.all = [opening for opening in openings if opening is not None and opening.prev is not None]
+        self.named: dict[int, At] = {at[0]: at for at in extent.named}
+        self._passed = extent.passed
         self._starts = [first for first, _ in self._passed]
-
-    def vouches(self, opening: _core.Statement) -> bool:
-        """Is the prev of an opening authentic, as far as the key can tell?"""
-        if opening.prev is None or opening.prev[0][0] >= opening.at[0]:
-            return False
-        return opening.prev[2] is True or not self._with_v
 
     def passes_over(self, chain: int) -> bool:
         """Does an opening say that no line of a chain was counted by a head?"""
@@ -78,13 +63,3 @@ class Openings:
         if at <= high:
             missing.append((at, high))
         return missing, passed
-
-
-def _merged(ranges: list[Range]) -> list[Range]:
-    merged: list[Range] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(last, merged[-1][1])
-        else:
-            merged.append((first, last))
-    return merged

@@ -26,26 +26,26 @@ _CLASHES_WITH_P = {**_CLASHES, "after checkpoint": _NOT_COVERED, "fork": _NOT_CO
 
 def statement_findings(log: LogView) -> Iterator[Finding]:
     """Give the findings about statements that openings, pins or the head name."""
-    for chain, opening in log.facts.openings.all:
-        if chain >= log.floor[0] and (detail := _contradiction(log, chain, opening)):
+    for opening in log.facts.openings.all:
+        if opening.at[0] >= log.floor[0] and (detail := _contradiction(log, opening)):
             yield log.finding(Kind.BAD_STATEMENT, Weight.FAILED, detail, opening.at, place=opening.place)
-    for pinned in log.pins:
-        found = log.facts.source.facts.statement_at(log.facts.number, pinned.at)
-        if (found is None or found.hash != pinned.digest) and _is_present(log, pinned.at):
+    for pin in log.pins:
+        found = log.facts.source.facts.statement_at(log.facts.number, pin.at)
+        if (found is None or found.hash != pin.digest) and _is_present(log, pin.at):
             detail = "something else stands here than the statement that was pinned"
             place = found.place if found else None
-            yield log.finding(Kind.BAD_STATEMENT, Weight.FAILED, detail, pinned.at, place=place)
+            yield log.finding(Kind.BAD_STATEMENT, Weight.FAILED, detail, pin.at, place=place)
     counted, head = log.counted, log.anchors.head
-    if counted and head and counted[0] in log.facts.chains and log.facts.has_other_statement(counted, head[1]):
+    if counted and head and counted[0] in log.facts.chains and log.facts.has_other_statement(counted, head.digest):
         detail = f"the head names another statement before {dotted(counted)} than the one that is here"
         yield log.finding(Kind.BAD_HEAD, Weight.FAILED, detail, counted)
 
 
-def _contradiction(log: LogView, chain: int, opening: _core.Statement) -> str | None:
+def _contradiction(log: LogView, opening: _core.Statement) -> str | None:
     """Say what is wrong with the head that an opening names, if something is."""
     assert opening.prev is not None
     at, digest, proof = opening.prev
-    if proof is False or at[0] >= chain:
+    if proof is False or at[0] >= opening.at[0]:
         return "the proof of the head that this opening names does not hold"
     if at[0] == 0 or at[0] not in log.facts.chains or at <= log.floor:
         return None

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tallystick import _core
+from tallystick.verify.anchors import Anchors
 from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.expectations import Expectations
-from tallystick.verify.judge.anchors import Anchors, Pinned
 from tallystick.verify.judge.facts import LogFacts
+from tallystick.verify.pins import Pin
 from tallystick.verify.positions import At, after, dotted
 from tallystick.verify.report import Finding
-from tallystick.verify.source import Source
 from tallystick.verify.witnesses import Shown
 
 __all__ = ["LogView"]
@@ -28,7 +28,6 @@ class LogView:
         ceiling: Nothing is said of chains that are absent after this one.
         judged: The chains that are here and judged as a set, in order.
         demanded: Chains of which head, pins or openings count lines, or which the caller names: in order.
-        is_late: Is something absent before the first line, and nobody named the start?
     """
 
     facts: LogFacts
@@ -38,29 +37,19 @@ class LogView:
     ceiling: int
     judged: Sequence[int]
     demanded: Sequence[int]
-    is_late: bool
 
     @classmethod
-    def of(cls, source: Source, number: int, expected: Expectations) -> "LogView":
-        """Return the view on the log with a number."""
-        facts = LogFacts.of(source, number)
-        anchors = Anchors.of(facts, expected)
-        start = expected.start
-        floor: At = (start or 0, 0, 0)
-        if facts.chains:
-            floor = min(facts.first, floor) if start else facts.first
-        ceiling = expected.last or 2**32
+    def of(cls, facts: LogFacts, anchors: Anchors, expected: Expectations) -> "LogView":
+        """Return the view on a log."""
+        floor, ceiling = facts.extent.floor, expected.last or 2**32
         judged = [chain for chain in facts.numbers if floor[0] <= chain <= ceiling]
-        is_late = bool(facts.chains) and start is None and _begins_late(facts, anchors)
-        if start is None and not is_late:  # a bad line may stand before the first one that is here
-            floor = (floor[0], 0, 0)
         newest = judged[-1] if judged else 2**32
         marks = [mark for mark in anchors.marks if _is_judged(mark, facts, floor, ceiling)]
         named = {chain for chain in facts.openings.named if chain > 0}
         named |= {mark[0] for mark in marks if mark[0] < newest}
-        named |= {chain for chain in (start, expected.last) if chain}
+        named |= {chain for chain in (expected.start, expected.last) if chain}
         demanded = sorted(chain for chain in named if floor[0] <= chain <= ceiling)
-        return cls(facts, anchors, expected, floor, ceiling, judged, demanded, is_late)
+        return cls(facts, anchors, expected, floor, ceiling, judged, demanded)
 
     def judges(self, chain: int) -> bool:
         """Is a chain that is here judged as a set?"""
@@ -76,9 +65,9 @@ class LogView:
         return [mark for mark in self.anchors.marks if self.is_judged(mark)]
 
     @property
-    def pins(self) -> list[Pinned]:
+    def pins(self) -> list[Pin]:
         """The pins that are judged."""
-        return [pinned for pinned in self.anchors.pins if self.is_judged(after(pinned.at))]
+        return [pin for pin in self.anchors.pins if self.is_judged(after(pin.at))]
 
     @property
     def shown(self) -> list[tuple[Shown, _core.Standing]]:
@@ -153,14 +142,3 @@ def _text(at: At | str | None) -> str | None:
 
 def _is_judged(mark: At, facts: LogFacts, floor: At, ceiling: int) -> bool:
     return (not facts.chains or mark > floor) and mark[0] <= ceiling
-
-
-def _begins_late(facts: LogFacts, anchors: Anchors) -> bool:
-    """Is something absent before the first line that is here, as far as nothing says that it never was?"""
-    first, lowest = facts.numbers[0], facts.covers[0]
-    # An opening may rightly say that nothing was counted before it.
-    named = {chain for chain in facts.openings.named if chain > 0} | {mark[0] for mark in anchors.marks}
-    nothing = facts.with_v and not facts.openings.part(lowest, first - 1, sorted(named))[0]
-    if first > lowest and not nothing:
-        return True
-    return any(gap.start < facts.first for gap in facts.gaps(first))

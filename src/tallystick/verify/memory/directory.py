@@ -4,7 +4,6 @@ Records are read without a lock: each is replaced by renaming another into its p
 new one. Those that write take turns.
 """
 
-import fcntl
 import os
 import re
 import time
@@ -65,7 +64,7 @@ class Directory:
             ReportError: The directory cannot be written.
         """
         with self._opened() as fd:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            securefile.lock(fd)
             for name in damaged:
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=fd)

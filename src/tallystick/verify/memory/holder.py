@@ -10,7 +10,6 @@ system's clock two changes have the same time.
 (True, False, True, True)
 """
 
-import fcntl
 import hashlib
 import os
 import struct
@@ -142,6 +141,8 @@ def of_list(values: list[Any]) -> AnyHolder:
 def _generation(fd: int) -> int:
     """Return the generation of an inode; 0 where the file system does not say."""
     try:
+        import fcntl
+
         return int(struct.unpack_from("=I", fcntl.ioctl(fd, _GENERATION, bytes(8)))[0])
-    except OSError:
+    except (ImportError, OSError):
         return 0

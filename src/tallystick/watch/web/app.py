@@ -20,8 +20,9 @@ from starlette.routing import Route
 from tallystick.reports import html, render
 from tallystick.watch.standing import Standings, State
 from tallystick.watch.web import api, day, words
-from tallystick.watch.web.live import LISTENERS, Live
+from tallystick.watch.web.live import LISTENERS, SHARE, Live
 from tallystick.watch.web.view import Demand, entry, listed
+from tallystick.web.guard import owner_of
 from tallystick.web.problems import ProblemError, problem
 
 __all__ = ["Metrics", "application"]
@@ -108,11 +109,14 @@ class _Site:
         return _json(api.schema(), "application/schema+json")
 
     async def events(self, request: Request) -> Response:
+        owner = owner_of(request.scope)
+        if self._live.is_served(owner):
+            return problem(429, f"{SHARE} of this address listen already", {"retry-after": "30"})
         if self._live.is_full:
             return problem(503, f"{LISTENERS} listen already", {"retry-after": "30"})
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
-        return StreamingResponse(self._live.events(), media_type="text/event-stream")
+        return StreamingResponse(self._live.events(owner), media_type="text/event-stream")
 
     async def health(self, request: Request) -> Response:
         return _json({"status": "ok"})

@@ -7,15 +7,19 @@ however many logs there are, and there is one at most in two seconds.
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from tallystick.watch.standing import Standings
 
-__all__ = ["LISTENERS", "Live"]
+__all__ = ["LISTENERS", "SHARE", "Live"]
 
 LISTENERS = 32
 """Listeners at the same time."""
+
+SHARE = 16
+"""Those of one address."""
 
 PACE = 2.0  # seconds between two events
 _BEAT = 15.0  # seconds after which a listener hears that nothing changed
@@ -37,12 +41,16 @@ class Live:
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._stopping = threading.Event()
-        self._listeners = 0
+        self._listeners: Counter[str] = Counter()  # of each address
 
     @property
     def is_full(self) -> bool:
         """Are there as many listeners as there may be?"""
-        return self._listeners >= LISTENERS
+        return self._listeners.total() >= LISTENERS
+
+    def is_served(self, owner: str) -> bool:
+        """Has an address as many listeners as it may have?"""
+        return self._listeners[owner] >= SHARE
 
     def start(self, loop: asyncio.AbstractEventLoop) -> threading.Thread:
         """Start the thread that waits for changes."""
@@ -54,9 +62,13 @@ class Live:
         """Let the thread end; from any thread. It does so at once, and its listeners hear no more."""
         self._stopping.set()
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """Give a listener its events, until all is over."""
-        self._listeners += 1
+    async def events(self, owner: str) -> AsyncIterator[bytes]:
+        """Give a listener its events, until all is over.
+
+        Args:
+            owner: Its address.
+        """
+        self._listeners[owner] += 1
         try:
             yield b"retry: 3000\n\n"
             heard: int | None = None
@@ -69,7 +81,8 @@ class Live:
                 elif not await _waited(changed, _BEAT):
                     yield b"event: beat\ndata: %d\n\n" % version
         finally:
-            self._listeners -= 1
+            self._listeners[owner] -= 1
+            self._listeners += Counter()  # drops those of which none is left
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         version = self._version

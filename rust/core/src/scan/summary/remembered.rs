@@ -21,13 +21,16 @@ impl Summary {
         if files.len() > 1 || !self.details.is_empty() {
             return Err(Error::Format("this is not the summary of one file: scan again".into()));
         }
-        let Self { logs, chunks, events, unlisted: _, unsealed: _, excepted: _, details: _ } = self;
+        let Self { logs, chunks, events, unlisted: _, kin: _, unsealed: _, excepted: _, details: _ } = self;
         let set = |place: &mut Place| place.file = file;
         for log in logs.values_mut() {
             log.in_file(file);
         }
         let numbered = |((_, number), mut chunk): ((u32, u32), Chunk)| {
-            chunk.edges.values_mut().for_each(|edge| set(&mut edge.first_place));
+            for edge in chunk.edges.values_mut() {
+                set(&mut edge.first_place);
+                set(&mut edge.last_place);
+            }
             ((file, number), chunk)
         };
         *chunks = std::mem::take(chunks).into_iter().map(numbered).collect::<BTreeMap<_, _>>();
@@ -181,7 +184,7 @@ mod tests {
     fn summary(file: u32, why: Why) -> Summary {
         let mut summary = Summary::default();
         let at = Position::new(1, 0, 3);
-        let edge = Edge { first: at, first_place: place(file), last: at, low: at };
+        let edge = Edge::of(at, place(file));
         summary.chunks.insert((file, 0), Chunk { edges: [(0, edge)].into(), ..Chunk::default() });
         summary.events.push(Event::new(Kind::Altered(why), Some(0), place(file), Some(at)));
         summary.log(0).epoch(1, 0).lines.add(3, [1; 32], place(file));

@@ -61,7 +61,7 @@ impl Lines {
     pub(crate) fn unpack(&mut self, n: u32, root: Digest) {
         if self.layers.is_empty() && !self.seen.is_empty() {
             let pieces = self.seen.values().copied().collect();
-            let run = Run { tree: Stretch::settled(n, root), pieces };
+            let run = Run { tree: Stretch::of_root(n, root), pieces };
             self.layers.push(BTreeMap::from([(0, run)]));
         }
     }

@@ -1,4 +1,4 @@
-"""How much at once is taken from one address and of one log: buckets that fill up again.
+"""How much at once is taken from one address, or of one log: buckets that fill up again.
 
 >>> limits = Limits(rate=2.0, burst=3.0)
 >>> [limits.wait("a", 1.0, now=0.0) for _ in range(4)], limits.wait("a", 1.0, now=1.0), limits.wait("b", 9.0, now=0.0)

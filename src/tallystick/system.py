@@ -1,0 +1,33 @@
+"""Differences between operating systems: logs are sealed on Linux only, and verified elsewhere too.
+
+>>> require_linux()  # raises SealError elsewhere
+>>> processors() >= 1
+True
+"""
+
+import os
+import sys
+
+from tallystick.errors import SealError
+
+__all__ = ["processors", "require_linux"]
+
+
+def require_linux() -> None:
+    """Refuse to seal where memory for keys cannot be kept out of core dumps and from children.
+
+    Raises:
+        SealError: This is not Linux.
+    """
+    if sys.platform != "linux":
+        raise SealError(
+            f"logs are sealed on Linux only, and this system is {sys.platform}",
+            hint="seal where the service runs; verify, check, prove and cat work here",
+        )
+
+
+def processors() -> int:
+    """Return how many processors this process may use; all of them, where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

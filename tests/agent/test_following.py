@@ -1,0 +1,196 @@
+"""What is followed is sealed once, whatever ends in the middle: a file through rotations, and the real journal."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tallystick.agent import sources
+from tallystick.agent.sources import File
+from tests.agent.client import entries
+from tests.servers import until
+
+
+class Sender:
+    """A `tallystick send` that follows something, and is started again when it was killed."""
+
+    def __init__(self, site, agent, *words, start=None):
+        self.site, self._start = site, start or site.start
+        self._words = ("send", f"unix:{agent.path}", "--follow", "progress", *words)
+        self.process = None
+        self.start()
+
+    def start(self):
+        nothing = subprocess.DEVNULL
+        self.process = self._start(*self._words, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+    def end(self):
+        self.process.terminate()
+        said = self.process.communicate(timeout=30)[1].decode()
+        assert self.process.returncode == 0, said
+        return said
+
+
+@pytest.fixture
+def senders(site):
+    started = []
+
+    def start(agent, *words, **more):
+        started.append(Sender(site, agent, *words, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def write(path, lines):
+    with open(path, "ab") as file:
+        for line in lines:
+            file.write(line + b"\n")
+            file.flush()
+
+
+def test_a_file_is_sealed_once_and_in_order_while_it_is_rotated_and_both_ends_are_killed(site, agents, senders):
+    chance, path = random.Random(7), site.path / "app.log"
+    lines = [b"%d " % number + b"x" * chance.randrange(200) for number in range(6_000)]
+    write(path, [b"the first one"])
+    agent = agents().listening()
+    sender = senders(agent, path)
+    until(lambda: (site.path / "audit.log").exists() and entries(site), "the first line")
+    for turn, at in enumerate(range(0, len(lines), 500)):
+        writer = threading.Thread(target=write, args=(path, lines[at : at + 500]))
+        writer.start()
+        time.sleep(chance.uniform(0, 0.1))
+        if turn % 3 == 1:
+            agent.kill()
+            agent = agents()
+        elif turn % 3 == 2:
+            sender.kill()
+            writer.join()
+            os.rename(path, f"{path}.{turn}")
+            path.touch()
+            sender.start()
+        writer.join()
+    until(lambda: len(entries(site)) > len(lines), "all lines")
+    sender.end()
+    agent.end()
+    assert entries(site) == [b"the first one", *lines]
+    verdict, kinds = site.verdict()
+    assert (verdict, set(kinds) <= {"unclean end", "torn line"}) == ("ok", True), kinds
+
+
+def test_a_file_that_is_followed_is_read_on_after_it_was_renamed_until_its_writer_has_heard_of_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sources, "LINGER", 0.3)
+    path, said = tmp_path / "app.log", []
+    path.write_bytes(b"one\n")
+    with File(str(path), "", said.append) as source, open(path, "ab", buffering=0) as writer:
+        assert source.read(0) == [b"one"]
+        os.rename(path, f"{path}.1")
+        path.write_bytes(b"three\n")
+        assert source.read(0) == []
+        writer.write(b"two\nwithout a line end")
+        assert source.read(0) == [b"two"]
+        assert source.read(2) == [b"without a line end"]
+        assert source.read(2) == [b"three"]
+        position = source.position
+        path.write_bytes(b"4\n")
+        assert source.read(0) == [b"4"]
+    assert "was cut: what stood there and was not read is lacking" in said[0]
+    os.unlink(path)
+    path.write_bytes(b"another file with as many bytes\n")
+    with File(str(path), position, said.append) as source:
+        assert source.read(0) == [b"another file with as many bytes"]
+    assert "is another file than before" in said[1]
+
+
+def test_lines_that_an_agent_does_not_know_any_more_are_sent_again_and_that_is_reported(site, agents, senders):
+    path = site.path / "app.log"
+    path.write_bytes(b"one\n")
+    agent = agents().listening()
+    sender = senders(agent, path)
+    until(lambda: (site.path / "audit.log").exists() and entries(site) == [b"one"], "the first line")
+    agent.kill()
+    shutil.rmtree(site.path / "state")
+    agent = agents().listening()
+    write(path, [b"two"])
+    until(lambda: entries(site) == [b"one", b"two"], "the second line")
+    assert "may be in the log twice" in sender.end()
+
+
+LOG = """
+import socket, sys
+way = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+way.connect("/run/systemd/journal/socket")
+for number in range(int(sys.argv[1]), int(sys.argv[2])):
+    way.send(b"MESSAGE=payment %d\\nAMOUNT=%d\\nSYSLOG_IDENTIFIER=shop\\n" % (number, number))
+"""
+
+
+@pytest.fixture
+def journal(site):
+    """A real journald in namespaces of its own; gives what starts a program there."""
+    unshare, daemon = shutil.which("unshare"), "/lib/systemd/systemd-journald"
+    if unshare is None or shutil.which("journalctl") is None or not os.path.exists(daemon) or os.geteuid():
+        pytest.skip("journald cannot be run here")
+    script = (
+        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal /run/log/journal/$(cat /etc/machine-id) && "
+        f"exec {daemon}"
+    )
+    words = [unshare, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
+    with open(site.path / "journald", "wb") as said:
+        process = subprocess.Popen(words, stdout=said, stderr=said)
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: process.poll() is not None or children.read_text(), "a child", 20)
+        if process.poll() is not None:
+            pytest.skip("namespaces cannot be made here")
+        (child,) = children.read_text().split()
+        until(lambda: os.path.exists(f"/proc/{child}/root/run/systemd/journal/socket"), "journald", 20)
+        yield ["nsenter", "--target", child, "--mount"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_journal_is_sealed_once_and_in_order_while_both_ends_are_killed(site, agents, senders, journal):
+    agent = agents().listening()
+
+    def start(*words, **more):
+        command = [*journal, f"{site.bin}/tallystick", *map(str, words)]
+        return subprocess.Popen(command, cwd=site.path, env=site.env, **more)
+
+    def log(first, after):
+        subprocess.run([*journal, "--pid", f"{site.bin}/python", "-c", LOG, str(first), str(after)], check=True)
+
+    sender = senders(agent, "--journal", "--", "--identifier=shop", start=start)
+    for number in range(0, 800, 200):
+        log(number, number + 100)
+        if number % 400:
+            agent.kill()
+            agent = agents()
+        else:
+            sender.kill()
+            sender.start()
+        log(number + 100, number + 200)
+    until(lambda: (site.path / "audit.log").exists() and len(entries(site)) >= 800, "all entries", 30)
+    sender.end()
+    agent.end()
+    found = [json.loads(line) for line in entries(site)]
+    assert [entry["MESSAGE"] for entry in found] == [f"payment {number}" for number in range(800)]
+    assert {(entry["_UID"], entry["_COMM"]) for entry in found} == {("0", "python")}, (
+        "what journald knows of the sender"
+    )
