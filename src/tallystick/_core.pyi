@@ -36,6 +36,7 @@ __all__ = [
     "Finder",
     "Found",
     "Gap",
+    "Gunzip",
     "Handover",
     "Holding",
     "InTree",

@@ -189,9 +189,6 @@ impl<'k> Scanner<'k> {
         self.chunk.first = self.chunk.first.or(Some((id.0, Position { index: first.index, ..at })));
         self.chunk.last = Some((id.0, at));
         self.out.log(id.0).counts.sealed += entries.len() as u64;
-        if let Some(edge) = self.chunk.edges.get_mut(&id.0) {
-            edge.last = at;
-        }
         let to_last: usize = lines[..lines.len() - 1].iter().map(|line| line.bytes.len() + 1).sum();
         let before = u32::try_from(lines.len() - 1).unwrap_or(u32::MAX);
         self.place = Place {
@@ -199,6 +196,7 @@ impl<'k> Scanner<'k> {
             offset: self.place.offset + to_last as u64,
             ..self.place
         };
+        self.in_order(id.0, at);
         self.epoch.lines.extend(leaves.iter().flatten(), self.place);
         self.epoch.json |= entries.iter().any(|entry| !entry.with_v && matches!(entry.text, Text::Open(_)));
         if let Some(line) = lines.last() {
