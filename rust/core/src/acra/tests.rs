@@ -191,20 +191,25 @@ fn several_threads_find_what_one_finds() {
 
 #[test]
 fn one_long_chain_is_judged_alike_where_another_thread_takes_its_lines_apart() {
-    let mut lines = chain(3, 4000);
-    for at in (50..lines.len()).step_by(997) {
-        lines[at] = lines[at].replace("msg=", "msg=X");
-        lines.insert(at + 20, "  ".into());
+    let mut blank = chain(3, 4000);
+    for at in (50..blank.len()).step_by(997) {
+        blank.insert(at, "  ".into());
     }
-    let one = judged(&lines);
-    let text = lines.join("\n") + "\n";
-    for least in [100, 70_000] {
-        let mut judge = judge(&key(), Form::Text);
-        judge.least = least;
-        assert_eq!(judge.feed(text.as_bytes(), 0, 0, 0, 2), lines.len() as u64);
-        let found = judge.finish();
-        assert_eq!((&found.events, &found.chains), (&one.events, &one.chains));
-        assert!(found.events.len() > 3);
+    // After the first line that was altered, none of its chain can be judged.
+    for altered in [None, Some(0), Some(2000), Some(3999)] {
+        let mut lines = blank.clone();
+        if let Some(at) = altered {
+            lines[at] = lines[at].replace("msg=", "msg=X");
+        }
+        let (one, text) = (judged(&lines), lines.join("\n") + "\n");
+        for least in [100, 70_000] {
+            let mut judge = judge(&key(), Form::Text);
+            judge.least = least;
+            assert_eq!(judge.feed(text.as_bytes(), 0, 0, 0, 2), lines.len() as u64);
+            let found = judge.finish();
+            assert_eq!((&found.events, &found.chains), (&one.events, &one.chains), "{altered:?}");
+            assert_eq!(found.events.is_empty(), altered.is_none(), "{:?}", found.events);
+        }
     }
 }
 
