@@ -9,6 +9,7 @@ compliance mode. Elsewhere the object is read back.
 >>> Deposit.of("https://example.org/logs/")
 Traceback (most recent call last):
 tallystick.errors.ReportError: nothing can be put to https://example.org/logs/
+hint: name a bucket: s3://BUCKET/PREFIX, gs://… or az://…
 """
 
 import base64
