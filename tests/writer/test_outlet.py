@@ -3,7 +3,7 @@
 import pytest
 
 from tallystick.errors import LeaseLostError, OutputError, SealError
-from tallystick.writer.outlet import GaveUpError, Outlet
+from tallystick.writer.outlet import GaveUpError, Notice, Outlet
 from tests.writer.fakes import Clock, File, Sink
 
 FULL = OutputError("no room")
@@ -158,7 +158,7 @@ def test_what_happened_to_the_file_is_reported_and_becomes_a_notice():
     made.sink.notices = ["the file was removed"]
     made.outlet.look()
     assert made.reported == ["the file was removed"]
-    assert made.outlet.next_notice() == ("output", "the file was removed")
+    assert made.outlet.next_notice() == Notice("output", "the file was removed")
 
 
 def test_a_stream_is_never_rotated():
@@ -176,7 +176,7 @@ def test_it_is_time_to_rotate_once():
     assert not made.outlet.look()
     made.outlet.rotate(7)
     assert (made.sink.calls[-1], made.outlet.rotating) == ("rotate 7", False)
-    assert made.outlet.next_notice() == ("rotation", "one file was removed")
+    assert made.outlet.next_notice() == Notice("rotation", "one file was removed")
 
 
 def test_a_rotation_that_fails_is_reported_and_lines_go_on():
