@@ -51,7 +51,7 @@ impl Known<'_> {
     }
 
     fn near(&self, one: Neighbour) -> bool {
-        self.log(one.map(|(log, _)| log)) && one.is_none_or(|(_, at)| is_position(&at))
+        self.log(one.map(|(log, _)| log)) && one.is_none_or(|(_, at)| is_position(at))
     }
 
     fn place(&self, place: &Place) -> bool {
@@ -59,7 +59,7 @@ impl Known<'_> {
     }
 }
 
-fn is_position(at: &Position) -> bool {
+fn is_position(at: Position) -> bool {
     at.chain > 0
 }
 
@@ -81,7 +81,7 @@ impl Chunk {
                 && edge.before_last.is_sound()
                 && known.place(&edge.first_place)
                 && known.place(&edge.last_place)
-                && [edge.first, edge.last, edge.low].iter().all(is_position)
+                && [edge.first, edge.last, edge.low].into_iter().all(is_position)
         });
         counts && strange.is_sound() && beginnings && edges && known.near(*first) && known.near(*last)
     }
@@ -93,7 +93,7 @@ impl Event {
             && known.log(self.log)
             && known.place(&self.place)
             && self.first.is_some() == self.last.is_some()
-            && [self.first, self.last].iter().flatten().all(is_position)
+            && [self.first, self.last].into_iter().flatten().all(is_position)
             && known.near(self.before)
             && known.near(self.after)
     }
@@ -105,14 +105,14 @@ impl Log {
         let first_prefixed = counts.first_prefixed.iter().all(|place| known.place(place));
         let counts = [counts.sealed, counts.prefixed, counts.redacted, counts.narrowed, counts.notices];
         let notices = notices.iter().all(|((at, _), said)| {
-            is_position(at) && (1..=MOST).contains(&said.count) && known.place(&said.place)
+            is_position(*at) && (1..=MOST).contains(&said.count) && known.place(&said.place)
         });
         counts.iter().all(|count| *count <= MOST)
             && first_prefixed
             && notices
-            && successor.as_ref().is_none_or(|(at, _)| is_position(at))
+            && successor.as_ref().is_none_or(|(at, _)| is_position(*at))
             && chains.iter().all(|(c, chain)| *c > 0 && chain.is_sound((number, *c), known))
-            && pending.iter().all(|one| is_position(&one.at) && known.place(&one.place))
+            && pending.iter().all(|one| is_position(one.at) && known.place(&one.place))
     }
 }
 
