@@ -30,6 +30,7 @@ impl Summary {
                 set(&mut edge.first_place);
                 set(&mut edge.last_place);
             }
+            chunk.beginnings.values_mut().for_each(|(place, _)| set(place));
             ((file, number), chunk)
         };
         *chunks = std::mem::take(chunks).into_iter().map(numbered).collect::<BTreeMap<_, _>>();
