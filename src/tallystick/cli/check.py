@@ -23,12 +23,10 @@ _EPILOG = """Exit status: 0 it holds, 3 unknown, 5 it does not hold, 2 usage, 4 
 @click.command("check", cls=Command, epilog=_EPILOG)
 @click.argument("file", type=INPUT, metavar="FILE")
 @option("--public", type=INPUT, metavar="FILE", help="Public file of the log: enough to check evidence.")
-@option("--key", type=INPUT, metavar="FILE", help="Verification key of the log; it checks the tag as well.")
+@option("--key", type=INPUT, metavar="FILE", help="Verification key of the log: checks the tag, too.")
 @option("--witness", "witnesses", multiple=True, metavar="KEY", help="Key of a witness that must have received it.")
-@option("--policy", type=INPUT, metavar="FILE", help="Who must have cosigned the witness's tree (C2SP tlog-policy).")
-@option(
-    "--roots", type=INPUT, metavar="FILE", help="Certificates (PEM) of authorities: it must have a time-stamp of one."
-)
+@option("--policy", type=INPUT, metavar="FILE", help="Who must have cosigned (C2SP tlog-policy).")
+@option("--roots", type=INPUT, metavar="FILE", help="Authorities (PEM): one must have time-stamped it.")
 @form_option("text", "json")
 def command(
     file: str,
@@ -41,7 +39,7 @@ def command(
 ) -> None:
     """Check the evidence in FILE, or - for standard input, and say what it proves.
 
-    `tallystick prove` makes evidence. Take the public file from the log's owner, not from the giver of the evidence.
+    Take the public file from the log's owner, not from the giver of evidence.
     """
     if public is None and key is None:
         raise click.UsageError("give the public file with --public, or the verification key with --key")

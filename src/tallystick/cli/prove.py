@@ -35,7 +35,7 @@ def command(
     envelope: str | None,
     field: str | None,
 ) -> None:
-    """Prove the line at POSITION: write evidence that needs nothing else of the log.
+    """Write evidence of the line at POSITION that needs nothing else of the log.
 
     POSITION stands in the line's seal: [LOGID.]chain.epoch.index. PATH must hold all lines of its epoch; with
     --receipts also the checkpoints up to what a witness received.
