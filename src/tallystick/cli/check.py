@@ -16,7 +16,7 @@ _EPILOG = """Exit status: 0 it holds, 3 unknown, 5 it does not hold, 2 usage, 4 
 
 \b
   tallystick check login.evidence --public payments.pub
-  tallystick check login.evidence --public payments.pub --witness KEY --roots authority.pem
+  tallystick check login.evidence --public payments.pub --witness KEY
 """
 
 
