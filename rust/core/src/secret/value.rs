@@ -67,7 +67,8 @@ impl Secret {
     /// The tags of lines, in pairs side by side, as so many calls of [`tag`](Self::tag) would give them.
     pub(crate) fn tag_pairs(&mut self, ls: &[[Digest; 2]], tags: &mut [[[u8; 16]; 2]]) {
         self.replace::<LINE, _>(|key| {
-            for (ls, tags) in ls.iter().zip(tags) {
+            for (number, (ls, tags)) in ls.iter().zip(tags).enumerate() {
+                Self::keep_trace_of(key, number);
                 let [one, two] = hash::Mac::new_pair(key);
                 *tags = hash::Mac::tag_pair([&one, &two], ls);
             }
@@ -79,9 +80,7 @@ impl Secret {
         self.replace::<LINES, _>(|key| {
             let mut keys = ManyKeys::new();
             for lane in 0..count {
-                if cfg!(feature = "keep-traces") && lane > 0 {
-                    std::mem::forget(Self::copy(key)); // the first one was left by `replace`
-                }
+                Self::keep_trace_of(key, lane);
                 keys.put(lane, key);
                 *key = hash::ratchet(key);
             }
@@ -101,6 +100,14 @@ impl Secret {
     fn keep_trace(&self) {
         if cfg!(feature = "keep-traces") {
             std::mem::forget(self.duplicate());
+        }
+    }
+
+    /// The same for a later key of a batch; `replace` saw to the first one.
+    #[inline]
+    fn keep_trace_of(key: &[u8; 32], number: usize) {
+        if cfg!(feature = "keep-traces") && number > 0 {
+            std::mem::forget(Self::copy(key));
         }
     }
 
