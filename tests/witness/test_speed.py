@@ -11,8 +11,8 @@ from tests.witness.served import serving
 from tests.witness.service import Service, Writer, running
 
 LINES = b"".join(b"user=%d action=login from=192.0.2.%d\n" % (number, number % 256) for number in range(50_000))
-ROUNDS = 40
-MOST = 0.12  # 0.03 to 0.09 was measured; it was half of that while lines were not sealed side by side. The aim is 0.02
+PAIRS, ROUNDS = 6, 20
+MOST = 0.05  # what was measured is below 0.02; the rest is room for the noise of machines with other work
 
 
 def spent(log: tallystick.Log) -> float:
@@ -23,17 +23,21 @@ def spent(log: tallystick.Log) -> float:
 
 @pytest.mark.alone
 def test_a_writer_at_full_speed_loses_little_with_a_witness(tmp_path: Path) -> None:
-    logs = {}
-    with serving() as witness:
-        for name, named in (("alone", ()), ("shown", (witness.named,))):
-            store = {"store": f"file:{tmp_path}/store"}
-            tallystick.create(name, **store, custody=f"master-key:{tmp_path}/{name}.master", key_file=tmp_path / name)
-            logs[name] = tallystick.open(name, output=tmp_path / f"{name}.log", witness=named, **store)
-        rounds = [{name: spent(log) for name, log in logs.items()} for _ in range(ROUNDS)]  # noise meets both alike
-        best = {name: min(one[name] for one in rounds) for name in logs}
-        for log in logs.values():
-            log.close()
-        assert witness.newest is not None
+    store, rounds = {"store": f"file:{tmp_path}/store"}, []
+    for pair in range(PAIRS):  # where a log's memory happens to lie makes it up to 10 % slower
+        with serving() as witness:
+            logs = {}
+            for kind, named in (("alone", ()), ("shown", (witness.named,))):
+                name = f"{kind}{pair}"
+                custody = f"master-key:{tmp_path}/{name}.master"
+                tallystick.create(name, **store, custody=custody, key_file=tmp_path / name)
+                logs[kind] = tallystick.open(name, output=tmp_path / f"{name}.log", witness=named, **store)
+            # One after the other, so that other work of the machine meets both alike.
+            rounds += [{kind: spent(log) for kind, log in logs.items()} for _ in range(ROUNDS)]
+            for log in logs.values():
+                log.close()
+            assert witness.newest is not None
+    best = {kind: min(each[kind] for each in rounds) for kind in ("alone", "shown")}
     assert best["shown"] <= best["alone"] * (1 + MOST), best
 
 
