@@ -377,7 +377,7 @@ def read_past(text):
     return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
 
 def read_named(st, about):
-    """The key of the log that a notice names: the one before, where it stands right behind the first open, or the one after."""
+    """The key of the log that a notice names: the one before, right after the first open, or the one after."""
     words = re.fullmatch(rb"([a-z2-7]{8}) (tallypub1[a-z0-9]+)", st.said)
     if st.about != about or about == "predecessor" and st.pos != (1, 0, 1) or not words:
         return None

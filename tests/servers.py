@@ -248,9 +248,9 @@ class Moto(Server):
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """A server whose answers a test gives: `answer(headers, body)` returns a status and what becomes JSON.
+    """A server whose answers a test gives: `answer(path, headers, body)` returns a status and what becomes JSON.
 
-    Headers may come third.
+    Bytes are given as they are. Headers may come third.
     """
 
     def __init__(self, answer):
@@ -259,7 +259,7 @@ class Answering(http.server.ThreadingHTTPServer):
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, given, *more = answer(self.headers, body)
+                status, given, *more = answer(self.path, self.headers, body)
                 text = given if isinstance(given, bytes) else json.dumps(given).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

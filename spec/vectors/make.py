@@ -1589,7 +1589,7 @@ def new_files():
             "evidence.json": text(evidence_cases()), "partial.json": text(partial_cases()),
             "signatures.json": text(signature_cases()),
             "witnesses.json": witnesses.text_of(witnesses.witness_cases()),
-            "receipts.json": receipted.text_of(receipted.receipt_cases())}
+            "receipts.json": witnesses.text_of(receipted.receipt_cases())}
 
 
 def run_check():

@@ -6,7 +6,6 @@ in the receipts of named witnesses, with the times of time-stamps. usage: the po
 """
 import base64
 import datetime
-import json
 
 from check import H, b64, mth
 from cryptography import x509
@@ -251,12 +250,3 @@ def run(case, check, key_text, public_text):
             wrong.append(f"receipts, {case['name']}, {with_what}: {got['verdict']} {got['detail']} {received}; it must be "
                          f"{case['verdict_' + with_what]} {case['received']}")
     return wrong
-
-
-def text_of(found):
-    """The file: one case a line."""
-    def rows(values):
-        return "[\n" + ",\n".join(json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values) + "\n]"
-    parts = [f'"{name}": {rows(found[name])}' if name == "cases" else
-             f'"{name}": {json.dumps(found[name], ensure_ascii=False, indent=1)}' for name in found]
-    return ("{" + ",\n".join(parts) + "}\n").encode()

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import http.server
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -124,6 +125,15 @@ class Bucket:
     def verify(self, *paths: str, **more: object) -> tallystick.Report:
         """Verify objects; all of them, unless some are named."""
         return tallystick.verify(paths or [f"{self.url}/logs/"], **{**self.keys, **more})
+
+
+@pytest.fixture(scope="module")
+def log() -> Sealed:
+    """A log of some hundred lines."""
+    rng = random.Random(7)
+    while len((log := doctoring.seal(rng)).lines) < 80:
+        pass
+    return log
 
 
 @pytest.fixture(scope="session")

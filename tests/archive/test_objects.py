@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import random
 import tarfile
 from dataclasses import replace
 
@@ -15,18 +14,8 @@ from tallystick.objects.ahead import MOST, PIECE
 from tallystick.reports import render
 from tallystick.verify import Report, Verdict
 from tallystick.verify.streams import zstd
-from tests import doctoring
 from tests.archive.conftest import Bucket
 from tests.doctoring import Sealed
-
-
-@pytest.fixture(scope="module")
-def log() -> Sealed:
-    """A log of some hundred lines."""
-    rng = random.Random(7)
-    while len((log := doctoring.seal(rng)).lines) < 80:
-        pass
-    return log
 
 
 def told(report: Report, bucket: Bucket) -> dict[str, object]:

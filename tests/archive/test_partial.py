@@ -1,27 +1,14 @@
 """Partial results of objects: made by several runs, put together by one that may read less than they."""
 
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 import tallystick
 from tallystick.verify import Report, Verdict, merge
-from tests import doctoring
 from tests.archive.conftest import Bucket
 from tests.archive.test_objects import kinds, refused
 from tests.doctoring import Sealed
-
-
-@pytest.fixture(scope="module")
-def log() -> Sealed:
-    """A log of some hundred lines."""
-    rng = random.Random(7)
-    while len((log := doctoring.seal(rng)).lines) < 80:
-        pass
-    return log
 
 
 def partials(bucket: Bucket, *groups: list[str]) -> list[Path]:

@@ -150,7 +150,7 @@ class ServiceSuite(OutsideSuite):
         """It may be another one, or a proxy that quotes what it was sent."""
         seen = []
 
-        def answer(headers, body):
+        def answer(path, headers, body):
             seen.append(str(headers) + body.decode())
             return 400, {"errors": [seen[-1]], "__type": seen[-1], "message": seen[-1]}
 

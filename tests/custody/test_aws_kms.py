@@ -102,7 +102,7 @@ def test_a_key_that_is_not_for_encryption_is_reported(kms, service, bare):
 def answered(code, bare, service, status=400, **more):
     """Set a log up with a service that refuses so; return what is said."""
     answer = (status, {"__type": code, "message": "words of the service"})
-    with servers.Answering.running(lambda headers, body: answer) as server:
+    with servers.Answering.running(lambda path, headers, body: answer) as server:
         said = nothing_is_set_up(bare, service, service.url(timeout=1), env=environment(server.port, **more))
     assert "words of the service" not in said
     return said
@@ -134,7 +134,7 @@ def test_a_key_that_was_disabled_stops_a_log_that_is_there(moto_server, service,
     """The same for a log as for its set-up; until then all goes to moto."""
     init(bare, service.url(), env=service.env())
     seal(bare, b"one\n", env=service.env())
-    with servers.Answering.running(lambda headers, body: (400, {"__type": "DisabledException"})) as server:
+    with servers.Answering.running(lambda path, headers, body: (400, {"__type": "DisabledException"})) as server:
         assert "is disabled; enable it" in nothing_is_sealed(bare, service, env=environment(server.port))
     seal(bare, b"two\n", env=service.env())
     assert bare.verdict() == ("ok", [])
@@ -142,7 +142,7 @@ def test_a_key_that_was_disabled_stops_a_log_that_is_there(moto_server, service,
 
 def test_a_right_to_decrypt_that_lacks_is_reported_although_it_might_be_another_key(service, bare):
     init(bare, service.url(), env=service.env())
-    with servers.Answering.running(lambda headers, body: (400, {"__type": "AccessDeniedException"})) as server:
+    with servers.Answering.running(lambda path, headers, body: (400, {"__type": "AccessDeniedException"})) as server:
         said = nothing_is_sealed(bare, service, env=environment(server.port))
     assert "wrong key, or the state was changed; if neither, allow kms:Decrypt with this key to this process" in said
 
@@ -150,7 +150,7 @@ def test_a_right_to_decrypt_that_lacks_is_reported_although_it_might_be_another_
 def test_attempts_end_in_time_altogether(service, bare):
     came = []
 
-    def answer(headers, body):
+    def answer(path, headers, body):
         came.append(time.monotonic())
         return 500, {"__type": "KMSInternalException"}
 
@@ -245,7 +245,7 @@ def test_a_role_that_may_not_be_assumed_is_reported(service, bare):
         f"aws_secret_access_key = {env.pop('AWS_SECRET_ACCESS_KEY')}\n"
     )
     error = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
-    with servers.Answering.running(lambda headers, body: (403, error)) as server:
+    with servers.Answering.running(lambda path, headers, body: (403, error)) as server:
         env |= {"AWS_PROFILE": "audit", "AWS_ENDPOINT_URL_STS": f"http://127.0.0.1:{server.port}"}
         said = nothing_is_set_up(bare, service, service.url(), env=env)
     assert "no credentials for AWS that work were found (AssumeRole: AccessDenied)" in said

@@ -293,7 +293,7 @@ def cluster(transit, service, tmp_path):
     valid = {"username": "system:serviceaccount:shop:payments", "uid": "u-1", "groups": ["system:serviceaccounts"]}
     status = {"authenticated": True, "user": valid}
 
-    def answer(headers, body):
+    def answer(path, headers, body):
         spec = json.loads(body)["spec"]
         return 201, {
             "kind": "TokenReview",

@@ -84,13 +84,13 @@ def test_a_redirect_gets_nothing_and_is_reported(kind, status, certificate):
     authority, context = certificate
     came, asked = [], []
 
-    def elsewhere(headers, body):
+    def elsewhere(path, headers, body):
         came.append((str(headers), body))
         return 200, {}
 
     with Answering.running(elsewhere) as other:
 
-        def answer(headers, body):
+        def answer(path, headers, body):
             asked.append(headers["X-Vault-Token"])
             return status, {}, {"Location": f"http://127.0.0.1:{other.port}/v1/secret"}
 
@@ -108,7 +108,7 @@ def test_a_redirect_that_stays_with_the_server_is_not_followed_either(place, cer
     authority, context = certificate
     asked = []
 
-    def answer(headers, body):
+    def answer(path, headers, body):
         asked.append(headers)
         return 307, {}, {"Location": place.format(own=server.port)}
 
@@ -123,7 +123,7 @@ def test_a_secret_id_follows_no_redirect_at_a_login(monkeypatch, certificate):
     came = []
     with Answering.running(lambda *given: (came.append(given), (200, {}))[1]) as other:
         place = {"Location": f"http://127.0.0.1:{other.port}/v1/auth/approle/login"}
-        with answering(lambda headers, body: (307, {}, place), context) as server:
+        with answering(lambda path, headers, body: (307, {}, place), context) as server:
             url = f"openbao://127.0.0.1:{server.port}/secret?cacert={authority}&login=approle&role=app&timeout=1"
             with pytest.raises(KeyStoreError, match="a redirect, which is not followed"):
                 keystore.connect(url).names()
@@ -134,7 +134,7 @@ def test_a_secret_id_follows_no_redirect_at_a_login(monkeypatch, certificate):
 def test_a_proxy_of_the_environment_sees_nothing_that_is_not_encrypted(kind, monkeypatch):
     seen, asked = [], []
 
-    def answer(headers, body):
+    def answer(path, headers, body):
         asked.append(headers)
         ciphertext = base64.b64encode(b"x" * 40).decode()
         data = {"keys": ["payments"], "ciphertext": f"vault:v1:{ciphertext}"}

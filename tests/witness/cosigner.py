@@ -12,20 +12,18 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from tests.servers import free_port, listens, missing, program, until
+from tests.servers import Answering, free_port, listens, missing, program, until
 
 PACKAGES = {
     "litewitness": "filippo.io/torchwood/cmd/litewitness@v0.6.1",
@@ -93,6 +91,11 @@ class Cosigner:
         data = base64.b64encode(number + at.to_bytes(8) + signature).decode()
         return f"\u2014 {self.name} {data}\n".encode()
 
+    def answer(self, path: str, headers: Message, body: bytes) -> tuple[int, bytes]:
+        self.requests += 1
+        status, said = self.answers(body) if self.answers is not None else self.take(body)
+        return (status if path == "/add-checkpoint" else 404), said
+
     def take(self, body: bytes) -> tuple[int, bytes]:
         head, _, note = body.partition(b"\n\n")
         old, *proof = head.decode().split("\n")
@@ -131,34 +134,9 @@ def serving(*cosigners: Cosigner) -> Iterator[None]:
     """Serve cosigners on loopback, each at a URL of its own."""
     with contextlib.ExitStack() as stack:
         for one in cosigners:
-            stack.enter_context(_served(one))
+            server = stack.enter_context(Answering.running(one.answer))
+            one.url = f"http://127.0.0.1:{server.port}"
         yield
-
-
-@contextlib.contextmanager
-def _served(one: Cosigner) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            one.requests += 1
-            status, said = one.answers(body) if one.answers is not None else one.take(body)
-            self.send_response(status if self.path == "/add-checkpoint" else 404)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        one.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=lambda: server.serve_forever(0.05))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def real(name: str) -> str:

@@ -2,14 +2,12 @@
 
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
-from typing import Any
 
-from tests.servers import program
+from tests.servers import Answering, program
 
 SETTINGS = """
 [req]
@@ -72,21 +70,8 @@ def authority(chain: bool = False) -> Iterator[tuple[Stamping, str, list[bytes]]
     with tempfile.TemporaryDirectory() as directory:
         stamping, instead = Stamping(Path(directory), chain), list[bytes]()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = self.rfile.read(int(self.headers["Content-Length"]))
-                body = instead[0] if instead else stamping.stamp(request)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def answer(path: str, headers: Message, body: bytes) -> tuple[int, bytes]:
+            return 200, instead[0] if instead else stamping.stamp(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            yield stamping, f"http://127.0.0.1:{server.server_port}/", instead
-            server.shutdown()
-            thread.join()
+        with Answering.running(answer) as server:
+            yield stamping, f"http://127.0.0.1:{server.port}/", instead

@@ -4,12 +4,10 @@ import base64
 import contextlib
 import io
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +15,7 @@ import tallystick
 from tallystick import _core
 from tallystick.cli import main
 from tallystick.witness.client import WitnessError, ask
+from tests.servers import Answering
 
 SIGNER = _core.NoteSigner.generate("w.example")
 
@@ -25,27 +24,13 @@ SIGNER = _core.NoteSigner.generate("w.example")
 def answering(answer: Callable[[bytes, bytes], tuple[int, bytes]]) -> Iterator[str]:
     """Serve what `answer` makes of P and a nonce."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            log, _, nonce = self.path.removeprefix("/log/").partition("?nonce=")
-            decoded = (base64.urlsafe_b64decode(part + "=") for part in (log, nonce))
-            status, body = answer(next(decoded), next(decoded))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answered(path: str, headers: Message, body: bytes) -> tuple[int, bytes]:
+        log, _, nonce = path.removeprefix("/log/").partition("?nonce=")
+        decoded = (base64.urlsafe_b64decode(part + "=") for part in (log, nonce))
+        return answer(next(decoded), next(decoded))
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with Answering.running(answered) as server:
+        yield f"http://127.0.0.1:{server.port}/"
 
 
 @dataclass(frozen=True)

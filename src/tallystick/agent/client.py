@@ -155,7 +155,7 @@ class Client:
             raise SealError(f"{lines(lost)} of before that may not be in the log", hint="messages of before say why")
 
     def close(self, wait: float = _END) -> None:
-        """Send what waits, and end.
+        """Send the pending lines, and end.
 
         Args:
             wait: Seconds to wait for acknowledgements at most.

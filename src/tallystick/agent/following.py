@@ -10,7 +10,6 @@ same id, and sends again what comes after that position with the same numbers: t
 Progress(id=b'xxxxxxxxxxxxxxxx', through=7, position='line 7')
 """
 
-import fcntl
 import json
 import os
 import time
@@ -24,7 +23,7 @@ from tallystick.agent.frames import NEW
 from tallystick.agent.reach import Reach
 from tallystick.agent.sources import MOST, Source
 from tallystick.errors import SealError
-from tallystick.securefile import exchange_file, make_directories, open_path, read_file, reporting
+from tallystick.securefile import exchange_file, lock, make_directories, open_path, read_file, reporting
 
 __all__ = ["Following", "Notes", "Progress"]
 
@@ -63,7 +62,7 @@ class Notes:
             make_directories(self._path)
             self._directory = open_path(self._path)
         try:
-            fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._directory, wait=False)
         except OSError:
             os.close(self._directory)
             raise SealError(

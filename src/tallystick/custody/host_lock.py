@@ -10,7 +10,6 @@ could exchange it would let two writers in.
 """
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -63,7 +62,7 @@ def _taken(name: str, directory: int, group: int | None, timeout: float, path: s
         fd = _opened(name, directory, group, path)
         try:
             _refuse_strange(os.fstat(fd), group, path)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(fd, wait=False)
             if securefile.is_at(fd, name, directory):  # and nobody has removed it meanwhile
                 return fd
         except BlockingIOError:

@@ -10,7 +10,6 @@ True
 
 import base64
 import errno
-import fcntl
 import os
 import re
 import time
@@ -184,7 +183,7 @@ class Slots:
                         os.unlink(name, dir_fd=directory)
                 raise
             finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a child that was forked meanwhile may still have it open
+                securefile.unlock(fd)  # a child that was forked meanwhile may still have it open
                 os.close(fd)
 
     def _lock(self, directory: int, name: str, *, make: bool) -> tuple[int, bool]:
@@ -192,7 +191,7 @@ class Slots:
         while True:
             fd, made = self._open(directory, name, make=make)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                securefile.lock(fd, wait=False)
                 if securefile.is_at(fd, name, directory):
                     return fd, made
             except BlockingIOError:

@@ -157,7 +157,7 @@ class AgentProcessor(LogRecordProcessor):
         self.handler.take(log_record)
 
     def shutdown(self) -> None:
-        """Send what waits, and end."""
+        """Send the pending records, and end."""
         self.handler.close()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

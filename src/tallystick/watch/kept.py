@@ -12,7 +12,6 @@ event is handed on. A crash between the two hands it on again, with the same id.
 {'app': {'state': 'ok'}}
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -56,7 +55,7 @@ class Kept:
             securefile.make_directories(self._path)
             self._fd = securefile.open_directory(self._path)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(self._fd, wait=False)
         except BlockingIOError:
             os.close(self._fd)
             raise ReportError(

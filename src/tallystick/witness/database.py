@@ -14,7 +14,6 @@ Statements are those that both understand; `?` stands for a value.
 [(1, b'x')]
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -92,7 +91,7 @@ class _Sqlite:
         """Keep other witnesses from the directory, as long as this process lives."""
         self._lock = securefile.opened("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, within=self._directory)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            securefile.lock(self._lock, wait=False)
         except OSError as error:
             os.close(self._lock)
             raise StoreError(

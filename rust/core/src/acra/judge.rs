@@ -181,7 +181,7 @@ impl Judge {
         count
     }
 
-    /// Judges a line, if it is none that is blank; returns how many lines there were so far.
+    /// Judges a line unless it is blank; returns how many lines there were so far.
     fn read(&mut self, read: &Read<'_>, from: Place, count: u64) -> u64 {
         if let Some(line) = &read.line {
             let at = Place { line: from.line + count, offset: from.offset + read.start as u64, ..from };

@@ -1,4 +1,4 @@
-//! The lines of a block, taken apart: one after the other, or ahead of whoever judges them.
+//! The lines of a block, taken apart: one after the other, or ahead of the thread that judges them.
 //!
 //! In one chain each line is judged with the tag of the line before it, so that cannot be split. Taking lines apart can.
 

@@ -150,7 +150,7 @@ impl Finder {
     /// Takes in a file of receipts, before any line: what leads from them to the line becomes part of the evidence.
     ///
     /// # Errors
-    /// [`Error::Format`] for a file that is none.
+    /// [`Error::Format`] for any other file.
     pub fn receive(&mut self, receipts: &[u8]) -> Result<(), Error> {
         self.links.take(receipts)
     }

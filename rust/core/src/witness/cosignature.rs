@@ -1,5 +1,5 @@
-//! Cosignatures of C2SP (`tlog-cosignature.md`), version 1: whoever watches a log signs that its largest tree, at a time,
-//! has this root.
+//! Cosignatures of C2SP (`tlog-cosignature.md`), version 1: the signer has seen that a log's largest tree, at a time, has
+//! this root.
 //!
 //! A cosignature is a signature line of the checkpoint's note, of a key of type 0x04: 8 bytes of time, seconds since
 //! 1970, and an Ed25519 signature over `cosignature/v1`, `time <seconds>` and the text of the note, each line ended by LF.

@@ -45,7 +45,7 @@ impl Sealer {
     /// # Errors
     /// As [`seal`](Self::seal).
     pub fn seal_lines(&mut self, data: &[u8], time: u64, out: &mut Vec<u8>) -> Result<usize, Error> {
-        let (mut used, mut lines, mut seals) = (0, ManyLines::new(), None);
+        let (mut used, mut lines, mut seals) = (0, None, None);
         while !self.closed {
             // `open` comes before the first line, and a checkpoint after the last one of an epoch.
             let most = if self.open.is_none() { self.epoch_lines.saturating_sub(self.index) } else { 0 };
@@ -59,7 +59,10 @@ impl Sealer {
             self.alive(time)?;
             let seals = Seals::at(&mut seals, self.speaker.log, self.position());
             match Wide::here() {
-                Some(wide) if batch.count >= FEWEST => self.many(wide, &batch, &mut lines, seals, out),
+                Some(wide) if batch.count >= FEWEST => {
+                    let lines = lines.get_or_insert_with(ManyLines::new); // some kB, which few lines do without
+                    self.many(wide, &batch, lines, seals, out);
+                }
                 _ => {
                     batch.count &= !1;
                     self.pairs(&batch, seals, out);
