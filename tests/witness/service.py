@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick import _core
+from tests.processes import Started
 from tests.sealed import Taking
 
 TIME = 1_795_401_650_000
@@ -61,7 +62,7 @@ class Service:
         command += ["--listen", f"127.0.0.1:{self.port}", "--key", str(self.directory / "w.key"), "--name", "w.example"]
         command += [*self.options, *more] if "--open" in self.options else ["--logs", str(self.directory / "logs")]
         command += [] if "--open" in self.options else [*self.options, *more]
-        self.process = subprocess.Popen([*self.prefix, *command], stderr=subprocess.PIPE, text=True)
+        self.process = Started([*self.prefix, *command], stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said.append(line)

@@ -18,6 +18,7 @@ from tallystick import keystore
 from tallystick.verify import Kind, Report, Verdict
 from tallystick.witness.client import ask
 from tests import sealed
+from tests.processes import Started
 from tests.servers import free_port
 from tests.witness.service import Service, running
 
@@ -58,7 +59,7 @@ class Place:
     def killed(self, run: int, rng: random.Random) -> None:
         """Run a writer; kill the witness twice meanwhile, then the writer."""
         command = [sys.executable, "-c", WRITER, self.store, self.log, self.witness.named, str(run)]
-        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
+        writer = Started(command, stdout=subprocess.PIPE)
         said, out = list[bytes](), writer.stdout
         assert out is not None
         reader = threading.Thread(target=lambda: said.extend(line.strip() for line in out))
