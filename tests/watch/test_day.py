@@ -39,6 +39,15 @@ with tallystick.open(name, output=output, store=store, rotation=rotation, epoch_
 """
 
 
+# Under faketime every `time.sleep` fails, whatever it is told to leave alone; the module is loaded at the start.
+SLEEP = """
+import select, time
+def sleep(seconds):
+    select.select([], [], [], seconds)
+time.sleep = sleep
+"""
+
+
 class Kept:
     """A process that is started again when it ends, until it is held back."""
 
@@ -81,6 +90,8 @@ class Day:
         self.alerts.touch()
         self.clock.write_text("+0\n")
         self.out = (path / "out").open("ab")
+        (path / "start").mkdir()
+        (path / "start" / "sitecustomize.py").write_text(SLEEP)
         self._write_configuration()
         self.writers = {name: self._writer(name, size) for name, size in (("own", 30_000), ("other", 0))}
         self.watcher = Kept(self._watch)
@@ -120,6 +131,9 @@ class Day:
         (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
         clock = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1"}
         clock |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        clock |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, [f"{self.site.path}/start", os.environ.get("PYTHONPATH")]))
+        }
         command = [COMMAND, "watch", "--config", f"{self.site.path}/watch.toml"]
         return subprocess.Popen(command, stdout=self.out, stderr=self.out, env=os.environ | clock)
 
