@@ -15,6 +15,7 @@ from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.partials import known_objects, paths_of, read_partials
+from tallystick.verify.pins import PinDirectory
 from tallystick.verify.remote import Known
 from tallystick.verify.report import KeyReport
 from tallystick.verify.request import Request
@@ -36,6 +37,7 @@ class Ground:
         context: Digest of all that a scan depends on but the files; empty where nothing is remembered.
         given: The records of partial results; None where none are read or written.
         known: Objects that partial results read, by their URLs.
+        pins: The directory with pins that must be met; None for none.
     """
 
     asked: Request
@@ -47,6 +49,7 @@ class Ground:
     context: str = ""
     given: Given | None = None
     known: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    pins: PinDirectory | None = None
 
     @classmethod
     def of(cls, asked: Request) -> "Ground":
@@ -58,7 +61,8 @@ class Ground:
         excepting = Excepting.read(asked.exceptions, logs)
         excepted = excepting.lines(labels(logs))
         logs.except_lines(excepted)
-        found = cls(asked, logs, keys, envelope, excepting)
+        pins = PinDirectory(asked.pins_directory) if asked.pins_directory is not None else None
+        found = cls(asked, logs, keys, envelope, excepting, pins=pins)
         if asked.resume is None and asked.partial is None and not asked.partials:
             return found
         depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
