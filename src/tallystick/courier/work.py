@@ -24,9 +24,7 @@ def carry(channel: Channel, leases: list[Message], custody: str | None) -> None:
     lease = _borrowed(leases[0])
     stored = lease.load()
     info = public_state(lease.name, stored.state)
-    channel.say(
-        {"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain, "follows": info.follows}
-    )
+    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain, "follows": info.follows})
     channel.hear()  # a writer that finds a restored backup goes no further, and custody is not asked
     if info.leaving is not None:
         name, where = lease.name, info.leaving
@@ -106,9 +104,7 @@ def look(channel: Channel, leases: list[Message], store: Message, name: str) -> 
         successor = public_state(waiting, place.load(waiting).state).public_key
     known = {"log_id": info.log_id, "public_key": info.public_key, "next_chain": info.next_chain}
     follows = info.follows if _counts_nothing(stored.head) else None
-    channel.say(
-        {**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor, "follows": follows}
-    )
+    channel.say({**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor, "follows": follows})
 
 
 def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
