@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integrations.test_processes import REFUSED, Scene, said, until
+from tests.processes import Started
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("celery") is None, reason="celery is not installed")
 
@@ -45,7 +46,7 @@ def working(scene, pool):
     without = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     place = scene.path / "worker.out"
     with open(place, "wb") as out:
-        worker = subprocess.Popen(
+        worker = Started(
             [sys.executable, "-m", *words, *without], cwd=scene.path, env=scene.site.env | {"C_FORCE_ROOT": "1"},
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip

@@ -311,10 +311,12 @@ class Killed:
         shutil.copytree(self._kept / "store", self.place.state.parent)
         (self.place.output.parent / "2.key").unlink(missing_ok=True)
         if (child := os.fork()) == 0:
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            rotated(self.place)
-            os._exit(0)
+            try:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+                rotated(self.place)
+            finally:
+                os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGXFSZ
 
     def judged(self):
