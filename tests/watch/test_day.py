@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.servers import until
 from tests.survival.test_contrib import tool
 from tests.watch.playing import Site
@@ -125,7 +126,7 @@ class Day:
 
     def _writer(self, name: str, size: int) -> Kept:
         arguments = [name, f"{self.site.path}/{name}/app.log", f"file:{self.site.path}/store", str(size)]
-        return Kept(lambda: subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=self.out))
+        return Kept(lambda: Started([sys.executable, "-c", PROGRAM, *arguments], stderr=self.out))
 
     def _watch(self) -> "subprocess.Popen[bytes]":
         (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
@@ -135,7 +136,7 @@ class Day:
             "PYTHONPATH": os.pathsep.join(filter(None, [f"{self.site.path}/start", os.environ.get("PYTHONPATH")]))
         }
         command = [COMMAND, "watch", "--config", f"{self.site.path}/watch.toml"]
-        return subprocess.Popen(command, stdout=self.out, stderr=self.out, env=os.environ | clock)
+        return Started(command, stdout=self.out, stderr=self.out, env=os.environ | clock)
 
     def events(self) -> list[tuple[str, str]]:
         """Return entry and new state of each alert, in their order; one that is delivered again is the same."""

@@ -34,7 +34,7 @@ class Ground:
         envelope: What a carrier put around the lines.
         excepting: The exceptions.
         memory: What earlier looks remember; None if nothing is.
-        context: Digest of all that a scan depends on but the files.
+        context: Digest of all that a scan depends on but the files; empty where nothing is remembered.
         given: The records of partial results; None where none are read or written.
         known: Objects that partial results read, by their URLs.
         pins: The directory with pins that must be met; None for none.
@@ -45,8 +45,8 @@ class Ground:
     keys: tuple[KeyReport, ...]
     envelope: _core.Envelope | None
     excepting: Excepting
-    memory: Memory | None
-    context: str
+    memory: Memory | None = None
+    context: str = ""
     given: Given | None = None
     known: Mapping[str, Known] = dataclasses.field(default_factory=dict)
     pins: PinDirectory | None = None
@@ -61,13 +61,16 @@ class Ground:
         excepting = Excepting.read(asked.exceptions, logs)
         excepted = excepting.lines(labels(logs))
         logs.except_lines(excepted)
-        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
         pins = PinDirectory(asked.pins_directory) if asked.pins_directory is not None else None
-        found = cls(asked, logs, keys, envelope, excepting, None, depends_on, pins=pins)
+        found = cls(asked, logs, keys, envelope, excepting, pins=pins)
+        if asked.resume is None and asked.partial is None and not asked.partials:
+            return found
+        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
-            return replace(found, memory=Memory(shelf, asked.rescan, depends_on, logs, packed))
-        return found._with_partials() if asked.partial is not None or asked.partials else found
+            memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
+            return replace(found, memory=memory, context=depends_on)
+        return replace(found, context=depends_on)._with_partials()
 
     def _with_partials(self) -> "Ground":
         """Return the same with what partial results hold, or what one will be made of."""
