@@ -53,7 +53,7 @@ _FORMS = (
     ("signed heads or receipts", re.compile(rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED))),
     ("a witness's key", re.compile(rb"\s*PRIVATE\+KEY\+[!-~]+\s*")),
     ("a record of what was verified", re.compile(rb"tallymem[\x01-\x03].{32}\x28\xb5\x2f\xfd.*", re.DOTALL)),
-    ("a partial result", re.compile(rb"tallypart\x01.*", re.DOTALL)),
+    ("a partial result", re.compile(rb"tallypart[\x01\x02].*", re.DOTALL)),
 )
 _SEALED = re.compile(rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64)
 _STORE = re.compile(r"(?:lock|note|state|head)(?:\.new|\.old)?")
