@@ -317,6 +317,7 @@ impl Summary {
     }
 
     /// Was no line left unjudged, and is all that it says of logs with a secret key said of these chains?
+    #[allow(clippy::needless_pass_by_value)] // as Python hands it over
     fn is_of(&self, keys: &Keys, scope: BTreeSet<(u32, u32)>) -> bool {
         self.0.is_of(&keys.inner, &scope)
     }

@@ -130,7 +130,7 @@ class _Run:
         from distributed import as_completed
 
         waiting, out = deque(batches), dict[str, Batch]()
-        done: Any = as_completed(with_results=True, raise_errors=False)  # type: ignore[no-untyped-call]
+        done: Any = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)  # type: ignore[no-untyped-call]
         while waiting or out:
             while waiting and len(out) < self._room():
                 batch = waiting.popleft()
