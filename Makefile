@@ -52,6 +52,9 @@ LINES ?= 10000000
 soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with rotation, compression and retention
 	TALLYSTICK_LINES=$(LINES) $(BIN)/pytest -s tests/survival/test_soak.py
 
+# What takes long here is meant to: no test has a limit.
+soak torture fuzz: export PYTEST_ADDOPTS := --timeout=0 --override-ini=faulthandler_timeout=0
+
 KILLS ?= 5000
 TAKEN ?= 200
 

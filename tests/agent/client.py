@@ -24,7 +24,7 @@ def batch(first: int, lines: list[bytes]) -> bytes:
     return frame(2, struct.pack(">Q", first) + b"".join(struct.pack(">I", len(line)) + line for line in lines))
 
 
-SEAL = re.compile(rb'(?: tally=|,"tally":")[a-z2-7]{8}(?:\.\d+){4}\.[\w-]{22}(?:"})?$')
+SEAL = re.compile(rb'(?:(?:^| )tally=|,"tally":")[a-z2-7]{8}(?:\.\d+){4}\.[\w-]{22}(?:"})?$')
 OPEN: list[socket.socket] = []
 """Sockets of clients, which the end of a test closes."""
 

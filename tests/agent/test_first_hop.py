@@ -19,6 +19,7 @@ import pytest
 
 from tests.agent.client import Agent, entries
 from tests.agent.journald import journald, write_entries
+from tests.processes import Started
 from tests.servers import (
     PASSWORD,
     OpenBao,
@@ -85,7 +86,7 @@ class Hop:
 
         def start(*_, **more):
             env = self.site.env | {"LISTEN_FDS": str(len(fds))}
-            return subprocess.Popen(command, cwd=self.site.path, env=env, pass_fds=fds, stderr=subprocess.PIPE)
+            return Started(command, cwd=self.site.path, env=env, pass_fds=fds, stderr=subprocess.PIPE)
 
         self.agent = Agent(self.site, start=start)
         self.agent.listening(str(self.run / "lines"))
@@ -126,7 +127,7 @@ def hop(site, certificates):
 def started(hop, *command, **more):
     """Run a program until it has been looked at."""
     with open(hop.site.path / "said", "ab") as said:
-        process = subprocess.Popen(list(map(str, command)), cwd=hop.site.path, stdout=said, stderr=said, **more)
+        process = Started(list(map(str, command)), cwd=hop.site.path, stdout=said, stderr=said, **more)
     try:
         yield process
     finally:
@@ -326,7 +327,8 @@ class Webhook:
     def say(self, text):
         body = json.dumps(self.batch(text.decode())).encode()
         asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/", body, {"Content-Type": "application/json"})
-        threading.Thread(target=urllib.request.urlopen, args=(asked,)).start()  # it is answered once it is sealed
+        # It is answered once it is sealed.
+        threading.Thread(target=urllib.request.urlopen, args=(asked, None, 60), daemon=True).start()
 
     def batch(self, text):
         return {"kind": "EventList", "items": [EVENT | {"auditID": text}]}
@@ -435,22 +437,26 @@ class Collector(Otlp):
     @contextlib.contextmanager
     def running(self, hop):
         if (place := os.environ.get("TALLYSTICK_GO_BIN")) is None:  # it takes minutes to build
-            pytest.skip(
-                "build a collector with otlpreceiver and otlphttpexporter; name its folder in TALLYSTICK_GO_BIN"
-            )
-        otelcol = shutil.which("otelcol", path=place) or missing("otelcol", f"it is not in {place}")
+            pytest.skip("build otelcol as the page says, and name its folder in TALLYSTICK_GO_BIN")
+        self.otelcol = shutil.which("otelcol", path=place) or missing("otelcol", f"it is not in {place}")
         with super().running(hop):
             near = free_port()
-            config = hop.file("/etc/otelcol/config.yaml", [("4318", str(near)), ("4319", str(self.port))])
-            with started(hop, otelcol, "--config", config, env=hop.site.env) as process:
-                until(lambda: listens(near), "the collector")
-                self.port = near
+            places = [("4318", str(near)), ("4319", str(self.port)), ("/var/lib/otelcol", f"{hop.site.path}/kept")]
+            self.config, self.port = hop.file("/etc/otelcol/config.yaml", places), near
+            with self.collecting(hop) as process:
                 yield process
+
+    @contextlib.contextmanager
+    def collecting(self, hop):
+        with started(hop, self.otelcol, "--config", self.config, env=hop.site.env) as process:
+            until(lambda: listens(self.port), "the collector")
+            yield process
 
     def say(self, text):
         body = json.dumps(self.batch(text.decode())).encode()
         url = f"http://localhost:{self.port}/v1/logs"
-        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as answer:
+        asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=20) as answer:
             assert answer.status == 200
 
 
@@ -520,7 +526,31 @@ def test_datagrams_that_come_while_the_agent_is_away_are_lost_without_a_held_soc
     assert not [line for line in hop.sealed() if b"TWO" in line]
 
 
+def test_a_collector_that_is_killed_loses_nothing_that_it_had_answered(hop):
+    recipe = Collector()
+    with recipe.running(hop) as process:
+        recipe.say(b"ONE")
+        hop.came(b"ONE")
+        hop.kill()
+        recipe.say(b"TWO")
+        process.kill()
+        process.wait(10)
+        hop.start()
+        with recipe.collecting(hop):
+            hop.came(b"TWO")
+
+
+def test_a_collector_is_built_of_the_parts_that_the_page_names():
+    (parts,) = re.findall(r"^# /opt/otelcol/build.yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    if (otelcol := shutil.which("otelcol", path=os.environ.get("TALLYSTICK_GO_BIN", "/nowhere"))) is None:
+        pytest.skip("build otelcol as the page says, and name its folder in TALLYSTICK_GO_BIN")
+    built = subprocess.run([otelcol, "components"], capture_output=True, text=True, check=True, timeout=20).stdout
+    named = set(re.findall(r"gomod: (\S+) (\S+)", parts))
+    assert len(named) == 3
+    assert named <= set(re.findall(r"module: (\S+) (\S+)", built))
+
+
 def test_all_files_of_the_page_are_tried():
     tried = Path(__file__).read_text()
-    assert len(BLOCKS) == 21
+    assert len(BLOCKS) == 22
     assert [name for name in BLOCKS if name not in tried and not name.startswith("/opt/webhook/")] == []

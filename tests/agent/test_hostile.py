@@ -14,6 +14,7 @@ import pytest
 
 from tests.agent.client import ACKNOWLEDGEMENT, PREAMBLE, Agent, Client, batch, entries, hello, send
 from tests.places import OtherUser
+from tests.processes import Started
 
 ME = f"process {os.getpid()} of uid {os.getuid()}"
 
@@ -217,7 +218,7 @@ def apart(crossroads):
 
     def start(*arguments, **more):
         command = [*owner.user, *owner.python, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, preexec_fn=any_core, **more)
+        return Started(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, preexec_fn=any_core, **more)
 
     agent = Agent(owner, "--mode", "0666", start=start).listening()
     yield agent, owner, home
@@ -244,7 +245,7 @@ def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(apar
 
 
 def test_an_agent_that_crashes_leaves_no_core_dump(apart, tmp_path):
-    other = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=any_core)
+    other = Started(["sleep", "60"], cwd=tmp_path, preexec_fn=any_core)
     dumped = []
     for process in (other, apart[0].process):
         os.kill(process.pid, signal.SIGABRT)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tests.agent.client import Agent, entries
 from tests.places import Site, mounted
+from tests.processes import Started
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 8
@@ -32,7 +32,7 @@ class Crowd:
 
     def start(self, number):
         words = (self.agent.path, f"p{number}", str(LINES), str(self.site.path / f"p{number}.id"))
-        return subprocess.Popen([sys.executable, "-m", "tests.agent.worker", *words], cwd=ROOT)
+        return Started([sys.executable, "-m", "tests.agent.worker", *words], cwd=ROOT)
 
     def kill_one(self, chance):
         number = chance.randrange(PROCESSES)
@@ -41,7 +41,7 @@ class Crowd:
         self.running[number] = self.start(number)
 
     def wait(self):
-        assert [each.wait() for each in self.running] == [0] * PROCESSES
+        assert [each.wait(600) for each in self.running] == [0] * PROCESSES
 
     def __enter__(self):
         return self

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
+import tallystick
+from tallystick.agent.address import Address
+from tallystick.agent.clients import Clients
+from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.loop import Loop
+from tallystick.agent.messages import Room
+from tallystick.agent.sockets import made_at
 from tests.agent.client import entries, send
+from tests.processes import Started
 from tests.servers import until
 
 
@@ -93,6 +101,61 @@ def test_packets_and_datagrams_of_the_network_are_lines(site, agents):
         agent.until(lambda: b"three" in site.read())
     agent.end()
     assert sorted(entries(site)) == [b"one\\nmore", b"three", b"two"]
+
+
+@pytest.mark.parametrize("options", [(), ("--origin",)], ids=["plain", "origin"])
+def test_a_message_is_whole_however_long_one_the_kernel_sends(site, agents, options):
+    ways = {"unixgram": socket.SOCK_DGRAM, "unixpacket": socket.SOCK_SEQPACKET}
+    listen = [word for kind in ways for word in ("--listen", f"{kind}:{site.path}/{kind}")]
+    agent = agents(*options, *listen).listening(f"{site.path}/unixgram", socket.SOCK_DGRAM)
+    sent = 0
+    for kind, number in ways.items():
+        with socket.socket(socket.AF_UNIX, number) as way:
+            way.connect(f"{site.path}/{kind}")
+            with pytest.raises(OSError, match="too long"):  # of a longer one the sender hears
+                way.send(b"x" * 5_000_000)
+            way.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+            size = min(way.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 1000, 400_000)
+            assert size > 2**18
+            way.send(b"x" * size)
+            sent += size
+            agent.until(lambda: site.read().count(b"x") >= sent)  # noqa: B023
+    agent.end()
+    assert sum(line.rpartition(b" ")[2].count(b"x") for line in entries(site)) == sent
+    assert site.verdict() == ("ok", [])
+
+
+def test_an_empty_packet_is_an_empty_line_and_does_not_end_its_connection(site, agents):
+    packets = f"{site.path}/packets"
+    agent = agents("--listen", f"unixpacket:{packets}").listening(packets, socket.SOCK_SEQPACKET)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+        way.connect(packets)
+        for data in (b"one", b"", b"two"):
+            way.send(data)
+    agent.until(lambda: b"two" in site.read())
+    agent.end()
+    assert entries(site) == [b"one", b"", b"two"]
+
+
+@pytest.mark.parametrize("stamps", [False, True])
+@pytest.mark.parametrize("kind", ["unixgram", "unixpacket"])
+def test_a_message_for_which_there_is_no_room_is_cut_and_the_log_says_so(site, kind, stamps):
+    address = Address.parse(f"{kind}:{site.path}/s")
+    made = made_at(address, mode=0o600)
+    with tallystick.open("payments", output=site.path / "audit.log", store=f"file:{site.store}") as log:
+        loop = Loop(log, Limits(), Reports(print), Clients(8, 8), None)
+        loop.room, loop.stamps = Room(1000), stamps
+        loop.listen(made, address)
+        loop.thread.start()
+        with socket.socket(socket.AF_UNIX, made.type) as way:
+            way.connect(address.place)
+            way.send(b"x" * 3000)
+        loop.leave()
+        loop.thread.join(20)
+    made.close()
+    (line,) = entries(site)
+    assert line.endswith(b"x" * 1000)
+    assert "sent a message of 3000 bytes; only the first 1000 are here" in json.dumps(site.report())
 
 
 def test_datagrams_for_which_the_kernel_had_no_room_are_counted_in_the_log_and_in_status(site, agents):
@@ -213,7 +276,7 @@ def test_the_origin_names_unit_and_container_of_a_sender_while_it_lives(site, ag
     senders = []
     for number, path in enumerate(("shop-test.slice/payments.service", f"docker-test/{CONTAINER}")):
         words = [sys.executable, "-c", IN_GROUP, groups(path), agent.path, f"line {number}"]
-        senders.append(subprocess.Popen(words))
+        senders.append(Started(words))
         agent.until(lambda number=number: b"line %d" % number in site.read())
     for each in senders:
         each.kill()
@@ -254,7 +317,7 @@ def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agen
             "-E", f"HOME={site.path}",
             "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, f"{site.bin}/tallystick", *map(str, arguments),
         ]  # fmt: skip
-        return subprocess.Popen(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return Started(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     agent = agents(start=start)
     agent.until(lambda: os.path.exists(path))
@@ -342,7 +405,7 @@ def test_no_datagram_is_lost_while_the_agent_restarts_under_a_socket_that_a_serv
     def start(*arguments, **more):
         places = [word for name in ("HOME", "TALLYSTICK_STORE") for word in ("-E", f"{name}={site.env[name]}")]
         command = ["systemd-socket-activate", "-d", *places, "-l", path, "sh", "-c", RESTARTS, "-"]
-        return subprocess.Popen(
+        return Started(
             [*command, f"{site.bin}/tallystick", *map(str, arguments)], cwd=site.path, env=site.env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import termios
+from contextlib import contextmanager
 
 import pytest
 
@@ -71,6 +72,8 @@ def test_the_log_of_a_parent_that_lives_says_what_was_refused(scene, kind):
     assert scene.site.verdict() == ("ok", [])
 
 
+STREAM = HANDLER.replace("SealedFileHandler", "SealingHandler").replace('"audit.log"', "sys.stdout")
+
 WAITS = """
 log.info("one")
 print("waits", file=sys.stderr, flush=True)
@@ -80,16 +83,87 @@ time.sleep(60)
 SPAWN = {"gevent": "__import__('gevent').spawn", "eventlet": "eventlet.spawn"}
 
 
+def ends_at_sigterm(scene):
+    """Start the program, and send SIGTERM once it waits; return whether that ended it, with nothing to say."""
+    with started(scene, stdout=subprocess.PIPE) as program:
+        assert program.stderr.readline() == b"waits\n"
+        program.send_signal(signal.SIGTERM)
+        out, err = program.communicate(timeout=30)
+    assert err == b""
+    if out:
+        (scene.path / "audit.log").write_bytes(out)
+    return program.returncode == -signal.SIGTERM
+
+
+@contextmanager
+def started(scene, **streams):
+    with subprocess.Popen(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE, **streams) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_sigterm_in_the_loop_closes_the_log_and_ends_the_program(scene, kind):
     """The handler may not wait there: it once raised in the program, and under eventlet there was none."""
     write(scene, kind, WAITS.format(SPAWN[kind]))
-    with subprocess.Popen(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE) as program:
-        assert program.stderr.readline() == b"waits\n"
-        program.send_signal(signal.SIGTERM)
+    assert ends_at_sigterm(scene)
+    assert scene.entries() == [b"one"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+IDLE = """
+log.info("one")
+time.sleep(1.5)  # until it is counted
+print("waits", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sigterm_ends_a_loop_that_sleeps(scene, kind):
+    """Eventlet's goes on sleeping after a signal, and a log that writes to a stream has nothing to do meanwhile."""
+    write(scene, kind, IDLE, STREAM)
+    assert ends_at_sigterm(scene)
+    assert scene.entries() == [b"one"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+COMPUTES = """
+log.info("one")
+print("waits", file=sys.stderr, flush=True)
+while True: pass
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sigterm_ends_a_program_that_keeps_the_loop_from_running(scene, kind):
+    write(scene, kind, COMPUTES)
+    assert ends_at_sigterm(scene)
+    assert scene.entries() == [b"one"]
+    assert scene.site.verdict() == ("ok", [])
+
+
+SENDS = """
+import os, signal, threading
+class Condition(threading.Condition):
+    def wait(self, timeout=None):
+        if callable(signal.getsignal(signal.SIGTERM)):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().wait(timeout)
+threading.Condition = Condition
+"""
+
+
+@needs("eventlet")
+def test_sigterm_that_comes_within_a_lock_of_a_green_thread_ends_the_program(scene):
+    """It once waited for ever, for a lock of the green thread that it had interrupted."""
+    write(scene, "eventlet", "time.sleep(60)\n", SENDS + HANDLER)
+    with started(scene) as program:
         assert program.communicate(timeout=30)[1] == b""
     assert program.returncode == -signal.SIGTERM
-    assert scene.entries() == [b"one"]
+    assert scene.entries() == []
     assert scene.site.verdict() == ("ok", [])
 
 
@@ -98,16 +172,13 @@ print("writes", file=sys.stderr, flush=True)
 for number in range(100):
     log.info("%d %s", number, "x" * 3900)
 """
-STREAM = HANDLER.replace("SealedFileHandler", "SealingHandler").replace('"audit.log"', "sys.stdout")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sigterm_ends_a_program_that_waits_for_its_reader_and_what_was_taken_verifies(scene, kind):
     """Eventlet takes `select.poll` away, and its `os.write` goes on for ever where the reader has gone."""
     write(scene, kind, FULL, STREAM)
-    with subprocess.Popen(
-        PYTHON, cwd=scene.path, env=scene.site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as program:
+    with started(scene, stdout=subprocess.PIPE) as program:
         assert program.stderr.readline() == b"writes\n"
         until(lambda: waiting(program.stdout) > 60_000)  # a page for each line
         program.send_signal(signal.SIGTERM)

@@ -91,7 +91,7 @@ class Django:
         self.scene = scene
         (scene.path / "settings.py").write_text(SETTINGS.replace("MORE", more))
         (scene.path / "urls.py").write_text(URLS)
-        scene.site.env |= {"PYTHONPATH": str(scene.path), "DJANGO_SETTINGS_MODULE": "settings"}
+        scene.site.env |= {"PYTHONPATH": str(scene.path), "DJANGO_SETTINGS_MODULE": "settings", "PYTHONUNBUFFERED": "1"}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -138,6 +138,7 @@ def test_with_delay_django_s_server_seals_and_seals_on_when_it_was_reloaded(scen
         assert until(django.ask) == 200
         (scene.path / "urls.py").write_text(URLS + "# changed\n")
         until(lambda: scene.controls()[-1:] == ["closed"])
+        until(lambda: output(scene).count("Quit the server") == 2)  # until then the old one may answer
         assert until(django.ask) == 200
     assert scene.entries() == [b"asked"] * 2
     assert scene.chains() == 2

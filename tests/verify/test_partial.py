@@ -13,8 +13,8 @@ import pytest
 
 from tallystick.errors import FormatError, ReportError, TallystickError
 from tallystick.reports import render
-from tallystick.verify import Report, Verdict, inputs, merge, verify
-from tallystick.verify.memory import holder, partial
+from tallystick.verify import Report, Verdict, inputs, marks, merge, verify
+from tallystick.verify.memory import partial
 from tallystick.verify.memory.partial import Partial
 from tallystick.verify.memory.record import DamagedError
 from tallystick.verify.streams import zstd
@@ -29,7 +29,7 @@ CASES = json.loads((vectors.VECTORS / "partial.json").read_text())["cases"]
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of some kilobytes have many parts, and be settled at once."""
     monkeypatch.setattr(inputs, "CHUNK", 2048)
-    monkeypatch.setattr(holder, "TICK", -(10**9))
+    monkeypatch.setattr(marks, "TICK", -(10**9))
 
 
 class Place:

@@ -14,7 +14,7 @@ use crate::OrRaise as _;
 use crate::descriptor::{borrowed, os_error};
 use crate::py_bytes;
 
-/// Bytes that are received at once; no datagram is longer.
+/// Bytes that are received at once of a stream.
 const AT_ONCE: usize = 1 << 18;
 /// What `receive` gives where nothing is there.
 const NOTHING: isize = -1;
@@ -165,14 +165,18 @@ impl LineStream {
 
 /// A socket whose datagrams are messages.
 #[pyclass(module = "tallystick._core")]
-pub struct Datagrams(Stream);
+pub struct Datagrams {
+    stream: Stream,
+    room: Vec<u8>,
+    cuts: Vec<u64>,
+}
 
 #[pymethods]
 impl Datagrams {
-    /// Takes the longest line in bytes.
+    /// Takes the longest line, and of how many bytes of a datagram there is room: memory is used as far as they come.
     #[new]
-    fn new(limit: usize) -> Self {
-        Self(Stream::new(Framing::Packets, limit))
+    fn new(limit: usize, longest: usize) -> Self {
+        Self { stream: Stream::new(Framing::Packets, limit), room: vec![0; longest], cuts: Vec::new() }
     }
 
     /// Receives datagrams until none is there or so many bytes came; gives how many bytes, some for each datagram.
@@ -185,14 +189,19 @@ impl Datagrams {
         most: usize,
         stamp: Option<&Stamp>,
     ) -> PyResult<usize> {
-        let Lines { lines, room } = lines;
+        let (stamp, lines) = (stamp.map(|stamp| &stamp.0), &mut lines.lines);
         let took = py.detach(|| {
             let mut took = 0;
             while took < most {
-                match recv(borrowed(fd)?, &mut room[..], RecvFlags::DONTWAIT) {
+                // TRUNC: the size is the datagram's, even where there is no room for all of it.
+                match recv(borrowed(fd)?, &mut self.room[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                     Ok((_, size)) => {
-                        self.0.feed(&room[..size], stamp.map(|stamp| &stamp.0), lines);
-                        took += size + AROUND;
+                        let here = size.min(self.room.len());
+                        self.stream.feed(&self.room[..here], stamp, lines);
+                        if here < size {
+                            self.cuts.push(size as u64);
+                        }
+                        took += here + AROUND;
                     }
                     Err(Errno::AGAIN | Errno::INTR) => break,
                     Err(error) => return Err(error),
@@ -203,15 +212,20 @@ impl Datagrams {
         took.map_err(|error: Errno| os_error(error.into()))
     }
 
+    /// Gives the length of each datagram for which there was no room, once.
+    fn cuts(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.cuts)
+    }
+
     /// Takes a datagram that came in another way.
     #[pyo3(signature = (data, lines, stamp = None))]
     fn feed(&mut self, data: &[u8], lines: &mut Lines, stamp: Option<&Stamp>) {
-        self.0.feed(data, stamp.map(|stamp| &stamp.0), &mut lines.lines);
+        self.stream.feed(data, stamp.map(|stamp| &stamp.0), &mut lines.lines);
     }
 
     /// Gives length and number of lines of each message that was too long for one, once.
     fn splits(&mut self) -> Vec<(u64, u64)> {
-        splits(&mut self.0)
+        splits(&mut self.stream)
     }
 }
 

@@ -1,31 +1,30 @@
-"""Connections and datagram sockets: what comes by them is put to the lines of a loop, or into a conversation.
+"""Connections: what comes by them is put to the lines of a loop, or into a conversation.
 
->>> _CREDENTIALS.size                             # pid, uid, gid
-12
+>>> from tallystick.agent.address import Address  # which of the two it may be is said by the address
+>>> Address.parse("unix:/run/payments").acknowledges, Address.parse("tcp:localhost:514").acknowledges
+(True, False)
 """
 
 import selectors
 import socket
 import ssl
-import struct
 import time
 from contextlib import suppress
 
 from tallystick import _core
 from tallystick.agent.address import Address
 from tallystick.agent.clients import Client
-from tallystick.agent.desk import Desk, Owed
+from tallystick.agent.desk import Desk, Owed, say_splits
 from tallystick.agent.handover import Held
-from tallystick.agent.origin import Fields, Peer, certified
+from tallystick.agent.origin import Peer, certified
 from tallystick.agent.protocol import SEALED, WITNESSED, Refusal, acknowledgement, refusal, welcome
 from tallystick.errors import reason
 
-__all__ = ["Connection", "Datagrams", "TlsConnection"]
+__all__ = ["Connection", "TlsConnection"]
 
 _AT_ONCE = 2**18  # bytes
 _PATIENCE = 10.0  # seconds for a handshake
 _BRIEFLY = 1.0  # seconds for a client to read why it was refused
-_CREDENTIALS = struct.Struct("3i")
 
 
 class Connection:
@@ -150,8 +149,8 @@ class Connection:
         reader = self.reader
         if isinstance(reader, _core.Conversation):
             self._converse(reader)
-        elif reader is not None and (splits := reader.splits()):
-            self.desk.split(self.peer.name, splits)
+        elif reader is not None:
+            say_splits(self.desk, self.peer.name, reader.splits())
         if reader is not None and not self.is_over:
             held, self.held = self.held, reader.pending
             self.desk.hold(self.held - held)
@@ -259,8 +258,7 @@ class Connection:
         if isinstance(self.reader, _core.LineStream):
             if self.reader.finish(self.desk.lines, self._stamp):
                 self.desk.reports.note(self.peer.name, "ended in the middle of a message, which is sealed as it came")
-            if splits := self.reader.splits():
-                self.desk.split(self.peer.name, splits)
+            say_splits(self.desk, self.peer.name, self.reader.splits())
         self.desk.hold(-self.held)
         self.desk.forget(self)
         self.socket.close()
@@ -340,57 +338,3 @@ class TlsConnection(Connection):
 
     def _end_sending(self) -> None:
         """Leave it open until the client has read why, or its time is over: TLS has no half-closed connections."""
-
-
-class Datagrams:
-    """A socket each of whose datagrams is a message; nobody is acknowledged, and no sender is slowed down by name."""
-
-    def __init__(self, desk: Desk, listening: socket.socket, address: Address) -> None:
-        """Take a bound socket."""
-        self.desk, self.socket, self.address, self.fd = desk, listening, address, listening.fileno()
-        self._reader = _core.Datagrams(desk.limits.line)
-        self._stamp = Fields((("transport", "udp"),)).stamp if desk.stamps else None
-        self._senders: dict[bytes, _core.Stamp] = {}
-        self._name = f"a sender at {address}"
-        desk.watch(self, selectors.EVENT_READ)
-
-    def ready(self, _: int) -> None:
-        """Take what is there."""
-        rate = self.desk.limits.rate
-        took = self.read()
-        if rate:
-            self.desk.watch(self, 0)
-            self.desk.later(self, took / rate)
-
-    def late(self) -> None:
-        """Go on after a pause."""
-        self.desk.watch(self, selectors.EVENT_READ)
-
-    def read(self) -> int:
-        """Receive what is there, up to a bound; return how many bytes came."""
-        if self.desk.stamps and self.address.is_unix:
-            took = self._with_senders()
-        else:
-            took = self._reader.receive(self.fd, self.desk.lines, _AT_ONCE, self._stamp)
-        if splits := self._reader.splits():
-            self.desk.split(self._name, splits)
-        return took
-
-    def _with_senders(self) -> int:
-        took = 0
-        while took < _AT_ONCE:
-            try:
-                data, control, _, _ = self.socket.recvmsg(_AT_ONCE, socket.CMSG_SPACE(_CREDENTIALS.size))
-            except BlockingIOError:
-                break
-            sender = next((body for _, kind, body in control if kind == socket.SCM_CREDENTIALS), b"")
-            self._reader.feed(data, self.desk.lines, self._senders.get(sender) or self._new(sender))
-            took += len(data) + 64
-        return took
-
-    def _new(self, sender: bytes) -> _core.Stamp:
-        pid, uid, gid = _CREDENTIALS.unpack(sender)
-        if len(self._senders) > 1000:
-            self._senders.clear()
-        fields = Fields((("uid", uid & 0xFFFFFFFF), ("gid", gid & 0xFFFFFFFF), ("pid", pid)))
-        return self._senders.setdefault(sender, fields.stamp)

@@ -12,14 +12,16 @@ from typing import Any, Protocol
 from tallystick import _core
 from tallystick.agent.clients import Client, Clients
 from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.messages import Room
 
-__all__ = ["Desk", "Owed"]
+__all__ = ["Desk", "Owed", "say_splits"]
 
 
 class Desk(Protocol):
     """What connections need of the loop that they belong to."""
 
     lines: _core.Lines
+    room: Room
     limits: Limits
     reports: Reports
     clients: Clients
@@ -41,8 +43,8 @@ class Desk(Protocol):
     def hold(self, change: int) -> None:
         """Count bytes of messages that have not ended."""
 
-    def split(self, name: str, splits: list[tuple[int, int]]) -> None:
-        """Have the log say of messages that they became several lines."""
+    def notice(self, kind: str, texts: list[str]) -> None:
+        """Have the log itself say something, after all lines that came before."""
 
     def forget(self, connection: Any) -> None:
         """Note that a connection is over."""
@@ -69,3 +71,10 @@ class Owed:
         if not self.rest:
             self.rest, self.newest = self.newest, b""
         return self.rest
+
+
+def say_splits(desk: Desk, name: str, splits: list[tuple[int, int]]) -> None:
+    """Have the log say of somebody's messages, by their lengths, in how many lines each stands."""
+    if splits:
+        said = [f"{name} sent a message of {size} bytes, which stands in {parts} lines" for size, parts in splits]
+        desk.notice("split", said)

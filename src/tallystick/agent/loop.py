@@ -22,12 +22,14 @@ from typing import Any
 from tallystick import _core
 from tallystick.agent.address import Address
 from tallystick.agent.clients import Client, Clients
-from tallystick.agent.connections import Connection, Datagrams, TlsConnection
+from tallystick.agent.connections import Connection, TlsConnection
 from tallystick.agent.handover import Held
 from tallystick.agent.journal import HASHES, Journal
 from tallystick.agent.limits import Limits, Reports
 from tallystick.agent.losses import Losses
+from tallystick.agent.messages import Room
 from tallystick.agent.origin import Fields, Peer, local, remote
+from tallystick.agent.packets import Datagrams, PacketConnection
 from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal
 from tallystick.agent.unwitnessed import Unwitnessed
 from tallystick.errors import SealError, TallystickError, reason
@@ -97,13 +99,14 @@ class Listener:
             connection.close()
             return
         self._count, self._peers[peer.identity] = self._count + 1, mine + 1
-        made: Connection
-        if (context := self._context()) is not None and address.kind == "tls":
+        loop.connections[self._made(connection, peer)] = (self, peer.identity)
+
+    def _made(self, connection: socket.socket, peer: Peer) -> Connection:
+        if (context := self._context()) is not None and self.address.kind == "tls":
             wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-            made = TlsConnection(loop, wrapped, address, peer)
-        else:
-            made = Connection(loop, connection, address, peer)
-        loop.connections[made] = (self, peer.identity)
+            return TlsConnection(self._loop, wrapped, self.address, peer)
+        kind = PacketConnection if self.address.kind == "unixpacket" else Connection
+        return kind(self._loop, connection, self.address, peer)
 
     def resume(self, held: Held) -> None:
         """Go on with a connection that another program accepted."""
@@ -111,7 +114,7 @@ class Listener:
         connection = socket.socket(fileno=held.fd)
         connection.setblocking(False)
         self._count, self._peers[peer.identity] = self._count + 1, self._peers.get(peer.identity, 0) + 1
-        made = Connection(self._loop, connection, self.address, peer)
+        made = self._made(connection, peer)
         self._loop.connections[made] = (self, peer.identity)
         made.go_on(held)
 
@@ -143,7 +146,7 @@ class Loop:
         self.log, self.limits, self.reports, self.clients = log, limits, reports, clients
         self.stamps = False
         self.states: tuple[int, ...] = (SEALED, SYNCED)
-        self.lines = _core.Lines()
+        self.lines, self.room = _core.Lines(), Room()
         self.connections: dict[Connection, tuple[Listener, str]] = {}
         self.failure: TallystickError | None = None
         self.beat = time.monotonic()
@@ -317,11 +320,11 @@ class Loop:
         """Count bytes of messages that have not ended."""
         self._half += change
 
-    def split(self, name: str, splits: list[tuple[int, int]]) -> None:
-        """Have the log say of messages that they became several lines."""
+    def notice(self, kind: str, texts: list[str]) -> None:
+        """Have the log itself say something, after all lines that came before; ten of it, where it is more."""
         self._seal_lines()
-        for size, parts in splits[:10]:
-            self.log.notice("split", f"{name} sent a message of {size} bytes, which stands in {parts} lines")
+        for text in texts[:10]:
+            self.log.notice(kind, text)
 
     def forget(self, connection: Connection) -> None:
         """Note that a connection is over."""

@@ -22,6 +22,7 @@ from contextlib import suppress
 
 from tallystick import securefile
 from tallystick.agent.address import Address
+from tallystick.agent.messages import show_senders
 from tallystick.errors import SealError, reason
 
 __all__ = ["handed_over", "made_at", "removed"]
@@ -57,7 +58,7 @@ def _ready(made: socket.socket, address: Address) -> socket.socket:
     if made.type == socket.SOCK_DGRAM:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
         if address.is_unix:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            show_senders(made)
     return made
 
 

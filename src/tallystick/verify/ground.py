@@ -16,6 +16,7 @@ from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.partials import known_objects, paths_of, read_partials
+from tallystick.verify.pins import PinDirectory
 from tallystick.verify.remote import Known
 from tallystick.verify.report import KeyReport
 from tallystick.verify.request import Request
@@ -35,9 +36,10 @@ class Ground:
         envelope: What a carrier put around the lines.
         excepting: The exceptions.
         memory: What earlier looks remember; None if nothing is.
-        context: Digest of all that a scan depends on but the files.
+        context: Digest of all that a scan depends on but the files; empty where nothing is remembered.
         given: The records of partial results; None where none are read or written.
         known: Objects that partial results read, by their URLs.
+        pins: The directory with pins that must be met; None for none.
     """
 
     asked: Request
@@ -45,10 +47,11 @@ class Ground:
     keys: tuple[KeyReport, ...]
     envelope: _core.Envelope | None
     excepting: Excepting
-    memory: Memory | None
-    context: str
+    memory: Memory | None = None
+    context: str = ""
     given: Given | None = None
     known: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    pins: PinDirectory | None = None
 
     @classmethod
     def of(cls, asked: Request) -> "Ground":
@@ -60,13 +63,17 @@ class Ground:
         excepting = Excepting.read(asked.exceptions, logs)
         excepted = excepting.lines(labels(logs))
         logs.except_lines(excepted)
+        pins = PinDirectory(asked.pins_directory) if asked.pins_directory is not None else None
+        found = cls(asked, logs, keys, envelope, excepting, pins=pins)
         is_shared = asked.partial is not None or bool(asked.partials) or asked.engine is not None
+        if asked.resume is None and not is_shared:
+            return found
         depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=not is_shared)
-        found = cls(asked, logs, keys, envelope, excepting, None, depends_on)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
-            return replace(found, memory=Memory(shelf, asked.rescan, depends_on, logs, packed))
-        return found._with_partials() if is_shared else found
+            memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
+            return replace(found, memory=memory, context=depends_on)
+        return replace(found, context=depends_on)._with_partials()
 
     def _with_partials(self) -> "Ground":
         """Return the same with what partial results hold, or what one will be made of."""

@@ -37,7 +37,7 @@ from tallystick.verify.looking import Inputs, Unread
 from tallystick.verify.memory import Memory
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.partials import contradictions, write_partial
-from tallystick.verify.pins import Pin, read_pins, remember
+from tallystick.verify.pins import Pin, remember
 from tallystick.verify.report import ExceptionUse, Finding, LogReport, Remembered, Report, Verdict
 from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
@@ -93,7 +93,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     """
     asked, logs, excepting = ground.asked, ground.logs, ground.excepting
     now, clock = time.time_ns() // 1_000_000, time.perf_counter() if began is None else began
-    pins = _pins(asked, logs)
+    pins = _pins(ground)
     # Before the files are read: what comes meanwhile is then after it, and not missing.
     witnesses = read_witnesses(
         logs,
@@ -133,12 +133,12 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
 # -- what was asked
 
 
-def _pins(asked: Request, logs: _core.Keys) -> tuple[Pin, ...]:
-    log_ids = {log_id for _, log_id, *_ in logs.logs()}
-    given = tuple(Pin.parse(pin.encode()) for pin in asked.pins)
+def _pins(ground: Ground) -> tuple[Pin, ...]:
+    log_ids = {log_id for _, log_id, *_ in ground.logs.logs()}
+    given = tuple(Pin.parse(pin.encode()) for pin in ground.asked.pins)
     if unknown := {pin.log_id for pin in given} - log_ids:
         raise ReportError(f"a pin of log id {min(unknown)} was given, but no key of that log")
-    return given + (read_pins(asked.pins_directory, log_ids) if asked.pins_directory is not None else ())
+    return given + (ground.pins.pins(log_ids) if ground.pins is not None else ())
 
 
 def _expectations(

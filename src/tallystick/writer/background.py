@@ -9,6 +9,7 @@ from contextlib import suppress
 from tallystick.errors import LeaseLostError, SealError, TallystickError, explain
 from tallystick.writer import lifecycle
 from tallystick.writer.head import LeaseInUseError
+from tallystick.writer.loops import longest_rest
 from tallystick.writer.outlet import PASSING
 from tallystick.writer.parts import Parts
 from tallystick.writer.steps import Steps
@@ -50,7 +51,7 @@ class Background:
         """
         self._parts, self._steps, self._take, self._report = parts, steps, take, report
         self._gather = HEAD_AFTER if gather is None else gather
-        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()  # its put is safe in signal handlers: see `loops`
         self._catching_up, self._no_way_before = threading.Lock(), 0.0
         self._dropped, self._is_hurried = 0, False
         self._late = parts.late.promised - _EARLIER
@@ -176,7 +177,8 @@ class Background:
             with self._parts.turn.lock:
                 left = self._due_in()
             with suppress(queue.Empty):
-                self._woken.get(timeout=None if left is None else min(left, threading.TIMEOUT_MAX))
+                rest = longest_rest()
+                self._woken.get(timeout=rest if left is None else min(left, rest))
         # Lines that came while the last head was stored have waited already.
         waited = 0.0 if self._parts.heads.trouble else self._parts.heads.gathered
         until = time.monotonic() + max(0.0, self._gather - waited)

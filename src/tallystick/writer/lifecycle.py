@@ -2,13 +2,13 @@
 
 A forked child's copies are dead at once (spec section 3). SIGTERM and the end of the interpreter close chains; a
 program that handles SIGTERM itself is left alone. A signal handler that finds its own thread in the middle of a step
-lets it come to its end first: it could meet locks that this thread holds.
+lets it come to its end first: it could meet locks that this thread holds. Among green threads it has all done in one of
+its own.
 
 >>> with KEY_SETUP:
 ...     pass                    # keys are derived, and handed to what wipes them in a forked child
 """
 
-import _thread
 import atexit
 import importlib
 import os
@@ -19,12 +19,13 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Protocol
 
 from tallystick.errors import TallystickError, explain
 from tallystick.keystore.base import forget_leases
-from tallystick.writer.loops import leave_loop
+from tallystick.writer.loops import Elsewhere, natives
 from tallystick.writer.raised_again import HeldBack, is_raised_again
 
 __all__ = [
@@ -181,19 +182,24 @@ def follow_up() -> None:
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
+    if not _elsewhere.has(partial(_terminate, number), partial(os.kill, os.getpid(), number)):
+        _terminate(number)
+
+
+def _terminate(number: int) -> None:
     for log in list(LOGS):
         log.give_up()
     if not _is_in_step():
-        if not leave_loop(_end, number):
-            _end(number)
+        _end(number)
     elif not _following:
         _following.append((number, threading.get_ident()))
         # Nothing of `threading`: the thread that we interrupted may hold locks of it.
-        _thread.start_new_thread(_end_a_step_that_hangs, ())
+        start, sleep = natives()
+        start(_end_a_step_that_hangs, (sleep,))
 
 
-def _end_a_step_that_hangs() -> None:
-    time.sleep(_LONGEST)
+def _end_a_step_that_hangs(sleep: Callable[[float], object]) -> None:
+    sleep(_LONGEST)
     if _following:
         print("tallystick: a line does not come to its end, and may not be written whole", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -292,11 +298,13 @@ def _after_fork_in_child() -> None:
     BACKGROUND.clear()
     _held_back.let_through()
     _following.clear()
+    _elsewhere.renew()
     for call in _in_child:
         call()
 
 
 _held_back = HeldBack(_close_all)
+_elsewhere = Elsewhere()
 _refuse_sub_interpreters()
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_close_at_exit)

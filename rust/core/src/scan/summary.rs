@@ -29,6 +29,8 @@ pub struct Edge {
     pub first: Position,
     /// Where it stands.
     pub first_place: Place,
+    /// Lines of no known log before it.
+    pub before_first: Strange,
     /// Position of the last.
     pub last: Position,
     /// Where it stands.
@@ -40,10 +42,17 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// One line.
-    pub(super) fn of(at: Position, place: Place) -> Self {
-        let before_last = Strange::default();
-        Self { first: at, first_place: place, last: at, last_place: place, before_last, low: at }
+    /// One line, and what stands before it.
+    pub(super) fn of(at: Position, place: Place, before: &Strange) -> Self {
+        Self {
+            first: at,
+            first_place: place,
+            before_first: before.clone(),
+            last: at,
+            last_place: place,
+            before_last: before.clone(),
+            low: at,
+        }
     }
 }
 

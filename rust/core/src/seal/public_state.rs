@@ -25,6 +25,8 @@ pub struct PublicState {
     pub former: Option<(String, Vec<u8>)>,
     /// The key store that the log is being moved to, which may have a copy of this state.
     pub leaving: Option<String>,
+    /// The log that this one follows, until a head counts the line that says so.
+    pub follows: Option<PublicKey>,
     /// One `open` for each finished generation, oldest first.
     pub opens: Vec<String>,
     pub(super) chain_keys: Vec<[u8; 32]>,
@@ -50,6 +52,9 @@ impl PublicState {
         }
         if let Some(store) = &self.leaving {
             let _ = writeln!(text, "leaving {store}");
+        }
+        if let Some(log) = &self.follows {
+            let _ = writeln!(text, "follows {}", log.to_text()?);
         }
         let _ = writeln!(text, "keys {}", b64(&self.chain_keys.concat()));
         for open in &self.opens {
@@ -135,6 +140,7 @@ pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
         None => None,
     };
     let leaving = field("leaving").ok().map(str::to_string);
+    let follows = field("follows").ok().map(PublicKey::parse).transpose()?;
     let keys = b64_decode(field("keys")?.as_bytes()).unwrap_or_default();
     let (chain_keys, over) = keys.as_chunks::<32>();
     if chain_keys.len() != FANOUT as usize || !over.is_empty() {
@@ -154,7 +160,19 @@ pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
         None => return Err(bad("unknown line")),
     };
     Ok((
-        PublicState { public, next, version, custody, wrapped, exposed, former, leaving, opens, chain_keys },
+        PublicState {
+            public,
+            next,
+            version,
+            custody,
+            wrapped,
+            exposed,
+            former,
+            leaving,
+            follows,
+            opens,
+            chain_keys,
+        },
         aad,
         secret,
     ))

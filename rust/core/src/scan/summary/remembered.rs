@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::line::Position;
-    use crate::scan::summary::{Edge, Kind};
+    use crate::scan::summary::{Edge, Kind, Strange};
 
     fn place(file: u32) -> Place {
         Place { file, chunk: 0, line: 7, offset: 300 }
@@ -173,7 +173,7 @@ mod tests {
     fn summary(file: u32, why: Why) -> Summary {
         let mut summary = Summary::default();
         let at = Position::new(1, 0, 3);
-        let edge = Edge::of(at, place(file));
+        let edge = Edge::of(at, place(file), &Strange::default());
         summary.chunks.insert((file, 0), Chunk { edges: [(0, edge)].into(), ..Chunk::default() });
         summary.events.push(Event::new(Kind::Altered(why), Some(0), place(file), Some(at)));
         summary.log(0).epoch(1, 0).lines.add(3, [1; 32], place(file));

@@ -80,6 +80,7 @@ impl Chunk {
             .all(|(log, (place, before))| known.log(Some(*log)) && known.place(place) && before.is_sound());
         let edges = edges.iter().all(|(log, edge)| {
             known.log(Some(*log))
+                && edge.before_first.is_sound()
                 && edge.before_last.is_sound()
                 && known.place(&edge.first_place)
                 && known.place(&edge.last_place)
