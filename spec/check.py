@@ -377,9 +377,9 @@ def read_past(text):
     return (bytes.fromhex(words[1].decode()), *numbers) if words and max(numbers) < 2**53 else None
 
 def read_named(st, about):
-    """The key of the log that a notice names: the one before, right after the first open, or the one after."""
+    """The key of the log that a notice names: the one before, right after an open, or the one after."""
     words = re.fullmatch(rb"([a-z2-7]{8}) (tallypub1[a-z0-9]+)", st.said)
-    if st.about != about or about == "predecessor" and st.pos != (1, 0, 1) or not words:
+    if st.about != about or about == "predecessor" and st.pos[1:] != (0, 1) or not words:
         return None
     try:
         data = unbech32m(words[2].decode(), "tallypub")
@@ -412,7 +412,7 @@ class Log:
         self.contents, self.adopting = {}, []  # path -> its bytes; what the log adopted, and the line that says so
         self.adopted = set()  # paths that begin with what the log adopted
         self.others = {}  # log id of another log -> its statements that are here, unproven
-        self.before, self.after = None, None  # the key of the log that this one follows; where it names the next, and its key
+        self.before, self.after = [], None  # where it names the log that it follows, and its key; the same of the next, once
 
     def tell(self, kind, weight, detail, line=None, pos=None, to=None, count=1):
         pos = line.pos if line else pos
@@ -453,7 +453,8 @@ def take_line(log, line):
             elif control and not wrong and st.kind == "notice":
                 log.policies += [st.said] if st.about == "retention" else []
                 log.tell("notice", "note", f"{st.about}: {st.said.decode('utf-8', 'backslashreplace')}", line)
-                log.before, named = log.before or read_named(st, "predecessor"), read_named(st, "successor")
+                before, named = read_named(st, "predecessor"), read_named(st, "successor")
+                log.before += [(st.pos, before)] if before else []
                 log.after = (st.pos, named) if named else log.after
             elif control and wrong in ("", LACKING):
                 line.statement = st if st.kind != "notice" else None
@@ -1418,12 +1419,18 @@ def row_of(log, key, about):
     row = []
     while key and key.log_id not in row:
         row.append(key.log_id)
-        roots, following = {0: key.P}, None
+        roots, named = {0: key.P}, []
         for st in sorted(log.others.get(key.log_id, ()), key=lambda st: st.pos):
             if not prove(st, key, roots) and st.kind == "notice":
-                following = read_named(st, about) or following
-        key = following
+                named.append(read_named(st, about))
+        named = [one for one in named if one]
+        key = named and named[0 if about == "predecessor" else -1]
     return row
+
+def is_first(log, pos):
+    """Whether the open of a position's chain says that no head counted a line before it."""
+    st = log.statement((pos[0], 0, 0))
+    return st is not None and st.named == (0, 0, 0) and authentic(log, st) is not False
 
 def judge_kin(log):
     """Rows `predecessor` and `successor`: lines of the logs before and after this one, where theirs may stand."""
@@ -1434,11 +1441,11 @@ def judge_kin(log):
                 if st:
                     log.others.setdefault(st.log_id, []).append(st)
     newest = max((pos[0] for pos in log.slots), default=0)
-    before = row_of(log, log.before, "predecessor")
+    before = row_of(log, next((key for pos, key in log.before if is_first(log, pos)), None), "predecessor")
     after = row_of(log, log.after[1], "successor") if log.after and log.after[0][0] == newest else []
     for path, lines in log.files.items() if before or after else ():
         mine = [i for i, line in enumerate(lines) if is_good(line) and line.pos or not log.V and getattr(line, "at_its_word", False)]
-        begins = not mine or lines[mine[0]].pos == (1, 0, 0) and lines[mine[0]].statement
+        begins = not mine or lines[mine[0]].pos[1:] == (0, 0) and lines[mine[0]].statement and is_first(log, lines[mine[0]].pos)
         ends = after and (not mine or lines[mine[-1]].pos >= log.after[0])
         for i, line in enumerate(lines):
             kinds = [(kind, fits) for kind, row, fits in (("predecessor", before if path not in log.adopted else [], begins and not (mine and i > mine[0])),
@@ -1680,17 +1687,23 @@ def read_paths(paths):
 
 def check_partial(data, key):
     """Why nothing vouches for a partial result, or its form is another; None where the HMACs of a key are there."""
-    begin = b"tallypart\x01"
-    if data[:9] != begin[:9] or len(data) < 12:
+    if data[:9] != b"tallypart" or len(data) < 12:
         return "no partial result"
-    if data[:10] != begin:
+    if data[9] != 2:
         return "another version"
     count = int.from_bytes(data[10:12], "big")
-    macs, body = data[12:12 + 32 * count], data[12 + 32 * count:]
-    expected = [mac(derive(secret, "partial"), H(begin + body)) for secret in key.keys]
-    if len(macs) != 32 * len(expected):
+    vouched, body = data[12:12 + 40 * count], data[12 + 40 * count:]
+    if len(vouched) < 40 * count:
+        return "changed or cut"
+    each = [(vouched[at:at + 8], vouched[at + 8:at + 40]) for at in range(0, 40 * count, 40)]
+    names, whole = [name for name, _ in each], bool(key.keys) and not key.narrowed
+    chains = [int.from_bytes(name[4:], "big") for name in names if name[:4] == bytes(4)]
+    known = all(whole if chain == 0 else bool(key.keys) and key.first <= chain <= key.last for chain in chains)
+    if not known or len(chains) < count or len(set(chains)) < count or bool(key.keys) > count:
         return "other keys"
-    if not hmac.compare_digest(macs, b"".join(expected)):
+    secrets = [derive(key.chain_key(chain) if chain else key.keys[0], "partial") for chain in chains]
+    covered = H(data[:12] + b"".join(names) + body)
+    if not all(hmac.compare_digest(one, mac(secret, covered)) for secret, (_, one) in zip(secrets, each)):
         return "changed or cut"
     return None if body[:4] == b"\x28\xb5\x2f\xfd" else "another form"
 

@@ -24,6 +24,7 @@ import pytest
 import tallystick
 from tallystick.cli import cli
 from tests import preloaded
+from tests.processes import Started
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
 
@@ -80,7 +81,7 @@ class Site:
         for stream in ("stdin", "stdout", "stderr"):
             more.setdefault(stream, subprocess.PIPE)
         more.setdefault("bufsize", 0)
-        return subprocess.Popen([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **more)
+        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **more)
 
     def init(self, name: str = "payments") -> None:
         """Set a log up, with NAME.key and NAME.pub here, as `tallystick init` does, which has tests of its own."""

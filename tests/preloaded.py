@@ -18,7 +18,8 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,35 +82,105 @@ def execute(code: str, *arguments: str, stdin: bytes = b"", loads: tuple[str, ..
     return out
 
 
-def _run(request: dict[str, Any], stdin: Any, stdout: Any) -> tuple[int, bytes, bytes]:
+class Running:
+    """A run of the command line that goes on, with those methods of `subprocess.Popen` that tests use.
+
+    Args:
+        arguments: Those after `tallystick`, or after the code.
+        code: Code that is run instead, as `python -c` does.
+        loads: As `execute` has it.
+    """
+
+    def __init__(self, arguments: list[str], code: str | None = None, loads: tuple[str, ...] = ()) -> None:
+        words = ["tallystick" if code is None else "-c", *arguments]
+        request = {"arguments": words, "cwd": os.getcwd(), "env": {**os.environ}, "loads": loads}
+        pipes, self.returncode = [os.pipe(), os.pipe()], None
+        with open(os.devnull, "rb") as nothing:
+            files = [nothing.fileno(), *(write for _, write in pipes)]
+            self.pid, self._answers = _begin(request if code is None else request | {"code": code}, files)
+        for _, write in pipes:
+            os.close(write)
+        self.stdout, self.stderr = (open(read, encoding="utf-8", errors="backslashreplace") for read, _ in pipes)  # noqa: SIM115
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit status once it has ended; kill it after some seconds."""
+        if self.returncode is None:
+            with killed_after(timeout, self.pid):
+                self.returncode = int(self._answers.read(12))
+            self._answers.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return the exit status; None if it has not ended."""
+        if self.returncode is None and not select.select([self._answers], [], [], 0)[0]:
+            return None
+        return self.wait(TIMEOUT)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Return the rest of what it writes until it ends; kill it after some seconds. Both streams are short."""
+        with killed_after(timeout, self.pid):
+            said = self.stdout.read(), self.stderr.read()
+        self.wait(timeout)
+        self.stdout.close()
+        self.stderr.close()
+        return said
+
+
+@contextmanager
+def killed_after(seconds: float, pid: int) -> Iterator[threading.Timer]:
+    """Kill a process unless a block is over within some seconds."""
+    killer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    try:
+        yield killer
+    finally:
+        killer.cancel()
+
+
+def _begin(request: dict[str, Any], files: list[int]) -> tuple[int, Any]:
+    """Begin a run with three standard streams; return its pid, and a file that will say its exit status."""
     mask = os.umask(0)
     os.umask(mask)
     asked = json.dumps(request | {"umask": mask, "signals": _ignored()}).encode("utf-8", "surrogateescape")
-    pipes: dict[int, tuple[int, int]] = {number: os.pipe() for number in (0, 1, 2, 3)}
-    given = {0: pipes[0][0], 1: pipes[1][1], 2: pipes[2][1], 3: pipes[3][1]}
-    passed = dict(given)
-    if not isinstance(stdin, bytes):
-        passed[0] = _number(stdin)
-    if stdout != subprocess.PIPE:
-        passed[1] = _number(stdout)
-    socket.send_fds(_forker(), [asked], [passed[number] for number in (0, 1, 2, 3)])
-    for fd in given.values():
+    ours, theirs = os.pipe()
+    socket.send_fds(_forker(), [asked], [*files, theirs])
+    os.close(theirs)
+    answers = open(ours, "rb", buffering=0)  # noqa: SIM115
+    return int(answers.read(12)), answers
+
+
+def _run(request: dict[str, Any], stdin: Any, stdout: Any) -> tuple[int, bytes, bytes]:
+    pipes = [os.pipe() for _ in range(3)]
+    given = [pipes[0][0], pipes[1][1], pipes[2][1]]
+    files = [
+        given[0] if isinstance(stdin, bytes) else _number(stdin),
+        given[1] if stdout == subprocess.PIPE else _number(stdout),
+        given[2],
+    ]
+    pid, answers = _begin(request, files)
+    for fd in given:
         os.close(fd)
     found: dict[int, bytes] = {}
     readers = [threading.Thread(target=_read, args=(pipes[number][0], number, found)) for number in (1, 2)]
     feeder = threading.Thread(target=_feed, args=(pipes[0][1], stdin if isinstance(stdin, bytes) else b""))
     for thread in (*readers, feeder):
         thread.start()
-    with open(pipes[3][0], "rb", buffering=0) as answers:
-        pid = int(answers.read(12))
-        killer = threading.Timer(TIMEOUT, os.kill, (pid, signal.SIGKILL))
-        killer.start()
+    with answers, killed_after(TIMEOUT, pid) as killer:
         for thread in (*readers, feeder):
             thread.join()
         status = int(answers.read(12))
-    if not killer.is_alive():
+        is_over = not killer.is_alive()
+    if is_over:
         raise subprocess.TimeoutExpired(request["arguments"], TIMEOUT, found[1], found[2])
-    killer.cancel()
     return status, found[1], found[2]
 
 
@@ -217,22 +288,51 @@ def load() -> None:
     """Import all that commands may want, so that no run has to."""
     import tallystick.cli
     import tallystick.reports
+    from tests import couriers
 
     for package in (tallystick.cli, tallystick.reports):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in ("concurrent.futures.thread", "rich.console", "tallystick.courier.state", "tallystick.witness.client"):
         importlib.import_module(name)
+    couriers.install()
     gc.freeze()  # a fork that ends need not look at what it shares
 
 
+class Ending:
+    """The end of a run: as that of an interpreter, which then takes all apart that was loaded, at a high price."""
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        atexit.register(self._last)  # the first one is called last
+
+    def of(self, work: Callable[[], object]) -> None:
+        """Do the work of a run; where that ends with a number, so will its process."""
+        try:
+            work()
+        except SystemExit as left:
+            if isinstance(left.code, int | None):
+                self._status = left.code or 0
+            raise
+        self._status = 0
+
+    def _last(self) -> None:
+        if self._status is not None:
+            with suppress(OSError, ValueError):  # which the interpreter meets again, and reports
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(self._status)
+
+
 if __name__ == "__main__":
+    ending = Ending()
     load()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     become(asked)
     if "code" in asked:
-        exec(compile(asked["code"], "<string>", "exec"), {"__name__": "__main__"})
-        sys.exit()
-    from tallystick.cli import main
+        code = compile(asked["code"], "<string>", "exec")
+        ending.of(lambda: exec(code, {"__name__": "__main__"}))
+    else:
+        from tallystick.cli import main
 
-    main()
+        ending.of(main)

@@ -5,6 +5,7 @@ that is a failure.
 """
 
 import contextlib
+import ctypes
 import glob
 import http.server
 import json
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+
+from tests.processes import Started
 
 PASSWORD = "correct-horse-7"
 
@@ -64,6 +67,11 @@ def listens(port):
     return False
 
 
+def outlived():
+    """Have the kernel end the process that is being started where that of the tests is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """A server that can be stopped and started again. Subclasses say how it is run."""
 
@@ -81,7 +89,7 @@ class Server:
 
     def start(self):
         with open(self.directory / "server.log", "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
+            self.process = Started(self.command(), stdout=log, stderr=log, preexec_fn=outlived, **self.options())
         until(lambda: self.process.poll() is None and self.ready(), type(self).__name__)
         return self
 

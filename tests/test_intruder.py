@@ -21,6 +21,7 @@ from tallystick.errors import TallystickError
 from tallystick.verify import Kind, Report, Verdict
 from tallystick.witness.client import ask
 from tests import sealed
+from tests.processes import Started
 from tests.witness.served import Held, Witness, now, serving
 from tests.witness.service import Service, Writer, running
 
@@ -40,7 +41,7 @@ class Live:
 
     def __init__(self, store: str, log: Path, *witnesses: Service) -> None:
         command = [sys.executable, "-c", WRITER, store, log, str(len(witnesses) or 1), *(w.named for w in witnesses)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def write(self, *lines: str) -> None:
         """Write lines; all witnesses have them then."""

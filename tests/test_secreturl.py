@@ -16,6 +16,7 @@ from tallystick.errors import TallystickError, explain
 from tallystick.keystore.remote import Place
 from tallystick.secreturl import SecretUrl, without_passwords
 from tests.places import COMMAND
+from tests.processes import Started
 
 PASSWORD = "hunter2"
 
@@ -210,7 +211,7 @@ def test_no_command_says_one(bare, arguments):
 @pytest.mark.skipif(sys.platform != "linux", reason="the system shows arguments in another way")
 def test_the_list_of_processes_shows_none(bare):
     given = [COMMAND, "status", "--store", "redis://app:hunter2@127.0.0.1:1/0?timeout=20", "--format", "json"]
-    with subprocess.Popen(given, env=bare.env, stderr=subprocess.DEVNULL) as process:
+    with Started(given, env=bare.env, stderr=subprocess.DEVNULL) as process:
         try:
             until = time.monotonic() + 20
             while True:

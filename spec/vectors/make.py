@@ -843,9 +843,19 @@ def predecessor_defects(cases):
     other.checkpoint("ended", T)
     before = other.lines
 
-    def log(text, chain=1, wait=0):
+    def log(text, chain=1, wait=0, killed="", claims=""):
+        """killed: writers that no head counted, each before or after its `open` ("-" or "o"), or its notice ("n")."""
         sealer = Sealer(V, S, NAME)
+        set_up = sealer.head, sealer.head_mac
+        for step in killed:
+            sealer.burn() if step == "-" else sealer.open(T)
+            if step == "n":
+                sealer.notice("predecessor", written(text.encode()))
+            sealer.head, sealer.head_mac = set_up
         for number in range(1, chain + 1):
+            if claims and number == chain:
+                sealer.head = set_up[0]
+                sealer.head_mac = set_up[1] if claims == "proven" else sealer.head_mac
             sealer.open(T)
             for _ in range(wait):
                 sealer.entry(b"before it")
@@ -855,11 +865,11 @@ def predecessor_defects(cases):
             sealer.checkpoint("ended" if number == chain else "closed", T)
         return [as_text(line) for line in sealer.lines]
 
-    def add(name, why, told, lines, beside=None):
+    def add(name, why, told, lines, beside=None, with_p=None):
         files = {"a.log": {"base": lines, "edit": []}}
         if beside is not None:
             files["b.log"] = {"base": beside, "edit": []}
-        cases.add("predecessor: " + name, "section 9", why, told, told, files)
+        cases.add("predecessor: " + name, "section 9", why, told, with_p or told, files)
 
     old, fine = [as_text(line) for line in before], log(f"{id_} {key}")
     needs, failed = "incomplete notice, predecessor", "failed notice, unsealed"
@@ -875,14 +885,30 @@ def predecessor_defects(cases):
     add("with a word more", "no such text", failed, old + log(f"{id_} {key} x"))
     add("with a damaged key", "no such text", failed, old + log(f"{id_} {key[:-1]}{'q' if key[-1] != 'q' else 'p'}"))
     add("in capitals", "no such text", failed, old + log(f"{id_} {key.upper()}"))
-    add("named later in the epoch", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", wait=1))
-    add("named by chain 2", "at 1.0.1 and nowhere else", failed, old + log(f"{id_} {key}", chain=2))
+    add("named later in the epoch", "right after an opening and nowhere else", failed, old + log(f"{id_} {key}", wait=1))
+    add("named by chain 2", "a head counted lines before it", failed, old + log(f"{id_} {key}", chain=2))
+    add("named by chain 2 after a number was left out", "no head counted a line before it", needs, old + log(f"{id_} {key}", killed="-"),
+        with_p="incomplete late start, notice, predecessor")
+    killed = "incomplete notice, predecessor, unclean end", "incomplete notice, predecessor, unclean end, uncovered"
+    add("named by chain 2 after a killed opening", "it was killed before the notice", killed[0], old + log(f"{id_} {key}", killed="o"), with_p=killed[1])
+    add("named by chains 1 and 2", "no head counted chain 1", killed[0], old + log(f"{id_} {key}", killed="n"), with_p=killed[1])
+    add("named by chains 2 and 4", "no head counted chains 1 to 3", killed[0], old + log(f"{id_} {key}", killed="on-"),
+        with_p=killed[1].replace("notice", "missing, notice"))
+    begun = log(f"{id_} {key}", killed="o")
+    add("its lines between two openings", "there the log had begun", "failed notice, unclean end, unsealed", begun[:1] + old + begun[1:],
+        with_p="failed notice, unclean end, uncovered, unsealed")
+    add("its lines before the second of two openings, in a file of its own", "the log had not begun there", killed[0], begun[:1], old + begun[1:], with_p=killed[1])
+    add("named by chain 2, which says that it is the first", "the proof of its prev fails", "failed bad statement, notice, unsealed",
+        old + log(f"{id_} {key}", chain=2, claims="unproven"), with_p="incomplete notice, predecessor, unclean end")
+    add("named by chain 2, which passes over chain 1", "whoever kept the set-up head can do that", "incomplete notice, predecessor, unclean end",
+        old + log(f"{id_} {key}", chain=2, claims="proven"))
 
 
-def kin(number, before=None, after=None, *, chains=1, ending="ended", wait=0, said=None):
-    """One of a row of logs, as lines: it names the one before at 1.0.1 and the one after in its last chain."""
+def kin(number, before=None, after=None, *, chains=1, ending="ended", wait=0, said=None, left_out=0):
+    """One of a row of logs, as lines: it names the one before after its first `open`, the one after in its last chain."""
     name, secrets = ("log", (V, S)) if number is None else (f"log{number}", (bytes([number]) * 32,) * 2)
     sealer = Sealer(*secrets, NAME if number is None else name)
+    sealer.chain += left_out
     for chain in range(1, chains + 1):
         sealer.open(T)
         if chain == 1 and before:
@@ -934,6 +960,8 @@ def kin_defects(cases):
     add("the next but one, named in a notice that was changed", "its signature fails", "failed notice, successor, unsealed", mine + changed + kin(4))
     first, middle, end = kin(1, after=named(2)), kin(2, before=named(1), after=named(None)), kin(None, before=named(2))
     add("the last but one", "the one before names it", "incomplete notice, predecessor", first + middle + end)
+    add("the last but one, named in the first chain of a log of which none had number 1", "the one before names it",
+        "incomplete notice, predecessor", first + kin(2, before=named(1), after=named(None), left_out=1) + end)
     add("the last but one alone", "nobody names it here", failed, first + end)
     between = kin(None, before=named(1), after=named(2))
     both = "incomplete notice, predecessor, successor"
@@ -1531,7 +1559,7 @@ def witness_script(name="witnesses"):
 def partial_cases():
     """Partial results of no inputs: what holds, and one defect each of what does not."""
     V = bytes.fromhex(inputs()["V"])
-    narrowed = [derive(chain_link(V, chain), "chain") for chain in (2, 3)]
+    narrowed = [(chain, derive(chain_link(V, chain), "chain")) for chain in (2, 3)]
     header = json.dumps({"program": "vectors", "logs": [], "weakened": [], "context": "0" * 64, "paths": ["audit.log"],
                          "time": T, "inputs": []}, separators=(",", ":")).encode()
     content = len(header).to_bytes(4, "big") + header
@@ -1539,11 +1567,14 @@ def partial_cases():
     assert len(content) < 256
     block = (len(content) << 3 | 1).to_bytes(3, "little")
     body = b"\x28\xb5\x2f\xfd" + bytes([0x20, len(content)]) + block + content
-    def file(secrets, body=body, version=1, label="partial"):
-        begin = b"tallypart" + bytes([version])
-        macs = [mac(derive(secret, label), H(begin + body)) for secret in secrets]
-        return begin + len(macs).to_bytes(2, "big") + b"".join(macs) + body
-    good, cases = file([V]), []
+    def file(vouching, body=body, version=2, label="partial", log=0):
+        begin = b"tallypart" + bytes([version]) + len(vouching).to_bytes(2, "big")
+        names = [log.to_bytes(4, "big") + chain.to_bytes(4, "big") for chain, _ in vouching]
+        covered = H(begin + b"".join(names) + body)
+        macs = [mac(derive(secret, label), covered) for _, secret in vouching]
+        return begin + b"".join(name + one for name, one in zip(names, macs)) + body
+    whole = [(0, V)]
+    good, cases = file(whole), []
     def case(name, data, key, why=None):
         cases.append({"name": name, "key": key, "why": why, "hex": data.hex()})
     case("made with V", good, "verification_key")
@@ -1552,17 +1583,27 @@ def partial_cases():
     case("made with P alone, read with V", file([]), "verification_key", "other keys")
     case("made with V, read with P alone", good, "public_key", "other keys")
     case("made with V, read with a narrowed key", good, "narrowed_2_3", "other keys")
+    case("made with a narrowed key, read with V", file(narrowed), "verification_key")
+    case("made with C of one chain, read with those of two", file(narrowed[1:]), "narrowed_2_3")
+    case("made with C of a chain that the reader has not", file([(4, derive(chain_link(V, 4), "chain"))]),
+         "narrowed_2_3", "other keys")
+    case("one chain twice", file(narrowed[:1] * 2), "verification_key", "other keys")
+    case("of another log", file(whole, log=1), "verification_key", "other keys")
     case("one bit of the header is another one", good[:-20] + bytes([good[-20] ^ 1]) + good[-19:], "verification_key",
          "changed or cut")
-    case("one bit of the HMAC is another one", good[:12] + bytes([good[12] ^ 1]) + good[13:], "verification_key",
+    case("one bit of the HMAC is another one", good[:20] + bytes([good[20] ^ 1]) + good[21:], "verification_key",
          "changed or cut")
-    case("the HMAC of what is remembered", file([V], label="memory"), "verification_key", "changed or cut")
-    case("the HMACs of a narrowed key in another order", file(narrowed[::-1]), "narrowed_2_3", "changed or cut")
+    case("the HMAC of what is remembered", file(whole, label="memory"), "verification_key", "changed or cut")
+    two = file(narrowed)
+    case("the HMACs of two chains, exchanged", two[:20] + two[60:92] + two[52:60] + two[20:52] + two[92:],
+         "narrowed_2_3", "changed or cut")
+    case("one of two HMACs left out", two[:11] + b"\1" + two[12:52] + two[92:], "verification_key", "changed or cut")
+    case("cut off among its HMACs", two[:60], "verification_key", "changed or cut")
     case("cut off", good[:-1], "verification_key", "changed or cut")
     case("something after its end", good + b"\0", "verification_key", "changed or cut")
     case("more HMACs than keys", good[:10] + (2).to_bytes(2, "big") + good[12:], "verification_key", "other keys")
-    case("another version", file([V], version=2), "verification_key", "another version")
-    case("not compressed", file([V], body=content), "verification_key", "another form")
+    case("another version", file(whole, version=3), "verification_key", "another version")
+    case("not compressed", file(whole, body=content), "verification_key", "another form")
     case("only its first word", good[:9], "verification_key", "no partial result")
     case("a log", b"user=7 action=login\n", "verification_key", "no partial result")
     about = ["Partial results (seal.md section 12). Each case is a file in hex, read with one of the keys of keys.json.",

@@ -84,6 +84,7 @@ def creating(
     key_file: str | os.PathLike[str] | int,
     public_file: str | os.PathLike[str] | int | None = None,
     entry: str | None = None,
+    follows: str | None = None,
 ) -> Iterator[Created]:
     """Set a log up, as `create` does, for a block; if that fails, nothing of the log is left, nor of its files.
 
@@ -94,13 +95,14 @@ def creating(
         key_file: Where the verification key goes.
         public_file: Where the public key goes.
         entry: Its name in the key store until it gets its own; for `rekey`.
+        follows: The public key of the log that it follows, which its first lines will name; for `rekey`.
     """
     store, custody = hidden(store), hidden(custody)
     keystore.check_name(name)
     target, keeper = keystore.connect(store), plain(custody)
     with ExitStack() as made:
         with KEY_SETUP:
-            setup = _core.setup(name)
+            setup = _core.setup(name, follows=follows)
             # Files first: where one cannot be made, nothing else was.
             public = f"{setup.public_key}\n".encode()
             write_public = None if public_file is None else made.enter_context(_public_file(public_file, public))

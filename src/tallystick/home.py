@@ -12,7 +12,6 @@ default: a name is never guessed, and the error says which option to give.
 """
 
 import os
-import tempfile
 from contextlib import suppress
 
 from tallystick.errors import ReportError
@@ -52,6 +51,8 @@ def require_temporary() -> None:
     Raises:
         ReportError: There is none.
     """
+    import tempfile  # most commands need none
+
     try:
         tempfile.gettempdir()
     except FileNotFoundError:

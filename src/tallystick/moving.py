@@ -76,10 +76,8 @@ def rekey(
     options = {"output": output, "store": store, "user": user, "mixed": mixed, "on_trouble": on_trouble}
     options = {each: value for each, value in options.items() if value is not None}
     old = courier.look(place, name)
-    before = f"{old.log_id} {old.public_key}"
-    if old.waiting == old.public_key:  # an interruption came after it had been put into the place of the other
-        before = "the log whose last notice names it"
-    elif old.next_chain is not None or old.waiting is None:
+    # A successor that waits, or has its place and has not begun, is carried through: an interruption came before that.
+    if old.follows is None and (old.next_chain is not None or old.waiting is None):
         made = _end(
             Origin(name, output, store, keeper, None, user, mixed=mixed), on_trouble,
             partial(
@@ -92,24 +90,24 @@ def rekey(
         raise KeyStoreError(
             f"log {name} was given other keys meanwhile", hint="look for another process that runs `tallystick rekey`"
         )
-    with open_log(name, custody=next_keeper, **options) as log:
-        log.notice("predecessor", before)
+    open_log(name, custody=next_keeper, **options).close()  # its first lines name the log that it follows
     return Created(name, new.log_id, new.public_key, place.url, new.custody, new.forgets)
 
 
 def _end(
-    origin: Origin, on_trouble: Callable[[str], None] | None, creating: Callable[[], AbstractContextManager[Created]]
+    origin: Origin, on_trouble: Callable[[str], None] | None, creating: Callable[..., AbstractContextManager[Created]]
 ) -> Created:
     """End a log with a notice that names its successor. That is made first, so a failure leaves the log as it is."""
     with ExitStack() as undoing:
         taken = take_lease(origin.store, origin.name, origin.custody)
         undoing.callback(taken.lease.release)
-        with creating() as made:
+        with creating(follows=courier.look(origin.store, origin.name).public_key) as made:
             origin.have(taken)
             log = open_taken(origin, on_trouble)
             undoing.pop_all()  # it is the log's
             try:
                 log.notice("successor", f"{made.log_id} {made.public_key}")
+                log.sync()  # nobody else names it to a verifier with the old key: power may fail once the log has ended
             except BaseException:
                 log.close()
                 raise

@@ -12,7 +12,6 @@
 import os
 import re
 from typing import Self, TypeVar
-from urllib.parse import quote, unquote
 
 __all__ = ["SecretUrl", "absolute_files", "hidden", "holds_password", "without_passwords"]
 
@@ -90,11 +89,13 @@ def holds_password(url: SecretUrl, *, is_path: bool = False) -> bool:
 def absolute_files(url: str) -> str:
     """Return a URL in which options that name files name them wherever the working directory is later.
 
+    >>> from urllib.parse import quote
     >>> absolute_files("rediss://db.example/0?cacert=%2Fetc/ca.pem&timeout=2")
     'rediss://db.example/0?cacert=%2Fetc/ca.pem&timeout=2'
     >>> absolute_files("postgresql://db.example?sslrootcert=ca.pem").endswith(quote(os.getcwd()) + "/ca.pem")
     True
     """
+    from urllib.parse import quote, unquote  # only here: each start of a command would pay for it
 
     def absolute(option: re.Match[str]) -> str:
         path = unquote(option[2])

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.processes import Started
 from tests.servers import missing, until
 
 DAEMON = "/lib/systemd/systemd-journald"
@@ -30,7 +31,7 @@ def journald(directory):
         missing("journald", "apt install systemd")
     words = ["unshare", "--mount", "bash", "-c", _SET_UP]
     with open(directory / "journald", "wb") as said:
-        process = subprocess.Popen(words, stdout=said, stderr=said)
+        process = Started(words, stdout=said, stderr=said)
     try:
         socket = f"/proc/{process.pid}/root/run/systemd/journal/socket"
         until(lambda: process.poll() is not None or os.path.exists(socket), "journald", 20)

@@ -19,6 +19,7 @@ import tallystick
 from tallystick.errors import FormatError, OutputError, SealError
 from tests.agent.client import WELCOME, entries, frame
 from tests.agent.test_many import KILLS
+from tests.processes import Started
 
 
 @pytest.fixture
@@ -264,7 +265,7 @@ def test_agents_and_clients_are_killed_at_random_and_nothing_acknowledged_is_los
     agent, acknowledged = agents().listening(), {}
 
     def start(name):
-        return subprocess.Popen([sys.executable, "-c", KILLED, agent.path, name], stdout=subprocess.PIPE)
+        return Started([sys.executable, "-c", KILLED, agent.path, name], stdout=subprocess.PIPE)
 
     def killed(name, process):
         process.kill()

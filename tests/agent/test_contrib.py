@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.client import entries
+from tests.processes import Started
 
 SOURCE = Path(__file__).resolve().parents[2] / "contrib" / "agent" / "send.c"
 
@@ -27,7 +28,7 @@ def test_it_has_under_150_lines():
 
 def test_lines_are_sealed_once_and_in_order_while_agents_are_killed(site, agents, compiled):
     agent = agents().listening()
-    sending = subprocess.Popen([compiled, agent.path], stdin=subprocess.PIPE, bufsize=0)
+    sending = Started([compiled, agent.path], stdin=subprocess.PIPE, bufsize=0)
     lines = [b"line %d" % number for number in range(6000)]
     for at in range(0, 6000, 2000):
         sending.stdin.write(b"\n".join(lines[at : at + 2000]) + b"\n")
@@ -43,7 +44,7 @@ def test_lines_are_sealed_once_and_in_order_while_agents_are_killed(site, agents
 
 def test_an_id_that_the_agent_does_not_know_is_reported_with_the_lines_in_doubt(site, agents, compiled):
     agent = agents().listening()
-    sending = subprocess.Popen([compiled, agent.path], stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    sending = Started([compiled, agent.path], stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     sending.stdin.write(b"one\n")
     agent.until(lambda: (site.path / "audit.log").exists() and entries(site) == [b"one"])
     agent.kill()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.agent.client import PREAMBLE, batch, entries, heard, hello
+from tests.processes import Started
 
 COUNT = 600
 LINES = [b"line %d " % number + b"x" * 500 for number in range(COUNT)]
@@ -70,7 +71,7 @@ def test_what_a_client_sent_before_it_was_killed_is_in_the_log(site, agents, req
     elif kind == "octets":
         data = b"".join(b"%d %s" % (len(line), line) for line in LINES)
     (site.path / "data").write_bytes(data)
-    client = subprocess.Popen(
+    client = Started(
         [sys.executable, "-c", DYING, kind, place, "data"], cwd=site.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.agent.client import Agent, entries
 from tests.agent.journald import journald, write_entries
+from tests.processes import Started
 from tests.servers import (
     PASSWORD,
     OpenBao,
@@ -85,7 +86,7 @@ class Hop:
 
         def start(*_, **more):
             env = self.site.env | {"LISTEN_FDS": str(len(fds))}
-            return subprocess.Popen(command, cwd=self.site.path, env=env, pass_fds=fds, stderr=subprocess.PIPE)
+            return Started(command, cwd=self.site.path, env=env, pass_fds=fds, stderr=subprocess.PIPE)
 
         self.agent = Agent(self.site, start=start)
         self.agent.listening(str(self.run / "lines"))
@@ -126,7 +127,7 @@ def hop(site, certificates):
 def started(hop, *command, **more):
     """Run a program until it has been looked at."""
     with open(hop.site.path / "said", "ab") as said:
-        process = subprocess.Popen(list(map(str, command)), cwd=hop.site.path, stdout=said, stderr=said, **more)
+        process = Started(list(map(str, command)), cwd=hop.site.path, stdout=said, stderr=said, **more)
     try:
         yield process
     finally:

@@ -14,6 +14,7 @@ from tallystick.agent import sources
 from tallystick.agent.sources import File
 from tests.agent.client import entries
 from tests.agent.journald import journald, write_entries
+from tests.processes import Started
 from tests.servers import until
 
 
@@ -145,7 +146,7 @@ def test_the_journal_is_sealed_once_and_in_order_while_both_ends_are_killed(site
 
     def start(*words, **more):
         command = [*journal, f"{site.bin}/tallystick", *map(str, words)]
-        return subprocess.Popen(command, cwd=site.path, env=site.env, **more)
+        return Started(command, cwd=site.path, env=site.env, **more)
 
     def log(first, after):
         write_entries(journal, "shop", [f"payment {number}" for number in range(first, after)])

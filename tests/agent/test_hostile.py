@@ -34,6 +34,7 @@ from tests.agent.client import (
     send,
 )
 from tests.places import OtherUser, Site
+from tests.processes import Started
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -340,7 +341,7 @@ def apart(crossroads):
 
     def start(*arguments, **more):
         command = [*owner.user, *owner.python, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, preexec_fn=any_core, **more)
+        return Started(command, cwd=home, env=owner.env, stderr=subprocess.PIPE, preexec_fn=any_core, **more)
 
     agent = Agent(owner, "--mode", "0666", start=start).listening()
     yield agent, owner, home
@@ -367,7 +368,7 @@ def test_a_user_who_may_send_can_neither_trace_the_agent_nor_read_its_store(apar
 
 
 def test_an_agent_that_crashes_leaves_no_core_dump(apart, tmp_path):
-    other = subprocess.Popen(["sleep", "60"], cwd=tmp_path, preexec_fn=any_core)
+    other = Started(["sleep", "60"], cwd=tmp_path, preexec_fn=any_core)
     dumped = []
     for process in (other, apart[0].process):
         os.kill(process.pid, signal.SIGABRT)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tests.agent.client import Agent, entries
 from tests.places import Site, mounted
+from tests.processes import Started
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 8
@@ -33,7 +33,7 @@ class Crowd:
 
     def start(self, number):
         words = (self.agent.path, f"p{number}", str(LINES), str(self.site.path / f"p{number}.id"))
-        return subprocess.Popen([sys.executable, "-m", "tests.agent.worker", *words], cwd=ROOT)
+        return Started([sys.executable, "-m", "tests.agent.worker", *words], cwd=ROOT)
 
     def kill_one(self, chance):
         number = chance.randrange(PROCESSES)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.client import entries
+from tests.processes import Started
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agent.md"
 FILES = {
@@ -44,7 +45,7 @@ def running(site, agent, *command, **more):
         (site.path / name).write_text(text)
     env = site.env | {"AGENT": f"unix:{agent.path}", **more}
     with open(site.path / "said", "wb") as said:
-        program = subprocess.Popen(
+        program = Started(
             [sys.executable, "-m", *command], cwd=site.path, env=env, stdout=said, stderr=subprocess.STDOUT
         )
     try:
@@ -104,7 +105,7 @@ def test_a_celery_worker_with_four_processes_logs_each_task_once(site, agents):
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server here")
     path = site.path / "redis"
-    broker = subprocess.Popen(
+    broker = Started(
         ["redis-server", "--port", "0", "--unixsocket", path, "--save", ""], cwd=site.path, stdout=subprocess.DEVNULL
     )
     try:

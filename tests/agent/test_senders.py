@@ -23,6 +23,7 @@ from tallystick.agent.loop import Loop
 from tallystick.agent.messages import Room
 from tallystick.agent.sockets import made_at
 from tests.agent.client import entries, send
+from tests.processes import Started
 from tests.servers import until
 
 
@@ -277,7 +278,7 @@ def test_the_origin_names_unit_and_container_of_a_sender_while_it_lives(site, ag
     senders = []
     for number, path in enumerate(("shop-test.slice/payments.service", f"docker-test/{CONTAINER}")):
         words = [sys.executable, "-c", IN_GROUP, groups(path), agent.path, f"line {number}"]
-        senders.append(subprocess.Popen(words))
+        senders.append(Started(words))
         agent.until(lambda number=number: b"line %d" % number in site.read())
     for each in senders:
         each.kill()
@@ -318,7 +319,7 @@ def test_systemd_hands_sockets_over_and_hears_that_the_agent_is_ready(site, agen
             "-E", f"HOME={site.path}",
             "-E", f"TALLYSTICK_STORE={site.store}", "-l", path, f"{site.bin}/tallystick", *map(str, arguments),
         ]  # fmt: skip
-        return subprocess.Popen(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return Started(command, cwd=site.path, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     agent = agents(start=start)
     agent.until(lambda: os.path.exists(path))
@@ -406,7 +407,7 @@ def test_no_datagram_is_lost_while_the_agent_restarts_under_a_socket_that_a_serv
     def start(*arguments, **more):
         places = [word for name in ("HOME", "TALLYSTICK_STORE") for word in ("-E", f"{name}={site.env[name]}")]
         command = ["systemd-socket-activate", "-d", *places, "-l", path, "sh", "-c", RESTARTS, "-"]
-        return subprocess.Popen(
+        return Started(
             [*command, f"{site.bin}/tallystick", *map(str, arguments)], cwd=site.path, env=site.env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from tests.agent.client import OPEN, Agent, Client, RefusedError, entries, send
+from tests.processes import Started
 
 
 def connected(path):
@@ -112,7 +113,7 @@ def test_a_program_that_does_not_start_is_handed_nothing(site):
     def start(*arguments, **more):
         env = site.env | {"PYTHONPATH": str(broken.parent)}
         command = [f"{site.bin}/python", "-m", "tallystick", *map(str, arguments)]
-        return subprocess.Popen(command, cwd=site.path, env=env, stderr=subprocess.PIPE, **more)
+        return Started(command, cwd=site.path, env=env, stderr=subprocess.PIPE, **more)
 
     agent = Agent(site, start=start).listening()
     try:

@@ -20,6 +20,7 @@ from tallystick.sinks.rotation import Rotation
 from tallystick.verify import Verdict
 from tests.archive.conftest import Bucket
 from tests.archive.test_objects import refused
+from tests.processes import Started
 from tests.servers import until
 
 ROUNDS = int(os.environ.get("TALLYSTICK_SHIPPED_KILLS", "12"))
@@ -171,7 +172,7 @@ def running(writer: Writer, environment: dict[str, str]) -> Iterator[Any]:
 
     def start(begin: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", SCRIPT, writer.url, str(writer.log), writer.store, str(begin)]
-        started.append(subprocess.Popen(command, env={**os.environ, **environment}))
+        started.append(Started(command, env={**os.environ, **environment}))
         return started[-1]
 
     yield start

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tallystick.cli.mixed import Mixed, widen
+from tests.processes import Started
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def found(pipe, *, writers, line, full=True):
     with ExitStack() as stack:
         for _ in range(writers):
             hold = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
-            holder = subprocess.Popen(hold, stdin=subprocess.PIPE, pass_fds=[writing])
+            holder = Started(hold, stdin=subprocess.PIPE, pass_fds=[writing])
             stack.callback(holder.communicate)
         os.write(writing, (b"x" * (line - 1) + b"\n") * ((widen(reading) if full else 65_536 // 8) // line))
         mixed.look()

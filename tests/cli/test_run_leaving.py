@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.sealed import controls, entries
 
 BEHIND = b"processes that outlived COMMAND still hold its output; their output is not sealed from now on"
@@ -146,7 +147,7 @@ def first(site):
 
     def start(script):
         command = [*unshare, COMMAND, "run", "payments", "-o", "audit.log", "--", "sh", "-c", script]
-        process = subprocess.Popen(command, cwd=site.path, env=site.env, stderr=subprocess.PIPE)
+        process = Started(command, cwd=site.path, env=site.env, stderr=subprocess.PIPE)
         started.append(process)
         return process
 

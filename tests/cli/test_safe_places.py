@@ -11,6 +11,7 @@ import pytest
 import tallystick
 from tallystick.errors import SealError
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.sealed import entries
 from tests.securefile.conftest import ALICE, directory, reachable, secret  # noqa: F401
 
@@ -163,7 +164,7 @@ def test_a_report_goes_by_a_link_of_the_user_s_own_and_into_a_pipe(private):
     assert private(*MADE["report"]).status == 0
     assert private.read("real").startswith(b"ok")
     os.mkfifo(private.path / "pipe")
-    with subprocess.Popen(["cat", private.path / "pipe"], stdout=subprocess.PIPE) as reader:
+    with Started(["cat", private.path / "pipe"], stdout=subprocess.PIPE) as reader:
         assert private(*MADE["report"][:-1], "pipe").status == 0
         assert reader.communicate(timeout=20)[0].startswith(b"ok")
 

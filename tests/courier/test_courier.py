@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import tallystick
 from tallystick import _core, courier, keystore
 from tallystick.courier import Courier
 from tallystick.errors import CustodyError, KeyStoreError, LeaseLostError, SealError
+from tests.processes import Started
 from tests.servers import until
 
 
@@ -174,7 +174,7 @@ def test_it_ends_with_its_writer(programs, tmp_path):
         f"tallystick.create('payments', store='file:{tmp_path}/store', custody='systemd-creds:', "
         f"key_file='{tmp_path}/payments.key')"
     )
-    writer = subprocess.Popen([sys.executable, "-c", script])
+    writer = Started([sys.executable, "-c", script])
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the courier")
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()

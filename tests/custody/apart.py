@@ -12,6 +12,7 @@ from tallystick._core import DataKey
 from tallystick.errors import KeyStoreError
 from tests import preloaded
 from tests.custody.keys import text_of
+from tests.processes import Started
 
 LOADS = ("tests.custody.apart", "pkcs11", "tpm2_pytss")
 """What such a process needs; libraries of HSMs are loaded when one is asked."""
@@ -89,7 +90,7 @@ class Beside(Apart):
     def __init__(self, url):
         super().__init__(url)
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=pipe, stdout=pipe, text=True)
+        self.process = Started([sys.executable, "-c", PROGRAM], stdin=pipe, stdout=pipe, text=True)
 
     def _answer(self, asked):
         print(asked, file=self.process.stdin, flush=True)

@@ -13,6 +13,7 @@ from tallystick.errors import CustodyError
 from tests.custody.interrupted import state_in
 from tests.custody.keys import text_of
 from tests.custody.suite import OWNER
+from tests.processes import Started
 from tests.survival.conftest import preload, shims
 from tests.survival.test_power import Disk
 
@@ -26,7 +27,7 @@ class Killed:
 
     def __init__(self, directory, faults, env):
         self.directory, self.keys = directory, {}
-        self._process = subprocess.Popen(
+        self._process = Started(
             [sys.executable, "-m", "tests.custody.interrupted", directory, faults],
             cwd=ROOT, env=os.environ | env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip

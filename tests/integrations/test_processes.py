@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.processes import Started
 from tests.sealed import controls, entries, lines, position
 
 HANDLER = """
@@ -344,7 +345,7 @@ def app(environ, start):
 def serving(scene, *command):
     """Start a server; give it, and a file with what it says."""
     with open(scene.path / "server.out", "wb") as out:
-        server = subprocess.Popen(
+        server = Started(
             command, cwd=scene.path, env=scene.site.env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
         )
     try:

@@ -16,6 +16,7 @@ from tallystick import keystore
 from tallystick.errors import KeyStoreError, LogBusyError, explain
 from tallystick.keystore import Stored
 from tallystick.writer.waiting import wait_for_lease
+from tests.processes import Started
 
 WRITER = """
 import sys
@@ -80,7 +81,7 @@ class KeyStoreSuite:
     @pytest.fixture
     def writer(self, payments):
         """Another process that is writing the log `payments`."""
-        with subprocess.Popen(
+        with Started(
             [sys.executable, "-c", WRITER, payments.url, "payments"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

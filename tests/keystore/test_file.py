@@ -14,6 +14,7 @@ import pytest
 from tallystick.errors import KeyStoreError, explain
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import KeyStoreSuite, a_child_that_lives, in_a_child, refused
+from tests.processes import Started
 
 FILES = {"state", "head", "lock", "note"}
 
@@ -282,7 +283,7 @@ def test_the_lease_ends_with_a_writer_that_was_killed_while_its_child_lives(stor
         "os.wait()\n"
     )
     command = [sys.executable, "-c", script, store.url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         child = int(process.stdout.readline())
         assert store.holder("payments").startswith(f"pid {process.pid} ")
         process.send_signal(signal.SIGKILL)

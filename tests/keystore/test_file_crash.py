@@ -7,6 +7,7 @@ import sys
 
 from tallystick.keystore import FileKeyStore, Stored
 from tests.keystore.suite import in_a_child
+from tests.processes import Started
 
 FILES = {"state", "head", "lock", "note"}
 CRASHED = 3
@@ -143,7 +144,7 @@ def test_a_killed_writer_leaves_a_whole_head(tmp_path):
     store.create("payments", b"state", b"old head")
     for _ in range(5):
         command = [sys.executable, "-c", REPLACER, store.url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with Started(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "writing\n"
             for _ in range(20):
                 assert store.load("payments").head in (b"a" * 100, b"b" * 100)

@@ -13,6 +13,7 @@ from tallystick import keystore, moving
 from tallystick.errors import KeyStoreError, explain
 from tests import servers
 from tests.keystore.test_servers import with_options
+from tests.processes import Started
 from tests.sealed import LATE, entries, whole
 
 
@@ -87,7 +88,7 @@ def test_what_was_sealed_before_a_crash_verifies_and_the_next_writer_goes_on(pla
     store = keystore.connect(place)
     program = os.path.join(os.path.dirname(sys.executable), "tallystick")
     command = [program, "seal", "payments", "-o", f"{tmp_path}/audit.log", "--store", place]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with Started(command, stdin=subprocess.PIPE) as process:
         process.stdin.write(b"one\ntwo\n")
         process.stdin.flush()
         servers.until(lambda: (tmp_path / "audit.log").exists() and len(lines(tmp_path)) >= 3, "two lines")
@@ -121,7 +122,7 @@ except tallystick.TallystickError:
 
 def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(place, server, kind, tmp_path):
     program = [sys.executable, "-c", WRITER, f"{tmp_path}/audit.log", place]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    with Started(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         try:
             assert writer.stdout.readline() == "open\n"
             writer.send_signal(signal.SIGSTOP)  # it stands still for long

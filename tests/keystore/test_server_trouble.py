@@ -20,6 +20,7 @@ from tallystick.keystore import Stored
 from tests import servers
 from tests.keystore.suite import in_a_child
 from tests.keystore.test_servers import credentials, emptied, with_options
+from tests.processes import Started
 
 FIRST = Stored(b"state 1", b"head 0")
 
@@ -114,7 +115,7 @@ class Writer:
 
     def __init__(self, store):
         command = [sys.executable, "-c", WRITER, store.grant().place["url"].reveal()]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout.readline() == "leased\n"
 
     def stand_still(self):

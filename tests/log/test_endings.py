@@ -14,6 +14,7 @@ import pytest
 
 from tests.log.ending import EVENTS, STATES
 from tests.log.test_log import Place
+from tests.processes import Started
 
 REPORTED = {
     "blocked": r"bytes of sealed lines that were not written|dropped and not reported",
@@ -50,7 +51,7 @@ def ending(directory, state, event):
     place = Place(directory)
     program = [sys.executable, "-m", "tests.log.ending", str(directory), state, event]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(program, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with Started(program, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             before = []
             while "now\n" not in before and (line := process.stdout.readline()):

@@ -2,6 +2,8 @@
 
 import os
 import re
+import resource
+import shutil
 import signal
 
 import pytest
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 
 import tallystick
 from tallystick import courier, keystore
+from tallystick.ceremony import creating
 from tallystick.cli.status import command
 from tallystick.errors import CustodyError, KeyStoreError, SealError
 from tallystick.keystore import moving_entry, next_entry
@@ -233,12 +236,14 @@ def interrupted(place, entry, state=None):
     """Have a state wait under a name of its own, as an interruption leaves it; that of a new log if there is none."""
     store, directory = keystore.connect(place.store), place.output.parent
     if state is None:
-        tallystick.create(
+        with creating(
             "payments",
             store=f"file:{directory}/new",
             custody=f"master-key:{directory}/master.key",
             key_file=directory / "new.key",
-        )
+            follows=courier.look(store, "payments").public_key,
+        ):
+            pass
         state = keystore.connect(f"file:{directory}/new").load("payments")
     store.create(entry, state.state, state.head)
     return store
@@ -280,6 +285,77 @@ def test_rekey_carries_through_what_was_interrupted(place):
     assert not (place.output.parent / "2.key").exists()
     assert verify(place, place.output.parent / "new.key") == ("ok", [])
     each_log_is_known_to_follow_the_other(place)
+
+
+class Killed:
+    """A log whose file takes no more than so many bytes: the write beyond them kills whoever makes it."""
+
+    def __init__(self, place, tmp_path):
+        self.place, self._kept = place, tmp_path / "kept"
+        with place.open() as log:
+            for _ in range(300):
+                log.write("x" * 60)  # the files of the key store are smaller than the log: the limit holds for all
+        shutil.copytree(tmp_path, self._kept, ignore=lambda *_: ["kept"])
+        rotated(place)
+        self._before = len((self._kept / "audit.log").read_bytes())
+        self.lines = place.output.read_bytes()[self._before :].splitlines(keepends=True)
+
+    def size(self, line):
+        """The bytes of the log before one of the lines that `rekey` writes."""
+        return self._before + sum(map(len, self.lines[:line]))
+
+    def at(self, size):
+        """Begin again, and kill `rekey` at a write."""
+        shutil.copytree(self._kept, self.place.output.parent, dirs_exist_ok=True)
+        shutil.rmtree(self.place.state.parent)
+        shutil.copytree(self._kept / "store", self.place.state.parent)
+        (self.place.output.parent / "2.key").unlink(missing_ok=True)
+        if (child := os.fork()) == 0:
+            try:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+                rotated(self.place)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGXFSZ
+
+    def judged(self):
+        """What each key alone says, and both, but for what a killed writer may leave."""
+        said = []
+        for numbers in (1,), (2,), (1, 2):
+            verdict, kinds = found_in(self.place, [[self.place.output.read_bytes()]], *numbers)
+            said.append((verdict, sorted(set(kinds) - {"unclean end", "torn line"})))
+        return said
+
+
+OPEN, FOLLOWS = 3, 4  # of the lines that `rekey` writes
+AFTER = [("incomplete", ["successor"]), ("incomplete", ["predecessor"]), ("incomplete", [])]
+
+
+@pytest.fixture
+def killed(place, tmp_path):
+    return Killed(place, tmp_path)
+
+
+KILLED = {"before the opening": OPEN, "after the opening": FOLLOWS}
+
+
+@pytest.mark.parametrize("where", KILLED)
+def test_a_successor_whose_first_writer_is_killed_says_all_the_same_which_log_it_follows(killed, where):
+    """Lines of the old log were an alarm to whoever had the new key: nobody had said that it follows that one."""
+    killed.at(killed.size(KILLED[where]))
+    assert courier.look(keystore.connect(killed.place.store), "payments").next_chain == 2
+    with killed.place.open() as log:
+        log.notice("output", "the next writer has something else to say first")
+        log.write("two")
+    assert killed.judged() == AFTER
+
+
+def test_rekey_goes_on_with_a_successor_that_has_its_place_and_was_killed_before_its_first_line(killed):
+    killed.at(killed.size(OPEN))
+    rotated(killed.place, 3)
+    assert not (killed.place.output.parent / "3.key").exists()
+    assert killed.judged() == AFTER
 
 
 @pytest.mark.parametrize("entry", [next_entry("payments"), moving_entry("payments")])

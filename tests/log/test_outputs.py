@@ -12,6 +12,7 @@ from tallystick.errors import SealError
 from tallystick.sinks import FileSink, StreamSink, open_sink
 from tallystick.sinks.places import resolved
 from tallystick.sinks.rotation import Rotation
+from tests.processes import Started
 
 USER = 4242
 
@@ -171,7 +172,7 @@ def test_an_open_file_that_is_named_by_its_descriptor_is_never_rotated(tmp_path)
 def test_the_open_file_of_another_process_takes_lines_and_is_never_rotated(opened, tmp_path, kind):
     with open(tmp_path / "out", "ab") as file:
         target = subprocess.PIPE if kind == "pipe" else file
-        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=target) as other:
+        with Started(["cat"], stdin=subprocess.PIPE, stdout=target) as other:
             path = f"/proc/{other.pid}/fd/1"
             sink = opened(path)
             put(sink)

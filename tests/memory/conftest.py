@@ -24,6 +24,7 @@ from tests.custody.keys import text_of
 from tests.memory import secrets
 from tests.memory.secrets import Mark
 from tests.places import Site
+from tests.processes import Started
 from tests.servers import missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,9 +221,7 @@ class Watched:
     def python(self, script, env=None, **more):
         """Start a program in Python."""
         more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0, **more}
-        return subprocess.Popen(
-            [sys.executable, "-c", script], cwd=self.site.path, env=self.site.env | (env or {}), **more
-        )
+        return Started([sys.executable, "-c", script], cwd=self.site.path, env=self.site.env | (env or {}), **more)
 
 
 @pytest.fixture

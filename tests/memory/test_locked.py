@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.servers import program
 
 
@@ -60,9 +61,7 @@ def may_dump():
 
 @pytest.mark.parametrize("command", [("seal", "payments"), ("run", "payments", "--", "sh", "-c", "echo; exec sleep 9")])
 def test_a_writer_that_crashes_leaves_no_core_dump(site, command):
-    other = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=site.path, preexec_fn=may_dump
-    )
+    other = Started([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, cwd=site.path, preexec_fn=may_dump)
     with other:
         if not crashed_with_a_core_dump(other):
             pytest.fail("nothing leaves core dumps here, so this cannot be told; see core(5)")

@@ -18,6 +18,7 @@ from tallystick.errors import TallystickError
 from tests.past.forger import reseal
 from tests.past.loot import Loot, memory_of, tree
 from tests.places import Site
+from tests.processes import Started
 from tests.sealed import lines, position
 
 __all__ = ["Host"]
@@ -98,7 +99,7 @@ class Host(Site):
             more.setdefault(stream, subprocess.PIPE)
         env = self.env | more.pop("env", {})  # type: ignore[operator]
         command = [sys.executable, "-c", script, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.path, env=env, bufsize=0, **more)  # type: ignore[call-overload,no-any-return]
+        return Started(command, cwd=self.path, env=env, bufsize=0, **more)  # type: ignore[call-overload,no-any-return]
 
     def library(self, *entries: str) -> None:
         """Seal some lines by the library, in this process."""

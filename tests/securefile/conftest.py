@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import Started
+
 ALICE = 12345  # a user without a name
 BOB = 23456
 GROUP = 20_000
@@ -33,7 +35,7 @@ def as_user(uid, work, groups=()):
 def started_as(uid, script, *arguments):
     """Start a program of another user."""
     own = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", sys.executable, "-c", script]
-    return subprocess.Popen([*own, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    return Started([*own, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture

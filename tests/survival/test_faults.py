@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.sealed import entries
 from tests.survival.remains import Remains
 from tests.survival.writing import account, assert_verifies, files, until, writer
@@ -171,7 +172,7 @@ def test_who_waits_for_lines_is_woken_when_the_log_stops(site, preload, how):
     control = site.path / "faults"
     control.write_text(f"sync {errno.EIO} 0 -1 /audit.log\n")
     command = ("--", "sh", "-c", "echo one; exec sleep 60") if how == "run" else ()
-    with subprocess.Popen(
+    with Started(
         [COMMAND, how, "payments", "-o", "audit.log", *command], cwd=site.path,
         env=site.env | preload("faults", FAULTS=control), stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as running:  # fmt: skip

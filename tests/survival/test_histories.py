@@ -17,6 +17,7 @@ import pytest
 
 import tallystick
 from tests.places import mounted
+from tests.processes import Started
 from tests.survival import histories
 from tests.survival.remains import Remains
 
@@ -32,7 +33,7 @@ def played(seed, run, directory, store, journal):
     ours, theirs = os.pipe()
     try:
         command = [sys.executable, "-m", histories.__name__, str(seed), str(STEPS), str(run), directory, store, journal]
-        process = subprocess.Popen(
+        process = Started(
             command, cwd=ROOT, stderr=subprocess.PIPE, pass_fds=[theirs], start_new_session=True, text=True
         )
         os.close(theirs)

@@ -13,6 +13,7 @@ import pytest
 import tallystick
 from tests.log.test_log import Place
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.sealed import entries
 from tests.survival.remains import Remains, content
 from tests.survival.test_contrib import CONTRIB, tool
@@ -85,7 +86,7 @@ def rotate(place, options):
 def rotated_while_piped(place, options):
     """Rotate the file of a `tallystick seal`; return how many lines came, how long that took, and what it said."""
     fed = []
-    with subprocess.Popen(
+    with Started(
         [COMMAND, "seal", "payments", "-o", place.output, "--store", place.store],
         stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as writer:  # fmt: skip
@@ -101,7 +102,7 @@ def rotated_while_piped(place, options):
 
 def rotated_while_logged(place, options):
     """The same, of a program that uses the library."""
-    with subprocess.Popen(
+    with Started(
         [sys.executable, "-c", PROGRAM, place.output, place.store, str(RATE), place.output.with_name("rotated")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as writer:  # fmt: skip
@@ -192,7 +193,7 @@ def told_missing(report):
 
 def test_the_file_of_a_silent_writer_is_reopened_by_the_signal_of_the_snippet(tmp_path):
     place = Place(tmp_path)
-    with subprocess.Popen(
+    with Started(
         [COMMAND, "seal", "payments", "-o", place.output, "--store", place.store], stdin=subprocess.PIPE
     ) as writer:
         writer.stdin.write(b"one\n")

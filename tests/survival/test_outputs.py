@@ -17,6 +17,7 @@ import pytest
 from tallystick.securefile import Place
 from tallystick.sinks.ages import Ages
 from tests.places import COMMAND, mounted
+from tests.processes import Started
 from tests.sealed import entries
 from tests.survival.remains import Remains
 from tests.survival.test_contrib import tool
@@ -45,7 +46,7 @@ class Fed:
     def __init__(self, site, command, **more):
         self.said_in, self.site = site.path / "said", site
         with open(self.said_in, "wb") as said:
-            self.process = subprocess.Popen(
+            self.process = Started(
                 command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=said, bufsize=0, **more
             )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.log.test_log import Place
+from tests.processes import Started
 from tests.survival.remains import Remains
 from tests.survival.test_contrib import tool
 from tests.survival.test_crashes import KILLS, ROOT, SEED
@@ -123,7 +124,7 @@ def test_power_that_fails_at_any_instant_leaves_one_log_that_verifies(disk, tmp_
     for run in range(CUTS):
         with open(tmp_path / "noted", "w+b") as note:
             arguments = [place.output, place.store, DURABILITY[run % 3], str(run)]
-            writer = subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, stdout=note)
+            writer = Started([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, stdout=note)
             until(lambda: os.fstat(note.fileno()).st_size or writer.poll() is not None)  # noqa: B023
             assert writer.poll() is None, "it cannot go on"
             began = now()

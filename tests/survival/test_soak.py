@@ -1,13 +1,13 @@
 """Many lines through `tallystick run`, with rotation, compression and retention: flat memory, and the rest verifies."""
 
 import os
-import subprocess
 import sys
 import time
 
 from backports import zstd
 
 from tests.places import COMMAND
+from tests.processes import Started
 
 LINES = int(os.environ.get("TALLYSTICK_LINES", "300000"))
 SOURCE = (
@@ -33,7 +33,7 @@ def test_memory_stays_flat_and_what_is_kept_verifies(site):
     size = max(500_000, min(20_000_000, LINES * 10))
     began, samples = time.monotonic(), []
     with open(site.path / "said", "wb") as said:
-        running = subprocess.Popen(
+        running = Started(
             [COMMAND, "run", "payments", "-o", "audit.log", "--rotate-size", str(size), "--keep", "5",
              "--compress", "zst", "--", sys.executable, "-c", SOURCE, str(LINES)],
             cwd=site.path, env=site.env, stderr=said,

@@ -18,6 +18,7 @@ import yaml
 from tallystick._core import DataKey
 from tests.custody.keys import text_of
 from tests.places import OtherUser
+from tests.processes import Started
 from tests.sealed import entries
 from tests.survival.writing import until
 
@@ -61,7 +62,7 @@ class Host:
         program.chmod(0o755)
 
     def started(self, user, words, environment, **more):
-        return subprocess.Popen(
+        return Started(
             [*user.user, *words],
             env=user.env | environment,
             cwd="/",

@@ -17,6 +17,7 @@ import pytest
 
 import tallystick
 from tests.log.test_log import Place
+from tests.processes import Started
 from tests.survival.test_contrib import tool
 from tests.survival.writing import until
 
@@ -48,7 +49,7 @@ def writing(tmp_path: Path, size: int) -> Iterator[tuple[Place, Path]]:
     directory.mkdir(mode=0o700)
     store = place.store.removeprefix("file:")
     arguments = [directory / "audit.log", store, str(size)]
-    writer = subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE)
+    writer = Started([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE)
     try:
         until(lambda: writer.poll() is not None or any(directory.glob("audit.log*")), 60)
         yield place, directory
@@ -122,7 +123,7 @@ def test_a_log_that_logrotate_renames_and_compresses_is_ok_at_any_moment(tmp_pat
         followed = f'until [ -s "{logs}/audit.log" ] || [ -e "{stop}" ]; do sleep .02; done'
         rotate = f'"{tool("logrotate")}" -f -s "{tmp_path}/state" "{conf}"; sleep .1; {followed}'
         command = f'while [ ! -e "{stop}" ]; do {rotate}; done'
-        with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE) as rotating:
+        with Started(["sh", "-c", command], stderr=subprocess.PIPE) as rotating:
             try:
                 until(lambda: len(list(logs.glob("audit.log.*"))) >= 3)
                 for run in range(LOGROTATE_RUNS):

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.survival.remains import DROPPED, Remains, content, entry
 
 
@@ -30,7 +31,7 @@ class Writer:
     def __init__(self, site, *options, output="audit.log", env=None, run=0, pause=0.005):
         self.site, self.output, self.run = site, site.path / output, run
         self._said = open(site.path / f"said.{run}", "w+b")  # noqa: SIM115
-        self.process = subprocess.Popen(
+        self.process = Started(
             [COMMAND, "seal", "payments", "-o", output, *options], cwd=site.path, env=site.env | (env or {}),
             stdin=subprocess.PIPE, stderr=self._said, bufsize=0,
         )  # fmt: skip

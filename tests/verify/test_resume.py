@@ -14,8 +14,7 @@ import pytest
 
 from tallystick import _core
 from tallystick.errors import ReportError
-from tallystick.verify import Report, Verdict, inputs, verify
-from tallystick.verify.memory import holder
+from tallystick.verify import Report, Verdict, inputs, marks, verify
 from tallystick.verify.memory.due import Aged, due
 from tests import doctoring
 from tests.doctoring import Sealed
@@ -30,7 +29,7 @@ TICK = 12_000_000  # ns; longer than one of this kernel's clock
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of some kilobytes have many parts, and be settled soon."""
     monkeypatch.setattr(inputs, "CHUNK", 2048)
-    monkeypatch.setattr(holder, "TICK", TICK)
+    monkeypatch.setattr(marks, "TICK", TICK)
 
 
 class Place:

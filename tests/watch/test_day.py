@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.servers import until
 from tests.survival.test_contrib import tool
 from tests.watch.playing import Site
 
 SECONDS = float(os.environ.get("TALLYSTICK_WATCHED_DAY", "8"))
 SILENCE = 12  # seconds
+LATE = 3  # seconds by which it may be reported too late or too early, for a look takes its time
 
 # Writes until it is killed; its arguments are the name of the log, the output, the store, and bytes for a rotation.
 PROGRAM = """
@@ -35,6 +37,15 @@ with tallystick.open(name, output=output, store=store, rotation=rotation, epoch_
     for number in range(10**9):
         log.write(f"n={number} user=7 action=transfer amount=100")
         time.sleep(0.005)
+"""
+
+
+# Under faketime every `time.sleep` fails, whatever it is told to leave alone; the module is loaded at the start.
+SLEEP = """
+import select, time
+def sleep(seconds):
+    select.select([], [], [], seconds)
+time.sleep = sleep
 """
 
 
@@ -80,9 +91,27 @@ class Day:
         self.alerts.touch()
         self.clock.write_text("+0\n")
         self.out = (path / "out").open("ab")
+        (path / "start").mkdir()
+        (path / "start" / "sitecustomize.py").write_text(SLEEP)
         self._write_configuration()
         self.writers = {name: self._writer(name, size) for name, size in (("own", 30_000), ("other", 0))}
         self.watcher = Kept(self._watch)
+        self.gaps: list[tuple[str, float]] = []  # logs, and seconds for which nothing was written to them
+        self._ends = threading.Event()
+        self._measuring = threading.Thread(target=self._measure)
+        self._measuring.start()
+
+    def _measure(self) -> None:
+        last = dict.fromkeys(self.writers, 0)
+        while not self._ends.wait(0.1):
+            for name, before in last.items():
+                if (now := written(self.site.path / name)) > before:
+                    self.gaps += [(name, (now - before) / 1e9)] if before else []
+                    last[name] = now
+
+    def silences(self, seconds: float) -> int:
+        """Return how often nothing was written to a log for longer than this."""
+        return sum(gap > seconds for _, gap in self.gaps)
 
     def _write_configuration(self) -> None:
         path = self.site.path
@@ -97,14 +126,17 @@ class Day:
 
     def _writer(self, name: str, size: int) -> Kept:
         arguments = [name, f"{self.site.path}/{name}/app.log", f"file:{self.site.path}/store", str(size)]
-        return Kept(lambda: subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=self.out))
+        return Kept(lambda: Started([sys.executable, "-c", PROGRAM, *arguments], stderr=self.out))
 
     def _watch(self) -> "subprocess.Popen[bytes]":
         (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
         clock = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1"}
         clock |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        clock |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, [f"{self.site.path}/start", os.environ.get("PYTHONPATH")]))
+        }
         command = [COMMAND, "watch", "--config", f"{self.site.path}/watch.toml"]
-        return subprocess.Popen(command, stdout=self.out, stderr=self.out, env=os.environ | clock)
+        return Started(command, stdout=self.out, stderr=self.out, env=os.environ | clock)
 
     def events(self) -> list[tuple[str, str]]:
         """Return entry and new state of each alert, in their order; one that is delivered again is the same."""
@@ -132,6 +164,8 @@ class Day:
 
     def end(self) -> None:
         """End all."""
+        self._ends.set()
+        self._measuring.join()
         for one in (*self.writers.values(), self.watcher):
             one.end()
         self.out.close()
@@ -209,5 +243,8 @@ def test_a_day_brings_no_false_alarm(tmp_path: Path) -> None:
         day.end()
     assert [one for one in events if one[1] == "failed"] == []
     assert sum(state == "stale" for _, state in events) == 2 * done.count("away"), events
-    assert sum(state == "silent" for _, state in events) == done.count("silence"), events
+    # A machine on which much else runs is slow to start a writer again: that is silence, too.
+    silent = sum(state == "silent" for _, state in events)
+    assert day.silences(SILENCE + LATE) <= silent <= day.silences(SILENCE - LATE), (events, sorted(day.gaps)[-20:])
+    assert silent >= done.count("silence")
     assert b"Traceback" not in (tmp_path / "out").read_bytes().partition(b"tallystick watch")[0]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.verify import Verdict, inputs
-from tallystick.verify.memory import holder
+from tallystick.verify import Verdict, inputs, marks
 from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tests.verify.test_resume import TICK, Place, flipped, forge_times, history, long_log
@@ -20,7 +19,7 @@ ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "12"))
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of some kilobytes have many parts, and be settled soon."""
     monkeypatch.setattr(inputs, "CHUNK", 2048)
-    monkeypatch.setattr(holder, "TICK", TICK)
+    monkeypatch.setattr(marks, "TICK", TICK)
 
 
 def session_of(place: Place) -> Session:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import COMMAND
+from tests.processes import Started
 from tests.servers import until
 from tests.watch.playing import Site
 
@@ -36,7 +37,7 @@ def start(site: Site, path: Path, **env: str) -> "subprocess.Popen[str]":
     """Start the command; its output goes to a file, so that it never waits."""
     out = (site.path / "out").open("a")
     with out:
-        return subprocess.Popen(
+        return Started(
             [COMMAND, "watch", "--config", str(path)],
             env=os.environ | {"HOME": str(site.path)} | env,
             stdout=out,

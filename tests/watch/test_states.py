@@ -2,7 +2,7 @@
 
 import pytest
 
-from tallystick.verify.report import Verdict
+from tallystick.verify.report import LogReport, Report, Verdict
 from tallystick.watch.agenda import Agenda
 from tallystick.watch.clock import Clock
 from tallystick.watch.events import Event, Reason
@@ -95,6 +95,40 @@ def test_a_restart_reports_nothing_twice_and_goes_on_counting() -> None:
     looked_at(again, Verdict.INCOMPLETE, 6.0)
     assert judged(again, 6.0, 100.0) is None
     assert judged(again, 76.0, 100.0) is not None
+
+
+def recalled(quiet: float) -> Track:
+    """Return the track of a process that goes on where another one ended, which saw something so many seconds ago."""
+    clock, before = Steady(), Track("app", 0.0, WALL)
+    before.known = Known(Verdict.OK, quiet, 1000.0 - quiet)
+    clock.at = 1000.0
+    track = Track("app", 1000.0, WALL)
+    track.recall(before.to_plain(clock), clock)
+    return track
+
+
+def shown(lines: int) -> Report:
+    """Return what a look showed at a log with so many lines."""
+    log = LogReport("app", "aaaaaaaa", "public key", "1.0.0", f"1.0.{lines}", None, "", "", 1, 0, lines, 0, 0, 0, 0, ())
+    return Report(Verdict.INCOMPLETE, (), (log,), (), ("app.log",), lines, 0, 100 * lines, WALL, 0.1)
+
+
+def test_what_came_is_no_silence_though_other_looks_must_confirm_what_it_means() -> None:
+    track = recalled(quiet=59.0)
+    track.doubt(shown(7), 1000.0, 1002.0, WALL, age=0.5)
+    assert judged(track, 1002.0) is None
+    track.take(shown(7), 1070.0, 1070.0, WALL, age=68.5)
+    event = judged(track, 1070.0)
+    assert event is not None
+    assert event.after is State.SILENT
+
+
+@pytest.mark.parametrize(("age", "after"), [(2.0, 998.0), (40.0, 960.0), (86_400.0, 1000.0)])
+def test_what_came_while_nobody_looked_is_newer_than_what_was_seen_before(age: float, after: float) -> None:
+    """A file server has a clock of its own."""
+    track = recalled(quiet=50.0)
+    track.take(shown(7), 1000.0, 1000.0, WALL, age)
+    assert track.known.newest == after
 
 
 def test_an_entry_that_cannot_be_looked_at_does_not_rest() -> None:

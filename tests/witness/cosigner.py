@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from tests.processes import Started
 from tests.servers import Answering, free_port, listens, missing, program, until
 
 PACKAGES = {
@@ -174,14 +175,14 @@ def litewitness(directory: Path, log: str) -> Iterator[Peer]:
     printed = subprocess.run([keygen, "-l", "-f", directory / "key"], check=True, capture_output=True, text=True)
     public = base64.b64decode((directory / "key.pub").read_text().split(" ")[1])[-32:]
     port, name = free_port(), "example.com/lite"
-    with ended(subprocess.Popen([agent, "-D", "-a", socket], stdout=subprocess.DEVNULL)):
+    with ended(Started([agent, "-D", "-a", socket], stdout=subprocess.DEVNULL)):
         until(socket.exists, "the ssh-agent")
         environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
         subprocess.run([add, "-q", directory / "key"], check=True, env=environment)
         database = directory / "lite.db"
         options = ["-db", database, "-name", name, "-ssh-agent", socket, "-listen", f"127.0.0.1:{port}"]
         options += ["-key", printed.stdout.split(" ")[1]]
-        with ended(subprocess.Popen([command, *options], stderr=subprocess.DEVNULL)):
+        with ended(Started([command, *options], stderr=subprocess.DEVNULL)):
             until(lambda: listens(port), "litewitness")
             with contextlib.closing(sqlite3.connect(database, timeout=30)) as rows, rows:
                 empty = base64.b64encode(hashlib.sha256().digest()).decode()
@@ -207,7 +208,7 @@ def omniwitness(directory: Path, log: str) -> Iterator[Peer]:
     )
     options = [f"--listen=127.0.0.1:{port}", "--metrics_listen=", f"--private_key_path={directory / 'omni.key'}"]
     options += [f"--db_file={directory / 'omni.db'}", f"--additional_logs={directory / 'logs.yaml'}"]
-    with ended(subprocess.Popen([command, *options], stderr=subprocess.DEVNULL)):
+    with ended(Started([command, *options], stderr=subprocess.DEVNULL)):
         until(lambda: listens(port), "omniwitness")
         yield Peer(key_text(name, 4, public), f"http://127.0.0.1:{port}")
 

@@ -5,16 +5,19 @@ import contextlib
 import http.client
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tallystick import _core
+from tests.preloaded import Running, killed_after
 from tests.sealed import Taking
 
 TIME = 1_795_401_650_000
+NAME = "w.example"
+PATIENCE = 60.0  # seconds
+LOADS = ("tallystick.witness.service", "uvicorn", "starlette.applications", "tallystick.web.guard", "psycopg")
 
 
 def b64(data: bytes) -> str:
@@ -46,30 +49,27 @@ class Said:
 class Service:
     """A witness that runs in a process of its own."""
 
-    def __init__(
-        self, directory: Path, *options: str, store: str | None = None, prefix: tuple[str, ...] = (), port: int = 0
-    ) -> None:
-        self.directory, self.options, self.prefix, self.port = directory, options, prefix, port
+    def __init__(self, directory: Path, *options: str, store: str | None = None, port: int = 0) -> None:
+        self.directory, self.options, self.port = directory, options, port
         self.store = store or str(directory / "store")
         (directory / "logs").mkdir(exist_ok=True)
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Running | None = None
         self.said: list[str] = []
 
     def start(self, *more: str) -> "Service":
         """Start it, and wait until it listens."""
-        command = [sys.executable, "-m", "tallystick", "witness", "serve", "--store", self.store]
-        command += ["--listen", f"127.0.0.1:{self.port}", "--key", str(self.directory / "w.key"), "--name", "w.example"]
-        command += [*self.options, *more] if "--open" in self.options else ["--logs", str(self.directory / "logs")]
-        command += [] if "--open" in self.options else [*self.options, *more]
-        self.process = subprocess.Popen([*self.prefix, *command], stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            if " its public key is " in line:
-                self.url = line.split(" at ")[1].split(";")[0]
-                self.key = _core.NoteKey(line.split(" its public key is ")[1].strip())
-                return self
-        self.process.communicate(timeout=60)
+        command = ["witness", "serve", "--store", self.store, "--listen", f"127.0.0.1:{self.port}", "--name", NAME]
+        command += ["--key", str(self.directory / "w.key"), *self.options, *more]
+        command += [] if "--open" in self.options else ["--logs", str(self.directory / "logs")]
+        self.process = Running(command, loads=LOADS)
+        with killed_after(PATIENCE, self.process.pid):
+            for line in self.process.stderr:
+                self.said.append(line)
+                if " its public key is " in line:
+                    self.url = line.split(" at ")[1].split(";")[0]
+                    self.key = _core.NoteKey(line.split(" its public key is ")[1].strip())
+                    return self
+        self.process.communicate(PATIENCE)
         raise AssertionError(self.said)
 
     @property
@@ -81,20 +81,21 @@ class Service:
         """Kill it, as a power cut does but for what the disk has."""
         assert self.process is not None
         self.process.kill()
-        self.process.communicate(timeout=60)
+        self.process.communicate(PATIENCE)
 
     def end(self, number: int = signal.SIGTERM) -> str:
         """End it; return what it said since it listened."""
         assert self.process is not None
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(PATIENCE)
         if number == signal.SIGTERM:
             assert self.process.returncode == 0, said
         return said
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Said:
-        """Send one request."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
+    def ask(self, method: str, path: str, body: bytes | None = None, address: str = "127.0.0.1") -> Said:
+        """Send one request, from an address."""
+        host = self.url.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=60, source_address=(address, 0))
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
@@ -102,9 +103,9 @@ class Service:
         finally:
             connection.close()
 
-    def show(self, root: bytes, body: bytes) -> Said:
-        """Show texts."""
-        return self.ask("POST", f"/log/{b64(root)}", body)
+    def show(self, root: bytes, body: bytes, address: str = "127.0.0.1") -> Said:
+        """Show texts, from an address."""
+        return self.ask("POST", f"/log/{b64(root)}", body, address)
 
     def newest(self, root: bytes) -> tuple[int, list[tuple[int, bool, bytes]]]:
         """Ask how long a log is; the answer is checked."""

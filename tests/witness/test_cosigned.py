@@ -9,15 +9,15 @@ import pytest
 from tallystick import _core
 from tallystick.cosigners import Policy
 from tallystick.errors import FormatError
+from tallystick.witness.keyfile import read_or_make
 from tests.servers import until
 from tests.witness.cosigner import Cosigner, cosigners_of, litewitness, omniwitness, policy, serving
-from tests.witness.service import Service, Writer, b64, running
+from tests.witness.service import NAME, Service, Writer, b64, running
 
 
 def key_of(service: Service) -> str:
     """Return the public key of a witness that is yet to run."""
-    with running(service):
-        return str(service.key)
+    return str(read_or_make(str(service.directory / "w.key"), NAME).key)
 
 
 def checkpoint(service: Service) -> str:

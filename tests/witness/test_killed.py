@@ -3,10 +3,9 @@
 TALLYSTICK_WITNESS_KILLS says how often; `make torture` sets it.
 """
 
+import base64
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,8 +17,10 @@ from tallystick import keystore
 from tallystick.verify import Kind, Report, Verdict
 from tallystick.witness.client import ask
 from tests import sealed
-from tests.servers import free_port
-from tests.witness.service import Service, running
+from tests.preloaded import Running, killed_after
+from tests.servers import free_port, until
+from tests.witness.service import PATIENCE, Service, running
+from tests.witness.test_tree import leaf, plain_root
 
 KILLS = int(os.environ.get("TALLYSTICK_WITNESS_KILLS", "12"))
 EACH = 3  # kills for each writer: two of the witness, and then its own
@@ -51,32 +52,49 @@ class Place:
         self.store, self.log, self.key = f"file:{directory}/store", directory / "app.log", directory / "app.key"
         public, custody = directory / "app.pub", f"master-key:{directory}/master.key"
         tallystick.create("app", store=self.store, custody=custody, key_file=self.key, public_file=public)
-        self.witness = Service(directory, port=free_port())
+        self.witness = Service(directory, "--interval", "50ms", port=free_port())
         (directory / "logs" / "app.pub").write_bytes(public.read_bytes())
         self.cut, self.acknowledged = directory / "cut.log", list[bytes]()
+        self.trees: dict[int, str] = {}
 
     def killed(self, run: int, rng: random.Random) -> None:
         """Run a writer; kill the witness twice meanwhile, then the writer."""
-        command = [sys.executable, "-c", WRITER, self.store, self.log, self.witness.named, str(run)]
-        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
-        said, out = list[bytes](), writer.stdout
-        assert out is not None
-        reader = threading.Thread(target=lambda: said.extend(line.strip() for line in out))
+        arguments = [self.store, str(self.log), self.witness.named, str(run)]
+        writer, said = Running(arguments, WRITER), list[bytes]()
+        reader = threading.Thread(target=lambda: said.extend(line.encode().strip() for line in writer.stdout))
         reader.start()
-        for _ in range(EACH - 1):
-            before = len(said)
-            while len(said) == before:  # it goes on after each kill
-                assert writer.poll() is None
-                time.sleep(0.005)
-            time.sleep(rng.random() / 10)
-            self.witness.kill()
-            self.witness.start()
-        time.sleep(rng.random() / 5)
-        writer.kill()
-        writer.wait()
-        reader.join()
-        out.close()
+        with killed_after(3 * PATIENCE, writer.pid):
+            try:
+                for _ in range(EACH - 1):
+                    before = len(said)
+                    until(lambda: len(said) > before or writer.poll() is not None, "a line", PATIENCE)  # noqa: B023
+                    assert writer.poll() is None
+                    time.sleep(rng.random() / 10)
+                    self.witness.kill()
+                    self.witness.start()
+                time.sleep(rng.random() / 5)
+            finally:
+                writer.kill()
+                reader.join()
+                writer.communicate(PATIENCE)
         self.acknowledged += said
+        if (checkpoint := self.witness.ask("GET", "/checkpoint")).status == 200:
+            _, size, root, *_ = checkpoint.body.decode().split("\n")
+            assert self.trees.setdefault(int(size), root) == root
+
+    def entries(self, count: int) -> list[bytes]:
+        """Return entries of the witness's tree."""
+        entries = list[bytes]()
+        for tile in range(-(-count // 256)):
+            left = min(256, count - 256 * tile)
+            path = f"/tile/entries/{tile:03}" + (f".p/{left}" if left < 256 else "")
+            data = self.witness.ask("GET", path).body
+            while data:
+                size = int.from_bytes(data[:2])
+                entries.append(data[2 : 2 + size])
+                data = data[2 + size :]
+        assert len(entries) == count
+        return entries
 
 
 ROUNDS = max(1, KILLS // EACH)
@@ -101,6 +119,9 @@ def test_no_acknowledged_critical_line_can_be_removed_unnoticed_whatever_is_kill
             report = verified(place.cut, place.key, place.witness)
             assert report.verdict is Verdict.FAILED
             assert {one.kind for one in report.findings} & {Kind.TRUNCATED, Kind.MISSING}
+        # Nothing that the witness published of its own tree was taken back.
+        leaves = [leaf(entry) for entry in place.entries(max(place.trees))]
+        assert all(base64.b64decode(root) == plain_root(leaves[:size]) for size, root in place.trees.items())
         assert "FORK" not in place.witness.end()
-    assert len(place.acknowledged) > len(rounds) * EACH
+    assert len(place.acknowledged) >= len(rounds) * (EACH - 1)  # one before each kill of the witness, at least
     assert keystore.connect(place.store).head("app") is not None

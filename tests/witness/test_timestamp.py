@@ -11,6 +11,7 @@ import rfc3161_client
 from tallystick.errors import FormatError
 from tallystick.tokens import Token, answer_in_order, read_roots
 from tallystick.witness.errors import WitnessServiceError
+from tallystick.witness.posting import Posting
 from tallystick.witness.timestamp import Authority
 from tests.servers import until
 from tests.witness.service import Service, Writer, b64, running
@@ -46,7 +47,7 @@ def test_an_answer_that_is_no_token_for_this_text_is_refused(
     kind: str, stamped: tuple[Stamping, str, list[bytes]]
 ) -> None:
     stamping, url, instead = stamped
-    asking = Authority(url)
+    asking = Authority(url, Posting())
     assert asking.stamp(b"a text")
     other = (stamping.directory / "answer").read_bytes()
     instead.append({"nothing": b"", "noise": bytes(500), "of another text": other, "too long": bytes(2**17)}[kind])
@@ -57,7 +58,7 @@ def test_an_answer_that_is_no_token_for_this_text_is_refused(
 def test_tokens_of_an_authority_that_does_not_sort_its_certificates_are_read(tmp_path: Path) -> None:
     """openssl writes the certificates of `certs` in an order of its own, which strict readers of DER refuse."""
     with authority(chain=True) as (stamping, url, _):
-        token = Authority(url).stamp(b"a text")
+        token = Authority(url, Posting()).stamp(b"a text")
         raw = (stamping.directory / "answer").read_bytes()
         with pytest.raises(ValueError, match="InvalidSetOrdering"):
             rfc3161_client.decode_timestamp_response(raw)

@@ -53,7 +53,7 @@ fn seal(log: &str) -> (Vec<u8>, Vec<String>) {
                 state = Some(opened.next);
                 let mut new = opened.sealer;
                 new.set_format(if log["control"] == "json" { Format::Json } else { Format::Plain });
-                new.start_now(&mut out);
+                new.start_now(&mut out).unwrap();
                 sealer = Some(new);
             }
             ("repeat", _) => panic!("this log is made of steps that are done once"),

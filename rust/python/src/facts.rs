@@ -168,6 +168,8 @@ pub struct Chunk {
     beginnings: Vec<(u32, Place, Strange)>,
     /// Log number, first position and its place, last position; by log.
     edges: Vec<(u32, At, Place, At)>,
+    /// Log number, where its first line stands, and lines of no known log before it; by log.
+    starts: Vec<(u32, Place, Strange)>,
     /// Log number, where its last line stands, and lines of no known log before it; by log.
     ends: Vec<(u32, Place, Strange)>,
     first: Option<(u32, At)>,
@@ -282,6 +284,11 @@ impl Facts {
         (ids(&named.before), ids(&named.after), named.since.map(at))
     }
 
+    /// Does the opening of a chain say that no head counted a line before it?
+    fn is_first(&self, log: u32, chain: u32) -> bool {
+        self.0.is_first(log, chain)
+    }
+
     /// Chains of a log of which a line was seen, with what is known of them.
     fn chains(&self, py: Python<'_>, log: u32, with_v: bool) -> PyResult<Vec<(u32, ChainFacts)>> {
         self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, &facts)?))).collect()
@@ -337,6 +344,7 @@ pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
         strange: strange(&c.strange),
         beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
         edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
+        starts: c.edges.iter().map(|(n, e)| (*n, e.first_place.into(), strange(&e.before_first))).collect(),
         ends: c.edges.iter().map(|(n, e)| (*n, e.last_place.into(), strange(&e.before_last))).collect(),
         first: neighbour(c.first),
         last: neighbour(c.last),

@@ -158,10 +158,7 @@ impl Sealer {
 
     /// Emits `open` now and not right before the first line.
     fn start(&mut self, py: Python<'_>, output: &mut Output) -> PyResult<u8> {
-        self.emit(py, output, |sealer, out| {
-            sealer.start_now(out);
-            Ok(())
-        })
+        self.emit(py, output, sealer::Sealer::start_now)
     }
 
     /// Ends the epoch with a checkpoint.

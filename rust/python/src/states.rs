@@ -7,7 +7,7 @@ use pyo3::types::{PyByteArray, PyBytes};
 use tallystick_core::Error;
 use tallystick_core::seal::data_key;
 use tallystick_core::seal::head::Head;
-use tallystick_core::seal::keys::VerificationKey;
+use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 use tallystick_core::seal::public_state;
 use tallystick_core::seal::state;
 use tallystick_core::secret::Secret;
@@ -29,15 +29,26 @@ pub struct Setup {
     head: Head,
 }
 
-/// Sets a log up; V and S are random, or given by tests of the known answers.
+/// Sets a log up, perhaps one that follows another, whose public key is given as text; V and S are random, or given by
+/// tests of the known answers.
 #[pyfunction]
-#[pyo3(signature = (name, seeds = None))]
-pub fn setup(py: Python<'_>, name: &str, seeds: Option<([u8; 32], [u8; 32])>) -> PyResult<Setup> {
+#[pyo3(signature = (name, seeds = None, follows = None))]
+pub fn setup(
+    py: Python<'_>,
+    name: &str,
+    seeds: Option<([u8; 32], [u8; 32])>,
+    follows: Option<&str>,
+) -> PyResult<Setup> {
     let (mut v, mut s) = match seeds {
         Some(seeds) => (zeroize::Zeroizing::new(seeds.0), zeroize::Zeroizing::new(seeds.1)),
         None => (random()?, random()?),
     };
-    let made = state::SealingState::setup(name, Secret::take(&mut v), Secret::take(&mut s)).or_raise(py)?;
+    let follows = follows.map(PublicKey::parse).transpose().or_raise(py)?;
+    let mut made =
+        state::SealingState::setup(name, Secret::take(&mut v), Secret::take(&mut s)).or_raise(py)?;
+    if let Some(log) = follows {
+        made.state.note_follows(log);
+    }
     Ok(Setup { state: Some(made.state), key: made.key, head: made.head })
 }
 
@@ -95,6 +106,7 @@ pub struct PublicState {
     exposed: Option<String>,
     former: Option<(String, Py<PyBytes>)>,
     leaving: Option<String>,
+    follows: Option<String>,
 }
 
 /// Reads the public part of a sealing state.
@@ -114,6 +126,7 @@ pub fn read_state(py: Python<'_>, text: &[u8]) -> PyResult<PublicState> {
         exposed: info.exposed,
         former: info.former.map(|(custody, wrapped)| (custody, py_bytes(py, &wrapped).unbind())),
         leaving: info.leaving,
+        follows: info.follows.map(|log| log.to_text().or_raise(py)).transpose()?,
     })
 }
 

@@ -1,6 +1,5 @@
 """How output looks: results on stdout, talk on stderr, nothing that a terminal would act on."""
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -80,7 +79,11 @@ def is_watched() -> bool:
 
 def columns() -> int | None:
     """Return the width of the terminal on standard output, None if there is no terminal."""
-    return shutil.get_terminal_size().columns if is_watched() else None
+    if not is_watched():
+        return None
+    import shutil  # only here: what it imports takes a while
+
+    return shutil.get_terminal_size().columns
 
 
 @contextmanager

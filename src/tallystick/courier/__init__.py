@@ -39,11 +39,13 @@ class Next:
         name: Name of the log.
         log_id: Its log id.
         next_chain: The number of the chain that it opens; None once the log has ended.
+        follows: The public key of the log that this one follows, until a head counts a line that says so.
     """
 
     name: str
     log_id: str
     next_chain: int | None
+    follows: str | None
 
 
 class Courier:
@@ -140,6 +142,7 @@ class Look:
         custody: URL of the custody that encrypts its state.
         forgets: As in `Made`.
         waiting: The public key of the successor that waits for its place; None if there is none.
+        follows: The public key of the log that it follows, if no head counts a line of it.
     """
 
     log_id: str
@@ -148,6 +151,7 @@ class Look:
     custody: str
     forgets: str
     waiting: str | None
+    follows: str | None
 
 
 def look(store: KeyStore, name: str) -> Look:
@@ -229,20 +233,19 @@ def migrate(
     return exposed
 
 
-def tidy(lease: Lease, custody: str | None) -> tuple[list[str], str | None]:
+def tidy(lease: Lease, custody: str | None) -> list[str]:
     """Clean up after an interrupted `rekey` or `migrate` of this log in its key store.
 
     Returns:
-        A line for each thing that was done, for people; and the log that this one follows, `<log id> <public key>`, if
-        it was put into that one's place.
+        A line for each thing that was done, for people.
 
     Raises:
         KeyStoreError: It cannot be done.
         CustodyError: Keys cannot be destroyed.
     """
     with Child.start("tidy", {"custody": custody}, [lease.grant()]) as child:
-        answer = child.hear()
-        return answer["done"], answer["follows"]
+        done: list[str] = child.hear()["done"]
+        return done
 
 
 def _call(what: str, **given: Any) -> dict[str, Any]:

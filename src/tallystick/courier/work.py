@@ -3,14 +3,15 @@
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from tallystick import _core, keystore
 from tallystick import custody as custodies
-from tallystick import keystore
 from tallystick.courier.channel import Channel
 from tallystick.courier.moves import carry_over, finish_move, is_made, relock
 from tallystick.courier.opened import connect_new, destroy, destroy_former, read_back, replace_state, unlock
 from tallystick.courier.state import forgets, in_words, owner_of, public_state
-from tallystick.errors import CustodyError, KeyStoreError, SealError
+from tallystick.errors import CustodyError, FormatError, KeyStoreError, SealError
 from tallystick.keystore import FileKeyStore, KeyStore, Lease, moving_entry, next_entry
+from tallystick.keystore.base import HeadText
 from tallystick.taking_back import directories
 
 __all__ = ["carry", "create", "end", "look", "migrate", "succeed", "tidy"]
@@ -23,7 +24,7 @@ def carry(channel: Channel, leases: list[Message], custody: str | None) -> None:
     lease = _borrowed(leases[0])
     stored = lease.load()
     info = public_state(lease.name, stored.state)
-    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain})
+    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain, "follows": info.follows})
     channel.hear()  # a writer that finds a restored backup goes no further, and custody is not asked
     if info.leaving is not None:
         name, where = lease.name, info.leaving
@@ -97,17 +98,19 @@ def succeed(channel: Channel, leases: list[Message], store: Message, name: str, 
 def look(channel: Channel, leases: list[Message], store: Message, name: str) -> None:
     """Report all that anybody may know of a log."""
     place = keystore.connect(store["place"]["url"])
-    info, waiting, successor = public_state(name, place.load(name).state), next_entry(name), None
+    stored, waiting, successor = place.load(name), next_entry(name), None
+    info = public_state(name, stored.state)
     if waiting in place.under_way():
         successor = public_state(waiting, place.load(waiting).state).public_key
     known = {"log_id": info.log_id, "public_key": info.public_key, "next_chain": info.next_chain}
-    channel.say({**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor})
+    follows = info.follows if _counts_nothing(stored.head) else None
+    channel.say({**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor, "follows": follows})
 
 
 def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
     """Clean up after an interrupted change of keys or place of a log."""
     lease = _borrowed(leases[0])
-    place, name, done, follows = lease.store(), lease.name, [], None
+    place, name, done = lease.store(), lease.name, []
     there = place.under_way()
     if (waiting := next_entry(name)) in there:
         successor, now = public_state(waiting, place.load(waiting).state), public_state(name, lease.load().state)
@@ -116,7 +119,6 @@ def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
             done.append("a copy of this log's state, which an interrupted rekey left, was erased")
         elif now.next_chain is None:
             _succeed(channel, place, lease, custody)
-            follows = f"{now.log_id} {now.public_key}"
             done.append(f"an interrupted rekey was completed: the log goes on with log id {successor.log_id}")
         else:
             _discard(channel, place, waiting)
@@ -128,7 +130,7 @@ def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
         if arriving.public_key == now.public_key:
             place.remove(waiting)
             done.append("a copy of this log's state, which an interrupted migrate left, was erased")
-    channel.say({"done": done, "follows": follows})
+    channel.say({"done": done})
 
 
 def migrate(
@@ -193,6 +195,13 @@ def _discard(channel: Channel, place: KeyStore, entry: str) -> None:
     with suppress(CustodyError):
         destroy(channel, stored, info, (info.custody,))
     place.remove(entry)
+
+
+def _counts_nothing(head: HeadText | None) -> bool:
+    """Is this the head that a log has before any line?"""
+    with suppress(FormatError):
+        return head is not None and _core.parse_head(head)[1] == (0, 0, 0)
+    return False
 
 
 def _borrowed(grant: Message) -> Lease:

@@ -16,14 +16,17 @@ checked. An archive in an archive is not read.
 import io
 import os
 import stat
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tallystick.verify import streams
 from tallystick.verify.layers import Bytes, Stream, Unpacked, Window
 from tallystick.verify.remote import AnyFile
+
+if TYPE_CHECKING:  # imported where there is an archive
+    import tarfile
+    import zipfile
 
 __all__ = ["Contents", "Member", "contents", "is_tar", "is_zip"]
 
@@ -144,6 +147,8 @@ class _Seeking(io.RawIOBase):
 
 
 def _tar(under: Bytes, found: Contents) -> None:
+    import tarfile
+
     with tarfile.open(fileobj=_Seeking(under), mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         names = _Names()
         before, info = -1, tar.next()
@@ -157,7 +162,7 @@ def _tar(under: Bytes, found: Contents) -> None:
         _check_end(under, tar.offset)
 
 
-def _take_tar(info: tarfile.TarInfo, names: "_Names", under: Bytes, found: Contents) -> None:
+def _take_tar(info: "tarfile.TarInfo", names: "_Names", under: Bytes, found: Contents) -> None:
     if info.isdir():
         return
     name = names.unique(info.name)
@@ -182,6 +187,8 @@ def _check_end(under: Bytes, offset: int) -> None:
 
 
 def _zip(under: Bytes, size: int, found: Contents) -> None:
+    import zipfile
+
     names = _Names()
     archive = zipfile.ZipFile(_Seeking(under, size))  # stays open: members are read later
     _check_overlaps(archive)
@@ -198,7 +205,7 @@ def _zip(under: Bytes, size: int, found: Contents) -> None:
             found.members.append(Member(name, info.file_size, _zipped(archive, info)))
 
 
-def _check_overlaps(archive: zipfile.ZipFile) -> None:
+def _check_overlaps(archive: "zipfile.ZipFile") -> None:
     """See that no bytes belong to two members: so a small archive becomes a large one."""
     end = 0
     for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
@@ -207,7 +214,9 @@ def _check_overlaps(archive: zipfile.ZipFile) -> None:
         end = info.header_offset + 30 + info.compress_size
 
 
-def _zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], Bytes]:
+def _zipped(archive: "zipfile.ZipFile", info: "zipfile.ZipInfo") -> Callable[[], Bytes]:
+    import zipfile
+
     given = 0
 
     def blocks() -> Iterator[bytes]:

@@ -35,7 +35,6 @@ def with_excerpts(findings: Sequence[Finding], inputs: Sequence[Input]) -> list[
 def quoted(text: bytes) -> str:
     """Return the beginning of a line as text that makes no terminal or browser do anything, without secrets."""
     decoded = text[:_EXCERPT].decode("utf-8", "backslashreplace")
-    return blanked(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded),
-        cut=len(text) >= _EXCERPT,
-    )
+    if not decoded.isprintable():
+        decoded = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+    return blanked(decoded, cut=len(text) >= _EXCERPT)

@@ -1,13 +1,14 @@
 """What a verification stands on: what was asked, the keys, the exceptions, and what earlier runs found."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.excepting import Excepting
-from tallystick.verify.inputs import named_envelope
+from tallystick.verify.inputs import Input, named_envelope
+from tallystick.verify.job import Job
 from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.memory import Memory, packed, whole
 from tallystick.verify.memory.context import context
@@ -15,9 +16,11 @@ from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.partials import known_objects, paths_of, read_partials
+from tallystick.verify.pins import PinDirectory
 from tallystick.verify.remote import Known
 from tallystick.verify.report import KeyReport
 from tallystick.verify.request import Request
+from tallystick.verify.shares import Plan
 
 __all__ = ["Ground"]
 
@@ -33,9 +36,10 @@ class Ground:
         envelope: What a carrier put around the lines.
         excepting: The exceptions.
         memory: What earlier looks remember; None if nothing is.
-        context: Digest of all that a scan depends on but the files.
+        context: Digest of all that a scan depends on but the files; empty where nothing is remembered.
         given: The records of partial results; None where none are read or written.
         known: Objects that partial results read, by their URLs.
+        pins: The directory with pins that must be met; None for none.
     """
 
     asked: Request
@@ -43,10 +47,11 @@ class Ground:
     keys: tuple[KeyReport, ...]
     envelope: _core.Envelope | None
     excepting: Excepting
-    memory: Memory | None
-    context: str
+    memory: Memory | None = None
+    context: str = ""
     given: Given | None = None
     known: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    pins: PinDirectory | None = None
 
     @classmethod
     def of(cls, asked: Request) -> "Ground":
@@ -58,12 +63,17 @@ class Ground:
         excepting = Excepting.read(asked.exceptions, logs)
         excepted = excepting.lines(labels(logs))
         logs.except_lines(excepted)
-        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
-        found = cls(asked, logs, keys, envelope, excepting, None, depends_on)
+        pins = PinDirectory(asked.pins_directory) if asked.pins_directory is not None else None
+        found = cls(asked, logs, keys, envelope, excepting, pins=pins)
+        is_shared = asked.partial is not None or bool(asked.partials) or asked.engine is not None
+        if asked.resume is None and not is_shared:
+            return found
+        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=not is_shared)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
-            return replace(found, memory=Memory(shelf, asked.rescan, depends_on, logs, packed))
-        return found._with_partials() if asked.partial is not None or asked.partials else found
+            memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
+            return replace(found, memory=memory, context=depends_on)
+        return replace(found, context=depends_on)._with_partials()
 
     def _with_partials(self) -> "Ground":
         """Return the same with what partial results hold, or what one will be made of."""
@@ -77,6 +87,26 @@ class Ground:
         asked = replace(self.asked, paths=paths_of(partials)) if partials else self.asked
         memory = Memory(given, None, self.context, self.logs, whole)
         return replace(self, asked=asked, memory=memory, given=given, known=known_objects(partials))
+
+    def scan_elsewhere(self, inputs: Sequence[Input], progress: Callable[[int], None]) -> None:
+        """Have the engine scan objects, where there is one, and take what it found for what is known of them."""
+        asked, given = self.asked, self.given
+        if asked.engine is None or given is None:
+            return
+        secret = (with_v for _, _, with_v, *_ in self.logs.logs())
+        plan = Plan(
+            tuple(zip(self.logs.public_keys(), secret, strict=True)),
+            tuple(self.excepting.lines(labels(self.logs))),
+            asked.added,
+            asked.envelope,
+            asked.field,
+            self.context,
+            digests=asked.digests or asked.partial is not None,
+        )
+        job = Job(plan, self.logs, progress)
+        if batches := job.batches(one for one in inputs if not given.knows(one.path)):
+            asked.engine(job, batches)
+            given.learn(job.records())
 
 
 def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:

@@ -1,17 +1,19 @@
 """Lines of the logs before and after a known one, each rekeyed into the next: where they need a key (spec section 9).
 
-A log that was rekeyed names its successor in a notice before its end, and the successor names it right after its first
-opening. Lines of a predecessor need its key as long as they stand before the known log's first line in their file;
-lines of a successor need its key after the known log's last line in their file. In a file without any line of the
-known log both do. At other places nobody sealed for them, and they are unsealed lines as any others.
+A log that was rekeyed names its successor in a notice before its end, and the successor names it right after an opening
+before which no head counts a line. Lines of a predecessor need its key as long as they stand before the known log's
+first line in their file, if that is such an opening; lines of a successor need its key after the known log's last line
+in their file. In a file without any line of the known log both do. At other places nobody sealed for them, and they are
+unsealed lines as any others.
 
 >>> kin = Kin({(0, "oedhcsck"): Span(Kind.PREDECESSOR, end=(2, 7, 900)), (1, "oedhcsck"): Span(Kind.PREDECESSOR)})
 >>> [kin.needs("oedhcsck", file, spot) for file, spot in ((0, (2, 6, 800)), (0, (2, 8, 990)), (1, (0, 0, 0)))]
 [<Kind.PREDECESSOR: 'predecessor'>, None, <Kind.PREDECESSOR: 'predecessor'>]
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tallystick import _core
 from tallystick.verify.adopted import Adopted
@@ -87,7 +89,7 @@ def read_kin(facts: _core.Facts, newest: Sequence[int], adopted: Sequence[Adopte
     for log, (before, after, since) in named.items():
         for file, its in files.items():
             if file not in judged:
-                end = _first_line(its, log)
+                end = _first_line(its, log, partial(facts.is_first, log))
                 for log_id in before:
                     span = spans.setdefault((file, log_id), Span(Kind.PREDECESSOR))
                     spans[file, log_id] = replace(span, kind=Kind.PREDECESSOR, end=min(span.end, end))
@@ -110,13 +112,12 @@ def _spot(place: _core.Place) -> _Spot:
     return place.chunk, place.line, place.offset
 
 
-def _first_line(chunks: Iterable[_core.Chunk], log: int) -> _Spot:
+def _first_line(chunks: Iterable[_core.Chunk], log: int, is_first: Callable[[int], bool]) -> _Spot:
     """Return where in a file a log opens; before all of it where another line of the log is the first there."""
     for chunk in chunks:
-        for number, _, place, _ in chunk.edges:
+        for number, (chain, *rest), place, _ in chunk.edges:
             if number == log:
-                openings = [_spot(at) for one, at, _ in chunk.beginnings if one == log]
-                return _spot(place) if openings == [_spot(place)] else _START
+                return _spot(place) if rest == [0, 0] and is_first(chain) else _START
     return _END
 
 
@@ -149,5 +150,5 @@ def _count_before(chunks: Sequence[_core.Chunk], log_id: str, spot: _Spot) -> in
 
 def _marks(chunk: _core.Chunk) -> Iterator[tuple[_Spot, Mapping[str, int]]]:
     """Give the lines of a chunk before which lines of logs that are not known were counted by log id."""
-    for _, place, (_, _, ids) in [*chunk.beginnings, *chunk.ends]:
+    for _, place, (_, _, ids) in [*chunk.starts, *chunk.ends]:
         yield _spot(place), ids

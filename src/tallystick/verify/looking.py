@@ -31,6 +31,7 @@ from tallystick.verify.remote import AnyFile, Known, Remote, is_archive, listed_
 __all__ = ["LOOKS", "Inputs", "Unread", "open_inputs"]
 
 LOOKS = 20  # at files that go on moving
+_FEW = 4  # files that may be held open whatever else is
 _NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """What the operating system says of a name at which nothing is."""
 
@@ -80,7 +81,8 @@ class Inputs:
         known: Mapping[str, Known] = MappingProxyType({}),
     ) -> None:
         self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
-        self._pool, self._most = Pool(), most_held()
+        self._pool = Pool()
+        self._most: int | None = None  # files that are held; not asked for where there are few
         self._opened: dict[Identity, _Opened] = {}
         self._once: set[Identity | str] = set()  # pipes: what came out of them is a copy now
         self._unread: list[Unread] = []
@@ -102,8 +104,7 @@ class Inputs:
         self._unread += _as_of(listing.as_of)
         self._passed = listing.passed
         files = (found for found in listing.files if found.path not in self._objects)
-        newest = heapq.nlargest(self._most, files, key=lambda found: found.changed)
-        held, moving = set(map(id, newest)), listing.vanished
+        held, moving = self._held(list(files)), listing.vanished
         known: dict[Identity, Found] = {}
         for identity in {one.file.identity for one in self._opened.values() if isinstance(one.file, Remote)}:
             if (there := self._objects.get(str(identity[0]))) is None or there.identity != identity:
@@ -118,6 +119,14 @@ class Inputs:
                 moving = self._open(found, held=id(found) in held) or moving
         self._refresh(known)
         return moving
+
+    def _held(self, files: list[Found]) -> set[int]:
+        """Return which files are held open: those that were changed last, as many as may be."""
+        if self._most is None and len(files) > _FEW:
+            self._most = most_held()
+        if self._most is not None:
+            files = heapq.nlargest(self._most, files, key=lambda found: found.changed)
+        return set(map(id, files))
 
     def _open(self, found: Found, *, held: bool) -> bool:
         if (there := self._objects.get(found.path)) is not None:

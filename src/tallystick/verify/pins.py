@@ -18,6 +18,7 @@ import os
 import re
 import shlex
 import stat
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from tallystick.errors import FormatError, KeyStoreError, ReportError
 from tallystick.home import nobody
 from tallystick.keystore import state_directory
 from tallystick.verify.excerpts import quoted
+from tallystick.verify.marks import Mark, are_settled, mark
 from tallystick.verify.positions import At, dotted
 
-__all__ = ["Pin", "default_directory", "read_pins", "remember"]
+__all__ = ["Pin", "PinDirectory", "default_directory", "read_pins", "remember"]
 
 _MOST_BYTES = 2**20  # of one file
 _MOST_FILES = 10_000
@@ -69,6 +71,32 @@ def default_directory() -> str:
     except KeyStoreError as error:
         hint = "name one: --pins DIR, or TALLYSTICK_PINS; --pins none remembers nothing"
         raise ReportError(f"{nobody()}, so there is no default directory for pins", hint=hint) from error
+
+
+class PinDirectory:
+    """The pins of a directory, read again where anything there changed.
+
+    Args:
+        path: The directory, as `read_pins` takes it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        self._marks: dict[str, Mark] = {}  # of the directory and of its files, as they were before they were read
+        self._pins: tuple[Pin, ...] = ()
+
+    def pins(self, log_ids: Collection[str]) -> tuple[Pin, ...]:
+        """Return the pins of some logs, the same logs each time; `read_pins` says what is raised."""
+        if self._marks and all(mark(path) == before for path, before in self._marks.items()):
+            return self._pins
+        self._marks, marks, now = {}, dict[str, Mark](), time.time_ns()
+        with suppress(OSError):
+            paths = [self._path, *(os.path.join(self._path, name) for name in os.listdir(self._path))]
+            marks = {path: mark(path) for path in paths}
+        self._pins = read_pins(self._path, log_ids)
+        if are_settled(marks.values(), now):
+            self._marks = marks
+        return self._pins
 
 
 def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tuple[Pin, ...]:

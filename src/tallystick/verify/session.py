@@ -18,12 +18,12 @@ remembered is written now and then; what was not when the process ended is read 
 """
 
 import datetime
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from tallystick.verify.ground import Ground
+from tallystick.verify.marks import mark
 from tallystick.verify.report import Report, Verdict
 from tallystick.verify.request import Request
 from tallystick.verify.run import keep_pins, looked
@@ -82,12 +82,4 @@ class Session:
         asked = self._asked
         exceptions = (asked.exceptions,) if asked.exceptions is not None else ()
         today = datetime.datetime.now(datetime.UTC).date() if exceptions else None
-        return (today, *(_status(path) for path in (*asked.keys, *asked.public, *exceptions)))
-
-
-def _status(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return (error.errno or 0,)
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return (today, *(mark(path) for path in (*asked.keys, *asked.public, *exceptions)))

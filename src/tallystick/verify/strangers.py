@@ -17,15 +17,16 @@ __all__ = ["MOST", "blanked", "foreign", "ours", "ours_in", "store_of"]
 MOST = 2**20  # bytes of the longest file of ours that is recognized, but for narrowed keys
 
 _KEY = 8192  # bytes that are looked at of what may be a key; the slots beside a master key are as long
+# Expressions are compiled when they are first used: most commands need few of them.
 _BECH32 = rb"[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
 _B64 = rb"[A-Za-z0-9_-]"
 # Slices of what may be secret would be copies that nobody wipes; these look at it where it stands.
-_SECRET = re.compile(rb"\s*tallysecret1%s{20,}\s*" % _BECH32, re.IGNORECASE)
-_LETTERS_ONLY = re.compile(rb"(?:\s*tallysecret1)?%s*\s*" % _BECH32, re.IGNORECASE)
-_OURS = re.compile(rb"\s*(?:tally|#|PRIVATE\+KEY\+)", re.IGNORECASE)
-_MASTER = re.compile(rb"%s{43}\n?" % _B64)
+_SECRET = rb"(?i)\s*tallysecret1%s{20,}\s*" % _BECH32
+_LETTERS_ONLY = rb"(?i)(?:\s*tallysecret1)?%s*\s*" % _BECH32
+_OURS = rb"(?i)\s*(?:tally|#|PRIVATE\+KEY\+)"
+_MASTER = rb"%s{43}\n?" % _B64
 _SLOT = rb"(?:(?:tallystick-slot1.{112}|\0{128})\0{3968})"
-_SLOTS = re.compile(rb"(?=.*tallystick-slot1)%s{2}" % _SLOT, re.DOTALL)
+_SLOTS = rb"(?s)(?=.*tallystick-slot1)%s{2}" % _SLOT
 _SIGNED = rb"(?:[ \t\r]*\n|tallystick/v1 (?:open|checkpoint) [^\n]*+(?:\n|\Z))"
 _WITNESSED = (
     rb"(?:tallystick/v1 head [^\n]*+(?:\n|\Z)"
@@ -34,29 +35,29 @@ _WITNESSED = (
 _FORMS = (
     (
         "a public file",
-        re.compile(rb"\s*tallypub1%s+[ \t\r]*(?:\n[ \t\r\n]*tallystick/v1 open [^\n]*)*\s*" % _BECH32, re.IGNORECASE),
+        rb"(?i)\s*tallypub1%s+[ \t\r]*(?:\n[ \t\r\n]*tallystick/v1 open [^\n]*)*\s*" % _BECH32,
     ),
-    ("a head", re.compile(rb"\s*tallyhead [a-z2-7]{8} [0-9]+\.[0-9]+\.[0-9]+\.%s{43} %s+\s*" % (_B64, _B64))),
-    ("pins", re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*tallypin [^\n]+(?:\n[ \t]*(?:tallypin [^\n]*|#[^\n]*)?)*")),
+    ("a head", rb"\s*tallyhead [a-z2-7]{8} [0-9]+\.[0-9]+\.[0-9]+\.%s{43} %s+\s*" % (_B64, _B64)),
+    ("pins", rb"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*tallypin [^\n]+(?:\n[ \t]*(?:tallypin [^\n]*|#[^\n]*)?)*"),
     (
         "a sealing state",
-        re.compile(rb"tallystick-state v1(?:\n(?:public|chain|version|custody|wrapped|keys|open|secret) [^\n]*)+\n?"),
+        rb"tallystick-state v1(?:\n(?:public|chain|version|custody|wrapped|keys|open|secret) [^\n]*)+\n?",
     ),
     (
         "the ages of rotated files",
-        re.compile(rb"tallystick-ages v1\n(?:(?:seen|file) [0-9.]+ [!-~]+(?: [0-9.]+)?\n)+"),
+        rb"tallystick-ages v1\n(?:(?:seen|file) [0-9.]+ [!-~]+(?: [0-9.]+)?\n)+",
     ),
     (
         "evidence",
-        re.compile(rb"tallystick/v1 evidence\n(?:tallystick/v1 [^\n]*\n)+proof[^\n]*\nline [^\n]*\n?"),
+        rb"tallystick/v1 evidence\n(?:tallystick/v1 [^\n]*\n)+proof[^\n]*\nline [^\n]*\n?",
     ),
-    ("signed heads or receipts", re.compile(rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED))),
-    ("a witness's key", re.compile(rb"\s*PRIVATE\+KEY\+[!-~]+\s*")),
-    ("a record of what was verified", re.compile(rb"tallymem[\x01-\x03].{32}\x28\xb5\x2f\xfd.*", re.DOTALL)),
-    ("a partial result", re.compile(rb"tallypart\x01.*", re.DOTALL)),
+    ("signed heads or receipts", rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED)),
+    ("a witness's key", rb"\s*PRIVATE\+KEY\+[!-~]+\s*"),
+    ("a record of what was verified", rb"(?s)tallymem[\x01-\x03].{32}\x28\xb5\x2f\xfd.*"),
+    ("a partial result", rb"(?s)tallypart[\x01\x02].*"),
 )
-_SEALED = re.compile(rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64)
-_STORE = re.compile(r"(?:lock|note|state|head)(?:\.new|\.old)?")
+_SEALED = rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64
+_STORE = r"(?:lock|note|state|head)(?:\.new|\.old)?"
 """Names of the files in a key store's directory of one log."""
 
 
@@ -67,17 +68,17 @@ def ours(beginning: bytes | bytearray, size: int) -> str | None:
         beginning: The file, or its first `MOST` bytes.
         size: Bytes of the file.
     """
-    if size <= len(beginning) and _SECRET.fullmatch(beginning):
+    if size <= len(beginning) and re.fullmatch(_SECRET, beginning):
         return "a verification key"
-    if size in (43, 44) and _MASTER.fullmatch(beginning):
+    if size in (43, 44) and re.fullmatch(_MASTER, beginning):
         return "a master key by its form"
-    if size == _KEY and _SLOTS.fullmatch(beginning):
+    if size == _KEY and re.fullmatch(_SLOTS, beginning):
         return "the slots of a master key"
-    if size > len(beginning) or not _OURS.match(beginning):
+    if size > len(beginning) or not re.match(_OURS, beginning):
         return None
-    what = next((what for what, form in _FORMS if form.fullmatch(beginning)), None)
+    what = next((what for what, form in _FORMS if re.fullmatch(form, beginning)), None)
     # A public file holds no sealed line; the one of evidence is its last.
-    return None if what is not None and what != "evidence" and _SEALED.search(beginning) else what
+    return None if what is not None and what != "evidence" and re.search(_SEALED, beginning) else what
 
 
 def ours_in(fd: int, size: int) -> str | None:
@@ -93,10 +94,10 @@ def ours_in(fd: int, size: int) -> str | None:
     held = bytearray(min(size, _KEY))
     try:
         got = os.preadv(fd, [held], 0)
-        if size > _KEY and _SECRET.fullmatch(held) and _is_long_key(fd, size):
+        if size > _KEY and re.fullmatch(_SECRET, held) and _is_long_key(fd, size):
             return "a verification key"
         found = ours(held, min(size, got) if size <= _KEY else size)
-        if found is None and _KEY < size <= MOST and _OURS.match(held):
+        if found is None and _KEY < size <= MOST and re.match(_OURS, held):
             return ours(os.pread(fd, size, 0), size)
         return found
     finally:
@@ -108,7 +109,7 @@ def _is_long_key(fd: int, size: int) -> bool:
     held, at = bytearray(2**16), 0
     try:
         while at < size and (got := os.preadv(fd, [held], at)):
-            if not _LETTERS_ONLY.fullmatch(held, 0, got):
+            if not re.compile(_LETTERS_ONLY).fullmatch(held, 0, got):
                 return False
             at += got
         return True
@@ -119,20 +120,19 @@ def _is_long_key(fd: int, size: int) -> bool:
 def store_of(path: str) -> str | None:
     """Return the directory of a log in a key store that a file would belong to by its name."""
     directory, name = os.path.split(path)
-    return directory if _STORE.fullmatch(name) else None
+    return directory if re.fullmatch(_STORE, name) else None
 
 
 _SHOWN = "(a secret, not shown)"
 _LETTERS = r"[qpzry9x8gf2tvdw0s3jn54khce6mua7l]"
-_SECRETS = re.compile(
-    rf"tallysecret1{_LETTERS}*"
+_SECRETS = (
+    rf"(?i)tallysecret1{_LETTERS}*"
     rf"|(?<![A-Za-z0-9]){_LETTERS}{{50,}}"  # the rest of a key that was broken into lines
     r"|(?<=tallyhead )[^\"]*"
-    r"|PRIVATE\+KEY\+\S*",
-    re.IGNORECASE,
+    r"|PRIVATE\+KEY\+\S*"
 )
-_KEY_ALONE = re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])", re.ASCII)
-_KEY_CUT = re.compile(r"(?<![\w-])[\w-]{8,42}$", re.ASCII)
+_KEY_ALONE = r"(?a)(?<![\w-])[\w-]{43}(?![\w-])"
+_KEY_CUT = r"(?a)(?<![\w-])[\w-]{8,42}$"
 _PUBLIC = ("tallystick/v1 ", "tallypin ", "tally=", '"tally":"')
 """Texts with hashes of the form of a master key: these are public."""
 
@@ -144,11 +144,11 @@ def blanked(text: str, *, cut: bool = False) -> str:
         text: The text.
         cut: It may go on, so its end may be the beginning of a secret.
     """
-    text = _SECRETS.sub(_SHOWN, text)
+    text = re.sub(_SECRETS, _SHOWN, text)
     if any(word in text for word in _PUBLIC):
         return text
-    text = _KEY_ALONE.sub(_SHOWN, text)
-    return _KEY_CUT.sub(_SHOWN, text) if cut else text
+    text = re.sub(_KEY_ALONE, _SHOWN, text)
+    return re.sub(_KEY_CUT, _SHOWN, text) if cut else text
 
 
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (

@@ -10,7 +10,6 @@ tallystick.errors.FormatError: no key of a witness: it is NAME+ID+KEY, as `tally
 """
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +73,7 @@ def asking(ask: Ask | None) -> Hear:
     def hear(witness: Witness, root: bytes) -> Heard:
         if ask is None or witness.url is None:
             return Heard(trouble="it cannot be asked here")
-        nonce = secrets.token_bytes(32)
+        nonce = os.urandom(32)
         try:
             return Heard([(nonce, ask(witness.url, root, nonce))])
         except TallystickError as error:

@@ -8,6 +8,7 @@ files that move may seem to show the same.
 import errno
 import math
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from tallystick.securefile import opened
 from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.heads import NO_STORE
 from tallystick.verify.keys import read_keys
+from tallystick.verify.marks import Mark
 from tallystick.verify.report import Finding, Report, Verdict
 from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tallystick.watch.config import Entry
 from tallystick.watch.hearing import Hearing
 from tallystick.watch.states import may_be_motion, print_of
-from tallystick.watch.traces import Mark, Trace
+from tallystick.watch.traces import Trace
 from tallystick.witness.client import ask
 
 __all__ = ["CONFIRMED", "Follower", "Look"]
@@ -72,6 +74,7 @@ class Follower:
         self._session: Session | None = None
         self._doubts, self._accepted = 0, frozenset[str]()
         self._seen: tuple[Mark, ...] = ()
+        self._listed: tuple[Mark, ...] = ()  # when the places were looked up; nothing if they must be again
         self._heads: tuple[list[str], bool] | None = None
         self.trace = Trace((), frozenset())
 
@@ -143,10 +146,12 @@ class Follower:
         asked, (heads, _) = self._asked, self._heads
         others = [*asked.keys, *asked.public, *([asked.exceptions] if asked.exceptions else []), *heads]
         others += asked.receipts
-        # Directories show that files came or went; without that, the places are those of before.
-        if not self.trace.places or self.trace.seen() != self._seen:
+        now, seen = time.time_ns(), self.trace.seen()
+        if not self.trace.is_same(self._listed, seen):
             self.trace = Trace.of([os.fspath(path) for path in asked.paths], [os.fspath(path) for path in others])
-        self._seen = self.trace.seen()
+            seen = self.trace.seen()
+            self._listed = seen if self.trace.is_settled(seen, now) else ()
+        self._seen = seen
 
 
 def _heads_of(asked: Request) -> tuple[list[str], bool]:

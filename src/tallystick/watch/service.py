@@ -213,7 +213,7 @@ class Service:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
         self._count += 1
         if look.report is not None and not look.is_confirmed:
-            one.track.doubt(began)
+            one.doubt(look.report, began, now, wall)
             one.slot.end(now, Ending.DOUBTFUL)
             return
         one.take(look, began, now, wall)

@@ -14,14 +14,11 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tallystick.verify.marks import Mark, are_settled, mark
 from tallystick.verify.paths import listed
 
-__all__ = ["Mark", "Trace"]
+__all__ = ["Trace"]
 
-Mark = tuple[int, ...]
-"""Device, inode, size and times of a file; or only the number of the error that says why there are none."""
-
-_WHOLE = 5  # numbers of a mark of something that is there
 _MOST = 10_000  # directories that are watched for one entry
 
 
@@ -32,10 +29,13 @@ class Trace:
     Args:
         places: Files and directories.
         directories: Of these, the directories.
+        listed: How many of the places, from the first on, are what is verified and its directories; 0 where a pattern
+            can come to mean something in other directories.
     """
 
     places: tuple[str, ...]
     directories: frozenset[str]
+    listed: int = 0
 
     @classmethod
     def of(cls, paths: Iterable[str], others: Iterable[str]) -> "Trace":
@@ -58,11 +58,35 @@ class Trace:
         kept = list(directories)[:_MOST]
         watched = [os.path.abspath(path) for path in others]
         heads = [_there(os.path.dirname(path)) for path in watched]
-        return cls(tuple(dict.fromkeys([*kept, *files, *watched, *heads])), frozenset([*kept, *heads]))
+        meant = dict.fromkeys([*kept, *files])
+        count = 0 if any(glob.has_magic(os.path.dirname(path)) for path in paths) else len(meant)
+        return cls(tuple(dict.fromkeys([*meant, *watched, *heads])), frozenset([*kept, *heads]), count)
 
     def seen(self) -> tuple[Mark, ...]:
         """Return what changes when something moves."""
-        return tuple(map(_seen, self.places))
+        return tuple(map(mark, self.places))
+
+    def is_same(self, before: Sequence[Mark], now: Sequence[Mark]) -> bool:
+        """Are these places all there are, since no file came or went between two moments?
+
+        Args:
+            before: What was seen of them at the first one.
+            now: What was seen of them at the second one.
+        """
+        pairs = zip(self.places[: self.listed], before, now, strict=False)
+        return bool(self.listed and before) and all(
+            old == new or (old[:2] == new[:2] and place not in self.directories) for place, old, new in pairs
+        )
+
+    def is_settled(self, marks: Sequence[Mark], now: int) -> bool:
+        """Must it show in its directories if a file comes or goes from now on?
+
+        Args:
+            marks: What was seen of the places.
+            now: A time before, ns since 1970.
+        """
+        pairs = zip(self.places[: self.listed], marks, strict=False)
+        return are_settled((one for place, one in pairs if place in self.directories), now)
 
     def grown(self, before: Sequence[Mark]) -> int:
         """Return how many bytes longer files are now than they were.
@@ -70,19 +94,11 @@ class Trace:
         Args:
             before: What was seen of them.
         """
-        pairs = zip(self.places, before, self.seen(), strict=True)
-        files = {
-            new[:2]: (old, new) for place, old, new in pairs if place not in self.directories and old[:2] == new[:2]
-        }
-        return sum(max(0, new[2] - old[2]) for old, new in files.values() if len(old) == len(new) == _WHOLE)
-
-
-def _seen(path: str) -> Mark:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return (error.errno or 0,)
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        more: dict[Mark, int] = {}
+        for place, old in zip(self.places, before, strict=True):
+            if len(old) > 1 and place not in self.directories and (new := mark(place))[:2] == old[:2]:
+                more[old[:2]] = new[2] - old[2]
+        return sum(max(0, size) for size in more.values())
 
 
 def _there(path: str) -> str:

@@ -86,12 +86,7 @@ class Track:
             age: Seconds since its files were written last; of use for the first look of a process.
             lag: Bytes that came while it went on.
         """
-        marks, newest = _marks(report), self.known.newest
-        if report.lines and (newest is None or marks != self.marks):
-            # What came while nobody looked is as old as the files say.
-            newest = now if self.report is not None else now - age
-            self.newest = replace(self.newest, line=wall - int((now - newest) * 1000))
-        self.marks = marks
+        self._meet(report, now, wall, age)
         ended = bool(report.logs) and all(log.end.startswith("the log has ended") for log in report.logs)
         times = [log.times[1] for log in report.logs if log.times]
         heads = any(log.end.startswith("the head") for log in report.logs)
@@ -103,7 +98,7 @@ class Track:
             pin=wall if report.verdict is Verdict.OK else self.newest.pin,
             looked=looked or report.time,
         )
-        self.known = Known(report.verdict, began, newest, ended)
+        self.known = Known(report.verdict, began, self.known.newest, ended)
         self.trouble, self.tried, self.report = "", report.time, report
         self.seen = _seen(report, self.newest, lag)
 
@@ -111,8 +106,13 @@ class Track:
         """Take in a look that did not succeed; without a trouble, nothing was there."""
         self.trouble, self.tried = trouble, wall
 
-    def doubt(self, began: float) -> None:
-        """Take in a look that succeeded, and that others must confirm before it counts."""
+    def doubt(self, report: Report, began: float, now: float, wall: int, age: float) -> None:
+        """Take in a look that succeeded, and that others must confirm before it counts; that something came, counts.
+
+        The arguments are those of `take`.
+        """
+        if self.was_seen:
+            self._meet(report, now, wall, age)
         self.known = replace(self.known, looked=began)
 
     def nothing(self, began: float, wall: int) -> None:
@@ -211,6 +211,18 @@ class Track:
     def standing(self) -> Standing:
         """Return how the entry stands."""
         return Standing(self.name, self.state, self.since, self.trouble, self.seen, self.tried, self.labels)
+
+    def _meet(self, report: Report, now: float, wall: int, age: float) -> None:
+        """Note when something new was seen last, if a look shows something new."""
+        marks, newest = _marks(report), self.known.newest
+        if report.lines and (newest is None or marks != self.marks):
+            # What came while nobody looked is as old as the files say, but newer than what was seen before: if they say
+            # something else, other clocks than this one wrote their times.
+            came = now if self.report is not None else now - age
+            came = now if newest is not None and came < newest else came
+            self.known = replace(self.known, newest=came)
+            self.newest = replace(self.newest, line=wall - int((now - came) * 1000))
+        self.marks = marks
 
     def _enter(self, after: State, wall: int) -> None:
         self.bands.append(Band(self.since, max(wall, self.since), self.state))

@@ -90,18 +90,20 @@ class Watched:
     def take(self, look: Look, began: float, now: float, wall: int) -> None:
         """Take in what a look showed that counts."""
         if look.report is not None:
-            age = _age(look.report, wall) if self.track.report is None else 0.0
-            self.track.take(look.report, began, now, wall, age, look.lag)
+            self.track.take(look.report, began, now, wall, self._age(look.report, wall), look.lag)
         elif look.trouble:
             self.track.fail(look.trouble, wall)
         else:
             self.track.nothing(began, wall)
 
+    def doubt(self, report: Report, began: float, now: float, wall: int) -> None:
+        """Take in what a look showed that others must confirm."""
+        self.track.doubt(report, began, now, wall, self._age(report, wall))
 
-def _age(report: Report, wall: int) -> float:
-    """Return how many seconds ago the newest of the files was written, as far as clocks tell."""
-    times = []
-    for path in report.files:
-        with suppress(OSError):
-            times.append(os.stat(path).st_mtime_ns // 1_000_000)
-    return max(0.0, (wall - max(times)) / 1000) if times else 0.0
+    def _age(self, report: Report, wall: int) -> float:
+        """Return how many seconds ago the newest of the files was written, as far as clocks tell; 0 after that."""
+        times = []
+        for path in report.files if self.track.report is None else ():
+            with suppress(OSError):
+                times.append(os.stat(path).st_mtime_ns // 1_000_000)
+        return max(0.0, (wall - max(times)) / 1000) if times else 0.0

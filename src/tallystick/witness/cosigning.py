@@ -5,15 +5,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tallystick import _core
-from tallystick._services import library
 from tallystick.cosigners import Cosigner, Policy
 from tallystick.witness.completing import Signing
 from tallystick.witness.errors import WitnessServiceError
+from tallystick.witness.posting import Posting
 
 __all__ = ["Cosigning", "Prove"]
 
-_MOST = 2**16  # bytes of an answer
-_SECONDS = 15.0
 _TOGETHER = 8  # that are asked at once
 
 Prove = Callable[[int, int], Sequence[bytes]]
@@ -27,13 +25,14 @@ class Cosigning:
         policy: Who they are, and whose cosignatures are enough.
         key: The witness's key.
         say: Takes a line about what went wrong, or does no longer, for people.
+        posting: The way to them.
 
     Raises:
-        WitnessServiceError: It is a policy for another witness, names nobody who can be asked, or a package is lacking.
+        WitnessServiceError: It is a policy for another witness, or names too few who can be asked.
     """
 
-    def __init__(self, policy: Policy, key: _core.NoteKey, say: Callable[[str], None]) -> None:
-        self.policy, self._say = policy, say
+    def __init__(self, policy: Policy, key: _core.NoteKey, say: Callable[[str], None], posting: Posting) -> None:
+        self.policy, self._say, self._posting = policy, say, posting
         self._asked = [one for one in policy.cosigners if (one.url or "").startswith(("http://", "https://"))]
         if policy.logs and key not in policy.logs:
             raise WitnessServiceError("the policy is for other witnesses: none of its `log` lines has this one's key")
@@ -42,7 +41,6 @@ class Cosigning:
                 "the policy cannot be met: too few of its cosigners have a URL",
                 hint="end their lines with the URL of each, http or https",
             )
-        self._httpx = library("httpx", "witness", WitnessServiceError)
         self._known = dict.fromkeys(self._asked, 0)
         self._trouble: dict[Cosigner | None, str] = {}
 
@@ -94,17 +92,8 @@ class Cosigning:
 
     def _posted(self, cosigner: Cosigner, old: int, signing: Signing, prove: Prove) -> tuple[int, bytes]:
         proof = "".join(f"{base64.b64encode(one).decode()}\n" for one in prove(old, signing.size))
-        request, data = f"old {old}\n{proof}\n{signing.note}".encode(), bytearray()
-        url = f"{(cosigner.url or '').rstrip('/')}/add-checkpoint"
-        try:
-            with self._httpx.stream("POST", url, content=request, timeout=_SECONDS) as answer:
-                for part in answer.iter_bytes():
-                    data += part
-                    if len(data) > _MOST:
-                        raise WitnessServiceError(f"gives an answer of more than {_MOST} bytes")
-                return answer.status_code, bytes(data)
-        except self._httpx.HTTPError as error:
-            raise WitnessServiceError(f"does not answer: {type(error).__name__}") from None
+        request = f"old {old}\n{proof}\n{signing.note}".encode()
+        return self._posting.post(f"{(cosigner.url or '').rstrip('/')}/add-checkpoint", request, "text/plain")
 
     def _report(self, cosigner: Cosigner | None, trouble: str | None) -> None:
         """Say what is wrong, and that it is no longer, once each."""

@@ -68,8 +68,9 @@ class Publisher:
                     self._stamp(signing)
             except StoppedError:
                 pass  # it was reported when it stopped
-            except TallystickError as error:
-                self._say(f"the tree, or its time-stamp, is late: {explain(error)}")
+            except Exception as error:  # also a mistake of ours: the next round must come
+                why = explain(error) if isinstance(error, TallystickError) else f"{type(error).__name__}: {error}"
+                self._say(f"the tree, or its time-stamp, is late: {why}")
 
     def _cosigned(self, signing: Signing) -> bool:
         """Get the cosignatures that are lacking; return whether there are enough."""

@@ -14,6 +14,7 @@ from tallystick.witness.desk import Desk
 from tallystick.witness.errors import StoppedError, WitnessServiceError
 from tallystick.witness.keyfile import host_name, read_or_make
 from tallystick.witness.known import KnownLogs
+from tallystick.witness.posting import Posting
 from tallystick.witness.publisher import Publisher
 from tallystick.witness.showing import Showing, restore
 from tallystick.witness.site import WitnessSite
@@ -74,8 +75,9 @@ class Service:
         self._say = say
         signer = read_or_make(config.key, config.name or host_name())
         self.key: _core.NoteKey = signer.key
-        authority = Authority(config.tsa) if config.tsa is not None else None
-        cosigning = Cosigning(_policy(config.policy), signer.key, say) if config.policy is not None else None
+        authority = Authority(config.tsa, Posting()) if config.tsa is not None else None
+        rule = _policy(config.policy) if config.policy is not None else None
+        cosigning = Cosigning(rule, signer.key, say, Posting()) if rule is not None else None
         known = KnownLogs(config.logs, config.most_open, say)
         store = Store(open_database(config.store), str(signer.key))
         try:

@@ -133,14 +133,14 @@ class Store:
     def begin(self, clock: int) -> int:
         """Begin a transaction; give the time that holds in it, ms since 1970, which never goes back."""
         self.database.begin()
-        ((before,),) = self.database.run("SELECT clock FROM witness")
-        if clock > before:
-            self.database.run("UPDATE witness SET clock = ?", (clock,))
-        return int(max(clock, before))
+        # Always written: so one transaction waits for another even where two witnesses share a database.
+        self.advance(clock)
+        ((now,),) = self.database.run("SELECT clock FROM witness")
+        return int(now)
 
     def advance(self, time: int) -> None:
-        """Let the time be no earlier than this, from the next transaction on."""
-        self.database.run("UPDATE witness SET clock = ? WHERE clock < ?", (time, time))
+        """Let the time be no earlier than this."""
+        self.database.run("UPDATE witness SET clock = CASE WHEN clock < ? THEN ? ELSE clock END", (time, time))
 
     def stopped(self) -> str | None:
         """Return why nothing is signed; None if it is."""

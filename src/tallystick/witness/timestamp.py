@@ -5,11 +5,10 @@ import hashlib
 from tallystick._services import library
 from tallystick.tokens import answer_in_order
 from tallystick.witness.errors import WitnessServiceError
+from tallystick.witness.posting import Posting
 
 __all__ = ["Authority"]
 
-_MOST = 2**16  # bytes of an answer
-_SECONDS = 15.0
 _GRANTED = (0, 1)  # granted, with or without modifications (RFC 3161 section 2.4.2)
 
 
@@ -18,18 +17,18 @@ class Authority:
 
     Args:
         url: Its URL, http or https.
+        posting: The way to it.
 
     Raises:
         WitnessServiceError: It is no URL, or a package is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, posting: Posting) -> None:
         if not url.startswith(("http://", "https://")):
             raise WitnessServiceError(
                 f"{url} is no URL of a time-stamp authority", hint="it begins with https:// or http://"
             )
-        self.url = url
-        self._httpx = library("httpx", "witness", WitnessServiceError)
+        self.url, self._posting = url, posting
         self._rfc3161 = library("rfc3161_client", "witness", WitnessServiceError)
 
     def stamp(self, text: bytes) -> bytes:
@@ -52,26 +51,20 @@ class Authority:
                 and answer.tst_info.nonce == request.nonce
             )
             token = answer.time_stamp_token() if is_good else b""
-        except ValueError as error:
+        except Exception as error:  # the package raises errors of many kinds for bytes of strangers
             raise self._trouble(f"gives an answer that cannot be read: {error}") from None
         if not is_good:
             raise self._trouble("gives a token about something else, or none")
         return bytes(token)
 
     def _asked(self, request: bytes) -> bytes:
-        headers = {"content-type": "application/timestamp-query"}
-        data = bytearray()
         try:
-            with self._httpx.stream("POST", self.url, content=request, headers=headers, timeout=_SECONDS) as answer:
-                if answer.status_code != 200:
-                    raise self._trouble(f"answers {answer.status_code}")
-                for part in answer.iter_bytes():
-                    data += part
-                    if len(data) > _MOST:
-                        raise self._trouble(f"gives an answer of more than {_MOST} bytes")
-        except self._httpx.HTTPError as error:
-            raise self._trouble(f"does not answer: {type(error).__name__}") from None
-        return bytes(data)
+            status, data = self._posting.post(self.url, request, "application/timestamp-query")
+        except WitnessServiceError as error:
+            raise self._trouble(str(error)) from None
+        if status != 200:
+            raise self._trouble(f"answers {status}")
+        return data
 
     def _trouble(self, what: str) -> WitnessServiceError:
         return WitnessServiceError(f"the time-stamp authority {self.url} {what}", hint="it is asked again")

@@ -86,11 +86,16 @@ def past_of(sink: Sink) -> Past:
 
 
 def refuse_begun(state: Next) -> None:
-    """Refuse a log that has begun: only its first chain can adopt a past.
+    """Refuse a log that has begun, or follows another one: only the first line of the first chain adopts a past.
 
     Raises:
-        SealError: It has.
+        SealError: It has, or does.
     """
+    if state.follows is not None:
+        raise SealError(
+            f"log {state.name} follows another log, so it does not adopt what the file holds",
+            hint="seal without --adopt",
+        )
     if state.next_chain != 1:
         raise SealError(
             f"log {state.name} has begun already, and only at its beginning it could adopt what the file held",

@@ -86,8 +86,6 @@ class Log:
             self._steps.open(partial(self._origin.check, sink=sink, report=settings.on_trouble))
             if past is not None:
                 self._steps.adopt(past)
-            if taken.follows is not None:
-                self._steps.notice(Notice("predecessor", taken.follows))
             self._origin.begun()
             lifecycle.LOGS.add(self)
         status.write()

@@ -38,12 +38,10 @@ class Taken(NamedTuple):
     Args:
         lease: The lease.
         done: What was put in order when it was taken, in words for people.
-        follows: The log that this one follows, as a notice names it, if it came into that one's place just now.
     """
 
     lease: Lease
     done: list[str]
-    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def take_lease(store: KeyStore, name: str, custody: str | None) -> Taken:
     lease = store.lease(name)
     try:
         if {next_entry(name), moving_entry(name)} & set(store.under_way()):
-            return Taken(lease, *courier.tidy(lease, custody))
+            return Taken(lease, courier.tidy(lease, custody))
         return Taken(lease, [])
     except BaseException:
         lease.release()

@@ -18,6 +18,7 @@ from tallystick.watch.alerts import Alerts, Bounds, Pace
 from tallystick.watch.alerts.form import plain_event
 from tallystick.watch.alerts.outbox import Outbox
 from tallystick.watch.events import Reason
+from tests.processes import Started
 from tests.servers import until
 from tests.watch.alerts.receiving import Hook
 from tests.watch.alerts.test_delivery import in_order
@@ -53,7 +54,7 @@ def test_a_sender_that_is_killed_at_any_instant_loses_no_event(tmp_path):
     hook = Hook(lambda _: dice.choice([200, 200, 200, 503, "close"])).start()
     sent = []
     for _ in range(KILLS):
-        with subprocess.Popen(
+        with Started(
             [sys.executable, "-c", SENDER, f"{tmp_path}/state", hook.url, str(number)],
             stdout=subprocess.PIPE, cwd=Path(__file__).parents[3],
         ) as process:  # fmt: skip
@@ -64,7 +65,7 @@ def test_a_sender_that_is_killed_at_any_instant_loses_no_event(tmp_path):
             sent += [int(line) for line in process.stdout.read().split(b"\n")[:-1]]
         number = sent[-1] + 1
     assert len(sent) >= KILLS
-    with subprocess.Popen(
+    with Started(
         [sys.executable, "-c", SENDER, f"{tmp_path}/state", hook.url, "999999"], stdout=subprocess.DEVNULL,
         cwd=Path(__file__).parents[3],
     ) as process:  # fmt: skip

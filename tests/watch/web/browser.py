@@ -13,6 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.processes import Started
+
 CHROMIUM = shutil.which("chromium")
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -29,7 +31,7 @@ class Browser:
         theirs, self._to = os.pipe()
         self._from, answers = os.pipe()
         command = ["bash", "-c", f'exec "$@" 3<&{theirs} 4>&{answers}', "-", CHROMIUM, *_OPTIONS]
-        self._process = subprocess.Popen(
+        self._process = Started(
             [*command, f"--user-data-dir={home}/profile"],
             pass_fds=(theirs, answers),
             env=os.environ | {"HOME": str(home)},

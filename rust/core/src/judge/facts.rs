@@ -15,6 +15,7 @@ use crate::scan::summary::{
     Chain, Chunk, Counts, EpochId, Event, Kin, Kind, Log, LogNumber, Record, Said, Summary,
 };
 use crate::seal::epoch::Place;
+use crate::seal::head::Mark;
 use crate::seal::statement::{Body, Kind as Ending};
 
 /// The torn lines, and what they claim.
@@ -178,7 +179,8 @@ impl Facts {
     /// The logs before a log and after it, as it and they name each other, whose key need not be at hand.
     #[must_use]
     pub fn kin(&self, log: LogNumber) -> Named {
-        let first = self.notices(log).find_map(|(at, said)| said.notice.predecessor(at));
+        let mut first = self.notices(log).filter(|(at, _)| self.is_first(log, at.chain));
+        let first = first.find_map(|(at, said)| said.notice.predecessor(at));
         let last = self.logs.get(&log).and_then(|log| log.successor.clone());
         let follows = last.as_ref().and_then(|(_, notice)| notice.successor());
         Named {
@@ -186,6 +188,16 @@ impl Facts {
             after: row(&self.kin, follows, Toward::Successors),
             since: last.map(|(at, _)| at),
         }
+    }
+
+    /// Does the opening of a chain say that no head counted a line before it?
+    #[must_use]
+    pub fn is_first(&self, log: LogNumber, chain: u32) -> bool {
+        let open = self.statement_at(log, Position::new(chain, 0, 0));
+        open.is_some_and(|open| {
+            let counts_nothing = matches!(open.body, Body::Open { prev } if prev.mark == Mark::setup());
+            counts_nothing && open.proof != Some(false)
+        })
     }
 
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.

@@ -38,15 +38,20 @@ pub(super) fn row(kin: &Kin, named: Option<PublicKey>, toward: Toward) -> Vec<Lo
     row
 }
 
-/// The log that one names which made these claims: the last notice that holds counts.
+/// The log that one names which made these claims: of notices that hold the first one says which log was before it, the
+/// last one which comes after it.
 fn next_of(claims: &Claims, key: PublicKey, toward: Toward) -> Option<PublicKey> {
     let keys = LogKeys::new(key, None);
     // Beyond the first that does not hold, no generation can be checked.
     let _ = claims.opens.values().try_for_each(|(_, text)| keys.learn_open(text));
-    claims.notices.iter().rev().find_map(|(at, text)| {
+    let named = |(at, text): &(Position, Vec<u8>)| {
         let statement = Statement::parse(text).filter(|s| s.agrees(&keys.public, keys.log_id(), *at))?;
         let named = toward.named(&statement.notice()?, *at)?;
         let root = keys.root(statement.generation())?;
         statement.check(&root, &mut CertCache::default()).ok().map(|()| named)
-    })
+    };
+    match toward {
+        Toward::Predecessors => claims.notices.iter().find_map(named),
+        Toward::Successors => claims.notices.iter().rev().find_map(named),
+    }
 }

@@ -249,11 +249,12 @@ impl<'k> Scanner<'k> {
 
     /// Notes a position for the order in its file, reported where it stands after a higher one.
     pub(super) fn in_order(&mut self, number: LogNumber, at: Position) {
-        let edge = self.chunk.edges.entry(number).or_insert_with(|| Edge::of(at, self.place));
+        let Chunk { edges, strange, .. } = &mut self.chunk;
+        let edge = edges.entry(number).or_insert_with(|| Edge::of(at, self.place, strange));
         let last = std::mem::replace(&mut edge.last, at);
         edge.last_place = self.place;
-        if edge.before_last.foreign != self.chunk.strange.foreign {
-            edge.before_last.clone_from(&self.chunk.strange);
+        if edge.before_last.foreign != strange.foreign {
+            edge.before_last.clone_from(strange);
         }
         edge.low = edge.low.min(at);
         if at < last && matches!(self.mode, Mode::All) {

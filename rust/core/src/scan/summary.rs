@@ -3,6 +3,7 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
+mod covered;
 mod kin;
 mod remembered;
 mod sound;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said};
+pub use super::chains::{Chain, Counts, Epoch, Log, MOST_NARROWED, Pending, Record, Roots, Said};
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
 use crate::hash::Digest;
@@ -28,6 +29,8 @@ pub struct Edge {
     pub first: Position,
     /// Where it stands.
     pub first_place: Place,
+    /// Lines of no known log before it.
+    pub before_first: Strange,
     /// Position of the last.
     pub last: Position,
     /// Where it stands.
@@ -39,10 +42,17 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// One line.
-    pub(super) fn of(at: Position, place: Place) -> Self {
-        let before_last = Strange::default();
-        Self { first: at, first_place: place, last: at, last_place: place, before_last, low: at }
+    /// One line, and what stands before it.
+    pub(super) fn of(at: Position, place: Place, before: &Strange) -> Self {
+        Self {
+            first: at,
+            first_place: place,
+            before_first: before.clone(),
+            last: at,
+            last_place: place,
+            before_last: before.clone(),
+            low: at,
+        }
     }
 }
 

@@ -47,10 +47,22 @@ impl Notice {
 }
 
 impl Notice {
-    /// The log that this one follows, if the notice says so where nobody could say it later.
+    /// Says which log this one follows.
+    ///
+    /// # Errors
+    /// None for a valid name.
+    pub(super) fn predecessor_of(log: &PublicKey) -> Result<Self, Error> {
+        let text = format!("{} {}", log.log_id(), log.to_text()?).into_bytes();
+        Ok(Self { kind: PREDECESSOR.into(), text })
+    }
+
+    /// The log that this one follows, if the notice says so right after an opening.
+    ///
+    /// It vouches for that only if no head counts anything before that opening: nobody could say it later.
     #[must_use]
     pub fn predecessor(&self, at: Position) -> Option<PublicKey> {
-        if self.kind == "predecessor" && at == FIRST { self.named() } else { None }
+        let after_opening = (at.epoch, at.index) == (0, 1);
+        if self.kind == PREDECESSOR && after_opening { self.named() } else { None }
     }
 
     /// The log that follows this one, if the notice says so.
@@ -84,6 +96,7 @@ impl Past {
 }
 
 const ADOPTED: &[u8] = b"adopted";
+const PREDECESSOR: &str = "predecessor";
 const MOST: u64 = (1 << 53) - 1;
 
 /// May a notice of this kind and text stand there? What is adopted can be adopted in one place only.
@@ -93,8 +106,8 @@ pub fn may_stand(kind: &[u8], text: &[u8], at: Position) -> bool {
     !opening && (kind != ADOPTED || at == FIRST && Past::parse(text).is_some())
 }
 
-/// The only place at which a past is adopted, and at which a predecessor vouches for an id: right after the first
-/// opening. Whoever takes the host later cannot write there.
+/// The only place at which a past is adopted: right after the first opening. Whoever takes the host later cannot write
+/// there.
 const FIRST: Position = Position { chain: 1, epoch: 0, index: 1 };
 
 fn small(letter: u8) -> Option<u8> {

@@ -26,7 +26,7 @@ use crate::hash::{Digest, leaf, line_hash, sha256};
 use crate::line::{self, Form, LogId, Position, form_of};
 use crate::seal::entry::entry_of;
 use crate::seal::keys::{SignKey, key_path};
-use crate::seal::notice;
+use crate::seal::notice::{self, Notice};
 use crate::seal::shown::Shown;
 use crate::seal::speaker::Speaker;
 use crate::seal::statement::{Kind, MAX_TIME, control_m};
@@ -51,8 +51,8 @@ pub const EPOCH_LINES: u32 = 4096;
 /// Seals one chain.
 pub struct Sealer {
     speaker: Speaker,
-    /// The `open` statement until it is emitted, right before the first line.
-    open: Option<String>,
+    /// The `open` statement until it is emitted, right before the first line; and what the log says right after it.
+    open: Option<(String, Option<Notice>)>,
     format: Format,
     epoch_lines: u32,
     epoch: u8,
@@ -83,7 +83,7 @@ pub(crate) fn check_time(time: u64) -> Result<(), Error> {
 impl Sealer {
     pub(crate) fn new(
         speaker: Speaker,
-        open: String,
+        (open, first): (String, Option<Notice>),
         e: Secret,
         d: Secret,
         epoch_keys: Vec<[u8; 32]>,
@@ -96,7 +96,7 @@ impl Sealer {
         Self {
             newest: sha256(&[open.as_bytes()]),
             speaker,
-            open: Some(open),
+            open: Some((open, first)),
             format: Format::Auto,
             epoch_lines: EPOCH_LINES,
             epoch: 0,
@@ -168,7 +168,7 @@ impl Sealer {
             return Err(Error::Seal("an entry is one line; write a line end inside it as \\n".into()));
         }
         if self.open.is_some() {
-            self.start(form_of(m), out);
+            self.start(form_of(m), out)?;
         }
         self.entry(m, out);
         self.end_if_full(time, out)
@@ -181,17 +181,26 @@ impl Sealer {
     /// [`Error::Seal`] if the chain is closed, the kind is no word for one, or the text is empty or may not stand there.
     pub fn notice(&mut self, kind: &str, text: &[u8], time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.alive(time)?;
-        let index = if self.open.is_some() { 1 } else { self.position().index };
+        let index = match &self.open {
+            Some((_, first)) => 1 + u16::from(first.is_some()),
+            None => self.position().index,
+        };
         let text = notice::written(kind, text, Position { index, ..self.position() })?;
         if self.open.is_some() {
-            self.start(Form::Plain, out);
+            self.start(Form::Plain, out)?;
         }
+        self.say((kind, &text), out)?;
+        self.end_if_full(time, out)
+    }
+
+    /// Emits a notice whose text is encoded already.
+    fn say(&mut self, said: (&str, &str), out: &mut Vec<u8>) -> Result<(), Error> {
         let erased = || Error::Seal("the keys of this chain were erased".into());
         let key = self.epoch_key.as_ref().ok_or_else(erased)?;
         let path = key_path(&self.epoch_keys, usize::from(self.epoch));
-        let statement = self.speaker.notice(self.position(), (kind, &text), (key, &path));
+        let statement = self.speaker.notice(self.position(), said, (key, &path));
         self.control(&statement, out);
-        self.end_if_full(time, out)
+        Ok(())
     }
 
     /// Ends the epoch with a checkpoint; after epoch 255 the chain is closed by it.
@@ -235,8 +244,11 @@ impl Sealer {
     }
 
     /// Emits `open` now, in the form that was set, and not right before the first line.
-    pub fn start_now(&mut self, out: &mut Vec<u8>) {
-        self.start(Form::Plain, out);
+    ///
+    /// # Errors
+    /// [`Error::Seal`] if the keys were erased.
+    pub fn start_now(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.start(Form::Plain, out)
     }
 
     /// May something be sealed with the keys that this holds?
@@ -253,9 +265,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// Emits `open`.
-    fn start(&mut self, first: Form, out: &mut Vec<u8>) {
-        if let Some(open) = self.open.take() {
+    /// Emits `open`, and in the same bytes what the log says right after it.
+    fn start(&mut self, first: Form, out: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some((open, said)) = self.open.take() {
             if self.format == Format::Auto {
                 self.format = if first == Form::Json { Format::Json } else { Format::Plain };
             }
@@ -263,7 +275,12 @@ impl Sealer {
             if let Some(shown) = &mut self.shown {
                 shown.speak(open);
             }
+            if let Some(Notice { kind, text }) = said {
+                let text = notice::written(&kind, &text, self.position())?;
+                self.say((&kind, &text), out)?;
+            }
         }
+        Ok(())
     }
 
     /// A leaf of the running epoch.
@@ -309,7 +326,7 @@ impl Sealer {
     fn finish_epoch(&mut self, kind: Kind, time: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         self.alive(time)?;
         if self.open.is_some() {
-            self.start(Form::Plain, out);
+            self.start(Form::Plain, out)?;
         }
         let root = std::mem::take(&mut self.tree).finish().root().unwrap_or_default();
         let at = self.position();

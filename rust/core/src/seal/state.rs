@@ -10,6 +10,7 @@
 //! exposed tpm2:                              a custody of before that may still open an older state; or no such line
 //! former <b64> master-key:/etc/…             the wrapped key that another custody has to destroy; or no such line
 //! leaving file:/srv/there                    where the log is being moved to; or no such line
+//! follows tallypub1…                         the log that this one follows, until a head counts a line that says so
 //! keys <b64>                                 chain public keys of this generation
 //! open tallystick/v1 open payments …         one line for each finished generation
 //! secret <b64(nonce || ciphertext)>          A[c] || B[c] under the data key
@@ -26,6 +27,7 @@ use crate::seal::keys::{
     FANOUT, PublicKey, SignKey, VerificationKey, epoch_keys, generation_keys, key_path, key_root,
     name_is_valid,
 };
+use crate::seal::notice::Notice;
 use crate::seal::sealer::{Sealer, check_time};
 use crate::seal::speaker::Speaker;
 use crate::seal::statement::Prev;
@@ -103,6 +105,7 @@ impl SealingState {
             exposed: None,
             former: None,
             leaving: None,
+            follows: None,
             opens: Vec::new(),
             chain_keys,
         };
@@ -160,6 +163,11 @@ impl SealingState {
         self.info.exposed = exposed;
         self.info.former = former;
         self.info.leaving = leaving;
+    }
+
+    /// Notes the log that this one follows: its first lines will say so (SPEC section 5).
+    pub fn note_follows(&mut self, log: PublicKey) {
+        self.info.follows = Some(log);
     }
 
     /// Hands the state over to another process: A[c] and B[c] by the page, the rest as text without any wrapped key.
@@ -277,6 +285,9 @@ impl SealingState {
         let path = key_path(&self.info.chain_keys, index as usize);
         let speaker =
             Speaker::new(&self.info.public, chain, &key, (&key_root(&epoch_keys), &next_root), &path);
+        if head.mark != Mark::setup() {
+            self.info.follows = None;
+        }
         let prev = Prev { mark: head.mark, proof: head.proof(chain) };
         let open = speaker.open(time, &prev, &key);
         drop(key);
@@ -286,7 +297,8 @@ impl SealingState {
         }
         self.info.next = Some(after);
         self.info.version += 1;
-        let sealer = Sealer::new(speaker, open, c.derive("epochs"), d, epoch_keys);
+        let follows = self.info.follows.as_ref().map(Notice::predecessor_of).transpose()?;
+        let sealer = Sealer::new(speaker, (open, follows), c.derive("epochs"), d, epoch_keys);
         sealer.check_usable()?;
         Ok(Opened { sealer, next: self })
     }

@@ -16,12 +16,11 @@ import struct
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["TICK", "AnyHolder", "Holder", "Stored", "of_list"]
+from tallystick.verify.marks import settled
+
+__all__ = ["AnyHolder", "Holder", "Stored", "of_list"]
 
 _GENERATION = 0x80087601  # FS_IOC_GETVERSION
-TICK = 100_000_000  # ns: more than one tick of any kernel's clock
-_COARSE = 2_100_000_000  # ns: file systems that count whole seconds, or every other one
-_SECOND = 1_000_000_000  # ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,8 @@ class Holder:
         """
         status = os.fstat(fd)
         written, changed = status.st_mtime_ns, status.st_ctime_ns
-        tick = TICK if written % _SECOND or changed % _SECOND else _COARSE
-        settled = now - max(written, changed) > tick
-        return cls(status.st_dev, status.st_ino, _generation(fd), status.st_size, written, changed, settled)
+        is_settled = settled(written, changed, now)
+        return cls(status.st_dev, status.st_ino, _generation(fd), status.st_size, written, changed, is_settled)
 
     def to_list(self) -> list[Any]:
         """Return its values."""

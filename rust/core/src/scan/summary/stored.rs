@@ -7,7 +7,7 @@ use crate::Error;
 const MAGIC: &[u8] = b"tallysum";
 
 /// The version of the form that this code writes, and the only one that it reads.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 impl Summary {
     /// The stored form.

@@ -1,0 +1,54 @@
+"""Processes of tests end: a rule that a program can check, and what the rule leads to."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Started
+
+TESTS = Path(__file__).resolve().parent
+OWN = {"processes.py", "preloaded.py", "carriers/make.py"}  # the mechanism; a server of ours; a script
+FOR_EVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+
+
+def started_bare(tree: ast.AST) -> list[int]:
+    """Lines that start a process for which a block that fails waits for ever."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call.lineno for call in calls if ast.unparse(call.func).split(".")[-1] == "Popen"]
+
+
+def test_tests_start_processes_that_end() -> None:
+    modules = {str(path.relative_to(TESTS)): path for path in TESTS.rglob("*.py")}
+    assert len(modules) > 200
+    found = {name: started_bare(ast.parse(path.read_text())) for name, path in modules.items() if name not in OWN}
+    assert {name: lines for name, lines in found.items() if lines} == {}, "use tests.processes.Started"
+
+
+@pytest.mark.parametrize(("text", "count"), [("with subprocess.Popen(c): pass", 1), ("Popen(c)", 1), ("Started(c)", 0)])
+def test_bare_starts_are_found(text: str, count: int) -> None:
+    assert len(started_bare(ast.parse(text))) == count
+
+
+def test_a_block_that_fails_ends_its_process() -> None:
+    process = Started(FOR_EVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def block() -> None:
+        with process:
+            process.stdout.readline()
+            process.stdin.write(b"unread")  # which would raise as it is closed, and hide what failed
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
+    assert process.returncode == -9
+
+
+def test_a_process_that_does_not_end_in_time_is_killed_and_reported(monkeypatch) -> None:
+    monkeypatch.setattr("tests.processes.LIMIT", 0.1)
+    with pytest.raises(subprocess.TimeoutExpired), Started(FOR_EVER) as process:
+        pass
+    process.wait()
+    assert process.returncode == -9
