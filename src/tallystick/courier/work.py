@@ -11,6 +11,7 @@ from tallystick.courier.opened import connect_new, destroy, destroy_former, read
 from tallystick.courier.state import forgets, in_words, owner_of, public_state
 from tallystick.errors import CustodyError, FormatError, KeyStoreError, SealError
 from tallystick.keystore import FileKeyStore, KeyStore, Lease, moving_entry, next_entry
+from tallystick.keystore.base import HeadText
 from tallystick.taking_back import directories
 
 __all__ = ["carry", "create", "end", "look", "migrate", "succeed", "tidy"]
@@ -23,9 +24,7 @@ def carry(channel: Channel, leases: list[Message], custody: str | None) -> None:
     lease = _borrowed(leases[0])
     stored = lease.load()
     info = public_state(lease.name, stored.state)
-    channel.say(
-        {"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain, "follows": info.follows}
-    )
+    channel.say({"name": info.name, "log_id": info.log_id, "next_chain": info.next_chain, "follows": info.follows})
     channel.hear()  # a writer that finds a restored backup goes no further, and custody is not asked
     if info.leaving is not None:
         name, where = lease.name, info.leaving
@@ -105,9 +104,7 @@ def look(channel: Channel, leases: list[Message], store: Message, name: str) -> 
         successor = public_state(waiting, place.load(waiting).state).public_key
     known = {"log_id": info.log_id, "public_key": info.public_key, "next_chain": info.next_chain}
     follows = info.follows if _counts_nothing(stored.head) else None
-    channel.say(
-        {**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor, "follows": follows}
-    )
+    channel.say({**known, "custody": info.custody, "forgets": forgets(info), "waiting": successor, "follows": follows})
 
 
 def tidy(channel: Channel, leases: list[Message], custody: str | None) -> None:
@@ -200,7 +197,7 @@ def _discard(channel: Channel, place: KeyStore, entry: str) -> None:
     place.remove(entry)
 
 
-def _counts_nothing(head: bytes | None) -> bool:
+def _counts_nothing(head: HeadText | None) -> bool:
     """Is this the head that a log has before any line?"""
     with suppress(FormatError):
         return head is not None and _core.parse_head(head)[1] == (0, 0, 0)

@@ -27,12 +27,21 @@ class Given:
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_name: dict[str, list[Record]] = {}
         self._alike: dict[str, list[Record]] = {}
+        self._urls: set[str] = set()
         self.records: tuple[Record, ...] = ()
         self.disagreeing: list[str] = []
         self.lost: list[str] = []
+        self.learn(records)
+
+    def learn(self, records: Iterable[Record]) -> None:
+        """Take some more records."""
+        new: dict[str, list[Record]] = {}
         for record in records:
-            self._by_name.setdefault(record.name, []).append(record)
-        for name, about in list(self._by_name.items()):
+            if isinstance(record.holder, Stored):
+                self._urls.add(record.holder.url)
+            new.setdefault(record.name, list(self._by_name.get(record.name, ()))).append(record)
+        self._by_name |= new
+        for name, about in new.items():
             agreeing = self._agreeing(about)
             self._by_name[name] = agreeing
             self._alike.setdefault(name.rpartition("-")[0], []).extend(agreeing)
@@ -49,6 +58,10 @@ class Given:
             elif len({record.held_bytes for record in said.values()}) > 1 and _is_told(holder):
                 self.disagreeing.append(_called(holder))
         return kept
+
+    def knows(self, url: str) -> bool:
+        """Is there a record about an object?"""
+        return url in self._urls
 
     def about(self, origin: Origin) -> Iterator[Record]:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""
