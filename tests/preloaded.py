@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -288,22 +288,51 @@ def load() -> None:
     """Import all that commands may want, so that no run has to."""
     import tallystick.cli
     import tallystick.reports
+    from tests import couriers
 
     for package in (tallystick.cli, tallystick.reports):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in ("concurrent.futures.thread", "rich.console", "tallystick.courier.state", "tallystick.witness.client"):
         importlib.import_module(name)
+    couriers.install()
     gc.freeze()  # a fork that ends need not look at what it shares
 
 
+class Ending:
+    """The end of a run: as that of an interpreter, which then takes all apart that was loaded, at a high price."""
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        atexit.register(self._last)  # the first one is called last
+
+    def of(self, work: Callable[[], object]) -> None:
+        """Do the work of a run; where that ends with a number, so will its process."""
+        try:
+            work()
+        except SystemExit as left:
+            if isinstance(left.code, int | None):
+                self._status = left.code or 0
+            raise
+        self._status = 0
+
+    def _last(self) -> None:
+        if self._status is not None:
+            with suppress(OSError, ValueError):  # which the interpreter meets again, and reports
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(self._status)
+
+
 if __name__ == "__main__":
+    ending = Ending()
     load()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     become(asked)
     if "code" in asked:
-        exec(compile(asked["code"], "<string>", "exec"), {"__name__": "__main__"})
-        sys.exit()
-    from tallystick.cli import main
+        code = compile(asked["code"], "<string>", "exec")
+        ending.of(lambda: exec(code, {"__name__": "__main__"}))
+    else:
+        from tallystick.cli import main
 
-    main()
+        ending.of(main)

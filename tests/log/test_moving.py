@@ -300,10 +300,9 @@ class Killed:
         self._before = len((self._kept / "audit.log").read_bytes())
         self.lines = place.output.read_bytes()[self._before :].splitlines(keepends=True)
 
-    def size(self, line, part=0.0):
-        """The bytes of the log before one of the lines that `rekey` writes, or within it."""
-        whole = self._before + sum(map(len, self.lines[:line]))
-        return whole + int(part * len(self.lines[line]))
+    def size(self, line):
+        """The bytes of the log before one of the lines that `rekey` writes."""
+        return self._before + sum(map(len, self.lines[:line]))
 
     def at(self, size):
         """Begin again, and kill `rekey` at a write."""
@@ -312,10 +311,12 @@ class Killed:
         shutil.copytree(self._kept / "store", self.place.state.parent)
         (self.place.output.parent / "2.key").unlink(missing_ok=True)
         if (child := os.fork()) == 0:
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            rotated(self.place)
-            os._exit(0)
+            try:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+                rotated(self.place)
+            finally:
+                os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGXFSZ
 
     def judged(self):
@@ -336,17 +337,24 @@ def killed(place, tmp_path):
     return Killed(place, tmp_path)
 
 
-KILLED = {"before the opening": (OPEN, 0.0), "in the opening": (OPEN, 0.5), "after the opening": (FOLLOWS, 0.0)}
+KILLED = {"before the opening": OPEN, "after the opening": FOLLOWS}
 
 
 @pytest.mark.parametrize("where", KILLED)
 def test_a_successor_whose_first_writer_is_killed_says_all_the_same_which_log_it_follows(killed, where):
     """Lines of the old log were an alarm to whoever had the new key: nobody had said that it follows that one."""
-    killed.at(killed.size(*KILLED[where]))
+    killed.at(killed.size(KILLED[where]))
     assert courier.look(keystore.connect(killed.place.store), "payments").next_chain == 2
     with killed.place.open() as log:
         log.notice("output", "the next writer has something else to say first")
         log.write("two")
+    assert killed.judged() == AFTER
+
+
+def test_rekey_goes_on_with_a_successor_that_has_its_place_and_was_killed_before_its_first_line(killed):
+    killed.at(killed.size(OPEN))
+    rotated(killed.place, 3)
+    assert not (killed.place.output.parent / "3.key").exists()
     assert killed.judged() == AFTER
 
 

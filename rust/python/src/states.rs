@@ -44,7 +44,8 @@ pub fn setup(
         None => (random()?, random()?),
     };
     let follows = follows.map(PublicKey::parse).transpose().or_raise(py)?;
-    let mut made = state::SealingState::setup(name, Secret::take(&mut v), Secret::take(&mut s)).or_raise(py)?;
+    let mut made =
+        state::SealingState::setup(name, Secret::take(&mut v), Secret::take(&mut s)).or_raise(py)?;
     if let Some(log) = follows {
         made.state.note_follows(log);
     }

@@ -11,6 +11,7 @@ from tallystick.courier.opened import connect_new, destroy, destroy_former, read
 from tallystick.courier.state import forgets, in_words, owner_of, public_state
 from tallystick.errors import CustodyError, FormatError, KeyStoreError, SealError
 from tallystick.keystore import FileKeyStore, KeyStore, Lease, moving_entry, next_entry
+from tallystick.keystore.base import HeadText
 from tallystick.taking_back import directories
 
 __all__ = ["carry", "create", "end", "look", "migrate", "succeed", "tidy"]
@@ -196,7 +197,7 @@ def _discard(channel: Channel, place: KeyStore, entry: str) -> None:
     place.remove(entry)
 
 
-def _counts_nothing(head: bytes | None) -> bool:
+def _counts_nothing(head: HeadText | None) -> bool:
     """Is this the head that a log has before any line?"""
     with suppress(FormatError):
         return head is not None and _core.parse_head(head)[1] == (0, 0, 0)

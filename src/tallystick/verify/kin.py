@@ -1,9 +1,10 @@
 """Lines of the logs before and after a known one, each rekeyed into the next: where they need a key (spec section 9).
 
 A log that was rekeyed names its successor in a notice before its end, and the successor names it right after an opening
-before which no head counts a line. Lines of a predecessor need its key as long as they stand before the known log's first line in their file;
-lines of a successor need its key after the known log's last line in their file. In a file without any line of the
-known log both do. At other places nobody sealed for them, and they are unsealed lines as any others.
+before which no head counts a line. Lines of a predecessor need its key as long as they stand before the known log's
+first line in their file, if that is such an opening; lines of a successor need its key after the known log's last line
+in their file. In a file without any line of the known log both do. At other places nobody sealed for them, and they are
+unsealed lines as any others.
 
 >>> kin = Kin({(0, "oedhcsck"): Span(Kind.PREDECESSOR, end=(2, 7, 900)), (1, "oedhcsck"): Span(Kind.PREDECESSOR)})
 >>> [kin.needs("oedhcsck", file, spot) for file, spot in ((0, (2, 6, 800)), (0, (2, 8, 990)), (1, (0, 0, 0)))]

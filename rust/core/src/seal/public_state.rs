@@ -105,6 +105,17 @@ impl PublicState {
 /// Public part of a state, the bytes that are associated data, and the encrypted part.
 pub(super) type Parts<'a> = (PublicState, &'a [u8], Option<Vec<u8>>);
 
+fn chain_of(text: &str) -> Option<u32> {
+    let number = num(text.as_bytes(), u64::from(u32::MAX))?;
+    u32::try_from(number).ok().filter(|chain| *chain > 0)
+}
+
+/// A custody of before and the wrapped key that it has to destroy.
+fn former_of(text: &str) -> Option<(String, Vec<u8>)> {
+    let (wrapped, custody) = text.split_once(' ')?;
+    Some((custody.to_string(), b64_decode(wrapped.as_bytes())?))
+}
+
 /// Parses a state.
 pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
     let bad = |what: &str| Error::Format(format!("no sealing state: {what}"));
@@ -121,24 +132,14 @@ pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
     let public = PublicKey::parse(field("public")?)?;
     let next = match field("chain")? {
         "ended" => None,
-        number => {
-            let number = num(number.as_bytes(), u64::from(u32::MAX)).and_then(|c| u32::try_from(c).ok());
-            Some(number.filter(|c| *c > 0).ok_or_else(|| bad("bad chain number"))?)
-        }
+        number => Some(chain_of(number).ok_or_else(|| bad("bad chain number"))?),
     };
     let version = num(field("version")?.as_bytes(), 1 << 53).ok_or_else(|| bad("bad version"))?;
     let custody = field("custody")?.to_string();
     let wrapped = b64_decode(field("wrapped")?.as_bytes()).ok_or_else(|| bad("bad wrapped key"))?;
     let exposed = field("exposed").ok().map(str::to_string);
-    let former = match field("former").ok() {
-        Some(former) => {
-            let parts = former
-                .split_once(' ')
-                .and_then(|(wrapped, custody)| Some((custody.to_string(), b64_decode(wrapped.as_bytes())?)));
-            Some(parts.ok_or_else(|| bad("bad former custody"))?)
-        }
-        None => None,
-    };
+    let former = field("former").ok().map(|text| former_of(text).ok_or_else(|| bad("bad former custody")));
+    let former = former.transpose()?;
     let leaving = field("leaving").ok().map(str::to_string);
     let follows = field("follows").ok().map(PublicKey::parse).transpose()?;
     let keys = b64_decode(field("keys")?.as_bytes()).unwrap_or_default();
@@ -146,7 +147,6 @@ pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
     if chain_keys.len() != FANOUT as usize || !over.is_empty() {
         return Err(bad("it must hold 256 chain keys"));
     }
-    let chain_keys = chain_keys.to_vec();
     let mut opens = Vec::new();
     while let Some((line, after)) = rest.split_once('\n') {
         let Some(open) = line.strip_prefix("open ") else { break };
@@ -171,7 +171,7 @@ pub(super) fn split(text: &[u8]) -> Result<Parts<'_>, Error> {
             leaving,
             follows,
             opens,
-            chain_keys,
+            chain_keys: chain_keys.to_vec(),
         },
         aad,
         secret,
