@@ -5,6 +5,7 @@ different bytes. Then neither is believed. What is there is read, and that they 
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from tallystick.verify.memory.gathered import Origin
 from tallystick.verify.memory.holder import AnyHolder, Stored
@@ -71,6 +72,10 @@ class Given:
         for record in (*found, *others):
             if (record.context, record.edge) == (origin.context, origin.edge):
                 yield record
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read nothing: all of them are here."""
+        return nullcontext()
 
     def use(self, record: Record) -> None:
         """Note that a record was of use: nothing depends on it here."""
