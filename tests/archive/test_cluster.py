@@ -21,6 +21,7 @@ import pytest
 from tallystick.cluster import is_safe
 from tests.archive.conftest import Answer, Bucket
 from tests.doctoring import Sealed
+from tests.processes import Started
 
 KILLS = int(os.environ.get("TALLYSTICK_CLUSTER_KILLS", "0"))
 PATIENCE = 120.0  # seconds, on a machine that does other things, too
@@ -91,7 +92,7 @@ def running(bucket: Bucket, log: Sealed, tmp_path: Path) -> Iterator[tuple["subp
     command = [*one, sys.executable, "-m", "tallystick", "verify", f"{bucket.url}/logs/", "--engine", "dask"]
     command += ["--key", str(tmp_path / "log.key"), "--head", str(tmp_path / "log.head"), "--pins", "none"]
     with open(tmp_path / "said", "wb") as said, open(tmp_path / "report.json", "wb") as report:
-        process = subprocess.Popen([*command, "--format", "json"], stdout=report, stderr=said)
+        process = Started([*command, "--format", "json"], stdout=report, stderr=said)
     try:
         yield process, gate
     finally:
