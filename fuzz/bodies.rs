@@ -363,10 +363,10 @@ pub fn stored(data: &[u8]) -> Vec<u8> {
 
 /// A summary that is read from its stored form is stored again as it was.
 pub fn summary(data: &[u8]) {
-    if let Ok(mut remembered) = Summary::from_memory(data, 3) {
+    if let Ok(mut remembered) = Summary::from_memory(data, 3, 2) {
         // What is unpacked need not be what was packed; it is once it was packed here.
         let stored = remembered.to_memory().expect("a summary of one file");
-        let mut again = Summary::from_memory(&stored, 7).expect("a summary that was remembered");
+        let mut again = Summary::from_memory(&stored, 7, 0).expect("a summary that was remembered");
         assert_eq!(again.to_memory().expect("a summary of one file"), stored);
     }
     let Ok(read) = Summary::from_bytes(data) else { return };

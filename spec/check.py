@@ -1687,17 +1687,23 @@ def read_paths(paths):
 
 def check_partial(data, key):
     """Why nothing vouches for a partial result, or its form is another; None where the HMACs of a key are there."""
-    begin = b"tallypart\x01"
-    if data[:9] != begin[:9] or len(data) < 12:
+    if data[:9] != b"tallypart" or len(data) < 12:
         return "no partial result"
-    if data[:10] != begin:
+    if data[9] != 2:
         return "another version"
     count = int.from_bytes(data[10:12], "big")
-    macs, body = data[12:12 + 32 * count], data[12 + 32 * count:]
-    expected = [mac(derive(secret, "partial"), H(begin + body)) for secret in key.keys]
-    if len(macs) != 32 * len(expected):
+    vouched, body = data[12:12 + 40 * count], data[12 + 40 * count:]
+    if len(vouched) < 40 * count:
+        return "changed or cut"
+    each = [(vouched[at:at + 8], vouched[at + 8:at + 40]) for at in range(0, 40 * count, 40)]
+    names, whole = [name for name, _ in each], bool(key.keys) and not key.narrowed
+    chains = [int.from_bytes(name[4:], "big") for name in names if name[:4] == bytes(4)]
+    known = all(whole if chain == 0 else bool(key.keys) and key.first <= chain <= key.last for chain in chains)
+    if not known or len(chains) < count or len(set(chains)) < count or bool(key.keys) > count:
         return "other keys"
-    if not hmac.compare_digest(macs, b"".join(expected)):
+    secrets = [derive(key.chain_key(chain) if chain else key.keys[0], "partial") for chain in chains]
+    covered = H(data[:12] + b"".join(names) + body)
+    if not all(hmac.compare_digest(one, mac(secret, covered)) for secret, (_, one) in zip(secrets, each)):
         return "changed or cut"
     return None if body[:4] == b"\x28\xb5\x2f\xfd" else "another form"
 

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from tests import couriers
+
 # The suites that backends subclass are no test modules; their asserts shall explain themselves all the same.
 pytest.register_assert_rewrite(
     "tests.keystore.suite", "tests.custody.suite", "tests.custody.forgetting", "tests.custody.service"
@@ -11,6 +13,8 @@ pytest.register_assert_rewrite(
 
 # All fixtures that more than one folder uses: places on this machine, servers, tokens.
 pytest_plugins = ["tests.places", "tests.servers", "tests.hardware"]
+
+couriers.install()
 
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,13 +18,19 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 LOCALE = {"LC_ALL": "C.UTF-8"}
 TIMEOUT = 60  # seconds of a run
+LIBRARIES = {
+    "aws-kms:": ["boto3", "botocore.config"], "vault-transit:": ["hvac", "requests"], "openbao:": ["hvac", "requests"],
+    "postgresql:": ["psycopg"], "redis:": ["redis"],
+}  # fmt: skip
+"""What is loaded once for all runs that name such a place."""
+
 LARGEST = 65_536  # bytes of a request
 STARTED_WITH = ("LANG", "LC_", "LD_", "MALLOC_", "PYTHON")  # variables that a process looks at as it starts
 
@@ -57,7 +63,10 @@ def run(arguments: list[str], cwd: Path, env: dict[str, str], stdin: Any, stdout
     Raises:
         subprocess.TimeoutExpired: It did not end in time, and was killed.
     """
-    return _run({"arguments": ["tallystick", *arguments], "cwd": str(cwd), "env": {**env}}, stdin, stdout)
+    said = [*arguments, *(text for name, text in env.items() if name.startswith("TALLYSTICK_"))]
+    loads = [name for scheme in LIBRARIES if any(scheme in word for word in said) for name in LIBRARIES[scheme]]
+    words = ["tallystick", *arguments]
+    return _run({"arguments": words, "cwd": str(cwd), "env": {**env}, "loads": loads}, stdin, stdout)
 
 
 def execute(code: str, *arguments: str, stdin: bytes = b"", loads: tuple[str, ...] = ()) -> bytes:
@@ -288,22 +297,51 @@ def load() -> None:
     """Import all that commands may want, so that no run has to."""
     import tallystick.cli
     import tallystick.reports
+    from tests import couriers
 
     for package in (tallystick.cli, tallystick.reports):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in ("concurrent.futures.thread", "rich.console", "tallystick.courier.state", "tallystick.witness.client"):
         importlib.import_module(name)
+    couriers.install()
     gc.freeze()  # a fork that ends need not look at what it shares
 
 
+class Ending:
+    """The end of a run: as that of an interpreter, which then takes all apart that was loaded, at a high price."""
+
+    def __init__(self) -> None:
+        self._status: int | None = None
+        atexit.register(self._last)  # the first one is called last
+
+    def of(self, work: Callable[[], object]) -> None:
+        """Do the work of a run; where that ends with a number, so will its process."""
+        try:
+            work()
+        except SystemExit as left:
+            if isinstance(left.code, int | None):
+                self._status = left.code or 0
+            raise
+        self._status = 0
+
+    def _last(self) -> None:
+        if self._status is not None:
+            with suppress(OSError, ValueError):  # which the interpreter meets again, and reports
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(self._status)
+
+
 if __name__ == "__main__":
+    ending = Ending()
     load()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     become(asked)
     if "code" in asked:
-        exec(compile(asked["code"], "<string>", "exec"), {"__name__": "__main__"})
-        sys.exit()
-    from tallystick.cli import main
+        code = compile(asked["code"], "<string>", "exec")
+        ending.of(lambda: exec(code, {"__name__": "__main__"}))
+    else:
+        from tallystick.cli import main
 
-    main()
+        ending.of(main)

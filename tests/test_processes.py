@@ -10,8 +10,7 @@ import pytest
 from tests.processes import Started
 
 TESTS = Path(__file__).resolve().parent
-# The mechanism, a server of ours, a script, and one whose turn is still to come.
-OWN = {"processes.py", "preloaded.py", "carriers/make.py", "integrations/test_green_threads.py"}
+OWN = {"processes.py", "preloaded.py", "carriers/make.py"}  # the mechanism; a server of ours; a script
 FOR_EVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 
 

@@ -1563,7 +1563,7 @@ def witness_script(name="witnesses"):
 def partial_cases():
     """Partial results of no inputs: what holds, and one defect each of what does not."""
     V = bytes.fromhex(inputs()["V"])
-    narrowed = [derive(chain_link(V, chain), "chain") for chain in (2, 3)]
+    narrowed = [(chain, derive(chain_link(V, chain), "chain")) for chain in (2, 3)]
     header = json.dumps({"program": "vectors", "logs": [], "weakened": [], "context": "0" * 64, "paths": ["audit.log"],
                          "time": T, "inputs": []}, separators=(",", ":")).encode()
     content = len(header).to_bytes(4, "big") + header
@@ -1571,11 +1571,14 @@ def partial_cases():
     assert len(content) < 256
     block = (len(content) << 3 | 1).to_bytes(3, "little")
     body = b"\x28\xb5\x2f\xfd" + bytes([0x20, len(content)]) + block + content
-    def file(secrets, body=body, version=1, label="partial"):
-        begin = b"tallypart" + bytes([version])
-        macs = [mac(derive(secret, label), H(begin + body)) for secret in secrets]
-        return begin + len(macs).to_bytes(2, "big") + b"".join(macs) + body
-    good, cases = file([V]), []
+    def file(vouching, body=body, version=2, label="partial", log=0):
+        begin = b"tallypart" + bytes([version]) + len(vouching).to_bytes(2, "big")
+        names = [log.to_bytes(4, "big") + chain.to_bytes(4, "big") for chain, _ in vouching]
+        covered = H(begin + b"".join(names) + body)
+        macs = [mac(derive(secret, label), covered) for _, secret in vouching]
+        return begin + b"".join(name + one for name, one in zip(names, macs)) + body
+    whole = [(0, V)]
+    good, cases = file(whole), []
     def case(name, data, key, why=None):
         cases.append({"name": name, "key": key, "why": why, "hex": data.hex()})
     case("made with V", good, "verification_key")
@@ -1584,17 +1587,27 @@ def partial_cases():
     case("made with P alone, read with V", file([]), "verification_key", "other keys")
     case("made with V, read with P alone", good, "public_key", "other keys")
     case("made with V, read with a narrowed key", good, "narrowed_2_3", "other keys")
+    case("made with a narrowed key, read with V", file(narrowed), "verification_key")
+    case("made with C of one chain, read with those of two", file(narrowed[1:]), "narrowed_2_3")
+    case("made with C of a chain that the reader has not", file([(4, derive(chain_link(V, 4), "chain"))]),
+         "narrowed_2_3", "other keys")
+    case("one chain twice", file(narrowed[:1] * 2), "verification_key", "other keys")
+    case("of another log", file(whole, log=1), "verification_key", "other keys")
     case("one bit of the header is another one", good[:-20] + bytes([good[-20] ^ 1]) + good[-19:], "verification_key",
          "changed or cut")
-    case("one bit of the HMAC is another one", good[:12] + bytes([good[12] ^ 1]) + good[13:], "verification_key",
+    case("one bit of the HMAC is another one", good[:20] + bytes([good[20] ^ 1]) + good[21:], "verification_key",
          "changed or cut")
-    case("the HMAC of what is remembered", file([V], label="memory"), "verification_key", "changed or cut")
-    case("the HMACs of a narrowed key in another order", file(narrowed[::-1]), "narrowed_2_3", "changed or cut")
+    case("the HMAC of what is remembered", file(whole, label="memory"), "verification_key", "changed or cut")
+    two = file(narrowed)
+    case("the HMACs of two chains, exchanged", two[:20] + two[60:92] + two[52:60] + two[20:52] + two[92:],
+         "narrowed_2_3", "changed or cut")
+    case("one of two HMACs left out", two[:11] + b"\1" + two[12:52] + two[92:], "verification_key", "changed or cut")
+    case("cut off among its HMACs", two[:60], "verification_key", "changed or cut")
     case("cut off", good[:-1], "verification_key", "changed or cut")
     case("something after its end", good + b"\0", "verification_key", "changed or cut")
     case("more HMACs than keys", good[:10] + (2).to_bytes(2, "big") + good[12:], "verification_key", "other keys")
-    case("another version", file([V], version=2), "verification_key", "another version")
-    case("not compressed", file([V], body=content), "verification_key", "another form")
+    case("another version", file(whole, version=3), "verification_key", "another version")
+    case("not compressed", file(whole, body=content), "verification_key", "another form")
     case("only its first word", good[:9], "verification_key", "no partial result")
     case("a log", b"user=7 action=login\n", "verification_key", "no partial result")
     about = ["Partial results (seal.md section 12). Each case is a file in hex, read with one of the keys of keys.json.",

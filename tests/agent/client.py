@@ -1,7 +1,9 @@
 """A client of the acknowledged protocol, written from spec/agent.md and not from the code; and agents to talk to."""
 
 import contextlib
+import os
 import re
+import select
 import socket
 import struct
 import time
@@ -140,6 +142,10 @@ class Agent:
 
         return self.until(ready)
 
+    def said(self):
+        """Wait for the next line of what it says."""
+        return heard(self.process.stderr)
+
     def end(self, status=0):
         """End it as a service manager does; return what it said."""
         self.process.terminate()
@@ -149,7 +155,18 @@ class Agent:
 
     def kill(self):
         self.process.kill()
-        self.process.communicate()
+        self.process.communicate(timeout=60)
+
+
+def heard(pipe, seconds=30.0):
+    """Wait for the next line that a process writes."""
+    line, until = b"", time.monotonic() + seconds
+    while not line.endswith(b"\n"):
+        assert select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0], line
+        if not (byte := os.read(pipe.fileno(), 1)):
+            break
+        line += byte
+    return line
 
 
 def send(path, data, kind=socket.SOCK_STREAM):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.agent.client import PREAMBLE, batch, entries, hello
+from tests.agent.client import PREAMBLE, batch, entries, heard, hello
 from tests.processes import Started
 
 COUNT = 600
@@ -74,10 +74,13 @@ def test_what_a_client_sent_before_it_was_killed_is_in_the_log(site, agents, req
     client = Started(
         [sys.executable, "-c", DYING, kind, place, "data"], cwd=site.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert client.stdout.readline() == b"connected\n"
-    # While it is stopped, all that was sent lies in the kernel when the client dies.
-    os.kill(agent.process.pid, signal.SIGSTOP)
-    client.communicate(b"\n", timeout=20)
+    try:
+        assert heard(client.stdout) == b"connected\n"
+        # While it is stopped, all that was sent lies in the kernel when the client dies.
+        os.kill(agent.process.pid, signal.SIGSTOP)
+        client.communicate(b"\n", timeout=20)
+    finally:
+        client.kill()
     assert client.returncode == -signal.SIGKILL
     os.kill(agent.process.pid, signal.SIGCONT)
     agent.until(lambda: len(entries(site)) == len(before) + COUNT)

@@ -21,6 +21,7 @@ PROCESSES = 8
 LINES = int(os.environ.get("TALLYSTICK_AGENT_LINES", "2500"))
 KILLS = int(os.environ.get("TALLYSTICK_AGENT_KILLS", "6"))
 FULL = float(os.environ.get("TALLYSTICK_AGENT_FULL", "0.5"))  # seconds without room
+LIMIT = 120 + LINES / 50  # seconds for all of them
 
 
 class Crowd:
@@ -41,7 +42,8 @@ class Crowd:
         self.running[number] = self.start(number)
 
     def wait(self):
-        assert [each.wait(600) for each in self.running] == [0] * PROCESSES
+        until = time.monotonic() + LIMIT
+        assert [each.wait(until - time.monotonic()) for each in self.running] == [0] * PROCESSES
 
     def __enter__(self):
         return self

@@ -68,7 +68,7 @@ def test_the_agent_seals_at_0_7_times_the_pace_of_seal_from_a_pipe_and_at_half_o
         for way in (*lines, *talks):
             way.close()
         piped.kill()
-        piped.communicate()
+        piped.communicate(timeout=60)
     agent.end()
     best = {what: min(each) for what, each in times.items()}
     assert best["lines"] * 0.7 < best["pipe"], times

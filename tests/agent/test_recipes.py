@@ -118,5 +118,5 @@ def test_a_celery_worker_with_four_processes_logs_each_task_once(site, agents):
             until(lambda: os.path.exists(site.path / "audit.log") and len(entries(site)) >= COUNT)
         checked(site, agent)
     finally:
-        broker.terminate()
-        broker.wait()
+        broker.kill()
+        broker.wait(60)

@@ -120,7 +120,7 @@ def test_a_program_that_does_not_start_is_handed_nothing(site):
         broken.mkdir()
         (broken / "__init__.py").write_text("raise ImportError")
         agent.process.send_signal(signal.SIGUSR2)
-        said = agent.process.stderr.readline().decode()
+        said = agent.said().decode()
         assert "the program that is installed now does not start" in said
         send(agent.path, b"one\n")
         agent.end()
@@ -154,7 +154,7 @@ def test_a_hangup_reads_the_configuration_again_and_an_invalid_one_changes_nothi
         ):
             file.write_text(wrong)
             agent.process.send_signal(signal.SIGHUP)
-            line = agent.process.stderr.readline()
+            line = agent.said()
             assert said in line, line
             assert b"the configuration of before stays" in line
         site.init("audit")
@@ -169,7 +169,7 @@ def test_a_hangup_reads_the_configuration_again_and_an_invalid_one_changes_nothi
         agent.until(lambda: not os.path.exists(agent.path))
         with pytest.raises((RefusedError, ConnectionError)):
             client.hear()
-        assert b"lost its connection" in agent.process.stderr.readline()
+        assert b"lost its connection" in agent.said()
         send(str(site.path / "audit"), b"newer\n")
         agent.end()
     finally:

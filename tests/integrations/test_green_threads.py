@@ -20,6 +20,7 @@ from tests.integrations.test_processes import (
     said,
     until,
 )  # fmt: skip
+from tests.processes import Started
 from tests.sealed import entries
 
 PATCHES = {
@@ -97,7 +98,7 @@ def ends_at_sigterm(scene):
 
 @contextmanager
 def started(scene, **streams):
-    with subprocess.Popen(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE, **streams) as program:
+    with Started(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE, **streams) as program:
         try:
             yield program
         finally:

@@ -105,6 +105,15 @@ def test_an_untouched_file_is_not_read_again(place: Place) -> None:
     assert unread(place.agree()) == size
 
 
+def test_what_is_remembered_of_an_untouched_file_is_not_written_again(place: Place) -> None:
+    """Guards against a run over many known objects that replaced the record of each."""
+    place.agree()
+    (record,) = place.memory.iterdir()
+    before = record.stat().st_ino, record.stat().st_mtime_ns
+    assert unread(place.resumed()) == place.live.stat().st_size
+    assert (record.stat().st_ino, record.stat().st_mtime_ns) == before
+
+
 def test_of_a_file_that_grew_only_what_is_new_and_the_edge_are_read(place: Place) -> None:
     place.agree()
     old = place.live.stat().st_size

@@ -121,7 +121,7 @@ def test_a_stored_summary_begins_with_its_version_and_another_one_is_refused(
     assert stored[:9] == b"tallysum\x06"
     assert _core.Summary(stored).to_bytes() == stored
     assert pickle.loads(pickle.dumps(_core.Summary(stored))).to_bytes() == stored
-    with pytest.raises(FormatError, match="has version 6, and only version 5 is read here"):
+    with pytest.raises(FormatError, match="has version 7, and only version 6 is read here"):
         _core.Summary(b"tallysum\x07" + stored[9:])
     for bad in (b"", stored[:8], stored[:-1], stored + b"\0", stored[9:]):
         with pytest.raises(FormatError, match="this is no summary"):

@@ -92,9 +92,10 @@ class Service:
             assert self.process.returncode == 0, said
         return said
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Said:
-        """Send one request."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
+    def ask(self, method: str, path: str, body: bytes | None = None, address: str = "127.0.0.1") -> Said:
+        """Send one request, from an address."""
+        host = self.url.removeprefix("http://")
+        connection = http.client.HTTPConnection(host, timeout=60, source_address=(address, 0))
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
@@ -102,9 +103,9 @@ class Service:
         finally:
             connection.close()
 
-    def show(self, root: bytes, body: bytes) -> Said:
-        """Show texts."""
-        return self.ask("POST", f"/log/{b64(root)}", body)
+    def show(self, root: bytes, body: bytes, address: str = "127.0.0.1") -> Said:
+        """Show texts, from an address."""
+        return self.ask("POST", f"/log/{b64(root)}", body, address)
 
     def newest(self, root: bytes) -> tuple[int, list[tuple[int, bool, bytes]]]:
         """Ask how long a log is; the answer is checked."""

@@ -123,5 +123,5 @@ def test_no_acknowledged_critical_line_can_be_removed_unnoticed_whatever_is_kill
         leaves = [leaf(entry) for entry in place.entries(max(place.trees))]
         assert all(base64.b64decode(root) == plain_root(leaves[:size]) for size, root in place.trees.items())
         assert "FORK" not in place.witness.end()
-    assert len(place.acknowledged) > len(rounds) * EACH
+    assert len(place.acknowledged) >= len(rounds) * (EACH - 1)  # one before each kill of the witness, at least
     assert keystore.connect(place.store).head("app") is not None

@@ -171,6 +171,24 @@ def test_each_changed_byte_of_a_text_is_refused(witness: Service) -> None:
     assert witness.newest(writer.root)[1][-1][2] == opened.strip()
 
 
+def test_strangers_do_not_use_up_what_a_log_may_show(witness: Service) -> None:
+    writer = Writer(19).known_to(witness)
+    opened = writer.open()
+    assert witness.show(writer.root, opened).status == 200
+    forged = opened.replace(b" app ", b" apq ") * 800
+    assert {witness.show(writer.root, forged, "127.0.0.2").status for _ in range(8)} == {403}
+    assert witness.show(writer.root, opened * 800).status == 200
+
+
+def test_each_receipt_in_a_request_counts_against_the_limit_of_an_address(witness: Service) -> None:
+    writer = Writer(20).known_to(witness)
+    said = witness.show(writer.root, writer.open())
+    other = _core.make_receipt(_core.NoteSigner.generate("x"), writer.root, said.text, 1, False).encode()
+    body = said.text + b"\n" + (other.rstrip(b"\n") + b"\n") * 2000
+    until(lambda: witness.show(writer.root, body, "127.0.0.2").status == 429, "the limit")
+    assert witness.show(writer.root, writer.step()).status == 200
+
+
 def test_slow_clients_keep_nobody_waiting(witness: Service) -> None:
     writer = Writer(16).known_to(witness)
     host, port = witness.url.removeprefix("http://").split(":")

@@ -31,4 +31,4 @@ pub(crate) use holding::Held;
 pub use keys::{Excepted, Keys, LogKeys};
 pub use walk::{scan, take_texts};
 
-pub(crate) use statements::{judge_pending, record};
+pub(crate) use statements::{complete, judge_pending, record};

@@ -1,5 +1,6 @@
 //! What a writer needs to seal, and a verifier to know what was sealed: keys, trees, statements, states, heads.
 
+pub mod carried;
 pub mod data_key;
 mod entry;
 pub mod epoch;

@@ -94,7 +94,7 @@ mod _core {
     #[pymodule_export]
     use crate::passphrase::Passphrase;
     #[pymodule_export]
-    use crate::scan::{Keys, Mode, Place, Summary, scan};
+    use crate::scan::{KeyReader, Keys, Mode, Place, Summary, scan};
     #[pymodule_export]
     use crate::seal::Sealer;
     use crate::seal::todo;

@@ -9,11 +9,12 @@ use tallystick_core::Error;
 use tallystick_core::line::Position;
 use tallystick_core::scan::summary;
 use tallystick_core::scan::{self as core_scan, LogKeys};
+use tallystick_core::seal::carried::{self, carry};
 use tallystick_core::seal::keys::{PublicKey, VerificationKey};
 
 use crate::envelope::{Envelope, Unwrapped};
 use crate::holding::Holding;
-use crate::keys::{At, read_head, read_secret, read_verification_key};
+use crate::keys::{At, random, read_head, read_secret, read_verification_key};
 use crate::{OrRaise as _, py_bytes};
 
 /// What a seal claims, if there is one: log and position; and the SHA-256 of the line.
@@ -104,10 +105,35 @@ impl Keys {
         Ok(py_bytes(py, &self.inner.vouch(&digest)))
     }
 
-    /// What vouches for a partial result, by its SHA-256: one HMAC of V, or of each C[c], log by log.
-    fn vouch_partial<'py>(&self, py: Python<'py>, digest: [u8; 32]) -> PyResult<Bound<'py, PyBytes>> {
+    /// In whose names these keys vouch for partial results: log, and chain, or 0 for V.
+    fn scope(&self) -> Vec<(u32, u32)> {
+        self.inner.scope()
+    }
+
+    /// What vouches for a partial result in one of these names, by its SHA-256; `None` where the keys cannot.
+    fn vouch_partial<'py>(
+        &self,
+        py: Python<'py>,
+        digest: [u8; 32],
+        name: (u32, u32),
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.own().or_raise(py)?;
-        Ok(py_bytes(py, &self.inner.vouch_partial(&digest).concat()))
+        Ok(self.inner.vouch_partial(&digest, name).map(|mac| py_bytes(py, &mac)))
+    }
+
+    /// Encrypts the keys of some chains, each with the number of its log, for a reader of keys; raises `FormatError`.
+    fn carry<'py>(
+        &self,
+        py: Python<'py>,
+        reader: [u8; 32],
+        chains: Vec<(u32, u32)>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.own().or_raise(py)?;
+        let key = |number: u32| self.inner.logs().get(number as usize)?.secret.as_ref();
+        let named = chains.into_iter().map(|(number, chain)| Some((number, key(number)?, chain)));
+        let lacking = || Error::Format("there is no secret key of that log".into());
+        let named = named.collect::<Option<Vec<_>>>().ok_or_else(lacking).or_raise(py)?;
+        Ok(py_bytes(py, &carry(&reader, &mut *random()?, &named).or_raise(py)?))
     }
 
     /// Does the head's mac hold? `None` where the key cannot tell.
@@ -137,6 +163,43 @@ impl Keys {
         let keys = self.exclusive().or_raise(py)?;
         keys.add(log).or_raise(py)?;
         Ok(keys.logs().len() - 1)
+    }
+}
+
+/// Somebody who waits for keys of some chains: with it their way is safe.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct KeyReader(carried::Reader);
+
+#[pymethods]
+impl KeyReader {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self(carried::Reader::take(&mut *random()?)))
+    }
+
+    /// What keys are encrypted for.
+    #[getter]
+    fn public<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        py_bytes(py, self.0.public())
+    }
+
+    /// Opens what `Keys.carry` gave: keys of the same logs in the same order, of which some have a secret key elsewhere;
+    /// without a message these cover no chain. Raises `FormatError`.
+    #[pyo3(signature = (logs, message = None))]
+    fn keys(&self, py: Python<'_>, logs: Vec<(String, bool)>, message: Option<&[u8]>) -> PyResult<Keys> {
+        let mut publics = Vec::new();
+        for (text, has_secret) in logs {
+            publics.push((PublicKey::parse(&text).or_raise(py)?, has_secret));
+        }
+        let own = (0..).zip(&publics).filter(|(_, (_, has_secret))| *has_secret);
+        let own = own.map(|(number, (public, _))| (number, public.clone())).collect();
+        let none = [&self.0.public()[..]].concat();
+        let mut opened = self.0.open(&own, message.unwrap_or(&none)).or_raise(py)?;
+        let mut keys = Keys::new();
+        for (number, (public, _)) in (0..).zip(publics) {
+            keys.add(py, LogKeys::new(public, opened.remove(&number)))?;
+        }
+        Ok(keys)
     }
 }
 
@@ -225,10 +288,12 @@ impl Summary {
         Ok(py_bytes(py, &py.detach(|| self.0.to_memory()).or_raise(py)?))
     }
 
-    /// Reads that form, as of a file with a number in this run; raises `FormatError`.
+    /// Reads that form, as of a file with a number in this run, or of what stands in it after other chunks; raises
+    /// `FormatError`.
     #[staticmethod]
-    fn from_memory(py: Python<'_>, stored: &[u8], file: u32) -> PyResult<Self> {
-        py.detach(|| summary::Summary::from_memory(stored, file)).map(Self).or_raise(py)
+    #[pyo3(signature = (stored, file, after = 0))]
+    fn from_memory(py: Python<'_>, stored: &[u8], file: u32, after: u32) -> PyResult<Self> {
+        py.detach(|| summary::Summary::from_memory(stored, file, after)).map(Self).or_raise(py)
     }
 
     /// Would the same bytes always give the same?
@@ -239,6 +304,22 @@ impl Summary {
     /// Are these logs of some keys, and chains that a scan with those would look at?
     fn is_within(&self, keys: &Keys) -> bool {
         self.0.is_within(&keys.inner)
+    }
+
+    /// Log and chain of lines that no key covered.
+    fn narrowed(&self) -> Vec<(u32, u32)> {
+        self.0.narrowed()
+    }
+
+    /// Log and chain of statements that hold.
+    fn stated(&self) -> Vec<(u32, u32)> {
+        self.0.stated()
+    }
+
+    /// Was no line left unjudged, and is all that it says of logs with a secret key said of these chains?
+    #[allow(clippy::needless_pass_by_value)] // as Python hands it over
+    fn is_of(&self, keys: &Keys, scope: BTreeSet<(u32, u32)>) -> bool {
+        self.0.is_of(&keys.inner, &scope)
     }
 }
 

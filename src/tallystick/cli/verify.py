@@ -23,7 +23,7 @@ from tallystick.cli.values import DURATION
 from tallystick.reports import DIGESTED
 
 if TYPE_CHECKING:
-    from tallystick.verify import Report
+    from tallystick.verify import Engine, Report
 
 __all__ = ["asked_options", "command", "judged"]
 
@@ -38,6 +38,18 @@ Example: tallystick verify audit.log* --key payments.key
 _retention_option = option(
     "--retention", type=DURATION, metavar="TIME", help="Chains are kept so long; older ones may be gone."
 )
+
+
+def _engine(context: click.Context, parameter: click.Parameter, value: str | None) -> "Engine | None":
+    """Return the engine of a name; only here it is loaded."""
+    if value is None:
+        return None
+    name, _, address = value.partition(":")
+    if name != "dask":
+        raise click.BadParameter(f"{name} is no engine; there is dask, and dask:ADDRESS", context, parameter)
+    from tallystick.cluster import dask
+
+    return dask(address or None, say=look.say)
 
 
 def asked_options(command: F) -> F:
@@ -76,10 +88,13 @@ def judged(
 @option("--resume", type=click.Path(), metavar="DIR", help="Remember here what was verified.")
 @option("--rescan", type=DURATION, metavar="TIME", help="Read everything again at least this often [24h].")
 @option("--partial", type=click.Path(), metavar="FILE", help="Write what was found to FILE, for `merge`.")
+@option("--engine", metavar="dask[:ADDRESS]", callback=_engine, help="Have a cluster of Dask scan objects.")
 def command(paths: Sequence[str], rescan: float | None, **options: Any) -> None:
     """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
 
+    if options["engine"] is not None and options["resume"] is not None:
+        raise click.UsageError("an engine scans everything, and --resume less: leave one of them out")
     if rescan is not None and options["resume"] is None:
         raise click.UsageError("--rescan goes with --resume")
     if rescan is not None:

@@ -24,18 +24,27 @@ _LEAST = 2**16  # bytes that are read where nobody said that they would be
 class Ahead:
     """What will be read, and what is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        """Begin with nothing.
+
+        Args:
+            most: Bytes that are held at most.
+        """
+        self._most = most
         self._pool: ThreadPoolExecutor | None = None
-        self._left: deque[tuple[Object, int]] = deque()  # objects, and from where on nothing is under way
+        self._left: deque[tuple[Object, int, int]] = deque()  # objects, and from where to where nothing is under way
         self._planned: set[tuple[str, str]] = set()
         self._running: deque[tuple[Object, int, int, Future[bytes]]] = deque()
         self._held = 0
 
-    def plan(self, wanted: Iterable[tuple[Object, int]]) -> None:
-        """Say what will be read next, each object from an offset to its end; what was planned before is forgotten."""
+    def plan(self, wanted: Iterable[tuple[Object, int, int | None]]) -> None:
+        """Say what will be read next, each object from an offset to another one, or to its end; what was planned before
+        is forgotten.
+        """
         self._drop()
-        self._left = deque((one, offset) for one, offset in wanted if offset < one.size)
-        self._planned = {one.identity for one, _ in self._left}
+        ranges = ((one, offset, one.size if end is None else end) for one, offset, end in wanted)
+        self._left = deque((one, offset, end) for one, offset, end in ranges if offset < end)
+        self._planned = {one.identity for one, *_ in self._left}
 
     def take(self, wanted: Object, start: int) -> bytes | None:
         """Return the bytes of an object from an offset on, if they were planned; None if they were not.
@@ -64,13 +73,13 @@ class Ahead:
     def _fill(self) -> None:
         from concurrent.futures import ThreadPoolExecutor  # only here: other commands start faster without it
 
-        while len(self._running) < _REQUESTS and (self._held < MOST - PIECE or not self._running):
+        while len(self._running) < _REQUESTS and (self._held < self._most - PIECE or not self._running):
             if not self._left:
                 break
-            one, start = self._left.popleft()
-            end = min(start + PIECE, one.size)
-            if end < one.size:
-                self._left.appendleft((one, end))
+            one, start, until = self._left.popleft()
+            end = min(start + PIECE, until)
+            if end < until:
+                self._left.appendleft((one, end, until))
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="tallystick objects")
             self._running.append((one, start, end, self._pool.submit(one.read, start, end)))

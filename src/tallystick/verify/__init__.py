@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from tallystick.verify.catalogue import Kind, Weight, kinds_allowed
+from tallystick.verify.job import Engine
 from tallystick.verify.report import (
     ChainReport,
     EpochReport,
@@ -35,6 +36,7 @@ from tallystick.verify.witnesses import FRESH, Ask
 __all__ = [
     "ALLOWED",
     "ChainReport",
+    "Engine",
     "EpochReport",
     "ExceptionUse",
     "FileReport",
@@ -86,6 +88,7 @@ def verify(
     ask: Ask | None = None,
     partial: str | os.PathLike[str] | None = None,
     retention: float | None = None,
+    engine: Engine | None = None,
 ) -> Report:
     """Verify sealed lines and say what happened to them.
 
@@ -125,6 +128,7 @@ def verify(
         partial: File that what was found is written to, for `merge`.
         retention: Seconds for which chains are kept at least: older ones may be gone, where the log says so and a
             witness or a dated pin shows that the first one here is that old.
+        engine: Scans objects elsewhere, as `tallystick.cluster.dask` has it done.
 
     Returns:
         The report. Look at its verdict. What could not be read is a finding in it.
@@ -140,7 +144,7 @@ def verify(
         last=last, expect=expect, allow=allow, subset=subset, envelope=envelope, field=field, added=added,
         exceptions=exceptions, max_findings=max_findings, jobs=jobs, digests=digests, progress=progress,
         resume=resume, rescan=rescan, witnesses=witnesses, receipts=receipts, fresh=fresh, quorum=quorum, ask=ask,
-        partial=partial, retention=retention,
+        partial=partial, retention=retention, engine=engine,
     )  # fmt: skip
     return carry_out(asked)
 

@@ -1,13 +1,14 @@
 """What a verification stands on: what was asked, the keys, the exceptions, and what earlier runs found."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.excepting import Excepting
-from tallystick.verify.inputs import named_envelope
+from tallystick.verify.inputs import Input, named_envelope
+from tallystick.verify.job import Job
 from tallystick.verify.keys import labels, read_keys
 from tallystick.verify.memory import Memory, packed, whole
 from tallystick.verify.memory.context import context
@@ -19,6 +20,7 @@ from tallystick.verify.pins import PinDirectory
 from tallystick.verify.remote import Known
 from tallystick.verify.report import KeyReport
 from tallystick.verify.request import Request
+from tallystick.verify.shares import Plan
 
 __all__ = ["Ground"]
 
@@ -63,9 +65,10 @@ class Ground:
         logs.except_lines(excepted)
         pins = PinDirectory(asked.pins_directory) if asked.pins_directory is not None else None
         found = cls(asked, logs, keys, envelope, excepting, pins=pins)
-        if asked.resume is None and asked.partial is None and not asked.partials:
+        is_shared = asked.partial is not None or bool(asked.partials) or asked.engine is not None
+        if asked.resume is None and not is_shared:
             return found
-        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field)
+        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=not is_shared)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
             memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
@@ -84,6 +87,26 @@ class Ground:
         asked = replace(self.asked, paths=paths_of(partials)) if partials else self.asked
         memory = Memory(given, None, self.context, self.logs, whole)
         return replace(self, asked=asked, memory=memory, given=given, known=known_objects(partials))
+
+    def scan_elsewhere(self, inputs: Sequence[Input], progress: Callable[[int], None]) -> None:
+        """Have the engine scan objects, where there is one, and take what it found for what is known of them."""
+        asked, given = self.asked, self.given
+        if asked.engine is None or given is None:
+            return
+        secret = (with_v for _, _, with_v, *_ in self.logs.logs())
+        plan = Plan(
+            tuple(zip(self.logs.public_keys(), secret, strict=True)),
+            tuple(self.excepting.lines(labels(self.logs))),
+            asked.added,
+            asked.envelope,
+            asked.field,
+            self.context,
+            digests=asked.digests or asked.partial is not None,
+        )
+        job = Job(plan, self.logs, progress)
+        if batches := job.batches(one for one in inputs if not given.knows(one.path)):
+            asked.engine(job, batches)
+            given.learn(job.records())
 
 
 def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:

@@ -202,11 +202,12 @@ class Input:
         if self._file.digest is not None:  # not all of it is read
             self._file.digest = Digest.of(self.size, digest) if digest else None
 
-    def chunks(self, first: tuple[int, int] = (0, 0)) -> Iterator[Chunk]:
+    def chunks(self, first: tuple[int, int] = (0, 0), until: int | None = None) -> Iterator[Chunk]:
         """Read the file from its beginning, or go on with a chunk.
 
         Args:
             first: Number of the first chunk, and where it begins. Only what needs no unwrapping can be gone on with.
+            until: Where the last line that is wanted ends; None for the end. Only what is plain can be read in part.
         """
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         (number, offset), read = first, 0
@@ -218,8 +219,9 @@ class Input:
             if self._later and self.form.is_strange(self.size):
                 self.trouble, self.moved = "it is no log by what it holds; verify again", True
                 return
-            while True:
-                data, end, cut = self._lines(source, offset, self._size_of(number, offset))
+            while until is None or offset < until:
+                want = self._size_of(number, offset)
+                data, end, cut = self._lines(source, offset, want if until is None else min(want, until - offset))
                 if not data:
                     break
                 start, offset = offset, offset + end
@@ -245,8 +247,9 @@ class Input:
             self._note_lacking(number, lines)
             yield Chunk(self.number, number, offset, b"", 0, False, lines, 0)
             self.rotated.note(unwrapper)
-        if not (self._form.compression or self._form.encoding) and offset < self.size and not self.trouble:
-            self.trouble = f"it became shorter while it was read: {offset} of {self.size} bytes were left"
+        size = self.size if until is None else until
+        if not (self._form.compression or self._form.encoding) and offset < size and not self.trouble:
+            self.trouble = f"it became shorter while it was read: {offset} of {size} bytes were left"
 
     def _size_of(self, number: int, offset: int) -> int:
         """Return how many bytes a chunk has at first; what an earlier run read says nothing of a file that changed."""

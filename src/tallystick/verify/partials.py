@@ -8,6 +8,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tallystick import _core, securefile
 from tallystick.errors import FormatError, ReportError, reason
@@ -21,7 +22,7 @@ from tallystick.verify.memory.record import DamagedError, Record
 from tallystick.verify.remote import Known
 from tallystick.verify.report import Finding
 
-__all__ = ["contradictions", "known_objects", "paths_of", "read_partials", "write_partial"]
+__all__ = ["believed", "contradictions", "known_objects", "paths_of", "read_partials", "write_partial"]
 
 _MADE = "make it again, with the same keys, options and version of the program as here"
 
@@ -44,13 +45,32 @@ def read_partials(
     found = []
     for path in [os.fspath(path) for path in paths]:
         try:
-            partial = Partial.of(_content(path), logs.vouch_partial)
+            partial = Partial.of(_content(path), logs)
         except DamagedError as error:
             raise FormatError(str(error), hint=_MADE, path=path) from None
         if partial.context != context:
             raise FormatError(_difference(partial, logs, weakened), hint=_MADE, path=path)
-        found.append(partial)
+        found.append(believed(partial, logs))
     return found
+
+
+def believed(partial: Partial, logs: _core.Keys) -> Partial:
+    """Return what a partial result says in the name of those who vouch for it; the rest is read again.
+
+    With C of some chains nobody can judge the lines of others, nor may he say anything of them.
+    """
+    scope = set(partial.scope)
+    if scope == set(logs.scope()):
+        return partial
+    records = (record for record in partial.records if _is_of(record, logs, scope))
+    return replace(partial, records=tuple(records))
+
+
+def _is_of(record: Record, logs: _core.Keys, scope: set[tuple[int, int]]) -> bool:
+    try:
+        return all(_core.Summary.from_memory(one, 0).is_of(logs, scope) for one in record.summaries)
+    except FormatError:
+        return False
 
 
 def _content(path: str) -> bytearray:
@@ -73,7 +93,7 @@ def _difference(partial: Partial, logs: _core.Keys, weakened: Sequence[str]) -> 
         return "it was made with other keys"
     if partial.weakened != tuple(weakened):
         return f"it was made with other options ({', '.join(partial.weakened) or 'none'})"
-    return "it was made with a key of another range, or with other exceptions"
+    return "it was made with other exceptions, or without the verification key"
 
 
 def paths_of(partials: Iterable[Partial]) -> tuple[str, ...]:
@@ -136,4 +156,4 @@ def write_partial(
         ReportError: It cannot be written.
     """
     made = Partial(program(), tuple(logs.public_keys()), tuple(weakened), context, tuple(paths), time, tuple(records))
-    securefile.write_over(path, made.to_bytes(logs.vouch_partial), securefile.Rights.common(files))
+    securefile.write_over(path, made.to_bytes(logs), securefile.Rights.common(files))

@@ -72,7 +72,7 @@ class Remote:
 
     def expect(self, others: Iterable["tuple[AnyFile, int]"]) -> None:
         """Say which objects will be read, this one among them, in this order and from which offsets on."""
-        self._ahead.plan((one.object, offset) for one, offset in others if isinstance(one, Remote))
+        self._ahead.plan((one.object, offset, None) for one, offset in others if isinstance(one, Remote))
 
     def close(self) -> None:
         """Let go of it."""

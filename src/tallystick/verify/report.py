@@ -7,7 +7,7 @@
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +149,7 @@ class ChainReport:
     opened: int | None
     ended: int | None
     ending: str | None
-    epochs: tuple[EpochReport, ...]
+    epochs: Sequence[EpochReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +341,7 @@ class Report:
         def plain(value: Any) -> Any:
             if isinstance(value, enum.Enum):
                 return value.value
-            if isinstance(value, tuple):
+            if isinstance(value, Sequence) and not isinstance(value, str):
                 return [plain(item) for item in value]
             if hasattr(value, "__slots__"):
                 return {name: plain(getattr(value, name)) for name in value.__slots__}

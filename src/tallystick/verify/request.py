@@ -16,6 +16,7 @@ from typing import Any
 
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import kinds_allowed
+from tallystick.verify.job import Engine
 from tallystick.verify.paths import STDIN
 from tallystick.verify.witnesses import FRESH, Ask, Hear
 
@@ -65,6 +66,7 @@ class Request:
     partial: StrPath | None = None
     partials: tuple[StrPath, ...] = ()
     retention: float | None = None
+    engine: Engine | None = None
 
     @classmethod
     def of(cls, paths: Iterable[StrPath], **options: Any) -> "Request":
@@ -91,6 +93,11 @@ class Request:
             raise ReportError(
                 "a partial result is of what was read, and what is remembered is not",
                 hint="leave what is remembered (--resume) out",
+            )
+        if self.resume is not None and self.engine is not None:
+            raise ReportError(
+                "an engine scans everything, and what is remembered is not scanned",
+                hint="leave what is remembered (--resume) out, or the engine",
             )
         if self.retention is not None and not 0 < self.retention < 2**53:
             raise ReportError("a log is kept for some time, which must be more than none")

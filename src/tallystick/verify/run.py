@@ -38,7 +38,7 @@ from tallystick.verify.memory import Memory
 from tallystick.verify.moment import Moment, read_moment
 from tallystick.verify.partials import contradictions, write_partial
 from tallystick.verify.pins import Pin, remember
-from tallystick.verify.report import ExceptionUse, Finding, LogReport, Report, Verdict
+from tallystick.verify.report import ExceptionUse, Finding, LogReport, Remembered, Report, Verdict
 from tallystick.verify.request import Request, StrPath
 from tallystick.verify.source import Source
 from tallystick.verify.sums import Sums
@@ -91,7 +91,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
         sums: Takes the sum of each chunk.
         began: When it began, if not now: what `time.perf_counter` said.
     """
-    asked, logs, excepting, memory = ground.asked, ground.logs, ground.excepting, ground.memory
+    asked, logs, excepting = ground.asked, ground.logs, ground.excepting
     now, clock = time.time_ns() // 1_000_000, time.perf_counter() if began is None else began
     pins = _pins(ground)
     # Before the files are read: what comes meanwhile is then after it, and not missing.
@@ -107,7 +107,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     digests = asked.digests or asked.partial is not None
     paths = (os.fspath(path) for path in asked.paths)
     files = Inputs(paths, ground.envelope, digests=digests, known=ground.known)
-    moment = _moment(asked, logs, pins, files, ground.envelope, sums, memory, witnesses)
+    moment = _moment(ground, pins, files, sums, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses, now)
         anchors = resolve(logs, expected)
@@ -123,7 +123,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
             on_disk=on_disk(moment.inputs) if asked.digests else (),
             keys=ground.keys,
             seconds=time.perf_counter() - clock,
-            remembered=memory.keep() if memory is not None else None,
+            remembered=_remembered(ground),
         )
         yield Verified(report, facts, logs, moment.inputs, ground.envelope, moment.heads)
     finally:
@@ -174,17 +174,9 @@ class _Counted:
             self._progress(self._done, self._total)
 
 
-def _moment(
-    asked: Request,
-    logs: _core.Keys,
-    pins: tuple[Pin, ...],
-    files: Inputs,
-    envelope: _core.Envelope | None,
-    sums: Sums | None,
-    memory: Memory | None,
-    witnesses: Witnesses,
-) -> Moment:
+def _moment(ground: Ground, pins: tuple[Pin, ...], files: Inputs, sums: Sums | None, witnesses: Witnesses) -> Moment:
     """Read heads, files and lines. Heads come first: lines that come meanwhile are then after them, not missing."""
+    asked, logs = ground.asked, ground.logs
     # The default key store must still have the head that it had when a pin was kept.
     had = (pin for pin in pins if pin.end == DEFAULT_STORE)
     expected = {pin.log_id: f"it had its head when a pin was kept, on {pin.seen}" for pin in had}
@@ -194,9 +186,16 @@ def _moment(
 
     def scan(inputs: list[Input], heads: Heads) -> _core.Verification:
         _expect_chains(asked, logs, heads, pins, witnesses)
-        counted = _Counted(inputs, asked.progress)
+        ground.scan_elsewhere(inputs, _Counted(inputs, asked.progress))
         return scan_all(
-            logs, inputs, envelope, jobs=asked.jobs, progress=counted, sums=sums, memory=memory, shown=shown
+            logs,
+            inputs,
+            ground.envelope,
+            jobs=asked.jobs,
+            progress=_Counted(inputs, asked.progress),
+            sums=sums,
+            memory=ground.memory,
+            shown=shown,
         )
 
     def heads() -> Heads:
@@ -263,6 +262,12 @@ def _report(
 def _with_verdict(log: LogReport, findings: Iterable[Finding]) -> LogReport:
     """Return the report on a log with its verdict: a finding about no log may be about this one."""
     return replace(log, verdict=Verdict.of(one.weight for one in findings if one.log in (log.name, None)))
+
+
+def _remembered(ground: Ground) -> Remembered | None:
+    """Take what was found for what is remembered; return what an earlier run had read, of which an engine is none."""
+    found = ground.memory.keep() if ground.memory is not None else None
+    return found if ground.asked.engine is None else None
 
 
 def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:

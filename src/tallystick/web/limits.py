@@ -43,6 +43,18 @@ class Limits:
             self._buckets.popitem(last=False)
         return max(lacking, 0.0) / self._rate
 
+    def charge(self, owner: object, amount: float, now: float) -> None:
+        """Take something out that was used already, whatever is there; it may be in debt afterwards.
+
+        Args:
+            owner: Whose bucket.
+            amount: How much.
+            now: The clock that nobody sets, in seconds.
+        """
+        self.wait(owner, 0.0, now)
+        level, _ = self._buckets[owner]
+        self._buckets[owner] = (level - amount, now)
+
 
 def neighbourhood(address: str) -> str:
     """Return whose bucket an address takes from: of IPv6 a customer has a whole /64.

@@ -3,6 +3,7 @@
 Compare, replace and receipt are one transaction of the desk; receipts are signed once it is durable.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -37,10 +38,14 @@ class Answer:
     Args:
         status: Status.
         body: The body.
+        accepted: How many texts were accepted.
+        kept: How many texts are kept of the log, which all were looked at.
     """
 
     status: int
     body: bytes
+    accepted: int = 0
+    kept: int = 0
 
 
 class Showing:
@@ -86,7 +91,8 @@ class Showing:
             if found is None:
                 return lambda: Answer(404, b"")
             texts = [(one.time, one.gap, one.text) for one in store.held(found[0].number)]
-            return lambda: Answer(200, _core.make_answer(self._signer, nonce, root, now, texts).encode())
+            note = functools.partial(_core.make_answer, self._signer, nonce, root, now, texts)
+            return lambda: Answer(200, note().encode(), kept=len(texts))
 
         return job
 
@@ -184,7 +190,8 @@ class Showing:
         def finish() -> Answer:
             self._known.kept(row.root)
             self.accepted += accepted
-            return Answer(status, self._receipt(row.root, shown) if shown is not None else b"")
+            receipt = self._receipt(row.root, shown) if shown is not None else b""
+            return Answer(status, receipt, accepted, before)
 
         return finish
 

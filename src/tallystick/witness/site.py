@@ -37,9 +37,11 @@ __all__ = ["WitnessSite"]
 _LARGEST = 2**20  # bytes of a body
 _PATIENCE = 10.0  # seconds for all of it
 _OPEN = re.compile(r"/(?:log/|checkpoint$|tile/)")
-_PER_ADDRESS = (5000.0, 20_000.0)  # texts a second, and at once
-_PER_LOG = (1000.0, 4000.0)
+_PER_ADDRESS = (5000.0, 20_000.0)  # texts and receipts a second, and at once
+_PER_LOG = (1000.0, 4000.0)  # texts that were accepted: what strangers show takes nothing from its writer
+_PER_REQUEST = 10.0  # texts that a request counts as beside them, by what it costs
 _PER_FILE = 50.0  # texts that a file of receipts counts as
+_PER_KEPT = 0.1  # texts that one counts as which is kept and was looked at
 _NEW_PER_ADDRESS = (0.1, 30.0)  # logs that nobody named
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -119,6 +121,7 @@ class WitnessSite:
 
     async def _show(self, request: "Request") -> "Response":
         root, address = _b64(request.path_params["root"]), _address(request)
+        _patient(self._addresses.wait(address, _PER_REQUEST, time.monotonic()))
         if not self._known.knows(root):
             if self._known.most == 0:
                 raise _RefusedError(404, "this witness does not know the log")
@@ -130,14 +133,21 @@ class WitnessSite:
             raise _RefusedError(400, str(error)) from None
         if not brought:
             raise _RefusedError(400, "no text is shown")
-        _patient(self._addresses.wait(address, float(len(brought)), time.monotonic()))
-        _patient(self._logs.wait(root, float(len(brought)), time.monotonic()))
-        return _plain(await self._done(self._showing.show(root, brought)))
+        cost = float(sum(1 + len(receipts) for _, _, receipts in brought))
+        _patient(self._addresses.wait(address, cost, time.monotonic()))
+        _patient(self._logs.wait(root, 0.0, time.monotonic()))
+        return self._answered(request, root, await self._done(self._showing.show(root, brought)))
 
     async def _ask(self, request: "Request") -> "Response":
         root, nonce = _b64(request.path_params["root"]), _b64(request.query_params.get("nonce", ""))
         self._admit(request, root)
-        return _plain(await self._done(self._showing.ask(root, nonce)))
+        return self._answered(request, root, await self._done(self._showing.ask(root, nonce)))
+
+    def _answered(self, request: "Request", root: bytes, answer: Answer) -> "Response":
+        """Give an answer, and count what it took."""
+        self._logs.charge(root, float(answer.accepted), time.monotonic())
+        self._addresses.charge(_address(request), answer.kept * _PER_KEPT, time.monotonic())
+        return _plain(answer)
 
     async def _forks(self, request: "Request") -> "Response":
         root = _b64(request.path_params["root"])
@@ -155,7 +165,7 @@ class WitnessSite:
         return _found(await self._done(self._checked(self._completing.receipts(root))), _PLAIN)
 
     async def _checkpoint(self, request: "Request") -> "Response":
-        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+        _patient(self._addresses.wait(_address(request), _PER_REQUEST, time.monotonic()))
         return _found(await self._done(self._checked(self._tiles.checkpoint)), _PLAIN)
 
     def _checked(self, job: Job[str | None]) -> Job[str | None]:
@@ -168,11 +178,11 @@ class WitnessSite:
         return checked
 
     async def _tile(self, request: "Request") -> "Response":
-        _patient(self._addresses.wait(_address(request), 1.0, time.monotonic()))
+        _patient(self._addresses.wait(_address(request), _PER_REQUEST, time.monotonic()))
         tile = await self._done(self._tiles.tile(request.path_params["path"]))
         return _found(tile, "application/octet-stream", {"cache-control": "public, max-age=31536000, immutable"})
 
-    def _admit(self, request: "Request", root: bytes, cost: float = 1.0) -> None:
+    def _admit(self, request: "Request", root: bytes, cost: float = _PER_REQUEST) -> None:
         _patient(self._addresses.wait(_address(request), cost, time.monotonic()))
         if not self._known.knows(root):
             raise _RefusedError(404, "this witness does not know the log")

@@ -2,7 +2,7 @@
 
 use crate::hash::Digest;
 use crate::scan::summary::{Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
-use crate::scan::{Keys, LogKeys, judge_pending, record};
+use crate::scan::{Keys, LogKeys, complete, judge_pending, record};
 use crate::seal::statement::{Body, CertCache, Statement};
 use crate::seal::tree;
 
@@ -27,6 +27,7 @@ pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {
             summary.events.extend(resolve_pending(log, number, keys, &one, &mut cache));
         }
         for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
+            epoch.opens.iter_mut().for_each(|open| complete(keys, open));
             resolve_epoch(epoch, keys.secret.is_some());
         }
         summary.events.extend(disagreeing_roots(log, number, keys));

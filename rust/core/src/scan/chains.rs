@@ -1,6 +1,6 @@
 //! What was seen of a log: its chains, their epochs, and the statements in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -210,6 +210,9 @@ pub struct Said {
     pub count: u64,
 }
 
+/// Chains of a log that are noted as not covered.
+pub const MOST_NARROWED: usize = 4096;
+
 /// Notices of a log that are listed, the first by their positions; the others are counted.
 const MOST_NOTICES: usize = 1000;
 
@@ -224,6 +227,8 @@ pub struct Log {
     pub counts: Counts,
     /// The first of its notices, by position and hash.
     pub notices: BTreeMap<(Position, Digest), Said>,
+    /// Chains that its lines claim and the key does not cover, as far as they are noted.
+    pub narrowed: BTreeSet<u32>,
     /// The last notice that names a log which follows.
     pub successor: Option<(Position, Notice)>,
 }
@@ -260,6 +265,12 @@ impl Log {
         if self.notices.len() > MOST_NOTICES {
             self.notices.pop_last();
         }
+    }
+
+    /// Notes chains that the key does not cover: as many as show that there are some, and which.
+    pub(super) fn note_narrowed(&mut self, chains: impl IntoIterator<Item = u32>) {
+        let room = MOST_NARROWED.saturating_sub(self.narrowed.len());
+        self.narrowed.extend(chains.into_iter().take(room));
     }
 
     /// The epoch at a position, made if it is new.
@@ -299,6 +310,7 @@ impl Log {
         self.counts.narrowed += other.counts.narrowed;
         self.counts.notices += other.counts.notices;
         self.take_successor(other.successor);
+        self.note_narrowed(other.narrowed);
         other.notices.into_iter().for_each(|(id, said)| self.list(id, said));
     }
 }

@@ -1,11 +1,13 @@
 //! The entry keys that a scan has at hand: K[i] of the epochs whose lines it has met.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroize;
 
 use super::keys::LogKeys;
 use crate::hash::{self, Digest};
 use crate::line::Position;
-use crate::scan::summary::EpochId;
+use crate::scan::summary::{EpochId, LogNumber, MOST_NARROWED};
 use crate::secret::Secret;
 
 /// Entry keys of an epoch, as far as they were needed.
@@ -97,13 +99,16 @@ pub(super) struct KeyCache {
     spent: u64,
     wasted: u64,
     most_wasted: u64,
+    /// Chains that lines claim and the keys do not cover.
+    pub(super) narrowed: BTreeSet<(LogNumber, u32)>,
 }
 
 impl KeyCache {
     /// None yet, for a scan of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let most_wasted = MOST_WASTED + MOST_WASTED_PER_BYTE * bytes as u64;
-        Self { epochs: Vec::new(), oldest: 0, recent: 0, cursor: None, spent: 0, wasted: 0, most_wasted }
+        let (epochs, narrowed) = Default::default();
+        Self { epochs, oldest: 0, recent: 0, cursor: None, spent: 0, wasted: 0, most_wasted, narrowed }
     }
 
     /// The place of an epoch's keys; it holds until another epoch is asked for.
@@ -222,6 +227,9 @@ impl KeyCache {
             return Ok(cursor.e.derive("entry"));
         }
         if !secret.covers(id.1) {
+            if self.narrowed.len() < MOST_NARROWED {
+                self.narrowed.insert((id.0, id.1));
+            }
             return Err(KeyAt::Narrowed);
         }
         if !secret.is_narrowed() && id.1 > log.reach {

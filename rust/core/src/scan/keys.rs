@@ -163,13 +163,23 @@ impl Keys {
         sha256(&[b"tallystick memory", digest, &macs.concat()])
     }
 
-    /// What vouches for a partial result (SPEC section 12), by its digest: an HMAC with V of each log, or with each C[c]
-    /// that a narrowed key has. Without a secret key there is none.
+    /// In whose names a holder of these keys vouches for partial results (SPEC section 12): log by log that of V
+    /// ([`WHOLE`](crate::seal::keys::WHOLE)), or of each chain of a narrowed key. Without a secret key there is none.
     #[must_use]
-    pub fn vouch_partial(&self, digest: &Digest) -> Vec<Digest> {
-        let secrets =
-            self.logs.iter().filter_map(|log| log.secret.as_ref()).flat_map(VerificationKey::partials);
-        secrets.map(|secret| *secret.mac(digest).expose()).collect()
+    pub fn scope(&self) -> Vec<(LogNumber, u32)> {
+        let of = |(number, log): (LogNumber, &LogKeys)| {
+            let chains = log.secret.as_ref().map(VerificationKey::scope).unwrap_or_default();
+            chains.into_iter().map(move |chain| (number, chain)).collect::<Vec<_>>()
+        };
+        (0..).zip(&self.logs).flat_map(of).collect()
+    }
+
+    /// What vouches for a partial result in the name of V of a log, or of one chain, by its digest; `None` where these
+    /// keys cannot.
+    #[must_use]
+    pub fn vouch_partial(&self, digest: &Digest, (number, chain): (LogNumber, u32)) -> Option<Digest> {
+        let key = self.logs.get(number as usize)?.secret.as_ref()?.partial(chain)?;
+        Some(*key.mac(digest).expose())
     }
 
     /// The logs, by number.

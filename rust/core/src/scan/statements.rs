@@ -17,21 +17,30 @@ pub(super) fn why(fault: Fault) -> Why {
 
 /// The record of a statement that holds; an open's prev is checked where the key allows it.
 pub(crate) fn record(log: &LogKeys, statement: &Statement<'_>, place: Place) -> Record {
-    let proof = match (statement.body, &log.secret) {
-        // The chain before is not looked for behind this one: that could be a long way.
-        (Body::Open { prev }, Some(_)) if prev.mark.at.chain >= statement.chain => Some(false),
-        (Body::Open { prev }, Some(key)) => {
-            Head::at(log.id, prev.mark, key).map(|head| head.proof(statement.chain) == prev.proof)
-        }
-        _ => None,
-    };
+    let (at, body) = (statement.position(), statement.body);
     Record {
-        at: statement.position(),
+        at,
         hash: statement.hash(),
         time: statement.time,
-        body: statement.body,
+        body,
         place,
-        proof,
+        proof: proof(log, at.chain, body),
+    }
+}
+
+/// Checks the prev of an open that was read where the key could not tell.
+pub(crate) fn complete(log: &LogKeys, record: &mut Record) {
+    record.proof = record.proof.or_else(|| proof(log, record.at.chain, record.body));
+}
+
+fn proof(log: &LogKeys, chain: u32, body: Body) -> Option<bool> {
+    match (body, &log.secret) {
+        // The chain before is not looked for behind this one: that could be a long way.
+        (Body::Open { prev }, Some(_)) if prev.mark.at.chain >= chain => Some(false),
+        (Body::Open { prev }, Some(key)) => {
+            Head::at(log.id, prev.mark, key).map(|head| head.proof(chain) == prev.proof)
+        }
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Merging is associative and does not mind the order, so any number of threads or machines may scan
 //! any pieces. A summary grows with findings, gaps and epochs, not with lines.
 
+mod covered;
 mod kin;
 mod remembered;
 mod sound;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::chains::{Chain, Counts, Epoch, Log, Pending, Record, Roots, Said};
+pub use super::chains::{Chain, Counts, Epoch, Log, MOST_NARROWED, Pending, Record, Roots, Said};
 pub use super::event::{EpochId, Event, LogNumber, Neighbour};
 pub use super::kind::{Kind, Why};
 use crate::hash::Digest;

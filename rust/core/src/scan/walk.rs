@@ -77,6 +77,9 @@ impl<'k> Scanner<'k> {
     pub(super) fn finish(mut self, input: &Input<'k>) -> Summary {
         self.end_group(None);
         self.store_epoch();
+        for (number, chain) in std::mem::take(&mut self.cache.narrowed) {
+            self.out.log(number).note_narrowed([chain]);
+        }
         self.chunk.lines = u64::from(input.origins.map_or(self.place.line, |origins| origins.lines));
         self.chunk.bytes = input.origins.map_or(input.data.len() as u64, |origins| origins.bytes);
         match self.mode {

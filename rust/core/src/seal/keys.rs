@@ -3,8 +3,10 @@
 //! Tag side: V gives A[1], each A[c] gives C[c], each C[c] the epoch keys E[e], each E[e] the entry
 //! keys K[i]. Signature side: S gives B[1], each B[c] a chain key and the epoch keys' seeds.
 
+mod narrowing;
 mod vouching;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
@@ -28,6 +30,9 @@ pub const AHEAD: u32 = 1 << 17;
 
 /// The most chains that go into one narrowed key: its text has 3.4 MB then.
 pub const MOST_NARROWED: u32 = 1 << 16;
+
+/// In the place of a chain's number: V, which covers all.
+pub const WHOLE: u32 = 0;
 
 /// Is this a name that a log can have: 1 to 64 of `A-Za-z0-9._-`, first a letter or digit?
 #[must_use]
@@ -98,11 +103,11 @@ fn read_name(bytes: &[u8]) -> Result<String, Error> {
 enum Scope {
     /// V: all chains.
     All(Secret),
-    /// C[first] to C[last].
-    Chains(u32, Vec<Secret>),
+    /// C[c] of some chains.
+    Chains(BTreeMap<u32, Secret>),
 }
 
-/// Verification key V, or the part of it for a range of chains. SECRET of the verifier.
+/// Verification key V, or the part of it for some chains. SECRET of the verifier.
 pub struct VerificationKey {
     /// Whose key this is.
     pub public: PublicKey,
@@ -123,11 +128,15 @@ impl VerificationKey {
     /// Text form `tallysecret1…`, in memory that is wiped.
     ///
     /// # Errors
-    /// None for a valid name.
+    /// [`Error::Format`] if the chains that it covers do not follow each other.
     pub fn to_text(&self) -> Result<Zeroizing<String>, Error> {
-        let (scope, first, last, keys) = match &self.scope {
-            Scope::All(v) => (0, 1, u32::MAX, std::slice::from_ref(v)),
-            Scope::Chains(first, keys) => (1, *first, self.last(), keys.as_slice()),
+        let (first, last) = (self.first(), self.last());
+        let (scope, keys): (u8, Vec<&Secret>) = match &self.scope {
+            Scope::All(v) => (0, vec![v]),
+            Scope::Chains(keys) if (first..=last).eq(keys.keys().copied()) && !keys.is_empty() => {
+                (1, keys.values().collect())
+            }
+            Scope::Chains(_) => return Err(Error::Format("a key of chains with gaps has no text".into())),
         };
         let mut data = Zeroizing::new(Vec::with_capacity(41 + 32 * keys.len() + self.public.name.len()));
         data.push(scope);
@@ -167,7 +176,11 @@ impl VerificationKey {
         let (keys, name) = rest.split_at_checked(size).ok_or_else(cut)?;
         let mut keys: Vec<Secret> = keys.chunks_exact(32).filter_map(Secret::copy_from).collect();
         let public = PublicKey { root, name: read_name(name)? };
-        let scope = if head[0] == 0 { Scope::All(keys.remove(0)) } else { Scope::Chains(first, keys) };
+        let scope = if head[0] == 0 {
+            Scope::All(keys.remove(0))
+        } else {
+            Scope::Chains((first..=last).zip(keys).collect())
+        };
         Ok(Self { public, scope, ladder: Mutex::default() })
     }
 
@@ -176,7 +189,7 @@ impl VerificationKey {
     pub fn first(&self) -> u32 {
         match &self.scope {
             Scope::All(_) => 1,
-            Scope::Chains(first, _) => *first,
+            Scope::Chains(keys) => keys.keys().next().copied().unwrap_or(1),
         }
     }
 
@@ -185,68 +198,29 @@ impl VerificationKey {
     pub fn last(&self) -> u32 {
         match &self.scope {
             Scope::All(_) => u32::MAX,
-            // The number of keys came from a difference of two u32.
-            Scope::Chains(first, keys) => first + u32::try_from(keys.len() - 1).unwrap_or(0),
+            Scope::Chains(keys) => keys.keys().next_back().copied().unwrap_or(0),
         }
     }
 
     /// Does the key cover some chains only?
     #[must_use]
     pub fn is_narrowed(&self) -> bool {
-        matches!(self.scope, Scope::Chains(..))
-    }
-
-    /// The key of some of its chains, which tells nothing of the others.
-    ///
-    /// # Errors
-    /// [`Error::Format`] if it does not cover them, or if they are more than [`MOST_NARROWED`].
-    pub fn narrow(&self, first: u32, last: u32) -> Result<Self, Error> {
-        let bad = |what: String| Err(Error::Format(what));
-        if first == 0 || first > last {
-            return bad(format!("chains {first} to {last} are no range: chains are numbered from 1 on"));
-        }
-        if !self.covers(first) || !self.covers(last) {
-            let (from, to) = (self.first(), self.last());
-            return bad(format!("the key covers chains {from} to {to} only, and cannot be made wider"));
-        }
-        if last - first >= MOST_NARROWED {
-            return bad(format!(
-                "chains {first} to {last} are too many for one key; {MOST_NARROWED} at most go into one"
-            ));
-        }
-        let keys = match &self.scope {
-            Scope::Chains(own, keys) => {
-                keys[(first - own) as usize..=(last - own) as usize].iter().map(Secret::duplicate).collect()
-            }
-            Scope::All(_) if last > REACH => {
-                return bad(format!("chains above {REACH} are out of reach"));
-            }
-            Scope::All(v) => {
-                let mut keys = Vec::with_capacity((last - first + 1) as usize);
-                let mut a = self.link(v, first);
-                for _ in first..last {
-                    keys.push(a.derive("chain"));
-                    a.advance("next");
-                }
-                keys.push(a.derive("chain"));
-                keys
-            }
-        };
-        Ok(Self { public: self.public.clone(), scope: Scope::Chains(first, keys), ladder: Mutex::default() })
+        matches!(self.scope, Scope::Chains(_))
     }
 
     /// Does the key cover chain c?
     #[must_use]
     pub fn covers(&self, chain: u32) -> bool {
-        (self.first()..=self.last()).contains(&chain)
+        match &self.scope {
+            Scope::All(_) => chain > 0,
+            Scope::Chains(keys) => keys.contains_key(&chain),
+        }
     }
 
     /// C[c]; `None` where the key does not cover c or c is out of reach.
     pub(crate) fn chain(&self, chain: u32) -> Option<Secret> {
         match &self.scope {
-            Scope::Chains(first, keys) => {
-                keys.get(chain.checked_sub(*first)? as usize).map(Secret::duplicate)
-            }
+            Scope::Chains(keys) => keys.get(&chain).map(Secret::duplicate),
             Scope::All(_) if chain == 0 || chain > REACH => None,
             Scope::All(v) => Some(self.link(v, chain).derive("chain")),
         }
@@ -297,7 +271,7 @@ impl VerificationKey {
     pub(crate) fn whole(&self) -> Option<&Secret> {
         match &self.scope {
             Scope::All(v) => Some(v),
-            Scope::Chains(..) => None,
+            Scope::Chains(_) => None,
         }
     }
 }

@@ -1,5 +1,8 @@
 """What was seen of a log: counts, times, chains and epochs, whether anything is wrong with them or not."""
 
+from collections.abc import Iterator, Sequence
+from typing import overload
+
 from tallystick import _core
 from tallystick.verify.judge.ends import end_anchor
 from tallystick.verify.judge.gaps import start_anchor
@@ -42,18 +45,49 @@ def log_report(log: LogView) -> LogReport:
     )
 
 
+class _Epochs(Sequence[EpochReport]):
+    """The epochs of a chain, made where they are asked for: a service looks every second at what may have very many."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: _core.ChainFacts) -> None:
+        self._facts = facts
+
+    @overload
+    def __getitem__(self, index: int) -> EpochReport: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[EpochReport]: ...
+
+    def __getitem__(self, index: int | slice) -> EpochReport | Sequence[EpochReport]:
+        return tuple(self)[index]
+
+    def __len__(self) -> int:
+        return len(self._facts.epochs)
+
+    def __iter__(self) -> Iterator[EpochReport]:
+        for epoch, lines, checkpoint in self._facts.epochs:
+            expected, time = (checkpoint[0] + 1, checkpoint[1]) if checkpoint else (None, None)
+            yield EpochReport(epoch, lines, expected, time)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (_Epochs, tuple)) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
 def _chain_report(chain: int, facts: _core.ChainFacts) -> ChainReport:
-    epochs = tuple(
-        EpochReport(epoch, lines, checkpoint[0] + 1 if checkpoint else None, checkpoint[1] if checkpoint else None)
-        for epoch, lines, checkpoint in facts.epochs
-    )
     return ChainReport(
         chain,
         dotted(facts.first),
         dotted(facts.last),
         facts.lines,
         facts.open.time if facts.open else None,
-        max((epoch.time for epoch in epochs if epoch.time is not None), default=None),
+        max((checkpoint[1] for _, _, checkpoint in facts.epochs if checkpoint), default=None),
         facts.ending.ending if facts.ending else None,
-        epochs,
+        _Epochs(facts),
     )

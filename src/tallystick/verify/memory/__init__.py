@@ -98,6 +98,11 @@ class Memory:
         self._recalled, self._gathered, self._records = {}, {}, {}
         now = time.time_ns()
         self._now = now // _MS
+        with self._shelf.reading():
+            self._recall_all(inputs, now)
+        return self._gathered
+
+    def _recall_all(self, inputs: Sequence[Input], now: int) -> None:
         matches = []
         for one in inputs:
             if (origin := self._origin(one, now)) is None:
@@ -109,7 +114,6 @@ class Memory:
             for match in candidates:
                 if self._recall(match):
                     break
-        return self._gathered
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""

@@ -20,6 +20,8 @@ def context(
     added: Sequence[str],
     envelope: str | None,
     field: str | None,
+    *,
+    scoped: bool = True,
 ) -> str:
     """Return a digest of all that a scan depends on but the files, in hexadecimal.
 
@@ -29,9 +31,12 @@ def context(
         added: Names of members that a carrier added.
         envelope: What a carrier wrapped lines in.
         field: Name of the field that holds them.
+        scoped: It depends on which chains the keys cover; for what another key of the same logs may go on with it does
+            not.
     """
     lines = [[claim, digest.hex()] for claim, digest in excepted]
-    depends = [program(), keys.public_keys(), keys.logs(), lines, list(added), envelope, field]
+    logs = keys.logs() if scoped else [(name, log_id, with_v) for name, log_id, with_v, *_ in keys.logs()]
+    depends = [program(), keys.public_keys(), logs, lines, list(added), envelope, field]
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 

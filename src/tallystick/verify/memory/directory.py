@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
 from tallystick import securefile
 from tallystick.errors import ReportError
@@ -31,6 +31,7 @@ class Directory:
             ReportError: It cannot be made or read, or other users have a right to it.
         """
         self._path = os.path.abspath(path)
+        self._held: int | None = None  # a descriptor, while many are read
         with securefile.reporting(ReportError, self._path):
             securefile.make_directories(self._path)
         with self._opened() as fd:
@@ -40,17 +41,27 @@ class Directory:
         """Return the path of a record."""
         return os.path.join(self._path, name)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the directory open in the block, in which many records may be read."""
+        with ExitStack() as open_for_now:
+            with suppress(ReportError):  # it is reported for each record
+                self._held = open_for_now.enter_context(self._opened())
+            try:
+                yield
+            finally:
+                self._held = None
+
     def read(self, name: str) -> bytearray | None:
         """Return a record; None if it has gone.
 
         Raises:
             ReportError: It cannot be read, or somebody else can change it.
         """
-        with self._opened() as fd:
-            try:
-                return securefile.read_file(name, fd, bytearray, limit=_MOST)
-            except FileNotFoundError:
-                return None
+        opened = self._opened() if self._held is None else nullcontext(self._held)
+        with opened as fd, securefile.reporting(ReportError, self._path), suppress(FileNotFoundError):
+            return securefile.read_file(name, fd, bytearray, limit=_MOST)
+        return None
 
     def keep(self, records: Mapping[str, bytes], used: Iterable[str], damaged: Iterable[str]) -> None:
         """Put records in their places, durably, and remove those that nobody has a use for.

@@ -25,7 +25,9 @@ class Origin:
 class Gathered:
     """The summaries of one input: of parts as long as a chunk, and of the pieces after them."""
 
-    def __init__(self, one: Input, origin: Origin, now: int, stored: Callable[[_core.Summary], bytes]) -> None:
+    def __init__(
+        self, one: Input, origin: Origin, now: int, stored: Callable[[_core.Summary], bytes], *, begin: int = 0
+    ) -> None:
         """Begin with nothing.
 
         Args:
@@ -33,6 +35,7 @@ class Gathered:
             origin: Which it is.
             now: The time, ms since 1970.
             stored: Gives the form in which a summary is kept.
+            begin: Where the first line begins.
         """
         self._one, self._origin, self._now, self._form = one, origin, now, stored
         self._parts: list[Part] = []
@@ -40,7 +43,7 @@ class Gathered:
         self._stored: bytes | None = None  # the form of the summary in which it is kept, where that is known
         self._pieces: list[tuple[Part, _core.Summary, bytes | None]] = []
         self._rest = _core.Summary()
-        self._end, self._good = 0, True
+        self._end, self._good = begin, True
         self._old: Record | None = None
 
     def recall(self, recalled: Recalled, found: Sequence[_core.Summary]) -> None:

@@ -5,6 +5,7 @@ different bytes. Then neither is believed. What is there is read, and that they 
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from tallystick.verify.memory.gathered import Origin
 from tallystick.verify.memory.holder import AnyHolder, Stored
@@ -27,12 +28,21 @@ class Given:
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_name: dict[str, list[Record]] = {}
         self._alike: dict[str, list[Record]] = {}
+        self._urls: set[str] = set()
         self.records: tuple[Record, ...] = ()
         self.disagreeing: list[str] = []
         self.lost: list[str] = []
+        self.learn(records)
+
+    def learn(self, records: Iterable[Record]) -> None:
+        """Take some more records."""
+        new: dict[str, list[Record]] = {}
         for record in records:
-            self._by_name.setdefault(record.name, []).append(record)
-        for name, about in list(self._by_name.items()):
+            if isinstance(record.holder, Stored):
+                self._urls.add(record.holder.url)
+            new.setdefault(record.name, list(self._by_name.get(record.name, ()))).append(record)
+        self._by_name |= new
+        for name, about in new.items():
             agreeing = self._agreeing(about)
             self._by_name[name] = agreeing
             self._alike.setdefault(name.rpartition("-")[0], []).extend(agreeing)
@@ -50,6 +60,10 @@ class Given:
                 self.disagreeing.append(_called(holder))
         return kept
 
+    def knows(self, url: str) -> bool:
+        """Is there a record about an object?"""
+        return url in self._urls
+
     def about(self, origin: Origin) -> Iterator[Record]:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""
         own = name_of(origin.context, origin.edge, origin.holder)
@@ -58,6 +72,10 @@ class Given:
         for record in (*found, *others):
             if (record.context, record.edge) == (origin.context, origin.edge):
                 yield record
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read nothing: all of them are here."""
+        return nullcontext()
 
     def use(self, record: Record) -> None:
         """Note that a record was of use: nothing depends on it here."""

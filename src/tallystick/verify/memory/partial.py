@@ -1,12 +1,14 @@
 """A partial result: what one run verified of some inputs, as a file that another run goes on with (spec section 12).
 
-The file is a magic word with the version of the form, how many HMACs follow, these, and a body that is compressed with
-zstd: the length of a header, the header as JSON, and summaries of the core. Each HMAC covers all but the HMACs.
+The file is a magic word with the version of the form, how many HMACs follow, these, each with the log and the chain in
+whose name it vouches (0 for V), and a body that is compressed with zstd: the length of a header, the header as JSON,
+and summaries of the core. Each HMAC covers all but the HMACs.
 
 >>> partial = Partial("1.0", ("tallypub1…",), (), "c" * 64, ("logs/*",), 1_700_000_000_000, ())
->>> data = partial.to_bytes(lambda digest: sha256(digest))
->>> Partial.of(data, lambda digest: sha256(digest)) == partial, data[:12]
-(True, b'tallypart\\x01\\x00\\x01')
+>>> keys = _core.Keys()
+>>> data = partial.to_bytes(keys)
+>>> Partial.of(data, keys) == partial, data[:12]
+(True, b'tallypart\\x02\\x00\\x00')
 """
 
 import hmac
@@ -16,10 +18,11 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tallystick.verify.memory.record import NO_RECORD, DamagedError, Record, Vouch, sha256
+from tallystick import _core
+from tallystick.verify.memory.record import NO_RECORD, DamagedError, Record, sha256
 from tallystick.verify.paths import STDIN
 from tallystick.verify.streams import BROKEN, blocks
 
@@ -33,9 +36,10 @@ __all__ = ["MOST", "Partial"]
 MOST = 2**31
 """Bytes of a partial result at most, as a file and unpacked."""
 
-_WORD, _VERSION = b"tallypart", 1
-_MAC = 32  # bytes
+_WORD, _VERSION = b"tallypart", 2
 _COUNT = struct.Struct(">H")  # of HMACs
+_NAME = struct.Struct(">II")  # log and chain
+_MAC = 32  # bytes
 _LENGTH = struct.Struct(">I")  # of the header
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -52,6 +56,7 @@ class Partial:
         paths: What was named.
         time: When the run began, ms since 1970.
         records: What was found in each input.
+        scope: In whose names it is vouched for, once it was read: log, and chain, or 0 for V.
     """
 
     program: str
@@ -61,12 +66,13 @@ class Partial:
     paths: tuple[str, ...]
     time: int
     records: tuple[Record, ...]
+    scope: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
-    def to_bytes(self, vouch: Vouch) -> bytes:
+    def to_bytes(self, keys: _core.Keys) -> bytes:
         """Return the file.
 
         Args:
-            vouch: Gives the HMACs of a digest, 32 bytes each; none with public keys alone.
+            keys: Those that vouch for it; public keys do not.
         """
         header = {
             "program": self.program,
@@ -79,40 +85,46 @@ class Partial:
         }
         said = json.dumps(header, separators=(",", ":")).encode()
         body = zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *(record.held for record in self.records))))
-        begin = _WORD + bytes([_VERSION])
-        macs = vouch(sha256(begin + body))
-        return begin + _COUNT.pack(len(macs) // _MAC) + macs + body
+        scope = keys.scope()
+        digest = _digest(scope, body)
+        macs = (_NAME.pack(*name) + (keys.vouch_partial(digest, name) or b"") for name in scope)
+        return _begin(scope) + b"".join(macs) + body
 
     @classmethod
-    def of(cls, data: bytes | bytearray, vouch: Vouch) -> "Partial":
+    def of(cls, data: bytes | bytearray, keys: _core.Keys) -> "Partial":
         """Read the file.
 
         Args:
             data: Its bytes.
-            vouch: Gives the HMACs of a digest, as the reader's keys make them.
+            keys: The reader's.
 
         Raises:
-            DamagedError: It has another form or version, or its HMACs are not those.
+            DamagedError: It has another form or version, or nothing vouches for it that these keys can tell.
         """
-        begin = bytes(data[: len(_WORD) + 1])
-        if begin[:-1] != _WORD or len(data) < len(begin) + _COUNT.size:
+        at = len(_WORD) + 1
+        if data[: len(_WORD)] != _WORD or len(data) < at + _COUNT.size:
             raise DamagedError("this is no partial result")
-        if begin[-1] != _VERSION:
-            raise DamagedError(f"this partial result has version {begin[-1]}, and only {_VERSION} is read here")
-        (count,) = _COUNT.unpack_from(data, len(begin))
-        at = len(begin) + _COUNT.size
-        macs, body = bytes(data[at : at + count * _MAC]), data[at + count * _MAC :]
-        expected = vouch(sha256(begin + body))
-        if not hmac.compare_digest(macs, expected):
-            known = len(macs) == len(expected)
-            raise DamagedError("it was changed or cut" if known else "it was made with other keys")
+        if data[at - 1] != _VERSION:
+            raise DamagedError(f"this partial result has version {data[at - 1]}, and only {_VERSION} is read here")
+        (count,) = _COUNT.unpack_from(data, at)
+        at += _COUNT.size
+        each = _NAME.size + _MAC
+        vouched, body = bytes(data[at : at + count * each]), data[at + count * each :]
+        if len(vouched) < count * each:
+            raise DamagedError("it was changed or cut")
+        scope, macs = [], []
+        for start in range(0, len(vouched), each):
+            chain = _NAME.unpack_from(vouched, start)
+            scope.append((chain[0], chain[1]))
+            macs.append(vouched[start + _NAME.size : start + each])
+        _check(scope, macs, _digest(scope, body), keys)
         try:
-            return cls._read(_unpacked(body))
+            return cls._read(_unpacked(body), tuple(scope))
         except (*NO_RECORD, *BROKEN, struct.error) as error:
             raise DamagedError("this partial result has another form") from error
 
     @classmethod
-    def _read(cls, data: bytes) -> "Partial":
+    def _read(cls, data: bytes, scope: tuple[tuple[int, int], ...]) -> "Partial":
         (length,) = _LENGTH.unpack_from(data)
         at = _LENGTH.size + length
         said = json.loads(data[_LENGTH.size : at])
@@ -125,7 +137,25 @@ class Partial:
         logs, weakened, paths = (_texts(said[name]) for name in ("logs", "weakened", "paths"))
         if any(b"\0" in os.fsencode(path) or path == STDIN for path in paths):
             raise ValueError
-        return cls(_text(said["program"]), logs, weakened, context, paths, int(said["time"]), tuple(records))
+        return cls(_text(said["program"]), logs, weakened, context, paths, int(said["time"]), tuple(records), scope)
+
+
+def _begin(scope: Sequence[tuple[int, int]]) -> bytes:
+    return _WORD + bytes([_VERSION]) + _COUNT.pack(len(scope))
+
+
+def _digest(scope: Sequence[tuple[int, int]], body: bytes | bytearray) -> bytes:
+    """Return the digest of all but the HMACs."""
+    return sha256(b"".join((_begin(scope), *(_NAME.pack(*name) for name in scope), body)))
+
+
+def _check(scope: Sequence[tuple[int, int]], macs: Sequence[bytes], digest: bytes, keys: _core.Keys) -> None:
+    """See that each HMAC is one of these keys; with a secret key there must be one."""
+    expected = [keys.vouch_partial(digest, name) for name in scope]
+    if None in expected or (not scope and keys.scope()) or len(set(scope)) < len(scope):
+        raise DamagedError("it was made with other keys")
+    if not all(hmac.compare_digest(mac, own or b"") for mac, own in zip(macs, expected, strict=True)):
+        raise DamagedError("it was changed or cut")
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Records, by what they are about: found, held against what vouches for them, and put back."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from tallystick import _core
 from tallystick.errors import ReportError, explain
@@ -41,6 +42,10 @@ class Shelf:
         found = (self._record(name, origin) for name in sorted(others))
         yield from sorted((record for record in found if record is not None), key=lambda record: -record.length)
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Read records in the block with one look at the directory."""
+        return self._directory.reading()
+
     def use(self, record: Record) -> None:
         """Note that a record was of use."""
         self._used.add(record.name)
@@ -52,7 +57,7 @@ class Shelf:
     def keep(self, records: Iterable[Record]) -> None:
         """Take records in the place of those that there were; they are written by `write`."""
         kept = {record.name: record for record in records}
-        self._new.update({name: record for name, record in kept.items() if self._read.get(name) is not record})
+        self._new.update({name: record for name, record in kept.items() if self._read.get(name) != record})
         self._used |= kept.keys()
         self._alike = None
         self._read = dict(kept)  # what is of no use now is read again if it is of use later

@@ -11,19 +11,19 @@ use crate::scan::Mode;
 use crate::seal::epoch::Place;
 
 impl Summary {
-    /// Says that all of it was read in one file, by its number in this run.
+    /// Says that all of it was read in one file, by its number in this run, and after so many other chunks of it.
     ///
     /// # Errors
     /// [`Error::Format`] if it is a summary of several files.
-    fn in_file(&mut self, file: u32) -> Result<(), Error> {
+    fn in_file(&mut self, file: u32, after: u32) -> Result<(), Error> {
         let files: BTreeSet<u32> = self.chunks.keys().map(|(file, _)| *file).collect();
         if files.len() > 1 || !self.details.is_empty() {
             return Err(Error::Format("this is not the summary of one file: scan again".into()));
         }
         let Self { logs, chunks, events, unlisted: _, kin: _, unsealed: _, excepted: _, details: _ } = self;
-        let set = |place: &mut Place| place.file = file;
+        let set = |place: &mut Place| (place.file, place.chunk) = (file, place.chunk.saturating_add(after));
         for log in logs.values_mut() {
-            log.in_file(file);
+            log.set_places(&set);
         }
         let numbered = |((_, number), mut chunk): ((u32, u32), Chunk)| {
             for edge in chunk.edges.values_mut() {
@@ -31,7 +31,7 @@ impl Summary {
                 set(&mut edge.last_place);
             }
             chunk.beginnings.values_mut().for_each(|(place, _)| set(place));
-            ((file, number), chunk)
+            ((file, number.saturating_add(after)), chunk)
         };
         *chunks = std::mem::take(chunks).into_iter().map(numbered).collect::<BTreeMap<_, _>>();
         for event in events.iter_mut() {
@@ -46,22 +46,23 @@ impl Summary {
     /// [`Error::Format`] if it is a summary of several files.
     pub fn to_memory(&mut self) -> Result<Vec<u8>, Error> {
         let file = self.chunks.keys().next().map_or(0, |(file, _)| *file);
-        self.in_file(0)?;
+        self.in_file(0, 0)?;
         self.chains_mut().for_each(Chain::pack);
         let bytes = self.to_bytes();
         self.chains_mut().for_each(Chain::unpack);
-        self.in_file(file)?;
+        self.in_file(file, 0)?;
         bytes
     }
 
-    /// Reads the form in which it is remembered, as the summary of a file of this run.
+    /// Reads the form in which it is remembered, as the summary of a file of this run, or of what stands in it after so
+    /// many other chunks.
     ///
     /// # Errors
     /// [`Error::Format`] for anything else.
-    pub fn from_memory(bytes: &[u8], file: u32) -> Result<Self, Error> {
+    pub fn from_memory(bytes: &[u8], file: u32, after: u32) -> Result<Self, Error> {
         let mut summary = Self::from_bytes(bytes)?;
         summary.chains_mut().for_each(Chain::unpack);
-        summary.in_file(file)?;
+        summary.in_file(file, after)?;
         Ok(summary)
     }
 
@@ -144,10 +145,9 @@ impl Chain {
 }
 
 impl Log {
-    fn in_file(&mut self, file: u32) {
-        let set = |place: &mut Place| place.file = file;
+    fn set_places(&mut self, set: &impl Fn(&mut Place)) {
         for epoch in self.chains.values_mut().flat_map(|chain| chain.epochs.values_mut()) {
-            epoch.lines.in_file(file);
+            epoch.lines.set_places(set);
             epoch.checkpoints.iter_mut().chain(&mut epoch.opens).for_each(|record| set(&mut record.place));
             epoch.unread.iter_mut().for_each(|event| set(&mut event.place));
             epoch.first_reserialized.iter_mut().for_each(set);
@@ -184,7 +184,7 @@ mod tests {
     fn what_is_remembered_is_the_same_in_another_file() {
         let stored = summary(2, Why::Tag).to_memory().unwrap();
         assert_eq!(stored, summary(5, Why::Tag).to_memory().unwrap());
-        let mut back = Summary::from_memory(&stored, 5).unwrap();
+        let mut back = Summary::from_memory(&stored, 5, 0).unwrap();
         assert_eq!(back.chunks, summary(5, Why::Tag).chunks);
         assert_eq!(back.events, summary(5, Why::Tag).events);
         assert_eq!(back.to_memory().unwrap(), stored);

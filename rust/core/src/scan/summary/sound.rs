@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Chain, Chunk, Epoch, EpochId, Event, Log, LogNumber, Neighbour, Record, Strange, Summary};
+use super::{
+    Chain, Chunk, Epoch, EpochId, Event, Log, LogNumber, MOST_NARROWED, Neighbour, Record, Strange, Summary,
+};
 use crate::line::Position;
 use crate::scan::Keys;
 use crate::seal::epoch::Place;
@@ -102,7 +104,7 @@ impl Event {
 
 impl Log {
     fn is_sound(&self, number: LogNumber, known: &Known<'_>) -> bool {
-        let Self { chains, pending, counts, notices, successor } = self;
+        let Self { chains, pending, counts, notices, successor, narrowed } = self;
         let first_prefixed = counts.first_prefixed.iter().all(|place| known.place(place));
         let counts = [counts.sealed, counts.prefixed, counts.redacted, counts.narrowed, counts.notices];
         let notices = notices.iter().all(|((at, _), said)| {
@@ -111,6 +113,7 @@ impl Log {
         counts.iter().all(|count| *count <= MOST)
             && first_prefixed
             && notices
+            && narrowed.len() <= MOST_NARROWED
             && successor.as_ref().is_none_or(|(at, _)| is_position(*at))
             && chains.iter().all(|(c, chain)| *c > 0 && chain.is_sound((number, *c), known))
             && pending.iter().all(|one| is_position(one.at) && known.place(&one.place))

@@ -106,18 +106,20 @@ impl Lines {
             && self.apart.iter().all(|lines| lines.is_sound(is_there))
     }
 
-    /// Says that all of them were read in one file, by its number.
-    pub(crate) fn in_file(&mut self, file: u32) {
+    /// Says that they were read elsewhere: changes each place.
+    pub(crate) fn set_places(&mut self, set: &impl Fn(&mut Place)) {
         self.flush();
         let Self { current: _, seen, layers, crowded: _, apart, chunks } = self;
-        let set = |piece: &mut Piece| (piece.first.file, piece.last.file) = (file, file);
-        seen.values_mut().for_each(set);
+        let move_piece = |piece: &mut Piece| [&mut piece.first, &mut piece.last].into_iter().for_each(set);
+        seen.values_mut().for_each(move_piece);
         let runs = layers.iter_mut().flat_map(|layer| layer.values_mut());
-        runs.flat_map(|run| &mut run.pieces).for_each(set);
+        runs.flat_map(|run| &mut run.pieces).for_each(move_piece);
         for lines in apart.iter_mut() {
-            lines.in_file(file);
+            lines.set_places(set);
         }
-        chunks.0 = file;
+        let mut ends = [chunks.1, chunks.2].map(|chunk| Place { file: chunks.0, chunk, line: 0, offset: 0 });
+        ends.iter_mut().for_each(set);
+        *chunks = (ends[0].file, ends[0].chunk, ends[1].chunk);
     }
 
     /// Leaves the tree over the indices `0 .. n` out, if there is nothing else and R covers it.
