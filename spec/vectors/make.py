@@ -895,6 +895,10 @@ def predecessor_defects(cases):
     add("named by chains 2 and 4", "no head counted chains 1 to 3", killed[0], old + log(f"{id_} {key}", killed="on-"),
         with_p=killed[1].replace("notice", "missing, notice"))
     begun = log(f"{id_} {key}", killed="o")
+    add("an opening that broke off after its lines", "the writer was killed in its first line", "incomplete notice, predecessor, torn line",
+        [*old, begun[0][:90], *begun[1:]], with_p="incomplete late start, notice, predecessor, torn line")
+    add("something else between its lines and ours", "no writer of ours began so", "failed notice, predecessor, unsealed",
+        [*old, "x" + begun[0][:90], *begun[1:]], with_p="failed late start, notice, predecessor, unsealed")
     add("its lines between two openings", "there the log had begun", "failed notice, unclean end, unsealed", begun[:1] + old + begun[1:],
         with_p="failed notice, unclean end, uncovered, unsealed")
     add("its lines before the second of two openings, in a file of its own", "the log had not begun there", killed[0], begun[:1], old + begun[1:], with_p=killed[1])

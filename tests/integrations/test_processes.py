@@ -458,6 +458,34 @@ def test_a_clean_stop_of_uvicorn_closes_the_log(scene, more):
     assert scene.site.verdict() == ("ok", [])
 
 
+LIFESPAN = """
+import asyncio
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            if kind == "lifespan.shutdown":
+                logging.shutdown()
+            await send({"type": kind + ".complete"})
+            if kind == "lifespan.shutdown":
+                return
+    await asyncio.to_thread(log.info, "asked")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@needs("uvicorn")
+def test_a_log_that_another_thread_opened_is_closed_by_the_lifespan_of_its_application(scene):
+    scene.write("served.py", LIFESPAN, ", delay=True")
+    with serving(scene, sys.executable, "-m", "uvicorn", "served:app", "--uds", "socket") as server:
+        assert answered(scene) == 200
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    assert scene.entries() == [b"asked"]
+    assert scene.site.verdict() == ("ok", [])
+
+
 @needs("uvicorn")
 def test_a_program_that_goes_on_after_uvicorn_is_ended_by_its_sigterm(scene):
     scene.write("served.py", ASGI)

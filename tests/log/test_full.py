@@ -1,6 +1,8 @@
 """Outputs that take no lines for a while: nothing loses its place, and nothing is lost silently (spec section 6)."""
 
+import os
 import resource
+import select
 import threading
 import time
 from contextlib import contextmanager
@@ -155,4 +157,26 @@ def test_a_callable_that_refuses_lines_is_offered_them_again(place):
         log.write("three")
     place.output.write_bytes(b"".join(taken))
     assert place.entries() == [b"one", b"two", b"three"]
+    assert place.verify() == ("ok", [])
+
+
+def test_a_fork_does_not_wait_for_a_line_that_waits_for_room(place):
+    read, write = os.pipe()
+    log = place.open(output=write, on_full="block")
+    thread = threading.Thread(target=log.write, args=("x" * 2**20,), daemon=True)
+    thread.start()
+    until(lambda: select.select([], [write], [], 0)[1] == [])
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert thread.is_alive(), "the line found room"
+    got = b""
+    while thread.is_alive() or select.select([read], [], [], 0)[0]:
+        got += os.read(read, 2**20) if select.select([read], [], [], 0.01)[0] else b""
+    log.close()
+    os.close(write)
+    while more := os.read(read, 2**20):
+        got += more
+    os.close(read)
+    place.output.write_bytes(got)
     assert place.verify() == ("ok", [])

@@ -351,6 +351,13 @@ def test_a_successor_whose_first_writer_is_killed_says_all_the_same_which_log_it
     assert killed.judged() == AFTER
 
 
+def test_a_successor_s_first_line_that_broke_off_is_a_torn_line_to_whoever_has_its_key(killed):
+    killed.at(killed.size(OPEN) + 100)
+    with killed.place.open() as log:
+        log.write("two")
+    assert killed.judged()[1:] == AFTER[1:]
+
+
 def test_rekey_goes_on_with_a_successor_that_has_its_place_and_was_killed_before_its_first_line(killed):
     killed.at(killed.size(OPEN))
     rotated(killed.place, 3)

@@ -169,6 +169,11 @@ class Changed:
             "incomplete" if ends & set(kinds) else "ok"
         ):
             wrong.append(f"{verdict}: {kinds}")
+        logs = [key for key in host.keys if host.lines_of(self._log_id(key))]
+        for key in logs if len(logs) > 1 else []:
+            kinds = {found.kind for found in tallystick.verify([host.output], keys=[key], store="none").findings}
+            if more := kinds - {"notice", "open end", "unclean end", "torn line", "predecessor", "successor"}:
+                wrong.append(f"with {key.name} alone: {sorted(more)}")
         taken = Counter((log_id, position(line)) for log_id in host.logs for line in host.lines_of(log_id))
         wrong += [f"{at} is there {count} times" for at, count in taken.items() if count > 1]
         return wrong

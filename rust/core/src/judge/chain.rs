@@ -246,6 +246,11 @@ impl ChainFacts {
         self.ending.is_some_and(|(kind, _)| kind == Ending::Closed)
     }
 
+    /// Does it end the log?
+    pub(super) fn has_ended(&self) -> bool {
+        self.ending.is_some_and(|(kind, _)| kind == Ending::Ended)
+    }
+
     fn add(&mut self, e: u8, epoch: &Epoch, previous: Option<(u8, Record)>, with_v: bool, number: u32) {
         let lines = epoch.count();
         self.lines += lines;

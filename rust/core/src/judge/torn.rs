@@ -66,6 +66,7 @@ pub(super) fn torn_lines(facts: &Facts, keys: &Keys, expected: &Expected, copies
     }
     let logs = Ends::of_all(facts, keys, expected);
     for mut row in rows {
+        row.pass_over_predecessors(facts);
         if let Some(end) = row.events.pop_if(|(number, _)| copies.contains(number)) {
             torn.take([end]);
         }
@@ -82,6 +83,14 @@ pub(super) fn torn_lines(facts: &Facts, keys: &Keys, expected: &Expected, copies
 }
 
 impl Row<'_> {
+    /// Leaves out lines of the logs before the one that opens after them: whoever wrote those wrote them whole.
+    fn pass_over_predecessors(&mut self, facts: &Facts) {
+        if let (None, Some((log, _))) = (self.before, self.after) {
+            let before = facts.kin(log).before;
+            self.events.retain(|(_, event)| !matches!(event.kind, Kind::Foreign(id) if before.contains(&id)));
+        }
+    }
+
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.events.iter().flat_map(|(_, event)| event.texts.iter().map(|text| &**text))
     }
@@ -94,7 +103,13 @@ impl Row<'_> {
         };
         let Some(log) = logs.get(log as usize) else { return false };
         let before = match self.before {
-            Some((number, _)) if self.after.is_some_and(|(other, _)| other != number) => return false,
+            Some((number, at)) if self.after.is_some_and(|(other, _)| other != number) => {
+                // Before the first line of a log that follows another one, that one has ended.
+                if !logs.get(number as usize).is_some_and(|other| has_ended_at(other, at)) {
+                    return false;
+                }
+                None
+            }
             before => before.map(|(_, at)| at),
         };
         let opening = match self.after {
@@ -134,6 +149,11 @@ fn opening_at<'a>(log: &'a Ends<'_>, at: Position) -> Option<&'a Record> {
 fn is_closed_at(log: &Ends<'_>, at: Position) -> bool {
     // A chain of which nothing is known has statements that cannot be proved.
     log.chains.get(&at.chain).is_some_and(|chain| chain.last.0 == at && chain.is_closed())
+}
+
+/// Does a log end for ever at a position?
+fn has_ended_at(log: &Ends<'_>, at: Position) -> bool {
+    log.chains.get(&at.chain).is_some_and(|chain| chain.last.0 == at && chain.has_ended())
 }
 
 /// Is each line the beginning of an opening that the writer could have written there, and are they in order?
