@@ -550,7 +550,52 @@ def test_a_collector_is_built_of_the_parts_that_the_page_names():
     assert named <= set(re.findall(r"module: (\S+) (\S+)", built))
 
 
+def agent_of(hop, name, more=()):
+    """An agent by another file of the page, in the place of the first one."""
+    hop.let_go()
+    config = hop.file(name, more)
+    words = [f"{hop.site.bin}/tallystick", "agent", "--config", config]
+
+    def start(*_, **more):
+        return Started(list(map(str, words)), cwd=hop.site.path, env=hop.site.env, stderr=subprocess.PIPE)
+
+    hop.agent = Agent(hop.site, start=start)
+
+
+def test_what_journald_forwards_is_sealed_with_the_process_that_logged(hop):
+    with journald(hop.site.path) as words:
+        there = f"/proc/{words[2]}/root/run/systemd/journal"
+        agent_of(hop, "/etc/tallystick/forward.toml", [("/run/systemd/journal", there)])
+        hop.agent.listening(f"{there}/syslog", socket.SOCK_DGRAM)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+            way.sendto(b"<13>Nov 28 10:00:00 pay: ONE", f"{there}/dev-log")
+        line = hop.came(b"ONE")
+        assert line == b"[uid=%d gid=%d pid=%d] <13>Nov 28 10:00:00 pay: ONE" % (os.getuid(), os.getgid(), os.getpid())
+
+
+DEV = """
+set -e
+for each in null zero random urandom; do touch dev/$each; mount --bind /dev/$each dev/$each; done
+mount --rbind dev /dev
+exec "$@"
+"""
+
+
+def test_where_the_agent_is_at_dev_log_syslog_needs_no_settings(hop):
+    if os.geteuid():
+        pytest.skip("only root has a /dev of its own")
+    hop.site.path.joinpath("dev").mkdir()
+    agent_of(hop, "/etc/tallystick/dev-log.toml", [("/dev/log", f"{hop.site.path}/dev/log")])
+    hop.agent.listening(f"{hop.site.path}/dev/log", socket.SOCK_DGRAM)
+    said = "import syslog; syslog.openlog('pay'); syslog.syslog('ONE')"
+    words = ["unshare", "--mount", "bash", "-c", DEV, "-", sys.executable, "-c", said]
+    done = subprocess.run(words, cwd=hop.site.path, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        pytest.skip(f"namespaces cannot be made here: {done.stderr}")
+    assert b"pay: ONE" in hop.came(b"ONE")
+
+
 def test_all_files_of_the_page_are_tried():
     tried = Path(__file__).read_text()
-    assert len(BLOCKS) == 22
+    assert len(BLOCKS) == 24
     assert [name for name in BLOCKS if name not in tried and not name.startswith("/opt/webhook/")] == []

@@ -227,7 +227,7 @@ def test_others_are_served_in_a_flood_of_lines_datagrams_and_connections(site, a
     listen = ("--listen", f"unix:{site.path}/s", "--listen", f"unixgram:{site.path}/d")
     agent = agents(*listen).listening()
     client = Client(agent.path).connect()
-    flood = subprocess.Popen([sys.executable, "-c", FLOOD, agent.path, f"{site.path}/d"])
+    flood = Started([sys.executable, "-c", FLOOD, agent.path, f"{site.path}/d"])
     try:
         agent.until(lambda: b"flood" in site.read())
         for number in range(5):
