@@ -138,7 +138,7 @@ def host(three: list[Service], tmp_path: Path) -> Iterator[Host]:
 def cuts(host: Host) -> None:
     """Cut off the last line, with the head that the store had before it."""
     host.open(*host.witnesses).write("one")
-    host.live.process.communicate()  # type: ignore[union-attr]
+    host.live.process.communicate(timeout=60)  # type: ignore[union-attr]
     host.live = None
     host.keep()
     host.open(*host.witnesses).write("two", "three")

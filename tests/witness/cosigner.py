@@ -161,7 +161,11 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(30)
 
 
 @contextlib.contextmanager

@@ -63,11 +63,11 @@ class Place:
         writer, said = Running(arguments, WRITER), list[bytes]()
         reader = threading.Thread(target=lambda: said.extend(line.encode().strip() for line in writer.stdout))
         reader.start()
-        with killed_after(3 * PATIENCE, writer.pid):
+        with killed_after(9 * PATIENCE, writer.pid):
             try:
                 for _ in range(EACH - 1):
                     before = len(said)
-                    until(lambda: len(said) > before or writer.poll() is not None, "a line", PATIENCE)  # noqa: B023
+                    until(lambda: len(said) > before or writer.poll() is not None, "a line", 3 * PATIENCE)  # noqa: B023
                     assert writer.poll() is None
                     time.sleep(rng.random() / 10)
                     self.witness.kill()

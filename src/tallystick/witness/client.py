@@ -21,7 +21,7 @@ from tallystick.errors import TallystickError
 
 __all__ = ["WitnessError", "address", "ask", "receipts"]
 
-_MOST_BYTES = 2**26
+_MOST_BYTES = 2**23  # a witness keeps at most 4,096 texts of a log, each of about 1 KiB
 SECONDS = 15.0
 """How long an answer may take."""
 

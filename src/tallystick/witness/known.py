@@ -75,10 +75,6 @@ class KnownLogs:
             self._parsed.popitem(last=False)
         return row, log
 
-    def forget(self, root: bytes) -> None:
-        """Read a log again from the store: what it was found to say was not kept."""
-        self._parsed.pop(root, None)
-
     def kept(self, root: bytes) -> None:
         """Note that a log stands in the store."""
         self._roots.add(root)
