@@ -4,6 +4,7 @@ import datetime
 import multiprocessing
 import os
 import stat
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tallystick.errors import FormatError, ReportError
 from tallystick.keystore import connect
 from tallystick.verify import pins
-from tallystick.verify.pins import Pin, default_directory, remember
+from tallystick.verify.pins import Pin, PinDirectory, default_directory, remember
 
 ID, OTHER = "aaaaaaaa", "bbbbbbbb"
 
@@ -25,6 +26,32 @@ def read_pins(directory: Path | str, log_ids: Collection[str]) -> tuple[bytes, .
 def pin(at: str, log_id: str = ID, digest: str = "A") -> bytes:
     """Return a pin on a statement whose hash is not looked at."""
     return f"tallypin {log_id} {at}.{digest * 42}A".encode()
+
+
+def test_whatever_changes_in_a_directory_of_pins_is_read_again(tmp_path: Path) -> None:
+    directory, mine = PinDirectory(tmp_path / "pins"), tmp_path / "pins" / "auditor.pin"
+
+    def found() -> list[bytes]:
+        return sorted(one.text for one in directory.pins([ID]))
+
+    assert found() == []
+    remember(tmp_path / "pins", [pin("1.0.9")])
+    assert found() == [pin("1.0.9")]
+    for position in ("2.0.1", "2.0.2"):  # of one size, within one tick of the file system's clock
+        mine.write_bytes(pin(position) + b"\n")
+        mine.chmod(0o600)
+        assert found() == [pin("1.0.9"), pin(position)]
+    time.sleep(0.15)  # now nothing is read again
+    assert found() == found() == [pin("1.0.9"), pin("2.0.2")]
+    mine.write_bytes(pin("2.0.3") + b"\n")
+    assert found() == [pin("1.0.9"), pin("2.0.3")]
+    time.sleep(0.15)
+    assert found() == [pin("1.0.9"), pin("2.0.3")]
+    mine.chmod(0o622)
+    with pytest.raises(ReportError):
+        directory.pins([ID])
+    mine.unlink()
+    assert found() == [pin("1.0.9")]
 
 
 def test_what_was_remembered_is_read_again(tmp_path: Path) -> None:

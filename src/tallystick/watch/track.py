@@ -214,9 +214,9 @@ class Track:
         return Standing(self.name, self.state, self.since, self.trouble, self.seen, self.tried, self.labels)
 
     def _state(self, rules: Rules, now: float) -> State:
-        """Return the state; until a look of this process succeeds, it is that of the one before, or `stale`."""
+        """Return the state; while looks fail since the process began, it is that of the one before, or `stale`."""
         after = state(self.known, rules, now)
-        return self.state if self.is_recalled and after is not State.STALE else after
+        return self.state if self.is_recalled and self.trouble and after is not State.STALE else after
 
     def _meet(self, report: Report, now: float, wall: int, age: float) -> None:
         """Note when something new was seen last, if a look shows something new."""
