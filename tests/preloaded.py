@@ -25,6 +25,12 @@ from typing import Any
 
 LOCALE = {"LC_ALL": "C.UTF-8"}
 TIMEOUT = 60  # seconds of a run
+LIBRARIES = {
+    "aws-kms:": ["boto3", "botocore.config"], "vault-transit:": ["hvac", "requests"], "openbao:": ["hvac", "requests"],
+    "postgresql:": ["psycopg"], "redis:": ["redis"],
+}  # fmt: skip
+"""What is loaded once for all runs that name such a place."""
+
 LARGEST = 65_536  # bytes of a request
 STARTED_WITH = ("LANG", "LC_", "LD_", "MALLOC_", "PYTHON")  # variables that a process looks at as it starts
 
@@ -57,7 +63,10 @@ def run(arguments: list[str], cwd: Path, env: dict[str, str], stdin: Any, stdout
     Raises:
         subprocess.TimeoutExpired: It did not end in time, and was killed.
     """
-    return _run({"arguments": ["tallystick", *arguments], "cwd": str(cwd), "env": {**env}}, stdin, stdout)
+    said = [*arguments, *(text for name, text in env.items() if name.startswith("TALLYSTICK_"))]
+    loads = [name for scheme in LIBRARIES if any(scheme in word for word in said) for name in LIBRARIES[scheme]]
+    words = ["tallystick", *arguments]
+    return _run({"arguments": words, "cwd": str(cwd), "env": {**env}, "loads": loads}, stdin, stdout)
 
 
 def execute(code: str, *arguments: str, stdin: bytes = b"", loads: tuple[str, ...] = ()) -> bytes:

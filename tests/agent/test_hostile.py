@@ -9,12 +9,34 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.agent.client import ACKNOWLEDGEMENT, PREAMBLE, Agent, Client, batch, entries, hello, send
-from tests.places import OtherUser
+import tallystick
+from tallystick.agent.address import Address
+from tallystick.agent.clients import Clients
+from tallystick.agent.journal import Journal
+from tallystick.agent.limits import Limits, Reports
+from tallystick.agent.loop import Loop
+from tallystick.agent.sockets import made_at
+from tests.agent.client import (
+    ACKNOWLEDGEMENT,
+    NEW,
+    PREAMBLE,
+    Agent,
+    Client,
+    RefusedError,
+    batch,
+    entries,
+    hello,
+    send,
+)
+from tests.places import OtherUser, Site
 from tests.processes import Started
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ME = f"process {os.getpid()} of uid {os.getuid()}"
 
@@ -183,6 +205,107 @@ def test_by_tls_both_ends_show_a_certificate_and_its_name_is_the_clients(site, a
     (entry,) = entries(site)
     assert entry.startswith(b"[tls=client peer=127.0.0.1:")
     assert entry.endswith(b"] by tls")
+
+
+FLOOD = """
+import contextlib, os, socket, sys
+stream, datagrams = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+stream.connect(sys.argv[1])
+datagrams.connect(sys.argv[2])
+datagrams.setblocking(False)
+while True:
+    stream.send((b"flood" * 40 + b"\\n") * 300)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            datagrams.send(b"")
+    with contextlib.suppress(OSError):
+        socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+"""
+
+
+def test_others_are_served_in_a_flood_of_lines_datagrams_and_connections(site, agents):
+    listen = ("--listen", f"unix:{site.path}/s", "--listen", f"unixgram:{site.path}/d")
+    agent = agents(*listen).listening()
+    client = Client(agent.path).connect()
+    flood = subprocess.Popen([sys.executable, "-c", FLOOD, agent.path, f"{site.path}/d"])
+    try:
+        agent.until(lambda: b"flood" in site.read())
+        for number in range(5):
+            client.send([b"others are served %d" % number])
+            client.wait()
+        assert flood.poll() is None
+    finally:
+        flood.kill()
+        flood.wait(60)
+    client.close()
+    agent.end()
+    assert sum(line.startswith(b"others") for line in entries(site)) == 5
+
+
+def test_ids_of_an_identity_are_limited_and_one_that_expired_is_never_taken_as_new(site):
+    address = Address.parse(f"unix:{site.path}/s")
+    made, journal, said = made_at(address, mode=0o600), Journal(str(site.path / "state")), []
+    clients = Clients(8, 2)
+    journal.load(clients)
+    journal.keep(clients)
+    with tallystick.open("payments", output=site.path / "audit.log", store=f"file:{site.store}") as log:
+        loop = Loop(log, Limits(clients=2), Reports(said.append), clients, journal)
+        loop.listen(made, address)
+        loop.thread.start()
+        try:
+            first, second = Client(address.place).connect(), Client(address.place).connect()
+            with pytest.raises(RefusedError) as refused:
+                Client(address.place).connect()
+            assert refused.value.args == (6, 0)
+            first.send([b"one"])
+            first.wait()
+            first.close()
+            third = Client(address.place)
+            while third.id == NEW:  # until the loop has heard that the first one ended
+                with contextlib.suppress(RefusedError):
+                    third.connect()
+            with pytest.raises(RefusedError) as refused:
+                first.connect()
+            assert refused.value.args == (2, 0)
+            second.close()
+            third.close()
+        finally:
+            loop.leave()
+            loop.thread.join(60)
+    made.close()
+    journal.close()
+    assert entries(site) == [b"one"]
+    assert f"{ME} was refused by {address}: too many clients of this identity" in said
+
+
+STRANGER = """
+import os, sys
+from tests.agent.client import Client, RefusedError
+os.setgid(54322)
+os.setuid(54322)
+try:
+    Client(sys.argv[1], id=bytes.fromhex(sys.argv[2])).connect()
+except RefusedError as error:
+    print(error.args)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_an_id_is_of_no_use_to_another_user(crossroads):
+    site = Site(crossroads)
+    site.init()
+    agent = Agent(site, "--mode", "0666").listening()
+    try:
+        client = Client(agent.path).connect()
+        client.send([b"one"])
+        words = [sys.executable, "-c", STRANGER, agent.path, client.id.hex()]
+        said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+        assert said == "(2, 0)\n"
+        client.wait()
+        client.close()
+        assert "of uid 54322 was refused" in agent.end()
+    finally:
+        agent.kill()
 
 
 INTRUDER = """

@@ -234,19 +234,19 @@ def ended_at_random(site, seed, number, output="audit.log", more=()):
 
 
 def test_sigterm_at_any_instant_loses_no_line_and_leaves_nothing_to_note(site):
-    for seed in range(12):
+    for seed in range(6):
         assert ended_at_random(site, seed, signal.SIGTERM, more=("--epoch-lines", "100")) == 143
     assert controls(site.read()).count("closed") == controls(site.read()).count("open")
     assert site.verdict() == ("ok", [])
     said = [int(entry.split()[1]) for entry in entries(site.read()) if entry.endswith(b"many")]
-    for seed in range(12):
+    for seed in range(6):
         mine = [n for n in said if n // 10_000_000 == seed]
         assert mine == list(range(seed * 10_000_000, seed * 10_000_000 + len(mine)))
 
 
 def test_sigkill_at_any_instant_is_an_unclean_end_and_never_failed(site):
     keys, output = [site.path / "payments.key"], [site.path / "audit.log"]
-    for seed in range(8):  # tests/survival does it two hundred times
+    for seed in range(4):  # tests/survival does it two hundred times
         assert ended_at_random(site, 100 + seed, signal.SIGKILL, more=("--epoch-lines", "500")) == -signal.SIGKILL
         report = tallystick.verify(output, keys=keys, store=f"file:{site.store}")
         assert {finding.kind for finding in report.findings} <= UNANCHORED, report.findings
@@ -254,14 +254,14 @@ def test_sigkill_at_any_instant_is_an_unclean_end_and_never_failed(site):
     report = tallystick.verify(output, keys=keys, store=f"file:{site.store}")
     assert report.verdict is tallystick.Verdict.OK, report.findings
     kinds = [finding.kind for finding in report.findings]
-    assert kinds.count("unclean end") == 8
+    assert kinds.count("unclean end") == 4
     assert set(kinds) <= UNCLEAN
     torn = {finding.line for finding in report.findings if finding.kind == "torn line"}
     whole = [line for number, line in enumerate(lines(site.read()), 1) if number not in torn]
     positions = [position(line) for line in whole]
     assert len(set(positions)) == len(positions), "a position was used twice"
     assert positions == sorted(positions)
-    assert len({chain for chain, _, _ in positions}) >= 9
+    assert len({chain for chain, _, _ in positions}) >= 5
 
 
 def test_a_number_whose_chain_was_killed_before_its_first_line_is_passed_over(site):

@@ -138,14 +138,12 @@ class KeyStoreSuite:
 
     # Names
 
-    @pytest.mark.parametrize(
-        "name", ["", ".", "..", "../x", "a/b", "/etc", "-a", ".new-a", "_a", "a b", "a\n", "ä", "a" * 65]
-    )
     @pytest.mark.parametrize("what", ["create", "remove", "load", "head", "holder", "lease"])
-    def test_what_is_no_name_is_refused(self, payments, what, name):
-        arguments = (name, b"state", b"head") if what == "create" else (name,)
-        with pytest.raises(KeyStoreError, match="cannot be the name of a log"):
-            getattr(payments, what)(*arguments)
+    def test_what_is_no_name_is_refused(self, payments, what):
+        for name in ("", ".", "..", "../x", "a/b", "/etc", "-a", ".new-a", "_a", "a b", "a\n", "ä", "a" * 65):
+            arguments = (name, b"state", b"head") if what == "create" else (name,)
+            with pytest.raises(KeyStoreError, match="cannot be the name of a log"):
+                getattr(payments, what)(*arguments)
 
     @pytest.mark.parametrize("name", ["a", "7", "A.b_c-1", "a" * 64])
     def test_every_name_of_the_spec_is_taken(self, store, name):

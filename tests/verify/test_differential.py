@@ -12,7 +12,8 @@ from tests import doctoring, forging
 from tests.forging import Log, Writer
 from tests.verify.differential import Case, random_case, said_by_ours, said_by_theirs, with_exceptions, with_witnesses
 
-ROUNDS = 1000  # in all; half of them have exceptions; `make fuzz` plays others for as long as it is told
+# In all; half of them have exceptions. `make torture` plays 1000, `make fuzz` others for as long as it is told.
+ROUNDS = int(os.environ.get("TALLYSTICK_DIFFERENCES", "400"))
 PARTS = 4
 
 

@@ -2,6 +2,7 @@
 (spec sections 7 and 11)."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,7 @@ import tallystick
 from tallystick import _core
 from tallystick.errors import FormatError, ReportError
 from tallystick.reports.plain import schema
-from tallystick.verify import Report, run, witnesses
-from tallystick.verify.memory import holder
+from tallystick.verify import Report, marks, run
 from tests import vectors
 from tests.servers import until
 from tests.verify.differential import CHECK
@@ -53,7 +53,7 @@ def verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         urls = dict(zip(case["answers"], answers, strict=True))
         nonce = bytes.fromhex(next(iter(answers.values()))["nonce"]) if answers else b""
         with monkeypatch.context() as patch:
-            patch.setattr(witnesses.secrets, "token_bytes", lambda _: nonce)
+            patch.setattr(secrets, "token_bytes", lambda _: nonce)
             if case["witnesses"]:
                 patch.setattr(run.time, "time_ns", lambda: case["now"] * 1_000_000)
             return tallystick.verify(
@@ -94,7 +94,7 @@ def test_what_witnesses_say_is_judged(case: dict[str, Any], key: str, verified: 
 def test_a_resumed_run_says_what_a_full_run_says(
     name: str, key: str, verified: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holder, "TICK", TICK)
+    monkeypatch.setattr(marks, "TICK", TICK)
     case = named(name)
     full = verified(case, key)
     written = (tmp_path / "app.log").stat().st_ctime_ns

@@ -123,6 +123,19 @@ def test_what_came_is_no_silence_though_other_looks_must_confirm_what_it_means()
     assert event.after is State.SILENT
 
 
+def test_nobody_knows_of_a_silence_before_a_look_of_this_process_succeeded() -> None:
+    track = recalled(quiet=59.0)
+    track.fail("the key store is away", WALL)
+    assert judged(track, 1002.0) is None
+    event = judged(track, 1011.0)
+    assert event is not None
+    assert event.after is State.STALE
+    track.take(shown(0), 1012.0, 1012.0, WALL, 0.0)
+    event = judged(track, 1012.0)
+    assert event is not None
+    assert event.after is State.SILENT
+
+
 @pytest.mark.parametrize(("age", "after"), [(2.0, 998.0), (40.0, 960.0), (86_400.0, 1000.0)])
 def test_what_came_while_nobody_looked_is_newer_than_what_was_seen_before(age: float, after: float) -> None:
     """A file server has a clock of its own."""

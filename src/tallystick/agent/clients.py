@@ -33,6 +33,8 @@ class Client:
             window: Of how many lines hashes are kept.
         """
         self.number, self.identity, self.id = number, identity, id
+        self.replaces = 0
+        """The number of the client that expired for it; 0 for none."""
         self.memory = _core.AgentClient(window)
         self.sealed = 0
         self.at = (0, 0, 0)  # of the last line in the log, where this process knows it
@@ -60,13 +62,17 @@ class Clients:
 
     def issue(self, identity: str) -> Client | None:
         """Return a new client; None where all that the identity may have are connected."""
+        replaced = 0
         if self._counts.get(identity, 0) >= self._most:
             mine = (each for each in self._known.values() if each.identity == identity and each.connection is None)
             oldest = next(mine, None)
             if oldest is None:
                 return None
             self.forget(oldest)
-        return self.add(self._next, identity, os.urandom(16))
+            replaced = oldest.number
+        client = self.add(self._next, identity, os.urandom(16))
+        client.replaces = replaced
+        return client
 
     def add(self, number: int, identity: str, id: bytes) -> Client:
         """Return a client that a journal names."""

@@ -50,7 +50,8 @@ Run = tuple[int, int, bytes]
 
 _MAGIC = b"tallyag1"
 _HEADER = struct.Struct(">8sQ16s")  # magic, generation, the boot of the machine
-_LARGE = 2**26  # bytes of a journal above which all is written together
+_ISSUED = struct.Struct(">BI16sI")  # _CLIENT, number, id, number of the one that expired for it; then the identity
+_LARGE = 2**26  # bytes of a journal, and of the log after it, above which all is written together
 _MOST = 2**31  # bytes of what is remembered
 _CLIENT, _BATCH = 1, 2
 
@@ -86,6 +87,7 @@ class Journal:
             make_directories(self._path)
             self._directory = open_directory(self._path)
         self._fd, self._end, self._generation = -1, 0, 0
+        self._passed = 0
         self._boot = _boot()
         self.survived_boot = True
         """Did what is remembered survive a restart of the machine, as far as there was one?"""
@@ -122,6 +124,7 @@ class Journal:
             if len(header) < _HEADER.size or _HEADER.unpack(header)[:2] != (_MAGIC, self._generation):
                 return
             self._end = _HEADER.size
+            numbered = {client.number: client for client in clients.all()}
             while len(head := file.read(8)) == 8:
                 size, check = struct.unpack(">II", head)
                 body = file.read(size) if size <= _MOST else b""
@@ -129,14 +132,16 @@ class Journal:
                     return  # a record that was not written whole: nothing of it was sealed
                 self._end += 8 + size
                 if body[0] == _CLIENT:
-                    (number,) = struct.unpack(">I", body[1:5])
-                    clients.add(number, body[21:].decode(), body[5:21])
+                    _, number, id, replaced = _ISSUED.unpack_from(body)
+                    numbered[number] = clients.add(number, body[_ISSUED.size :].decode(), id)
+                    if replaced in numbered:
+                        clients.forget(numbered.pop(replaced))
                 else:
                     yield _batch(body)
 
     def note_client(self, client: Client) -> None:
-        """Remember that an id was issued."""
-        self._append(struct.pack(">BI16s", _CLIENT, client.number, client.id) + client.identity.encode())
+        """Remember that an id was issued, and which client expired for it."""
+        self._append(_ISSUED.pack(_CLIENT, client.number, client.id, client.replaces) + client.identity.encode())
 
     def note_batch(self, at: tuple[int, int, int], runs: Sequence[Run]) -> None:
         """Remember what is sealed next.
@@ -163,10 +168,14 @@ class Journal:
             raise
         self._end = at + len(record)
 
+    def pass_by(self, size: int) -> None:
+        """Note that the log has so many bytes of others after what is remembered here."""
+        self._passed += size
+
     @property
     def is_large(self) -> bool:
-        """Is it time to write all together?"""
-        return self._end > _LARGE
+        """Is it time to write all together, so that not much of journal and log has to be read after a kill?"""
+        return self._end > _HEADER.size and self._end + self._passed > _LARGE
 
     def keep(self, clients: Clients, *, clean: bool = False) -> None:
         """Write all together; every line that was taken is in the log, durably.
@@ -189,7 +198,7 @@ class Journal:
         os.lseek(self._fd, 0, os.SEEK_SET)
         write_all(self._fd, header)
         os.fdatasync(self._fd)
-        self._end = len(header)
+        self._end, self._passed = len(header), 0
 
     def close(self) -> None:
         """Let go of the files."""

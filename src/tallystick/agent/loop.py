@@ -2,8 +2,8 @@
 
 It alone writes the log. While the log takes no lines it waits, and reads nothing: so do its senders.
 
->>> positions("2.0.17")
-(2, 0, 17)
+>>> _ENOUGH                                       # bytes that are sealed before more is read
+1048576
 """
 
 import heapq
@@ -30,24 +30,18 @@ from tallystick.agent.losses import Losses
 from tallystick.agent.messages import Room
 from tallystick.agent.origin import Fields, Peer, local, remote
 from tallystick.agent.packets import Datagrams, PacketConnection
-from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal
+from tallystick.agent.protocol import SEALED, SYNCED, WITNESSED, Refusal, numbers
 from tallystick.agent.unwitnessed import Unwitnessed
 from tallystick.errors import SealError, TallystickError, reason
 from tallystick.log import Log
 
-__all__ = ["Listener", "Loop", "positions"]
+__all__ = ["Listener", "Loop"]
 
 _TURN = 1.0  # seconds after which the loop looks around though nothing came
 _ACCEPTED = 128  # connections in one turn
 _ENOUGH = 2**20  # bytes that are sealed before more is read
 _AGAIN = 0.1  # seconds after which a journal without room is tried again
 _DRAIN = 2**24  # bytes of datagrams that a leaving agent still takes
-
-
-def positions(text: str) -> tuple[int, int, int]:
-    """Return the three numbers of a position."""
-    chain, epoch, index = map(int, text.split("."))
-    return chain, epoch, index
 
 
 class Listener:
@@ -341,6 +335,9 @@ class Loop:
         runs, self._runs = self._runs, []
         if runs:
             self._seal_runs(runs)
+        if self._journal is not None and self._journal.is_large:  # nothing waits to be sealed here
+            self._write(self.log.sync)
+            self._noted(lambda journal: journal.keep(self.clients))
         if self._owing:
             owing, self._owing = self._owing, {}
             if any(each.state == SYNCED for each in owing):
@@ -355,18 +352,18 @@ class Loop:
 
     def _seal_lines(self) -> None:
         if self.lines.count:
-            self._write(partial(self.log.write_lines, self.lines.take()))
+            lines = self.lines.take()
+            self._write(partial(self.log.write_lines, lines))
+            if self._journal is not None:
+                self._journal.pass_by(len(lines))
 
     def _seal_runs(self, runs: list[tuple[Client, int, bytes, bytes]]) -> None:
-        at = positions(self.log.position)
+        at = numbers(self.log.position)
         self._noted(lambda journal: journal.note_batch(at, [(run[0].number, run[1], run[3]) for run in runs]))
         for client, first, lines, hashes in runs:
             self._write(partial(self.log.write_lines, lines))
             client.sealed = first + len(hashes) // HASHES - 1
             client.at = self.log.last_entry or (0, 0, 0)
-        if self._journal is not None and self._journal.is_large:
-            self._write(self.log.sync)
-            self._noted(lambda journal: journal.keep(self.clients))
 
     def _write(self, step: Callable[[], object]) -> None:
         self.is_writing = True

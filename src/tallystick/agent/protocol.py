@@ -1,12 +1,12 @@
 """Frames of the acknowledged protocol, as the agent sends them (spec/agent.md section 3).
 
->>> acknowledgement(SEALED, 7, (1, 0, 9)).hex()
+>>> acknowledgement(SEALED, 7, numbers("1.0.9")).hex()
 '000000118201000000000000000700000001000009'
 """
 
 import struct
 
-__all__ = ["SEALED", "SYNCED", "WITNESSED", "Refusal", "acknowledgement", "refusal", "welcome"]
+__all__ = ["SEALED", "SYNCED", "WITNESSED", "Refusal", "acknowledgement", "numbers", "refusal", "welcome"]
 
 SEALED, SYNCED, WITNESSED = 1, 2, 3
 """States that a client can ask for."""
@@ -25,6 +25,12 @@ class Refusal:
         "too many clients of this identity", "this state is not offered", "another connection has this id now",
         "the agent ends",
     )  # fmt: skip
+
+
+def numbers(position: str) -> tuple[int, int, int]:
+    """Return the three numbers of a position."""
+    chain, epoch, index = map(int, position.split("."))
+    return chain, epoch, index
 
 
 def _frame(kind: int, body: bytes) -> bytes:

@@ -5,7 +5,8 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 from tallystick import _core
 from tallystick.agent.clients import Clients
@@ -14,6 +15,8 @@ from tallystick.securefile import Place
 from tallystick.sinks.tail import lines_of
 
 __all__ = ["came", "recover"]
+
+_FIRST = (1, 0, 1)  # position of the first line of a log, but for its `open`
 
 Entry = tuple[tuple[int, int, int], bytes]
 
@@ -36,28 +39,57 @@ def recover(clients: Clients, records: Sequence[Record], output: str, *, certain
             clients.forget(client)
         said = f"the machine was restarted in the middle of a log: {len(lost)} clients are refused"
         return [f"{said}, for their lines may be in it"] if lost else []
-    entries, begins_before = _entries(output, records[0].at) if records else ([], True)
     numbered = {client.number: client for client in clients.all()}
     expired = 0
-    for place, record in enumerate(records):
-        later = records[place + 1].at if place + 1 < len(records) else None
-        # `closed` is durable before the next chain opens, and with it all that was sealed before.
-        complete = later is not None and later[0] > record.at[0]
-        total = sum(len(hashes) for _, _, hashes in record.runs) // HASHES
-        found = total if complete else came(record, entries)
-        unknown = found < total and not begins_before and (not entries or record.at < entries[0][0])
+    for record, found, is_known in _looked_up(records, output):
         for number, first, hashes in record.runs:
             here = min(found, len(hashes) // HASHES)
             found -= here
             if (known := numbered.get(number)) is None:
                 continue
-            if unknown:
+            if not is_known:
                 clients.forget(numbered.pop(number))
                 expired += 1
             elif here:
                 known.memory.remember(first, hashes[: here * HASHES], HASHES)
                 known.sealed = known.memory.taken
     return [f"{expired} clients are refused, for their last lines may be in a rotated file"] if expired else []
+
+
+def _looked_up(records: Sequence[Record], output: str) -> list[tuple[Record, int, bool]]:
+    """Return of each batch how many of its lines are in the log, and whether the log can tell.
+
+    The log is read backwards, once, and no more of it is held than one batch has.
+    """
+    looked: list[tuple[Record, int, bool]] = []
+    place = Place.of(output)
+    try:
+        lines = _entries(lines_of(place, os.path.basename(output)))
+        line = next(lines, None)
+        oldest: tuple[int, int, int] | None = None
+        for record in reversed(records):
+            total = sum(len(hashes) for _, _, hashes in record.runs) // HASHES
+            # `closed` is durable before the next chain opens, and with it all that was sealed before.
+            if record.at[0] < records[-1].at[0]:
+                looked.append((record, total, True))
+                continue
+            # A batch is sealed at once: its lines are the first ones, with statements of the log's own between them: a
+            # checkpoint after each line at most, and few others.
+            here: deque[Entry] = deque(maxlen=2 * total + 64)
+            while line is not None and line[0] >= record.at:
+                oldest, half = line
+                if half is not None:
+                    here.append((oldest, half))
+                line = next(lines, None)
+            entries = list(reversed(here))
+            found = came(record, entries)
+            # Where the file holds nothing from before the batch, it may have been rotated, unless the log begins there.
+            begins = record.at <= _FIRST if oldest is None else record.at >= oldest
+            reaches = line is not None or begins
+            looked.append((record, found, reaches or found == total))
+    finally:
+        place.close()
+    return looked[::-1]
 
 
 def came(record: Record, entries: Sequence[Entry]) -> int:
@@ -73,21 +105,9 @@ def came(record: Record, entries: Sequence[Entry]) -> int:
     return found
 
 
-def _entries(output: str, since: tuple[int, int, int]) -> tuple[list[Entry], bool]:
-    """Return the lines of a log from a position on, the oldest first, and whether the file has older ones."""
-    entries: list[Entry] = []
-    place = Place.of(output)
-    try:
-        for line in lines_of(place, os.path.basename(output)):
-            claimed = _core.claimed_position(line)
-            if claimed is None:
-                continue
-            if claimed[1] < since:
-                return entries[::-1], True
-            half = _core.entry_hash(line)
-            if half is not None:
-                entries.append((claimed[1], half))
-    finally:
-        place.close()
-    # A log that begins here has nothing before its first line.
-    return entries[::-1], since <= (1, 0, 1)
+def _entries(lines: Iterator[bytes]) -> Iterator[tuple[tuple[int, int, int], bytes | None]]:
+    """Give position and hash of the lines of a log that are sealed, its own among them."""
+    for line in lines:
+        claimed = _core.claimed_position(line)
+        if claimed is not None:
+            yield claimed[1], _core.entry_hash(line)

@@ -73,7 +73,9 @@ def asking(ask: Ask | None) -> Hear:
     def hear(witness: Witness, root: bytes) -> Heard:
         if ask is None or witness.url is None:
             return Heard(trouble="it cannot be asked here")
-        nonce = os.urandom(32)
+        import secrets  # only here: few verifications ask anybody
+
+        nonce = secrets.token_bytes(32)
         try:
             return Heard([(nonce, ask(witness.url, root, nonce))])
         except TallystickError as error:

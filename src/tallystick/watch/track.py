@@ -59,6 +59,7 @@ class Track:
     prints: dict[str, int] = field(default_factory=dict)
     bands: deque[Band] = field(default_factory=deque)
     marks: str = ""
+    is_recalled: bool = False
 
     def __post_init__(self) -> None:
         self.since = self.since or self.wall
@@ -99,7 +100,7 @@ class Track:
             looked=looked or report.time,
         )
         self.known = Known(report.verdict, began, self.known.newest, ended)
-        self.trouble, self.tried, self.report = "", report.time, report
+        self.trouble, self.tried, self.report, self.is_recalled = "", report.time, report, False
         self.seen = _seen(report, self.newest, lag)
 
     def fail(self, trouble: str, wall: int) -> None:
@@ -117,7 +118,7 @@ class Track:
 
     def nothing(self, began: float, wall: int) -> None:
         """Take in a look at an entry of which nothing is there yet."""
-        self.trouble, self.tried = "", wall
+        self.trouble, self.tried, self.is_recalled = "", wall, False
         self.known = replace(self.known, looked=began)
 
     def idle(self, now: float) -> Known:
@@ -126,7 +127,7 @@ class Track:
 
     def is_changed_by_time(self, rules: Rules, now: float, repeat: float | None) -> bool:
         """Does time alone change the state, or ask for another report of it?"""
-        after = state(self.known, rules, now)
+        after = self._state(rules, now)
         if after is not self.state or (after is State.NEVER and self.reported is not after):
             return True
         return after.is_alarm and is_due(self.last, repeat, now)
@@ -140,7 +141,7 @@ class Track:
             wall: The same, ms since 1970.
             repeat: Seconds after which a state that lasts is reported again.
         """
-        before, after = self.state, state(self.known, rules, now)
+        before, after = self.state, self._state(rules, now)
         if after is not before:
             self._enter(after, wall)
         new = self._new_findings(wall) if after is State.FAILED else []
@@ -204,13 +205,18 @@ class Track:
             plain["ended"] is True,
         )
         self.newest = Newest(line=plain["line"])
-        self.marks = str(plain["marks"])
+        self.marks, self.is_recalled = str(plain["marks"]), True
         self.prints = {str(one): int(first) for one, first in plain["prints"].items()}
         self.bands = deque(Band(int(begin), int(end), State(word)) for begin, end, word in plain["bands"])
 
     def standing(self) -> Standing:
         """Return how the entry stands."""
         return Standing(self.name, self.state, self.since, self.trouble, self.seen, self.tried, self.labels)
+
+    def _state(self, rules: Rules, now: float) -> State:
+        """Return the state; until a look of this process succeeds, it is that of the one before, or `stale`."""
+        after = state(self.known, rules, now)
+        return self.state if self.is_recalled and after is not State.STALE else after
 
     def _meet(self, report: Report, now: float, wall: int, age: float) -> None:
         """Note when something new was seen last, if a look shows something new."""

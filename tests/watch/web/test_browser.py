@@ -58,6 +58,23 @@ def test_each_page_is_good_to_read_for_all(browser, standings, serving, view):
         assert all(url.startswith(at) for url in browser.requested())
 
 
+SEEN = """
+[...document.querySelectorAll('svg.timeline .mark')].filter(mark => {
+  const box = mark.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
+  return x > 0 && x < innerWidth && box.width >= 8 && document.elementFromPoint(x, y)?.closest('svg.timeline a');
+}).length
+"""
+
+
+@pytest.mark.parametrize("view", ["light", "a phone", "a narrow phone"])
+def test_no_finding_in_the_time_line_has_to_be_scrolled_to(browser, standings, serving, view):
+    browser.look(**VIEWS[view])
+    browser.open(serving(standings).address + "/logs/payments")
+    browser.run("document.querySelector('svg.timeline').scrollIntoView({block: 'center'})")
+    marks = browser.run("document.querySelectorAll('svg.timeline .mark').length")
+    assert marks == browser.run(SEEN) > 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_drawn_in_its_scheme(browser, standings, serving, scheme, tmp_path):
     browser.look(800, 600, scheme=scheme)
