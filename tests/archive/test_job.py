@@ -170,6 +170,38 @@ def test_a_share_says_nothing_of_chains_whose_keys_it_had_not(bucket: Bucket, lo
     assert both(bucket, Elsewhere(lie)).verdict is Verdict.FAILED
 
 
+def drop(bucket: Bucket, made: dict[str, bytes]) -> None:
+    bucket.s3.delete_object(Bucket=bucket.name, Key="logs/0001.log")
+
+
+def restore_an_older_version(bucket: Bucket, made: dict[str, bytes]) -> None:
+    bucket.put("logs/0003.log", b"".join(made["logs/0003.log"].splitlines(keepends=True)[:-1]))
+
+
+def truncate(bucket: Bucket, made: dict[str, bytes]) -> None:
+    bucket.put("logs/0001.log", made["logs/0001.log"][:-40])
+
+
+def put_another_ones_contents(bucket: Bucket, made: dict[str, bytes]) -> None:
+    bucket.put("logs/0001.log", made["logs/0002.log"])
+
+
+def move_lines_over_a_border(bucket: Bucket, made: dict[str, bytes]) -> None:
+    *lines, last = made["logs/0001.log"].splitlines(keepends=True)
+    bucket.put("logs/0001.log", b"".join(lines))
+    bucket.put("logs/0002.log", made["logs/0002.log"] + last)
+
+
+@pytest.mark.parametrize(
+    "attack", [drop, restore_an_older_version, truncate, put_another_ones_contents, move_lines_over_a_border]
+)
+def test_an_attack_across_the_borders_of_objects_is_found(
+    bucket: Bucket, log: Sealed, attack: Callable[[Bucket, dict[str, bytes]], None]
+) -> None:
+    attack(bucket, bucket.fill(log, 4))
+    assert both(bucket, Elsewhere()).verdict is Verdict.FAILED
+
+
 # -- who gets which keys
 
 
