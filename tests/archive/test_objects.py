@@ -316,7 +316,7 @@ def test_a_large_object_is_read_ahead_and_never_held_whole(
 
     monkeypatch.setattr(type(store), "read", read)
     ahead = Ahead()
-    ahead.plan([(one, 0)])
+    ahead.plan([(one, 0, None)])
     while taken < size:
         piece = ahead.take(one, taken)
         assert piece is not None
