@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
@@ -14,8 +15,10 @@ import pytest
 import tallystick
 from tallystick import _core
 from tallystick.cli import main
+from tallystick.verify import Kind
 from tallystick.witness.client import WitnessError, ask
 from tests.servers import Answering
+from tests.witness.service import TIME, Writer
 
 SIGNER = _core.NoteSigner.generate("w.example")
 
@@ -132,3 +135,21 @@ def test_fresh_and_quorum_go_with_a_witness(place: Place) -> None:
     result = run(place, "--fresh", "1h")
     assert result.status == 2
     assert "--witness" in result.err
+
+
+def test_many_texts_cost_about_as_much_whether_they_are_of_one_epoch_or_of_many(tmp_path: Path) -> None:
+    """A witness that lies may answer with each head that it ever received; a verifier must not take hours for them."""
+    spent = {}
+    for epoch_lines in (60_000, 2):
+        writer = Writer(95)
+        texts = [writer.open(epoch_lines).strip(), *(writer.step(proof=False).split(b"\n")[0] for _ in range(120))]
+        (tmp_path / "app.log").write_bytes(writer.data)
+        (tmp_path / "app.pub").write_text(writer.public)
+        held = [(2 * TIME, False, text) for text in texts]
+        answered = lambda _, log, nonce, held=held: _core.make_answer(SIGNER, nonce, log, 2 * TIME, held).encode()  # noqa: E731
+        began = time.process_time()
+        report = tallystick.verify([tmp_path / "app.log"], public=[tmp_path / "app.pub"], store="none", ask=answered,
+                                   witnesses=[f"http://w/={SIGNER.key}"])  # fmt: skip
+        spent[epoch_lines] = time.process_time() - began
+        assert {one.kind for one in report.findings} <= {Kind.OPEN_END, Kind.UNCLEAN_END}, report.findings
+    assert spent[2] < 4 * spent[60_000], spent

@@ -107,18 +107,18 @@ impl Known {
 
     /// Takes the lines that were read for texts.
     pub(super) fn take_shown(&mut self) {
+        // Once for all epochs: there may be many texts, and each takes several signatures.
+        let mut wanted: BTreeMap<EpochId, BTreeSet<u16>> = BTreeMap::new();
+        for one in &self.shown.texts {
+            if let Ok(content) = self.shown(one) {
+                wanted.entry((one.0, content.chain, content.epoch)).or_default().insert(content.n);
+            }
+        }
         for (id, seen) in std::mem::take(&mut self.summary.details) {
-            let wanted: BTreeSet<u16> = self
-                .shown
-                .texts
-                .iter()
-                .filter_map(|one| self.shown(one).ok().map(|c| (one.0, c)))
-                .filter(|(log, c)| (*log, c.chain, c.epoch) == id)
-                .map(|(_, content)| content.n)
-                .collect();
+            let Some(wanted) = wanted.get(&id) else { continue };
             let outside = self.outside.get(&id);
             let right = |line: &Occurrence| outside.is_none_or(|out| !out.contains(&(line.index, line.leaf)));
-            let roots = prefix_roots(seen.iter().filter(|(line, _)| right(line)), &wanted);
+            let roots = prefix_roots(seen.iter().filter(|(line, _)| right(line)), wanted);
             for (n, root) in roots {
                 self.shown.roots.entry((id, n)).or_default().push(root);
             }
@@ -130,11 +130,10 @@ impl Known {
         let mut found = Vec::new();
         for one in std::mem::take(&mut self.shown.texts) {
             let hash = crate::hash::sha256(&[&one.1]);
-            let standing = match self.shown(&one) {
-                Ok(content) => self.standing(one.0, &content, &hash),
-                Err(standing) => standing,
-            };
-            if let (Ok(content), Standing::Met) = (self.shown(&one), standing)
+            let content = self.shown(&one);
+            let standing =
+                content.as_ref().map_or_else(|why| *why, |content| self.standing(one.0, content, &hash));
+            if let (Ok(content), Standing::Met) = (content, standing)
                 && content.n > 0
             {
                 let epoch = self.summary.log(one.0).epoch(content.chain, content.epoch);
