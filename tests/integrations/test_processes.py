@@ -117,6 +117,74 @@ def test_a_daemon_takes_the_log_over_with_a_chain_of_its_own(scene, end):
     assert scene.site.verdict()[0] == "ok"
 
 
+LOGS_AT_FORKS = """
+import logging, os, threading, time
+forking = threading.Event()
+def hook():
+    forking.set()
+    time.sleep(0.3)  # a thread that logs has the handler by now, or waits for it
+    logging.getLogger("audit").info("hook")
+os.register_at_fork(before=hook)
+"""
+THREAD_LOGS = """
+def work():
+    while not forking.is_set() or time.sleep(0.01):
+        log.info("thread")
+    log.info("last")
+thread = threading.Thread(target=work)
+thread.start()
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+thread.join()
+"""
+
+
+def test_another_hook_may_log_while_the_process_forks_and_a_thread_logs(scene):
+    """It once waited for ever: for the handler of a thread that waited for the log, which was held for the fork."""
+    (scene.path / "program.py").write_text(LOGS_AT_FORKS + HANDLER.replace("{}", "") + THREAD_LOGS)
+    subprocess.run([sys.executable, "program.py"], cwd=scene.path, env=scene.site.env, timeout=30, check=True)
+    assert {b"hook", b"last", b"thread"} == set(scene.entries())
+    assert scene.site.verdict() == ("ok", [])
+
+
+LOGURU = """
+import os, threading
+from loguru import logger
+from tallystick.integrations.loguru import SealingSink
+logger.remove()
+logger.add(SealingSink("payments", "audit.log"), format="{message}", catch=False)
+logged, is_over = [0, 0], False
+def work(number):
+    while not is_over:
+        logger.info("{} {}", number, logged[number])
+        logged[number] += 1
+threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
+for thread in threads:
+    thread.start()
+for _ in range(10):
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+is_over = True
+for thread in threads:
+    thread.join()
+print(*logged)
+"""
+
+
+@needs("loguru")
+def test_a_process_forks_while_threads_log_by_loguru_and_each_record_is_there_once(scene):
+    """Loguru's hook takes the locks of its sinks, and once waited for ever for a thread that waited for the log."""
+    (scene.path / "program.py").write_text(LOGURU)
+    program, where = [sys.executable, "program.py"], {"cwd": scene.path, "env": scene.site.env}
+    done = subprocess.run(program, **where, timeout=60, check=True, stdout=subprocess.PIPE)
+    counts = list(map(int, done.stdout.split()))
+    expected = [b"%d %d" % (number, each) for number, count in enumerate(counts) for each in range(count)]
+    assert sorted(scene.entries()) == sorted(expected)
+    assert scene.site.verdict() == ("ok", [])
+
+
 PYTHON_DAEMON = """
 import daemon
 log.info("before")

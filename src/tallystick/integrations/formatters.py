@@ -13,7 +13,16 @@ from typing import Any
 
 import rfc8785
 
-__all__ = ["JSONFormatter", "PlainFormatter", "canonical", "escape_line", "shown", "unescape_line"]
+__all__ = [
+    "JSONFormatter",
+    "PlainFormatter",
+    "as_it_came",
+    "canonical",
+    "escape_line",
+    "one_line",
+    "shown",
+    "unescape_line",
+]
 
 _DEEPEST = 32  # levels of a field's value
 _EXACT = 2**53 - 1  # I-JSON, RFC 7493: whole numbers that every reader reads alike
@@ -200,3 +209,25 @@ def _text(value: Any) -> str:
 
 def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def as_it_came(item: Any, error: BaseException) -> str:
+    """Return a line for what cannot be formatted: level, logger and message, as far as these can be shown."""
+    if not isinstance(item, logging.LogRecord):
+        return f"{_at_all(item)} (not formatted: {_at_all(error)})"
+    message = f"{_at_all(item.msg)} {_at_all(item.args)}" if item.args else _at_all(item.msg, str)
+    return f"{_at_all(item.levelname, str)} {_at_all(item.name, str)} {message} (not formatted: {_at_all(error)})"
+
+
+def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
+    """Return how a value looks, even if it ends the program when it is shown."""
+    try:
+        return shown(value, show)
+    except BaseException as error:
+        return f"({type(value).__name__} that does not show itself: {type(error).__name__})"
+
+
+def one_line(text: str) -> str:
+    """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)

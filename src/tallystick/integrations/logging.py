@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
 from tallystick.agent.client import Client, WhenFull
-from tallystick.integrations.formatters import JSONFormatter, PlainFormatter
-from tallystick.integrations.sealing import OnError, Sealing, one_line
+from tallystick.integrations.formatters import JSONFormatter, PlainFormatter, one_line
+from tallystick.integrations.sealing import OnError, Sealing
 from tallystick.sinks.rotation import Rotation
 
 __all__ = ["AgentHandler", "JSONFormatter", "PlainFormatter", "SealedFileHandler", "SealingHandler", "file_or_stream"]

@@ -21,9 +21,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN_ID, INVALID_TRACE_ID, format_span_id, format_trace_id
 
 from tallystick.errors import SealError
-from tallystick.integrations.formatters import JSONFormatter, canonical
+from tallystick.integrations.formatters import JSONFormatter, canonical, one_line
 from tallystick.integrations.logging import AgentHandler
-from tallystick.integrations.sealing import OnError, Sealing, one_line
+from tallystick.integrations.sealing import OnError, Sealing
 
 __all__ = ["AgentProcessor", "SealingProcessor"]
 

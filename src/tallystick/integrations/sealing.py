@@ -1,4 +1,11 @@
-"""The way of all loggers into a log: one lock, trouble reported once, and no loop."""
+"""The way of all loggers into a log: one lock, trouble reported once, and no loop.
+
+The lock of a handler is held while it seals. A key store's client may log meanwhile, and its records may come to this
+handler or to another one of its kind: from a thread that is sealing already, or from the background thread of a log,
+which must not wait for the lock, because the thread that holds it may be waiting for the head. No thread waits for a
+handler's lock while it seals, or two handlers could wait for each other. Such records are put aside and sealed after
+the handler's next record, once around.
+"""
 
 import logging
 import time
@@ -12,13 +19,14 @@ from typing import Any, Literal
 from tallystick import keystore
 from tallystick.errors import SealError, TallystickError, explain
 from tallystick.integrations.early import PENDING
-from tallystick.integrations.formatters import PlainFormatter, escape_line, shown
+from tallystick.integrations.formatters import PlainFormatter, as_it_came, one_line, shown
+from tallystick.integrations.locked import Locked
 from tallystick.integrations.reporter import Reporter
 from tallystick.lines import MAX_ENTRY, Splitter
 from tallystick.log import Log, open_log
 from tallystick.writer import lifecycle
 
-__all__ = ["OnError", "Sealing", "one_line"]
+__all__ = ["OnError", "Sealing"]
 
 OnError = Literal["report", "raise"]
 
@@ -32,15 +40,8 @@ _SEALING: set[int] = set()
 _DRAINING: set[int] = set()
 
 
-class Sealing(logging.Handler):
-    """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`.
-
-    Its lock is held while it seals. A key store's client may log meanwhile, and its records may come to this handler or
-    to another one of its kind: from a thread that is sealing already, or from the background thread of a log, which
-    must not wait for the lock, because the thread that holds it may be waiting for the head. No thread waits for a
-    handler's lock while it seals, or two handlers could wait for each other. Such records are put aside and sealed
-    after the handler's next record, once around.
-    """
+class Sealing(Locked):
+    """Seals one thing after another: records of `logging`, or what a subclass knows how to `format`."""
 
     def __init__(
         self,
@@ -99,12 +100,19 @@ class Sealing(logging.Handler):
             SealError: It could not be sealed, and errors are to be raised.
         """
         me = get_ident()
-        if me in _SEALING or me in lifecycle.BACKGROUND:
+        if me in _SEALING or me in lifecycle.BACKGROUND or not (self.hold(0.0) or self.waited()):
             self._put_aside(item)
             return
-        self.acquire()
         try:
             self._emit(item, me)
+        finally:
+            self.release()
+
+    def let_go(self) -> None:
+        """Seal what was put aside while the process forked, and release the lock."""
+        try:
+            if self._aside:
+                self._settle()
         finally:
             self.release()
 
@@ -234,7 +242,7 @@ class Sealing(logging.Handler):
             text: Any = item if isinstance(item, _TEXT) else self.format(item)
         except BaseException as error:
             # Arguments that do not fit must not keep a record out of the log, and neither must one that leaves.
-            text = _as_it_came(item, error)
+            text = as_it_came(item, error)
             leaving = None if isinstance(error, Exception) else error
         # Nearly every text is a line as it stands; `_write` sees to the others.
         if type(text) is str and len(text) < _SHORT and text.isprintable() and "\\" not in text:
@@ -246,16 +254,9 @@ class Sealing(logging.Handler):
 
     def _write(self, text: str | bytes) -> None:
         """Seal one text as one line; one that is longer than an entry may be is split, and the log says so."""
-        if isinstance(text, str):
-            text = one_line(text)
-        if len(text) > _SHORT:
-            data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
-            if len(data) > MAX_ENTRY:
-                splitter = Splitter(self._log)
-                splitter.feed(data.replace(b"\r", b"\\r").replace(b"\n", b"\\n"))
-                splitter.finish()
-                return
-        self._log.write(text)
+        text = one_line(text) if isinstance(text, str) else text
+        if len(text) <= _SHORT or not _is_split(self._log, text):
+            self._log.write(text)
 
     def _notice(self, kind: str, text: str) -> None:
         """Have the log itself say something."""
@@ -330,36 +331,25 @@ class Sealing(logging.Handler):
             self._report(_explained(error))
 
 
+def _is_split(log: Log, text: str | bytes) -> bool:
+    """Write a text that is longer than an entry may be in pieces; return False if it is not."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+    if len(data) <= MAX_ENTRY:
+        return False
+    splitter = Splitter(log)
+    splitter.feed(data.replace(b"\r", b"\\r").replace(b"\n", b"\\n"))
+    splitter.finish()
+    return True
+
+
 def _where_it_is(url: str | None) -> str | None:
     """Return the URL of a key store that means the same from another directory."""
     store = keystore.connect(url)
     return store.url if isinstance(store, keystore.FileKeyStore) else url
 
 
-def _as_it_came(item: Any, error: BaseException) -> str:
-    """Return a line for what cannot be formatted: level, logger and message, as far as these can be shown."""
-    if not isinstance(item, logging.LogRecord):
-        return f"{_at_all(item)} (not formatted: {_at_all(error)})"
-    message = f"{_at_all(item.msg)} {_at_all(item.args)}" if item.args else _at_all(item.msg, str)
-    return f"{_at_all(item.levelname, str)} {_at_all(item.name, str)} {message} (not formatted: {_at_all(error)})"
-
-
-def _at_all(value: object, show: Callable[[object], str] = repr) -> str:
-    """Return how a value looks, even if it ends the program when it is shown."""
-    try:
-        return shown(value, show)
-    except BaseException as error:
-        return f"({type(value).__name__} that does not show itself: {type(error).__name__})"
-
-
 def _explained(error: Exception) -> str:
     return shown(error, lambda _: explain(error))
-
-
-def one_line(text: str) -> str:
-    """Return a text without the line end after it, and what would break the line escaped; JSON escapes by itself."""
-    text = text.removesuffix("\n").removesuffix("\r")
-    return text if text[:1] == "{" and text[-1:] == "}" else escape_line(text)
 
 
 _OPEN: "weakref.WeakSet[Sealing]" = weakref.WeakSet()

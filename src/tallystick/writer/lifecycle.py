@@ -30,6 +30,7 @@ from tallystick.writer.raised_again import HeldBack, is_raised_again
 
 __all__ = [
     "BACKGROUND",
+    "HANDLERS",
     "KEY_SETUP",
     "LOGS",
     "UNDER_WAY",
@@ -38,6 +39,7 @@ __all__ = [
     "close_at_end",
     "close_on_sigterm",
     "follow_up",
+    "forking_for",
     "in_child",
     "was_forked",
 ]
@@ -45,6 +47,18 @@ __all__ = [
 _PATIENCE = 4.0  # seconds that a fork waits for a line, or for a key, that is on its way
 _LAST = -1000  # the priority of what multiprocessing calls last
 _LONGEST = 5.0  # seconds that SIGTERM waits for a step of its own thread
+
+
+class Held(Protocol):
+    """Something with a lock, which is held while the process forks."""
+
+    def hold(self, seconds: float) -> bool:
+        """Take the lock; return False if that took too long."""
+        ...
+
+    def let_go(self) -> None:
+        """Release it."""
+        ...
 
 
 class OpenLog(Protocol):
@@ -117,12 +131,17 @@ KEY_SETUP = _KeySetup()
 LOGS: "weakref.WeakSet[OpenLog]" = weakref.WeakSet()
 """The logs that this process has open."""
 
+HANDLERS: "weakref.WeakSet[Held]" = weakref.WeakSet()
+"""What writes to logs while it holds a lock: at a fork, its lock is taken before those of logs, as at a line."""
+
 BACKGROUND: set[int] = set()
 """Numbers of the logs' own threads: what such a thread must not wait for, records that arise in it must not either."""
 
 UNDER_WAY: set[Abandonable] = set()
 """Couriers that are under way; a thread that must not wait for one has it fail."""
 
+_forking_since: float | None = None
+_handlers_held: list[Held] = []
 _held: list[OpenLog] = []
 _keys_held: list[bool] = []
 _before_end: list[Callable[[], None]] = []
@@ -173,6 +192,11 @@ def was_forked() -> None:
     """Do in a child that C code forked what is done in others at once: its copies of logs and leases are dead."""
     _after_fork_in_child()
     forget_leases()
+
+
+def forking_for() -> float:
+    """Return the seconds for which a thread of this process has been forking; 0 where none does."""
+    return 0.0 if (since := _forking_since) is None else time.monotonic() - since
 
 
 def follow_up() -> None:
@@ -264,7 +288,11 @@ def _before_fork() -> None:
     # With every lock held no thread is in the middle of a line, and a child's copies are whole when they die. A lock
     # that cannot be had in time is one of a thread that waits for a courier, which then fails, or for a disk. Keys are
     # wiped in a child in any case: their pages are marked so.
-    until = time.monotonic() + _PATIENCE
+    global _forking_since
+    _forking_since = time.monotonic()
+    until = _forking_since + _PATIENCE
+    # Another hook may log, and would wait for a handler whose thread waits for a lock of ours.
+    _handlers_held[:] = [each for each in list(HANDLERS) if each.hold(max(0.0, until - time.monotonic()))]
     _keys_held.append(_is_held(KEY_SETUP.hold, until))
     _held[:] = [log for log in list(LOGS) if _is_held(log.hold, until)]
 
@@ -280,17 +308,25 @@ def _is_held(hold: Callable[[float], bool], until: float) -> bool:
 
 
 def _after_fork_in_parent() -> None:
+    global _forking_since
+    _forking_since = None
     for log in _held:
         log.let_go()
     _held.clear()
     if _keys_held.pop():
         KEY_SETUP.__exit__(None, None, None)
+    for handler in _handlers_held:
+        handler.let_go()
+    _handlers_held.clear()
 
 
 def _after_fork_in_child() -> None:
+    global _forking_since
+    _forking_since = None
     for log in list(LOGS):
         log.die_in_child()
     _held.clear()
+    _handlers_held.clear()  # `logging` renews their locks
     LOGS.clear()
     _keys_held.clear()
     KEY_SETUP.renew()
