@@ -132,7 +132,7 @@ class Watched:
         self.states, self.slots, self.name = [], set(), "payments"
         real = _core.setup
         with monkeypatch.context() as patched:
-            patched.setattr(_core, "setup", lambda name: real(name, (secrets.V, secrets.S)))
+            patched.setattr(_core, "setup", lambda name, follows: real(name, (secrets.V, secrets.S), follows))
             tallystick.create(
                 "payments", store=self.url, custody=self.site.custody, key_file=directory / "payments.key",
                 public_file=directory / "payments.pub",

@@ -3,9 +3,8 @@
 Without an address there is a cluster on this machine for as long as it takes. Keys of single chains go to workers, and
 never V: encrypted for the worker that asks, over connections that are encrypted or do not leave the machine.
 
->>> dask("tcp://example.org:8786")
-Traceback (most recent call last):
-tallystick.errors.ReportError: the connection to tcp://example.org:8786 is not encrypted
+>>> is_safe("tls://example.org:8786"), is_safe("tcp://example.org:8786"), is_safe("tcp://127.0.0.1:8786")
+(True, False, True)
 """
 
 import contextlib
