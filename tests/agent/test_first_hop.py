@@ -392,12 +392,14 @@ mkdir -p image/bin
 cp "$(command -v busybox)" image/bin/sh
 tar -C image -c . | docker import - shop > /dev/null
 touch ready
-sh run-shop --interactive --network none shop /bin/sh -c 'while read line; do echo "$line"; done'
+sh {} --interactive --network none shop /bin/sh -c 'while read line; do echo "$line"; done'
 """
 
 
 class Docker:
     """The real daemon, in namespaces of its own, and a container that logs what it reads."""
+
+    start = "run-shop"
 
     @contextlib.contextmanager
     def running(self, hop):
@@ -405,8 +407,9 @@ class Docker:
             pytest.skip("the daemon of Docker runs as root")
         for each, package in (("dockerd", "docker.io"), ("docker", "docker.io"), ("busybox", "busybox-static")):
             program(each, f"apt install {package}", *SYSTEM)
-        hop.file("/usr/local/bin/run-shop")
-        words = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", DOCKER)
+        hop.file(f"/usr/local/bin/{self.start}")
+        script = DOCKER.replace("{}", self.start)
+        words = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script)
         env = hop.site.env | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         with started(hop, *words, env=env, stdin=subprocess.PIPE) as self.process:
             ready = hop.site.path / "ready"
@@ -419,6 +422,21 @@ class Docker:
     def say(self, text):
         self.process.stdin.write(text + b"\n")
         self.process.stdin.flush()
+
+
+class DockerFile(Docker):
+    """The same with the file that Docker writes, which is followed."""
+
+    start = "run-shop-to-file"
+
+    @contextlib.contextmanager
+    def running(self, hop):
+        send = hop.file("/usr/local/bin/send-shop", [("/var/lib/", f"{hop.site.path}/of-")])
+        with super().running(hop) as process:
+            until(lambda: list(hop.site.path.glob("docker/containers/*/*-json.log")), "the file of the container", 30)
+            env = hop.site.env | {"DOCKER_HOST": "unix:///run/docker.sock", "PATH": os.environ["PATH"]}
+            with started(hop, "nsenter", "--target", process.pid, "--mount", "sh", send, env=env):
+                yield process
 
 
 class Otlp(Webhook):
@@ -481,6 +499,7 @@ RECIPES = {
     "OpenBao": Bao(),
     "PostgreSQL": Csv(),
     "Docker": Docker(),
+    "Docker, a file": DockerFile(),
     "OTLP, the receiver": Otlp(),
     "OTLP, the collector": Collector(),
 }
