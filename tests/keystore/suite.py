@@ -62,9 +62,7 @@ def a_child_that_lives(fork=os.fork):
     finally:
         os.close(read)
         os.close(write)
-        os.kill(
-            pid, signal.SIGKILL
-        )  # C code's fork of one of several threads may hang
+        os.kill(pid, signal.SIGKILL)  # C code's fork of one of several threads may hang
         os.waitpid(pid, 0)
 
 
