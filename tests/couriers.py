@@ -8,6 +8,7 @@ middle of would come to its end in a fork.
 """
 
 import ctypes
+import gc
 import itertools
 import os
 import signal
@@ -42,6 +43,8 @@ class Forked(subprocess.Popen):
     def _fork(self, given, fds):
         """Fork; what subprocess.Popen keeps of a process is its pid."""
         begins, begun = os.pipe()
+        collects = gc.isenabled()
+        gc.disable()  # a fork does not look for garbage among what belongs to threads that it has not: Python may crash
         self.pid = _LIBC.fork()
         if self.pid == 0:
             try:
@@ -49,6 +52,8 @@ class Forked(subprocess.Popen):
                 become_courier(*given, fds)
             finally:
                 os._exit(1)
+        if collects:
+            gc.enable()
         os.close(begun)
         os.read(begins, 1)  # until all is closed there: it has a session, which is what a writer ends
         os.close(begins)
