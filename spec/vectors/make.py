@@ -904,7 +904,7 @@ def predecessor_defects(cases):
     add("its lines before the second of two openings, in a file of its own", "the log had not begun there", killed[0], begun[:1], old + begun[1:], with_p=killed[1])
     add("named by chain 2, which says that it is the first", "the proof of its prev fails", "failed bad statement, notice, unsealed",
         old + log(f"{id_} {key}", chain=2, claims="unproven"), with_p="incomplete notice, predecessor, unclean end")
-    add("named by chain 2, which passes over chain 1", "whoever kept the set-up head can do that", "incomplete notice, predecessor, unclean end",
+    add("named by chain 2, which passes over chain 1", "a holder of the set-up head can do that", "incomplete notice, predecessor, unclean end",
         old + log(f"{id_} {key}", chain=2, claims="proven"))
 
 

@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import termios
-from contextlib import contextmanager
 
 import pytest
 
@@ -96,13 +95,8 @@ def ends_at_sigterm(scene):
     return program.returncode == -signal.SIGTERM
 
 
-@contextmanager
 def started(scene, **streams):
-    with Started(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE, **streams) as program:
-        try:
-            yield program
-        finally:
-            program.kill()
+    return Started(PYTHON, cwd=scene.path, env=scene.site.env, stderr=subprocess.PIPE, **streams)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,6 +53,10 @@ class Scene:
     def run(self, text, more="", status=0):
         """Run a program to the end of all its processes; return what it said."""
         self.write("program.py", text, more)
+        return self.execute(status)
+
+    def execute(self, status=0):
+        """Run what program.py holds, in the same way."""
         done = subprocess.run(
             [sys.executable, "program.py"], cwd=self.path, env=self.site.env, timeout=60, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -143,7 +147,7 @@ thread.join()
 def test_another_hook_may_log_while_the_process_forks_and_a_thread_logs(scene):
     """It once waited for ever: for the handler of a thread that waited for the log, which was held for the fork."""
     (scene.path / "program.py").write_text(LOGS_AT_FORKS + HANDLER.replace("{}", "") + THREAD_LOGS)
-    subprocess.run([sys.executable, "program.py"], cwd=scene.path, env=scene.site.env, timeout=30, check=True)
+    scene.execute()
     assert {b"hook", b"last", b"thread"} == set(scene.entries())
     assert scene.site.verdict() == ("ok", [])
 
@@ -177,9 +181,7 @@ print(*logged)
 def test_a_process_forks_while_threads_log_by_loguru_and_each_record_is_there_once(scene):
     """Loguru's hook takes the locks of its sinks, and once waited for ever for a thread that waited for the log."""
     (scene.path / "program.py").write_text(LOGURU)
-    program, where = [sys.executable, "program.py"], {"cwd": scene.path, "env": scene.site.env}
-    done = subprocess.run(program, **where, timeout=60, check=True, stdout=subprocess.PIPE)
-    counts = list(map(int, done.stdout.split()))
+    counts = list(map(int, scene.execute().split()))
     expected = [b"%d %d" % (number, each) for number, count in enumerate(counts) for each in range(count)]
     assert sorted(scene.entries()) == sorted(expected)
     assert scene.site.verdict() == ("ok", [])

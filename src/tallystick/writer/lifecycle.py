@@ -53,15 +53,15 @@ class Held(Protocol):
     """Something with a lock, which is held while the process forks."""
 
     def hold(self, seconds: float) -> bool:
-        """Take the lock; return False if that took too long."""
+        """Keep other threads from being in the middle of a line; return False if that took too long."""
         ...
 
     def let_go(self) -> None:
-        """Release it."""
+        """Let them go on."""
         ...
 
 
-class OpenLog(Protocol):
+class OpenLog(Held, Protocol):
     """The part of a log that this module needs."""
 
     @property
@@ -75,14 +75,6 @@ class OpenLog(Protocol):
 
     def close(self) -> None:
         """Close the chain."""
-        ...
-
-    def hold(self, seconds: float) -> bool:
-        """Keep other threads from being in the middle of a line; return False if that took too long."""
-        ...
-
-    def let_go(self) -> None:
-        """Let them go on."""
         ...
 
     def die_in_child(self) -> None:

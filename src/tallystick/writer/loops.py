@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LONGEST_REST", "Elsewhere", "longest_rest", "natives"]
+__all__ = ["Elsewhere", "longest_rest", "natives"]
 
-LONGEST_REST = 0.5  # seconds for which eventlet's loop sleeps at most: a signal does not end its sleep
+_LONGEST_REST = 0.5  # seconds for which eventlet's loop sleeps at most: a signal does not end its sleep
 _BEGUN_IN = 1.0  # seconds in which a green thread begins, unless another one keeps the loop from running
 
 
@@ -68,7 +68,7 @@ class Elsewhere:
 
 def longest_rest() -> float:
     """Return the seconds for which a thread waits at most before it looks again at what signal handlers noted."""
-    return LONGEST_REST if _is_patched_by_eventlet() else threading.TIMEOUT_MAX
+    return _LONGEST_REST if _is_patched_by_eventlet() else threading.TIMEOUT_MAX
 
 
 def natives() -> tuple[Callable[..., object], Callable[[float], object]]:
@@ -90,9 +90,8 @@ def _world() -> tuple[Callable[..., object], bool] | None:
         if is_loop or monkey.is_module_patched("threading"):
             return sys.modules["gevent"].spawn, is_loop
     if hubs := _imported("eventlet.hubs"):
-        is_patched = _is_patched_by_eventlet()
         is_loop = here is hubs.get_hub().greenlet
-        if is_loop or is_patched:
+        if is_loop or _is_patched_by_eventlet():
             return sys.modules["eventlet"].spawn_n, is_loop
     return None
 

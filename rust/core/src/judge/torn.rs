@@ -83,7 +83,7 @@ pub(super) fn torn_lines(facts: &Facts, keys: &Keys, expected: &Expected, copies
 }
 
 impl Row<'_> {
-    /// Leaves out lines of the logs before the one that opens after them: whoever wrote those wrote them whole.
+    /// Leaves out lines of the logs before the one that opens after them: their writers wrote them whole.
     fn pass_over_predecessors(&mut self, facts: &Facts) {
         if let (None, Some((log, _))) = (self.before, self.after) {
             let before = facts.kin(log).before;

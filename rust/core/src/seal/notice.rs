@@ -106,8 +106,8 @@ pub fn may_stand(kind: &[u8], text: &[u8], at: Position) -> bool {
     !opening && (kind != ADOPTED || at == FIRST && Past::parse(text).is_some())
 }
 
-/// The only place at which a past is adopted: right after the first opening. Whoever takes the host later cannot write
-/// there.
+/// The only place at which a past is adopted: right after the first opening. An intruder who takes the host
+/// later cannot write there.
 const FIRST: Position = Position { chain: 1, epoch: 0, index: 1 };
 
 fn small(letter: u8) -> Option<u8> {
