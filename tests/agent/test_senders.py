@@ -414,21 +414,34 @@ def test_no_datagram_is_lost_while_the_agent_restarts_under_a_socket_that_a_serv
 
     manager = agents("--listen", f"unixgram:{path}", start=start)
     manager.until(lambda: os.path.exists(path))
-    lines = [b"%d" % number for number in range(4000)]
+    sent, over = [], threading.Event()
 
-    def send_all():
+    def send():
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+            way.settimeout(20)
             way.connect(path)
-            for line in lines:
-                way.send(line)
+            while not over.wait(0.0002):
+                way.send(b"%d" % len(sent))
+                sent.append(b"%d" % len(sent))
 
-    sender = threading.Thread(target=send_all)
+    sender = threading.Thread(target=send, daemon=True)
     sender.start()
     children = Path(f"/proc/{manager.process.pid}/task/{manager.process.pid}/children")
-    for least in (500, 1500, 2500, len(lines)):
-        manager.until(lambda least=least: (site.path / "audit.log").exists() and len(entries(site)) >= least)
-        os.kill(int(children.read_text()), signal.SIGTERM)
+
+    def sealed(more_than):
+        return (site.path / "audit.log").exists() and len(entries(site)) > more_than
+
+    manager.until(lambda: sealed(0))
+    for _ in range(3):
+        agent = children.read_text()
+        os.kill(int(agent), signal.SIGTERM)
+        manager.until(lambda agent=agent: children.read_text() != agent)
+        before = len(entries(site))
+        manager.until(lambda before=before: sealed(before))  # by the next one, which handles its signal by now
+    over.set()
     sender.join(20)
+    manager.until(lambda: sealed(len(sent) - 1))
+    os.kill(int(children.read_text()), signal.SIGTERM)
     manager.process.communicate(timeout=20)
-    assert entries(site) == lines
+    assert entries(site) == sent
     assert site.verdict() == ("ok", [])

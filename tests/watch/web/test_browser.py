@@ -184,7 +184,28 @@ def test_a_mark_in_the_time_line_leads_to_its_finding(browser, standings, servin
     browser.open(serving(standings).address + "/logs/payments")
     browser.run("document.querySelector('svg.timeline a').focus()")
     browser.key("Enter", "\r")
-    browser.until("location.hash === '#f1' && document.querySelector('tr:target') !== null")
+    browser.until(f"location.hash === '#f1' && {AIMED} !== ''")
+
+
+AIMED = "[...document.querySelectorAll('tr:target, tr.aimed')].map(row => row.id).join(' ')"
+
+
+def test_a_finding_that_was_gone_to_stays_marked_while_the_page_is_brought_up_to_date(
+    browser, standings, serving, reports
+):
+    browser.open(serving(standings).address + "/logs/payments#f1")
+    browser.until(LIVE)
+    assert browser.run(AIMED) == "f1"
+    browser.run("window.old = document.getElementById('f1'), 0")
+    standings.put(
+        board.standing("payments", reports["failed"], since=board.now()),
+        board.day_of(State.FAILED, 1000),
+        reports["failed"],
+    )
+    browser.until("document.getElementById('f1') !== window.old")
+    assert browser.run(AIMED) == "f1"
+    browser.run("location.hash = '#page'")
+    browser.until(f"{AIMED} === ''")
 
 
 def test_a_hostile_log_runs_nothing(browser, standings, serving, reports):

@@ -56,9 +56,16 @@ function put(text) {
   before.replaceWith(document.adoptNode(after));
   after.querySelectorAll(".wide").forEach((box, at) => { box.scrollLeft = aside[at] ?? 0; });
   if (kept) kept.focus({ preventScroll: true });
+  aim();
   document.title = other.title;
   const icon = (page) => page.querySelector('link[rel="icon"]');
   if (icon(document).getAttribute("href") !== icon(other).getAttribute("href")) icon(document).href = icon(other).getAttribute("href");
+}
+
+// The part that the address names: a browser forgets it when the page's content is put in anew.
+function aim() {
+  document.querySelector(".aimed")?.classList.remove("aimed");
+  if (location.hash) document.getElementById(location.hash.slice(1))?.classList.add("aimed");
 }
 
 function clock(time) {
@@ -115,6 +122,7 @@ function listen() {
 for (const kind of ["pointerdown", "pointerup", "pointercancel"]) {
   addEventListener(kind, () => { pressed = kind === "pointerdown"; setTimeout(rest, 300); }, { capture: true, passive: true });
 }
+addEventListener("hashchange", aim);
 document.addEventListener("visibilitychange", () => { turned = Date.now(); listen(); update(); });
 setInterval(() => {
   if (source !== null && Date.now() - heard > PATIENCE) listen();
