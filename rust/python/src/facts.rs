@@ -1,6 +1,7 @@
 //! What a verification found: facts that nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -69,25 +70,48 @@ fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
 type Stretch = (At, At, u64, Place);
 
 /// What is known of one chain.
-#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[pyclass(frozen, module = "tallystick._core")]
 pub struct ChainFacts {
+    #[pyo3(get)]
     first: At,
+    #[pyo3(get)]
     first_place: Place,
+    #[pyo3(get)]
     last: At,
+    #[pyo3(get)]
     last_place: Place,
+    #[pyo3(get)]
     lines: u64,
+    #[pyo3(get)]
     checkpoints: u64,
+    #[pyo3(get)]
     open: Option<Py<Statement>>,
+    #[pyo3(get)]
     ending: Option<Py<Statement>>,
+    #[pyo3(get)]
     times: Option<(u64, u64)>,
+    /// The latest time that a checkpoint claims.
+    #[pyo3(get)]
+    checkpointed: Option<u64>,
     /// Epochs whose R does not match: epoch, n, place of the checkpoint.
+    #[pyo3(get)]
     altered: Vec<(u8, u16, Place)>,
     /// Epochs that no R covers: first and last line, how many, place of the first.
+    #[pyo3(get)]
     uncovered: Vec<Stretch>,
     /// Contradictions: kind, and the same of their lines.
+    #[pyo3(get)]
     clashes: Py<PyList>,
+    facts: Arc<judge::ChainFacts>,
+}
+
+#[pymethods]
+impl ChainFacts {
     /// Epochs: number, lines, and of the checkpoint n and its claimed time.
-    epochs: Vec<EpochFacts>,
+    #[getter]
+    fn epochs(&self) -> Vec<EpochFacts> {
+        self.facts.epochs.clone()
+    }
 }
 
 /// Lines of a log, counted.
@@ -291,7 +315,7 @@ impl Facts {
 
     /// Chains of a log of which a line was seen, with what is known of them.
     fn chains(&self, py: Python<'_>, log: u32, with_v: bool) -> PyResult<Vec<(u32, ChainFacts)>> {
-        self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, &facts)?))).collect()
+        self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, facts)?))).collect()
     }
 
     /// Absent positions of a chain from `start` to its last line, or to `end` (not included) if that is later.
@@ -357,7 +381,7 @@ fn strange(lines: &summary::Strange) -> Strange {
     (lines.unsealed, lines.foreign, by_id)
 }
 
-fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts> {
+fn chain_facts(py: Python<'_>, facts: Arc<judge::ChainFacts>) -> PyResult<ChainFacts> {
     let some = |record: Option<&Record>| record.map(|r| Py::new(py, statement(py, r)?)).transpose();
     let stretch = |s: &judge::Stretch| (at(s.first), at(s.last), s.count, s.place.into());
     let clash = |(clash, lines): &(judge::Clash, judge::Stretch)| {
@@ -374,9 +398,10 @@ fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts
         open: some(facts.open.as_ref())?,
         ending: some(facts.ending.as_ref().map(|(_, record)| record))?,
         times: facts.times,
+        checkpointed: facts.checkpointed,
         altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
         uncovered: facts.uncovered.iter().map(stretch).collect(),
         clashes: PyList::new(py, clashes)?.unbind(),
-        epochs: facts.epochs.clone(),
+        facts,
     })
 }

@@ -105,7 +105,7 @@ mod _core {
     #[pymodule_export]
     use crate::texts::{Merger, take_texts};
     #[pymodule_export]
-    use crate::verification::{BrokenEnd, Expected, Verification};
+    use crate::verification::{BrokenEnd, Expected, Settled, Verification};
     #[pymodule_export]
     use crate::witness::{
         EpochTree, ShownText, WitnessedLog, accept_text, check_receipt, make_answer, make_receipt,

@@ -89,6 +89,8 @@ pub struct ChainFacts {
     pub ending: Option<(Ending, Record)>,
     /// Claimed times, first and last.
     pub times: Option<(u64, u64)>,
+    /// The latest that a checkpoint claims.
+    pub checkpointed: Option<u64>,
     /// Epochs whose R does not match their lines, with n.
     pub altered: Vec<(Record, u16)>,
     /// Lines in epochs that no R covers, by epoch.
@@ -222,6 +224,7 @@ impl Chain {
             open: None,
             ending: None,
             times: None,
+            checkpointed: None,
             altered: Vec::new(),
             uncovered: Vec::new(),
             clashes: Vec::new(),
@@ -256,6 +259,7 @@ impl ChainFacts {
         self.lines += lines;
         let checkpoint = epoch.checkpoint().and_then(|c| c.tree().map(|(n, _)| (n, c.time)));
         self.epochs.push((e, lines, checkpoint));
+        self.checkpointed = self.checkpointed.max(checkpoint.map(|(_, time)| time));
         self.open = self.open.or(epoch.opens.first().copied());
         for record in epoch.opens.iter().chain(&epoch.checkpoints) {
             let (low, high) = self.times.unwrap_or((record.time, record.time));

@@ -30,13 +30,14 @@ from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
+from tallystick.verify.memory.merged import Merged, Room
 from tallystick.verify.memory.record import Record, sha256
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.paths import Identity
 from tallystick.verify.remote import Remote
 from tallystick.verify.report import Remembered
 
-__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "packed", "whole"]
+__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "Room", "packed", "whole"]
 
 AnyShelf: TypeAlias = Shelf | Given
 
@@ -69,6 +70,7 @@ class Memory:
         context: str,
         keys: _core.Keys,
         stored: Callable[[_core.Summary], bytes],
+        room: Room | None = None,
     ) -> None:
         """Take what is remembered.
 
@@ -78,6 +80,7 @@ class Memory:
             context: Digest of all that a scan depends on but the files.
             keys: The logs.
             stored: Gives the form in which a summary is kept.
+            room: Memory for what looks to come share.
         """
         self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
@@ -87,6 +90,12 @@ class Memory:
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
+        self._merged = Merged(keys, room or Room())
+
+    @property
+    def settled(self) -> _core.Settled | None:
+        """What is merged and judged of what the inputs hold, and is in no summary; None for nothing."""
+        return self._merged.settled
 
     def recall(self, inputs: Sequence[Input]) -> Mapping[int, Gathered]:
         """Look what is remembered of some inputs.
@@ -96,6 +105,7 @@ class Memory:
             goes on where `start` says.
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
+        self._merged.begin()
         now = time.time_ns()
         self._now = now // _MS
         with self._shelf.reading():
@@ -114,6 +124,8 @@ class Memory:
             for match in candidates:
                 if self._recall(match):
                     break
+        if self._merged.settled is None:
+            self._fetch()
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
@@ -170,15 +182,19 @@ class Memory:
         recalled = match.checked(self._now)
         if recalled is None:
             return False
-        number = match.one.number
+        number, summaries = match.one.number, recalled.record.summaries
+        lasting = recalled.lasting
+        elsewhere = self._merged.has(number, lasting)
+        found = [_core.Summary() for _ in lasting if elsewhere]
         try:
-            found = [_core.Summary.from_memory(one, number) for one in recalled.record.summaries]
+            found += [_core.Summary.from_memory(one, number) for one in summaries[len(found) :]]
         except FormatError as error:
             self._shelf.damaged(match.record, str(error))
             return False
         if not all(summary.is_within(self._keys) for summary in found):
             return False
-        self._gathered[number].recall(recalled, found)
+        self._merged.recall(number, lasting)
+        self._gathered[number].recall(recalled, found, elsewhere=elsewhere)
         self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
@@ -196,11 +212,23 @@ class Memory:
         return Check(recalled.record.all_parts) if recalled is not None else None
 
     def complete(self, whole: _core.Summary) -> None:
-        """Put together what is remembered of each input, all of which were read, and put it into a summary."""
+        """Put together what is remembered of each input, all of which were read, and put it into a summary.
+
+        What is merged already is not in it: that is `settled`.
+        """
+        if any(gathered.lacks for gathered in self._gathered.values()):
+            self._fetch()
         for number, gathered in self._gathered.items():
             if (record := gathered.record()) is not None:
                 self._records[number] = record
             gathered.merge_into(whole)
+
+    def _fetch(self) -> None:
+        """Merge what is remembered of each input by itself: not all that was merged is as it was."""
+        self._merged.forget()
+        for number, recalled in self._recalled.items():
+            if self._gathered[number].is_elsewhere:
+                self._gathered[number].fetch([_core.Summary.from_memory(one, number) for one in recalled.lasting])
 
     def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
         """Must an input be read for a later pass?"""
@@ -216,6 +244,7 @@ class Memory:
     def keep(self) -> Remembered:
         """Take what was found for what is remembered from now on; return what this run did not read."""
         self._shelf.keep(self._records.values())
+        self._merged.keep()
         self._forgotten.clear()
         size, looked = 0, []
         for recalled in self._recalled.values():
