@@ -80,6 +80,8 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_CLUSTER_KILLS=2 TALLYSTICK_SCANNED_ELSEWHERE=300 $(BIN)/pytest -s tests/archive/test_cluster.py tests/archive/test_job.py
 	TALLYSTICK_WITNESS_KILLS=10000 $(BIN)/pytest -s tests/witness/test_killed.py
 
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -90,6 +92,7 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest --noconftest tests/test_house*.py
+	$(if $(shell command -v go),go run $(ACTIONLINT),@echo "go is not here: workflows are not checked by actionlint")
 
 targets: $(VENV)/.group-release | have-cargo ## check the core for macOS, Windows, musl and WebAssembly, and run its tests where that is possible here
 	$(RELEASE) scripts/targets
