@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Two pips in one environment would get in each other's way.
+PIP := flock $(VENV)/.lock $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
@@ -14,7 +15,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -34,18 +35,26 @@ TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VE
 HEADERS = import os, sysconfig; os.path.exists(sysconfig.get_path("include") + "/Python.h") and print("yes")
 UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsgi)
 
+# The wheel comes first: its linking takes longest, and keeps one processor busy.
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
-	$(MAKE) --no-print-directory --jobs=2 core-tests $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI)
-	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
+	$(MAKE) --no-print-directory --jobs=3 $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI) compiled-tests
+	$(MAKE) --no-print-directory --jobs=2 python-tests core-tests
 	$(BIN)/pytest -m alone
+
+python-tests:
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
 
 # A test that fails beside others runs once more by itself; it fails if it fails again.
 AGAIN = echo 'once more, by themselves:' && $(BIN)/pytest --last-failed --last-failed-no-failures none -m 'not alone'
 
-# Compiled beside the wheel, whose linking keeps one processor busy; the second build is for tests of the memory.
+# Tests in Python wait a lot, so those of the core run beside them.
 core-tests: | have-cargo
-	cargo test --profile checked --locked --quiet -p tallystick-core
-	cargo build --profile checked --locked --quiet -p tallystick-python --features keep-traces
+	nice cargo test --profile checked --locked --quiet -p tallystick-core
+
+# Tests of the memory want a core that keeps traces.
+compiled-tests: | have-cargo
+	nice cargo build --profile checked --locked --quiet -p tallystick-python --features keep-traces
+	nice cargo test --no-run --profile checked --locked --quiet -p tallystick-core
 
 LINES ?= 10000000
 
@@ -65,7 +74,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
-	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py
+	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
 	TALLYSTICK_RESUMED_RUNS=2000 $(BIN)/pytest tests/verify/test_resume.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
@@ -202,11 +211,11 @@ $(VENV)/.made: | have-python
 	@touch $@
 
 $(VENV)/.group-%: $(VENV)/.made pyproject.toml
-	$(PIP) install --group $*
+	nice $(PIP) install --group $*
 	@touch $@
 
-# Two pips in one environment would get in each other's way.
-$(VENV)/.group-test: | $(VENV)/.wheel
+# One after the other: the wheel waits for the first, and one that waits for its turn would take the place of a compiler.
+$(VENV)/.group-test: | $(VENV)/.group-build
 $(VENV)/.group-tpm2: | $(VENV)/.group-test
 $(VENV)/.group-uwsgi: | $(VENV)/.group-test $(TPM2)
 
