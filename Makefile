@@ -14,7 +14,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test core-tests torture soak lint targets audit wheels reproducible sbom packages image auditor bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -92,14 +92,14 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	$(BIN)/pytest --noconftest tests/test_house*.py
 
 # Systems on which logs are verified, and none is sealed; each compiler's part is fetched where it can be had.
-ELSEWHERE := aarch64-apple-darwin x86_64-pc-windows-gnu wasm32-unknown-unknown
+ELSEWHERE := aarch64-apple-darwin x86_64-pc-windows-gnu wasm32-unknown-unknown wasm32-unknown-emscripten
 
-targets: | have-cargo ## check that the core compiles for macOS, Windows and WebAssembly, and the binding for macOS
+targets: | have-cargo ## check that the core compiles for macOS, Windows and WebAssembly, and the binding for macOS and Pyodide
 	@for target in $(ELSEWHERE); do \
 		rustup target add $$target >/dev/null 2>&1 || { echo "$$target: skipped, rustup does not bring it here"; continue; }; \
 		cargo clippy --locked --quiet -p tallystick-core --target $$target -- -D warnings || exit; \
-		case $$target in *-apple-*) \
-			PYO3_NO_PYTHON=1 cargo check --locked --quiet -p tallystick-python --target $$target || exit;; esac; \
+		case $$target in *-apple-*|*-emscripten) \
+			PYO3_CROSS_PYTHON_VERSION=3.14 PYO3_NO_PYTHON=1 cargo check --locked --quiet -p tallystick-python --target $$target || exit;; esac; \
 		echo "$$target: compiles"; \
 	done
 
@@ -138,6 +138,12 @@ packages: ## make .deb and .rpm of the wheel; install, use and remove them in a 
 image: ## make a container image of the wheel, and run its root file system (as root)
 	packaging/image $(WHEEL)
 	packaging/try_image dist/tallystick-image.tar
+
+# TALLYSTICK_AUDITOR_MB=500 has the tests judge so much, and measure.
+auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
+	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
+	$(BIN)/python packaging/auditor/build.py
+	$(BIN)/pytest tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
