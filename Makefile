@@ -15,7 +15,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image auditor bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -155,6 +155,12 @@ image: ## make a container image of the wheel, and run its root file system (as 
 	packaging/chroot $(CHROOT)
 	packaging/image $(CHROOT) $(WHEEL)
 	packaging/try_image dist/tallystick-image.tar
+
+# TALLYSTICK_AUDITOR_MB=500 has the tests judge so much, and measure.
+auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
+	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
+	$(BIN)/python packaging/auditor/build.py
+	$(BIN)/pytest tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
