@@ -59,6 +59,7 @@ __all__ = [
     "Received",
     "Sealer",
     "SealingState",
+    "Settled",
     "Setup",
     "Shown",
     "ShownText",

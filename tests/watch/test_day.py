@@ -215,6 +215,7 @@ def jump(day: Day) -> None:
     new.rename(day.clock)
 
 
+@pytest.mark.timeout(300 + 2 * SECONDS)
 @pytest.mark.skipif(not list(Path("/usr/lib").glob("*/faketime")), reason="faketime is not here")
 def test_a_day_brings_no_false_alarm(tmp_path: Path) -> None:
     day, rng = Day(tmp_path), random.Random("day")

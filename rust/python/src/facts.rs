@@ -9,20 +9,17 @@ use pyo3::types::{PyBytes, PyList};
 use tallystick_core::Error;
 use tallystick_core::judge::{self, EpochFacts};
 use tallystick_core::line::LogId;
-use tallystick_core::scan::summary::{self, Neighbour, Record};
+use tallystick_core::scan::summary::{self, Record};
 use tallystick_core::seal::head::Pin;
 use tallystick_core::seal::statement::Body;
 
+use crate::chunk::{Chunk, chunks};
 use crate::event::Event;
 use crate::holding::Holding;
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, STANDING};
 use crate::scan::{Keys, Place, at, position};
 use crate::{OrRaise as _, py_bytes};
-
-fn neighbour(n: Neighbour) -> Option<(u32, At)> {
-    n.map(|(log, p)| (log, at(p)))
-}
 
 /// A statement that holds.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
@@ -172,32 +169,6 @@ pub struct Duplicate {
     fork: bool,
     proven: bool,
     place: Place,
-}
-
-/// Lines without a seal, those of logs whose key is not at hand, and the latter by log id.
-type Strange = (u64, u64, BTreeMap<String, u64>);
-
-/// One chunk of a file.
-#[pyclass(frozen, get_all, module = "tallystick._core")]
-#[allow(clippy::struct_field_names)] // the number of the chunk is its `chunk` everywhere
-pub struct Chunk {
-    file: u32,
-    chunk: u32,
-    lines: u64,
-    counted: u64,
-    size: u64,
-    /// Lines that are of no known log.
-    strange: Strange,
-    /// Log number, where the first opening of its first chain stands, and such lines before it.
-    beginnings: Vec<(u32, Place, Strange)>,
-    /// Log number, first position and its place, last position; by log.
-    edges: Vec<(u32, At, Place, At)>,
-    /// Log number, where its first line stands, and lines of no known log before it; by log.
-    starts: Vec<(u32, Place, Strange)>,
-    /// Log number, where its last line stands, and lines of no known log before it; by log.
-    ends: Vec<(u32, Place, Strange)>,
-    first: Option<(u32, At)>,
-    last: Option<(u32, At)>,
 }
 
 /// Kind, log, lines.
@@ -355,30 +326,6 @@ impl Facts {
     fn statement_at(&self, py: Python<'_>, log: u32, at: At) -> PyResult<Option<Statement>> {
         self.0.statement_at(log, position(at)).map(|r| statement(py, r)).transpose()
     }
-}
-
-/// The chunks of the input.
-pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
-    let chunk = |(id, c): (&(u32, u32), &summary::Chunk)| Chunk {
-        file: id.0,
-        chunk: id.1,
-        lines: c.lines,
-        counted: c.counted,
-        size: c.bytes,
-        strange: strange(&c.strange),
-        beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
-        edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
-        starts: c.edges.iter().map(|(n, e)| (*n, e.first_place.into(), strange(&e.before_first))).collect(),
-        ends: c.edges.iter().map(|(n, e)| (*n, e.last_place.into(), strange(&e.before_last))).collect(),
-        first: neighbour(c.first),
-        last: neighbour(c.last),
-    };
-    facts.chunks().iter().map(chunk).collect()
-}
-
-fn strange(lines: &summary::Strange) -> Strange {
-    let by_id = lines.by_id.iter().map(|(id, count)| (id.to_string(), *count)).collect();
-    (lines.unsealed, lines.foreign, by_id)
 }
 
 fn chain_facts(py: Python<'_>, facts: Arc<judge::ChainFacts>) -> PyResult<ChainFacts> {

@@ -10,7 +10,8 @@ use tallystick_core::Error;
 use tallystick_core::judge::{self, Complete, Pass, Step};
 
 use crate::OrRaise as _;
-use crate::facts::{Chunk, Facts, chunks};
+use crate::chunk::{Chunk, chunks};
+use crate::facts::Facts;
 use crate::keys::At;
 use crate::scan::{Keys, Mode, Place, Summary, at, position};
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::settled::Settled;
 use crate::hash::Digest;
 use crate::scan::summary::{Chain, Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
 use crate::scan::{Keys, LogKeys, complete, judge_pending, record};
@@ -11,13 +10,18 @@ use crate::seal::statement::{Body, CertCache, Statement};
 use crate::seal::tree;
 
 /// Judges what had to wait for the whole input: late statements, then the tree of each epoch.
-pub(super) fn resolve(summary: &mut Summary, keys: &Keys, settled: Option<&Settled>) {
+///
+/// `resolved` gives a chain as it is then, where that is known.
+pub(super) fn resolve(
+    summary: &mut Summary,
+    keys: &Keys,
+    resolved: impl Fn(LogNumber, u32, &Arc<Chain>) -> Option<Arc<Chain>>,
+) {
     for (number, keys) in (0..).zip(keys.logs()) {
         let Some(log) = summary.logs.get_mut(&number) else { continue };
         let waited: BTreeSet<u32> = log.pending.iter().map(|pending| pending.at.chain).collect();
-        let resolved = |c: u32, chain: &Arc<Chain>| settled.and_then(|all| all.resolved(number, c, chain));
         for (c, chain) in &mut log.chains {
-            if waited.contains(c) || resolved(*c, chain).is_none() {
+            if waited.contains(c) || resolved(number, *c, chain).is_none() {
                 gather(Arc::make_mut(chain));
             }
         }
@@ -34,7 +38,7 @@ pub(super) fn resolve(summary: &mut Summary, keys: &Keys, settled: Option<&Settl
             summary.events.extend(resolve_pending(log, number, keys, &one, &mut cache));
         }
         for (c, chain) in &mut log.chains {
-            match resolved(*c, chain).cloned() {
+            match resolved(number, *c, chain) {
                 Some(resolved) => *chain = resolved,
                 None => resolve_chain(Arc::make_mut(chain), keys),
             }

@@ -62,9 +62,9 @@ impl Settled {
     }
 
     /// The same chain as it is once it is resolved, if it is as scans left it.
-    pub(super) fn resolved(&self, log: LogNumber, number: u32, chain: &Arc<Chain>) -> Option<&Arc<Chain>> {
+    pub(super) fn resolved(&self, log: LogNumber, number: u32, chain: &Arc<Chain>) -> Option<Arc<Chain>> {
         let judged = self.chains.get(&(log, number))?;
-        Arc::ptr_eq(&judged.found, chain).then_some(&judged.resolved)
+        Arc::ptr_eq(&judged.found, chain).then(|| judged.resolved.clone())
     }
 }
 

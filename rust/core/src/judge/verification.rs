@@ -151,7 +151,10 @@ impl Pass {
         let stage = match stage {
             Stage::All => {
                 known.summary = found;
-                resolve::resolve(&mut known.summary, &known.keys, known.settled.as_deref());
+                let settled = known.settled.as_deref();
+                resolve::resolve(&mut known.summary, &known.keys, |log, number, chain| {
+                    settled?.resolved(log, number, chain)
+                });
                 Stage::Rewritten
             }
             Stage::Rewritten => {
