@@ -3,14 +3,17 @@
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import tallystick
 from tallystick.verify import Verdict, inputs, marks
 from tallystick.verify.request import Request
 from tallystick.verify.session import Session
 from tests.verify.test_resume import TICK, Place, flipped, forge_times, history, long_log
+from tests.watch.playing import Site
 
 ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "12"))
 
@@ -20,6 +23,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files of some kilobytes have many parts, and be settled soon."""
     monkeypatch.setattr(inputs, "CHUNK", 2048)
     monkeypatch.setattr(marks, "TICK", TICK)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A place for logs."""
+    return Site(tmp_path)
 
 
 def session_of(place: Place) -> Session:
@@ -76,3 +85,33 @@ def test_a_look_at_what_is_new_costs_the_same_however_much_was_before(tmp_path: 
         remembered = session.look(0).remembered
         assert remembered is not None
     assert remembered.size > place.live.stat().st_size / 3
+
+
+def test_a_look_at_what_is_new_costs_the_same_behind_few_epochs_and_behind_many(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a look decoded, merged and judged each epoch of the history."""
+    monkeypatch.setattr(inputs, "CHUNK", 2**23)
+    costs = {}
+    for epochs in (50, 1200):
+        name, live = f"log{epochs}", site.log(f"log{epochs}")
+        with tallystick.open(name, output=live, **site.place, epoch_lines=2) as log:
+            for number in range(2 * epochs):
+                log.write(f"n={number}")
+        live.rename(live.with_name("app.log.1"))
+        memory = site.path / f"memory{epochs}"
+        session = Session(replace(site.entry(name).request, resume=memory, jobs=1))
+        with tallystick.open(name, output=live, **site.place) as log:
+            for number in range(4):
+                log.write(f"n={number}")
+                session.look(0)
+            costs[epochs] = min(cost_of(session, log) for _ in range(8))
+    assert costs[1200] < 2 * costs[50]
+
+
+def cost_of(session: Session, log: tallystick.Log) -> float:
+    """Return what a look at a new line costs this thread."""
+    log.write("one more")
+    before = time.thread_time()
+    assert session.look(0).verdict is Verdict.OK
+    return time.thread_time() - before

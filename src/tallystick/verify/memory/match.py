@@ -151,8 +151,7 @@ class Match:
         return sha256(data) == self.parts[number].sha256
 
     def _recalled(self, count: int, looked: Collection[int], now: int, *, is_whole: bool) -> Recalled:
-        record = self.record.up_to(count, dict.fromkeys(looked, now))
-        return Recalled(replace(record, holder=self.holder), is_whole, self.one.chunk)
+        return Recalled(self.record.up_to(count, looked, now, self.holder), is_whole, self.one.chunk)
 
 
 def _whole_lines(record: Record) -> int:
