@@ -83,7 +83,7 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def until(self, script: str, seconds: float = 30) -> None:
+    def until(self, script: str, seconds: float = 60) -> None:
         """Wait until an expression in the page is true."""
         over = time.monotonic() + seconds
         while not self.run(script):

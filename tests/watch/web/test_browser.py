@@ -92,7 +92,7 @@ def test_a_change_is_seen_and_said_within_seconds_without_a_reload(browser, stan
     browser.until(LIVE)
     browser.run("window.same = true")
     standings.put(board.standing("ledger", reports["failed"], since=board.now()), board.day_of(State.FAILED, 1000))
-    browser.until(f"{FIRST}.includes('ledger')", 10)
+    browser.until(f"{FIRST}.includes('ledger')")
     assert browser.run("document.getElementById('said').textContent") == "ledger: failed"
     assert browser.run("document.title").startswith("2 failed")
     assert browser.run("window.same")
@@ -104,7 +104,7 @@ def test_what_the_reader_does_survives_a_change(browser, standings, serving, rep
     browser.click("#changes summary")
     browser.run("document.querySelector('.downloads a').focus()")
     standings.put(board.standing("payments", reports["ok"]), board.day_of(State.FAILED), reports["ok"])
-    browser.until("document.querySelector('h1').textContent.includes('ok')", 10)
+    browser.until("document.querySelector('h1').textContent.includes('ok')")
     assert browser.run("document.getElementById('changes').open")
     assert browser.run("document.activeElement.getAttribute('href')") == "/reports/html/payments"
     assert "ok" in browser.run("document.getElementById('said').textContent")
@@ -114,7 +114,7 @@ def test_a_log_that_is_no_longer_watched_does_not_stay_on_its_page(browser, stan
     browser.open(serving(standings).address + "/logs/ledger")
     browser.until(LIVE)
     standings.forget("ledger")
-    browser.until("document.querySelector('h1').textContent === 'There is no log of that name'", 10)
+    browser.until("document.querySelector('h1').textContent === 'There is no log of that name'")
     assert browser.run("document.getElementById('said').textContent") == "There is no log of that name"
 
 
@@ -122,7 +122,7 @@ def test_an_answer_that_is_no_page_leaves_an_old_page_that_says_so(browser, stan
     browser.open(serving(standings).address)
     browser.until(LIVE)
     monkeypatch.setattr(standings, "all", lambda: 1 / 0)
-    browser.until("(busy || (updated -= 60000, turned -= 60000, update()), !lost.hidden)", 10)
+    browser.until("(busy || (updated -= 60000, turned -= 60000, update()), !lost.hidden)")
     assert not browser.run(LIVE)
 
 
@@ -131,7 +131,7 @@ def test_a_service_that_is_gone_never_looks_well(browser, standings, serving):
     browser.open(server.address)
     browser.until(LIVE)
     server.stop(3)
-    browser.until("document.getElementById('live').textContent.startsWith('looked at')", 15)
+    browser.until("document.getElementById('live').textContent.startsWith('looked at')")
     browser.run("(updated -= 60000, turned -= 60000, show())")
     assert browser.run("document.getElementById('lost').textContent").startswith("The service has not answered since")
     assert browser.run("!document.getElementById('lost').hidden && document.body.classList.contains('old')")
@@ -227,4 +227,4 @@ def test_a_browser_with_the_token_reads_and_hears(browser, standings, serving, t
     browser.open(server.address + "/")
     browser.until(LIVE)
     standings.put(board.standing("ledger", reports["failed"], since=board.now()), board.day_of(State.FAILED, 1000))
-    browser.until(f"{FIRST}.includes('ledger')", 10)
+    browser.until(f"{FIRST}.includes('ledger')")

@@ -156,8 +156,11 @@ impl Chain {
     /// The newest statement before a position; `None` if it is not here for certain.
     #[must_use]
     pub fn statement_before(&self, at: Position) -> Option<&Record> {
-        let records = self.epochs.range(..=at.epoch).flat_map(|(_, e)| e.checkpoints.iter().chain(&e.opens));
-        let found = records.filter(|r| r.at < at).max_by_key(|r| r.at)?;
+        // Those of a later epoch are later.
+        let found = self.epochs.range(..=at.epoch).rev().find_map(|(_, epoch)| {
+            let records = epoch.checkpoints.iter().chain(&epoch.opens);
+            records.filter(|r| r.at < at).max_by_key(|r| r.at)
+        })?;
         // A statement may have stood where something is absent or bad.
         let certain = self.epochs.range(found.at.epoch..=at.epoch).all(|(_, e)| e.claimed.is_empty());
         (certain && !self.gaps(at.chain, found.at, Some(at)).iter().any(|g| g.from < at)).then_some(found)
