@@ -115,7 +115,8 @@ class Day:
 
     def _write_configuration(self) -> None:
         path = self.site.path
-        lines = ['state = "watch"', 'interval = "500ms"', "[[alerts.command]]"]
+        # Looks that take long on a machine on which much else runs are no trouble before that.
+        lines = ['state = "watch"', 'interval = "500ms"', "stale_after = 20", "[[alerts.command]]"]
         lines += [f'arguments = ["/bin/sh", "-c", "cat >> {self.alerts}"]']
         for name in ("own", "other"):
             self.site.log(name)
