@@ -22,7 +22,7 @@ def require_linux() -> None:
     if sys.platform != "linux":
         raise SealError(
             f"logs are sealed on Linux only, and this system is {sys.platform}",
-            hint="seal where the service runs; verify, check, prove and cat work here",
+            hint="seal where the service runs; verify, merge, check, prove and cat work here",
         )
 
 
