@@ -86,6 +86,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
+	TALLYSTICK_ARCHIVE=1000 $(BIN)/pytest -s tests/archive/test_whole.py
 	TALLYSTICK_KNOWN_OBJECTS=100000 $(BIN)/pytest -s tests/archive/test_known.py
 	TALLYSTICK_DAMAGED_TABLES=500 $(BIN)/pytest tests/verify/test_parquet.py
 	TALLYSTICK_CLUSTER_KILLS=2 TALLYSTICK_SCANNED_ELSEWHERE=300 $(BIN)/pytest -s tests/archive/test_cluster.py tests/archive/test_job.py
