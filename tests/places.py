@@ -77,17 +77,18 @@ class Site:
         assert "Traceback" not in err, err
         return Done(status, out, err)
 
-    def start(self, *arguments: Any, **more: Any) -> Started | preloaded.Running:
+    def start(self, *arguments: Any, env: dict[str, str] | None = None, **more: Any) -> Started | preloaded.Running:
         """Start `tallystick`, with pipes."""
-        words, streams = list(map(str, arguments)), PIPES | more
-        if preloaded.can_run(words, self.env, streams):
-            loads = preloaded.wanted(words, self.env)
-            return preloaded.Running(words, loads=loads, cwd=self.path, env=self.env, text=False, **streams)
-        return self.spawn(*words, **more)
+        words, around, streams = list(map(str, arguments)), self.env | (env or {}), PIPES | more
+        if preloaded.can_run(words, around, streams):
+            loads = preloaded.wanted(words, around)
+            return preloaded.Running(words, loads=loads, cwd=self.path, env=around, text=False, **streams)
+        return self.spawn(*words, env=env, **more)
 
-    def spawn(self, *arguments: Any, **more: Any) -> Started:
+    def spawn(self, *arguments: Any, env: dict[str, str] | None = None, **more: Any) -> Started:
         """Start `tallystick`, with pipes and an interpreter of its own: its memory is that of a program."""
-        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **{"bufsize": 0} | PIPES | more)
+        around, options = self.env | (env or {}), {"bufsize": 0} | PIPES | more
+        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=around, **options)
 
     def init(self, name: str = "payments") -> None:
         """Set a log up, with NAME.key and NAME.pub here, as `tallystick init` does, which has tests of its own."""
