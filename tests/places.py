@@ -97,6 +97,11 @@ class Site:
                 name, custody=self.custody, key_file=self.path / f"{name}.key", public_file=self.path / f"{name}.pub"
             )
 
+    def copy(self, directory: Path) -> "Site":
+        """Copy it: what is sealed there can be verified, and sealing does not go on, since custody knows its place."""
+        shutil.copytree(self.path, directory, dirs_exist_ok=True)
+        return Site(directory)
+
     def seal(self, data: bytes, output: str = "audit.log", name: str = "payments") -> None:
         """Append sealed lines to a file."""
         done = self("seal", name, "-o", output, stdin=data)
@@ -192,6 +197,14 @@ def site(bare):
     """A place with a log, payments."""
     bare.init()
     return bare
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """A place with a log, payments, that the tests of a module copy and do not write."""
+    made = Site(tmp_path_factory.mktemp("made-once"))
+    made.init()
+    return made
 
 
 @pytest.fixture
