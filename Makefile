@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
+# Each process of tests would read the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
@@ -37,7 +39,10 @@ UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsg
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
 	$(MAKE) --no-print-directory --jobs=2 core-tests $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
+
+# Named, as nothing else need be read.
+ALONE = $(shell grep -rl 'pytest\.mark\.alone' tests)
 
 # A test that fails beside others runs once more by itself; it fails if it fails again.
 AGAIN = echo 'once more, by themselves:' && $(BIN)/pytest --last-failed --last-failed-no-failures none -m 'not alone'
@@ -63,6 +68,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
+	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py
