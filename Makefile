@@ -8,6 +8,8 @@ PIP := flock $(VENV)/.lock $(BIN)/python -m pip --quiet --disable-pip-version-ch
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
+# Each process of tests would read the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
@@ -39,7 +41,10 @@ UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsg
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
 	$(MAKE) --no-print-directory --jobs=3 $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI) compiled-tests
 	$(MAKE) --no-print-directory --jobs=2 python-tests core-tests
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
+
+# Named, as nothing else need be read.
+ALONE = $(shell grep -rl 'pytest\.mark\.alone' tests)
 
 python-tests:
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
@@ -72,6 +77,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
+	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
