@@ -1,6 +1,9 @@
 """What all tests share."""
 
+import os
 import signal
+import tempfile
+from contextlib import suppress
 
 import pytest
 
@@ -15,6 +18,23 @@ pytest.register_assert_rewrite(
 pytest_plugins = ["tests.places", "tests.servers", "tests.hardware"]
 
 couriers.install()
+
+ROOM = 2**32  # bytes that temporary files of all tests may take
+
+
+def _in_memory():
+    """Have temporary files in memory, where there is room for them, and programs among them may run.
+
+    Tests sync what they write again and again; for a disk they would wait half of their time.
+    """
+    place = "/dev/shm"
+    with suppress(OSError):
+        found = os.statvfs(place)
+        if "TMPDIR" not in os.environ and found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC:
+            os.environ["TMPDIR"] = tempfile.tempdir = place
+
+
+_in_memory()
 
 # In the background of a shell these are ignored, and so they would be in every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -27,6 +27,7 @@ from tests import preloaded
 from tests.processes import Started
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "tallystick")
+PIPES: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 
 
 def limited(size: int) -> Callable[[], None]:
@@ -64,7 +65,7 @@ class Site:
         """Run `tallystick`; stdin is bytes, or a file."""
         more.setdefault("stdout", subprocess.PIPE)
         words, around = list(map(str, arguments)), self.env | (env or {})
-        if preloaded.can_run(words, around, stdin, more):
+        if preloaded.can_run(words, around, {"stdin": stdin} | more):
             status, out, said = preloaded.run(words, self.path, around, stdin, more["stdout"])
         else:
             where = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
@@ -76,12 +77,17 @@ class Site:
         assert "Traceback" not in err, err
         return Done(status, out, err)
 
-    def start(self, *arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: Any, **more: Any) -> Started | preloaded.Running:
         """Start `tallystick`, with pipes."""
-        for stream in ("stdin", "stdout", "stderr"):
-            more.setdefault(stream, subprocess.PIPE)
-        more.setdefault("bufsize", 0)
-        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **more)
+        words, streams = list(map(str, arguments)), PIPES | more
+        if preloaded.can_run(words, self.env, streams):
+            loads = preloaded.wanted(words, self.env)
+            return preloaded.Running(words, loads=loads, cwd=self.path, env=self.env, text=False, **streams)
+        return self.spawn(*words, **more)
+
+    def spawn(self, *arguments: Any, **more: Any) -> Started:
+        """Start `tallystick`, with pipes and an interpreter of its own: its memory is that of a program."""
+        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **{"bufsize": 0} | PIPES | more)
 
     def init(self, name: str = "payments") -> None:
         """Set a log up, with NAME.key and NAME.pub here, as `tallystick init` does, which has tests of its own."""

@@ -17,11 +17,15 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+from tests.processes import LIMIT
 
 LOCALE = {"LC_ALL": "C.UTF-8"}
 TIMEOUT = 60  # seconds of a run
@@ -31,20 +35,29 @@ LIBRARIES = {
 }  # fmt: skip
 """What is loaded once for all runs that name such a place."""
 
+LIBRARIES_OF_COMMANDS = {"agent": ["tallystick.agent.service"], "send": ["tallystick.agent.client"]}
+"""What is loaded once for all runs of such a command."""
+
 LARGEST = 65_536  # bytes of a request
 STARTED_WITH = ("LANG", "LC_", "LD_", "MALLOC_", "PYTHON")  # variables that a process looks at as it starts
 
 
-def can_run(arguments: list[str], env: dict[str, str], stdin: Any, more: dict[str, Any]) -> bool:
-    """Return whether a fork makes no difference to a run with these options of `subprocess.run`."""
+def can_run(arguments: list[str], env: dict[str, str], streams: dict[str, Any]) -> bool:
+    """Return whether a fork makes no difference to a run with these options of `subprocess.Popen`."""
     started_with = {name: value for name, value in env.items() if name.startswith(STARTED_WITH)}
-    files = [more["stdout"], *([] if isinstance(stdin, bytes) else [stdin])]
     return (
         started_with == LOCALE
-        and set(more) == {"stdout"}
-        and all(each == subprocess.PIPE or _number(each) is not None for each in files)
+        and set(streams) <= {"stdin", "stdout", "stderr"}
+        and all(isinstance(each, bytes) or _is_stream(each) for each in streams.values())
         and sum(map(len, arguments)) < LARGEST / 8
     )
+
+
+def wanted(arguments: list[str], env: dict[str, str]) -> tuple[str, ...]:
+    """Return the names of the modules that a run with these arguments and this environment loads."""
+    said = [*arguments, *(text for name, text in env.items() if name.startswith("TALLYSTICK_"))]
+    of_places = (name for scheme in LIBRARIES if any(scheme in word for word in said) for name in LIBRARIES[scheme])
+    return (*of_places, *LIBRARIES_OF_COMMANDS.get(arguments[0] if arguments else "", ()))
 
 
 def run(arguments: list[str], cwd: Path, env: dict[str, str], stdin: Any, stdout: Any) -> tuple[int, bytes, bytes]:
@@ -63,9 +76,7 @@ def run(arguments: list[str], cwd: Path, env: dict[str, str], stdin: Any, stdout
     Raises:
         subprocess.TimeoutExpired: It did not end in time, and was killed.
     """
-    said = [*arguments, *(text for name, text in env.items() if name.startswith("TALLYSTICK_"))]
-    loads = [name for scheme in LIBRARIES if any(scheme in word for word in said) for name in LIBRARIES[scheme]]
-    words = ["tallystick", *arguments]
+    words, loads = ["tallystick", *arguments], wanted(arguments, env)
     return _run({"arguments": words, "cwd": str(cwd), "env": {**env}, "loads": loads}, stdin, stdout)
 
 
@@ -92,56 +103,130 @@ def execute(code: str, *arguments: str, stdin: bytes = b"", loads: tuple[str, ..
 
 
 class Running:
-    """A run of the command line that goes on, with those methods of `subprocess.Popen` that tests use.
+    """A run that goes on, with what `tests.processes.Started` has: a process, and pipes to and from it.
 
     Args:
         arguments: Those after `tallystick`, or after the code.
         code: Code that is run instead, as `python -c` does.
         loads: As `execute` has it.
+        cwd: Its directory; None for this process's.
+        env: Its environment; None for this process's.
+        stdin: Where it reads, as `subprocess.Popen` has it; so are the other two streams.
+        text: Whether its output is read as lines of UTF-8, and as bytes otherwise.
     """
 
-    def __init__(self, arguments: list[str], code: str | None = None, loads: tuple[str, ...] = ()) -> None:
-        words = ["tallystick" if code is None else "-c", *arguments]
-        request = {"arguments": words, "cwd": os.getcwd(), "env": {**os.environ}, "loads": loads}
-        pipes, self.returncode = [os.pipe(), os.pipe()], None
-        with open(os.devnull, "rb") as nothing:
-            files = [nothing.fileno(), *(write for _, write in pipes)]
-            self.pid, self._answers = _begin(request if code is None else request | {"code": code}, files)
-        for _, write in pipes:
-            os.close(write)
-        self.stdout, self.stderr = (open(read, encoding="utf-8", errors="backslashreplace") for read, _ in pipes)  # noqa: SIM115
+    def __init__(
+        self, arguments: list[str], code: str | None = None, loads: tuple[str, ...] = (), *, cwd: Path | None = None,
+        env: dict[str, str] | None = None, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE, text: bool = True,
+    ) -> None:  # fmt: skip
+        self.args, self.returncode = ["tallystick" if code is None else "-c", *arguments], None
+        env = {**os.environ} if env is None else env
+        request = {"arguments": self.args, "cwd": os.fspath(cwd or os.getcwd()), "env": env, "loads": loads}
+        form: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace"} if text else {"buffering": 0}
+        self.stdin, given, ours = None, [], {}
+        with ExitStack() as theirs:
+            for name, stream in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+                if stream == subprocess.PIPE:
+                    read, write = os.pipe()
+                    mine, other = (write, read) if name == "stdin" else (read, write)
+                    theirs.callback(os.close, other)
+                    ours[name] = open(mine, ("w" if name == "stdin" else "r") + "b" * (not text), **form)  # noqa: SIM115
+                elif stream == subprocess.STDOUT:
+                    other = given[1]
+                elif stream == subprocess.DEVNULL:
+                    other = theirs.enter_context(open(os.devnull, "r+b")).fileno()
+                else:
+                    other = _number(stream)
+                given.append(other)
+            self.stdin, self.stdout, self.stderr = (ours.get(name) for name in ("stdin", "stdout", "stderr"))
+            self.pid, self._answers = _begin(request if code is None else request | {"code": code}, given)
+        self._lock = threading.Lock()
 
-    def wait(self, timeout: float) -> int:
-        """Return the exit status once it has ended; kill it after some seconds."""
-        if self.returncode is None:
-            with killed_after(timeout, self.pid):
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status once it has ended; raise subprocess.TimeoutExpired where it does not in time."""
+        over = LIMIT if timeout is None else timeout
+        with self._lock:
+            if self.returncode is None:
+                if not _is_ready(self._answers, over):
+                    raise subprocess.TimeoutExpired(self.args, over)
                 self.returncode = int(self._answers.read(12))
-            self._answers.close()
+                self._answers.close()
         return self.returncode
 
     def poll(self) -> int | None:
         """Return the exit status; None if it has not ended."""
-        if self.returncode is None and not select.select([self._answers], [], [], 0)[0]:
-            return None
-        return self.wait(TIMEOUT)
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill it."""
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, timeout: float) -> tuple[str, str]:
-        """Return the rest of what it writes until it ends; kill it after some seconds. Both streams are short."""
-        with killed_after(timeout, self.pid):
-            said = self.stdout.read(), self.stderr.read()
-        self.wait(timeout)
-        self.stdout.close()
-        self.stderr.close()
-        return said
+    def communicate(self, given: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Write what it is given, and return the rest of what it writes until it ends; kill it if that takes long."""
+        found: dict[str, Any] = {}
+        streams = {
+            name: stream
+            for name, stream in (("stdout", self.stdout), ("stderr", self.stderr))
+            if stream is not None and not stream.closed
+        }
+        with killed_after(LIMIT if timeout is None else timeout, self.pid) as killer:
+            readers = [
+                threading.Thread(target=lambda name=name, stream=stream: found.update({name: stream.read()}))
+                for name, stream in streams.items()
+            ]
+            for reader in readers:
+                reader.start()
+            self._give(given)
+            for reader in readers:
+                reader.join()
+            self.wait()
+            is_over = not killer.is_alive()
+        for stream in streams.values():
+            stream.close()
+        if is_over:
+            raise subprocess.TimeoutExpired(self.args, timeout or LIMIT, found.get("stdout"), found.get("stderr"))
+        return found.get("stdout"), found.get("stderr")
+
+    def _give(self, given: Any) -> None:
+        if self.stdin is not None and not self.stdin.closed:
+            with suppress(BrokenPipeError):
+                while given:
+                    given = given[self.stdin.write(given) :]
+            with suppress(BrokenPipeError):
+                self.stdin.close()
+
+    def __enter__(self) -> Self:
+        """Be ended by a block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until it has ended; kill it where the block raised, or where it does not end in time."""
+        if kind is not None:
+            self.kill()
+        for stream in (self.stdout, self.stderr, self.stdin):
+            with suppress(*([BrokenPipeError] if kind else [])):
+                if stream is not None:
+                    stream.close()
+        try:
+            self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
 
 @contextmanager
@@ -191,6 +276,17 @@ def _run(request: dict[str, Any], stdin: Any, stdout: Any) -> tuple[int, bytes, 
     if is_over:
         raise subprocess.TimeoutExpired(request["arguments"], TIMEOUT, found[1], found[2])
     return status, found[1], found[2]
+
+
+def _is_ready(file: Any, seconds: float) -> bool:
+    """Return whether there is something to read, or an end, within some seconds."""
+    waiting = select.poll()  # any descriptor will do, however high it is
+    waiting.register(file, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
+def _is_stream(stream: Any) -> bool:
+    return stream in (subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL) or _number(stream) is not None
 
 
 def _number(file: Any) -> int | None:
@@ -255,6 +351,9 @@ def serve(line: socket.socket) -> dict[str, Any]:
             continue
         text, fds, _, _ = socket.recv_fds(line, 4 * LARGEST, 4)
         if not text:
+            for pidfd in waiting:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             sys.exit()
         request: dict[str, Any] = json.loads(text.decode("utf-8", "surrogateescape"))
         for name in request.get("loads", ()):
@@ -291,6 +390,7 @@ def become(request: dict[str, Any]) -> None:
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         setattr(sys, name, stream)
     sys.argv[:] = request["arguments"]
+    sys.orig_argv[:] = [sys.executable, os.path.join(sysconfig.get_path("scripts"), sys.argv[0]), *sys.argv[1:]]
 
 
 def load() -> None:

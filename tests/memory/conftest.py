@@ -216,7 +216,7 @@ class Watched:
     def seal(self, *options, env=None):
         """Start `tallystick seal`."""
         self.site.env |= env or {}
-        return self.site.start("seal", "payments", "-o", "audit.log", *options)
+        return self.site.spawn("seal", "payments", "-o", "audit.log", *options)
 
     def python(self, script, env=None, **more):
         """Start a program in Python."""

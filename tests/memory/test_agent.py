@@ -9,7 +9,7 @@ from tests.memory.test_memory import CHAIN, SMALL, assert_holds_the_present_only
 def test_an_agent_holds_the_keys_of_the_present_once_in_locked_memory_and_none_of_the_past(watched):
     site, path = watched.site, str(watched.site.path / "s")
     state, listen = ("--state", site.path / "state"), ("--listen", f"unix:{path}")
-    agent = site.start("agent", "payments", "-o", "audit.log", "--origin", *state, *listen, *SMALL)
+    agent = site.spawn("agent", "payments", "-o", "audit.log", "--origin", *state, *listen, *SMALL)
     try:
         watched.wait(lambda: os.path.exists(path))
         client = Client(path).connect()

@@ -65,7 +65,7 @@ def test_a_writer_that_crashes_leaves_no_core_dump(site, command):
     with other:
         if not crashed_with_a_core_dump(other):
             pytest.fail("nothing leaves core dumps here, so this cannot be told; see core(5)")
-    with site.start(*command, preexec_fn=may_dump) as writer:
+    with site.spawn(*command, preexec_fn=may_dump) as writer:
         writer.stdin.write(b"user=7 action=login\n")
         assert b" tally=" in writer.stdout.readline()  # it has its keys
         assert not crashed_with_a_core_dump(writer)

@@ -23,7 +23,7 @@ from tallystick.verify.pins import read_pins
 from tallystick.verify.streams import zstd
 from tests.verify.test_constructed import Writer, text
 
-EXAMPLES = max(300, 60 * int(os.environ.get("FUZZ_SECONDS", "1")))  # what is done in about so many seconds
+EXAMPLES = max(150, 60 * int(os.environ.get("FUZZ_SECONDS", "1")))  # what is done in about so many seconds
 any_bytes = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 WRITER = Writer().open(epoch_lines=7).write(20).close()

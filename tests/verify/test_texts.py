@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import os
 import random
 import re
 from pathlib import Path
@@ -22,7 +23,8 @@ from tests.carriers.test_carriers import PREFIXED, WRAPPED
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
-LOGS, DOCTORINGS = 60, 5
+LOGS = int(os.environ.get("TALLYSTICK_DOCTORED", "24"))  # an even number
+DOCTORINGS = 5  # of each log
 At = tuple[int, int, int]
 
 

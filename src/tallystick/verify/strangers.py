@@ -170,7 +170,8 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "encrypted by age", "decrypt it first"),
     (b"-----BEGIN PGP MESSAGE-----", "encrypted by OpenPGP", "decrypt it first"),
     (b"ElfFile\0", "an event log of Windows", "export its messages as text"),
-    (b"PAR1", "a Parquet file", "export the lines as text"),
+    (b"PAR1", "a Parquet file", "name the column that holds the lines: --envelope parquet --field COLUMN"),
+    (b"PARE", "an encrypted Parquet file", "decrypt it first"),
     (b"SQLite format 3\0", "an SQLite database", "export the lines as text"),
     (b"%PDF-", "a PDF file", "give the lines as text"),
 )
