@@ -1,6 +1,6 @@
 """What Python in a browser lacks of an operating system, filled in before our code is imported.
 
-There is one user, whom no other user can trick, and no hole in a file. Bytes of a key are copied once more than elsewhere,
+There is one user, whom no other can trick, and no hole in a file. Bytes of a key are copied once more than elsewhere,
 into memory that goes with the worker.
 """
 
