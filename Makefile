@@ -168,7 +168,7 @@ image: ## make a container image of the wheel, and run its root file system (as 
 auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
 	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
 	$(BIN)/python packaging/auditor/build.py
-	$(BIN)/pytest tests/auditor
+	TALLYSTICK_AUDITOR_PAGE=dist/tallystick-auditor.html $(BIN)/pytest -s tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md
