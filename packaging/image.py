@@ -21,8 +21,10 @@ from pathlib import Path
 __all__ = ["main"]
 
 USER = 65532  # nobody's, as in other images of this kind
-_LEFT_OUT = tuple(f"/usr/share/{name}" for name in ("doc", "man", "locale", "lintian", "bash-completion"))
+_LEFT_OUT = tuple(f"/usr/share/{name}/" for name in ("doc", "man", "locale", "lintian", "bash-completion"))
+_LICENCES = ("/copyright", "/LICENSE", ".cdx.json")  # what stays of the documentation
 _HOME, _LABEL = "/var/lib/tallystick", "org.opencontainers.image"
+_STATUS = "var/lib/dpkg/status.d"  # where scanners of such images look for what is inside
 _ACCOUNTS = {
     "etc/passwd": f"root:x:0:0::/:/sbin/nologin\ntallystick:x:{USER}:{USER}::{_HOME}:/sbin/nologin\n",
     "etc/group": f"root:x:0:\ntallystick:x:{USER}:\n",
@@ -48,6 +50,9 @@ def main() -> None:
         base = Path(place)
         for deb in sorted(asked.debs.glob("*.deb")):
             subprocess.run(["dpkg-deb", "--extract", deb, base], check=True)
+            said = subprocess.run(["dpkg-deb", "--field", deb], check=True, stdout=subprocess.PIPE).stdout
+            (base / _STATUS).mkdir(parents=True, exist_ok=True)
+            (base / _STATUS / deb.name.partition("_")[0]).write_bytes(said)
         for name, text in _ACCOUNTS.items():
             (base / name).parent.mkdir(parents=True, exist_ok=True)
             (base / name).write_text(text)
@@ -61,7 +66,7 @@ def _layer(root: Path, time: int, *, places: bool = False) -> bytes:
     with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
-            if f"/{name}".startswith(_LEFT_OUT):
+            if f"/{name}".startswith(_LEFT_OUT) and not name.endswith(_LICENCES):
                 continue
             entry = archive.gettarinfo(path, name)
             entry.uid = entry.gid = 0

@@ -1,6 +1,7 @@
 """What README and docs show is what happens: their commands are run, and their output is compared."""
 
 import os
+import pkgutil
 import re
 import runpy
 import subprocess
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import tallystick
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -102,3 +105,12 @@ def test_the_picture_of_a_chain_is_what_its_script_draws() -> None:
     pictures = ROOT / "docs" / "pictures"
     drawn = runpy.run_path(str(pictures / "chain.py"))["picture"]()
     assert (pictures / "chain.svg").read_text() == drawn
+
+
+def test_each_public_name_is_in_the_reference() -> None:
+    described = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert len(described) >= 12
+    objects = [pkgutil.resolve_name(name) for name in described]
+    inside = [getattr(each, name) for each in objects for name in getattr(each, "__all__", ())]
+    known = {id(each) for each in (*objects, *inside)}
+    assert [name for name in tallystick.__all__ if id(getattr(tallystick, name)) not in known] == []

@@ -10,7 +10,7 @@ import sys
 
 from tallystick.errors import SealError
 
-__all__ = ["processors", "require_linux"]
+__all__ = ["interpreter", "processors", "require_linux"]
 
 
 def require_linux() -> None:
@@ -22,8 +22,15 @@ def require_linux() -> None:
     if sys.platform != "linux":
         raise SealError(
             f"logs are sealed on Linux only, and this system is {sys.platform}",
-            hint="seal where the service runs; verify, check, prove and cat work here",
+            hint="seal where the service runs; verify, merge, check, prove and cat work here",
         )
+
+
+def interpreter() -> str:
+    """Return the Python to run; a server that embeds it may name itself where others name their Python."""
+    if os.path.basename(sys.executable or "").startswith("python"):
+        return sys.executable
+    return os.path.join(sys.exec_prefix, "bin", "python3")
 
 
 def processors() -> int:

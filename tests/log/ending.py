@@ -1,6 +1,6 @@
 """A program whose writer is in some state when its end, or a fork, comes.
 
-    python -m tests.log.ending DIRECTORY STATE EVENT
+Its arguments are DIRECTORY STATE EVENT, and it runs as tests/preloaded.py runs programs.
 
 STATE is one of `STATES`, EVENT one of `EVENTS`. The log `payments` is in DIRECTORY. It prints what the log and its
 callers report, and `took SECONDS` where the program goes on after the event.
@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import tallystick
 from tallystick import _core, keystore
 from tallystick.errors import TallystickError, explain
 from tallystick.keystore.file import FileLease
+from tests import couriers
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
 STATES = (
@@ -115,7 +115,7 @@ class Scene:
     def prepare_fetching(self):
         scene = self
 
-        class Stopped(subprocess.Popen):
+        class Stopped(couriers.FORKED.Popen):
             """What holds the keys does not answer."""
 
             def __init__(self, *given, **options):
@@ -123,7 +123,7 @@ class Scene:
                 self.send_signal(signal.SIGSTOP)
                 scene.armed.set()
 
-        subprocess.Popen = Stopped
+        couriers.FORKED.Popen = Stopped
 
     def prepare_opening(self):
         with suppress(TallystickError):  # chain 1 is full, chain 2 was fetched early
@@ -222,7 +222,3 @@ def main():
     report("now")
     happen(event, scene.log)
     time.sleep(LONG)
-
-
-if __name__ == "__main__":
-    main()

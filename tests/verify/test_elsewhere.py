@@ -79,6 +79,15 @@ def test_reports_of_every_form_are_written_there(elsewhere, log):
         assert done.stdout
 
 
+def test_partial_results_are_made_and_merged_there(elsewhere, log):
+    report = ["--key", "app.key", *ALONE, "--format", "json"]
+    made = elsewhere("verify", "app.log", *report, "--partial", "app.partial")
+    merged = elsewhere("merge", "app.partial", *report)
+    assert (made.returncode, made.stderr, merged.returncode) == (3, "", 3)
+    assert json.loads(merged.stdout)["findings"] == json.loads(made.stdout)["findings"]
+    (log / "app.partial").unlink()
+
+
 def test_evidence_is_made_and_checked_there(elsewhere, log):
     made = elsewhere("prove", "1.0.3", "app.log", "--public", "app.pub", "-o", "three.evidence")
     assert (made.returncode, "Traceback" in made.stderr) == (0, False)

@@ -12,6 +12,7 @@ import pytest
 import tallystick
 from tallystick.errors import ReportError
 from tallystick.watch import track
+from tallystick.watch.clock import Clock
 from tallystick.watch.standing import State
 from tests.servers import until
 from tests.watch.playing import Site, Watching, changed
@@ -100,6 +101,35 @@ def test_a_log_that_is_silent_is_reported_and_one_that_has_ended_is_not(site: Si
         until(lambda: len(service.events) >= 2, "both events")
         assert service.of("app")[:2] == [(State.OK, State.SILENT), (State.SILENT, State.OK)]
         assert not service.of("over")
+
+
+class Ahead(Clock):
+    """A clock that a test sets forward."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """Return the time of this machine, and so much more."""
+        return super().now() + self.ahead
+
+
+def test_a_silence_is_reported_though_the_log_is_asked_about_at_the_moment_it_begins_and_ever_after(
+    site: Site,
+) -> None:
+    """Each question set the time anew at which a silence is looked for: to one after the next question."""
+    with tallystick.open("app", output=str(site.log("app")), **site.place) as log:
+        log.write("one")
+    config, clock = site.config(site.entry("app", silence=60.0), stale_after=10_000), Ahead()
+    with Watching(config, clock=clock, reread=lambda: config) as service:
+        service.comes_to("app", State.OK)
+
+        def is_silent_when_asked() -> bool:
+            service.read_again()
+            one = service.board.one("app")
+            return one is not None and one.state is State.SILENT
+
+        clock.ahead = 90.0
+        until(is_silent_when_asked, "the silence", 20)
 
 
 def site_close(site: Site, name: str) -> None:

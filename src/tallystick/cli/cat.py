@@ -46,6 +46,7 @@ def command(paths: Sequence[str], follow: bool, **options: Any) -> None:
 
     All is verified first; only lines that hold are written, by position, each once. PATH is as for `verify`.
     """
+    from tallystick.verify.columns import Column
     from tallystick.verify.following import Following
     from tallystick.verify.inputs import named_envelope
     from tallystick.verify.texts import texts
@@ -65,7 +66,8 @@ def command(paths: Sequence[str], follow: bool, **options: Any) -> None:
             _write(piece)
         verdict = found.report.verdict
         if follow:
-            following = Following(paths, found, named_envelope(options["envelope"], options["field"]))
+            wrapped = options["envelope"], options["field"]
+            following = Following(paths, found, named_envelope(*wrapped), Column.named(*wrapped))
     # What was read at first is closed now, or files that are removed would stay on the disk.
     if following is not None:
         verdict = _followed(following, verdict)

@@ -65,7 +65,7 @@ last_option = option(
     "--to", "last", type=click.IntRange(1), metavar="CHAIN", help="Last chain here; newer ones are elsewhere."
 )
 envelope_option = option("--envelope", metavar="KIND", help="What a carrier put around lines: docker, …")
-field_option = option("--field", metavar="NAME", help="JSON field with the lines, such as message.")
+field_option = option("--field", metavar="NAME", help="JSON field, or column of Parquet, with the lines.")
 
 
 def key_options(command: F) -> F:

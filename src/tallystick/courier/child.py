@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -23,7 +22,7 @@ from tallystick.errors import CustodyError, KeyStoreError, TallystickError, reas
 from tallystick.keystore import Grant
 from tallystick.secreturl import SecretUrl
 from tallystick.securefile import hold_standard
-from tallystick.system import require_linux
+from tallystick.system import interpreter, require_linux
 
 __all__ = ["Child"]
 
@@ -75,7 +74,7 @@ class Child:
         with theirs, ExitStack() as copies:
             for fd in fds:
                 copies.callback(os.close, fd)
-            command = [_interpreter(), "-P", "-m", "tallystick.courier", str(theirs.fileno()), str(page.fileno())]
+            command = [interpreter(), "-P", "-m", "tallystick.courier", str(theirs.fileno()), str(page.fileno())]
             nowhere = subprocess.DEVNULL
             try:
                 # A session of its own: keys typed at a terminal end this process, and this process ends that one.
@@ -196,10 +195,3 @@ def _error(message: dict[str, Any]) -> TallystickError:
     kind = getattr(errors, message["error"], KeyStoreError)
     made: TallystickError = kind(message["said"], hint=message.get("hint"))
     return made
-
-
-def _interpreter() -> str:
-    """Return the Python to run; a server that embeds it may name itself here."""
-    if os.path.basename(sys.executable or "").startswith("python"):
-        return sys.executable
-    return os.path.join(sys.exec_prefix, "bin", "python3")

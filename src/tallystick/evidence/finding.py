@@ -13,6 +13,7 @@ from tallystick import _core
 from tallystick.errors import FormatError, ReportError
 from tallystick.evidence.reading import StrPath, add_public, read
 from tallystick.securefile import Rights
+from tallystick.verify.columns import Column
 from tallystick.verify.inputs import Input
 from tallystick.verify.looking import open_inputs
 
@@ -46,6 +47,7 @@ def found(
     envelope: _core.Envelope | None,
     progress: Callable[[int, int], None] | None,
     receipts: Iterable[StrPath] = (),
+    column: Column | None = None,
 ) -> Iterator[tuple[_core.Found, list[Input]]]:
     """Look for a line; give what proves it, and the files, which are open in the block."""
     log, at = parse_position(position)
@@ -59,7 +61,7 @@ def found(
             finder.receive(read(os.fspath(path), _RECEIPTS))
         except FormatError as error:
             raise error.found_in(os.fspath(path)) from None
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), envelope)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), envelope, column=column)
     try:
         total, done = sum(one.size for one in inputs), 0
         for one in inputs:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tallystick.evidence.finding import found, rights
 from tallystick.evidence.reading import StrPath
 from tallystick.securefile import new_file, refuse_existing, write_all
+from tallystick.verify.columns import Column
 from tallystick.verify.inputs import named_envelope
 
 __all__ = ["Proof", "prove"]
@@ -61,8 +62,8 @@ def prove(
             written.
     """
     refuse_existing(output)
-    wrapping = named_envelope(envelope, field)
-    with found(position, paths, public, wrapping, progress, receipts) as (line, inputs):
+    wrapping, column = named_envelope(envelope, field), Column.named(envelope, field)
+    with found(position, paths, public, wrapping, progress, receipts, column) as (line, inputs):
         data, allowed = line.evidence, rights(inputs)
     if output is not None:
         with new_file(output, allowed) as file:

@@ -62,6 +62,9 @@ class Ahead:
             one, begin, end, future = self._running[0]
             if one.identity == wanted.identity and begin > start:
                 return None  # it was read already; it comes again
+            if one.identity == wanted.identity and begin < start:
+                self._forget(wanted.identity)  # it is read here and there
+                return None
             self._running.popleft()
             self._held -= end - begin
             if (one.identity, begin) == (wanted.identity, start):
@@ -84,6 +87,19 @@ class Ahead:
                 self._pool = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="tallystick objects")
             self._running.append((one, start, end, self._pool.submit(one.read, start, end)))
             self._held += end - start
+
+    def _forget(self, identity: tuple[str, str]) -> None:
+        """Plan nothing of an object any more."""
+        self._planned.discard(identity)
+        self._left = deque(each for each in self._left if each[0].identity != identity)
+        kept: deque[tuple[Object, int, int, Future[bytes]]] = deque()
+        for one, begin, end, future in self._running:
+            if one.identity == identity:
+                future.cancel()
+                self._held -= end - begin
+            else:
+                kept.append((one, begin, end, future))
+        self._running = kept
 
     def _drop(self) -> None:
         cancelled = [future.cancel() or future.done() for *_, future in self._running]

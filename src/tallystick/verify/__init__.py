@@ -109,8 +109,9 @@ def verify(
         allow: Kinds of findings that are allowed: `duplicate`, `narrowed`, `open end`, `reordered`.
         subset: Lines were filtered out: gaps are reported and not judged. Takes verification keys.
         envelope: What a carrier wrapped the lines in: `docker`, `cri`, `rfc3164`, `rfc5424`, `journal-export`,
-            `journal-json`, `json` (with `field`) or `prefix:any`.
+            `journal-json`, `json` (with `field`), `prefix:any` or `parquet` (with `field`).
         field: Name of the JSON field that holds the lines; dots lead into objects, `[]` into each element of an array.
+            With `parquet` the column, which need not be named where it is the only one of text.
         added: Names of the members that a carrier added to JSON lines; they are taken out, and not covered.
         exceptions: Exceptions file: findings that are known, with reasons.
         max_findings: Findings of one kind, weight and log that are listed one by one; the others are counted.

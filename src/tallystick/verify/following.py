@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from tallystick import _core
 from tallystick.errors import ReportError
+from tallystick.verify.columns import Column
 from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import Inputs
 from tallystick.verify.paths import Identity
@@ -143,10 +144,11 @@ class Following:
         paths: Sequence[str],
         texts: Texts,
         envelope: "_core.Envelope | None",
+        column: Column | None = None,
     ) -> None:
         verified = texts.verified
         self._keys, self._merger, self._envelope = verified.logs, texts.merger, envelope
-        self._files = Inputs(paths, envelope)
+        self._files = Inputs(paths, envelope, column=column)
         self._files.look()  # while those that were read at first are open: none of them can be lost
         self._known = {one.identity: one.size for one in verified.inputs if one.is_plain}
         self._copies = {(one.identity, one.path): one.size for one in verified.inputs if not one.is_plain}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import is_tar, is_zip
+from tallystick.verify.columns import MAGIC, PARQUET, Column
 from tallystick.verify.encodings import PEEK, encoding
 from tallystick.verify.layers import Bytes, Unpacked
 
@@ -25,8 +26,8 @@ class Form:
 
     Args:
         raw: These bytes, as they stand there.
-        beginning: The first bytes of what its lines are read from, unpacked.
-        compression: What it was compressed with.
+        beginning: The first bytes of what its lines are read from, unpacked; of a Parquet file as they stand there.
+        compression: What it was compressed with, or that it is a Parquet file whose lines are read.
         encoding: What its text is encoded in, and how long the mark of that is.
     """
 
@@ -36,9 +37,11 @@ class Form:
     encoding: tuple[str, int] | None = None
 
     @classmethod
-    def of(cls, under: Bytes, size: int) -> "Form":
-        """See what a file is; its size is needed to unpack it."""
+    def of(cls, under: Bytes, size: int, column: Column | None = None) -> "Form":
+        """See what a file is; its size is needed to unpack it, and which column of a Parquet file is read."""
         beginning = raw = under.read(0, PEEK)[:PEEK]
+        if column is not None and raw.startswith(MAGIC):
+            return cls(raw, raw, PARQUET)
         compression = streams.compression(raw)
         if compression:
             beginning = b""
@@ -46,11 +49,16 @@ class Form:
                 beginning = Unpacked(under, size).read(0, PEEK)[:PEEK]
         return cls(raw, beginning, compression, encoding(beginning))
 
+    @property
+    def foreign(self) -> str | None:
+        """What it is, in a form that is not read here, and what to do."""
+        return strangers.foreign(self.beginning) if self.compression != PARQUET else None
+
     def is_strange(self, size: int) -> bool:
         """Is it no log, but an archive, a file of ours, or in a form that is not read here?
 
         Args:
             size: Bytes of the file.
         """
-        known = strangers.ours(self.beginning, size) or strangers.foreign(self.beginning)
+        known = strangers.ours(self.beginning, size) or self.foreign
         return known is not None or is_tar(self.beginning) or is_zip(self.beginning)

@@ -13,6 +13,7 @@ from tallystick import _core
 from tallystick.errors import reason
 from tallystick.verify import streams
 from tallystick.verify.archives import Member
+from tallystick.verify.columns import PARQUET, Column, Lines
 from tallystick.verify.digest import Digest
 from tallystick.verify.encodings import PEEK, Decoded
 from tallystick.verify.forms import Form
@@ -79,6 +80,7 @@ class Input:
         trouble: Why it could not be read to its end, once it was read.
         moved: It was not where it had been when it was to be read.
         ends_in_lf: Its last line is whole, once it was read.
+        threads: How many decompress it, where it can be decompressed side by side.
         rotated: Parts of lines that it shares with other files, once it was read.
         ends: Where the first chunks end that an earlier run read; the others are as long as they come.
         lacking: Lines of which a carrier's file lacks parts, once it was read: chunk, line in it, how the line begins,
@@ -93,6 +95,7 @@ class Input:
         chunk: int | None = None,
         member: Member | None = None,
         later: bool = False,
+        column: Column | None = None,
     ) -> None:
         """Take a file that was just opened, or a member of an archive that was.
 
@@ -102,16 +105,19 @@ class Input:
             chunk: Bytes of a chunk, if not `CHUNK`.
             member: The member.
             later: What the file is, is seen when it is read; if it is no log then, it counts as moved.
+            column: Which column of Parquet files holds lines, if they are read.
 
         Raises:
             OSError: It cannot be read.
         """
         self.number, self.trouble, self.moved, self.ends_in_lf = 0, "", False, False
+        self.threads = 1
         self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
         self.rotated, self._seen = Rotated(), -1
         self.lacking: list[tuple[int, int, bytes, str]] = []
         self.ends: Sequence[int] = ()
         self._later, self._form = later, Form()
+        self._column = column if member is None else None
         self.rename()
         if not later:
             self.look()
@@ -130,7 +136,7 @@ class Input:
             return
         self._seen = self.size
         try:
-            self._form = Form.of(self._under(), self.size)
+            self._form = Form.of(self._under(), self.size, self._column)
         except streams.BROKEN:
             if self._member is None:
                 raise
@@ -163,6 +169,11 @@ class Input:
     def size(self) -> int:
         """Bytes of the file on the disk."""
         return self._file.size if self._member is None else self._member.size
+
+    @property
+    def is_table(self) -> bool:
+        """Is it a Parquet file by its name, of which here and there a part is read?"""
+        return self._column is not None and self._file.path.endswith(f".{PARQUET}")
 
     @property
     def is_compressed(self) -> bool:
@@ -317,9 +328,11 @@ class Input:
         """Return the bytes of the lines, and those on the disk that they are made of."""
         under = source = self._under()
         if self._later and self._seen < 0:
-            self._form, self._seen = Form.of(under, self.size), self.size
-        if self._form.compression:
-            source = Unpacked(under, self.size)
+            self._form, self._seen = Form.of(under, self.size, self._column), self.size
+        if self._form.compression == PARQUET and self._column:
+            source = Lines(under, self.size, self._column)
+        elif self._form.compression:
+            source = Unpacked(under, self.size, self.threads)
         return (Decoded(source, *self._form.encoding) if self._form.encoding else source), under
 
     def _trouble(self, error: Exception, offset: int) -> str:
@@ -366,7 +379,7 @@ class Input:
 
 def expect(wanted: Iterable[tuple[Input, tuple[int, int]]]) -> None:
     """Say which inputs will be read, in this order, and where each begins: objects are read ahead."""
-    files = [(one.file, start[1]) for one, start in wanted if not one.is_member]
+    files = [(one.file, start[1]) for one, start in wanted if not (one.is_member or one.is_table)]
     for file, _ in files:
         if isinstance(file, Remote):
             file.expect(files)
@@ -376,7 +389,9 @@ def expect(wanted: Iterable[tuple[Input, tuple[int, int]]]) -> None:
 def named_envelope(kind: str | None, field: str | None) -> "_core.Envelope | None":
     """Return the envelope of a kind, with the JSON field that holds the lines; a field alone means JSON.
 
+    What `Column.named` knows puts nothing around a line.
+
     Raises:
         FormatError: There is no such kind, or it takes no field.
     """
-    return _core.Envelope(kind or "json", field) if kind or field else None
+    return _core.Envelope(kind or "json", field) if kind != PARQUET and (kind or field) else None

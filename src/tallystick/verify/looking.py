@@ -22,6 +22,7 @@ from tallystick.errors import ReportError, reason
 from tallystick.objects import Ahead, Object, is_url
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import contents, is_tar, is_zip
+from tallystick.verify.columns import Column
 from tallystick.verify.digest import Digest
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.inputs import Input
@@ -69,6 +70,7 @@ class Inputs:
         chunk: Bytes of a chunk, if not `CHUNK`.
         digests: Take the SHA-256 of each file while it is read.
         known: Objects that earlier runs read, by their URLs: where nothing may be listed, these count.
+        column: Which column of Parquet files holds lines, if they are read.
     """
 
     def __init__(
@@ -79,9 +81,10 @@ class Inputs:
         chunk: int | None = None,
         digests: bool = False,
         known: Mapping[str, Known] = MappingProxyType({}),
+        column: Column | None = None,
     ) -> None:
         self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
-        self._pool = Pool()
+        self._pool, self._column = Pool(), column
         self._most: int | None = None  # files that are held; not asked for where there are few
         self._opened: dict[Identity, _Opened] = {}
         self._once: set[Identity | str] = set()  # pipes: what came out of them is a copy now
@@ -161,7 +164,7 @@ class Inputs:
         file = Remote(there, self._ahead)
         if self._digests:
             file.digest = Digest()
-        inputs = [Input(file, self._envelope, chunk=self._chunk, later=True)]
+        inputs = [Input(file, self._envelope, chunk=self._chunk, later=True, column=self._column)]
         if is_archive(file.path) or file.identity in self._strangers:
             try:
                 inputs = self._inputs(file)
@@ -182,10 +185,10 @@ class Inputs:
             if what == "a sealing state":
                 self._stores.add(os.path.dirname(file.path))
             return []
-        one = Input(file, self._envelope, chunk=self._chunk)
+        one = Input(file, self._envelope, chunk=self._chunk, column=self._column)
         if is_tar(one.beginning) or is_zip(one.beginning):
             return self._members(file, one)
-        if (what := strangers.foreign(one.beginning)) is not None:
+        if (what := one.form.foreign) is not None:
             self._unknown.append((file, "", what))
             return []
         return [one]
@@ -204,7 +207,7 @@ class Inputs:
                 self._unknown.append(
                     (file, member.name, "an archive in an archive, which is not read; unpack it first")
                 )
-            elif (what := strangers.foreign(one.beginning)) is not None:
+            elif (what := one.form.foreign) is not None:
                 self._unknown.append((file, member.name, what))
             else:
                 inputs.append(one)
@@ -326,6 +329,7 @@ def open_inputs(
     *,
     chunk: int | None = None,
     digests: bool = False,
+    column: Column | None = None,
 ) -> tuple[list[Input], list[Unread]]:
     """Open files, each once even if it is named twice, in the order of their names.
 
@@ -334,6 +338,7 @@ def open_inputs(
         envelope: What carriers wrapped the lines in.
         chunk: Bytes of a chunk, if not `CHUNK`.
         digests: Take the SHA-256 of each file while it is read.
+        column: Which column of Parquet files holds lines, if they are read.
 
     Returns:
         The inputs, and what was not opened.
@@ -341,7 +346,7 @@ def open_inputs(
     Raises:
         ReportError: Nothing was named, or nothing but what was passed over.
     """
-    inputs = Inputs(paths, envelope, chunk=chunk, digests=digests)
+    inputs = Inputs(paths, envelope, chunk=chunk, digests=digests, column=column)
     try:
         for _ in range(LOOKS):
             if not inputs.look():

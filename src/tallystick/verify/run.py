@@ -17,6 +17,7 @@ from tallystick.errors import ReportError, explain
 from tallystick.verify.adopted import read_adopted
 from tallystick.verify.anchors import Anchors, resolve
 from tallystick.verify.catalogue import Kind, Weight
+from tallystick.verify.columns import Column
 from tallystick.verify.disk import on_disk
 from tallystick.verify.ends import finished
 from tallystick.verify.engine import scan_all
@@ -106,7 +107,8 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     )
     digests = asked.digests or asked.partial is not None
     paths = (os.fspath(path) for path in asked.paths)
-    files = Inputs(paths, ground.envelope, digests=digests, known=ground.known)
+    column = Column.named(asked.envelope, asked.field)
+    files = Inputs(paths, ground.envelope, digests=digests, known=ground.known, column=column)
     moment = _moment(ground, pins, files, sums, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses, now)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.objects import Address, Ahead, Object, connect
+from tallystick.verify.columns import Column
 from tallystick.verify.digest import Digest
 from tallystick.verify.inputs import Chunk, Input, named_envelope
 from tallystick.verify.memory import Gathered, whole
@@ -165,7 +166,8 @@ class _Worker:
         return gathered.record() or one.trouble or "what was found in it does not last"
 
     def _input(self, piece: Piece) -> Input:
-        one = Input(Remote(_object(piece.held), self.ahead), self.envelope, later=True)
+        column = Column.named(self.plan.envelope, self.plan.field)
+        one = Input(Remote(_object(piece.held), self.ahead), self.envelope, later=True, column=column)
         if self.plan.digests and piece.end is None:
             one.file.digest = Digest()
         return one

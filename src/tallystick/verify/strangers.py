@@ -53,7 +53,7 @@ _FORMS = (
     ),
     ("signed heads or receipts", rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED)),
     ("a witness's key", rb"\s*PRIVATE\+KEY\+[!-~]+\s*"),
-    ("a record of what was verified", rb"(?s)tallymem[\x01-\x03].{32}\x28\xb5\x2f\xfd.*"),
+    ("a record of what was verified", rb"(?s)tallymem[\x01-\x04].{32}\x28\xb5\x2f\xfd.*"),
     ("a partial result", rb"(?s)tallypart[\x01\x02].*"),
 )
 _SEALED = rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64
@@ -170,7 +170,8 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"-----BEGIN AGE ENCRYPTED FILE-----", "encrypted by age", "decrypt it first"),
     (b"-----BEGIN PGP MESSAGE-----", "encrypted by OpenPGP", "decrypt it first"),
     (b"ElfFile\0", "an event log of Windows", "export its messages as text"),
-    (b"PAR1", "a Parquet file", "export the lines as text"),
+    (b"PAR1", "a Parquet file", "name the column that holds the lines: --envelope parquet --field COLUMN"),
+    (b"PARE", "an encrypted Parquet file", "decrypt it first"),
     (b"SQLite format 3\0", "an SQLite database", "export the lines as text"),
     (b"%PDF-", "a PDF file", "give the lines as text"),
 )

@@ -1,9 +1,11 @@
-"""What is due when: each name at one time, which another replaces.
+"""What is due when: each name at one time, which another replaces or brings forward.
 
 >>> agenda = Agenda()
 >>> agenda.put("app", 5.0); agenda.put("web", 3.0); agenda.put("app", 2.0)
 >>> agenda.next(), agenda.take(2.5), agenda.take(2.5), agenda.next()
 (2.0, 'app', None, 3.0)
+>>> agenda.bring("web", 4.0); agenda.bring("app", 1.0); agenda.next(), agenda.take(3.0), agenda.take(3.0)
+(1.0, 'app', 'web')
 """
 
 import heapq
@@ -27,6 +29,11 @@ class Agenda:
         if len(self._heap) > 4 * len(self._at) + 16:
             self._heap = [(at, name) for name, at in self._at.items()]
             heapq.heapify(self._heap)
+
+    def bring(self, name: str, at: float) -> None:
+        """Let a name be due at a time, unless it is due earlier: what is due already is not put off."""
+        if at < self._at.get(name, math.inf):
+            self.put(name, at)
 
     def next(self) -> float:
         """Return when the first one is due; infinity if nothing is."""

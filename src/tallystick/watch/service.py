@@ -196,7 +196,7 @@ class Service:
     def _schedule(self, one: Watched, now: float) -> None:
         if not one.slot.is_running:
             self._looks.put(one.entry.name, one.slot.due)
-        self._judgements.put(one.entry.name, one.judged_at(now))
+        self._judgements.bring(one.entry.name, one.judged_at(now))
 
     def _take_result(self, names: Sequence[str], result: Any) -> None:
         now, wall = self._clock.now(), self._clock.wall()

@@ -47,12 +47,12 @@ impl Envelope {
             _ => {
                 return Err(Error::Format(format!(
                     "no envelope is called {kind:?}: there are docker, cri, journal-export, journal-json, json, \
-                     rfc3164, rfc5424 and prefix:any"
+                     rfc3164, rfc5424, prefix:any and parquet"
                 )));
             }
         };
         match field {
-            Some(_) => Err(Error::Format(format!("envelope {kind}: only json takes a field"))),
+            Some(_) => Err(Error::Format(format!("envelope {kind}: only json and parquet take a field"))),
             None => Ok(envelope),
         }
     }
