@@ -116,6 +116,11 @@ class Record:
         return (*self.parts, *(piece.part for piece in self.pieces))
 
     @property
+    def looked(self) -> tuple[int, ...]:
+        """When each of the parts was read last."""
+        return tuple(part.looked for part in self.all_parts)
+
+    @property
     def held_bytes(self) -> object:
         """What tells the bytes that it held from others, whenever they were read."""
         return self.digest or tuple((part.end, part.sha256) for part in self.all_parts)
