@@ -76,7 +76,8 @@ READ = {
 WRITTEN = (("seal", "payments"), ("run", "payments"), ("close", "payments"))
 TARGETS = ("-", "/dev/stdout", "/dev/fd/1")
 # Names of it are found in one place for all commands that write a result, and in one for all that seal.
-NAMED = [("-", each) for each in (*READ, *WRITTEN)] + [(each, of) for each in TARGETS[1:] for of in (VERIFY, WRITTEN[0])]
+NAMED = [("-", each) for each in (*READ, *WRITTEN)]
+NAMED += [(each, of) for each in TARGETS[1:] for of in (VERIFY, WRITTEN[0])]
 
 
 def appended(site, target, arguments):
@@ -180,7 +181,9 @@ QUIET = ("-q", "--quiet", "TALLYSTICK_QUIET")
 ASKED = [("-q", each) for each in TALKING] + [(how, TALKING[0]) for how in QUIET[1:]]
 
 
-@pytest.mark.parametrize(("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: value[0])
+@pytest.mark.parametrize(
+    ("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: "".join(value[:1])
+)
 def test_a_quiet_command_prints_nothing_but_its_result(site, how, arguments):
     site.env["TALLYSTICK_CUSTODY"] = site.custody
     site.seal(b"one\n")
