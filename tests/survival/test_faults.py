@@ -219,7 +219,7 @@ def test_a_named_pipe_whose_reader_leaves_and_another_comes(site, mode):
 
 def test_a_full_disk_under_a_writer_that_rotates_compresses_and_removes_loses_nothing(site):
     options = ("--rotate-size", "20kB", "--compress", "zst", "--keep", "4")
-    # Large enough for a file that grows while a busy machine keeps the next chain waiting: the log alone fills it never.
+    # Large enough for a file that grows while a busy machine keeps the next chain waiting.
     with mounted(site.path / "disk", size="2m") as disk, writer(site, *options, output="disk/audit.log") as one:
         for round_ in range(1, 4):
             fill(disk)
