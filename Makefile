@@ -73,11 +73,11 @@ KILLS ?= 5000
 TAKEN ?= 200
 
 torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, verify while it is rotated, and more; forge TAKEN times
-	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
+	TALLYSTICK_KILLS=$(KILLS) TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
-	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py
+	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py

@@ -182,7 +182,7 @@ ASKED = [("-q", each) for each in TALKING] + [(how, TALKING[0]) for how in QUIET
 
 
 @pytest.mark.parametrize(
-    ("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: value[0]
+    ("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: "".join(value[:1])
 )
 def test_a_quiet_command_prints_nothing_but_its_result(site, how, arguments):
     site.env["TALLYSTICK_CUSTODY"] = site.custody

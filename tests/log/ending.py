@@ -38,6 +38,12 @@ def report(*said):
     print(*said, flush=True)
 
 
+def until(condition):
+    """Wait until something is true."""
+    while not condition():
+        time.sleep(0.005)
+
+
 class Scene:
     """A log, and a way to bring its writer into a state."""
 
@@ -76,7 +82,7 @@ class Scene:
         for number in range({"fetching": 127, "opening": 255}.get(self.state, 100)):
             self.log.write(f"{number} " + "x" * 100 * (self.state != "rotating"))
             if self.state == "opening" and number == 200:
-                time.sleep(1.5)  # the next chain is fetched early; a second one is not
+                until(lambda: self.log.is_ahead)  # the next chain is fetched early; a second one is not
         getattr(self, f"prepare_{self.state}", lambda: None)()
 
     def prepare_blocked(self):
@@ -167,10 +173,17 @@ class Scene:
         except TallystickError as error:
             report(f"write: {error}")
 
+    def closed(self):
+        """Return how many chains have come to their end."""
+        with open(self.output, "rb") as file:
+            return file.read().count(b" closed ")
+
     def wait(self):
         """Wait until the writer is in its state."""
         if self.state in ("syncing", "rotating", "fetching", "opening", "storing", "waiting"):
             assert self.armed.wait(30)
+            if self.state == "opening":
+                until(lambda: self.closed() == 2)  # it was fetching before
             time.sleep(0.2)
         else:
             time.sleep(1.5)  # longer than the pauses of a writer that waits

@@ -64,7 +64,7 @@ def ending(directory, state, event):
             process.kill()
     if found := re.search(r"took ([0-9.]+)", said):
         took = float(found[1])
-    verdict = place.verify()[0] if state not in ("unread", "hanging") else "ok"
+    verdict = place.verify(*directory.glob("audit.log.*"))[0] if state not in ("unread", "hanging") else "ok"
     return End(process.returncode, took, said if "now\n" in before else "".join(before), verdict)
 
 
