@@ -85,7 +85,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_SETTLED_RUNS=300 $(BIN)/pytest tests/verify/test_settled.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
-	TALLYSTICK_WATCHED_ATTACKS=200 $(BIN)/pytest -s tests/watch/test_attacked.py
+	TALLYSTICK_WATCHED_ATTACKS=200 $(BIN)/pytest -s -o timeout=0 -o faulthandler_timeout=0 tests/watch/test_attacked.py
 	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest -o faulthandler_timeout=0 tests/watch/test_day.py
 	TALLYSTICK_WATCHED_LOGS=2000 $(BIN)/pytest tests/watch/test_many.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
