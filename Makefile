@@ -8,6 +8,8 @@ PIP := flock $(VENV)/.lock $(BIN)/python -m pip --quiet --disable-pip-version-ch
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
+# Each process of tests would read the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
@@ -15,7 +17,7 @@ SOURCES := scripts/build_wheel scripts/sbom.py $(shell find src rust contrib/whe
 	$(wildcard README.md LICENSE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
+.PHONY: help demo test python-tests core-tests compiled-tests torture soak lint targets audit wheels try-wheels reproducible sbom packages image auditor bench bench-watch cost differ docs pages fuzz wheel clean have-python have-cargo have-fuzzer
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -39,7 +41,10 @@ UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsg
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
 	$(MAKE) --no-print-directory --jobs=3 $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI) compiled-tests
 	$(MAKE) --no-print-directory --jobs=2 python-tests core-tests
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
+
+# Named, as nothing else need be read.
+ALONE = $(shell grep -rl 'pytest\.mark\.alone' tests)
 
 python-tests:
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
@@ -68,10 +73,11 @@ KILLS ?= 5000
 TAKEN ?= 200
 
 torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, verify while it is rotated, and more; forge TAKEN times
-	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
+	TALLYSTICK_KILLS=$(KILLS) TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
+	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
@@ -86,6 +92,8 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
+	TALLYSTICK_ARCHIVE=1000 $(BIN)/pytest -s tests/archive/test_whole.py
+	TALLYSTICK_KNOWN_OBJECTS=100000 $(BIN)/pytest -s tests/archive/test_known.py
 	TALLYSTICK_DAMAGED_TABLES=500 $(BIN)/pytest tests/verify/test_parquet.py
 	TALLYSTICK_CLUSTER_KILLS=2 TALLYSTICK_SCANNED_ELSEWHERE=300 $(BIN)/pytest -s tests/archive/test_cluster.py tests/archive/test_job.py
 	TALLYSTICK_WITNESS_KILLS=10000 $(BIN)/pytest -s tests/witness/test_killed.py
@@ -155,6 +163,12 @@ image: ## make a container image of the wheel, and run its root file system (as 
 	packaging/chroot $(CHROOT)
 	packaging/image $(CHROOT) $(WHEEL)
 	packaging/try_image dist/tallystick-image.tar
+
+# TALLYSTICK_AUDITOR_MB=500 has the tests judge so much, and measure.
+auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
+	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
+	$(BIN)/python packaging/auditor/build.py
+	TALLYSTICK_AUDITOR_PAGE=dist/tallystick-auditor.html $(BIN)/pytest -s tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

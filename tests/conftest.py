@@ -14,8 +14,8 @@ pytest.register_assert_rewrite(
     "tests.keystore.suite", "tests.custody.suite", "tests.custody.forgetting", "tests.custody.service"
 )
 
-# All fixtures that more than one folder uses: places on this machine, servers, tokens.
-pytest_plugins = ["tests.places", "tests.servers", "tests.hardware"]
+# All fixtures that more than one folder uses: places on this machine, servers, tokens, a browser.
+pytest_plugins = ["tests.places", "tests.servers", "tests.hardware", "tests.browser"]
 
 couriers.install()
 

@@ -14,6 +14,12 @@ use crate::OrRaise as _;
 use crate::descriptor::{borrowed, os_error};
 use crate::py_bytes;
 
+/// A datagram that does not fit gives its whole length; where the system cannot do that, there is no agent.
+#[cfg(not(target_vendor = "apple"))]
+const DATAGRAM: RecvFlags = RecvFlags::DONTWAIT.union(RecvFlags::TRUNC);
+#[cfg(target_vendor = "apple")]
+const DATAGRAM: RecvFlags = RecvFlags::DONTWAIT;
+
 /// Bytes that are received at once of a stream.
 const AT_ONCE: usize = 1 << 18;
 /// What `receive` gives where nothing is there.
@@ -193,8 +199,7 @@ impl Datagrams {
         let took = py.detach(|| {
             let mut took = 0;
             while took < most {
-                // TRUNC: the size is the datagram's, even where there is no room for all of it.
-                match recv(borrowed(fd)?, &mut self.room[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
+                match recv(borrowed(fd)?, &mut self.room[..], DATAGRAM) {
                     Ok((_, size)) => {
                         let here = size.min(self.room.len());
                         self.stream.feed(&self.room[..here], stamp, lines);

@@ -269,7 +269,7 @@ def _with_verdict(log: LogReport, findings: Iterable[Finding]) -> LogReport:
 def _remembered(ground: Ground) -> Remembered | None:
     """Take what was found for what is remembered; return what an earlier run had read, of which an engine is none."""
     found = ground.memory.keep() if ground.memory is not None else None
-    return found if ground.asked.engine is None else None
+    return found if ground.asked.engine is None or ground.asked.resume is not None else None
 
 
 def _allowed(asked: Request, uses: tuple[ExceptionUse, ...]) -> tuple[str, ...]:

@@ -1,40 +1,15 @@
 """The page in a real browser: looked at, clicked, read without eyes, in light and dark, and on a phone."""
 
-import os
-
 import pytest
 
 from tallystick.watch.config import Web
 from tallystick.watch.standing import State
-from tests.reports.test_browser import pixels
+from tests.browser import pixels
 from tests.watch.web import board
-from tests.watch.web.browser import CHROMIUM, Browser
 from tests.watch.web.test_bounds import HOSTILE, hostile
 
 LIVE = "document.getElementById('live').textContent === 'live'"
 FIRST = "document.querySelector('.all tbody tr').innerText.replace(/\\s+/g, ' ')"
-
-
-@pytest.fixture(scope="session")
-def window(tmp_path_factory):
-    """A browser for all tests of a process."""
-    if CHROMIUM is None:
-        if os.environ.get("TALLYSTICK_CI"):
-            pytest.fail("chromium is not installed, and TALLYSTICK_CI says that it must be")
-        pytest.skip("chromium is not installed: no browser to look at the page with")
-    made = Browser(tmp_path_factory.mktemp("browser"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def browser(window):
-    """The browser, as it is when it is new."""
-    window.scripts(run=True)
-    window.look()
-    yield window
-    window.scripts(run=True)
-    window.open("about:blank")
 
 
 VIEWS = {
@@ -77,13 +52,13 @@ def test_no_finding_in_the_time_line_has_to_be_scrolled_to(browser, standings, s
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_drawn_in_its_scheme(browser, standings, serving, scheme, tmp_path):
-    browser.look(800, 600, scheme=scheme)
+    browser.look(800, 400, scheme=scheme)
     browser.open(serving(standings).address)
     width, height, rows = pixels(browser.picture(tmp_path / "shot.png"))
-    assert (width, height) == (800, 600)
-    corner = sum(rows[590][:3])
+    assert (width, height) == (800, 400)
+    corner = sum(rows[390][:3])
     assert corner > 700 if scheme == "light" else corner < 120
-    colours = {rows[y][x * 4 : x * 4 + 3] for y in range(0, height, 3) for x in range(0, width, 3)}
+    colours = {rows[y][x * 4 : x * 4 + 3] for y in range(height) for x in range(width)}
     assert any(red > 190 and green < 100 and blue < 100 for red, green, blue in colours), "no failure is seen"
 
 

@@ -2,15 +2,23 @@
 //!
 //! With the SHA instructions of x86-64 a compression waits for itself at every step. Two that do not
 //! depend on each other, woven together, fill each other's waits. Elsewhere they go one after the other.
-//! With AVX-512 sixteen go side by side ([`wide`]).
+//! With AVX-512 sixteen go side by side, in WebAssembly four ([`wide`]).
 //! All `unsafe` code in these modules is for those instructions; the rest of it is in [`secret`](crate::secret).
 
 use sha2::block_api::compress256;
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod fours;
 pub(crate) mod wide;
 
+/// Messages that go side by side.
+pub(crate) const LANES: usize = 16;
+
+/// A word of every message.
+pub(crate) type Row = [u32; LANES];
+
 /// Round constants (FIPS 180-4 section 4.2.2).
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))]
 #[rustfmt::skip]
 const K: [u32; 64] = [
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,

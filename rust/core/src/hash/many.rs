@@ -4,7 +4,8 @@
 
 use sha2::block_api::compress256;
 
-use super::lanes::wide::{LANES, Row, Wide};
+use super::lanes::wide::Wide;
+use super::lanes::{LANES, Row};
 use super::lines::{LineBlocks, Text};
 use super::sha256::{Digest, INNER, IV, OUTER, wipe};
 

@@ -9,7 +9,8 @@
 
 pub mod consistency;
 
-use crate::hash::lanes::wide::{LANES, Wide};
+use crate::hash::lanes::LANES;
+use crate::hash::lanes::wide::Wide;
 use crate::hash::{Digest, node, node_pair, nodes, sha256};
 
 /// Leaf hash of a public key: `H(0x00 || pk)`.

@@ -5,7 +5,8 @@ use std::fmt;
 use super::memory::Cell;
 use super::traces::{LINE, LINES, clean};
 use crate::Error;
-use crate::hash::lanes::wide::{Row, Wide};
+use crate::hash::lanes::Row;
+use crate::hash::lanes::wide::Wide;
 use crate::hash::{self, Digest, ManyKeys, wipe};
 
 /// 32 secret bytes; wiped on drop, not cloneable, redacted in debug output.

@@ -17,7 +17,9 @@ not written when it ends is read again.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TypeAlias
 
 from tallystick import _core
@@ -30,7 +32,7 @@ from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
-from tallystick.verify.memory.record import Record, sha256
+from tallystick.verify.memory.record import Piece, Record, sha256
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.paths import Identity
 from tallystick.verify.remote import Remote
@@ -82,6 +84,7 @@ class Memory:
         self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
         self._forgotten: set[Identity] = set()
+        self._elsewhere = False  # whether what is due of objects was read elsewhere
         self.effort: int | None = None
         self._now = 0  # ms since 1970
         self._recalled: dict[int, Recalled] = {}
@@ -97,10 +100,49 @@ class Memory:
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
         now = time.time_ns()
-        self._now = now // _MS
+        self._now = self._now if self._elsewhere else now // _MS
         with self._shelf.reading():
             self._recall_all(inputs, now)
         return self._gathered
+
+    def unknown(self, inputs: Sequence[Input]) -> list[Input]:
+        """Return the objects that must be read: they may be read elsewhere, which `learn` then takes."""
+        now = time.time_ns()
+        self._now, self._elsewhere, matches = now // _MS, False, []
+        objects = [one for one in inputs if isinstance(one.file, Remote) and not one.is_member]
+        with self._shelf.reading():
+            for one in objects:
+                if (origin := self._origin(one, now)) is not None and (found := self._matches(one, origin)):
+                    matches.append(found)
+        first = (match for match, *_ in self._with_due(matches))
+        known = {match.one.number for match in first if match.is_whole and match.doubtful == frozenset()}
+        self._elsewhere = True
+        return [one for one in objects if one.number not in known]
+
+    def learn(self, records: Iterable[Record], unknown: Iterable[Input]) -> None:
+        """Take what was found elsewhere just now.
+
+        Args:
+            records: What was found.
+            unknown: The objects that were to be read there; those of which nothing was found are read here.
+        """
+        learnt: list[Record] = []
+        for record in records:
+            with suppress(FormatError):  # its maker vouches for what is none
+                learnt.append(self._own(record))
+        self._shelf.learn(learnt)
+        urls = {record.holder.url for record in learnt if isinstance(record.holder, Stored)}
+        self._forgotten |= {one.identity for one in unknown if one.path not in urls}
+
+    def _own(self, record: Record) -> Record:
+        """Return a record as it would have been found here, now."""
+        parts = [replace(part, looked=self._now) for part in record.all_parts]
+        summaries = [record.summary, *(piece.summary for piece in record.pieces)]
+        if self._stored is not whole:  # in which form they come
+            summaries = [self._stored(_core.Summary.from_memory(one, 0)) for one in summaries]
+        settled = len(record.parts)
+        pieces = tuple(map(Piece, parts[settled:], summaries[1:]))
+        return replace(record, parts=tuple(parts[:settled]), summary=summaries[0], pieces=pieces)
 
     def _recall_all(self, inputs: Sequence[Input], now: int) -> None:
         matches = []
@@ -144,6 +186,8 @@ class Memory:
             return list(matches)
         aged = []
         for number, (match, *_) in enumerate(matches):
+            if self._elsewhere and isinstance(match.holder, Stored):
+                continue
             begin = 0
             for index, part in enumerate(match.parts):
                 if match.doubtful is not None and index not in match.doubtful:
@@ -217,6 +261,7 @@ class Memory:
         """Take what was found for what is remembered from now on; return what this run did not read."""
         self._shelf.keep(self._records.values())
         self._forgotten.clear()
+        self._elsewhere = False
         size, looked = 0, []
         for recalled in self._recalled.values():
             begin = 0

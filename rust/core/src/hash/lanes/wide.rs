@@ -1,10 +1,11 @@
-//! The compression function of SHA-256 for sixteen messages at a time, a lane of AVX-512 for each.
+//! The compression function of SHA-256 for sixteen messages at a time, a lane for each: sixteen side by side with
+//! AVX-512, four with WebAssembly's 128 bits.
 
-/// Messages that go side by side.
-pub(crate) const LANES: usize = 16;
-
-/// A word of every message.
-pub(crate) type Row = [u32; LANES];
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::fours as lanes;
+use super::{LANES, Row};
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+use alone as lanes;
 
 /// Says that this processor has what sixteen lanes take; only [`here`](Self::here) makes one.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ impl Wide {
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw");
         #[cfg(not(target_arch = "x86_64"))]
-        let usable = false;
+        let usable = cfg!(all(target_arch = "wasm32", target_feature = "simd128"));
         usable.then_some(Self(()))
     }
 
@@ -34,7 +35,7 @@ impl Wide {
             x86::compress(states, blocks, lanes);
         }
         #[cfg(not(target_arch = "x86_64"))]
-        one_by_one(states, blocks, lanes);
+        lanes::compress(states, blocks, lanes);
     }
 
     /// The words of sixteen blocks.
@@ -47,7 +48,7 @@ impl Wide {
             x86::words(blocks, rows);
         }
         #[cfg(not(target_arch = "x86_64"))]
-        words_one_by_one(blocks, rows);
+        lanes::words(blocks, rows);
     }
 
     /// The digests that sixteen states stand for.
@@ -60,39 +61,42 @@ impl Wide {
             x86::digests(states, digests);
         }
         #[cfg(not(target_arch = "x86_64"))]
-        digests_one_by_one(states, digests);
+        lanes::digests(states, digests);
     }
 }
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn one_by_one(states: &mut [Row; 8], blocks: &[Row; 16], lanes: u16) {
-    for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
-        let mut block = [0; 64];
-        for (place, row) in block.chunks_exact_mut(4).zip(blocks) {
-            place.copy_from_slice(&row[lane].to_be_bytes());
-        }
-        let mut state = std::array::from_fn(|i| states[i][lane]);
-        sha2::block_api::compress256(&mut state, &[block]);
-        for (row, word) in states.iter_mut().zip(state) {
-            row[lane] = word;
+/// One after the other, as every processor can.
+#[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
+mod alone {
+    use super::super::{LANES, Row};
+
+    pub(super) fn compress(states: &mut [Row; 8], blocks: &[Row; 16], lanes: u16) {
+        for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
+            let mut block = [0; 64];
+            for (place, row) in block.chunks_exact_mut(4).zip(blocks) {
+                place.copy_from_slice(&row[lane].to_be_bytes());
+            }
+            let mut state = std::array::from_fn(|i| states[i][lane]);
+            sha2::block_api::compress256(&mut state, &[block]);
+            for (row, word) in states.iter_mut().zip(state) {
+                row[lane] = word;
+            }
         }
     }
-}
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn words_one_by_one(blocks: &[&[u8; 64]; LANES], rows: &mut [Row; 16]) {
-    for (lane, block) in blocks.iter().enumerate() {
-        for (row, word) in rows.iter_mut().zip(block.as_chunks::<4>().0) {
-            row[lane] = u32::from_be_bytes(*word);
+    pub(super) fn words(blocks: &[&[u8; 64]; LANES], rows: &mut [Row; 16]) {
+        for (lane, block) in blocks.iter().enumerate() {
+            for (row, word) in rows.iter_mut().zip(block.as_chunks::<4>().0) {
+                row[lane] = u32::from_be_bytes(*word);
+            }
         }
     }
-}
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn digests_one_by_one(states: &[Row; 8], digests: &mut [[u8; 32]; LANES]) {
-    for (lane, digest) in digests.iter_mut().enumerate() {
-        for (row, place) in states.iter().zip(digest.as_chunks_mut::<4>().0) {
-            *place = row[lane].to_be_bytes();
+    pub(super) fn digests(states: &[Row; 8], digests: &mut [[u8; 32]; LANES]) {
+        for (lane, digest) in digests.iter_mut().enumerate() {
+            for (row, place) in states.iter().zip(digest.as_chunks_mut::<4>().0) {
+                *place = row[lane].to_be_bytes();
+            }
         }
     }
 }
@@ -107,8 +111,7 @@ mod x86 {
         _mm512_unpacklo_epi64,
     };
 
-    use super::super::K;
-    use super::{LANES, Row};
+    use super::super::{K, LANES, Row};
 
     /// One of three, and which of two, as truth tables.
     const XOR: i32 = 0x96;
@@ -282,14 +285,14 @@ mod tests {
             });
             let (mut rows, mut expected_rows, mut expected) = ([[0; LANES]; 16], [[0; LANES]; 16], states);
             wide.words(&blocks.each_ref(), &mut rows);
-            words_one_by_one(&blocks.each_ref(), &mut expected_rows);
+            alone::words(&blocks.each_ref(), &mut expected_rows);
             assert_eq!(rows, expected_rows);
             wide.compress(&mut states, &rows, lanes);
-            one_by_one(&mut expected, &rows, lanes);
+            alone::compress(&mut expected, &rows, lanes);
             assert_eq!(states, expected);
             let (mut digests, mut expected_digests) = ([[0; 32]; LANES], [[0; 32]; LANES]);
             wide.digests(&states, &mut digests);
-            digests_one_by_one(&states, &mut expected_digests);
+            alone::digests(&states, &mut expected_digests);
             assert_eq!(digests, expected_digests);
         }
     }

@@ -6,7 +6,8 @@
 
 use super::Sealer;
 use crate::Error;
-use crate::hash::lanes::wide::{LANES, Wide};
+use crate::hash::lanes::LANES;
+use crate::hash::lanes::wide::Wide;
 use crate::hash::{Digest, LinePair, ManyLines, Text, leaf_pair, leaves, tag_in};
 use crate::line::Seals;
 use crate::seal::entry::{entry_of, line_at};

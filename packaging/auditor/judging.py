@@ -1,0 +1,147 @@
+"""What the auditor's page has Python do: tell keys from logs, verify, and give the report in two forms.
+
+It runs in the page's worker, in a directory that holds all files that were given, and anywhere else as well. The words
+are those of the command: its options are read by the command's own parser, so that a hint of a report can be followed.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from tallystick.cli.judging import check_witness_options
+from tallystick.cli.verify import command
+from tallystick.errors import ReportError, TallystickError
+from tallystick.objects import is_url
+from tallystick.reports import render
+from tallystick.reports.meanings import headline, verdict
+from tallystick.securefile import opened
+from tallystick.verify import verify
+from tallystick.verify.strangers import ours_in
+
+__all__ = ["judged"]
+
+_KINDS = {
+    "a verification key": "keys",
+    "a public file": "public",
+    "a head": "head",
+    "pins": "pins",
+    "signed heads or receipts": "receipts",
+}
+"""What a file is by what it holds, and which argument of `verify` it is for."""
+
+_NAMING = ("keys", "public", "head", "receipts", "exceptions")  # options that name a file
+_ELSEWHERE = {
+    "store": "drop the head here, as `tallystick head NAME` prints it",
+    "pins_directory": "drop a file with pins here",
+    "jobs": "a page has one thread",
+    "form": "the page offers the forms that it has",
+    "output": "save the report below it",
+    **dict.fromkeys(("resume", "rescan", "partial", "engine"), "use the command for it"),
+}
+"""Options that a page has no use for, and what to do instead."""
+
+
+def judged(paths: Sequence[str], options: str, pasted: str | None, progress: Callable[[int, int], None]) -> str:
+    """Verify what was given.
+
+    Args:
+        paths: Files, relative to the working directory.
+        options: Further options of `tallystick verify`, as one writes them on the command line.
+        pasted: File with a key that was pasted; None for none.
+        progress: Called with the bytes read so far and those there are.
+
+    Returns:
+        JSON: `verdict`, `said` (the verdict as a sentence), and the report as `html` and as `json`; or, where it cannot
+        be carried out, `trouble` and `hint`.
+    """
+    try:
+        report = verify(**_asked(paths, options, pasted), digests=True, jobs=1, progress=progress)
+    except click.ClickException as error:
+        return json.dumps({"trouble": error.format_message(), "hint": "see `tallystick verify --help`"})
+    except TallystickError as error:
+        return json.dumps({"trouble": str(error), "hint": error.hint})
+    said = {"verdict": report.verdict.value, "said": f"{verdict(report)}: {headline(report)}"}
+    return json.dumps(said | {form: render(report, form) for form in ("html", "json")})
+
+
+def _asked(paths: Sequence[str], text: str, pasted: str | None) -> dict[str, Any]:
+    """Return the arguments of `verify`."""
+    options = _parsed(text)
+    named = {path for name in _NAMING for path in _several(options[name])}
+    given: dict[str, list[str]] = {name: [] for name in _KINDS.values()}
+    logs = []
+    for path in paths:
+        kind = None if path in named else _kind(path)
+        if kind is not None:
+            given[kind].append(path)
+        elif path not in named:
+            logs.append(path)
+    if pasted is not None:
+        given[_kind(pasted) or "keys"].append(pasted)
+    for name in ("keys", "public", "receipts"):
+        options[name] = [*options[name], *given[name]]
+    if len(heads := [*_several(options["head"]), *given["head"]]) > 1:
+        raise ReportError(f"several heads were given: {', '.join(heads)}", hint="leave one, the newest")
+    options |= {"head": heads[0] if heads else None, "pins": _pins(given["pins"]), "store": "none"}
+    if not options["keys"] and not options["public"]:
+        raise ReportError("no key was given", hint="add the public file or the verification key, or paste the key")
+    if not logs:
+        raise ReportError("no log was given", hint="add the files that hold its lines")
+    # A folder is verified as a folder: files of ours in it are passed over there, as by the command.
+    tops = {path.split("/")[0] for path in logs}
+    options["paths"] = sorted(f"./{path}" if path == "-" or is_url(path) else path for path in tops)
+    return options
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read options as the command does.
+
+    Raises:
+        click.UsageError: There is no such option, or it is of no use in a page.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise click.UsageError(f"the options cannot be read: {error}") from None
+    context = command.make_context("verify", [*words, "--", "."])
+    options = dict(context.params)
+    if options.pop("paths") != (".",):
+        raise click.UsageError("only options go here; files are added above")
+    for one in command.params:
+        if one.name in _ELSEWHERE and context.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{one.opts[0]} is of no use here: {_ELSEWHERE[one.name]}")
+    check_witness_options(options)
+    if asked := next((one for one in options["witnesses"] if "=" in one), None):
+        raise click.UsageError(f"this page asks nobody: give only the key of {asked}, and a file of its receipts")
+    return {name: value for name, value in options.items() if name not in _ELSEWHERE}
+
+
+def _several(value: str | Iterable[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _kind(path: str) -> str | None:
+    """Return the argument of `verify` that a file is for; None for a log, or what will be reported as none."""
+    try:
+        fd = opened(path, os.O_RDONLY)
+    except OSError:
+        return None  # it is reported where it is read
+    try:
+        return _KINDS.get(ours_in(fd, os.fstat(fd).st_size) or "")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _pins(paths: Iterable[str]) -> list[str]:
+    found = []
+    for path in paths:
+        with open(opened(path, os.O_RDONLY), encoding="ascii", errors="replace") as file:
+            found += [line.strip() for line in file if line.strip().startswith("tallypin ")]
+    return found
