@@ -42,6 +42,20 @@ signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+FIRST = (
+    "tests/memory/",
+    "tests/survival/",
+    "tests/watch/test_day.py",
+    "tests/custody/test_openbao_orders.py",
+    "tests/log/test_endings.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with those that take long: the last ones to end shall not be waited for by all the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable():
     """Report what a test wrote in a form in which it can be sent to another process: surrogates cannot."""
