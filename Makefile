@@ -77,7 +77,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
-	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
+	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/acra tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
@@ -92,6 +92,8 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_AGENT_LINES=100000 TALLYSTICK_AGENT_KILLS=20 TALLYSTICK_AGENT_FULL=10 $(BIN)/pytest -s tests/agent/test_many.py
 	TALLYSTICK_AGENT_KILLS=60 $(BIN)/pytest -s tests/agent/test_client.py -k killed
 	TALLYSTICK_AGENT_LINES=100000 $(BIN)/pytest -s tests/agent/test_client.py -k eight
+	TALLYSTICK_ARCHIVE=1000 $(BIN)/pytest -s tests/archive/test_whole.py
+	TALLYSTICK_KNOWN_OBJECTS=100000 $(BIN)/pytest -s tests/archive/test_known.py
 	TALLYSTICK_DAMAGED_TABLES=500 $(BIN)/pytest tests/verify/test_parquet.py
 	TALLYSTICK_CLUSTER_KILLS=2 TALLYSTICK_SCANNED_ELSEWHERE=300 $(BIN)/pytest -s tests/archive/test_cluster.py tests/archive/test_job.py
 	TALLYSTICK_WITNESS_KILLS=10000 $(BIN)/pytest -s tests/witness/test_killed.py
@@ -166,7 +168,7 @@ image: ## make a container image of the wheel, and run its root file system (as 
 auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
 	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
 	$(BIN)/python packaging/auditor/build.py
-	$(BIN)/pytest tests/auditor
+	TALLYSTICK_AUDITOR_PAGE=dist/tallystick-auditor.html $(BIN)/pytest -s tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

@@ -165,6 +165,21 @@ def certificate(directory):
     )
 
 
+def authority(directory):
+    """Make an authority, and a key and a certificate of it for localhost, as the files `ca`, `key` and `cert`."""
+    openssl = program("openssl", "apt install openssl")
+
+    def run(*words):
+        subprocess.run([openssl, *words], check=True, capture_output=True, cwd=directory)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
+    run("req", "-x509", *new, "/CN=authority", "-keyout", "ca.key", "-out", "ca", "-days", "2")
+    (directory / "names").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    run("req", *new, "/CN=localhost", "-keyout", "key", "-out", "request")
+    run("x509", "-req", "-in", "request", "-CA", "ca", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert",
+        "-days", "2", "-extfile", "names")  # fmt: skip
+
+
 class OpenBao(Server):
     """OpenBao with a storage on disk, so that it can be restarted; it listens with TLS and without."""
 

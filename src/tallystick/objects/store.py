@@ -27,6 +27,7 @@ _RETRY = {
 }
 _TIMES = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=60)}
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w{1,64})")
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][\w-]*)*)")
 DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken")
 ADVICE = {
@@ -146,7 +147,10 @@ class Store:
     def _object(self, meta: Mapping[str, Any]) -> Object:
         changed: datetime = meta["last_modified"]
         nanoseconds = int(changed.timestamp()) * 10**9
-        return Object(self, meta["path"], meta["size"], meta["e_tag"], meta["version"], nanoseconds)
+        etag = meta["e_tag"]
+        if etag and not etag.startswith(('"', "W/")):
+            etag = f'"{etag}"'  # so it stands in Azure's lists
+        return Object(self, meta["path"], meta["size"], etag, meta["version"], nanoseconds)
 
 
 @functools.lru_cache(maxsize=64)
@@ -216,6 +220,10 @@ def _explained(error: Exception) -> OSError:
         return OSError(errno.ESTALE, "it was replaced before it was read")
     if kind == "AlreadyExistsError":
         return FileExistsError(errno.EEXIST, "an object has this name already")
+    if found := _CERTIFICATE.search(said):
+        return OSError(errno.EIO, f"its certificate is not one that is trusted here ({found[1]})")
+    if kind == "NotSupportedError":
+        return OSError(errno.EIO, "the server gives no ranges of bytes, by which objects are read")
     if kind == "InvalidPathError":
         return OSError(errno.EINVAL, "an object's name is one that cannot be read: it has empty parts, or `.` or `..`")
     return OSError(errno.EIO, f"the store does not answer as it should{shown or f' ({kind})'}")

@@ -94,6 +94,7 @@ class _Passes:
             self.sums.begin()
         for one in self.inputs:
             one.rotated, one.ends = Rotated(), ()  # what an earlier look at files that moved found counts no more
+            one.threads = self.jobs
         verification = self._begun(progress)
         if rejoin([one.rotated for one in self.inputs]):
             verification = self._begun(_ignore)

@@ -80,6 +80,7 @@ class Input:
         trouble: Why it could not be read to its end, once it was read.
         moved: It was not where it had been when it was to be read.
         ends_in_lf: Its last line is whole, once it was read.
+        threads: How many decompress it, where it can be decompressed side by side.
         rotated: Parts of lines that it shares with other files, once it was read.
         ends: Where the first chunks end that an earlier run read; the others are as long as they come.
         lacking: Lines of which a carrier's file lacks parts, once it was read: chunk, line in it, how the line begins,
@@ -110,6 +111,7 @@ class Input:
             OSError: It cannot be read.
         """
         self.number, self.trouble, self.moved, self.ends_in_lf = 0, "", False, False
+        self.threads = 1
         self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
         self.rotated, self._seen = Rotated(), -1
         self.lacking: list[tuple[int, int, bytes, str]] = []
@@ -330,7 +332,7 @@ class Input:
         if self._form.compression == PARQUET and self._column:
             source = Lines(under, self.size, self._column)
         elif self._form.compression:
-            source = Unpacked(under, self.size)
+            source = Unpacked(under, self.size, self.threads)
         return (Decoded(source, *self._form.encoding) if self._form.encoding else source), under
 
     def _trouble(self, error: Exception, offset: int) -> str:

@@ -136,8 +136,8 @@ class Stream:
 class Unpacked(Stream):
     """What was compressed into other bytes."""
 
-    def __init__(self, under: Bytes, size: int) -> None:
-        """Take the bytes, and how many of them are meant."""
+    def __init__(self, under: Bytes, size: int, threads: int = 0) -> None:
+        """Take the bytes, how many of them are meant, and `threads` as `streams.blocks` takes them."""
         at = 0
 
         def more(most: int) -> bytes:
@@ -149,6 +149,6 @@ class Unpacked(Stream):
         def begin() -> Iterator[bytes]:
             nonlocal at
             at = 0
-            return streams.blocks(more, size)
+            return streams.blocks(more, size, threads)
 
         super().__init__(begin, lambda: at)

@@ -53,7 +53,7 @@ _FORMS = (
     ),
     ("signed heads or receipts", rb"%s*%s(?:%s|%s)*" % (_SIGNED, _WITNESSED, _SIGNED, _WITNESSED)),
     ("a witness's key", rb"\s*PRIVATE\+KEY\+[!-~]+\s*"),
-    ("a record of what was verified", rb"(?s)tallymem[\x01-\x03].{32}\x28\xb5\x2f\xfd.*"),
+    ("a record of what was verified", rb"(?s)tallymem[\x01-\x04].{32}\x28\xb5\x2f\xfd.*"),
     ("a partial result", rb"(?s)tallypart[\x01\x02].*"),
 )
 _SEALED = rb"tally=[a-z2-7]{8}\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.%s{22}\s*\n" % _B64

@@ -117,6 +117,12 @@ class Browser:
         found = self._call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
         self._call("DOM.setFileInputFiles", objectId=found["result"]["objectId"], files=[str(path) for path in paths])
 
+    def drop(self, paths: list[Path]) -> None:
+        """Drop files and directories in the middle of the window."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self._call("Input.dispatchDragEvent", type=kind, x=400, y=300, data=data)
+
     def saving(self, directory: Path) -> None:
         """Put what is saved from pages into a directory."""
         self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(directory))

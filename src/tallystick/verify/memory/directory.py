@@ -15,7 +15,7 @@ from tallystick.errors import ReportError
 
 __all__ = ["Directory"]
 
-_RECORD = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}")
+_RECORD = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?:-[0-9a-f]{16}|\.pack)")
 _MOST = 2**30  # bytes of a record
 _UNUSED = 30 * 86400  # seconds for which a record is kept that no run has a use for
 _NOTED = 86400  # seconds after which its use is noted again
@@ -64,7 +64,7 @@ class Directory:
         return None
 
     def keep(self, records: Mapping[str, bytes], used: Iterable[str], damaged: Iterable[str]) -> None:
-        """Put records in their places, durably, and remove those that nobody has a use for.
+        """Put records and packs in their places, durably, and remove those that nobody has a use for.
 
         Args:
             records: What is kept, by name.
@@ -76,13 +76,13 @@ class Directory:
         """
         with self._opened() as fd:
             securefile.lock(fd)
-            for name in damaged:
-                with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=fd)
             for name, data in records.items():
                 securefile.exchange_file(name, data, fd)
             if records:
                 os.fsync(fd)
+            for name in damaged:  # others may stand for them
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=fd)
             _remove_unused(fd, set(used) | set(records))
         self.names = (self.names - set(damaged)) | set(records)
 

@@ -136,7 +136,7 @@ class Match:
 
     def _recalled(self, count: int, looked: Collection[int], now: int, *, is_whole: bool) -> Recalled:
         record = self.record.up_to(count, dict.fromkeys(looked, now))
-        return Recalled(replace(record, holder=self.holder), is_whole)
+        return Recalled(record if record.holder == self.holder else replace(record, holder=self.holder), is_whole)
 
 
 def _whole_lines(record: Record) -> int:

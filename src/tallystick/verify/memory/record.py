@@ -27,12 +27,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["NO_RECORD", "DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
+__all__ = ["NO_RECORD", "SHORT", "DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
 
 _MAGIC = b"tallymem\x03"
 _VOUCHED = 32  # bytes that vouch for the rest
 _LENGTH = struct.Struct(">I")  # of the header
-_SHORT = 16  # characters of each digest in a name
+
+SHORT = 16
+"""Characters of each digest in a name."""
 
 NO_RECORD = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
 """What reading the JSON of a record raises for anything else."""
@@ -141,6 +143,8 @@ class Record:
             count: How many.
             looked: When some of them were read, ms since 1970, by their numbers.
         """
+        if count == len(self.all_parts) and not looked:
+            return self
         parts = list(self.all_parts[:count])
         for number, time in (looked or {}).items():
             parts[number] = replace(parts[number], looked=time)
@@ -245,4 +249,4 @@ class Record:
 
 def name_of(context: str, edge: str, holder: AnyHolder) -> str:
     """Return what the record of a file is called: what it depends on, how it begins, which file it is."""
-    return f"{context[:_SHORT]}-{edge[:_SHORT]}-{holder.key[:_SHORT]}"
+    return f"{context[:SHORT]}-{edge[:SHORT]}-{holder.key[:SHORT]}"

@@ -1,15 +1,19 @@
 """Records, by what they are about: found, held against what vouches for them, and put back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from tallystick import _core
 from tallystick.errors import ReportError, explain
 from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.gathered import Origin
-from tallystick.verify.memory.record import DamagedError, Record, name_of
+from tallystick.verify.memory.pack import ENDING, Packs, fits, read
+from tallystick.verify.memory.record import SHORT, DamagedError, Record, name_of
 
 __all__ = ["Shelf"]
+
+T = TypeVar("T")
 
 
 class Shelf:
@@ -24,6 +28,7 @@ class Shelf:
         self._directory, self._keys = directory, keys
         self._read: dict[str, Record | None] = {}
         self._new: dict[str, Record] = {}  # what was not written yet
+        self._packs, self._contexts = Packs(), set[str]()  # of which contexts the packs were read
         self._used: set[str] = set()
         self._alike: dict[str, list[str]] | None = None  # names by what they begin with; None where that has to be seen
         self._damaged: set[str] = set()
@@ -32,7 +37,9 @@ class Shelf:
     def about(self, origin: Origin) -> Iterator[Record]:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""
         own = name_of(origin.context, origin.edge, origin.holder)
-        if (own in self._directory.names or own in self._read) and (record := self._record(own, origin)) is not None:
+        self._read_packs(origin.context)
+        known = own in self._directory.names or own in self._read or self._packs.find(own) is not None
+        if known and (record := self._record(own, origin)) is not None:
             yield record
         if self._alike is None:
             self._alike = {}
@@ -69,34 +76,54 @@ class Shelf:
 
     def write(self) -> None:
         """Put records in their places; that it cannot be done takes nothing from what was verified."""
-        data = {name: record.to_bytes(self._keys.vouch) for name, record in self._new.items()}
+        small = {name: record for name, record in self._new.items() if fits(record)}
+        packs, replaced = self._packs.changed(small)
+        data = {name: one.to_bytes(self._keys.vouch) for name, one in self._new.items() if name not in small}
+        made = {pack.name: pack for pack in packs}
+        data |= {name: pack.to_bytes(self._keys.vouch) for name, pack in made.items()}
         try:
-            self._directory.keep(data, self._used, self._damaged - data.keys())
+            unused = (self._damaged | replaced | small.keys()) - data.keys()
+            self._directory.keep(data, self._used | self._packs.used(self._used), unused)
         except ReportError as error:
             self.lost.append(f"not kept: {explain(error)}")
             return
+        self._packs.drop(replaced - made.keys())
+        for name, pack in made.items():
+            self._packs.add(name, pack)
         self._new, self._damaged, self._used, self._alike = {}, set(), set(), None
 
     def _record(self, name: str, origin: Origin) -> Record | None:
         if name not in self._read:
-            self._read[name] = self._load(name)
+            packed = self._packs.find(name)
+            self._read[name] = packed if packed is not None else self._load(name, self._of)
         record = self._read[name]
         return record if record and (record.context, record.edge) == (origin.context, origin.edge) else None
 
-    def _load(self, name: str) -> Record | None:
+    def _of(self, name: str, data: bytearray) -> Record:
+        record = Record.of(data, self._keys.vouch)
+        if record.name != name:
+            raise DamagedError("it is in the place of another")
+        return record
+
+    def _read_packs(self, context: str) -> None:
+        """Read the packs with a context, once."""
+        if context in self._contexts:
+            return
+        self._contexts.add(context)
+        for name in sorted(self._directory.names):
+            if name.endswith(ENDING) and name.startswith(context[:SHORT]):
+                pack = self._load(name, lambda _, data: read(data, self._keys.vouch))
+                if pack is not None:
+                    self._packs.add(name, pack)
+
+    def _load(self, name: str, of: Callable[[str, bytearray], T]) -> T | None:
         try:
             data = self._directory.read(name)
-            if data is None:
-                return None
-            record = Record.of(data, self._keys.vouch)
-            if record.name != name:
-                raise DamagedError("it is in the place of another")
+            return of(name, data) if data is not None else None
         except DamagedError as error:
             self._lose(name, str(error))
         except ReportError as error:
             self._lose(name, explain(error))
-        else:
-            return record
         return None
 
     def _lose(self, name: str, why: str) -> None:

@@ -1,0 +1,180 @@
+"""Many records of objects in one file: so a run over an archive opens some files, and not one for each object.
+
+A pack is a magic word with the version of the form, 32 bytes that vouch for the rest, and the rest, compressed with
+zstd: the length of a header, the header as JSON, which is the context and what each record says, and the summaries. It
+is no longer than what is recognized among logs as a file of ours. A pack is never changed: new records come in new
+ones, which take in what is still of use of others that hold little of that.
+
+>>> from tallystick.verify.memory.holder import Stored
+>>> from tallystick.verify.memory.record import Part, sha256
+>>> part = Part(11, sha256(b"first line\\n"), 1_700_000_000_000)
+>>> record = Record("c" * 64, "e" * 64, Stored("s3://logs/a", 11, '"e"', 3), (part,), b"summary", (), 11, True)
+>>> (pack,) = packed([record])
+>>> read(pack.to_bytes(sha256), sha256) == pack, fits(record)
+(True, True)
+"""
+
+import hmac
+import json
+import struct
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tallystick.verify.memory.holder import Stored
+from tallystick.verify.memory.record import NO_RECORD, SHORT, DamagedError, Record, Vouch, sha256
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["ENDING", "LARGEST", "Pack", "Packs", "fits", "packed", "read"]
+
+ENDING = ".pack"
+"""With what the name of a pack ends; it begins as the names of its records do."""
+
+LARGEST = 2**20 - 2**12
+"""Bytes of a pack before they are compressed, but for its context."""
+
+_MAGIC = b"tallymem\x04"
+_VOUCHED = 32  # bytes that vouch for the rest
+_LENGTH = struct.Struct(">I")  # of the header
+_FEW = 2**14  # bytes of the summaries of a record that is packed, at most
+_SAID = 400  # bytes that a record says of itself, with one part
+
+
+def fits(record: Record) -> bool:
+    """Does a record belong into a pack? One of a file changes as that grows, and a long one has a file of its own."""
+    return isinstance(record.holder, Stored) and _weight(record) < _FEW
+
+
+def _weight(record: Record) -> int:
+    assert isinstance(record.holder, Stored)
+    url = len(json.dumps(record.holder.url)) + len(record.holder.etag)
+    return len(record.held) + _SAID + 2 * url + 110 * len(record.all_parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Records with the same context.
+
+    Args:
+        records: The records.
+        weight: Bytes that they take, at most.
+    """
+
+    records: tuple[Record, ...]
+    weight: int = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """What it is called in its directory."""
+        held = sha256(b"".join(sha256(record.name.encode()) + _looked(record) for record in self.records))
+        return f"{self.records[0].context[:SHORT]}-{held.hex()[:SHORT]}{ENDING}"
+
+    def to_bytes(self, vouch: Vouch) -> bytes:
+        """Return the form in which it is kept.
+
+        Args:
+            vouch: Gives 32 bytes that vouch for a digest.
+        """
+        header = {"context": self.records[0].context, "records": [record.said() for record in self.records]}
+        said = json.dumps(header, separators=(",", ":")).encode()
+        rest = zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *(record.held for record in self.records))))
+        return _MAGIC + vouch(sha256(rest)) + rest
+
+
+def _looked(record: Record) -> bytes:
+    return b"".join(part.looked.to_bytes(8) for part in record.all_parts)
+
+
+def packed(records: Iterable[Record]) -> list[Pack]:
+    """Put records into packs."""
+    made: list[list[Record]] = []
+    weights: list[int] = []
+    for record in sorted(records, key=lambda record: record.context):
+        weight = _weight(record)
+        if not made or weights[-1] + weight > LARGEST or made[-1][0].context != record.context:
+            made.append([])
+            weights.append(0)
+        made[-1].append(record)
+        weights[-1] += weight
+    return [Pack(tuple(those), weight) for those, weight in zip(made, weights, strict=True)]
+
+
+def read(data: bytes | bytearray, vouch: Vouch) -> Pack:
+    """Read the form in which a pack is kept.
+
+    Args:
+        data: The bytes.
+        vouch: Gives 32 bytes that vouch for a digest.
+
+    Raises:
+        DamagedError: Nothing vouches for it, or it has another form.
+    """
+    at = len(_MAGIC) + _VOUCHED
+    vouched, rest = bytes(data[len(_MAGIC) : at]), bytes(data[at:])
+    if data[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(vouched, vouch(sha256(rest))):
+        raise DamagedError("nothing vouches for it")
+    try:
+        held = zstd.decompress(rest)
+        (length,) = _LENGTH.unpack_from(held)
+        at = _LENGTH.size + length
+        said = json.loads(held[_LENGTH.size : at])
+        context, records = str(said["context"]), []
+        for one in said["records"]:
+            record, at = Record.of_said(context, one, held, at)
+            records.append(record)
+        if at != len(held) or not records or not all(map(fits, records)):
+            raise ValueError
+    except (*NO_RECORD, struct.error, zstd.ZstdError) as error:
+        raise DamagedError("it has another form") from error
+    return Pack(tuple(records), sum(map(_weight, records)))
+
+
+class Packs:
+    """The packs of a directory that were read, by their names."""
+
+    def __init__(self) -> None:
+        self._packs: dict[str, Pack] = {}
+        self._records: dict[str, tuple[Record, str]] = {}  # the newest of each name, and the pack that holds it
+
+    def add(self, name: str, pack: Pack) -> None:
+        """Take a pack that was read or written; of two records about one object the one counts that was read last."""
+        self._packs[name] = pack
+        for record in pack.records:
+            known = self._records.get(record.name)
+            if known is None or _looked(known[0]) <= _looked(record):
+                self._records[record.name] = record, name
+
+    def find(self, name: str) -> Record | None:
+        """Return a record by its name."""
+        found = self._records.get(name)
+        return found[0] if found is not None else None
+
+    def used(self, names: Iterable[str]) -> set[str]:
+        """Return the packs that hold some records."""
+        return {found[1] for name in names if (found := self._records.get(name)) is not None}
+
+    def changed(self, new: Mapping[str, Record]) -> tuple[list[Pack], set[str]]:
+        """Return packs with new records, and the names of those that they stand for: these hold little else of use.
+
+        Args:
+            new: Records, by name.
+        """
+        gone, kept = set[str](), list[Record]()
+        for name, pack in self._packs.items() if new else ():
+            those = [one for one in pack.records if one.name not in new and self._records[one.name][1] == name]
+            if sum(map(_weight, those)) < LARGEST // 2:
+                gone.add(name)
+                kept += those
+        return packed((*kept, *new.values())), gone
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget packs, whose records stand in others by now."""
+        for name in names:
+            pack = self._packs.pop(name)
+            for record in pack.records:
+                if self._records[record.name][1] == name:
+                    del self._records[record.name]
