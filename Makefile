@@ -80,12 +80,13 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/acra tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
-	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
+	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py tests/verify/test_independence.py tests/verify/test_inputs.py
 	TALLYSTICK_RESUMED_RUNS=2000 $(BIN)/pytest tests/verify/test_resume.py
+	TALLYSTICK_SETTLED_RUNS=300 $(BIN)/pytest tests/verify/test_settled.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_WATCHED_ATTACKS=200 $(BIN)/pytest -s tests/watch/test_attacked.py
-	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest tests/watch/test_day.py
+	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest -o faulthandler_timeout=0 tests/watch/test_day.py
 	TALLYSTICK_WATCHED_LOGS=2000 $(BIN)/pytest tests/watch/test_many.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
 	TALLYSTICK_HISTORIES=300 $(BIN)/pytest -s tests/survival/test_histories.py

@@ -202,6 +202,55 @@ def test_an_attack_across_the_borders_of_objects_is_found(
     assert both(bucket, Elsewhere()).verdict is Verdict.FAILED
 
 
+# -- what is remembered
+
+
+class Counting(Elsewhere):
+    """The same, and which objects went there in the last run."""
+
+    def __call__(self, of: Job, batches: Sequence[Batch]) -> None:
+        self.objects = sorted(piece.held.url.rpartition("/")[2] for batch in batches for piece in batch)
+        super().__call__(of, batches)
+
+
+def test_only_what_is_new_or_due_is_scanned_elsewhere_and_it_is_remembered(bucket: Bucket, log: Sealed) -> None:
+    made = bucket.fill(log, 5)
+    bucket.s3.delete_object(Bucket=bucket.name, Key="logs/0004.log")
+    elsewhere, memory = Counting(), bucket.directory / "memory"
+
+    def resumed(**more: object) -> tuple[list[str], int]:
+        elsewhere.objects = []
+        report = bucket.verify(engine=elsewhere, resume=memory, **more)
+        assert told(report) == told(bucket.verify())
+        assert report.remembered is not None
+        return elsewhere.objects, report.remembered.size
+
+    names = [name.rpartition("/")[2] for name in made]
+    sizes = [len(data) for data in made.values()]
+    assert resumed() == (names[:4], 0)
+    assert resumed() == ([], sum(sizes[:4]))
+    bucket.put("logs/0004.log", made["logs/0004.log"])
+    assert resumed() == (names[4:], sum(sizes[:4]))
+    bucket.put("logs/0002.log", made["logs/0002.log"].replace(b" tally=", b"x tally=", 1))
+    assert resumed() == ([names[2]], sum(sizes) - sizes[2])
+    assert resumed(rescan=0.000001) == (names, 0)
+    own = bucket.verify(resume=memory)
+    assert own.remembered is not None
+    assert own.remembered.size == sum(sizes) + 1, "a run without an engine knows it, too"
+
+
+def test_what_an_engine_did_not_bring_back_is_read_here_and_remembered(bucket: Bucket, log: Sealed) -> None:
+    bucket.fill(log, 4)
+    memory = bucket.directory / "memory"
+    for rescan in (86400.0, 0.000001):
+        report = bucket.verify(engine=Elsewhere(lambda _: None), resume=memory, rescan=rescan)
+        assert report.remembered is not None
+        assert (report.verdict, report.remembered.size) == (Verdict.OK, 0)
+    again = bucket.verify(resume=memory)
+    assert again.remembered is not None
+    assert again.remembered.size == len(log.data)
+
+
 # -- who gets which keys
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests import doctoring
 from tests.processes import Started
 
-COUNT = int(os.environ.get("TALLYSTICK_KNOWN_OBJECTS", "1500"))
+COUNT = int(os.environ.get("TALLYSTICK_KNOWN_OBJECTS", "600"))
 SIZE = 200  # bytes of each
 
 RUN = """

@@ -41,16 +41,16 @@ def test_many_objects_are_remembered_in_one_file(bucket: Bucket, log: Sealed) ->
 def test_new_objects_come_into_the_same_file_until_it_is_full(
     bucket: Bucket, log: Sealed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = bucket.fill(log, 24)
+    made = bucket.fill(log, 16)
     for name in made:
         bucket.s3.delete_object(Bucket=bucket.name, Key=name)
     monkeypatch.setattr(pack, "LARGEST", 8000)
     counts = []
     for number, (name, data) in enumerate(made.items()):
         bucket.put(name, data)
-        if number % 3 == 2:
+        if number % 4 == 3:
             report = resumed(bucket)
-            assert unread(report) == sum(map(len, list(made.values())[: number - 2]))
+            assert unread(report) == sum(map(len, list(made.values())[: number - 3]))
             counts.append(len(files(bucket)))
     assert report.verdict is Verdict.OK
     assert counts[0] == 1

@@ -93,8 +93,6 @@ def command(paths: Sequence[str], rescan: float | None, **options: Any) -> None:
     """Check the sealed lines in files, directories, patterns or -, and say what happened to them."""
     from tallystick.verify import verify
 
-    if options["engine"] is not None and options["resume"] is not None:
-        raise click.UsageError("an engine scans everything, and --resume less: leave one of them out")
     if rescan is not None and options["resume"] is None:
         raise click.UsageError("--rescan goes with --resume")
     if rescan is not None:

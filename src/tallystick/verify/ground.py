@@ -10,7 +10,7 @@ from tallystick.verify.excepting import Excepting
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.job import Job
 from tallystick.verify.keys import labels, read_keys
-from tallystick.verify.memory import Memory, packed, whole
+from tallystick.verify.memory import Memory, Room, packed, whole
 from tallystick.verify.memory.context import context
 from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.given import Given
@@ -54,8 +54,13 @@ class Ground:
     pins: PinDirectory | None = None
 
     @classmethod
-    def of(cls, asked: Request) -> "Ground":
-        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises."""
+    def of(cls, asked: Request, room: Room | None = None) -> "Ground":
+        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises.
+
+        Args:
+            asked: What was asked.
+            room: Memory for what looks to come share.
+        """
         asked.check()
         logs, keys = _logs(asked)
         envelope = named_envelope(asked.envelope, asked.field)
@@ -68,20 +73,21 @@ class Ground:
         is_shared = asked.partial is not None or bool(asked.partials) or asked.engine is not None
         if asked.resume is None and not is_shared:
             return found
-        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=not is_shared)
+        if is_shared and envelope is not None and envelope.unwraps:
+            raise ReportError(
+                "a line in a carrier's records may go on in the next file, so no partial result is made of them",
+                hint="verify them in one run, or take the lines out first",
+            )
+        scoped = asked.resume is not None
+        depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=scoped)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
-            memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
+            memory = Memory(shelf, asked.rescan, depends_on, logs, packed, room)
             return replace(found, memory=memory, context=depends_on)
         return replace(found, context=depends_on)._with_partials()
 
     def _with_partials(self) -> "Ground":
         """Return the same with what partial results hold, or what one will be made of."""
-        if self.envelope is not None and self.envelope.unwraps:
-            raise ReportError(
-                "a line in a carrier's records may go on in the next file, so no partial result is made of them",
-                hint="verify them in one run, or take the lines out first",
-            )
         partials = read_partials(self.asked.partials, self.logs, self.context, self.asked.weakened())
         given = Given(record for partial in partials for record in partial.records)
         asked = replace(self.asked, paths=paths_of(partials)) if partials else self.asked
@@ -90,8 +96,8 @@ class Ground:
 
     def scan_elsewhere(self, inputs: Sequence[Input], progress: Callable[[int], None]) -> None:
         """Have the engine scan objects, where there is one, and take what it found for what is known of them."""
-        asked, given = self.asked, self.given
-        if asked.engine is None or given is None:
+        asked, memory = self.asked, self.memory
+        if asked.engine is None or memory is None:
             return
         secret = (with_v for _, _, with_v, *_ in self.logs.logs())
         plan = Plan(
@@ -104,9 +110,10 @@ class Ground:
             digests=asked.digests or asked.partial is not None,
         )
         job = Job(plan, self.logs, progress)
-        if batches := job.batches(one for one in inputs if not given.knows(one.path)):
+        unknown = memory.unknown(inputs)
+        if batches := job.batches(unknown):
             asked.engine(job, batches)
-            given.learn(job.records())
+        memory.learn(job.records(), unknown)
 
 
 def _logs(asked: Request) -> tuple[_core.Keys, tuple[KeyReport, ...]]:

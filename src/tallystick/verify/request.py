@@ -94,11 +94,6 @@ class Request:
                 "a partial result is of what was read, and what is remembered is not",
                 hint="leave what is remembered (--resume) out",
             )
-        if self.resume is not None and self.engine is not None:
-            raise ReportError(
-                "an engine scans everything, and what is remembered is not scanned",
-                hint="leave what is remembered (--resume) out, or the engine",
-            )
         if self.retention is not None and not 0 < self.retention < 2**53:
             raise ReportError("a log is kept for some time, which must be more than none")
         if self.max_findings < 1:

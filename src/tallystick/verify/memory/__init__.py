@@ -17,7 +17,9 @@ not written when it ends is read again.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TypeAlias
 
 from tallystick import _core
@@ -30,13 +32,14 @@ from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
-from tallystick.verify.memory.record import Record, sha256
+from tallystick.verify.memory.merged import Merged, Room
+from tallystick.verify.memory.record import Piece, Record, sha256
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.paths import Identity
 from tallystick.verify.remote import Remote
 from tallystick.verify.report import Remembered
 
-__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "packed", "whole"]
+__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "Room", "packed", "whole"]
 
 AnyShelf: TypeAlias = Shelf | Given
 
@@ -69,6 +72,7 @@ class Memory:
         context: str,
         keys: _core.Keys,
         stored: Callable[[_core.Summary], bytes],
+        room: Room | None = None,
     ) -> None:
         """Take what is remembered.
 
@@ -78,15 +82,23 @@ class Memory:
             context: Digest of all that a scan depends on but the files.
             keys: The logs.
             stored: Gives the form in which a summary is kept.
+            room: Memory for what looks to come share.
         """
         self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
         self._forgotten: set[Identity] = set()
+        self._elsewhere = False  # whether what is due of objects was read elsewhere
         self.effort: int | None = None
         self._now = 0  # ms since 1970
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
+        self._merged = Merged(keys, room or Room())
+
+    @property
+    def settled(self) -> _core.Settled | None:
+        """What is merged and judged of what the inputs hold, and is in no summary; None for nothing."""
+        return self._merged.settled
 
     def recall(self, inputs: Sequence[Input]) -> Mapping[int, Gathered]:
         """Look what is remembered of some inputs.
@@ -96,11 +108,51 @@ class Memory:
             goes on where `start` says.
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
+        self._merged.begin()
         now = time.time_ns()
-        self._now = now // _MS
+        self._now = self._now if self._elsewhere else now // _MS
         with self._shelf.reading():
             self._recall_all(inputs, now)
         return self._gathered
+
+    def unknown(self, inputs: Sequence[Input]) -> list[Input]:
+        """Return the objects that must be read: they may be read elsewhere, which `learn` then takes."""
+        now = time.time_ns()
+        self._now, self._elsewhere, matches = now // _MS, False, []
+        objects = [one for one in inputs if isinstance(one.file, Remote) and not one.is_member]
+        with self._shelf.reading():
+            for one in objects:
+                if (origin := self._origin(one, now)) is not None and (found := self._matches(one, origin)):
+                    matches.append(found)
+        first = (match for match, *_ in self._with_due(matches))
+        known = {match.one.number for match in first if match.is_whole and match.doubtful == frozenset()}
+        self._elsewhere = True
+        return [one for one in objects if one.number not in known]
+
+    def learn(self, records: Iterable[Record], unknown: Iterable[Input]) -> None:
+        """Take what was found elsewhere just now.
+
+        Args:
+            records: What was found.
+            unknown: The objects that were to be read there; those of which nothing was found are read here.
+        """
+        learnt: list[Record] = []
+        for record in records:
+            with suppress(FormatError):  # its maker vouches for what is none
+                learnt.append(self._own(record))
+        self._shelf.learn(learnt)
+        urls = {record.holder.url for record in learnt if isinstance(record.holder, Stored)}
+        self._forgotten |= {one.identity for one in unknown if one.path not in urls}
+
+    def _own(self, record: Record) -> Record:
+        """Return a record as it would have been found here, now."""
+        parts = [replace(part, looked=self._now) for part in record.all_parts]
+        summaries = [record.summary, *(piece.summary for piece in record.pieces)]
+        if self._stored is not whole:  # in which form they come
+            summaries = [self._stored(_core.Summary.from_memory(one, 0)) for one in summaries]
+        settled = len(record.parts)
+        pieces = tuple(map(Piece, parts[settled:], summaries[1:]))
+        return replace(record, parts=tuple(parts[:settled]), summary=summaries[0], pieces=pieces)
 
     def _recall_all(self, inputs: Sequence[Input], now: int) -> None:
         matches = []
@@ -114,6 +166,8 @@ class Memory:
             for match in candidates:
                 if self._recall(match):
                     break
+        if self._merged.settled is None:
+            self._fetch()
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
@@ -144,6 +198,8 @@ class Memory:
             return list(matches)
         aged = []
         for number, (match, *_) in enumerate(matches):
+            if self._elsewhere and isinstance(match.holder, Stored):
+                continue
             begin = 0
             for index, part in enumerate(match.parts):
                 if match.doubtful is not None and index not in match.doubtful:
@@ -170,15 +226,19 @@ class Memory:
         recalled = match.checked(self._now)
         if recalled is None:
             return False
-        number = match.one.number
+        number, summaries = match.one.number, recalled.record.summaries
+        lasting = recalled.lasting
+        elsewhere = self._merged.has(number, lasting)
+        found = [_core.Summary() for _ in lasting if elsewhere]
         try:
-            found = [_core.Summary.from_memory(one, number) for one in recalled.record.summaries]
+            found += [_core.Summary.from_memory(one, number) for one in summaries[len(found) :]]
         except FormatError as error:
             self._shelf.damaged(match.record, str(error))
             return False
         if not all(summary.is_within(self._keys) for summary in found):
             return False
-        self._gathered[number].recall(recalled, found)
+        self._merged.recall(number, lasting)
+        self._gathered[number].recall(recalled, found, elsewhere=elsewhere)
         self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
@@ -196,11 +256,23 @@ class Memory:
         return Check(recalled.record.all_parts) if recalled is not None else None
 
     def complete(self, whole: _core.Summary) -> None:
-        """Put together what is remembered of each input, all of which were read, and put it into a summary."""
+        """Put together what is remembered of each input, all of which were read, and put it into a summary.
+
+        What is merged already is not in it: that is `settled`.
+        """
+        if any(gathered.lacks for gathered in self._gathered.values()):
+            self._fetch()
         for number, gathered in self._gathered.items():
             if (record := gathered.record()) is not None:
                 self._records[number] = record
             gathered.merge_into(whole)
+
+    def _fetch(self) -> None:
+        """Merge what is remembered of each input by itself: not all that was merged is as it was."""
+        self._merged.forget()
+        for number, recalled in self._recalled.items():
+            if self._gathered[number].is_elsewhere:
+                self._gathered[number].fetch([_core.Summary.from_memory(one, number) for one in recalled.lasting])
 
     def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
         """Must an input be read for a later pass?"""
@@ -216,7 +288,9 @@ class Memory:
     def keep(self) -> Remembered:
         """Take what was found for what is remembered from now on; return what this run did not read."""
         self._shelf.keep(self._records.values())
+        self._merged.keep()
         self._forgotten.clear()
+        self._elsewhere = False
         size, looked = 0, []
         for recalled in self._recalled.values():
             begin = 0

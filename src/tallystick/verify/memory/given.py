@@ -28,7 +28,6 @@ class Given:
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_name: dict[str, list[Record]] = {}
         self._alike: dict[str, list[Record]] = {}
-        self._urls: set[str] = set()
         self.records: tuple[Record, ...] = ()
         self.disagreeing: list[str] = []
         self.lost: list[str] = []
@@ -38,8 +37,6 @@ class Given:
         """Take some more records."""
         new: dict[str, list[Record]] = {}
         for record in records:
-            if isinstance(record.holder, Stored):
-                self._urls.add(record.holder.url)
             new.setdefault(record.name, list(self._by_name.get(record.name, ()))).append(record)
         self._by_name |= new
         for name, about in new.items():
@@ -59,10 +56,6 @@ class Given:
             elif len({record.held_bytes for record in said.values()}) > 1 and _is_told(holder):
                 self.disagreeing.append(_called(holder))
         return kept
-
-    def knows(self, url: str) -> bool:
-        """Is there a record about an object?"""
-        return url in self._urls
 
     def about(self, origin: Origin) -> Iterator[Record]:
         """Give the records that may be about an input: its own first, then those of files that begin alike."""

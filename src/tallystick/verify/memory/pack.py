@@ -70,7 +70,8 @@ class Pack:
     @property
     def name(self) -> str:
         """What it is called in its directory."""
-        held = sha256(b"".join(sha256(record.name.encode()) + _looked(record) for record in self.records))
+        said = (f"{record.name} {record.looked}".encode() for record in self.records)
+        held = sha256(b"\n".join(said))
         return f"{self.records[0].context[:SHORT]}-{held.hex()[:SHORT]}{ENDING}"
 
     def to_bytes(self, vouch: Vouch) -> bytes:
@@ -83,10 +84,6 @@ class Pack:
         said = json.dumps(header, separators=(",", ":")).encode()
         rest = zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *(record.held for record in self.records))))
         return _MAGIC + vouch(sha256(rest)) + rest
-
-
-def _looked(record: Record) -> bytes:
-    return b"".join(part.looked.to_bytes(8) for part in record.all_parts)
 
 
 def packed(records: Iterable[Record]) -> list[Pack]:
@@ -145,7 +142,7 @@ class Packs:
         self._packs[name] = pack
         for record in pack.records:
             known = self._records.get(record.name)
-            if known is None or _looked(known[0]) <= _looked(record):
+            if known is None or known[0].looked <= record.looked:
                 self._records[record.name] = record, name
 
     def find(self, name: str) -> Record | None:

@@ -61,6 +61,13 @@ class Shelf:
         """Note that a record holds what it should not."""
         self._lose(record.name, why)
 
+    def learn(self, records: Iterable[Record]) -> None:
+        """Take what was found elsewhere."""
+        new = {record.name: record for record in records}
+        self._read |= new
+        self._new |= new
+        self._used |= new.keys()
+
     def keep(self, records: Iterable[Record]) -> None:
         """Take records in the place of those that there were; they are written by `write`."""
         kept = {record.name: record for record in records}
@@ -94,8 +101,10 @@ class Shelf:
 
     def _record(self, name: str, origin: Origin) -> Record | None:
         if name not in self._read:
+            alone = self._load(name, self._of) if name in self._directory.names else None
             packed = self._packs.find(name)
-            self._read[name] = packed if packed is not None else self._load(name, self._of)
+            is_newer = packed is not None and (alone is None or alone.looked <= packed.looked)
+            self._read[name] = packed if is_newer else alone
         record = self._read[name]
         return record if record and (record.context, record.edge) == (origin.context, origin.edge) else None
 
