@@ -23,6 +23,7 @@ import pytest
 
 import tallystick
 from tallystick.cli import cli
+from tallystick.custody import in_place
 from tests import preloaded
 from tests.processes import Started
 
@@ -184,6 +185,20 @@ def crossroads():
     with tempfile.TemporaryDirectory(prefix="tallystick-test-") as name:
         os.chmod(name, 0o755)
         yield Path(name)
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A directory on a file system that overwrites in place, on which custody forgets; in memory it cannot promise to.
+
+    Where there is none, it is where all temporary files are.
+    """
+    for place in ("/var/tmp", "/tmp"):
+        if os.access(place, os.W_OK) and in_place.overwrites(in_place.file_system(place) or ""):
+            with tempfile.TemporaryDirectory(prefix="tallystick-test-", dir=place) as name:
+                yield Path(name)
+            return
+    yield tmp_path
 
 
 @pytest.fixture

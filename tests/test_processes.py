@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.preloaded import Running
 from tests.processes import Started
+from tests.servers import until
 
 TESTS = Path(__file__).resolve().parent
 OWN = {"processes.py", "preloaded.py", "carriers/make.py"}  # the mechanism; a server of ours; a script
@@ -44,6 +46,44 @@ def test_a_block_that_fails_ends_its_process() -> None:
     with pytest.raises(ZeroDivisionError):
         block()
     assert process.returncode == -9
+
+
+def test_a_fork_that_goes_on_is_read_and_written_as_a_process_is() -> None:
+    program = "import sys\nfor line in sys.stdin:\n    print(line.upper(), end='', flush=True)\nsys.exit(3)"
+    with Running([], program, stdin=subprocess.PIPE, text=False) as process:
+        process.stdin.write(b"one\n")
+        assert process.stdout.readline() == b"ONE\n"
+        assert process.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.01)
+        assert process.communicate(b"two\n") == (b"TWO\n", b"")
+    assert process.returncode == 3
+
+
+def test_a_fork_has_the_streams_and_the_directory_that_it_is_given(tmp_path) -> None:
+    program = "import os, sys\nprint(os.getcwd(), flush=True)\nprint('said', file=sys.stderr)"
+    with open(tmp_path / "out", "wb") as out:
+        process = Running([], program, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
+        assert (process.wait(), process.stdout, process.stderr) == (0, None, None)
+    assert (tmp_path / "out").read_text() == f"{tmp_path}\nsaid\n"
+
+
+def test_a_block_that_fails_ends_its_fork() -> None:
+    def block() -> None:
+        with Running([], "import time; time.sleep(600)") as process:
+            started.append(process)
+            raise ZeroDivisionError
+
+    started: list[Running] = []
+    with pytest.raises(ZeroDivisionError):
+        block()
+    assert started[0].returncode == -9
+
+
+def test_forks_end_with_the_process_that_had_them_started() -> None:
+    program = "import sys; from tests.preloaded import Running\nprint(Running([], 'import time; time.sleep(600)').pid)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=TESTS.parent, capture_output=True, check=True)
+    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), "its end")
 
 
 def test_a_process_that_does_not_end_in_time_is_killed_and_reported(monkeypatch) -> None:

@@ -24,6 +24,7 @@ from tests.acra.scheme import (
     with_other_integrity,
     written,
 )
+from tests.cases import EVERY
 
 LAST_IN = {
     "plaintext": [
@@ -217,6 +218,9 @@ changes = st.lists(
 )
 
 
+EXAMPLES = 1500 if EVERY else 400
+
+
 def chains(lines):
     """The chains of an intact log, each by its last line."""
     return [line for line in lines if LAST.encode() in line]
@@ -226,7 +230,7 @@ def chains(lines):
 def test_what_is_ok_is_what_the_scheme_says(logs, form):
     intact_ones = []
 
-    @settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(changes)
     def tried(changes):
         lines = doctored(SMALL[form], changes)

@@ -80,6 +80,10 @@ NAMED = [("-", each) for each in (*READ, *WRITTEN)]
 NAMED += [(each, of) for each in TARGETS[1:] for of in (VERIFY, WRITTEN[0])]
 
 
+def first_word(value):
+    return value if isinstance(value, str) else value[0]
+
+
 def appended(site, target, arguments):
     """Run a command whose standard output is a file that has a line; return what comes after it."""
     command = ("--", "echo", "hello") if arguments[0] == "run" else ()
@@ -94,7 +98,7 @@ def appended(site, target, arguments):
 
 def named(commands):
     cases = some(itertools.product(TARGETS, commands), NAMED)
-    return pytest.mark.parametrize(("target", "arguments"), cases, ids=lambda value: "".join(value[:1]))
+    return pytest.mark.parametrize(("target", "arguments"), cases, ids=first_word)
 
 
 @named(READ)
@@ -181,9 +185,7 @@ QUIET = ("-q", "--quiet", "TALLYSTICK_QUIET")
 ASKED = [("-q", each) for each in TALKING] + [(how, TALKING[0]) for how in QUIET[1:]]
 
 
-@pytest.mark.parametrize(
-    ("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: "".join(value[:1])
-)
+@pytest.mark.parametrize(("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=first_word)
 def test_a_quiet_command_prints_nothing_but_its_result(site, how, arguments):
     site.env["TALLYSTICK_CUSTODY"] = site.custody
     site.seal(b"one\n")

@@ -274,6 +274,7 @@ def synced(monkeypatch):
 
     def fdatasync(fd):
         calls.append(fd)
+        time.sleep(0.001)  # as a disk takes; temporary files may be in memory
         real(fd)
 
     monkeypatch.setattr(os, "fdatasync", fdatasync)

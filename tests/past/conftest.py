@@ -9,6 +9,12 @@ __all__ = ["preload", "remembering", "shims"]
 
 
 @pytest.fixture
+def tmp_path(on_disk):
+    """A directory where custody forgets; what is kept elsewhere in memory would be the past's."""
+    return on_disk
+
+
+@pytest.fixture
 def remembering(tmp_path):
     """A host whose custody cannot forget: what protects the past there is that no state is left."""
     host = Host(tmp_path)

@@ -30,7 +30,7 @@ from tests.sealed import position
 
 SEED = int(os.environ.get("TALLYSTICK_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 EVERY = bool(os.environ.get("TALLYSTICK_EVERY_CALL"))
-SOME = 4  # calls of each change that are tried otherwise
+SOME = 2  # calls of each change that are tried otherwise
 
 BEGIN = """
 import os, sys, time, tallystick

@@ -46,9 +46,13 @@ class Fed:
     def __init__(self, site, command, **more):
         self.said_in, self.site = site.path / "said", site
         with open(self.said_in, "wb") as said:
-            self.process = Started(
-                command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, stderr=said, bufsize=0, **more
-            )
+            streams = {"stdout": subprocess.DEVNULL, "stderr": said} | more
+            if command[0] == COMMAND:
+                self.process = site.start(*command[1:], **streams)
+            else:
+                self.process = Started(
+                    command, cwd=site.path, env=site.env, stdin=subprocess.PIPE, bufsize=0, **streams
+                )
 
     def write(self, text):
         self.process.stdin.write(f"{text}\n".encode())
