@@ -8,6 +8,7 @@ import errno
 import functools
 import importlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,12 +64,12 @@ class Object:
     @property
     def url(self) -> str:
         """Its URL."""
-        return f"{self.store.root}/{self.name}"
+        return sys.intern(f"{self.store.root}/{self.name}")  # it is held several times, of each of very many
 
     @property
     def identity(self) -> tuple[str, str]:
         """What tells it from others, and from what had its name before."""
-        return self.url, f"{self.etag or self.changed} {self.size}"
+        return self.url, sys.intern(f"{self.etag or self.changed} {self.size}")
 
     def read(self, start: int, end: int) -> bytes:
         """Read a range of bytes.
@@ -150,6 +151,7 @@ class Store:
         etag = meta["e_tag"]
         if etag and not etag.startswith(('"', "W/")):
             etag = f'"{etag}"'  # so it stands in Azure's lists
+        etag = sys.intern(etag) if etag else None
         return Object(self, meta["path"], meta["size"], etag, meta["version"], nanoseconds)
 
 

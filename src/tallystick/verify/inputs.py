@@ -29,6 +29,8 @@ _MOST_LACKING = 1000  # lines without some of their parts that are remembered
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
 
 
+_UNSEEN = Form()
+
 T = TypeVar("T")
 
 
@@ -116,7 +118,7 @@ class Input:
         self.rotated, self._seen = Rotated(), -1
         self.lacking: list[tuple[int, int, bytes, str]] = []
         self.ends: Sequence[int] = ()
-        self._later, self._form = later, Form()
+        self._later, self._form = later, _UNSEEN
         self._column = column if member is None else None
         self.rename()
         if not later:

@@ -87,6 +87,7 @@ class Memory:
         self._elsewhere = False  # whether what is due of objects was read elsewhere
         self.effort: int | None = None
         self._now = 0  # ms since 1970
+        self._known = _core.Summary()  # of inputs of which nothing is read
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
@@ -99,6 +100,7 @@ class Memory:
             goes on where `start` says.
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
+        self._known = _core.Summary()
         now = time.time_ns()
         self._now = self._now if self._elsewhere else now // _MS
         with self._shelf.reading():
@@ -146,16 +148,20 @@ class Memory:
 
     def _recall_all(self, inputs: Sequence[Input], now: int) -> None:
         matches = []
+        origins: dict[int, Origin] = {}
         for one in inputs:
             if (origin := self._origin(one, now)) is None:
                 continue
-            self._gathered[one.number] = Gathered(one, origin, self._now, self._stored)
+            origins[one.number] = origin
             if one.identity not in self._forgotten:
                 matches += [found] if (found := self._matches(one, origin)) else []
         for candidates in self._with_due(matches):
             for match in candidates:
-                if self._recall(match):
+                if self._recall(match, origins):
                     break
+        for one in inputs:
+            if (left := origins.get(one.number)) is not None and one.number not in self._gathered:
+                self._gathered[one.number] = Gathered(one, left, self._now, self._stored)
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
@@ -198,7 +204,11 @@ class Memory:
         again: dict[int, list[int]] = {}
         for number, index in {*due(aged, self._period), *self._more(matches, aged)}:
             again.setdefault(number, []).append(index)
-        return [[match.also(again.get(number, ())), *rest] for number, (match, *rest) in enumerate(matches)]
+        due_now = list(matches)
+        for number, indexes in again.items():
+            match, *rest = matches[number]
+            due_now[number] = [match.also(indexes), *rest]
+        return due_now
 
     def _more(self, matches: Sequence[list[Match]], aged: Sequence[Aged[tuple[int, int]]]) -> list[tuple[int, int]]:
         """Return what is read again because a file is written to, so that no time shows what else was done to it."""
@@ -209,8 +219,8 @@ class Memory:
                 more.append(one.key)
         return more
 
-    def _recall(self, match: Match) -> bool:
-        """Take what is remembered of an input for what it holds, if it still does."""
+    def _recall(self, match: Match, origins: dict[int, Origin]) -> bool:
+        """Take what is remembered of an input for what it holds, if it still does; one that is known needs no more."""
         recalled = match.checked(self._now)
         if recalled is None:
             return False
@@ -222,7 +232,14 @@ class Memory:
             return False
         if not all(summary.is_within(self._keys) for summary in found):
             return False
-        self._gathered[number].recall(recalled, found)
+        gathered = Gathered(match.one, origins[number], self._now, self._stored)
+        gathered.recall(recalled, found)
+        if recalled.is_whole:
+            gathered.merge_into(self._known)
+            self._records[number] = recalled.record
+            del origins[number]
+        else:
+            self._gathered[number] = gathered
         self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
@@ -241,6 +258,7 @@ class Memory:
 
     def complete(self, whole: _core.Summary) -> None:
         """Put together what is remembered of each input, all of which were read, and put it into a summary."""
+        whole.merge(self._known)
         for number, gathered in self._gathered.items():
             if (record := gathered.record()) is not None:
                 self._records[number] = record
@@ -270,7 +288,7 @@ class Memory:
                     size += part.end - begin
                     looked.append(part.looked)
                 begin = part.end
-        self._recalled, self._gathered = {}, {}
+        self._recalled, self._gathered, self._known = {}, {}, _core.Summary()
         vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
         return Remembered(size, min(looked, default=None), vouched)
 
