@@ -69,7 +69,7 @@ class Object:
     @property
     def identity(self) -> tuple[str, str]:
         """What tells it from others, and from what had its name before."""
-        return self.url, sys.intern(f"{self.etag or self.changed} {self.size}")
+        return self.url, f"{self.etag or self.changed} {self.size}"
 
     def read(self, start: int, end: int) -> bytes:
         """Read a range of bytes.
@@ -151,7 +151,6 @@ class Store:
         etag = meta["e_tag"]
         if etag and not etag.startswith(('"', "W/")):
             etag = f'"{etag}"'  # so it stands in Azure's lists
-        etag = sys.intern(etag) if etag else None
         return Object(self, meta["path"], meta["size"], etag, meta["version"], nanoseconds)
 
 

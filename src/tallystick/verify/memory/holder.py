@@ -134,7 +134,7 @@ def of_list(values: list[Any]) -> AnyHolder:
     """Return what `to_list` gave."""
     if isinstance(values[0], str):
         url, size, etag, changed, version = values
-        return Stored(sys.intern(url), int(size), sys.intern(str(etag)), int(changed), str(version))
+        return Stored(sys.intern(url), int(size), str(etag), int(changed), str(version))
     *numbers, settled = values
     device, inode, generation, size, written, changed = map(int, numbers)
     return Holder(device, inode, generation, size, written, changed, settled is True)
