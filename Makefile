@@ -8,6 +8,8 @@ PIP := flock $(VENV)/.lock $(BIN)/python -m pip --quiet --disable-pip-version-ch
 
 # What is tested is the installed wheel, so nothing outside the environment may lend its modules.
 unexport PYTHONPATH PYTHONHOME
+# Each process of tests would read the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 # Directories count too: one changes when a file in it goes away.
@@ -39,7 +41,10 @@ UWSGI := $(if $(shell $(PYTHON) -c '$(HEADERS)' 2>/dev/null),$(VENV)/.group-uwsg
 test: $(VENV)/.made | have-cargo ## run all tests, those in Python against the installed wheel
 	$(MAKE) --no-print-directory --jobs=3 $(VENV)/.wheel $(VENV)/.group-test $(TPM2) $(UWSGI) compiled-tests
 	$(MAKE) --no-print-directory --jobs=2 python-tests core-tests
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
+
+# Named, as nothing else need be read.
+ALONE = $(shell grep -rl 'pytest\.mark\.alone' tests)
 
 python-tests:
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not alone' || { [ $$? = 1 ] && $(AGAIN); }
@@ -68,18 +73,20 @@ KILLS ?= 5000
 TAKEN ?= 200
 
 torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times at random instants, verify while it is rotated, and more; forge TAKEN times
-	TALLYSTICK_KILLS=$(KILLS) $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
+	TALLYSTICK_KILLS=$(KILLS) TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest -s tests/survival/test_crashes.py tests/survival/test_power.py
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
+	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
-	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py
+	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py tests/verify/test_independence.py tests/verify/test_inputs.py
 	TALLYSTICK_RESUMED_RUNS=2000 $(BIN)/pytest tests/verify/test_resume.py
+	TALLYSTICK_SETTLED_RUNS=300 $(BIN)/pytest tests/verify/test_settled.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py
 	TALLYSTICK_ALERT_KILLS=300 $(BIN)/pytest tests/watch/alerts/test_queue.py -k killed
 	TALLYSTICK_WATCHED_ATTACKS=200 $(BIN)/pytest -s tests/watch/test_attacked.py
-	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest tests/watch/test_day.py
+	TALLYSTICK_WATCHED_DAY=600 $(BIN)/pytest -o faulthandler_timeout=0 tests/watch/test_day.py
 	TALLYSTICK_WATCHED_LOGS=2000 $(BIN)/pytest tests/watch/test_many.py
 	TALLYSTICK_MOVES=2000 $(BIN)/pytest -s tests/survival/test_outputs.py -k at_random
 	TALLYSTICK_HISTORIES=300 $(BIN)/pytest -s tests/survival/test_histories.py
@@ -162,7 +169,7 @@ image: ## make a container image of the wheel, and run its root file system (as 
 auditor: $(VENV)/.wheel $(VENV)/.group-test | have-cargo ## make the page for auditors, and test it in a browser
 	@npm --version >/dev/null 2>&1 || { echo "npm is needed: it brings Python as WebAssembly" >&2; exit 1; }
 	$(BIN)/python packaging/auditor/build.py
-	$(BIN)/pytest tests/auditor
+	TALLYSTICK_AUDITOR_PAGE=dist/tallystick-auditor.html $(BIN)/pytest -s tests/auditor
 
 bench: $(VENV)/.wheel ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/bench.py --write docs/benchmarks.md

@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tests.browser import Browser  # noqa: E402
 from tests.watch.web.board import DAY, HOUR, MINUTE, Board, Place, now, seen, standing  # noqa: E402
-from tests.watch.web.browser import Browser  # noqa: E402
 
 from tallystick.watch.config import Web  # noqa: E402
 from tallystick.watch.standing import Band, State  # noqa: E402

@@ -14,8 +14,8 @@ pytest.register_assert_rewrite(
     "tests.keystore.suite", "tests.custody.suite", "tests.custody.forgetting", "tests.custody.service"
 )
 
-# All fixtures that more than one folder uses: places on this machine, servers, tokens.
-pytest_plugins = ["tests.places", "tests.servers", "tests.hardware"]
+# All fixtures that more than one folder uses: places on this machine, servers, tokens, a browser.
+pytest_plugins = ["tests.places", "tests.servers", "tests.hardware", "tests.browser"]
 
 couriers.install()
 
@@ -40,6 +40,20 @@ _in_memory()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+FIRST = (
+    "tests/memory/",
+    "tests/survival/",
+    "tests/watch/test_day.py",
+    "tests/custody/test_openbao_orders.py",
+    "tests/log/test_endings.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with those that take long: the last ones to end shall not be waited for by all the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -77,17 +77,18 @@ class Site:
         assert "Traceback" not in err, err
         return Done(status, out, err)
 
-    def start(self, *arguments: Any, **more: Any) -> Started | preloaded.Running:
+    def start(self, *arguments: Any, env: dict[str, str] | None = None, **more: Any) -> Started | preloaded.Running:
         """Start `tallystick`, with pipes."""
-        words, streams = list(map(str, arguments)), PIPES | more
-        if preloaded.can_run(words, self.env, streams):
-            loads = preloaded.wanted(words, self.env)
-            return preloaded.Running(words, loads=loads, cwd=self.path, env=self.env, text=False, **streams)
-        return self.spawn(*words, **more)
+        words, around, streams = list(map(str, arguments)), self.env | (env or {}), PIPES | more
+        if preloaded.can_run(words, around, streams):
+            loads = preloaded.wanted(words, around)
+            return preloaded.Running(words, loads=loads, cwd=self.path, env=around, text=False, **streams)
+        return self.spawn(*words, env=env, **more)
 
-    def spawn(self, *arguments: Any, **more: Any) -> Started:
+    def spawn(self, *arguments: Any, env: dict[str, str] | None = None, **more: Any) -> Started:
         """Start `tallystick`, with pipes and an interpreter of its own: its memory is that of a program."""
-        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=self.env, **{"bufsize": 0} | PIPES | more)
+        around, options = self.env | (env or {}), {"bufsize": 0} | PIPES | more
+        return Started([COMMAND, *map(str, arguments)], cwd=self.path, env=around, **options)
 
     def init(self, name: str = "payments") -> None:
         """Set a log up, with NAME.key and NAME.pub here, as `tallystick init` does, which has tests of its own."""
@@ -95,6 +96,11 @@ class Site:
             tallystick.create(
                 name, custody=self.custody, key_file=self.path / f"{name}.key", public_file=self.path / f"{name}.pub"
             )
+
+    def copy(self, directory: Path) -> "Site":
+        """Copy it: what is sealed there can be verified, and sealing does not go on, since custody knows its place."""
+        shutil.copytree(self.path, directory, dirs_exist_ok=True)
+        return Site(directory)
 
     def seal(self, data: bytes, output: str = "audit.log", name: str = "payments") -> None:
         """Append sealed lines to a file."""
@@ -191,6 +197,14 @@ def site(bare):
     """A place with a log, payments."""
     bare.init()
     return bare
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """A place with a log, payments, that the tests of a module copy and do not write."""
+    made = Site(tmp_path_factory.mktemp("made-once"))
+    made.init()
+    return made
 
 
 @pytest.fixture

@@ -92,6 +92,13 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert count > 10
 
 
+def test_a_page_of_the_site_links_to_nothing_outside_of_it() -> None:
+    pages = [page for page in (ROOT / "docs").glob("*.md") if page.name != "architecture.md"]  # which is no part of it
+    links = [(page.name, each) for page in pages for each in re.findall(r"\]\(([^)]+)\)", page.read_text())]
+    assert len(links) > 100
+    assert [(name, target) for name, target in links if target.startswith("../")] == []
+
+
 def test_a_name_in_the_walks_is_that_of_the_file_that_it_links_to_or_is_defined_there() -> None:
     links = re.findall(r"\[`(?:tallystick\.)?(\w+)`\]\(([^)#]+)\)", (ROOT / "docs" / "architecture.md").read_text())
     assert len(links) > 15

@@ -86,7 +86,8 @@ def core() -> bytes:
 
 def modules(core: bytes) -> bytes:
     """Return a zip of the project's code with its core, of the libraries that it takes, and of the page's own part."""
-    files = {"judging.py": (HERE / "judging.py").read_bytes(), "tallystick/_core.abi3.so": core}
+    files = {name: (HERE / name).read_bytes() for name in ("lacking.py", "judging.py")}
+    files["tallystick/_core.abi3.so"] = core
     for path in (ROOT / "src" / "tallystick").rglob("*"):
         if path.is_file() and path.suffix not in (".so", ".pyc", ".pyi"):
             files[str(path.relative_to(ROOT / "src"))] = path.read_bytes()

@@ -7,6 +7,7 @@ const given = new Map(); // path: File
 let parts = null;
 let worker = null;
 let ready = false;
+let begun = false; // did Python ever start here?
 let asked = null; // what waits for a worker that begins
 let report = null;
 
@@ -43,17 +44,17 @@ function start() {
 
 function heard(data) {
   if (data.ready) {
-    ready = true;
     if (asked) worker.postMessage(asked);
-    else say("Ready.");
+    else if (!begun) say("Ready.");
+    ready = begun = true;
   } else if (data.result) {
     asked = null;
     if (data.result.trouble) fail(data.result);
     else show(data.result);
     start();
   } else if (data.bug !== undefined) {
-    fail(data);
     if (ready) start();
+    fail(begun ? data : { trouble: `Python does not start in this browser: ${data.bug}`, hint: "Use a current one, or the command." });
   } else {
     at("bar").hidden = false;
     at("bar").value = data.total ? data.done / data.total : 1;

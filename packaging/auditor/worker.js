@@ -35,7 +35,7 @@ async function begin(parts) {
   WORKERFS = python.FS.filesystems.WORKERFS;
   guard(WORKERFS.stream_ops, python.FS);
   python.unpackArchive(parts["tallystick.zip"], "zip", { extractDir: "/tallystick" });
-  python.runPython("import sys; sys.path.insert(0, '/tallystick'); import judging");
+  python.runPython("import sys; sys.path.insert(0, '/tallystick'); import lacking; lacking.fill(); import judging");
 }
 
 function judge({ files, pasted, options }) {

@@ -27,7 +27,7 @@ JUDGE = """(async (cases) => {
     worker.onmessage = ({ data }) => { if (data.ready || data.result || data.bug) done(data); };
     worker.postMessage(what);
   });
-  if (!window.begun) window.begun = await ask({ parts });
+  if (!window.waiting) window.waiting = await ask({ parts });
   const found = [];
   for (const { files, pasted, options } of cases) {
     const given = Object.entries(files).map(([path, data]) =>
@@ -125,6 +125,18 @@ def test_files_that_are_chosen_are_judged_and_the_report_is_shown_and_saved(page
         time.sleep(0.05)
     assert told({"json": saved.read_text(), "said": ""})["findings"] == told(judge(Case(files)))["findings"]
     assert page.complaints() == []
+
+
+def test_folders_that_are_dropped_are_judged_as_folders(page, judge, tmp_path):
+    files = {"logs/deep/a.log": LOG, "logs/b.log.tmp": b"unfinished", "payments.pub": PUBLIC}
+    (tmp_path / "logs" / "deep").mkdir(parents=True)
+    put(tmp_path, files)
+    page.drop([tmp_path / "logs", tmp_path / "payments.pub"])
+    page.until("document.getElementById('counted').textContent.startsWith('3 files')")
+    verified(page)
+    there = told({"json": page.run("report.json"), "said": page.run("report.said")})
+    assert there == told(judge(Case(files)))
+    assert there["files"] == ["logs/deep/a.log"]
 
 
 def test_what_went_wrong_is_said_with_what_to_do(page, tmp_path):
@@ -231,6 +243,7 @@ def large(tmp_path):
     return tmp_path
 
 
+@pytest.mark.timeout(3000)
 @pytest.mark.skipif(not LARGE, reason="takes minutes: TALLYSTICK_AUDITOR_MB=500 says how much")
 def test_a_large_log_is_judged_at_a_third_of_the_commands_pace(page, large):
     ask = [COMMAND, "verify", "big.log", "--key", "v", "--store", "none", "--jobs", "1", "--format"]

@@ -13,13 +13,18 @@ from tests.vectors import KEYS
 TEXT = b'first\nuser=7 action=login\n{"user":8,"action":"pay"}\nlast\n'
 
 
-@pytest.fixture
-def sealed(site):
-    """A site with audit.log: one chain, one epoch, and the evidence of its third line."""
-    site.seal(TEXT)
-    done = site("prove", "1.0.2", "audit.log", "-o", "login.evidence")
+@pytest.fixture(scope="module")
+def proved(made_once):
+    made_once.seal(TEXT)
+    done = made_once("prove", "1.0.2", "audit.log", "-o", "login.evidence")
     assert (done.status, done.out) == (0, b"")
-    return site
+    return made_once
+
+
+@pytest.fixture
+def sealed(proved, tmp_path):
+    """A site with audit.log: one chain, one epoch, and the evidence of its third line."""
+    return proved.copy(tmp_path)
 
 
 # prove

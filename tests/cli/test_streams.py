@@ -1,19 +1,26 @@
 """A dash is standard input or output everywhere, and so is /dev/stdout; `-q` leaves results and errors only."""
 
+import itertools
 import os
 import subprocess
 
 import pytest
 
+from tests.cases import some
 from tests.sealed import controls, entries
 
 
+@pytest.fixture(scope="module")
+def sealed(made_once):
+    made_once.seal(b"one\ntwo\nthree\n")
+    assert made_once("prove", "1.0.2", "audit.log", "-o", "two.evidence").status == 0
+    return made_once
+
+
 @pytest.fixture
-def log(site):
-    """A log with three lines, and evidence of the second."""
-    site.seal(b"one\ntwo\nthree\n")
-    assert site("prove", "1.0.2", "audit.log", "-o", "two.evidence").status == 0
-    return site
+def log(sealed, tmp_path):
+    """A log with three lines, and evidence of the second, to be read."""
+    return sealed.copy(tmp_path)
 
 
 VERIFY = ("verify", "audit.log", "--key", "payments.key")
@@ -60,27 +67,44 @@ def test_standard_input_is_read_for_one_thing_only(log, arguments):
 # Standard output
 
 
-@pytest.mark.parametrize("target", ["-", "/dev/stdout", "/dev/fd/1"])
-@pytest.mark.parametrize(
-    ("arguments", "beginning"),
-    [
-        (VERIFY, b"ok: "),
-        (("prove", "1.0.2", "audit.log"), b"tallystick/v1 evidence\n"),
-        (("redact", "1.0.2", "audit.log", "--key", "payments.key"), b"tallystick/v1 open payments "),
-        (("key", "narrow", "payments.key", "--from", "1", "--to", "2"), b"tallysecret1"),
-        (("seal", "payments"), b"tallystick/v1 open payments "),
-        (("run", "payments"), b"tallystick/v1 open payments "),
-        (("close", "payments"), b"tallystick/v1 open payments "),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_a_result_goes_to_standard_output_after_what_is_there(log, arguments, beginning, target):
+READ = {
+    VERIFY: b"ok: ",
+    ("prove", "1.0.2", "audit.log"): b"tallystick/v1 evidence\n",
+    ("redact", "1.0.2", "audit.log", "--key", "payments.key"): b"tallystick/v1 open payments ",
+    ("key", "narrow", "payments.key", "--from", "1", "--to", "2"): b"tallysecret1",
+}
+WRITTEN = (("seal", "payments"), ("run", "payments"), ("close", "payments"))
+TARGETS = ("-", "/dev/stdout", "/dev/fd/1")
+# Names of it are found in one place for all commands that write a result, and in one for all that seal.
+NAMED = [("-", each) for each in (*READ, *WRITTEN)]
+NAMED += [(each, of) for each in TARGETS[1:] for of in (VERIFY, WRITTEN[0])]
+
+
+def appended(site, target, arguments):
+    """Run a command whose standard output is a file that has a line; return what comes after it."""
     command = ("--", "echo", "hello") if arguments[0] == "run" else ()
-    with open(log.path / "out", "ab", buffering=0) as file:
+    with open(site.path / "out", "ab", buffering=0) as file:
         file.write(b"before\n")
-        done = log(*arguments, "-o", target, *command, stdout=file)
+        done = site(*arguments, "-o", target, *command, stdout=file)
     assert done.status == 0, done.err
-    assert log.read("out").startswith(b"before\n" + beginning)
+    before, after = site.read("out").split(b"\n", 1)
+    assert before == b"before"
+    return after
+
+
+def named(commands):
+    cases = some(itertools.product(TARGETS, commands), NAMED)
+    return pytest.mark.parametrize(("target", "arguments"), cases, ids=lambda value: "".join(value[:1]))
+
+
+@named(READ)
+def test_a_result_goes_to_standard_output_after_what_is_there(log, target, arguments):
+    assert appended(log, target, arguments).startswith(READ[arguments])
+
+
+@named(WRITTEN)
+def test_sealed_lines_go_to_standard_output_after_what_is_there(site, target, arguments):
+    assert appended(site, target, arguments).startswith(b"tallystick/v1 open payments ")
 
 
 def test_evidence_goes_from_prove_to_check_through_a_pipe(log):
@@ -144,20 +168,23 @@ def test_a_rekey_writes_the_last_and_the_first_lines_to_standard_output(site):
 # Quiet
 
 
+TALKING = [
+    ("init", "other", "--verification-key", "other.key"),
+    ("rekey", "payments", "-o", "audit.log", "--verification-key", "new.key"),
+    ("close", "payments", "-o", "audit.log"),
+    ("migrate", "payments", "--to-store", "file:elsewhere"),
+    ("prove", "1.0.1", "audit.log", "-o", "e"),
+    ("key", "narrow", "payments.key", "--from", "1", "--to", "2", "-o", "narrow.key"),
+]
+QUIET = ("-q", "--quiet", "TALLYSTICK_QUIET")
+# The option is declared once for all commands, and so is its variable.
+ASKED = [("-q", each) for each in TALKING] + [(how, TALKING[0]) for how in QUIET[1:]]
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("init", "other", "--verification-key", "other.key"),
-        ("rekey", "payments", "-o", "audit.log", "--verification-key", "new.key"),
-        ("close", "payments", "-o", "audit.log"),
-        ("migrate", "payments", "--to-store", "file:elsewhere"),
-        ("prove", "1.0.1", "audit.log", "-o", "e"),
-        ("key", "narrow", "payments.key", "--from", "1", "--to", "2", "-o", "narrow.key"),
-    ],
-    ids=lambda value: value[0],
+    ("how", "arguments"), some(itertools.product(QUIET, TALKING), ASKED), ids=lambda value: "".join(value[:1])
 )
-@pytest.mark.parametrize("how", ["-q", "--quiet", "TALLYSTICK_QUIET"])
-def test_a_quiet_command_prints_nothing_but_its_result(site, arguments, how):
+def test_a_quiet_command_prints_nothing_but_its_result(site, how, arguments):
     site.env["TALLYSTICK_CUSTODY"] = site.custody
     site.seal(b"one\n")
     done = site(*arguments, how) if how.startswith("-") else site(*arguments, env={how: "1"})

@@ -6,10 +6,15 @@ import os
 import pytest
 
 
+@pytest.fixture(scope="module")
+def sealed(made_once):
+    made_once.seal(b"one\ntwo\nthree\n")
+    return made_once
+
+
 @pytest.fixture
-def log(site):
-    site.seal(b"one\ntwo\nthree\n")
-    return site
+def log(sealed, tmp_path):
+    return sealed.copy(tmp_path)
 
 
 def verify(site, *arguments, **how):
@@ -129,10 +134,11 @@ def test_a_binary_file_fails_and_is_not_shown(log):
     assert b"unsealed" in done.out
 
 
-def test_several_files_and_globs_make_one_log(log):
-    log.seal(b"four\n", "audit.log.2")
-    assert log.verdict("audit.log.2", "audit.log") == ("ok", [])
-    assert log.verdict("audit.log") == ("failed", ["truncated"])
+def test_several_files_and_globs_make_one_log(site):
+    site.seal(b"one\ntwo\nthree\n")
+    site.seal(b"four\n", "audit.log.2")
+    assert site.verdict("audit.log.2", "audit.log") == ("ok", [])
+    assert site.verdict("audit.log") == ("failed", ["truncated"])
 
 
 def test_a_file_that_is_named_twice_counts_once(log):

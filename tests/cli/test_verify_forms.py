@@ -13,10 +13,16 @@ BEGINNINGS = {"text": b"failed: ", "json": b'{\n "tallystick_report": 1', "sarif
 VERIFY = ("verify", "audit.log", "--key", "payments.key", "--format")
 
 
+@pytest.fixture(scope="module")
+def sealed(made_once):
+    made_once.seal(b"one\ntwo\nthree\n")
+    return made_once
+
+
 @pytest.fixture
-def log(site):
+def log(sealed, tmp_path):
     """A log with a changed line."""
-    site.seal(b"one\ntwo\nthree\n")
+    site = sealed.copy(tmp_path)
     (site.path / "audit.log").write_bytes(site.read().replace(b"two ", b"owt "))
     return site
 

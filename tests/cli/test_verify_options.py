@@ -17,12 +17,22 @@ VALIDATOR = jsonschema.Draft202012Validator(schema())
 KEY = ("--key", "payments.key")
 
 
-@pytest.fixture
-def log(site):
-    """A log in two runs: chain 1 is 1.0.0 to 1.0.4, chain 2 is 2.0.0 to 2.0.2."""
+def seal_twice(site):
+    """Seal a log in two runs: chain 1 is 1.0.0 to 1.0.4, chain 2 is 2.0.0 to 2.0.2."""
     site.seal(b"one\ntwo\nthree\n")
     site.seal(b"four\n")
     return site
+
+
+@pytest.fixture(scope="module")
+def sealed(made_once):
+    return seal_twice(made_once)
+
+
+@pytest.fixture
+def log(sealed, tmp_path):
+    """A log in two runs, to be verified."""
+    return sealed.copy(tmp_path)
 
 
 def lines(log, name="audit.log"):
@@ -80,7 +90,8 @@ def test_what_is_cut_off_after_an_ok_run_is_truncated(log):
     assert (report["verdict"], kinds(report)) == ("incomplete", ["no head", "open end"])
 
 
-def test_a_log_that_was_rolled_back_with_its_store_is_truncated(log):
+def test_a_log_that_was_rolled_back_with_its_store_is_truncated(site):
+    log = seal_twice(site)
     for name in ("store", "audit.log"):
         path, kept = log.path / name, log.path / f"{name}.kept"
         (shutil.copytree if path.is_dir() else shutil.copy)(path, kept)
@@ -377,7 +388,8 @@ def test_sarif_and_html_of_a_failed_run_name_what_the_json_names(log):
 # -- what is remembered
 
 
-def test_what_was_verified_is_remembered_and_the_report_says_so(log):
+def test_what_was_verified_is_remembered_and_the_report_says_so(site):
+    log = seal_twice(site)
     log.seal(b"".join(b"line %d\n" % number for number in range(100)), output="audit.log")
     first, second = (run(log, *KEY, "--resume", "verified", "--rescan", "1h") for _ in range(2))
     assert (first["remembered"], second["verdict"]) == ({"size": 0, "oldest": None, "vouched": True}, "ok")

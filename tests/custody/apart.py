@@ -3,7 +3,6 @@
 import base64
 import json
 import subprocess
-import sys
 from dataclasses import replace
 
 from tallystick import custody as custodies
@@ -12,7 +11,6 @@ from tallystick._core import DataKey
 from tallystick.errors import KeyStoreError
 from tests import preloaded
 from tests.custody.keys import text_of
-from tests.processes import Started
 
 LOADS = ("tests.custody.apart", "pkcs11", "tpm2_pytss")
 """What such a process needs; libraries of HSMs are loaded when one is asked."""
@@ -89,8 +87,7 @@ class Beside(Apart):
 
     def __init__(self, url):
         super().__init__(url)
-        pipe = subprocess.PIPE
-        self.process = Started([sys.executable, "-c", PROGRAM], stdin=pipe, stdout=pipe, text=True)
+        self.process = preloaded.Running([], PROGRAM, LOADS, stdin=subprocess.PIPE, stderr=2)
 
     def _answer(self, asked):
         print(asked, file=self.process.stdin, flush=True)

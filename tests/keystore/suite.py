@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 
 import pytest
@@ -16,7 +15,7 @@ from tallystick import keystore
 from tallystick.errors import KeyStoreError, LogBusyError, explain
 from tallystick.keystore import Stored
 from tallystick.writer.waiting import wait_for_lease
-from tests.processes import Started
+from tests import preloaded
 
 WRITER = """
 import sys
@@ -82,12 +81,8 @@ class KeyStoreSuite:
     @pytest.fixture
     def writer(self, payments):
         """Another process that is writing the log `payments`."""
-        with Started(
-            [sys.executable, "-c", WRITER, payments.url, "payments"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
+        given = [payments.url, "payments"]
+        with preloaded.Running(given, WRITER, preloaded.wanted(given, {}), stdin=subprocess.PIPE, stderr=2) as process:
             assert process.stdout.readline() == "writing\n"
             yield process
             process.kill()

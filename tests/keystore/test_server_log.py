@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -11,9 +10,8 @@ import pytest
 import tallystick
 from tallystick import keystore, moving
 from tallystick.errors import KeyStoreError, explain
-from tests import servers
+from tests import preloaded, servers
 from tests.keystore.test_servers import with_options
-from tests.processes import Started
 from tests.sealed import LATE, entries, whole
 
 
@@ -86,16 +84,18 @@ def test_a_writer_survives_an_outage_until_its_chain_is_full_and_goes_on_later(p
 
 def test_what_was_sealed_before_a_crash_verifies_and_the_next_writer_goes_on(place, server, tmp_path):
     store = keystore.connect(place)
-    program = os.path.join(os.path.dirname(sys.executable), "tallystick")
-    command = [program, "seal", "payments", "-o", f"{tmp_path}/audit.log", "--store", place]
-    with Started(command, stdin=subprocess.PIPE) as process:
-        process.stdin.write(b"one\ntwo\n")
+    command = ["seal", "payments", "-o", f"{tmp_path}/audit.log", "--store", place]
+    streams = {"loads": preloaded.wanted(command, os.environ), "stdin": subprocess.PIPE, "stdout": 1, "stderr": 2}
+    with preloaded.Running(command, **streams) as process:
+        process.stdin.write("one\ntwo\n")
         process.stdin.flush()
         servers.until(lambda: (tmp_path / "audit.log").exists() and len(lines(tmp_path)) >= 3, "two lines")
         time.sleep(1.5)  # a head counts them
         process.send_signal(signal.SIGKILL)
     servers.until(lambda: store.holder("payments") is None, "the end of the right", 10)
-    subprocess.run(command, input=b"three\n", check=True)
+    with preloaded.Running(command, **streams) as process:
+        process.communicate("three\n")
+    assert process.returncode == 0
     assert [line.split()[0] for line in lines(tmp_path) if "tallystick/" not in line] == ["one", "two", "three"]
     assert verdict(place, tmp_path)[0] in ("ok", "incomplete")
     assert "missing" not in verdict(place, tmp_path)[1]
@@ -121,8 +121,8 @@ except tallystick.TallystickError:
 
 
 def test_a_writer_whose_log_another_one_took_over_stops_and_says_who_has_it(place, server, kind, tmp_path):
-    program = [sys.executable, "-c", WRITER, f"{tmp_path}/audit.log", place]
-    with Started(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    loads = preloaded.wanted([place], {})
+    with preloaded.Running([f"{tmp_path}/audit.log", place], WRITER, loads, stdin=subprocess.PIPE, stderr=2) as writer:
         try:
             assert writer.stdout.readline() == "open\n"
             writer.send_signal(signal.SIGSTOP)  # it stands still for long

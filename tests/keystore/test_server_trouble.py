@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -17,10 +16,9 @@ import pytest
 from tallystick import keystore
 from tallystick.errors import KeyStoreError, LeaseLostError, explain
 from tallystick.keystore import Stored
-from tests import servers
+from tests import preloaded, servers
 from tests.keystore.suite import in_a_child
 from tests.keystore.test_servers import credentials, emptied, with_options
-from tests.processes import Started
 
 FIRST = Stored(b"state 1", b"head 0")
 
@@ -114,8 +112,9 @@ class Writer:
     """A writer in a process of its own, which can be made to stand still, so that nothing renews its lease."""
 
     def __init__(self, store):
-        command = [sys.executable, "-c", WRITER, store.grant().place["url"].reveal()]
-        self._process = Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        given = [store.grant().place["url"].reveal()]
+        loads = preloaded.wanted(given, {})
+        self._process = preloaded.Running(given, WRITER, loads, stdin=subprocess.PIPE, stderr=2)
         assert self._process.stdout.readline() == "leased\n"
 
     def stand_still(self):

@@ -1,6 +1,6 @@
 """A program whose writer is in some state when its end, or a fork, comes.
 
-    python -m tests.log.ending DIRECTORY STATE EVENT
+Its arguments are DIRECTORY STATE EVENT, and it runs as tests/preloaded.py runs programs.
 
 STATE is one of `STATES`, EVENT one of `EVENTS`. The log `payments` is in DIRECTORY. It prints what the log and its
 callers report, and `took SECONDS` where the program goes on after the event.
@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import tallystick
 from tallystick import _core, keystore
 from tallystick.errors import TallystickError, explain
 from tallystick.keystore.file import FileLease
+from tests import couriers
 
 EVENTS = ("SIGTERM here", "SIGTERM elsewhere", "close", "fork", "exit")
 STATES = (
@@ -36,6 +36,12 @@ LONG = 60.0  # seconds for which calls hang
 
 def report(*said):
     print(*said, flush=True)
+
+
+def until(condition):
+    """Wait until something is true."""
+    while not condition():
+        time.sleep(0.005)
 
 
 class Scene:
@@ -76,7 +82,7 @@ class Scene:
         for number in range({"fetching": 127, "opening": 255}.get(self.state, 100)):
             self.log.write(f"{number} " + "x" * 100 * (self.state != "rotating"))
             if self.state == "opening" and number == 200:
-                time.sleep(1.5)  # the next chain is fetched early; a second one is not
+                until(lambda: self.log.is_ahead)  # the next chain is fetched early; a second one is not
         getattr(self, f"prepare_{self.state}", lambda: None)()
 
     def prepare_blocked(self):
@@ -115,7 +121,7 @@ class Scene:
     def prepare_fetching(self):
         scene = self
 
-        class Stopped(subprocess.Popen):
+        class Stopped(couriers.FORKED.Popen):
             """What holds the keys does not answer."""
 
             def __init__(self, *given, **options):
@@ -123,7 +129,7 @@ class Scene:
                 self.send_signal(signal.SIGSTOP)
                 scene.armed.set()
 
-        subprocess.Popen = Stopped
+        couriers.FORKED.Popen = Stopped
 
     def prepare_opening(self):
         with suppress(TallystickError):  # chain 1 is full, chain 2 was fetched early
@@ -167,10 +173,17 @@ class Scene:
         except TallystickError as error:
             report(f"write: {error}")
 
+    def closed(self):
+        """Return how many chains have come to their end."""
+        with open(self.output, "rb") as file:
+            return file.read().count(b" closed ")
+
     def wait(self):
         """Wait until the writer is in its state."""
         if self.state in ("syncing", "rotating", "fetching", "opening", "storing", "waiting"):
             assert self.armed.wait(30)
+            if self.state == "opening":
+                until(lambda: self.closed() == 2)  # it was fetching before
             time.sleep(0.2)
         else:
             time.sleep(1.5)  # longer than the pauses of a writer that waits
@@ -222,7 +235,3 @@ def main():
     report("now")
     happen(event, scene.log)
     time.sleep(LONG)
-
-
-if __name__ == "__main__":
-    main()

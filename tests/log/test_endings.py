@@ -3,19 +3,18 @@
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.log.ending import EVENTS, STATES
 from tests.log.test_log import Place
-from tests.processes import Started
+from tests.preloaded import Running
 
+PROGRAM = "from tests.log.ending import main; main()"
 REPORTED = {
     "blocked": r"bytes of sealed lines that were not written|dropped and not reported",
     "unread": r"its reader takes nothing|which file descriptor [0-9]+ does not take",
@@ -49,9 +48,7 @@ def ending(directory, state, event):
     """Run a program whose end comes in a state of its writer."""
     directory.mkdir()
     place = Place(directory)
-    program = [sys.executable, "-m", "tests.log.ending", str(directory), state, event]
-    root = Path(__file__).parents[2]
-    with Started(program, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with Running([str(directory), state, event], PROGRAM, stderr=subprocess.STDOUT) as process:
         try:
             before = []
             while "now\n" not in before and (line := process.stdout.readline()):
@@ -67,7 +64,7 @@ def ending(directory, state, event):
             process.kill()
     if found := re.search(r"took ([0-9.]+)", said):
         took = float(found[1])
-    verdict = place.verify()[0] if state not in ("unread", "hanging") else "ok"
+    verdict = place.verify(*directory.glob("audit.log.*"))[0] if state not in ("unread", "hanging") else "ok"
     return End(process.returncode, took, said if "now\n" in before else "".join(before), verdict)
 
 

@@ -67,7 +67,7 @@ def test_no_state_is_in_a_writer_whatever_store_and_custody_it_has(watching, tmp
         found, _ = watched.search(writer.pid)
         assert not leads(found), told(leads(found))
         assert len(watched.states) >= 3
-        assert not couriers(writer.pid)
+        watched.wait(lambda: not couriers(writer.pid))
         writer.stdin.close()
         assert writer.wait(30) == 0
     report = tallystick.verify([watched.output], keys=[tmp_path / "payments.key"], store=watched.url)

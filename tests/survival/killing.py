@@ -35,6 +35,7 @@ from tallystick.cli import main as command
 from tallystick.errors import CustodyError, explain
 from tests.survival.remains import entry
 
+PATIENCE = 30.0  # seconds
 _SWEEP = 200  # runs after which compressed files are moved elsewhere, as an operator does
 
 
@@ -96,10 +97,18 @@ class Killing:
                 time.sleep(rng.random() * 0.006)
 
     def open(self, rotation: tallystick.Rotation, epoch_lines: int) -> tallystick.Log:
-        """Open the log; what it has to say goes to standard error."""
+        """Open the log; what it has to say goes to standard error.
+
+        What the writer before was just starting when it was killed may have the lease for a moment more.
+        """
+
+        def report(said: str) -> None:
+            if "waiting for" not in said:
+                print(said, file=sys.stderr)
+
         return tallystick.open(
             "payments", output=self.output, store=self.store, rotation=rotation, epoch_lines=epoch_lines,
-            on_trouble=lambda said: print(said, file=sys.stderr),
+            on_trouble=report, wait=PATIENCE,
         )  # fmt: skip
 
     def seal(self, seed: int, reading: int) -> None:
@@ -113,12 +122,19 @@ class Killing:
         ]  # fmt: skip
         command()
 
+    def change(self) -> tuple[int, int]:
+        """Return what differs once a line was written."""
+        with suppress(FileNotFoundError):
+            found = os.stat(self.output)
+            return found.st_ino, found.st_size
+        return 0, 0
+
     def once(self, run: int, rng: random.Random, *, kill: bool) -> dict[str, object]:
         """Let one writer write, and kill it, or let it come to its end."""
         how, seed = rng.choice(("library", "seal")), rng.getrandbits(32)
-        # Most die early: there they open, rotate and compress.
-        lives = rng.choices((rng.random() * 0.12, rng.random() * 0.6, rng.random() * 1.5), (25, 70, 5))[0]
-        until = time.monotonic() + (60 if kill else 0.3)
+        # Most die early: there they open, rotate and compress. Of the others the life begins with their first line.
+        early, lives = rng.choices(((True, 0.12), (False, 0.3), (False, 1.2)), (40, 55, 5))[0]
+        until, before = time.monotonic() + (60 if kill else 0.3), self.change()
         self.noted[:] = bytes(8)
         feeder = 0
         if how == "library":
@@ -130,7 +146,10 @@ class Killing:
             os.close(reading)
             os.close(writing)
         if kill:
-            time.sleep(lives)
+            over = time.monotonic() + PATIENCE
+            while not early and self.change() == before and time.monotonic() < over:
+                time.sleep(0.001)
+            time.sleep(lives * rng.random())
             os.kill(writer, signal.SIGKILL)
         _, status = os.waitpid(writer, 0)
         if feeder:

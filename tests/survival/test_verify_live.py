@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ import pytest
 
 import tallystick
 from tests.log.test_log import Place
+from tests.preloaded import Running
 from tests.processes import Started
 from tests.survival.test_contrib import tool
 from tests.survival.writing import until
@@ -49,14 +49,14 @@ def writing(tmp_path: Path, size: int) -> Iterator[tuple[Place, Path]]:
     directory.mkdir(mode=0o700)
     store = place.store.removeprefix("file:")
     arguments = [directory / "audit.log", store, str(size)]
-    writer = Started([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE)
+    writer = Running(list(map(str, arguments)), PROGRAM)
     try:
         until(lambda: writer.poll() is not None or any(directory.glob("audit.log*")), 60)
         yield place, directory
     finally:
         (Path(store).parent / "stop").touch()
         said = writer.communicate(timeout=30)[1]
-        assert (writer.returncode, said) == (0, b"")
+        assert (writer.returncode, said) == (0, "")
 
 
 def chain_of(path: Path) -> int:

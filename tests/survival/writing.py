@@ -5,8 +5,6 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-from tests.places import COMMAND
-from tests.processes import Started
 from tests.survival.remains import DROPPED, Remains, content, entry
 
 
@@ -31,10 +29,8 @@ class Writer:
     def __init__(self, site, *options, output="audit.log", env=None, run=0, pause=0.005):
         self.site, self.output, self.run = site, site.path / output, run
         self._said = open(site.path / f"said.{run}", "w+b")  # noqa: SIM115
-        self.process = Started(
-            [COMMAND, "seal", "payments", "-o", output, *options], cwd=site.path, env=site.env | (env or {}),
-            stdin=subprocess.PIPE, stderr=self._said, bufsize=0,
-        )  # fmt: skip
+        words = ("seal", "payments", "-o", output, *options)
+        self.process = site.start(*words, env=env, stdout=subprocess.DEVNULL, stderr=self._said)
         self.fed = 0
         self._pause, self._enough = pause, threading.Event()
         self._feeder = threading.Thread(target=self._feed)

@@ -1,6 +1,7 @@
 """Rows of the table about statements: bad statement, bad head."""
 
 from tests.forging import HASH, LOG_ID, MAKE, TIME, Log, S, V, Writer, b64, closed, forged, passed_over, whole
+from tests.vectors import VECTORS
 from tests.verify.table import Case, spares, tells
 
 
@@ -83,7 +84,8 @@ MAC = MAKE.mac(MAKE.derive(MAKE.entry_key(V, 1, 0, 3), "head"), f"1.0.3.{HASH}".
 SIGNED = "the tag says control but signature, path, cert or prev fails"
 POSITION = "name, log id or position that are not the log's and the seal's"
 AFTER = "a line after `closed`, a chain after `ended`"
-OLD = MAKE.log_bytes(MAKE.sealed(MAKE.inputs()["logs"]["generation.log"]), [256, 257]).split(b"\n")[3:-1]
+GENERATION = (VECTORS / "generation.log").read_bytes()  # chains 256 and 257
+OLD = GENERATION.split(b"\n")[3:-1]
 OLD_KEY = MAKE.secret_text(MAKE.chain_root(S, 0), "payments", [V])
 
 BAD_STATEMENT = [
@@ -307,7 +309,7 @@ BAD_STATEMENT = [
     spares(
         "bad statement",
         "chain 257 with the older opening",
-        {"app.log": MAKE.log_bytes(MAKE.sealed(MAKE.inputs()["logs"]["generation.log"]), [256, 257])},
+        {"app.log": GENERATION},
         "incomplete\nincomplete late start ×0 app.log:1 256.0.0\nincomplete open end ×0 app.log:6 257.0.2",
         keys=(OLD_KEY,),
     ),

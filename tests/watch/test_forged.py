@@ -14,6 +14,7 @@ import tallystick
 from tallystick.verify.request import Request
 from tallystick.watch.config import Entry
 from tallystick.watch.standing import State
+from tests.servers import until
 from tests.watch.playing import Site, Watching
 
 RESCAN = 3.0  # seconds
@@ -35,8 +36,16 @@ class Disk:
         run("mount", "-o", "noatime", self.device, self.path)
 
     def unmount(self) -> None:
-        """Unmount it."""
+        """Unmount it; what another test copied of this machine's mounts may keep it for a while."""
         run("umount", self.path)
+        until(self._is_free, "the end of the last mount")
+
+    def _is_free(self) -> bool:
+        try:
+            os.close(os.open(self.device, os.O_RDONLY | os.O_EXCL))
+        except OSError:
+            return False
+        return True
 
     def edit(self, old: bytes, new: bytes) -> None:
         """Change some bytes on the disk, past the file system."""

@@ -142,7 +142,7 @@ fn scans() {
     let log = lines("spec/vectors/plain.log");
     let samples: Vec<_> = (0..log.len()).step_by(5).map(|at| log[at..].join(&b'\n')).collect();
     let samples = [samples, vec![read("spec/vectors/json.log"), read("spec/vectors/plain.log")]].concat();
-    mutate(7, 3_000, &samples, bodies::scan);
+    mutate(7, 1_000, &samples, bodies::scan);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn audit_logs_of_acra() {
     // Whole logs, and single chains.
     let samples: Vec<_> =
         logs.iter().flat_map(|log| [short(log), short(&log[..15]), short(&log[15..31])]).collect();
-    mutate(8, 3_000, &samples, bodies::acra);
+    mutate(8, 1_000, &samples, bodies::acra);
 }
 
 #[test]

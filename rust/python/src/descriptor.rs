@@ -16,7 +16,12 @@ pub fn file(fd: i32) -> std::io::Result<File> {
     // SAFETY: the descriptor is open for as long as the Python caller holds its file, which is for the
     // whole call; a stale one makes the duplication fail and nothing else.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(File::from(borrowed.try_clone_to_owned()?))
+    // The standard library duplicates no descriptor on WebAssembly; there are no children that could inherit one.
+    #[cfg(target_os = "emscripten")]
+    let duplicate = rustix::io::dup(borrowed)?;
+    #[cfg(not(target_os = "emscripten"))]
+    let duplicate = borrowed.try_clone_to_owned()?;
+    Ok(File::from(duplicate))
 }
 
 /// The caller's descriptor, for one call.

@@ -1,6 +1,7 @@
 //! What a verification found: facts that nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -8,20 +9,17 @@ use pyo3::types::{PyBytes, PyList};
 use tallystick_core::Error;
 use tallystick_core::judge::{self, EpochFacts};
 use tallystick_core::line::LogId;
-use tallystick_core::scan::summary::{self, Neighbour, Record};
+use tallystick_core::scan::summary::{self, Record};
 use tallystick_core::seal::head::Pin;
 use tallystick_core::seal::statement::Body;
 
+use crate::chunk::{Chunk, chunks};
 use crate::event::Event;
 use crate::holding::Holding;
 use crate::keys::At;
 use crate::kinds::{CLASH_KIND, ENDING, EVENT_KIND, STANDING};
 use crate::scan::{Keys, Place, at, position};
 use crate::{OrRaise as _, py_bytes};
-
-fn neighbour(n: Neighbour) -> Option<(u32, At)> {
-    n.map(|(log, p)| (log, at(p)))
-}
 
 /// A statement that holds.
 #[pyclass(frozen, get_all, module = "tallystick._core")]
@@ -69,25 +67,48 @@ fn statement(py: Python<'_>, record: &Record) -> PyResult<Statement> {
 type Stretch = (At, At, u64, Place);
 
 /// What is known of one chain.
-#[pyclass(frozen, get_all, module = "tallystick._core")]
+#[pyclass(frozen, module = "tallystick._core")]
 pub struct ChainFacts {
+    #[pyo3(get)]
     first: At,
+    #[pyo3(get)]
     first_place: Place,
+    #[pyo3(get)]
     last: At,
+    #[pyo3(get)]
     last_place: Place,
+    #[pyo3(get)]
     lines: u64,
+    #[pyo3(get)]
     checkpoints: u64,
+    #[pyo3(get)]
     open: Option<Py<Statement>>,
+    #[pyo3(get)]
     ending: Option<Py<Statement>>,
+    #[pyo3(get)]
     times: Option<(u64, u64)>,
+    /// The latest time that a checkpoint claims.
+    #[pyo3(get)]
+    checkpointed: Option<u64>,
     /// Epochs whose R does not match: epoch, n, place of the checkpoint.
+    #[pyo3(get)]
     altered: Vec<(u8, u16, Place)>,
     /// Epochs that no R covers: first and last line, how many, place of the first.
+    #[pyo3(get)]
     uncovered: Vec<Stretch>,
     /// Contradictions: kind, and the same of their lines.
+    #[pyo3(get)]
     clashes: Py<PyList>,
+    facts: Arc<judge::ChainFacts>,
+}
+
+#[pymethods]
+impl ChainFacts {
     /// Epochs: number, lines, and of the checkpoint n and its claimed time.
-    epochs: Vec<EpochFacts>,
+    #[getter]
+    fn epochs(&self) -> Vec<EpochFacts> {
+        self.facts.epochs.clone()
+    }
 }
 
 /// Lines of a log, counted.
@@ -148,32 +169,6 @@ pub struct Duplicate {
     fork: bool,
     proven: bool,
     place: Place,
-}
-
-/// Lines without a seal, those of logs whose key is not at hand, and the latter by log id.
-type Strange = (u64, u64, BTreeMap<String, u64>);
-
-/// One chunk of a file.
-#[pyclass(frozen, get_all, module = "tallystick._core")]
-#[allow(clippy::struct_field_names)] // the number of the chunk is its `chunk` everywhere
-pub struct Chunk {
-    file: u32,
-    chunk: u32,
-    lines: u64,
-    counted: u64,
-    size: u64,
-    /// Lines that are of no known log.
-    strange: Strange,
-    /// Log number, where the first opening of its first chain stands, and such lines before it.
-    beginnings: Vec<(u32, Place, Strange)>,
-    /// Log number, first position and its place, last position; by log.
-    edges: Vec<(u32, At, Place, At)>,
-    /// Log number, where its first line stands, and lines of no known log before it; by log.
-    starts: Vec<(u32, Place, Strange)>,
-    /// Log number, where its last line stands, and lines of no known log before it; by log.
-    ends: Vec<(u32, Place, Strange)>,
-    first: Option<(u32, At)>,
-    last: Option<(u32, At)>,
 }
 
 /// Kind, log, lines.
@@ -291,7 +286,7 @@ impl Facts {
 
     /// Chains of a log of which a line was seen, with what is known of them.
     fn chains(&self, py: Python<'_>, log: u32, with_v: bool) -> PyResult<Vec<(u32, ChainFacts)>> {
-        self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, &facts)?))).collect()
+        self.0.chains(log, with_v).map(|(number, facts)| Ok((number, chain_facts(py, facts)?))).collect()
     }
 
     /// Absent positions of a chain from `start` to its last line, or to `end` (not included) if that is later.
@@ -333,31 +328,7 @@ impl Facts {
     }
 }
 
-/// The chunks of the input.
-pub fn chunks(facts: &judge::Facts) -> Vec<Chunk> {
-    let chunk = |(id, c): (&(u32, u32), &summary::Chunk)| Chunk {
-        file: id.0,
-        chunk: id.1,
-        lines: c.lines,
-        counted: c.counted,
-        size: c.bytes,
-        strange: strange(&c.strange),
-        beginnings: c.beginnings.iter().map(|(n, (p, before))| (*n, (*p).into(), strange(before))).collect(),
-        edges: c.edges.iter().map(|(n, e)| (*n, at(e.first), e.first_place.into(), at(e.last))).collect(),
-        starts: c.edges.iter().map(|(n, e)| (*n, e.first_place.into(), strange(&e.before_first))).collect(),
-        ends: c.edges.iter().map(|(n, e)| (*n, e.last_place.into(), strange(&e.before_last))).collect(),
-        first: neighbour(c.first),
-        last: neighbour(c.last),
-    };
-    facts.chunks().iter().map(chunk).collect()
-}
-
-fn strange(lines: &summary::Strange) -> Strange {
-    let by_id = lines.by_id.iter().map(|(id, count)| (id.to_string(), *count)).collect();
-    (lines.unsealed, lines.foreign, by_id)
-}
-
-fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts> {
+fn chain_facts(py: Python<'_>, facts: Arc<judge::ChainFacts>) -> PyResult<ChainFacts> {
     let some = |record: Option<&Record>| record.map(|r| Py::new(py, statement(py, r)?)).transpose();
     let stretch = |s: &judge::Stretch| (at(s.first), at(s.last), s.count, s.place.into());
     let clash = |(clash, lines): &(judge::Clash, judge::Stretch)| {
@@ -374,9 +345,10 @@ fn chain_facts(py: Python<'_>, facts: &judge::ChainFacts) -> PyResult<ChainFacts
         open: some(facts.open.as_ref())?,
         ending: some(facts.ending.as_ref().map(|(_, record)| record))?,
         times: facts.times,
+        checkpointed: facts.checkpointed,
         altered: facts.altered.iter().map(|(r, n)| (r.at.epoch, *n, r.place.into())).collect(),
         uncovered: facts.uncovered.iter().map(stretch).collect(),
         clashes: PyList::new(py, clashes)?.unbind(),
-        epochs: facts.epochs.clone(),
+        facts,
     })
 }

@@ -4,6 +4,7 @@
 
 mod acra;
 mod acting;
+mod chunk;
 mod claims;
 mod descriptor;
 mod envelope;
@@ -66,6 +67,8 @@ mod _core {
     #[pymodule_export]
     use crate::acting::act_as;
     #[pymodule_export]
+    use crate::chunk::Chunk;
+    #[pymodule_export]
     use crate::claims::{claimed_position, first_opening, newest_chain, seal_text, statement_words};
     #[pymodule_export]
     use crate::envelope::{Envelope, Unwrapped, Unwrapper, are_one};
@@ -76,7 +79,7 @@ mod _core {
         Checked, Finder, Found, InTree, NarrowedKey, Received, Shown, Trouble, check_evidence,
     };
     #[pymodule_export]
-    use crate::facts::{ChainFacts, Chunk, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
+    use crate::facts::{ChainFacts, Counts, Duplicate, Extent, Facts, Gap, Notice, Statement};
     #[pymodule_export]
     use crate::framing::{AgentClient, Conversation, Datagrams, LineStream, Lines, Stamp, entry_hash};
     #[pymodule_export]
@@ -105,7 +108,7 @@ mod _core {
     #[pymodule_export]
     use crate::texts::{Merger, take_texts};
     #[pymodule_export]
-    use crate::verification::{BrokenEnd, Expected, Verification};
+    use crate::verification::{BrokenEnd, Expected, Settled, Verification};
     #[pymodule_export]
     use crate::witness::{
         EpochTree, ShownText, WitnessedLog, accept_text, check_receipt, make_answer, make_receipt,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::replace;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -9,7 +10,8 @@ use tallystick_core::Error;
 use tallystick_core::judge::{self, Complete, Pass, Step};
 
 use crate::OrRaise as _;
-use crate::facts::{Chunk, Facts, chunks};
+use crate::chunk::{Chunk, chunks};
+use crate::facts::Facts;
 use crate::keys::At;
 use crate::scan::{Keys, Mode, Place, Summary, at, position};
 
@@ -37,6 +39,21 @@ impl Stage {
 pub struct Verification {
     stage: Stage,
     process: u32,
+}
+
+/// What was found in a part of the input, judged once for many verifications with the same keys.
+#[pyclass(frozen, module = "tallystick._core")]
+pub struct Settled(Arc<judge::Settled>);
+
+#[pymethods]
+impl Settled {
+    /// Takes what scans found; the summary is empty afterwards.
+    #[new]
+    fn new(py: Python<'_>, keys: &Keys, found: &mut Summary) -> PyResult<Self> {
+        keys.own().or_raise(py)?;
+        let found = std::mem::take(&mut found.0);
+        Ok(Self(py.detach(|| Arc::new(judge::Settled::new(&keys.inner, found)))))
+    }
 }
 
 /// What the caller knows of the ends of files and logs.
@@ -117,6 +134,16 @@ impl Verification {
         };
         let part = std::mem::take(&mut part.0);
         py.detach(|| pass.merge(part));
+        Ok(())
+    }
+
+    /// Takes in what was found and judged before in a part of the input, which no scan of this pass was of.
+    fn take_settled(&mut self, py: Python<'_>, settled: &Settled) -> PyResult<()> {
+        let Stage::Running(pass) = &mut self.stage else {
+            let other = replace(&mut self.stage, Stage::Over);
+            return Err(self.wrong("take what is settled", other));
+        };
+        py.detach(|| pass.take_settled(&settled.0));
         Ok(())
     }
 

@@ -6,35 +6,33 @@ from tallystick import _core
 from tallystick.verify.anchors import Anchors
 from tallystick.verify.copies import Copies
 from tallystick.verify.expectations import Expectations
-from tallystick.verify.inputs import Input
+from tallystick.verify.moment import Moment
 
 __all__ = ["finished"]
 
 
 def finished(
-    verification: _core.Verification,
+    moment: Moment,
     keys: _core.Keys,
-    inputs: Sequence[Input],
     asked: Expectations,
     anchors: Sequence[Anchors],
 ) -> _core.Facts:
     """Return the facts of a verification that has no pass left.
 
     Args:
-        verification: What was scanned.
+        moment: What was scanned; its files are still open.
         keys: The logs.
-        inputs: What was read; still open.
         asked: What the caller brings along and asks for.
         anchors: What of it anchors each log.
     """
-    logs = list(enumerate(anchors))
+    logs, verification = list(enumerate(anchors)), moment.verification
     expected = _core.Expected(
-        whole=[number for number, one in enumerate(inputs) if one.ends_in_lf],
+        whole=[number for number, one in enumerate(moment.inputs) if one.ends_in_lf],
         counted={number: log.counted for number, log in logs if log.counted is not None},
         pins=[(number, pin.at) for number, log in logs for pin in log.pins],
         shown=[(number, one.until) for number, log in logs for one in log.received],
         start=asked.start,
         last=asked.last,
     )
-    copies = Copies(inputs, verification.chunks(), [log_id for _, log_id, *_ in keys.logs()])
+    copies = Copies(moment.inputs, moment.chunks, [log_id for _, log_id, *_ in keys.logs()])
     return verification.finish(expected, {end.event for end in verification.broken_ends(expected) if copies.has(end)})

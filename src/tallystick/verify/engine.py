@@ -108,6 +108,8 @@ class _Passes:
         verification = _core.Verification(self.keys, list(self.shown))
         if (mode := verification.next_pass()) is not None:
             verification.merge(self._first(mode, progress))
+            if self.memory is not None and self.memory.settled is not None:
+                verification.take_settled(self.memory.settled)
         return verification
 
     def _first(self, mode: _core.Mode, progress: Progress) -> _core.Summary:

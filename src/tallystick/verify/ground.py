@@ -10,7 +10,7 @@ from tallystick.verify.excepting import Excepting
 from tallystick.verify.inputs import Input, named_envelope
 from tallystick.verify.job import Job
 from tallystick.verify.keys import labels, read_keys
-from tallystick.verify.memory import Memory, packed, whole
+from tallystick.verify.memory import Memory, Room, packed, whole
 from tallystick.verify.memory.context import context
 from tallystick.verify.memory.directory import Directory
 from tallystick.verify.memory.given import Given
@@ -54,8 +54,13 @@ class Ground:
     pins: PinDirectory | None = None
 
     @classmethod
-    def of(cls, asked: Request) -> "Ground":
-        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises."""
+    def of(cls, asked: Request, room: Room | None = None) -> "Ground":
+        """Check what was asked, and read keys, exceptions and what is remembered; `verify` says what this raises.
+
+        Args:
+            asked: What was asked.
+            room: Memory for what looks to come share.
+        """
         asked.check()
         logs, keys = _logs(asked)
         envelope = named_envelope(asked.envelope, asked.field)
@@ -77,7 +82,7 @@ class Ground:
         depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=scoped)
         if asked.resume is not None:
             shelf = Shelf(Directory(asked.resume), logs)
-            memory = Memory(shelf, asked.rescan, depends_on, logs, packed)
+            memory = Memory(shelf, asked.rescan, depends_on, logs, packed, room)
             return replace(found, memory=memory, context=depends_on)
         return replace(found, context=depends_on)._with_partials()
 

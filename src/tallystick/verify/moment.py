@@ -25,12 +25,13 @@ _MARGIN = 0.0005  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One pass: heads, then the files, then what they hold."""
+    """One pass: heads, then the files, then what they hold, chunk by chunk."""
 
     heads: Heads
     inputs: list[Input]
     unread: list[Unread]
     verification: _core.Verification
+    chunks: Sequence[_core.Chunk]
 
 
 def read_moment(
@@ -59,9 +60,9 @@ def read_moment(
             found = _steady(files, logs, heads, patient=patient)
             inputs, unread = files.ready()
             verification = scan(inputs, found)
-            moved = any(one.moved for one in inputs)
-            if not left or not (moved or (patient and _is_old(found, verification, logs, heads))):
-                return Moment(found, inputs, unread, verification)
+            chunks, moved = verification.chunks(), any(one.moved for one in inputs)
+            if not left or not (moved or (patient and _is_old(found, chunks, logs, heads))):
+                return Moment(found, inputs, unread, verification, chunks)
             del verification  # while it is there, the keys cannot learn of the chains that a newer head counts
             files.forget_moved()
         raise AssertionError
@@ -99,11 +100,11 @@ def _is_ahead(inputs: Iterable[Input], heads: Heads) -> bool:
     return False
 
 
-def _is_old(heads: Heads, verification: _core.Verification, logs: _core.Keys, read: Callable[[], Heads]) -> bool:
+def _is_old(heads: Heads, chunks: Iterable[_core.Chunk], logs: _core.Keys, read: Callable[[], Heads]) -> bool:
     """Is a newer chain here than a head counts, and has the head got further meanwhile?"""
     counted, newest = _chains(heads), dict[str, int]()
     ids: Sequence[str] = [log_id for _, log_id, *_ in logs.logs()]
-    for chunk in verification.chunks():
+    for chunk in chunks:
         for number, _, _, last in chunk.edges:
             newest[ids[number]] = max(last[0], newest.get(ids[number], 0))
     older = {log_id for log_id, chain in counted.items() if newest.get(log_id, 0) > chain}

@@ -113,7 +113,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses, now)
         anchors = resolve(logs, expected)
-        facts = finished(moment.verification, logs, moment.inputs, expected, anchors)
+        facts = finished(moment, logs, expected, anchors)
         case = _case(facts, moment, logs, expected, anchors)
         judgement = judge(case)
         disagreeing = contradictions(ground.given) if ground.given is not None else ()
@@ -154,7 +154,7 @@ def _expectations(
         asked.allow,
         asked.subset,
         asked.last,
-        unread=unseen(moment.unread, moment.inputs, moment.verification.chunks(), right=asked.seen),
+        unread=unseen(moment.unread, moment.inputs, moment.chunks, right=asked.seen),
         duplicates=excepting.duplicates(),
         witnesses=witnesses,
         retention=Retention(asked.retention, now) if asked.retention is not None else None,
@@ -229,7 +229,7 @@ def _case(
     facts: _core.Facts, moment: Moment, logs: _core.Keys, expected: Expectations, anchors: Sequence[Anchors]
 ) -> Case:
     """Put together what is judged."""
-    source = Source(facts, logs, moment.inputs)
+    source = Source(facts, logs, moment.inputs, moment.chunks)
     views = [LogView.of(LogFacts.of(source, number), anchors[number], expected) for number in range(len(anchors))]
     adopted = read_adopted(facts, len(source.labels), moment.inputs)
     kin = read_kin(facts, [max(view.facts.numbers, default=0) for view in views], adopted)

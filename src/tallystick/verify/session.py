@@ -24,6 +24,7 @@ from dataclasses import replace
 
 from tallystick.verify.ground import Ground
 from tallystick.verify.marks import mark
+from tallystick.verify.memory import Room
 from tallystick.verify.report import Report, Verdict
 from tallystick.verify.request import Request
 from tallystick.verify.run import keep_pins, looked
@@ -38,11 +39,12 @@ class Session:
 
     Args:
         asked: What is verified; `resume` names the directory in which it is remembered.
+        room: Memory that sessions share for what did not change for some looks.
     """
 
-    def __init__(self, asked: Request) -> None:
-        self._asked = asked
-        self._stamp, self._ground = self._stamped(), Ground.of(asked)
+    def __init__(self, asked: Request, room: Room | None = None) -> None:
+        self._asked, self._room = asked, room
+        self._stamp, self._ground = self._stamped(), Ground.of(asked, room)
         self._pins_due = 0.0
 
     def look(self, effort: int | None = None, *, seen: bool = False) -> Report:
@@ -55,7 +57,7 @@ class Session:
         """
         if (stamp := self._stamped()) != self._stamp:
             self.write()
-            self._ground, self._stamp = Ground.of(self._asked), stamp
+            self._ground, self._stamp = Ground.of(self._asked, self._room), stamp
         if self._ground.memory is not None:
             self._ground.memory.effort = effort
         if seen != self._ground.asked.seen:

@@ -16,10 +16,12 @@ _BEGINNING = 512  # bytes
 class Source:
     """The facts, and the files that they came from."""
 
-    def __init__(self, facts: _core.Facts, keys: _core.Keys, inputs: Sequence[Input]) -> None:
+    def __init__(
+        self, facts: _core.Facts, keys: _core.Keys, inputs: Sequence[Input], chunks: Sequence[_core.Chunk]
+    ) -> None:
         """Take what was scanned; the inputs must stay open."""
         self.facts, self.keys, self.labels = facts, keys, labels(keys)
-        self.chunks: list[_core.Chunk] = facts.chunks()
+        self.chunks = chunks
         self._inputs = inputs
         self._by_file: dict[int, list[_core.Chunk]] = {}
         self._lines_before: dict[tuple[int, int], int] = {}

@@ -20,6 +20,7 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.heads import NO_STORE
 from tallystick.verify.keys import read_keys
 from tallystick.verify.marks import Mark
+from tallystick.verify.memory import Room
 from tallystick.verify.report import Finding, Report, Verdict
 from tallystick.verify.request import Request
 from tallystick.verify.session import Session
@@ -61,10 +62,11 @@ class Follower:
         memory: Directory in which what was verified is remembered.
         pins: Directory with pins.
         answers: Directory with what witnesses said.
+        room: Memory that entries share for what did not change for some looks.
     """
 
-    def __init__(self, entry: Entry, memory: str, pins: str, answers: str) -> None:
-        self.entry = entry
+    def __init__(self, entry: Entry, memory: str, pins: str, answers: str, room: Room) -> None:
+        self.entry, self._room = entry, room
         asked = entry.request
         self._hearing = Hearing(Path(answers), asked.ask or ask, asked.fresh) if asked.witnesses else None
         self._asked = replace(
@@ -98,7 +100,7 @@ class Follower:
         self._trace()
         try:
             if self._session is None:
-                self._session = Session(self._asked)
+                self._session = Session(self._asked, self._room)
             report = self._session.look(effort, seen=was_seen)
             if self._hearing is not None:
                 self._hearing.settle(passed=report.verdict is not Verdict.FAILED)

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tallystick.errors import TallystickError, explain
+from tallystick.verify.memory import Room
 from tallystick.watch.agenda import Agenda
 from tallystick.watch.board import Board
 from tallystick.watch.clock import Clock
@@ -78,7 +79,7 @@ class Service:
         outlets: Outlets | None = None,
     ) -> None:
         self._config, self._say, self._reread = config, say, reread
-        self._clock = clock or Clock()
+        self._clock, self._room = clock or Clock(), Room()
         self._manager = Manager(notify)
         self._kept = Kept(config.state)
         self._workers = Workers(config.jobs)
@@ -292,7 +293,7 @@ class Service:
                 old.agree(config)
                 one = old
             else:
-                one = Watched(entry, old, config, self._kept.entries.get(entry.name), self._clock)
+                one = Watched(entry, old, config, self._kept.entries.get(entry.name), self._clock, self._room)
                 self._writes.put(entry.name, now + _WRITE * one.spread)
             self._watched[entry.name] = one
             self._schedule(one, now)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from tallystick.verify.memory import Room
 from tallystick.verify.report import Report
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
@@ -32,15 +33,22 @@ class Watched:
         config: The configuration.
         kept: What an earlier process knew of it, if one did.
         clock: The clocks.
+        room: Memory that entries share for what did not change for some looks.
     """
 
     def __init__(
-        self, entry: Entry, old: "Watched | None", config: Config, kept: Mapping[str, Any] | None, clock: Clock
+        self,
+        entry: Entry,
+        old: "Watched | None",
+        config: Config,
+        kept: Mapping[str, Any] | None,
+        clock: Clock,
+        room: Room,
     ) -> None:
         state, now, wall = os.fspath(config.state), clock.now(), clock.wall()
         number = hashlib.sha256(entry.name.encode()).hexdigest()[:16]
         memory, pins, answers = (os.path.join(state, what, number) for what in ("memory", "pins", "answers"))
-        self.entry, self.follower = entry, Follower(entry, memory, pins, answers)
+        self.entry, self.follower = entry, Follower(entry, memory, pins, answers, room)
         self.track: Track = old.track if old is not None else Track(entry.name, now, wall, entry.labels)
         self.track.labels = entry.labels
         if old is None and kept is not None:

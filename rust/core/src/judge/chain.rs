@@ -89,6 +89,8 @@ pub struct ChainFacts {
     pub ending: Option<(Ending, Record)>,
     /// Claimed times, first and last.
     pub times: Option<(u64, u64)>,
+    /// The latest that a checkpoint claims.
+    pub checkpointed: Option<u64>,
     /// Epochs whose R does not match their lines, with n.
     pub altered: Vec<(Record, u16)>,
     /// Lines in epochs that no R covers, by epoch.
@@ -154,8 +156,11 @@ impl Chain {
     /// The newest statement before a position; `None` if it is not here for certain.
     #[must_use]
     pub fn statement_before(&self, at: Position) -> Option<&Record> {
-        let records = self.epochs.range(..=at.epoch).flat_map(|(_, e)| e.checkpoints.iter().chain(&e.opens));
-        let found = records.filter(|r| r.at < at).max_by_key(|r| r.at)?;
+        // Those of a later epoch are later.
+        let found = self.epochs.range(..=at.epoch).rev().find_map(|(_, epoch)| {
+            let records = epoch.checkpoints.iter().chain(&epoch.opens);
+            records.filter(|r| r.at < at).max_by_key(|r| r.at)
+        })?;
         // A statement may have stood where something is absent or bad.
         let certain = self.epochs.range(found.at.epoch..=at.epoch).all(|(_, e)| e.claimed.is_empty());
         (certain && !self.gaps(at.chain, found.at, Some(at)).iter().any(|g| g.from < at)).then_some(found)
@@ -222,6 +227,7 @@ impl Chain {
             open: None,
             ending: None,
             times: None,
+            checkpointed: None,
             altered: Vec::new(),
             uncovered: Vec::new(),
             clashes: Vec::new(),
@@ -256,6 +262,7 @@ impl ChainFacts {
         self.lines += lines;
         let checkpoint = epoch.checkpoint().and_then(|c| c.tree().map(|(n, _)| (n, c.time)));
         self.epochs.push((e, lines, checkpoint));
+        self.checkpointed = self.checkpointed.max(checkpoint.map(|(_, time)| time));
         self.open = self.open.or(epoch.opens.first().copied());
         for record in epoch.opens.iter().chain(&epoch.checkpoints) {
             let (low, high) = self.times.unwrap_or((record.time, record.time));

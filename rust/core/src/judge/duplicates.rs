@@ -11,8 +11,8 @@ use crate::seal::statement::Body;
 use crate::seal::tree;
 
 /// Epochs in which some position was seen twice and that must be looked at line by line, with their lines.
-pub(super) fn doubtful(summary: &Summary) -> Vec<(EpochId, u64)> {
-    summary.epochs().filter(|(_, e)| e.is_doubtful()).map(|(id, e)| (id, e.lines.count())).collect()
+pub(super) fn doubtful(known: &Known) -> Vec<(EpochId, u64)> {
+    known.unsettled().filter(|(_, e)| e.is_doubtful()).map(|(id, e)| (id, e.lines.count())).collect()
 }
 
 /// Judges the epochs of which the lines are here, and forgets those: they take as much memory as the input.
@@ -34,7 +34,7 @@ pub(super) fn resolve(known: &mut Known) {
 pub(super) fn all(known: &mut Known) -> Vec<Duplicate> {
     resolve(known);
     let mut found = std::mem::take(&mut known.duplicates);
-    for (id, epoch) in known.summary.epochs() {
+    for (id, epoch) in known.unsettled() {
         if !known.looked_at.contains(&id) {
             for run in epoch.lines.again() {
                 // Another run was looked at line by line, unless it is gone: never passed over in silence.
@@ -135,7 +135,7 @@ impl Epoch {
         self.lines.many() || self.lines.again().any(|run| same_run(self, run).is_none())
     }
 
-    fn is_doubtful(&self) -> bool {
+    pub(super) fn is_doubtful(&self) -> bool {
         // Lines that touch the checkpoint's place spoil the tree, too.
         let n = self.checkpoint().and_then(Record::tree).map(|(n, _)| u32::from(n));
         let beyond = n.is_some_and(|n| self.lines.pieces().any(|piece| piece.start <= n && piece.end > n));

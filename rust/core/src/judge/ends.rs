@@ -1,6 +1,7 @@
 //! From where to where a log is judged as a set: by its openings, by a head, by pins, by witnesses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::chain::{ChainFacts, after};
 use super::facts::Facts;
@@ -62,7 +63,7 @@ pub(super) struct Ends<'a> {
     facts: &'a Facts,
     pub(super) keys: &'a LogKeys,
     number: LogNumber,
-    pub(super) chains: BTreeMap<u32, ChainFacts>,
+    pub(super) chains: BTreeMap<u32, Arc<ChainFacts>>,
     pub(super) openings: Openings,
     /// The position up to which head or pins count lines, as far as they are judged.
     demanded: Option<Position>,
@@ -84,7 +85,7 @@ impl<'a> Ends<'a> {
 
     fn new(facts: &'a Facts, keys: &'a LogKeys, number: LogNumber, expected: &Expected) -> Self {
         let with_v = keys.secret.is_some();
-        let chains: BTreeMap<u32, ChainFacts> = facts.chains(number, with_v).collect();
+        let chains: BTreeMap<u32, Arc<ChainFacts>> = facts.chains(number, with_v).collect();
         let counted = expected.counted.get(&number).copied();
         let openings = Openings::new(chains.values().filter_map(|chain| chain.open.as_ref()), with_v);
         let floor = Position::new(expected.start.unwrap_or(0), 0, 0);

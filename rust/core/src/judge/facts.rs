@@ -3,11 +3,13 @@
 //! Here stands what needs trees, statements and ranges. What needs pins, exceptions or words stands with the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::chain::{ChainFacts, Gap, after};
 use super::kin::{Toward, row};
 use super::known::Duplicate;
 use super::openings::Extent;
+use super::settled::{Settled, facts_of};
 use super::shown::Standing;
 use crate::hash::Digest;
 use crate::line::{LogId, Position};
@@ -62,6 +64,7 @@ pub struct Facts {
     pub(super) rewritten: BTreeSet<EpochId>,
     shown: Vec<Standing>,
     extents: Vec<Extent>,
+    settled: Option<Arc<Settled>>,
 }
 
 impl Facts {
@@ -72,7 +75,7 @@ impl Facts {
         rewritten: BTreeSet<EpochId>,
     ) -> Self {
         let Summary { logs, chunks, events, unlisted, kin, unsealed, excepted, details: _ } = summary;
-        let (torn, shown, extents) = Default::default();
+        let (torn, shown, extents, settled) = Default::default();
         Self {
             logs,
             chunks,
@@ -87,11 +90,16 @@ impl Facts {
             rewritten,
             shown,
             extents,
+            settled,
         }
     }
 
     pub(super) fn with_shown(self, shown: Vec<Standing>) -> Self {
         Self { shown, ..self }
+    }
+
+    pub(super) fn with_settled(self, settled: Option<Arc<Settled>>) -> Self {
+        Self { settled, ..self }
     }
 
     /// How the lines stand to each signed text that the caller brought along, in the order of those.
@@ -104,7 +112,7 @@ impl Facts {
     pub(super) fn with_torn(mut self, torn: Torn) -> Self {
         for (log, at) in torn.claims {
             let chain = self.logs.get_mut(&log).and_then(|log| log.chains.get_mut(&at.chain));
-            if let Some(epoch) = chain.and_then(|chain| chain.epochs.get_mut(&at.epoch)) {
+            if let Some(epoch) = chain.and_then(|chain| Arc::make_mut(chain).epochs.get_mut(&at.epoch)) {
                 epoch.unclaim(at.index);
             }
         }
@@ -203,19 +211,36 @@ impl Facts {
     /// Lines of a log that matched in their RFC 8785 form only, and where the first of them stands.
     #[must_use]
     pub fn reserialized(&self, log: LogNumber) -> (u64, Option<Place>) {
-        self.logs.get(&log).map(Log::reserialized).unwrap_or_default()
+        let chains = self.logs.get(&log).into_iter().flat_map(|log| &log.chains);
+        // A chain of which there are such lines is not settled.
+        let left = chains.filter(|(number, chain)| self.settled(log, **number, chain).is_none());
+        left.fold((0, None), |(count, first), (_, chain)| {
+            let (more, place) = chain.reserialized();
+            (count + more, first.into_iter().chain(place).min())
+        })
     }
 
     /// Chains of a log of which a line was seen, in order.
-    pub fn chains(&self, log: LogNumber, with_v: bool) -> impl Iterator<Item = (u32, ChainFacts)> {
+    pub fn chains(&self, log: LogNumber, with_v: bool) -> impl Iterator<Item = (u32, Arc<ChainFacts>)> {
         let chains = self.logs.get(&log).into_iter().flat_map(|log| &log.chains);
-        chains.filter_map(move |(number, chain)| Some((*number, chain.facts(*number, with_v)?)))
+        chains.filter_map(move |(number, chain)| {
+            let known = self.settled.as_ref().filter(|settled| settled.has_v(log) == with_v);
+            let known = facts_of(known.map(|settled| &**settled), log, *number, chain);
+            let facts = known.cloned().or_else(|| chain.facts(*number, with_v).map(Arc::new));
+            Some((*number, facts?))
+        })
     }
 
     /// Absent positions of a chain from `start` up to its last line, or to `end` (not included) if that is later.
     #[must_use]
     pub fn gaps(&self, log: LogNumber, start: Position, end: Option<Position>) -> Vec<Gap> {
-        self.chain(log, start.chain).map(|c| c.gaps(start.chain, start, end)).unwrap_or_default()
+        let Some(chain) = self.chain(log, start.chain) else { return Vec::new() };
+        // Nothing is absent before the last line of a chain that is settled.
+        let last = self.settled(log, start.chain, chain).map(|facts| after(facts.last.0));
+        if last.is_some_and(|last| end.is_none_or(|end| end <= last)) {
+            return Vec::new();
+        }
+        chain.gaps(start.chain, start, end)
     }
 
     /// The newest statement before a position of its chain; `None` if it is not here for certain.
@@ -251,7 +276,12 @@ impl Facts {
         chunks.flat_map(|(_, chunk)| chunk.edges.iter().map(|(log, edge)| (*log, edge.last))).collect()
     }
 
-    fn chain(&self, log: LogNumber, chain: u32) -> Option<&Chain> {
+    fn chain(&self, log: LogNumber, chain: u32) -> Option<&Arc<Chain>> {
         self.logs.get(&log)?.chains.get(&chain)
+    }
+
+    /// What was known of a chain before, if it is the same.
+    fn settled(&self, log: LogNumber, number: u32, chain: &Arc<Chain>) -> Option<&Arc<ChainFacts>> {
+        facts_of(self.settled.as_deref(), log, number, chain)
     }
 }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::scan::summary::{Event, Summary};
+use super::known::Known;
+use crate::scan::summary::Event;
 use crate::seal::epoch::Place;
 
 /// Ends the work on events: sorts and joins them, and counts those that are too many.
-pub(super) fn join(summary: &mut Summary) {
-    let epochs = summary.logs.values_mut().flat_map(|log| log.chains.values_mut());
-    let unread = epochs.flat_map(|chain| chain.epochs.values_mut()).filter_map(|e| e.unread.take());
-    summary.events.extend(unread.map(|event| *event));
+pub(super) fn join(known: &mut Known) {
+    let unread: Vec<Event> = known.unsettled().filter_map(|(_, e)| e.unread.as_deref().cloned()).collect();
+    let summary = &mut known.summary;
+    summary.events.extend(unread);
     summary.count_unlisted();
     let mut joined: Vec<Event> = Vec::with_capacity(summary.events.len());
     // Where the last line of a chunk belongs to a group, the group that goes on in the next chunk is joined to it.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::settled::{Settled, facts_of};
 use crate::hash::Digest;
 use crate::line::Position;
 use crate::scan::Keys;
-use crate::scan::summary::{EpochId, LogNumber, Summary};
+use crate::scan::summary::{Epoch, EpochId, LogNumber, Summary};
 use crate::seal::epoch::Place;
 
 /// A position that was seen more than once.
@@ -52,4 +53,20 @@ pub(super) struct Known {
     pub(super) rewritten: BTreeSet<EpochId>,
     /// Signed texts that the caller brings along.
     pub(super) shown: Shown,
+    /// What was judged before.
+    pub(super) settled: Option<Arc<Settled>>,
+}
+
+impl Known {
+    /// Every epoch of every log, but those of chains that were judged before.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (EpochId, &Epoch)> {
+        let settled = self.settled.as_deref();
+        self.summary.logs.iter().flat_map(move |(number, log)| {
+            let chains = log.chains.iter();
+            let chains = chains.filter(move |(c, chain)| facts_of(settled, *number, **c, chain).is_none());
+            chains.flat_map(move |(c, chain)| {
+                chain.epochs.iter().map(move |(e, epoch)| ((*number, *c, *e), &**epoch))
+            })
+        })
+    }
 }

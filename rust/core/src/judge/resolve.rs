@@ -1,18 +1,29 @@
 //! Judging what had to wait for the whole input: statements whose chain root came late, and the tree of each epoch.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::hash::Digest;
-use crate::scan::summary::{Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
+use crate::scan::summary::{Chain, Epoch, Event, Kind, Log, LogNumber, Pending, Record, Roots, Summary, Why};
 use crate::scan::{Keys, LogKeys, complete, judge_pending, record};
 use crate::seal::statement::{Body, CertCache, Statement};
 use crate::seal::tree;
 
 /// Judges what had to wait for the whole input: late statements, then the tree of each epoch.
-pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {
+///
+/// `resolved` gives a chain as it is then, where that is known.
+pub(super) fn resolve(
+    summary: &mut Summary,
+    keys: &Keys,
+    resolved: impl Fn(LogNumber, u32, &Arc<Chain>) -> Option<Arc<Chain>>,
+) {
     for (number, keys) in (0..).zip(keys.logs()) {
         let Some(log) = summary.logs.get_mut(&number) else { continue };
-        for chain in log.chains.values_mut() {
-            chain.roots.sort_unstable();
-            chain.epochs.values_mut().for_each(|epoch| epoch.lines.gather());
+        let waited: BTreeSet<u32> = log.pending.iter().map(|pending| pending.at.chain).collect();
+        for (c, chain) in &mut log.chains {
+            if waited.contains(c) || resolved(number, *c, chain).is_none() {
+                gather(Arc::make_mut(chain));
+            }
         }
         let mut pending = std::mem::take(&mut log.pending);
         pending.sort_by_key(|p| (p.at, p.place));
@@ -26,12 +37,20 @@ pub(super) fn resolve(summary: &mut Summary, keys: &Keys) {
             }
             summary.events.extend(resolve_pending(log, number, keys, &one, &mut cache));
         }
-        for epoch in log.chains.values_mut().flat_map(|c| c.epochs.values_mut()) {
-            epoch.opens.iter_mut().for_each(|open| complete(keys, open));
-            resolve_epoch(epoch, keys.secret.is_some());
+        for (c, chain) in &mut log.chains {
+            match resolved(number, *c, chain) {
+                Some(resolved) => *chain = resolved,
+                None => resolve_chain(Arc::make_mut(chain), keys),
+            }
         }
         summary.events.extend(disagreeing_roots(log, number, keys));
     }
+}
+
+/// Puts together what was merged.
+fn gather(chain: &mut Chain) {
+    chain.roots.sort_unstable();
+    chain.epochs.values_mut().for_each(|epoch| epoch.lines.gather());
 }
 
 /// Learns the chain roots that statements name which hold: those in a summary that was remembered taught nobody yet.
@@ -77,7 +96,7 @@ fn resolve_pending(
 
 fn add_control(log: &mut Log, record: Record, roots: Roots, pending: &Pending) {
     let at = record.at;
-    log.chains.entry(at.chain).or_default().note_roots(roots);
+    log.chain(at.chain).note_roots(roots);
     let epoch = log.epoch(at.chain, at.epoch);
     match record.body {
         Body::Open { .. } => epoch.opens.push(record),
@@ -112,6 +131,14 @@ fn disagreeing_roots(log: &Log, number: LogNumber, keys: &LogKeys) -> Vec<Event>
         }
     }
     events
+}
+
+/// Judges the epochs of a chain whose statements are all there.
+pub(super) fn resolve_chain(chain: &mut Chain, keys: &LogKeys) {
+    for epoch in chain.epochs.values_mut() {
+        epoch.opens.iter_mut().for_each(|open| complete(keys, open));
+        resolve_epoch(epoch, keys.secret.is_some());
+    }
 }
 
 /// Sorts what came in any order, then holds R against the lines.

@@ -1,25 +1,26 @@
 //! Lines that a carrier wrote in another form: with P only, the RFC 8785 form of them may be what R covers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::known::Known;
 use super::resolve;
-use crate::scan::Keys;
 use crate::scan::summary::{Chunk, Epoch, EpochId, Event, Kind, Summary};
 use crate::seal::epoch::Place;
 
 /// Epochs to scan once more in the RFC 8785 form of their lines: with P only, where R does not match.
-pub(super) fn candidates(summary: &Summary, keys: &Keys) -> BTreeSet<EpochId> {
-    let with_p = |id: &EpochId| keys.logs().get(id.0 as usize).is_some_and(|log| log.secret.is_none());
-    summary
-        .epochs()
-        .filter(|(id, e)| with_p(id) && (e.unread.is_some() || is_json_outside_r(e)))
-        .map(|(id, _)| id)
-        .collect()
+pub(super) fn candidates(known: &Known) -> BTreeSet<EpochId> {
+    let keys = known.keys.logs();
+    let with_p = |id: &EpochId| keys.get(id.0 as usize).is_some_and(|log| log.secret.is_none());
+    let wanted = |epoch: &Epoch| epoch.unread.is_some() || epoch.is_json_outside_r();
+    known.unsettled().filter(|(id, epoch)| with_p(id) && wanted(epoch)).map(|(id, _)| id).collect()
 }
 
-/// Has it lines whose RFC 8785 form R may cover, if it does not cover them as they are?
-fn is_json_outside_r(epoch: &Epoch) -> bool {
-    epoch.json && !epoch.checkpoints.is_empty() && epoch.covered != Some(true)
+impl Epoch {
+    /// Has it lines whose RFC 8785 form R may cover, if it does not cover them as they are?
+    pub(super) fn is_json_outside_r(&self) -> bool {
+        self.json && !self.checkpoints.is_empty() && self.covered != Some(true)
+    }
 }
 
 /// Takes over those epochs of a second scan that say more in it: whose R matches, or would if each line stood
@@ -36,7 +37,7 @@ pub(super) fn adopt(summary: &mut Summary, other: Summary) -> BTreeSet<EpochId> 
         let mine = summary.log(number);
         let pending: BTreeSet<_> = log.pending.iter().map(|p| (p.at.chain, p.at.epoch)).collect();
         for (c, chain) in log.chains {
-            for (e, mut epoch) in chain.epochs {
+            for (e, mut epoch) in Arc::unwrap_or_clone(chain).epochs {
                 let id = (number, c, e);
                 let lines = |of: &BTreeMap<EpochId, u64>| of.get(&id).copied().unwrap_or(0);
                 resolve::resolve_epoch(&mut epoch, false);

@@ -66,7 +66,7 @@ impl Known {
     }
 
     fn chain(&self, log: LogNumber, chain: u32) -> Option<&Chain> {
-        self.summary.logs.get(&log)?.chains.get(&chain)
+        self.summary.logs.get(&log)?.chains.get(&chain).map(|chain| &**chain)
     }
 
     /// Epochs whose first lines must be read for some text, in batches of so many lines.

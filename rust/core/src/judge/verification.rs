@@ -11,6 +11,7 @@ use super::duplicates;
 use super::ends::{Ends, Expected};
 use super::facts::Facts;
 use super::known::Known;
+use super::settled::Settled;
 use super::shown::Batch;
 use super::{groups, resolve, rewritten, torn};
 use crate::scan::summary::{EpochId, LogNumber, Summary};
@@ -60,8 +61,8 @@ impl Verification {
     /// A verification of some logs. Their keys cannot be changed while it goes on.
     #[must_use]
     pub fn new(keys: Arc<Keys>) -> Self {
-        let (summary, duplicates, looked_at, outside, rewritten, shown) = Default::default();
-        let known = Known { keys, summary, duplicates, looked_at, outside, rewritten, shown };
+        let (summary, duplicates, looked_at, outside, rewritten, shown, settled) = Default::default();
+        let known = Known { keys, summary, duplicates, looked_at, outside, rewritten, shown, settled };
         Self { known, stage: Stage::All }
     }
 
@@ -80,9 +81,9 @@ impl Verification {
         let mode = match &mut stage {
             Stage::All => Mode::All,
             Stage::Rewritten => {
-                let epochs = rewritten::candidates(&known.summary, &known.keys);
+                let epochs = rewritten::candidates(&known);
                 if epochs.is_empty() {
-                    let stage = closely(&known.summary);
+                    let stage = closely(&known);
                     return Self { known, stage }.next_pass();
                 }
                 Mode::Canonical(epochs)
@@ -135,6 +136,13 @@ impl Pass {
         }
     }
 
+    /// Takes in what was found and judged in a part of the input before, in the place of all other such parts. It is of
+    /// use in the first pass, and for the keys that it was judged with.
+    pub fn take_settled(&mut self, settled: &Arc<Settled>) {
+        self.merge(settled.summary());
+        self.known.settled = Some(settled.clone()).filter(|settled| settled.is_of(&self.known.keys));
+    }
+
     /// Ends the pass: every part of the input was scanned.
     #[must_use]
     pub fn finish(self) -> Verification {
@@ -143,12 +151,15 @@ impl Pass {
         let stage = match stage {
             Stage::All => {
                 known.summary = found;
-                resolve::resolve(&mut known.summary, &known.keys);
+                let settled = known.settled.as_deref();
+                resolve::resolve(&mut known.summary, &known.keys, |log, number, chain| {
+                    settled?.resolved(log, number, chain)
+                });
                 Stage::Rewritten
             }
             Stage::Rewritten => {
                 known.rewritten = rewritten::adopt(&mut known.summary, found);
-                closely(&known.summary)
+                closely(&known)
             }
             Stage::Closely { .. } => {
                 known.summary.merge(found);
@@ -166,10 +177,10 @@ impl Pass {
 }
 
 /// What has to be looked at line by line, in batches that fit the memory.
-fn closely(summary: &Summary) -> Stage {
+fn closely(known: &Known) -> Stage {
     let mut batches = VecDeque::from([BTreeSet::new()]);
     let mut lines = 0;
-    for (epoch, count) in duplicates::doubtful(summary) {
+    for (epoch, count) in duplicates::doubtful(known) {
         if lines >= BATCH {
             batches.push_back(BTreeSet::new());
             lines = 0;
@@ -187,8 +198,9 @@ impl Complete {
     fn new(mut known: Known) -> Self {
         let found = duplicates::all(&mut known);
         let shown = known.judge_shown();
-        groups::join(&mut known.summary);
-        let facts = Facts::new(known.summary, found, known.outside, known.rewritten).with_shown(shown);
+        groups::join(&mut known);
+        let facts = Facts::new(known.summary, found, known.outside, known.rewritten);
+        let facts = facts.with_shown(shown).with_settled(known.settled);
         Self { keys: known.keys, facts }
     }
 

@@ -210,7 +210,7 @@ impl Scanner<'_> {
         }
         let roots = Roots { epoch: statement.epoch_root(), next: statement.next_root() };
         let id = (number, at.chain, at.epoch);
-        self.out.log(id.0).chains.entry(at.chain).or_default().note_roots(roots);
+        self.out.log(id.0).chain(at.chain).note_roots(roots);
         if let Body::Notice { .. } = statement.body {
             if matches!(self.mode, Mode::All) {
                 let place = self.place;

@@ -1,6 +1,8 @@
 //! What was seen of a log: its chains, their epochs, and the statements in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +177,14 @@ impl Chain {
         self.roots.is_empty() && self.epochs.values().all(|epoch| claimed(epoch))
     }
 
+    /// Lines that matched in their RFC 8785 form only, and where the first of them stands.
+    #[must_use]
+    pub fn reserialized(&self) -> (u64, Option<Place>) {
+        self.epochs.values().fold((0, None), |(count, first), epoch| {
+            (count + epoch.reserialized, earlier(first, epoch.first_reserialized))
+        })
+    }
+
     pub(crate) fn note_roots(&mut self, roots: Roots) {
         if !self.roots.contains(&roots) {
             self.roots.push(roots);
@@ -219,8 +229,9 @@ const MOST_NOTICES: usize = 1000;
 /// What was seen of one log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Log {
-    /// Its chains.
-    pub chains: BTreeMap<u32, Chain>,
+    /// Its chains. Summaries share them until one of them changes.
+    #[serde(with = "shared")]
+    pub chains: BTreeMap<u32, Arc<Chain>>,
     /// Statements that wait for their chain root.
     pub pending: Vec<Pending>,
     /// Its lines, counted.
@@ -273,18 +284,14 @@ impl Log {
         self.narrowed.extend(chains.into_iter().take(room));
     }
 
-    /// The epoch at a position, made if it is new.
-    pub fn epoch(&mut self, chain: u32, epoch: u8) -> &mut Epoch {
-        self.chains.entry(chain).or_default().epochs.entry(epoch).or_default()
+    /// The chain with a number, made if it is new, to be changed.
+    pub fn chain(&mut self, chain: u32) -> &mut Chain {
+        Arc::make_mut(self.chains.entry(chain).or_default())
     }
 
-    /// Lines that matched in their RFC 8785 form only, and where the first of them stands.
-    #[must_use]
-    pub fn reserialized(&self) -> (u64, Option<Place>) {
-        let epochs = self.chains.values().flat_map(|chain| chain.epochs.values());
-        epochs.fold((0, None), |(count, first), epoch| {
-            (count + epoch.reserialized, earlier(first, epoch.first_reserialized))
-        })
+    /// The epoch at a position, made if it is new, to be changed.
+    pub fn epoch(&mut self, chain: u32, epoch: u8) -> &mut Epoch {
+        self.chain(chain).epochs.entry(epoch).or_default()
     }
 
     pub(super) fn merge(&mut self, other: Log) {
@@ -296,7 +303,11 @@ impl Log {
             {
                 continue;
             }
-            let mine = self.chains.entry(number).or_default();
+            let Entry::Occupied(mut mine) = self.chains.entry(number) else {
+                self.chains.insert(number, chain);
+                continue;
+            };
+            let (mine, chain) = (Arc::make_mut(mine.get_mut()), Arc::unwrap_or_clone(chain));
             chain.roots.into_iter().for_each(|r| mine.note_roots(r));
             for (e, epoch) in chain.epochs {
                 mine.epochs.entry(e).or_default().merge(*epoch);
@@ -318,4 +329,28 @@ impl Log {
 /// The earlier of two places, if any.
 pub(crate) fn earlier(one: Option<Place>, other: Option<Place>) -> Option<Place> {
     one.into_iter().chain(other).min()
+}
+
+/// The stored form of chains: whoever reads it has them alone.
+mod shared {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Chain;
+
+    pub(super) fn serialize<S: Serializer>(
+        chains: &BTreeMap<u32, Arc<Chain>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_map(chains.iter().map(|(number, chain)| (number, &**chain)))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<BTreeMap<u32, Arc<Chain>>, D::Error> {
+        let chains = BTreeMap::<u32, Chain>::deserialize(from)?;
+        Ok(chains.into_iter().map(|(number, chain)| (number, Arc::new(chain))).collect())
+    }
 }

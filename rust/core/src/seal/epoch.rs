@@ -284,6 +284,12 @@ impl Lines {
         }
     }
 
+    /// Is it put together?
+    #[must_use]
+    pub fn is_gathered(&self) -> bool {
+        self.current.is_none() && self.apart.is_empty()
+    }
+
     fn take_in(&mut self, other: Lines) {
         if self.is_empty() {
             *self = other;

@@ -87,7 +87,7 @@ def _chain_report(chain: int, facts: _core.ChainFacts) -> ChainReport:
         dotted(facts.last),
         facts.lines,
         facts.open.time if facts.open else None,
-        max((checkpoint[1] for _, _, checkpoint in facts.epochs if checkpoint), default=None),
+        facts.checkpointed,
         facts.ending.ending if facts.ending else None,
         _Epochs(facts),
     )

@@ -32,13 +32,14 @@ from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
 from tallystick.verify.memory.match import Match, Recalled
+from tallystick.verify.memory.merged import Merged, Room
 from tallystick.verify.memory.record import Piece, Record, sha256
 from tallystick.verify.memory.shelf import Shelf
 from tallystick.verify.paths import Identity
 from tallystick.verify.remote import Remote
 from tallystick.verify.report import Remembered
 
-__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "packed", "whole"]
+__all__ = ["AnyShelf", "Check", "Gathered", "Memory", "Room", "packed", "whole"]
 
 AnyShelf: TypeAlias = Shelf | Given
 
@@ -71,6 +72,7 @@ class Memory:
         context: str,
         keys: _core.Keys,
         stored: Callable[[_core.Summary], bytes],
+        room: Room | None = None,
     ) -> None:
         """Take what is remembered.
 
@@ -80,6 +82,7 @@ class Memory:
             context: Digest of all that a scan depends on but the files.
             keys: The logs.
             stored: Gives the form in which a summary is kept.
+            room: Memory for what looks to come share.
         """
         self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
@@ -91,6 +94,12 @@ class Memory:
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
+        self._merged = Merged(keys, room or Room())
+
+    @property
+    def settled(self) -> _core.Settled | None:
+        """What is merged and judged of what the inputs hold, and is in no summary; None for nothing."""
+        return self._merged.settled
 
     def recall(self, inputs: Sequence[Input]) -> Mapping[int, Gathered]:
         """Look what is remembered of some inputs.
@@ -101,6 +110,7 @@ class Memory:
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
         self._known = _core.Summary()
+        self._merged.begin()
         now = time.time_ns()
         self._now = self._now if self._elsewhere else now // _MS
         with self._shelf.reading():
@@ -162,6 +172,8 @@ class Memory:
         for one in inputs:
             if (left := origins.get(one.number)) is not None and one.number not in self._gathered:
                 self._gathered[one.number] = Gathered(one, left, self._now, self._stored)
+        if self._merged.settled is None:
+            self._fetch()
 
     def _origin(self, one: Input, now: int) -> Origin | None:
         """Return which input it is; None for one of which nothing is remembered: it is short, or none of a file."""
@@ -224,17 +236,21 @@ class Memory:
         recalled = match.checked(self._now)
         if recalled is None:
             return False
-        number = match.one.number
+        number, summaries = match.one.number, recalled.record.summaries
+        lasting = recalled.lasting
+        elsewhere = self._merged.has(number, lasting)
+        found = [_core.Summary() for _ in lasting if elsewhere]
         try:
-            found = [_core.Summary.from_memory(one, number) for one in recalled.record.summaries]
+            found += [_core.Summary.from_memory(one, number) for one in summaries[len(found) :]]
         except FormatError as error:
             self._shelf.damaged(match.record, str(error))
             return False
         if not all(summary.is_within(self._keys) for summary in found):
             return False
+        self._merged.recall(number, lasting)
         gathered = Gathered(match.one, origins[number], self._now, self._stored)
-        gathered.recall(recalled, found)
-        if recalled.is_whole:
+        gathered.recall(recalled, found, elsewhere=elsewhere)
+        if recalled.is_whole and not elsewhere:
             gathered.merge_into(self._known)
             self._records[number] = recalled.record
             del origins[number]
@@ -257,12 +273,25 @@ class Memory:
         return Check(recalled.record.all_parts) if recalled is not None else None
 
     def complete(self, whole: _core.Summary) -> None:
-        """Put together what is remembered of each input, all of which were read, and put it into a summary."""
+        """Put together what is remembered of each input, all of which were read, and put it into a summary.
+
+        What is merged already is not in it: that is `settled`.
+        """
+        if any(gathered.lacks for gathered in self._gathered.values()):
+            self._fetch()
         whole.merge(self._known)
         for number, gathered in self._gathered.items():
             if (record := gathered.record()) is not None:
                 self._records[number] = record
             gathered.merge_into(whole)
+
+    def _fetch(self) -> None:
+        """Merge what is remembered of each input by itself: not all that was merged is as it was."""
+        self._merged.forget()
+        for number, gathered in self._gathered.items():
+            if gathered.is_elsewhere:
+                lasting = self._recalled[number].lasting
+                gathered.fetch([_core.Summary.from_memory(one, number) for one in lasting])
 
     def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
         """Must an input be read for a later pass?"""
@@ -278,6 +307,7 @@ class Memory:
     def keep(self) -> Remembered:
         """Take what was found for what is remembered from now on; return what this run did not read."""
         self._shelf.keep(self._records.values())
+        self._merged.keep()
         self._forgotten.clear()
         self._elsewhere = False
         size, looked = 0, []

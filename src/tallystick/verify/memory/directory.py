@@ -32,6 +32,7 @@ class Directory:
         """
         self._path = os.path.abspath(path)
         self._held: int | None = None  # a descriptor, while many are read
+        self._block: ExitStack | None = None
         with securefile.reporting(ReportError, self._path):
             securefile.make_directories(self._path)
         with self._opened() as fd:
@@ -43,14 +44,13 @@ class Directory:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep the directory open in the block, in which many records may be read."""
-        with ExitStack() as open_for_now:
-            with suppress(ReportError):  # it is reported for each record
-                self._held = open_for_now.enter_context(self._opened())
+        """Keep the directory open in the block once a record was read, for there may be many."""
+        with ExitStack() as block:
+            self._block = block
             try:
                 yield
             finally:
-                self._held = None
+                self._block = self._held = None
 
     def read(self, name: str) -> bytearray | None:
         """Return a record; None if it has gone.
@@ -58,8 +58,13 @@ class Directory:
         Raises:
             ReportError: It cannot be read, or somebody else can change it.
         """
-        opened = self._opened() if self._held is None else nullcontext(self._held)
-        with opened as fd, securefile.reporting(ReportError, self._path), suppress(FileNotFoundError):
+        if self._block is not None and self._held is None:
+            self._held = self._block.enter_context(self._opened())
+        with (
+            self._opened() if self._held is None else nullcontext(self._held) as fd,
+            securefile.reporting(ReportError, self._path),
+            suppress(FileNotFoundError),
+        ):
             return securefile.read_file(name, fd, bytearray, limit=_MOST)
         return None
 

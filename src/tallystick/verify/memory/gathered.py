@@ -23,7 +23,11 @@ class Origin:
 
 
 class Gathered:
-    """The summaries of one input: of parts as long as a chunk, and of the pieces after them."""
+    """The summaries of one input: of parts as long as a chunk, and of the pieces after them.
+
+    Attributes:
+        is_elsewhere: What of it lasts is merged elsewhere, and not here.
+    """
 
     def __init__(
         self, one: Input, origin: Origin, now: int, stored: Callable[[_core.Summary], bytes], *, begin: int = 0
@@ -45,15 +49,17 @@ class Gathered:
         self._rest = _core.Summary()
         self._end, self._good = begin, True
         self._old: Record | None = None
+        self.is_elsewhere = False
 
-    def recall(self, recalled: Recalled, found: Sequence[_core.Summary]) -> None:
+    def recall(self, recalled: Recalled, found: Sequence[_core.Summary], *, elsewhere: bool = False) -> None:
         """Begin with what is remembered.
 
         Args:
             recalled: What is remembered.
             found: Its summaries, with the number of this input.
+            elsewhere: Those of which is known that they last are empty here, and merged elsewhere.
         """
-        record, left = recalled.record, list(found)
+        record, left, self.is_elsewhere = recalled.record, list(found), elsewhere
         self._parts, self._end = list(record.parts), record.end
         if record.parts:
             self._summary, self._stored = left.pop(0), record.summary
@@ -62,6 +68,17 @@ class Gathered:
         digest = record.digest if recalled.is_whole else ""
         ends_in_lf = record.ends_in_lf if recalled.is_whole else True
         self._one.recall(ends_in_lf, [part.end for part in record.all_parts], digest)
+
+    @property
+    def lacks(self) -> bool:
+        """Must what is merged elsewhere be here, too, to say what is remembered? A part was added to it."""
+        return bool(self._parts) and self._old is None and self.is_elsewhere and self._stored is None
+
+    def fetch(self, found: Sequence[_core.Summary]) -> None:
+        """Take what was merged elsewhere."""
+        for number, summary in enumerate(found):
+            (self._summary if self._parts and not number else self._rest).merge(summary)
+        self.is_elsewhere = False
 
     def take(self, chunk: Chunk, found: _core.Summary, digest: bytes) -> None:
         """Take in what a scan found in the next chunk.

@@ -15,6 +15,8 @@ from tallystick.verify.streams import BROKEN
 
 __all__ = ["Match", "Recalled"]
 
+_LASTS = 8  # a piece of this part of a chunk lasts: it is read again only with as many bytes that came after it
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
@@ -23,10 +25,24 @@ class Recalled:
     Args:
         record: What counts of it.
         is_whole: Nothing of the input is read.
+        chunk: Bytes of a chunk.
     """
 
     record: Record
     is_whole: bool
+    chunk: int
+
+    @property
+    def lasting(self) -> tuple[bytes, ...]:
+        """The summaries of what stays as it is for many looks, though lines are added to the file."""
+        record, count = self.record, bool(self.record.parts) + len(self.record.pieces)
+        if not self.is_whole:
+            begin, count = record.parts[-1].end if record.parts else 0, int(bool(record.parts))
+            for piece in record.pieces:
+                if (piece.part.end - begin) * _LASTS < self.chunk:
+                    break
+                begin, count = piece.part.end, count + 1
+        return record.summaries[:count]
 
     @property
     def start(self) -> tuple[int, int]:
@@ -135,8 +151,7 @@ class Match:
         return sha256(data) == self.parts[number].sha256
 
     def _recalled(self, count: int, looked: Collection[int], now: int, *, is_whole: bool) -> Recalled:
-        record = self.record.up_to(count, dict.fromkeys(looked, now))
-        return Recalled(record if record.holder == self.holder else replace(record, holder=self.holder), is_whole)
+        return Recalled(self.record.up_to(count, looked, now, self.holder), is_whole, self.one.chunk)
 
 
 def _whole_lines(record: Record) -> int:

@@ -16,7 +16,7 @@ import hmac
 import json
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,21 +141,23 @@ class Record:
         """What a scan found, one after the other."""
         return (*((self.summary,) if self.parts else ()), *(piece.summary for piece in self.pieces))
 
-    def up_to(self, count: int, looked: Mapping[int, int] | None = None) -> "Record":
+    def up_to(self, count: int, looked: Collection[int], now: int, holder: AnyHolder) -> "Record":
         """Return the same with the first `count` of all parts only, some of which were read just now.
 
         Args:
             count: How many.
-            looked: When some of them were read, ms since 1970, by their numbers.
+            looked: Numbers of those that were read.
+            now: When that was, ms since 1970.
+            holder: The file on the disk or the object, as it is now.
         """
-        if count == len(self.all_parts) and not looked:
+        if count == len(self.all_parts) and not looked and holder == self.holder:
             return self
         parts = list(self.all_parts[:count])
-        for number, time in (looked or {}).items():
-            parts[number] = replace(parts[number], looked=time)
+        for number in looked:
+            parts[number] = Part(parts[number].end, parts[number].sha256, now)
         settled = len(self.parts)
-        pieces = [replace(piece, part=part) for piece, part in zip(self.pieces, parts[settled:], strict=False)]
-        return replace(self, parts=tuple(parts[:settled]), pieces=tuple(pieces))
+        pieces = [Piece(part, piece.summary) for piece, part in zip(self.pieces, parts[settled:], strict=False)]
+        return replace(self, holder=holder, parts=tuple(parts[:settled]), pieces=tuple(pieces))
 
     def said(self) -> dict[str, Any]:
         """Return what it says, but for its context and what its summaries hold."""

@@ -3,6 +3,7 @@
 //! It is good for a later run with the same keys wherever the same bytes stand first in a file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Chain, Chunk, Epoch, EpochId, Event, Log, Summary, Why};
 use crate::Error;
@@ -67,7 +68,7 @@ impl Summary {
     }
 
     fn chains_mut(&mut self) -> impl Iterator<Item = &mut Chain> {
-        self.logs.values_mut().flat_map(|log| log.chains.values_mut())
+        self.logs.values_mut().flat_map(|log| log.chains.values_mut()).map(Arc::make_mut)
     }
 
     /// Would the same bytes always give the same? Not where it depended on how far the caller knew a log to reach, nor
@@ -146,7 +147,7 @@ impl Chain {
 
 impl Log {
     fn set_places(&mut self, set: &impl Fn(&mut Place)) {
-        for epoch in self.chains.values_mut().flat_map(|chain| chain.epochs.values_mut()) {
+        for epoch in self.chains.values_mut().flat_map(|chain| Arc::make_mut(chain).epochs.values_mut()) {
             epoch.lines.set_places(set);
             epoch.checkpoints.iter_mut().chain(&mut epoch.opens).for_each(|record| set(&mut record.place));
             epoch.unread.iter_mut().for_each(|event| set(&mut event.place));

@@ -3,7 +3,7 @@
 //! With P alone nobody vouches for what is read, and the code after it counts on what scans leave: numbers of logs that
 //! exist, places in chunks that exist, runs that do not overlap, sums that do not overflow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Chain, Chunk, Epoch, EpochId, Event, Log, LogNumber, MOST_NARROWED, Neighbour, Record, Strange, Summary,
@@ -122,7 +122,8 @@ impl Log {
 
 impl Chain {
     fn is_sound(&self, (log, c): (LogNumber, u32), known: &Known<'_>) -> bool {
-        self.epochs.iter().all(|(e, epoch)| epoch.is_sound((log, c, *e), known))
+        let distinct = self.roots.iter().collect::<BTreeSet<_>>().len() == self.roots.len();
+        distinct && self.epochs.iter().all(|(e, epoch)| epoch.is_sound((log, c, *e), known))
     }
 }
 

@@ -9,11 +9,16 @@ import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
+import pytest
+
 from tests.processes import Started
+from tests.servers import missing
 
 CHROMIUM = shutil.which("chromium")
 _OPTIONS = (
@@ -83,7 +88,7 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def until(self, script: str, seconds: float = 30) -> None:
+    def until(self, script: str, seconds: float = 60) -> None:
         """Wait until an expression in the page is true."""
         over = time.monotonic() + seconds
         while not self.run(script):
@@ -117,6 +122,12 @@ class Browser:
         found = self._call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
         self._call("DOM.setFileInputFiles", objectId=found["result"]["objectId"], files=[str(path) for path in paths])
 
+    def drop(self, paths: list[Path]) -> None:
+        """Drop files and directories in the middle of the window."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self._call("Input.dispatchDragEvent", type=kind, x=400, y=300, data=data)
+
     def saving(self, directory: Path) -> None:
         """Put what is saved from pages into a directory."""
         self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(directory))
@@ -126,6 +137,10 @@ class Browser:
         done = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(done["data"]))
         return path
+
+    def printed(self) -> bytes:
+        """Return the page as it is printed, as PDF."""
+        return base64.b64decode(self._call("Page.printToPDF")["data"])
 
     def tree(self) -> list[tuple[str, str]]:
         """Return role and name of each part that a screen reader finds."""
@@ -177,3 +192,57 @@ class Browser:
                 message = json.loads(text)
                 (self._answers if "id" in message else self.events).append(message)
         return done
+
+
+@pytest.fixture(scope="session")
+def window(tmp_path_factory):
+    """A browser for all tests of a process."""
+    if CHROMIUM is None:
+        missing("chromium", "apt install chromium")
+    made = Browser(tmp_path_factory.mktemp("browser"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def browser(window):
+    """The browser, as it is when it is new."""
+    window.scripts(run=True)
+    window.look()
+    yield window
+    window.scripts(run=True)
+    window.open("about:blank")
+
+
+def pixels(path: Path) -> tuple[int, int, list[bytes]]:
+    """Return width, height and rows of a PNG with 8 bits each of red, green, blue (and alpha), as RGBA."""
+    data = path.read_bytes()
+    at, packed, size = 8, b"", (0, 0, 0, 0)
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            size = struct.unpack(">IIBB", body[:10])
+        packed += body if kind == b"IDAT" else b""
+        at += length + 12
+    width, height, bits, colour = size
+    assert (bits, colour in (2, 6)) == (8, True)
+    deep = 3 if colour == 2 else 4
+    raw, rows, above = zlib.decompress(packed), [], bytes(width * deep)
+    for y in range(height):
+        start = y * (width * deep + 1)
+        above = unfiltered(raw[start], raw[start + 1 : start + 1 + width * deep], above, deep)
+        rows.append(above if deep == 4 else b"".join(above[i : i + 3] + b"\xff" for i in range(0, len(above), 3)))
+    return width, height, rows
+
+
+def unfiltered(kind: int, row: bytes, above: bytes, deep: int) -> bytes:
+    """Return a row of a PNG as it was before it was filtered (PNG specification, section 9)."""
+    out = bytearray(row)
+    for i in range(len(out)):
+        left = out[i - deep] if i >= deep else 0
+        corner = above[i - deep] if i >= deep else 0
+        near = left + above[i] - corner
+        paeth = min((left, above[i], corner), key=lambda value: abs(near - value))
+        out[i] = (out[i] + (0, left, above[i], (left + above[i]) // 2, paeth)[kind]) & 0xFF
+    return bytes(out)
