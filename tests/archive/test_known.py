@@ -31,7 +31,7 @@ listed = sum(1 for _ in connect("s3://many").list("logs"))
 listing = spent() - began
 began = spent()
 keys = {"keys": [sys.argv[1]], "store": "none"}
-report = tallystick.verify(["s3://many/logs/"], **keys, resume=sys.argv[2], jobs=2)
+report = tallystick.verify(["s3://many/logs/"], **keys, resume=sys.argv[2], rescan=1e9, jobs=2)
 memory = int(re.findall(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[0]) // 1024
 said = {"listed": listed, "listing": listing, "run": spent() - began, "memory": memory}
 print(json.dumps({**said, "files": len(report.files), "unread": report.remembered.size}))

@@ -8,6 +8,7 @@ import errno
 import functools
 import importlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,7 +64,7 @@ class Object:
     @property
     def url(self) -> str:
         """Its URL."""
-        return f"{self.store.root}/{self.name}"
+        return sys.intern(f"{self.store.root}/{self.name}")  # it is held several times, of each of very many
 
     @property
     def identity(self) -> tuple[str, str]:

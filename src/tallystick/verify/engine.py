@@ -92,8 +92,10 @@ class _Passes:
         """
         if self.sums is not None:
             self.sums.begin()
+        unwraps, nothing = self.envelope is not None and self.envelope.unwraps, Rotated()
         for one in self.inputs:
-            one.rotated, one.ends = Rotated(), ()  # what an earlier look at files that moved found counts no more
+            one.rotated = Rotated() if unwraps else nothing
+            one.ends = ()  # what an earlier look at files that moved found counts no more
             one.threads = self.jobs
         verification = self._begun(progress)
         if rejoin([one.rotated for one in self.inputs]):

@@ -29,6 +29,8 @@ _MOST_LACKING = 1000  # lines without some of their parts that are remembered
 _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with room for a carrier's prefix
 
 
+_UNSEEN = Form()
+
 T = TypeVar("T")
 
 
@@ -114,9 +116,9 @@ class Input:
         self.threads = 1
         self._file, self._envelope, self._chunk, self._member = file, envelope, chunk or CHUNK, member
         self.rotated, self._seen = Rotated(), -1
-        self.lacking: list[tuple[int, int, bytes, str]] = []
+        self.lacking: Sequence[tuple[int, int, bytes, str]] = ()
         self.ends: Sequence[int] = ()
-        self._later, self._form = later, Form()
+        self._later, self._form = later, _UNSEEN
         self._column = column if member is None else None
         self.rename()
         if not later:
@@ -209,7 +211,7 @@ class Input:
             digest: SHA-256 of the file, in hexadecimal, if that was taken.
         """
         self.ends = ends
-        self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, [], ends_in_lf
+        self.trouble, self.moved, self.lacking, self.ends_in_lf = "", False, (), ends_in_lf
         if self._file.digest is not None:  # not all of it is read
             self._file.digest = Digest.of(self.size, digest) if digest else None
 
@@ -222,7 +224,7 @@ class Input:
         """
         unwrapper = self.rotated.unwrapper(self._envelope) if self._envelope and self._envelope.unwraps else None
         (number, offset), read = first, 0
-        self.trouble, self.moved, self.lacking = "", False, []
+        self.trouble, self.moved, self.lacking = "", False, ()
         if self._file.digest is not None and not self._member:
             self._file.digest.begin(self.size)
         try:
@@ -277,7 +279,8 @@ class Input:
 
     def _note_lacking(self, chunk: int, lines: _core.Unwrapped | None) -> None:
         room = _MOST_LACKING - len(self.lacking)
-        self.lacking += [(chunk, *one) for one in (lines.lacking()[:room] if lines and room else ())]
+        if lines and room and (found := lines.lacking()[:room]):
+            self.lacking = [*self.lacking, *((chunk, *one) for one in found)]
 
     def close(self) -> None:
         """Close the file."""

@@ -56,6 +56,8 @@ class Unread:
 class _Opened:
     """A file that was opened, and the inputs that it gave."""
 
+    __slots__ = ("file", "inputs", "is_listed")
+
     def __init__(self, file: AnyFile, inputs: list[Input]) -> None:
         self.file, self.inputs, self.is_listed = file, inputs, True
 

@@ -42,17 +42,19 @@ class Remote:
         digest: Takes the SHA-256 of what is read, where that is wanted.
     """
 
+    __slots__ = ("_ahead", "_uncounted", "digest", "identity", "object", "path", "size")
     is_copy = is_open = False
 
     def __init__(self, found: Object, ahead: Ahead) -> None:
         self.object, self._ahead = found, ahead
         self.path, self.identity, self.size = found.url, found.identity, found.size
         self.digest: Digest | None = None
-        self._uncounted = Ranges(found, ahead)
+        self._uncounted: Ranges | None = None
 
     def bytes(self, *, counted: bool = True) -> Ranges:
         """Return what it holds, to be read; `counted` bytes go into the digest."""
         if not counted:
+            self._uncounted = self._uncounted or Ranges(self.object, self._ahead)
             return self._uncounted
         return Ranges(self.object, self._ahead, self.digest.take if self.digest is not None else None)
 

@@ -31,12 +31,14 @@ class Rotated:
         goes_on: Streams whose last part goes on in another file.
     """
 
+    __slots__ = ("carried", "first", "goes_on", "last")
+
     def __init__(self) -> None:
         """Know of nothing."""
         self.first: Sequence[Loose] = ()
         self.last: Sequence[Loose] = ()
-        self.carried: list[Loose] = []
-        self.goes_on: list[tuple[bytes, int]] = []
+        self.carried: Sequence[Loose] = ()
+        self.goes_on: Sequence[tuple[bytes, int]] = ()
 
     def unwrapper(self, envelope: _core.Envelope) -> _core.Unwrapper:
         """Return what takes the lines of this file out of their envelope."""
@@ -58,8 +60,8 @@ def rejoin(files: Sequence[Rotated]) -> bool:
                     continue
                 left -= len(end[2]) + len(text)
                 if left > 0 and _core.are_one(end[2], text):
-                    file.carried.append(end)
-                    other.goes_on.append(end[:2])
+                    file.carried = [*file.carried, end]
+                    other.goes_on = [*other.goes_on, end[:2]]
                     found = True
                     break
     return found

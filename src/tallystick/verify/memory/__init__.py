@@ -90,6 +90,7 @@ class Memory:
         self._elsewhere = False  # whether what is due of objects was read elsewhere
         self.effort: int | None = None
         self._now = 0  # ms since 1970
+        self._known = _core.Summary()  # of inputs of which nothing is read
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
@@ -108,6 +109,7 @@ class Memory:
             goes on where `start` says.
         """
         self._recalled, self._gathered, self._records = {}, {}, {}
+        self._known = _core.Summary()
         self._merged.begin()
         now = time.time_ns()
         self._now = self._now if self._elsewhere else now // _MS
@@ -156,16 +158,20 @@ class Memory:
 
     def _recall_all(self, inputs: Sequence[Input], now: int) -> None:
         matches = []
+        origins: dict[int, Origin] = {}
         for one in inputs:
             if (origin := self._origin(one, now)) is None:
                 continue
-            self._gathered[one.number] = Gathered(one, origin, self._now, self._stored)
+            origins[one.number] = origin
             if one.identity not in self._forgotten:
                 matches += [found] if (found := self._matches(one, origin)) else []
         for candidates in self._with_due(matches):
             for match in candidates:
-                if self._recall(match):
+                if self._recall(match, origins):
                     break
+        for one in inputs:
+            if (left := origins.get(one.number)) is not None and one.number not in self._gathered:
+                self._gathered[one.number] = Gathered(one, left, self._now, self._stored)
         if self._merged.settled is None:
             self._fetch()
 
@@ -210,7 +216,11 @@ class Memory:
         again: dict[int, list[int]] = {}
         for number, index in {*due(aged, self._period), *self._more(matches, aged)}:
             again.setdefault(number, []).append(index)
-        return [[match.also(again.get(number, ())), *rest] for number, (match, *rest) in enumerate(matches)]
+        due_now = list(matches)
+        for number, indexes in again.items():
+            match, *rest = matches[number]
+            due_now[number] = [match.also(indexes), *rest]
+        return due_now
 
     def _more(self, matches: Sequence[list[Match]], aged: Sequence[Aged[tuple[int, int]]]) -> list[tuple[int, int]]:
         """Return what is read again because a file is written to, so that no time shows what else was done to it."""
@@ -221,8 +231,8 @@ class Memory:
                 more.append(one.key)
         return more
 
-    def _recall(self, match: Match) -> bool:
-        """Take what is remembered of an input for what it holds, if it still does."""
+    def _recall(self, match: Match, origins: dict[int, Origin]) -> bool:
+        """Take what is remembered of an input for what it holds, if it still does; one that is known needs no more."""
         recalled = match.checked(self._now)
         if recalled is None:
             return False
@@ -238,7 +248,14 @@ class Memory:
         if not all(summary.is_within(self._keys) for summary in found):
             return False
         self._merged.recall(number, lasting)
-        self._gathered[number].recall(recalled, found, elsewhere=elsewhere)
+        gathered = Gathered(match.one, origins[number], self._now, self._stored)
+        gathered.recall(recalled, found, elsewhere=elsewhere)
+        if recalled.is_whole and not elsewhere:
+            gathered.merge_into(self._known)
+            self._records[number] = recalled.record
+            del origins[number]
+        else:
+            self._gathered[number] = gathered
         self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
@@ -262,6 +279,7 @@ class Memory:
         """
         if any(gathered.lacks for gathered in self._gathered.values()):
             self._fetch()
+        whole.merge(self._known)
         for number, gathered in self._gathered.items():
             if (record := gathered.record()) is not None:
                 self._records[number] = record
@@ -270,9 +288,10 @@ class Memory:
     def _fetch(self) -> None:
         """Merge what is remembered of each input by itself: not all that was merged is as it was."""
         self._merged.forget()
-        for number, recalled in self._recalled.items():
-            if self._gathered[number].is_elsewhere:
-                self._gathered[number].fetch([_core.Summary.from_memory(one, number) for one in recalled.lasting])
+        for number, gathered in self._gathered.items():
+            if gathered.is_elsewhere:
+                lasting = self._recalled[number].lasting
+                gathered.fetch([_core.Summary.from_memory(one, number) for one in lasting])
 
     def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
         """Must an input be read for a later pass?"""
@@ -299,7 +318,7 @@ class Memory:
                     size += part.end - begin
                     looked.append(part.looked)
                 begin = part.end
-        self._recalled, self._gathered = {}, {}
+        self._recalled, self._gathered, self._known = {}, {}, _core.Summary()
         vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
         return Remembered(size, min(looked, default=None), vouched)
 

@@ -18,7 +18,7 @@ import hmac
 import json
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tallystick.verify.memory.holder import Stored
@@ -135,24 +135,23 @@ class Packs:
 
     def __init__(self) -> None:
         self._packs: dict[str, Pack] = {}
-        self._records: dict[str, tuple[Record, str]] = {}  # the newest of each name, and the pack that holds it
+        self._records: dict[str, Record] = {}  # the newest of each name
 
     def add(self, name: str, pack: Pack) -> None:
         """Take a pack that was read or written; of two records about one object the one counts that was read last."""
         self._packs[name] = pack
         for record in pack.records:
             known = self._records.get(record.name)
-            if known is None or known[0].looked <= record.looked:
-                self._records[record.name] = record, name
+            if known is None or known.looked <= record.looked:
+                self._records[record.name] = record
 
     def find(self, name: str) -> Record | None:
         """Return a record by its name."""
-        found = self._records.get(name)
-        return found[0] if found is not None else None
+        return self._records.get(name)
 
-    def used(self, names: Iterable[str]) -> set[str]:
+    def used(self, names: Collection[str]) -> set[str]:
         """Return the packs that hold some records."""
-        return {found[1] for name in names if (found := self._records.get(name)) is not None}
+        return {name for name, pack in self._packs.items() if any(record.name in names for record in pack.records)}
 
     def changed(self, new: Mapping[str, Record]) -> tuple[list[Pack], set[str]]:
         """Return packs with new records, and the names of those that they stand for: these hold little else of use.
@@ -162,7 +161,7 @@ class Packs:
         """
         gone, kept = set[str](), list[Record]()
         for name, pack in self._packs.items() if new else ():
-            those = [one for one in pack.records if one.name not in new and self._records[one.name][1] == name]
+            those = [one for one in pack.records if one.name not in new and self._records[one.name] is one]
             if sum(map(_weight, those)) < LARGEST // 2:
                 gone.add(name)
                 kept += those
@@ -171,7 +170,6 @@ class Packs:
     def drop(self, names: Iterable[str]) -> None:
         """Forget packs, whose records stand in others by now."""
         for name in names:
-            pack = self._packs.pop(name)
-            for record in pack.records:
-                if self._records[record.name][1] == name:
+            for record in self._packs.pop(name).records:
+                if self._records.get(record.name) is record:
                     del self._records[record.name]

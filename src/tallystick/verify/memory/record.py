@@ -242,7 +242,7 @@ class Record:
             raise ValueError
         record = cls(
             context,
-            str(said["edge"]),
+            sys.intern(str(said["edge"])),
             of_list(said["holder"]),
             tuple(parts[:settled]),
             summaries[0],
@@ -256,4 +256,5 @@ class Record:
 
 def name_of(context: str, edge: str, holder: AnyHolder) -> str:
     """Return what the record of a file is called: what it depends on, how it begins, which file it is."""
-    return f"{context[:SHORT]}-{edge[:SHORT]}-{holder.key[:SHORT]}"
+    # Each name is held several times, and there may be very many.
+    return sys.intern(f"{context[:SHORT]}-{edge[:SHORT]}-{holder.key[:SHORT]}")

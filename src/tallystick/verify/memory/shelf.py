@@ -71,10 +71,14 @@ class Shelf:
     def keep(self, records: Iterable[Record]) -> None:
         """Take records in the place of those that there were; they are written by `write`."""
         kept = {record.name: record for record in records}
-        self._new.update({name: record for name, record in kept.items() if self._read.get(name) != record})
+        self._new.update({name: record for name, record in kept.items() if self._there(name) != record})
         self._used |= kept.keys()
         self._alike = None
-        self._read = dict(kept)  # what is of no use now is read again if it is of use later
+        # What is of no use now is read again if it is of use later.
+        self._read = {name: record for name, record in kept.items() if self._packs.find(name) is not record}
+
+    def _there(self, name: str) -> Record | None:
+        return self._read[name] if name in self._read else self._packs.find(name)
 
     @property
     def has_new(self) -> bool:
@@ -100,12 +104,12 @@ class Shelf:
         self._new, self._damaged, self._used, self._alike = {}, set(), set(), None
 
     def _record(self, name: str, origin: Origin) -> Record | None:
-        if name not in self._read:
-            alone = self._load(name, self._of) if name in self._directory.names else None
-            packed = self._packs.find(name)
+        packed = self._packs.find(name)
+        if name not in self._read and (packed is None or name in self._directory.names):
+            alone = self._load(name, self._of)
             is_newer = packed is not None and (alone is None or alone.looked <= packed.looked)
             self._read[name] = packed if is_newer else alone
-        record = self._read[name]
+        record = self._there(name)
         return record if record and (record.context, record.edge) == (origin.context, origin.edge) else None
 
     def _of(self, name: str, data: bytearray) -> Record:
