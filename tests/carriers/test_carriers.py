@@ -9,6 +9,7 @@ import tallystick
 from tallystick import _core
 from tallystick.errors import FormatError
 from tallystick.verify import Verdict
+from tallystick.verify.inputs import named_envelope
 
 HERE = Path(__file__).resolve().parent
 
@@ -176,4 +177,4 @@ def test_every_envelope_that_the_docs_name_exists():
     assert len(named) >= 11
     for kind, field in named:
         if field != "NAME" and (kind, field) != ("json", ""):
-            _core.Envelope(kind, field or None)
+            named_envelope(kind, field or None)
