@@ -127,6 +127,8 @@ class Scene:
             def __init__(self, *given, **options):
                 super().__init__(*given, **options)
                 self.send_signal(signal.SIGSTOP)
+                with open(f"{scene.directory}/stopped", "a") as file:
+                    file.write(f"{self.pid}\n")
                 scene.armed.set()
 
         couriers.FORKED.Popen = Stopped

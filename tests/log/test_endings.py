@@ -1,11 +1,13 @@
 """A writer ends within seconds whatever it is doing, and says what it could not seal; so does a fork."""
 
+import os
 import re
 import signal
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -62,6 +64,9 @@ def ending(directory, state, event):
             late.cancel()
         finally:
             process.kill()
+            for pid in (directory / "stopped").read_text().split() if (directory / "stopped").exists() else ():
+                with suppress(ProcessLookupError):  # one that is stopped does not hear that its writer has gone
+                    os.kill(int(pid), signal.SIGKILL)
     if found := re.search(r"took ([0-9.]+)", said):
         took = float(found[1])
     verdict = place.verify(*directory.glob("audit.log.*"))[0] if state not in ("unread", "hanging") else "ok"
