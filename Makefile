@@ -77,7 +77,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_EVERY_CALL=1 $(BIN)/pytest -s tests/past/test_killed.py
 	TALLYSTICK_TAKEN=$(TAKEN) $(BIN)/pytest -s tests/past/test_taken.py
 	TALLYSTICK_EVERY_PAIR=1 $(BIN)/pytest tests/test_matrix.py
-	TALLYSTICK_EVERY_CASE=1 TALLYSTICK_RATE=50000 $(BIN)/pytest tests/acra tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
+	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/acra tests/cli tests/integrations/test_formatters.py tests/survival/test_faults.py tests/survival/test_logrotate.py
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py tests/verify/test_independence.py tests/verify/test_inputs.py

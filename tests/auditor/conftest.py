@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.watch.web.browser import CHROMIUM, Browser
+from tests.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = os.environ.get("TALLYSTICK_AUDITOR_PAGE")  # `make auditor` names the page that it has just made

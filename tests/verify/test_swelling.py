@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -97,14 +98,22 @@ def test_pipes_sockets_and_devices_among_files_are_passed_over(place: Place, way
     assert passed(report) == [(str(place.logs / "null"), 4)]
 
 
-def test_a_pipe_that_was_named_and_says_nothing_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", [None, "/dev/shm"])
+def test_a_pipe_that_was_named_and_says_nothing_is_given_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    """Also where everybody can make one beside the devices."""
     monkeypatch.setattr(verify_files, "SILENCE", 0.2)
     paths = place.write()
-    os.mkfifo(place.directory / "pipe")
-    holder = os.open(place.directory / "pipe", os.O_RDWR)
-    report = quickly(lambda: place.verify(*paths, place.directory / "pipe"))
-    os.close(holder)
-    assert unreadable(report) == [str(place.directory / "pipe")]
+    if where is not None and not os.access(where, os.W_OK):
+        pytest.skip(f"{where} cannot be written to")
+    with tempfile.TemporaryDirectory(dir=where) as directory:
+        pipe = Path(directory, "pipe")
+        os.mkfifo(pipe)
+        holder = os.open(pipe, os.O_RDWR)
+        report = quickly(lambda: place.verify(*paths, pipe))
+        os.close(holder)
+    assert unreadable(report) == [str(pipe)]
     assert (report.verdict, report.lines) == (Verdict.INCOMPLETE, place.lines)
 
 

@@ -25,6 +25,7 @@ __all__ = ["File", "Pool", "most_held"]
 _MOST = 4096  # files that are held, whatever the limit
 _SPARE = 24  # descriptors for all else: key stores, copies of pipes, the report
 SILENCE = 30.0  # seconds for which nothing may come out of a pipe that has a name
+_DESCRIPTORS = ("/dev/fd/", "/proc/")  # what is below these was opened by somebody, such as a shell's <(…)
 
 
 def most_held() -> int:
@@ -183,7 +184,7 @@ def _open(path: str, *, named: bool) -> tuple[int, bool]:
         if not named or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or path == STDIN):
             raise OSError(errno.EISDIR, "this is no file")
         # Somebody who can make a pipe must not hold a run up for ever; of standard input the caller knows.
-        has_name = stat.S_ISFIFO(mode) and path != STDIN and not path.startswith(("/dev/", "/proc/"))
+        has_name = stat.S_ISFIFO(mode) and path not in (STDIN, "/dev/stdin") and not path.startswith(_DESCRIPTORS)
         return _copied(fd, SILENCE if has_name else None), True
     except BaseException:
         with contextlib.suppress(OSError):  # a copy has closed it
