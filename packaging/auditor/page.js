@@ -153,26 +153,26 @@ function list() {
   at("clear").hidden = !given.size;
 }
 
-async function walk(entry) {
-  if (entry.isFile) {
-    const file = await new Promise((done, failed) => entry.file(done, failed));
-    add(entry.fullPath.replace(/^\/+/, ""), file);
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
-    if (!some.length) return;
-    for (const one of some) await walk(one);
+async function walk(folder, path) {
+  for await (const [name, one] of folder.entries()) {
+    if (one.kind === "directory") await walk(one, `${path}/${name}`);
+    else add(`${path}/${name}`, await one.getFile());
   }
 }
 
+// A page of a file has no origin, so the older way into folders, by entries, is closed to it.
 async function dropped(event) {
   event.preventDefault();
   at("drop").classList.remove("over");
-  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+  const taken = items.map((item) => [item.getAsFile(), item.webkitGetAsEntry()?.isDirectory, item.getAsFileSystemHandle?.()]);
   try {
-    for (const entry of entries) await walk(entry);
+    for (const [file, isFolder, asked] of taken) {
+      const handle = await asked?.catch(() => null);
+      if (!isFolder) add(file.name, file);
+      else if (handle) await walk(handle, handle.name);
+      else throw new Error("the browser keeps this folder from the page");
+    }
   } catch (error) {
     fail({ trouble: `A file could not be added: ${error.message}`, hint: "Choose it with the buttons." });
   }
