@@ -34,10 +34,12 @@ function start() {
   worker?.terminate();
   ready = false;
   const url = URL.createObjectURL(new Blob([parts["worker.js"]], { type: "text/javascript" }));
-  worker = new Worker(url);
+  const begun = new Worker(url);
+  worker = begun;
   URL.revokeObjectURL(url);
-  worker.onerror = (event) => fail({ bug: event.message });
-  worker.onmessage = ({ data }) => heard(data);
+  // One that was ended may still say something; nobody listens.
+  begun.onerror = (event) => { if (worker === begun) fail({ bug: event.message }); };
+  begun.onmessage = ({ data }) => { if (worker === begun) heard(data); };
   const { "worker.js": _, ...rest } = parts;
   worker.postMessage({ parts: rest });
 }
