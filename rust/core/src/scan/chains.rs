@@ -229,8 +229,7 @@ const MOST_NOTICES: usize = 1000;
 /// What was seen of one log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Log {
-    /// Its chains. Summaries share them until one of them changes.
-    #[serde(with = "shared")]
+    /// Its chains. Summaries share them until one of them changes; what was stored is shared with nothing.
     pub chains: BTreeMap<u32, Arc<Chain>>,
     /// Statements that wait for their chain root.
     pub pending: Vec<Pending>,
@@ -329,28 +328,4 @@ impl Log {
 /// The earlier of two places, if any.
 pub(crate) fn earlier(one: Option<Place>, other: Option<Place>) -> Option<Place> {
     one.into_iter().chain(other).min()
-}
-
-/// The stored form of chains: whoever reads it has them alone.
-mod shared {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use super::Chain;
-
-    pub(super) fn serialize<S: Serializer>(
-        chains: &BTreeMap<u32, Arc<Chain>>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_map(chains.iter().map(|(number, chain)| (number, &**chain)))
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
-        from: D,
-    ) -> Result<BTreeMap<u32, Arc<Chain>>, D::Error> {
-        let chains = BTreeMap::<u32, Chain>::deserialize(from)?;
-        Ok(chains.into_iter().map(|(number, chain)| (number, Arc::new(chain))).collect())
-    }
 }
