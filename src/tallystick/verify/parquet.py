@@ -34,8 +34,6 @@ _BATCH = 2 * 2**20  # bytes of lines that are decoded at a time, as far as the f
 _ROWS = 2**16  # of these, at most
 _NAMED = 8  # columns that a message names
 
-Wanted = str | None
-
 
 class _RefusedError(Exception):
     """Why the file is not read."""
@@ -83,7 +81,7 @@ def lines_of(values: Iterable[bytes | None]) -> Iterator[bytes]:
             yield value if value.endswith(b"\n") else value + b"\n"
 
 
-def _column(names: Sequence[str], wanted: Wanted) -> str:
+def _column(names: Sequence[str], wanted: str | None) -> str:
     """Return which column holds the lines.
 
     Args:
@@ -105,7 +103,7 @@ def _column(names: Sequence[str], wanted: Wanted) -> str:
     return name
 
 
-def _lines(file: _Asked, wanted: Wanted) -> Iterator[bytes]:
+def _lines(file: _Asked, wanted: str | None) -> Iterator[bytes]:
     """Give the lines of a file, some at a time."""
     arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     arrow.set_cpu_count(1)
@@ -149,7 +147,7 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
 
 
-def _main(size: int, wanted: Wanted) -> None:
+def _main(size: int, wanted: str | None) -> None:
     say = sys.stdout.buffer
     file = _Asked(size, sys.stdin.buffer, say)
 

@@ -130,9 +130,11 @@ class _Worker:
     reader: _core.KeyReader = field(default_factory=_core.KeyReader)
     keys: _core.Keys = field(init=False)
     envelope: _core.Envelope | None = field(init=False)
+    column: Column | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.envelope = named_envelope(self.plan.envelope, self.plan.field)
+        self.column = Column.named(self.plan.envelope, self.plan.field)
         self._take(None)
 
     def _take(self, message: bytes | None) -> None:
@@ -166,8 +168,7 @@ class _Worker:
         return gathered.record() or one.trouble or "what was found in it does not last"
 
     def _input(self, piece: Piece) -> Input:
-        column = Column.named(self.plan.envelope, self.plan.field)
-        one = Input(Remote(_object(piece.held), self.ahead), self.envelope, later=True, column=column)
+        one = Input(Remote(_object(piece.held), self.ahead), self.envelope, later=True, column=self.column)
         if self.plan.digests and piece.end is None:
             one.file.digest = Digest()
         return one

@@ -14,20 +14,12 @@ ones, which take in what is still of use of others that hold little of that.
 (True, True)
 """
 
-import hmac
 import json
-import struct
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tallystick.verify.memory.holder import Stored
-from tallystick.verify.memory.record import NO_RECORD, SHORT, DamagedError, Record, Vouch, sha256
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from tallystick.verify.memory.record import SHORT, Record, Vouch, headed, header_of, read_vouched, sha256, vouched
 
 __all__ = ["ENDING", "LARGEST", "Pack", "Packs", "fits", "packed", "read"]
 
@@ -38,8 +30,6 @@ LARGEST = 2**20 - 2**12
 """Bytes of a pack before they are compressed, but for its context."""
 
 _MAGIC = b"tallymem\x04"
-_VOUCHED = 32  # bytes that vouch for the rest
-_LENGTH = struct.Struct(">I")  # of the header
 _FEW = 2**14  # bytes of the summaries of a record that is packed, at most
 _SAID = 400  # bytes that a record says of itself, with one part
 
@@ -81,9 +71,7 @@ class Pack:
             vouch: Gives 32 bytes that vouch for a digest.
         """
         header = {"context": self.records[0].context, "records": [record.said() for record in self.records]}
-        said = json.dumps(header, separators=(",", ":")).encode()
-        rest = zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *(record.held for record in self.records))))
-        return _MAGIC + vouch(sha256(rest)) + rest
+        return vouched(_MAGIC, headed(header, (record.held for record in self.records)), vouch)
 
 
 def packed(records: Iterable[Record]) -> list[Pack]:
@@ -110,24 +98,15 @@ def read(data: bytes | bytearray, vouch: Vouch) -> Pack:
     Raises:
         DamagedError: Nothing vouches for it, or it has another form.
     """
-    at = len(_MAGIC) + _VOUCHED
-    vouched, rest = bytes(data[len(_MAGIC) : at]), bytes(data[at:])
-    if data[: len(_MAGIC)] != _MAGIC or not hmac.compare_digest(vouched, vouch(sha256(rest))):
-        raise DamagedError("nothing vouches for it")
-    try:
-        held = zstd.decompress(rest)
-        (length,) = _LENGTH.unpack_from(held)
-        at = _LENGTH.size + length
-        said = json.loads(held[_LENGTH.size : at])
-        context, records = str(said["context"]), []
-        for one in said["records"]:
-            record, at = Record.of_said(context, one, held, at)
-            records.append(record)
-        if at != len(held) or not records or not all(map(fits, records)):
-            raise ValueError
-    except (*NO_RECORD, struct.error, zstd.ZstdError) as error:
-        raise DamagedError("it has another form") from error
-    return Pack(tuple(records), sum(map(_weight, records)))
+    return read_vouched(_MAGIC, data, vouch, _read)
+
+
+def _read(held: bytes) -> Pack:
+    said, at = header_of(held)
+    records = Record.all_of(str(said["context"]), said["records"], held, at)
+    if not records or not all(map(fits, records)):
+        raise ValueError
+    return Pack(records, sum(map(_weight, records)))
 
 
 class Packs:

@@ -13,23 +13,16 @@ and summaries of the core. Each HMAC covers all but the HMACs.
 
 import hmac
 import io
-import json
 import os
 import struct
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tallystick import _core
-from tallystick.verify.memory.record import NO_RECORD, DamagedError, Record, sha256
+from tallystick.verify.memory.record import NO_RECORD, DamagedError, Record, headed, header_of, sha256
 from tallystick.verify.paths import STDIN
 from tallystick.verify.streams import BROKEN, blocks
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 __all__ = ["MOST", "Partial"]
 
@@ -40,7 +33,6 @@ _WORD, _VERSION = b"tallypart", 2
 _COUNT = struct.Struct(">H")  # of HMACs
 _NAME = struct.Struct(">II")  # log and chain
 _MAC = 32  # bytes
-_LENGTH = struct.Struct(">I")  # of the header
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -83,8 +75,7 @@ class Partial:
             "time": self.time,
             "inputs": [record.said() for record in self.records],
         }
-        said = json.dumps(header, separators=(",", ":")).encode()
-        body = zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *(record.held for record in self.records))))
+        body = headed(header, (record.held for record in self.records))
         scope = keys.scope()
         digest = _digest(scope, body)
         macs = (_NAME.pack(*name) + (keys.vouch_partial(digest, name) or b"") for name in scope)
@@ -125,19 +116,13 @@ class Partial:
 
     @classmethod
     def _read(cls, data: bytes, scope: tuple[tuple[int, int], ...]) -> "Partial":
-        (length,) = _LENGTH.unpack_from(data)
-        at = _LENGTH.size + length
-        said = json.loads(data[_LENGTH.size : at])
-        context, records = _text(said["context"]), []
-        for one in said["inputs"]:
-            record, at = Record.of_said(context, one, data, at)
-            records.append(record)
-        if at != len(data):
-            raise ValueError
+        said, at = header_of(data)
+        context = _text(said["context"])
+        records = Record.all_of(context, said["inputs"], data, at)
         logs, weakened, paths = (_texts(said[name]) for name in ("logs", "weakened", "paths"))
         if any(b"\0" in os.fsencode(path) or path == STDIN for path in paths):
             raise ValueError
-        return cls(_text(said["program"]), logs, weakened, context, paths, int(said["time"]), tuple(records), scope)
+        return cls(_text(said["program"]), logs, weakened, context, paths, int(said["time"]), records, scope)
 
 
 def _begin(scope: Sequence[tuple[int, int]]) -> bytes:

@@ -16,9 +16,9 @@ import hmac
 import json
 import struct
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tallystick.verify.memory.holder import AnyHolder, of_list
 
@@ -27,7 +27,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["NO_RECORD", "SHORT", "DamagedError", "Part", "Piece", "Record", "name_of", "sha256"]
+__all__ = [
+    "NO_RECORD", "SHORT", "DamagedError", "Part", "Piece", "Record", "Vouch", "headed", "header_of", "name_of",
+    "read_vouched", "sha256", "vouched",
+]  # fmt: skip
 
 _MAGIC = b"tallymem\x03"
 _VOUCHED = 32  # bytes that vouch for the rest
@@ -40,6 +43,9 @@ NO_RECORD = (ValueError, KeyError, TypeError, IndexError, AttributeError, Overfl
 """What reading the JSON of a record raises for anything else."""
 
 Vouch = Callable[[bytes], bytes]
+"""Gives 32 bytes that vouch for a digest."""
+
+T = TypeVar("T")
 
 
 class DamagedError(ValueError):
@@ -49,6 +55,50 @@ class DamagedError(ValueError):
 def sha256(data: bytes | bytearray | memoryview) -> bytes:
     """Return the SHA-256 of some bytes."""
     return hashlib.sha256(data).digest()
+
+
+def headed(header: Mapping[str, Any], held: Iterable[bytes]) -> bytes:
+    """Return the length of a header, the header as JSON, and bytes after it, compressed with zstd."""
+    said = json.dumps(header, separators=(",", ":")).encode()
+    return zstd.compress(b"".join((_LENGTH.pack(len(said)), said, *held)))
+
+
+def header_of(data: bytes) -> tuple[Any, int]:
+    """Return the header of what `headed` compressed, and where the bytes after it begin.
+
+    Raises:
+        ValueError, struct.error, RecursionError: There is none.
+    """
+    (length,) = _LENGTH.unpack_from(data)
+    end = _LENGTH.size + length
+    return json.loads(data[_LENGTH.size : end]), end
+
+
+def vouched(magic: bytes, rest: bytes, vouch: Vouch) -> bytes:
+    """Return a file of what `headed` gave: a magic word, what vouches for the rest, and the rest."""
+    return magic + vouch(sha256(rest)) + rest
+
+
+def read_vouched(magic: bytes, data: bytes | bytearray, vouch: Vouch, read: Callable[[bytes], T]) -> T:
+    """Read such a file.
+
+    Args:
+        magic: Its magic word.
+        data: Its bytes.
+        vouch: What must vouch for it.
+        read: Reads the rest, unpacked; it may raise what `header_of` does, and `NO_RECORD`.
+
+    Raises:
+        DamagedError: Nothing vouches for it, or it has another form.
+    """
+    at = len(magic) + _VOUCHED
+    rest = bytes(data[at:])
+    if data[: len(magic)] != magic or not hmac.compare_digest(bytes(data[len(magic) : at]), vouch(sha256(rest))):
+        raise DamagedError("nothing vouches for it")
+    try:
+        return read(zstd.decompress(rest))
+    except (*NO_RECORD, struct.error, zstd.ZstdError) as error:
+        raise DamagedError("it has another form") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +233,7 @@ class Record:
         Args:
             vouch: Gives 32 bytes that vouch for a digest.
         """
-        said = json.dumps({"context": self.context, **self.said()}, separators=(",", ":")).encode()
-        rest = zstd.compress(_LENGTH.pack(len(said)) + said + self.held)
-        return _MAGIC + vouch(sha256(rest)) + rest
+        return vouched(_MAGIC, headed({"context": self.context, **self.said()}, [self.held]), vouch)
 
     @classmethod
     def of(cls, data: bytes | bytearray, vouch: Vouch) -> "Record":
@@ -198,37 +246,38 @@ class Record:
         Raises:
             DamagedError: Nothing vouches for it, or it has another form.
         """
-        magic, vouched, rest = data[: len(_MAGIC)], data[len(_MAGIC) :][:_VOUCHED], data[len(_MAGIC) + _VOUCHED :]
-        if magic != _MAGIC or not hmac.compare_digest(bytes(vouched), vouch(sha256(rest))):
-            raise DamagedError("nothing vouches for it")
-        try:
-            return cls._read(zstd.decompress(rest))
-        except (*NO_RECORD, struct.error, zstd.ZstdError) as error:
-            raise DamagedError("it has another form") from error
+        return read_vouched(_MAGIC, data, vouch, cls._read)
 
     @classmethod
     def _read(cls, data: bytes) -> "Record":
-        (header,) = _LENGTH.unpack_from(data)
-        at = _LENGTH.size + header
-        said = json.loads(data[_LENGTH.size : at])
-        record, end = cls.of_said(str(said["context"]), said, data, at)
-        if end != len(data):
-            raise ValueError
+        said, at = header_of(data)
+        (record,) = cls.all_of(str(said["context"]), [said], data, at)
         return record
 
     @classmethod
-    def of_said(cls, context: str, said: dict[str, Any], data: bytes, at: int) -> tuple["Record", int]:
-        """Return the record that says something, and where its summaries end.
+    def all_of(cls, context: str, said: Iterable[dict[str, Any]], data: bytes, at: int) -> "tuple[Record, ...]":
+        """Return the records that say something, whose summaries are all that comes.
 
         Args:
-            context: Its context.
-            said: What it says.
-            data: Bytes in which its summaries stand.
-            at: Where they begin.
+            context: Their context.
+            said: What each says.
+            data: Bytes that end with their summaries.
+            at: Where these begin.
 
         Raises:
-            ValueError, KeyError, TypeError, IndexError, AttributeError: No record says so.
+            One of `NO_RECORD`: No records say so.
         """
+        records = []
+        for one in said:
+            record, at = cls._of_said(context, one, data, at)
+            records.append(record)
+        if at != len(data):
+            raise ValueError
+        return tuple(records)
+
+    @classmethod
+    def _of_said(cls, context: str, said: dict[str, Any], data: bytes, at: int) -> tuple["Record", int]:
+        """Return the record that says something, and where its summaries end."""
         parts = [Part(int(end), bytes.fromhex(digest), int(looked)) for end, digest, looked in said["parts"]]
         ends = [part.end for part in parts]
         summaries = []
