@@ -62,7 +62,7 @@ function put(text) {
   if (icon(document).getAttribute("href") !== icon(other).getAttribute("href")) icon(document).href = icon(other).getAttribute("href");
 }
 
-// The part that the address names: a browser forgets it when the page's content is put in anew.
+// The part that the address names: a browser forgets it when the page's content is replaced.
 function aim() {
   document.querySelector(".aimed")?.classList.remove("aimed");
   if (location.hash) document.getElementById(location.hash.slice(1))?.classList.add("aimed");
