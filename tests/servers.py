@@ -165,19 +165,29 @@ def certificate(directory):
     )
 
 
-def authority(directory):
-    """Make an authority, and a key and a certificate of it for localhost, as the files `ca`, `key` and `cert`."""
+def authority(directory, called="ca", **signed):
+    """Make an authority, and keys and certificates that it signs, as the files `ca.key`, `ca.pem` and so on.
+
+    Args:
+        directory: Where they go.
+        called: What the files of the authority are called.
+        signed: Whom each certificate is for, such as `DNS:localhost`, by what its files are called.
+    """
     openssl = program("openssl", "apt install openssl")
 
     def run(*words):
         subprocess.run([openssl, *words], check=True, capture_output=True, cwd=directory)
 
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj")
-    run("req", "-x509", *new, "/CN=authority", "-keyout", "ca.key", "-out", "ca", "-days", "2")
-    (directory / "names").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
-    run("req", *new, "/CN=localhost", "-keyout", "key", "-out", "request")
-    run("x509", "-req", "-in", "request", "-CA", "ca", "-CAkey", "ca.key", "-CAcreateserial", "-out", "cert",
-        "-days", "2", "-extfile", "names")  # fmt: skip
+    def new(name):
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        return ("req", *kind, "-subj", f"/CN={name}", "-keyout", f"{name}.key")
+
+    run(*new(called), "-x509", "-out", f"{called}.pem", "-days", "2")
+    for name, whom in signed.items():
+        (directory / "names").write_text(f"subjectAltName={whom}\nbasicConstraints=CA:FALSE\n")
+        run(*new(name), "-out", f"{name}.csr")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{called}.pem", "-CAkey", f"{called}.key", "-CAcreateserial",
+            "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
 
 
 class OpenBao(Server):

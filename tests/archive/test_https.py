@@ -63,7 +63,7 @@ class Web(http.server.ThreadingHTTPServer):
 
         super().__init__(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / "cert", certificates / "key")
+        context.load_cert_chain(certificates / "localhost.pem", certificates / "localhost.key")
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.root = f"https://localhost:{self.server_address[1]}"
 
@@ -87,7 +87,7 @@ class Web(http.server.ThreadingHTTPServer):
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("authority")
-    authority(made)
+    authority(made, localhost="DNS:localhost")
     return made
 
 
@@ -95,7 +95,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def web(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """Give a web server whose certificate is trusted."""
     connect.cache_clear()
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
     with Web(certificates) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -181,7 +181,7 @@ def test_a_server_whose_certificate_is_not_trusted_is_reported(
     web.objects.popitem()
     if wrong == "authority":
         authority(tmp_path)
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     else:
         web.root = web.root.replace("localhost", "127.0.0.1")
     report = verify()

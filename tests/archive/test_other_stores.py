@@ -38,7 +38,7 @@ def named(variable: str, remedy: str) -> str:
 
 def call(server: Server, path: str, data: bytes, method: str, **headers: str) -> None:
     """Ask something of a server."""
-    context = ssl.create_default_context(cafile=server.directory / "ca")
+    context = ssl.create_default_context(cafile=server.directory / "ca.pem")
     headers = {name.replace("_", "-"): text for name, text in headers.items()}
     request = urllib.request.Request(
         f"https://localhost:{server.port}{path}", data=data, method=method, headers=headers
@@ -52,8 +52,8 @@ class Google(Server):
         program = named("TALLYSTICK_FAKE_GCS", "install fake-gcs-server")
         here = f"localhost:{self.port}"
         options = ["-backend", "memory", "-host", "127.0.0.1", "-port", str(self.port), "-public-host", here]
-        options += ["-external-url", f"https://{here}", "-cert-location", str(self.directory / "cert")]
-        return [program, *options, "-private-key-location", str(self.directory / "key")]
+        options += ["-external-url", f"https://{here}", "-cert-location", str(self.directory / "localhost.pem")]
+        return [program, *options, "-private-key-location", str(self.directory / "localhost.key")]
 
 
 class Azure(Server):
@@ -61,13 +61,14 @@ class Azure(Server):
         program = named("TALLYSTICK_AZURITE", "npm install azurite")
         options = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--inMemoryPersistence"]
         options += ["--skipApiVersionCheck", "--disableTelemetry"]
-        return [program, *options, "--cert", str(self.directory / "cert"), "--key", str(self.directory / "key")]
+        options += ["--cert", str(self.directory / "localhost.pem")]
+        return [program, *options, "--key", str(self.directory / "localhost.key")]
 
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca"))
+    authority(tmp_path, localhost="DNS:localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     connect.cache_clear()
     return tmp_path
 

@@ -7,6 +7,7 @@ import pytest
 
 from tallystick.watch.config import Web
 from tallystick.watch.web import WebError, serve
+from tests import servers
 from tests.watch.web.conftest import Client, basic
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -173,42 +174,7 @@ def test_a_server_that_never_started_stops(standings):
 def certificates(tmp_path_factory):
     """An authority, and certificates of a server and of a client that it signed."""
     place = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=place, check=True, capture_output=True, timeout=60)
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2")
-    for name in ("server", "client"):
-        openssl(
-            "req",
-            *new,
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={name}",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-out",
-            f"{name}.pem",
-            "-copy_extensions",
-            "copy",
-            "-days",
-            "2",
-        )
-        (place / f"{name}.key").chmod(0o600)
+    servers.authority(place, server="IP:127.0.0.1", client="IP:127.0.0.1")
     return place
 
 
