@@ -147,9 +147,9 @@ reproducible: $(VENV)/.group-release | have-cargo ## build a wheel of a release 
 	$(RELEASE) scripts/reproducible $(WHEEL)
 	$(RELEASE) scripts/first_minute $(WHEEL)
 
-sbom: $(VENV)/.group-release ## list all Python packages that the wheel brings along, as CycloneDX
+sbom: $(VENV)/.group-release ## list all Python packages that wheel, packages and image bring along, as CycloneDX
 	rm -rf dist/with-parts && $(PYTHON) -m venv --without-pip dist/with-parts
-	$(PIP) --python dist/with-parts/bin/python install --no-compile $(WHEEL)
+	$(PIP) --python dist/with-parts/bin/python install --no-compile '$(WHEEL)[watch,witness]'
 	$(PYTHON) scripts/sbom_installed.py dist/tallystick-python.cdx.json dist/with-parts/lib/python*/site-packages
 	rm -rf dist/with-parts
 	$(BIN)/python scripts/check_sbom.py dist/*.cdx.json
