@@ -48,7 +48,7 @@ def local_cluster() -> Iterator[tuple[str, Any]]:
 
 
 def _config(security: Any) -> str:
-    """Return Dask's configuration for the processes, with the certificate."""
+    """Return Dask's configuration for the processes: with the certificate, and without what only a dashboard shows."""
     from dask import config
 
     tls = {"ca-file": security.tls_ca_file}
@@ -57,7 +57,8 @@ def _config(security: Any) -> str:
             "cert": getattr(security, f"tls_{role}_cert"),
             "key": getattr(security, f"tls_{role}_key"),
         }
-    return str(config.serialize({"distributed": {"comm": {"require-encryption": True, "tls": tls}}}))
+    unseen = {"worker": {"profile": {"enabled": False}}, "admin": {"system-monitor": {"interval": "5s"}}}
+    return str(config.serialize({"distributed": {"comm": {"require-encryption": True, "tls": tls}, **unseen}}))
 
 
 def _start(
