@@ -282,6 +282,20 @@ def test_an_empty_object_is_an_empty_file(bucket: Bucket, log: Sealed) -> None:
     assert bucket.verify().verdict is Verdict.OK
 
 
+@pytest.mark.parametrize("name", ["logs//x.log", "logs/../x.log", "logs/./x.log", "logs/x\x01.log"])
+def test_an_object_by_whose_name_nothing_can_be_read_keeps_nobody_from_reading_the_others(
+    bucket: Bucket, log: Sealed, name: str
+) -> None:
+    bucket.fill(log, 3)
+    before = bucket.verify()
+    bucket.put(name, b"a line\n")
+    report = bucket.verify()
+    assert report.verdict is Verdict.INCOMPLETE
+    assert report.lines == before.lines
+    (lacking,) = (one for one in report.findings if one not in before.findings)
+    assert (lacking.kind, lacking.path) == ("unreadable", f"{bucket.url}/{name}")
+
+
 def test_a_bucket_that_is_not_there_is_reported(bucket: Bucket, log: Sealed) -> None:
     bucket.fill(log, 2)
     report = bucket.verify(f"{bucket.url}/logs/", "s3://no-such-bucket-here/logs/")

@@ -84,6 +84,18 @@ def test_a_damaged_file_is_reported_and_made_again(bucket: Bucket, log: Sealed, 
     assert unread(resumed(bucket)) == len(log.data)
 
 
+def test_what_is_known_of_a_scan_with_other_options_is_not_believed_in_the_place_of_this_one(
+    bucket: Bucket, log: Sealed
+) -> None:
+    bucket.fill(log, 5)
+    resumed(bucket)
+    (mine,) = files(bucket)
+    resumed(bucket, added=["host"])
+    (other,) = set(files(bucket)) - {mine}
+    other.write_bytes(mine.read_bytes())
+    assert unread(resumed(bucket, added=["host"])) == 0
+
+
 def test_a_changed_object_is_read_whatever_is_known_of_the_others(bucket: Bucket, log: Sealed) -> None:
     made = bucket.fill(log, 5)
     resumed(bucket)

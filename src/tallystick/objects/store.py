@@ -82,13 +82,14 @@ class Object:
 class Store:
     """A bucket, a container, or a web server."""
 
-    def __init__(self, root: str, store: Any) -> None:
-        self.root, self._store = root, store
+    def __init__(self, root: str, store: Any, client: Any = None) -> None:
+        """Take its URL, what reads it, and the client of AWS's own library if it is a bucket of S3."""
+        self.root, self._store, self._client = root, store, client
         self._versions: dict[tuple[str, str, int], str] = {}
         self._library = importlib.import_module("obstore")
 
     def list(self, folder: str) -> Iterator[Object]:
-        """Give all objects whose names begin with some parts, at any depth.
+        """Give all objects whose names begin with some parts, at any depth; in trouble some of them twice.
 
         Raises:
             OSError: It cannot be listed.
@@ -97,6 +98,21 @@ class Store:
             for page in self._library.list(self._store, folder or None, chunk_size=_PAGE):
                 for meta in page:
                     yield self._object(meta)
+        except Exception as error:
+            if type(error).__name__ != "InvalidPathError" or self._client is None:
+                raise _explained(error) from error
+        else:
+            return
+        yield from self._list_any(folder)
+
+    def _list_any(self, folder: str) -> Iterator[Object]:
+        """Give the same by AWS's own library: obstore lists nothing if one has a name by which it reads nothing."""
+        bucket, prefix = Address.of(self.root).bucket, f"{folder}/" if folder else ""
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for one in page.get("Contents", ()):
+                    meta = {"path": one["Key"], "size": one["Size"], "e_tag": one.get("ETag"), "version": None}
+                    yield self._object({**meta, "last_modified": one["LastModified"]})
         except Exception as error:
             raise _explained(error) from error
 
@@ -166,7 +182,7 @@ def connect(root: str) -> Store:
     address = Address.of(root)
     try:
         stores = importlib.import_module("obstore.store")
-        own = _s3(stores, address.bucket) if address.scheme == "s3" else _other(stores, address)
+        own = _s3(stores, address.bucket) if address.scheme == "s3" else (_other(stores, address),)
     except ImportError as error:
         raise ReportError(
             f"{root} is read by the package {error.name}, which is not installed",
@@ -174,11 +190,11 @@ def connect(root: str) -> Store:
         ) from error
     except Exception as error:
         raise ReportError(f"{root}: {_explained(error).strerror}", hint="check the settings of the store") from error
-    return Store(address.root, own)
+    return Store(address.root, *own)
 
 
-def _s3(stores: Any, bucket: str) -> Any:
-    """Return a bucket of S3, with what AWS's own library knows of it."""
+def _s3(stores: Any, bucket: str) -> tuple[Any, Any]:
+    """Return a bucket of S3, with what AWS's own library knows of it, and a client of that library."""
     boto3 = importlib.import_module("boto3")
     client = boto3.client("s3", region_name=boto3.Session().region_name or "us-east-1")
     endpoint = client.meta.endpoint_url
@@ -192,7 +208,7 @@ def _s3(stores: Any, bucket: str) -> Any:
     else:
         settings |= {"credential_provider": importlib.import_module("obstore.auth.boto3").Boto3CredentialProvider()}
     options = {**_TIMES, **({"allow_http": True} if own and endpoint.startswith("http:") else {})}
-    return stores.S3Store(bucket, **settings, client_options=options, retry_config=_RETRY)
+    return stores.S3Store(bucket, **settings, client_options=options, retry_config=_RETRY), client
 
 
 def _other(stores: Any, address: Address) -> Any:
