@@ -81,6 +81,7 @@ torture: $(VENV)/.wheel $(VENV)/.group-test $(TPM2) ## kill a writer KILLS times
 	TALLYSTICK_RACE_SECONDS=60 $(BIN)/pytest tests/securefile/test_races.py
 	TALLYSTICK_FILES=100000 $(BIN)/pytest tests/verify/test_swelling.py
 	TALLYSTICK_DOCTORED=2000 TALLYSTICK_DIFFERENCES=1000 $(BIN)/pytest tests/verify/test_doctoring.py tests/verify/test_differential.py tests/verify/test_texts.py tests/verify/test_independence.py tests/verify/test_inputs.py
+	TALLYSTICK_EVERY_CASE=1 $(BIN)/pytest tests/verify/test_cost.py
 	TALLYSTICK_RESUMED_RUNS=2000 $(BIN)/pytest tests/verify/test_resume.py
 	TALLYSTICK_SETTLED_RUNS=300 $(BIN)/pytest tests/verify/test_settled.py
 	TALLYSTICK_LIVE_RUNS=500 TALLYSTICK_LOGROTATE_RUNS=200 $(BIN)/pytest -s tests/survival/test_verify_live.py

@@ -1,5 +1,6 @@
 """What several runs found in parts of a log is put together: the report is that of one run over everything."""
 
+import functools
 import hashlib
 import json
 import os
@@ -78,6 +79,7 @@ def unread(report: Report) -> int:
     return report.remembered.size
 
 
+@functools.cache
 def long_log(seed: int) -> Sealed:
     rng = random.Random(seed)
     while len((log := doctoring.seal(rng)).lines) < 60:

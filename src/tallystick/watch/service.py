@@ -5,6 +5,7 @@ What it promises, and where:
 - A look costs what is new (`verify/session`), and an entry at which nothing moves costs nothing (`notifier`, `slot`).
 - A state and its event are durable before the event is handed on (`kept`), so that a restart pages nobody twice.
 - The service manager hears that looks go on only while they do.
+- Where there is more to look at than the machine can do, that is looked at first which is due the longest (`pace`).
 
 >>> import tempfile, tallystick
 >>> from pathlib import Path
@@ -21,10 +22,12 @@ What it promises, and where:
 (True, <State.OK: 'ok'>)
 """
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -41,8 +44,10 @@ from tallystick.watch.manager import Manager
 from tallystick.watch.notifier import Notifier, telling
 from tallystick.watch.outbox import Outbox
 from tallystick.watch.outlets import Outlets
+from tallystick.watch.pace import Pace
 from tallystick.watch.places import Places
 from tallystick.watch.slot import Ending
+from tallystick.watch.states import Rules
 from tallystick.watch.watched import Watched
 from tallystick.watch.workers import Workers
 
@@ -84,7 +89,8 @@ class Service:
         self._kept = Kept(config.state)
         self._workers = Workers(config.jobs)
         self._outlets = outlets or Outlets(config, say)
-        self.board = Board(self._outlets.queued)
+        self._pace = Pace()
+        self.board = Board(self._outlets.queued, lambda: self._pace.late)
         self._watched: dict[str, Watched] = {}
         self._looks, self._judgements, self._writes = Agenda(), Agenda(), Agenda()
         self._moved: deque[set[str]] = deque()
@@ -144,13 +150,13 @@ class Service:
         for names, result in self._workers.done():
             self._take_result(names, result)
         now, wall = self._clock.now(), self._clock.wall()
+        if self._pace.turn(now):
+            self._moved.appendleft(set())
         self._take_moved(now)
         self._begin(now)
         while (name := self._judgements.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
-                one.rest(now)
-                if one.is_changed_by_time(now):
-                    self._judge(one, now, wall)
+                self._rest(one, now, wall)
                 self._judgements.put(name, one.judged_at(now))
         if now >= self._round_at:
             self._round(now)
@@ -165,6 +171,8 @@ class Service:
             if (one := self._watched.get(name)) is None:
                 continue
             one.rest(now)
+            if one.slot.was_looked:
+                self._pace.note(now - one.slot.due)
             if one.slot.begin(now):
                 self._workers.do((name,), partial(one.look, self._effort(one)))
             elif one.is_polled:  # what others hold up must not hold up more than that
@@ -190,7 +198,8 @@ class Service:
             for names, is_known in ((known, True), (asked, False)):
                 for name in names:
                     if (one := self._watched.get(name)) is not None:
-                        one.rest(now)
+                        if paths:  # nobody missed what moved before
+                            one.rest(now)
                         (one.slot.move if is_known else one.slot.ask)(now)
                         self._schedule(one, now)
 
@@ -205,7 +214,7 @@ class Service:
             if (one := self._watched.get(name)) is not None and one.slot.is_running:
                 if isinstance(result, frozenset):
                     one.slot.end(now, Ending.MOVED if name in result else Ending.IDLE)
-                    one.rest(now)
+                    self._rest(one, now, wall)
                 else:
                     self._take_look(one, result, now, wall)
                 self._schedule(one, now)
@@ -227,15 +236,24 @@ class Service:
             self._watch_directories()
             self._manager.ready(self._watched.values())
 
-    def _judge(self, one: Watched, now: float, wall: int) -> None:
-        # A start takes as long as it takes: that others have their turn is no trouble of an entry.
+    def _rest(self, one: Watched, now: float, wall: int) -> None:
+        """Note that nothing moved, and judge if time alone changed something."""
+        one.rest(now)
+        if one.is_changed_by_time(now, self._rules(one, now)):
+            self._judge(one, now, wall)
+
+    def _rules(self, one: Watched, now: float) -> Rules:
+        """Return what counts for an entry now; what only waits for its turn is not stale."""
         idle = time.monotonic() - self._workers.finished
-        if not self._all.is_set() and one.slot.is_in_line(now, one.rules.stale_after, idle):
-            if not one.slot.was_looked:
-                return
-            one.track.known = one.track.idle(now)
+        excused = not one.track.trouble and self._pace.is_excused(one.slot, now, idle, one.rules.stale_after)
+        return replace(one.rules, stale_after=math.inf) if excused else one.rules
+
+    def _judge(self, one: Watched, now: float, wall: int) -> None:
+        rules = self._rules(one, now)
+        if not one.slot.was_looked and rules is not one.rules:
+            return
         before = one.track.standing()
-        event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
+        event = one.track.judge(rules, now, wall, self._config.alerts.repeat)
         if event is not None:
             self._outbox.add(event)
         after = one.track.standing()
@@ -246,6 +264,8 @@ class Service:
         """Look after the service's own condition."""
         self._round_at = now + _ROUND
         self._rate, self._count, self._since = self._count / max(0.1, now - self._since), 0, now
+        if said := self._pace.round(max(_ROUND, self._config.interval)):
+            self._say(said)
         while (name := self._writes.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
                 later = now + (_WRITE if not one.slot.is_running else _ROUND)

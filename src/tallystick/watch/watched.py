@@ -86,9 +86,9 @@ class Watched:
         times += [track.missed_at, now + _JUDGED]
         return min(at for at in times if at > now) + 0.01
 
-    def is_changed_by_time(self, now: float) -> bool:
-        """Does time alone change the state, or ask for another report of it?"""
-        return self.track.is_changed_by_time(self.rules, now, self._repeat)
+    def is_changed_by_time(self, now: float, rules: Rules) -> bool:
+        """Does time alone change the state by what counts now, or ask for another report of it?"""
+        return self.track.is_changed_by_time(rules, now, self._repeat)
 
     def look(self, effort: int | None) -> tuple[Look, float]:
         """Look; return what that showed, and when it began. A thread of its own does this."""
