@@ -3,7 +3,7 @@
 //! It holds K[i], the epoch key, E[e+1] and D[e+1] of one open chain, and nothing else. Each is wiped
 //! when its use is over, before the line that it made leaves through `out`.
 //!
-//! ```
+//! ```ignore-windows
 //! use tallystick_core::seal::{sealer::Format, state::{Opened, SealingState}};
 //! use tallystick_core::secret::Secret;
 //! # fn main() -> Result<(), tallystick_core::Error> {
