@@ -16,8 +16,9 @@ A service that verifies all day holds the same in memory from one look to the ne
 not written when it ends is read again.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeAlias
@@ -27,7 +28,7 @@ from tallystick.errors import FormatError
 from tallystick.verify.encodings import PEEK
 from tallystick.verify.inputs import Input
 from tallystick.verify.memory.checks import Check
-from tallystick.verify.memory.due import Aged, due
+from tallystick.verify.memory.due import Aged, due, due_in
 from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
@@ -94,6 +95,7 @@ class Memory:
         self._recalled: dict[int, Recalled] = {}
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
+        self._kept: list[tuple[int, int]] = []  # bytes that are read again together, and when they were
         self._merged = Merged(keys, room or Room())
 
     @property
@@ -310,17 +312,19 @@ class Memory:
         self._merged.keep()
         self._forgotten.clear()
         self._elsewhere = False
-        size, looked = 0, []
-        for recalled in self._recalled.values():
-            begin = 0
-            for part in recalled.record.all_parts:
-                if part.looked < self._now:
-                    size += part.end - begin
-                    looked.append(part.looked)
-                begin = part.end
+        self._kept = [one for record in self._records.values() for one in _sizes(record)]
+        old = [one for recalled in self._recalled.values() for one in _sizes(recalled.record) if one[1] < self._now]
+        size, looked = sum(one for one, _ in old), [at for _, at in old]
         self._recalled, self._gathered, self._known = {}, {}, _core.Summary()
         vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
         return Remembered(size, min(looked, default=None), vouched)
+
+    @property
+    def due_in(self) -> float:
+        """Seconds from the last look on after which a byte is read again that is remembered; infinity for never."""
+        if self._period is None:
+            return math.inf
+        return due_in([Aged(0, size, (self._now - at) / 1000) for size, at in self._kept], self._period)
 
     @property
     def is_written(self) -> bool:
@@ -332,3 +336,11 @@ class Memory:
         self._shelf.write()
         lost, self._shelf.lost = self._shelf.lost, []
         return lost
+
+
+def _sizes(record: Record) -> Iterator[tuple[int, int]]:
+    """Give the bytes of each part of a record, and when they were read, ms since 1970."""
+    begin = 0
+    for part in record.all_parts:
+        yield part.end - begin, part.looked
+        begin = part.end
