@@ -6,6 +6,7 @@ The scan runs without the interpreter's lock. No more chunks are in memory than 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
@@ -121,9 +122,11 @@ class _Passes:
             digest = sha256(memoryview(chunk.data)[: chunk.end]) if chunk.file in gathered else b""
             return self._scan(mode, chunk), digest
 
-        starts = {one.number: self.memory.start(one) if self.memory is not None else (0, 0) for one in self.inputs}
-        expect((one, start) for one in self.inputs if (start := starts[one.number]) is not None)
-        chunks = (chunk for one in self.inputs for chunk in _new(one, starts[one.number], progress))
+        def start(one: Input) -> tuple[int, int] | None:
+            return self.memory.start(one) if self.memory is not None else (0, 0)
+
+        expect((one, begin) for one in self.inputs if (begin := start(one)) is not None)
+        chunks = (chunk for one in self.inputs for chunk in _new(one, start(one), progress))
         for chunk, (part, digest) in _worked(scan, chunks, self.jobs):
             if chunk.file in gathered:
                 gathered[chunk.file].take(chunk, part, digest)
@@ -177,7 +180,12 @@ def _new(one: Input, start: tuple[int, int] | None, progress: Progress) -> Itera
 
 def _worked(work: Callable[[Chunk], R], chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, R]]:
     """Give each chunk and what became of it, in order; no more of them are in memory than threads work on."""
-    if jobs == 1:
+    chunks = iter(chunks)
+    if jobs > 1:
+        first = list(islice(chunks, 2))
+        jobs, chunks = min(jobs, len(first)), chain(first, chunks)
+        del first
+    if jobs <= 1:
         for chunk in chunks:
             yield chunk, work(chunk)
         return

@@ -46,8 +46,8 @@ class Room:
 class Merged:
     """What is merged and judged."""
 
-    def __init__(self, keys: _core.Keys, room: Room) -> None:
-        """Take the keys with which it is judged, and the memory that there is for it."""
+    def __init__(self, keys: _core.Keys, room: Room | None) -> None:
+        """Take the keys with which it is judged, and the memory that there is for it; None where no look is to come."""
         self._keys, self._room = keys, room
         self._kept: _core.Settled | None = None
         self._held: Mapping[int, Held] = {}
@@ -73,18 +73,18 @@ class Merged:
 
     def recall(self, number: int, summaries: Held) -> None:
         """Note that the look recalls this; the arguments are those of `has`."""
-        if summaries:
+        if summaries and self._room is not None:
             self._recalled[number] = summaries
 
     def forget(self) -> None:
         """Keep nothing merged any more."""
-        if self._kept is not None:
+        if self._kept is not None and self._room is not None:
             self._held, self._kept = {}, None
             self._room.take(self, 0)
 
     def keep(self) -> None:
         """End a look: merge what it recalled, if the one before recalled the same."""
-        if self._kept is not None and self._held == self._recalled:
+        if self._room is None or (self._kept is not None and self._held == self._recalled):
             return
         again = bool(self._recalled) and self._held == self._recalled
         self._held, self._kept = self._recalled, None
