@@ -1,6 +1,6 @@
 """Measures `tallystick watch`, and writes docs/benchmarks-watch.md.
 
-    python bench/watch.py [--logs N] [--seconds N] [--rate N] [--history N] [--attacks N] [--write FILE]
+    python bench/watch.py [--logs N] [--seconds N] [--rate N] [--history N…] [--attacks N] [--write FILE]
 
 Logs are sealed in this process by the core, without custody: what is measured is the watcher, as a whole process. Its
 cost is processor time, so that other work on the machine does not count; times of the clock have a column of their own.
@@ -292,11 +292,10 @@ def page(options: argparse.Namespace) -> list[str]:
     if options.history:
         with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as name:
             history = History(Path(name))
-            sizes = [size for size in (1_000_000, options.history) if size <= options.history]
             text += ["## New lines behind old ones", "", f"`verify --resume`, files of {_FILE:,} lines.", ""]
-            text += [*resuming(history, sorted(set(sizes))), ""]
+            text += [*resuming(history, sorted(options.history)), ""]
             if options.attacks:
-                said = f"{options.attacks} attacks behind {options.history:,} lines, at 2,000 lines a second"
+                said = f"{options.attacks} attacks behind {history.lines:,} lines, at 2,000 lines a second"
                 text += [f"## {said}", "", *detection(history, options.attacks, 2000), ""]
     return text
 
@@ -307,7 +306,10 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=60, help="for which nothing is written")
     parser.add_argument("--rate", type=int, default=20, help="lines a second of each log")
-    parser.add_argument("--history", type=int, default=20_000_000, help="lines of the log that is attacked")
+    sizes = [1_000_000, 20_000_000]
+    parser.add_argument(
+        "--history", type=int, nargs="*", default=sizes, metavar="N", help="lines of a log; 84 bytes each"
+    )
     parser.add_argument("--attacks", type=int, default=200)
     parser.add_argument("--write", type=Path, metavar="FILE")
     options = parser.parse_args()

@@ -16,7 +16,7 @@ import pytest
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify import Report, Verdict, inputs, marks, verify
-from tallystick.verify.memory.due import Aged, due
+from tallystick.verify.memory.due import Aged, due, due_in
 from tests import doctoring
 from tests.doctoring import Sealed
 from tests.sealed import Taking, position
@@ -420,3 +420,20 @@ def test_each_run_has_its_share_and_nothing_gets_older_than_the_period_allows() 
         shares.append(len(again))
         assert max(now - when for when in looked) <= 100
     assert max(shares) <= 2
+
+
+def test_something_is_due_at_the_moment_that_was_foretold_and_not_before() -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        parts = [(rng.randrange(1, 100), rng.uniform(0, 120)) for _ in range(rng.randrange(1, 8))]
+        wait = due_in([Aged(number, size, age) for number, (size, age) in enumerate(parts)], 100.0)
+
+        def after(seconds: float, parts: list[tuple[int, float]] = parts) -> list[int]:
+            return due([Aged(number, size, age + seconds) for number, (size, age) in enumerate(parts)], 100.0)
+
+        assert after(wait + 0.001)
+        assert not wait or not after(wait - 0.001)
+
+
+def test_nothing_is_due_where_nothing_is_remembered() -> None:
+    assert due_in([], 100.0) == float("inf")

@@ -18,6 +18,7 @@ remembered is written now and then; what was not when the process ended is read 
 """
 
 import datetime
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,9 +67,21 @@ class Session:
             report = verified.report
         now = time.monotonic()
         if self._asked.pins_directory is not None and report.verdict is Verdict.OK and now >= self._pins_due:
-            report = keep_pins(report, self._asked.pins_directory, verified.heads)
+            if not self._has_pins(report):
+                report = keep_pins(report, self._asked.pins_directory, verified.heads)
             self._pins_due = now + _PINS_KEPT
         return report
+
+    def _has_pins(self, report: Report) -> bool:
+        """Are the pins of a report in the directory already?"""
+        log_ids = {log_id for _, log_id, *_ in self._ground.logs.logs()}
+        there = self._ground.pins.pins(log_ids) if self._ground.pins is not None else ()
+        return {log.pin.encode() for log in report.logs if log.pin is not None} <= {pin.text for pin in there}
+
+    @property
+    def due_in(self) -> float:
+        """Seconds from the last look on after which one reads again what is remembered; infinity for never."""
+        return self._ground.memory.due_in if self._ground.memory is not None else math.inf
 
     @property
     def is_written(self) -> bool:

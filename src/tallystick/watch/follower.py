@@ -33,6 +33,8 @@ from tallystick.witness.client import ask
 __all__ = ["CONFIRMED", "Follower", "Look"]
 
 _REMOTE = 5.0  # seconds
+_LONGEST = 900.0  # seconds after which it is looked at, whatever is known
+_LOOKS = 1024  # in a period of rescans, at most
 CONFIRMED = 2
 """Looks that must agree on what may be the effect of motion, after the first."""
 
@@ -82,9 +84,10 @@ class Follower:
 
     @property
     def within(self) -> float:
-        """Seconds after which it is looked at, for what no file shows: heads elsewhere, the word of a witness."""
+        """Seconds after which it is looked at, for what no file shows: old bytes, heads elsewhere, a witness's word."""
         heads = _REMOTE if self._heads is None or self._heads[1] else math.inf
-        return heads if self._hearing is None else min(heads, _REMOTE, self._hearing.every)
+        old = max(self.entry.rescan / _LOOKS, self._session.due_in) if self._session is not None else math.inf
+        return min(_LONGEST, heads, old, *((_REMOTE, self._hearing.every) if self._hearing is not None else ()))
 
     def has_moved(self) -> bool:
         """Did anything move since the last look began?"""

@@ -22,7 +22,6 @@ from tallystick.watch.track import Track
 __all__ = ["Watched"]
 
 _CHECK = 15.0  # seconds after which files are asked, where the kernel says what moves
-_SHARES = 256  # looks in a period of rescans
 _JUDGED = 30.0  # seconds after which a state is judged, whatever was foreseen
 
 
@@ -69,8 +68,8 @@ class Watched:
     def poll(self, interval: float, *, polled: bool) -> None:
         """Take how often something is done; `polled`, if nobody says what moves."""
         self.is_polled = polled
-        force = max(interval, min(self.entry.rescan / _SHARES, self.follower.within))
-        self.slot.times = Times(interval, interval if polled else max(interval, _CHECK), force)
+        check = interval if polled else max(interval, _CHECK)
+        self.slot.times = Times(interval, check, max(interval, self.follower.within))
 
     def rest(self, now: float) -> None:
         """Note that nothing moved until now, or until something was to be done: as good as a look that succeeded."""
@@ -110,6 +109,7 @@ class Watched:
 
     def take(self, look: Look, began: float, now: float, wall: int) -> None:
         """Take in what a look showed that counts."""
+        self.poll(self.slot.times.interval, polled=self.is_polled)
         if look.report is not None:
             self.track.take(look.report, began, now, wall, self._age(look.report, wall), look.lag)
         elif look.trouble:

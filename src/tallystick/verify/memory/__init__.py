@@ -17,8 +17,9 @@ not written when it ends is read again.
 """
 
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeAlias
@@ -28,7 +29,7 @@ from tallystick.errors import FormatError
 from tallystick.verify.encodings import PEEK
 from tallystick.verify.inputs import Input
 from tallystick.verify.memory.checks import Check
-from tallystick.verify.memory.due import Aged, due
+from tallystick.verify.memory.due import Aged, due, due_in
 from tallystick.verify.memory.gathered import Gathered, Origin
 from tallystick.verify.memory.given import Given
 from tallystick.verify.memory.holder import Holder, Stored
@@ -96,6 +97,7 @@ class Memory:
         self._recalled: dict[int, Recalled] = {}  # of the others
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
+        self._kept: Sequence[Record] = ()  # what is remembered of the inputs of the last look
         self._merged = Merged(keys, room)
 
     @property
@@ -317,21 +319,25 @@ class Memory:
 
     def keep(self) -> Remembered:
         """Take what was found for what is remembered from now on; return what this run did not read."""
-        self._shelf.keep(itertools.chain(self._whole.values(), self._records.values()))
+        self._kept = [*self._whole.values(), *self._records.values()]
+        self._shelf.keep(self._kept)
         self._merged.keep()
         self._forgotten.clear()
         self._elsewhere = False
-        size, looked = 0, []
-        for record in itertools.chain(self._whole.values(), (one.record for one in self._recalled.values())):
-            begin = 0
-            for part in record.all_parts:
-                if part.looked < self._now:
-                    size += part.end - begin
-                    looked.append(part.looked)
-                begin = part.end
+        records = itertools.chain(self._whole.values(), (one.record for one in self._recalled.values()))
+        old = [part for record in records for part in _sizes(record) if part[1] < self._now]
+        size, looked = sum(size for size, _ in old), [at for _, at in old]
         self._whole, self._recalled, self._gathered, self._known = {}, {}, {}, _core.Summary()
         vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
         return Remembered(size, min(looked, default=None), vouched)
+
+    @property
+    def due_in(self) -> float:
+        """Seconds from the last look on after which a byte is read again that is remembered; infinity for never."""
+        if self._period is None:
+            return math.inf
+        parts = (part for record in self._kept for part in _sizes(record))
+        return due_in([Aged(0, size, (self._now - at) / 1000) for size, at in parts], self._period)
 
     @property
     def is_written(self) -> bool:
@@ -343,3 +349,11 @@ class Memory:
         self._shelf.write()
         lost, self._shelf.lost = self._shelf.lost, []
         return lost
+
+
+def _sizes(record: Record) -> Iterator[tuple[int, int]]:
+    """Give the bytes of each part of a record, and when they were read, ms since 1970."""
+    begin = 0
+    for part in record.all_parts:
+        yield part.end - begin, part.looked
+        begin = part.end

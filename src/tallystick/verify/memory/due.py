@@ -9,13 +9,16 @@ period that has passed since the run before.
 [0]
 >>> due([Aged(0, 100, 1.0), Aged(1, 100, 25.0)], 24.0)
 [1]
+>>> due_in([Aged(0, 100, 12.0)], 24.0), due_in([Aged(n, 100, 12.0) for n in range(4)], 24.0)
+(12.0, 0.0)
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Aged", "due"]
+__all__ = ["Aged", "due", "due_in"]
 
 K = TypeVar("K")
 
@@ -55,6 +58,17 @@ def due(remembered: Iterable[Aged[K]], period: float) -> list[K]:
         keys.append(one.key)
         read += one.size
     return keys
+
+
+def due_in(remembered: Iterable[Aged[K]], period: float) -> float:
+    """Return the seconds after which `due` gives something; infinity if nothing is remembered."""
+    newest_first = sorted(remembered, key=lambda one: one.age)
+    total = sum(one.size for one in newest_first)
+    newer, least = 0, math.inf
+    for one in newest_first:
+        newer += one.size
+        least = min(least, newer / total * period - one.age if total else math.inf)
+    return max(0.0, least)
 
 
 def _lacking(oldest_first: Sequence[Aged[K]], total: int, period: float) -> list[float]:
