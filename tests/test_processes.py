@@ -1,13 +1,17 @@
 """Processes of tests end: a rule that a program can check, and what the rule leads to."""
 
 import ast
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests import preloaded
+from tallystick import _core
+from tests import couriers, preloaded
 from tests.preloaded import Running
 from tests.processes import Started
 from tests.servers import until
@@ -67,6 +71,25 @@ def test_a_fork_has_the_streams_and_the_directory_that_it_is_given(tmp_path) -> 
         process = Running([], program, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
         assert (process.wait(), process.stdout, process.stderr) == (0, None, None)
     assert (tmp_path / "out").read_text() == f"{tmp_path}\nsaid\n"
+
+
+def test_a_courier_of_the_tests_process_is_its_child_and_has_nothing_but_what_it_was_given() -> None:
+    page, (ours, theirs) = _core.Handover(), socket.socketpair()
+    given = [theirs.fileno(), page.fileno()]
+    command = [sys.executable, "-P", "-m", "tallystick.courier", *map(str, given)]
+    process = couriers.FORKED.Popen(command, pass_fds=given, env={**os.environ})
+    place = Path(f"/proc/{process.pid}")
+    try:
+        assert int((place / "stat").read_text().rsplit(") ", 1)[1].split()[1]) == os.getpid()
+        held = {int(each.name): os.readlink(each) for each in (place / "fd").iterdir()}
+        assert held.keys() >= {0, 1, 2, *given}
+        assert {held[each] for each in held.keys() - {0, 1, 2, theirs.fileno()}} == {held[page.fileno()]}
+        assert (place / "cwd").readlink() == Path.cwd()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        theirs.close()
+        ours.close()
+    assert process.wait() == -signal.SIGKILL
 
 
 SAYS = """
