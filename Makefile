@@ -27,8 +27,8 @@ help: ## list these targets
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
 
-# One more than there are processors, on two of them: tests wait a lot.
-JOBS ?= 3
+# Two more than there are processors, on two of them: tests wait a lot.
+JOBS ?= 4
 
 # Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)

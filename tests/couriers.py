@@ -52,17 +52,16 @@ class Forked(subprocess.Popen):
 
     def __init__(self, command, **options):
         is_courier = command[:4] == [sys.executable, "-P", "-m", "tallystick.courier"]
-        bears = is_courier and _NURSERY is not None and _NURSERY.is_like_here()
-        if not (bears or (is_courier and is_alone())):
+        self.pid = None
+        if is_courier and _NURSERY is not None and _NURSERY.is_like_here():
+            self.pid = _NURSERY.bear(*map(int, command[4:]), options["pass_fds"], options["env"])
+        if self.pid is None and not (is_courier and is_alone()):
             super().__init__(command, **options)
             return
         self.args, self.returncode = command, None
         self.stdin = self.stdout = self.stderr = None
-        given = list(map(int, command[4:]))
-        if bears:
-            self.pid = _NURSERY.bear(*given, options["pass_fds"], options["env"])
-        else:
-            self._fork(given, options["pass_fds"])
+        if self.pid is None:
+            self._fork(list(map(int, command[4:])), options["pass_fds"])
 
     def _fork(self, given, fds):
         """Fork; what subprocess.Popen keeps of a process is its pid."""
@@ -124,7 +123,7 @@ class Nursery:
         return (self._of, self._surroundings) == (os.getpid(), surroundings())
 
     def bear(self, channel, page, fds, env):
-        """Start a courier, with descriptors that have the same numbers there; return its pid."""
+        """Start a courier, whose descriptors have the same numbers; return its pid, or None where it cannot."""
         begins, begun = os.pipe()
         here = os.open(".", os.O_PATH)
         ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
@@ -137,8 +136,9 @@ class Nursery:
         socket.send_fds(self._line, [asked], [begun, here, *fds])
         os.close(begun)
         os.close(here)
-        with open(begins, "rb") as answers:
-            return int(answers.read())  # until all is closed there: it has a session, which is what a writer ends
+        with open(begins, "rb", buffering=0) as answers:
+            pid = int(answers.read(12))  # once it has a session, which is what a writer ends
+        return pid if pid > 0 else None
 
     def _end(self):
         if os.getpid() == self._of:
@@ -175,7 +175,8 @@ def serve(line):
         if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()
             return request, fds
-        os.write(fds[0], b"%d" % pid)
+        if pid < 0:  # emulators of other processors know nothing of CLONE_PARENT
+            os.write(fds[0], b"%12d" % pid)
         for fd in fds:
             os.close(fd)
 
@@ -184,7 +185,7 @@ def become(request, fds):
     """Have what a process has that the tests' one starts, and be a courier."""
     above = max(request["fds"]) + 1
     here, *moved = [fcntl.fcntl(fd, fcntl.F_DUPFD, above) for fd in fds[1:]]
-    fcntl.fcntl(fds[0], fcntl.F_DUPFD, above)  # is closed when all is done
+    begun = fcntl.fcntl(fds[0], fcntl.F_DUPFD, above)
     os.fchdir(here)
     for fd in range(3, above):
         with suppress(OSError):
@@ -197,11 +198,11 @@ def become(request, fds):
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["env"])
-    become_courier(request["channel"], request["page"], request["fds"])
+    become_courier(request["channel"], request["page"], request["fds"], begun)
 
 
-def become_courier(channel, page, fds):
-    """Have what a process has that begins, and do what that one does."""
+def become_courier(channel, page, fds, begun=None):
+    """Have what a process has that begins, say so, and do what that one does."""
     os.setsid()
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
@@ -211,9 +212,12 @@ def become_courier(channel, page, fds):
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
-    bounds = sorted({2, *fds, os.sysconf("SC_OPEN_MAX")})
+    bounds = sorted({2, *fds, *([begun] if begun else []), os.sysconf("SC_OPEN_MAX")})
     for before, after in itertools.pairwise(bounds):
         os.closerange(before + 1, after)
+    if begun:
+        os.write(begun, b"%12d" % os.getpid())
+        os.close(begun)
     _core.refuse_dumps()
     way = socket.socket(fileno=channel)
     way.setblocking(True)

@@ -229,6 +229,51 @@ class Running:
             raise
 
 
+_COMMAND = """#!%(python)s -IS
+import _socket, json, os, signal, sys
+from array import array
+BOUND = ("LD_", "LISTEN_", "MALLOC_", "NOTIFY_", "PYTHON")
+fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
+if any(name.startswith(BOUND) for name in os.environ) or [fd for fd in fds[:-1] if fd > 2 and fd != %(line)d]:
+    os.execv(%(real)r, sys.argv)
+numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+mask = os.umask(0)
+os.umask(mask)
+ignored = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+request = {"arguments": ["tallystick", *sys.argv[1:]], "cwd": os.getcwd(), "env": {**os.environ}}
+asked = json.dumps(request | {"umask": mask, "signals": ignored}).encode("utf-8", "surrogateescape")
+ours, theirs = os.pipe()
+given = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [0, 1, 2, theirs]))]
+_socket.socket(fileno=%(line)d).sendmsg([asked], given)
+os.close(theirs)
+for fd in (0, 1):
+    os.close(fd)
+pid = int(os.read(ours, 12))
+for number in numbers - {*ignored}:
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+status = int(os.read(ours, 12) or b"-9")
+if status < 0:
+    signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+    os.kill(os.getpid(), -status)
+os._exit(status)
+"""
+
+
+def put_command(directory: Path) -> int:
+    """Put a program `tallystick` into a directory that has its runs here; return a descriptor that it must inherit.
+
+    It runs the installed one itself where that makes a difference, or may: with descriptors beside the standard
+    streams, and with variables that are for a process alone.
+    """
+    line = _forker().fileno()
+    real = os.path.join(sysconfig.get_path("scripts"), "tallystick")
+    (directory / "tallystick").write_text(_COMMAND % {"python": sys.executable, "line": line, "real": real})
+    (directory / "tallystick").chmod(0o755)
+    return line
+
+
 @contextmanager
 def killed_after(seconds: float, pid: int) -> Iterator[threading.Timer]:
     """Kill a process unless a block is over within some seconds."""
@@ -356,7 +401,8 @@ def serve(line: socket.socket) -> dict[str, Any]:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             sys.exit()
         request: dict[str, Any] = json.loads(text.decode("utf-8", "surrogateescape"))
-        for name in request.get("loads", ()):
+        named = request["loads"] if "loads" in request else wanted(request["arguments"][1:], request["env"])
+        for name in named:
             with suppress(ImportError):
                 importlib.import_module(name)
         if (pid := os.fork()) == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tallystick
+from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -50,8 +51,10 @@ def pattern(expected: str) -> re.Pattern[str]:
 def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert len([kind for kind, _ in blocks if kind == "console"]) >= 1
+    (tmp_path / "bin").mkdir()
+    line = preloaded.put_command(tmp_path / "bin")
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{tmp_path}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TALLYSTICK_STORE": f"{tmp_path}/store",
         "HOME": str(tmp_path),
         "TZ": "UTC",
@@ -74,8 +77,9 @@ def test_the_commands_of_a_page_do_what_it_shows(page: str, tmp_path: Path, requ
             script.append(f"{command}\nstatus=$?; echo '{marker}'; (exit $status)")
             expected.append((command, output))
     done = subprocess.run(
-        ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+        ["bash", "-c", "\n".join(script)], cwd=tmp_path, env=environment, pass_fds=[line], capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
     outputs = done.stdout.split(f"{marker}\n")
     assert len(outputs) == len(expected) + 1, done.stdout
     for (command, wanted), got in zip(expected, outputs, strict=False):

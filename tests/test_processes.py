@@ -1,18 +1,23 @@
 """Processes of tests end: a rule that a program can check, and what the rule leads to."""
 
 import ast
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tallystick import _core
+from tests import couriers, preloaded
 from tests.preloaded import Running
 from tests.processes import Started
 from tests.servers import until
 
 TESTS = Path(__file__).resolve().parent
-OWN = {"processes.py", "preloaded.py", "carriers/make.py"}  # the mechanism; a server of ours; a script
+OWN = {"processes.py", "preloaded.py", "couriers.py", "carriers/make.py"}  # the mechanism; a server of ours; a script
 FOR_EVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 
 
@@ -66,6 +71,49 @@ def test_a_fork_has_the_streams_and_the_directory_that_it_is_given(tmp_path) -> 
         process = Running([], program, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
         assert (process.wait(), process.stdout, process.stderr) == (0, None, None)
     assert (tmp_path / "out").read_text() == f"{tmp_path}\nsaid\n"
+
+
+def test_a_courier_of_the_tests_process_is_its_child_and_has_nothing_but_what_it_was_given() -> None:
+    page, (ours, theirs) = _core.Handover(), socket.socketpair()
+    given = [theirs.fileno(), page.fileno()]
+    command = [sys.executable, "-P", "-m", "tallystick.courier", *map(str, given)]
+    process = couriers.FORKED.Popen(command, pass_fds=given, env={**os.environ})
+    place = Path(f"/proc/{process.pid}")
+    try:
+        assert int((place / "stat").read_text().rsplit(") ", 1)[1].split()[1]) == os.getpid()
+        held = {int(each.name): os.readlink(each) for each in (place / "fd").iterdir()}
+        assert held.keys() >= {0, 1, 2, *given}
+        assert {held[each] for each in held.keys() - {0, 1, 2, theirs.fileno()}} == {held[page.fileno()]}
+        assert (place / "cwd").readlink() == Path.cwd()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        theirs.close()
+        ours.close()
+    assert process.wait() == -signal.SIGKILL
+
+
+SAYS = """
+echo one | tallystick seal payments -o audit.log; echo $?
+tallystick verify audit.log --key none 2>&1; echo $?
+tallystick cat audit.log --key payments.key | wc -l
+rm audit.log
+tallystick run payments -o audit.log -- sh -c 'echo up; exec sleep 60' & until test -s audit.log; do sleep 0.02; done
+kill %1; wait %1; echo $?
+tallystick cat <(cat audit.log) --key payments.key || true
+"""
+
+
+@pytest.mark.parametrize("kind", ["installed", "forking"])
+def test_a_shell_cannot_tell_a_command_that_forks_from_the_installed_one(site, kind) -> None:
+    (site.path / "bin").mkdir()
+    line = preloaded.put_command(site.path / "bin")
+    if kind == "installed":
+        (site.path / "bin" / "tallystick").unlink()
+    env = site.env | {"PATH": f"{site.path}/bin:{site.bin}:{site.env['PATH']}"}
+    shell = ["bash", "-c", SAYS]
+    done = subprocess.run(shell, cwd=site.path, env=env, pass_fds=[line], capture_output=True, text=True, check=True)
+    no_key = "tallystick: none: no such file or directory; check the name of the key"
+    assert done.stdout.splitlines() == ["0", no_key, "4", "1", "143", "up"]
 
 
 def test_a_block_that_fails_ends_its_fork() -> None:

@@ -107,8 +107,8 @@ class Writers:
         return taken, choices
 
 
-CHANGES = 99 if EVERY else 3
-"""How often the turn may change by itself; what is wrong at all is nearly always wrong in an order with two changes."""
+CHANGES = 99 if EVERY else 2
+"""How often the turn may change by itself; what is wrong at all is nearly always wrong with two."""
 
 
 def changes(order):
@@ -126,6 +126,7 @@ def every_order(play):
         for at in range(len(order), len(taken)):
             others = [[*taken[:at], other] for other in choices[at] if other != taken[at]]
             left += [each for each in others if changes(each) <= CHANGES]
+    print(f"{count} orders")
     return count
 
 

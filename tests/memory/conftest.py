@@ -156,7 +156,6 @@ class Watched:
     def patterns(self):
         """Every secret of the log as it is now, those of its custody included."""
         patterns = secrets.of_log(self.written())
-        self.record()
         patterns.add_all(self.leads())
         return patterns
 
@@ -200,17 +199,26 @@ class Watched:
             time.sleep(0.005)
 
     def search(self, pid):
-        """Search a process, which stands still meanwhile; also return the lines that it has written."""
+        """Search a process for all secrets while it stands still; also return the lines that it has written."""
+        return self._search(pid, self.patterns)
+
+    def search_leads(self, pid):
+        """Search a process for what leads to secrets, while it stands still."""
+        return self._search(pid, self.leads)[0]
+
+    def _search(self, pid, patterns):
         os.kill(pid, signal.SIGSTOP)
         try:
             self.wait(lambda: Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "T")
             written = self.written()
-            return self.memory.of_process(pid, self.patterns()), written
+            self.record()
+            return self.memory.of_process(pid, patterns()), written
         finally:
             os.kill(pid, signal.SIGCONT)
 
     def search_dump(self, pid):
         """Search a core dump."""
+        self.record()
         return self.memory.of_core_dump(pid, self.patterns(), self.site.path)
 
     def seal(self, *options, env=None):

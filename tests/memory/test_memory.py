@@ -167,7 +167,7 @@ def test_while_lines_are_written_no_key_of_one_that_has_left_is_anywhere(watched
         feeder.start()
         try:
             watched.until_written(1500)
-            for _ in range(4):
+            for _ in range(2):
                 assert_nothing_of_the_past(watched, writer.pid)
                 time.sleep(0.1)
         finally:

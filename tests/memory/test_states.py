@@ -58,13 +58,13 @@ def test_no_state_is_in_a_writer_whatever_store_and_custody_it_has(watching, tmp
     with watched.seal(*SMALL) as writer:
         feed(writer, 10)
         watched.until_settled(11)
-        found, _ = watched.search(writer.pid)
+        found = watched.search_leads(writer.pid)
         assert not leads(found), told(leads(found))
         feed(writer, CHAIN // 5 * 4 // 2)  # the next chain was fetched
         watched.until_settled(CHAIN // 2)
         feed(writer, CHAIN)  # and opened
         watched.until_settled(CHAIN + 200)
-        found, _ = watched.search(writer.pid)
+        found = watched.search_leads(writer.pid)
         assert not leads(found), told(leads(found))
         assert len(watched.states) >= 3
         watched.wait(lambda: not couriers(writer.pid))
@@ -150,10 +150,10 @@ def test_no_state_is_in_a_handler_and_its_forked_children(watched):
         for fork in (b"fork\n", b"fork by C\n"):
             writer.stdin.write(fork)
             child = int(writer.stdout.readline())
-            found, _ = watched.search(child)
+            found = watched.search_leads(child)
             os.kill(child, signal.SIGKILL)
             assert not leads(found), told(leads(found))
-        found, _ = watched.search(writer.pid)
+        found = watched.search_leads(writer.pid)
         assert not leads(found), told(leads(found))
         writer.stdin.close()
         assert writer.wait(30) == 0
