@@ -57,6 +57,15 @@ def test_a_line_is_handed_on_as_soon_as_it_is_whole():
     assert log.lines == [b"one", b"two"]
 
 
+def test_the_end_of_a_line_is_written_together_with_the_lines_after_it():
+    log, writes = Log(), []
+    log.write_lines = lambda data: writes.append(data) or len(data)
+    splitter = Splitter(log)
+    for piece in (b"one\ntw", b"o\nthree\nfo", b"ur\n"):
+        splitter.feed(piece)
+    assert writes == [b"one\n", b"two\nthree\n", b"four\n"]
+
+
 def test_a_last_line_without_an_end_is_a_line():
     assert split(b"one\ntwo") == [b"one", b"two"]
 

@@ -49,7 +49,10 @@ class Splitter:
     def feed(self, data: bytes) -> None:
         """Take the next piece of the stream."""
         first = data.find(b"\n")
-        if self._rest or (first if first >= 0 else len(data)) > self._longest:
+        if self._rest and not self._parts and 0 <= first <= self._longest - len(self._rest):
+            # The line that waited goes in one write with those after it.
+            data, self._rest = bytes(self._rest) + data, bytearray()
+        elif self._rest or (first if first >= 0 else len(data)) > self._longest:
             self._rest += data if first < 0 else data[: first + 1]
             self._cut()
             if first < 0:

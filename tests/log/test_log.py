@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import tallystick
 from tallystick import _core, keystore
 from tallystick.courier import Courier
 from tallystick.errors import KeyStoreError, SealError, explain
+from tallystick.sinks.stream import StreamSink
 from tallystick.writer.opening import open_chain
 from tests.sealed import controls, entries, lines, position
 
@@ -578,6 +580,23 @@ def test_the_head_follows_within_a_second_to_a_pipe_too(place):
     finally:
         os.close(reading)
         os.close(writing)
+    assert place.verify() == ("ok", [])
+
+
+def test_the_next_chain_to_a_pipe_begins_once_the_reader_has_taken_all(place, monkeypatch):
+    monkeypatch.setattr(StreamSink, "INTERVAL", 60)
+    reading, writing = os.pipe()
+    with open(reading, "rb") as pipe, ThreadPoolExecutor(1) as reader:
+        taken = reader.submit(pipe.read)
+        began = time.monotonic()
+        try:
+            with place.open(output=writing, epoch_lines=1) as log:
+                log.write_lines(b"line\n" * 300)
+        finally:
+            os.close(writing)
+        place.output.write_bytes(taken.result())
+    assert time.monotonic() - began < StreamSink.INTERVAL
+    assert place.head()[0] == 2
     assert place.verify() == ("ok", [])
 
 

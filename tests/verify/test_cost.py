@@ -230,8 +230,8 @@ def measured(place: Path, data: bytes, log: str = "app", forms: str = "VP", allo
 
 
 def most(megabytes: float) -> float:
-    """Return the bound for a long log, of the one for a million lines: 60 MB, and what grows with them."""
-    return 60 + (megabytes - 60) * SEALED / 1_000_000
+    """Return the bound for a long log, of the one for a million lines: little of it does not grow with them."""
+    return megabytes if EVERY else 0.55 * megabytes
 
 
 def lines_of(count: int, line: Callable[[int], bytes]) -> bytes:

@@ -165,7 +165,9 @@ def test_a_head_is_read_once_where_nothing_moves(place: Place, monkeypatch: pyte
     assert read == [1]
 
 
-def test_lines_that_come_after_the_head_was_read_are_no_trouble(growing: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_come_after_the_head_was_read_are_no_trouble(
+    growing: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The order: whatever a head counts is on the disk before the files are opened."""
     paths = growing.write()
     newer = []

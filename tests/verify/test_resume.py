@@ -22,7 +22,7 @@ from tests.doctoring import Sealed
 from tests.sealed import Taking, position
 from tests.servers import until
 
-ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "24"))
+ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "12"))
 TICK = 12_000_000  # ns; longer than one of this kernel's clock
 
 

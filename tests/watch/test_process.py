@@ -118,7 +118,7 @@ def test_kills_at_any_instant_cost_no_finding_and_bring_no_false_one(site: Site)
 
 
 def test_a_service_that_was_held_up_looks_first_and_pages_nobody_for_that(site: Site) -> None:
-    """A virtual machine is paused, a disk does not answer: what nobody looked at meanwhile is no trouble of the logs."""
+    """A virtual machine is paused: that nobody looked meanwhile is no trouble of the logs."""
     for name in ("app", "quiet"):
         site.log(name)
     path = configured(site, "app", "quiet")

@@ -201,9 +201,9 @@ def test_what_waited_while_the_service_stood_still_waits_from_then_on() -> None:
 
 def test_people_hear_once_that_looks_come_late_and_once_that_they_do_not_any_more() -> None:
     pace, said = Pace(), []
-    for late in [0.5] * 40 + [3.0] * 100 + [0.5, 3.0] * 20 + [0.5] * 60:
+    for second, late in enumerate([0.5] * 40 + [3.0] * 100 + [0.5, 3.0] * 20 + [0.5] * 60):
         pace.note(late)
-        said.append(pace.round(bearable=1.0))
+        said.append(pace.round(float(second), bearable=1.0))
     assert [line.partition(":")[0] for line in said if line] == [
         "looks come 3.0 s later than agreed", "looks come in time again",
     ]  # fmt: skip

@@ -77,6 +77,7 @@ class _Lazy(MutableMapping[str, click.Command]):
             command: click.Command = importlib.import_module(f"tallystick.cli.{name}").command
         finally:
             if collects:
+                gc.freeze()  # nor is it looked for among them later
                 gc.enable()
         return command
 

@@ -30,7 +30,7 @@ _EPILOG = """Example:
 """
 
 _LONG_ENOUGH = 10.0  # seconds from SIGTERM to SIGKILL for a command whose output cannot be sealed any more
-_BLOCK = 2**18  # bytes, so neither stream gets far ahead of the other
+_BLOCK = 2**17  # bytes, as in `seal`, so neither stream gets far ahead of the other
 
 
 class _Run(Command):

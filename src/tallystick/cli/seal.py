@@ -73,7 +73,7 @@ def command(name: str, files: Sequence[str], output: Output, encoding: str | Non
         raise SystemExit(128 + leaving.signal)
 
 
-_BLOCK = 2**18  # bytes: as much as stays in the processor's cache on the way through
+_BLOCK = 2**17  # bytes: they stay in the processor's cache, and larger ones are fetched from the system each time
 
 
 class _Leaving:

@@ -52,7 +52,7 @@ class Sink(Protocol):
         ...
 
     def drain(self, within: float) -> None:
-        """Do the same right before the writer leaves.
+        """Do the same where nothing is sealed until it is done: before the writer leaves, or opens the next chain.
 
         Args:
             within: Seconds for which a sync of another thread is waited for.

@@ -48,6 +48,7 @@ class CallSink:
     def drain(self, within: float) -> None:
         """End every wait in `sync`: a call has taken the lines when it returns."""
         self._left.set()
+        self._left.clear()
 
     def close(self) -> None:
         """Do nothing: nothing is held."""

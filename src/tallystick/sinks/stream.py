@@ -78,11 +78,13 @@ class StreamSink(Descriptor):
 
     def drain(self, within: float) -> None:
         """Wait until the reader of a pipe has taken all, for an interval at most."""
+        deadline = time.monotonic() + min(self.INTERVAL, within)
+        while self._waiting():
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.002)
         # A thread that waits in `sync` has nothing left to wait for.
         self._draining.set()
-        deadline = time.monotonic() + min(self.INTERVAL, within)
-        while time.monotonic() < deadline and self._waiting():
-            time.sleep(0.002)
         self._draining.clear()
 
     def _waiting(self) -> bool:

@@ -22,12 +22,10 @@ What it promises, and where:
 (True, <State.OK: 'ok'>)
 """
 
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -56,8 +54,6 @@ __all__ = ["Service"]
 _ROUND = 1.0  # seconds after which the service's own condition is looked after
 _DIRECTORIES = 5.0  # seconds after which directories that came or went are watched or not
 _WRITE = 300.0  # seconds after which what was verified is written
-_EFFORT = 64 * 2**20  # bytes of files that are written to that are read again in a second, of all entries together
-_LEAST = 32 * 1024  # bytes, for each look
 _ASKED = 256  # entries that are asked at once whether something moved
 
 
@@ -99,7 +95,6 @@ class Service:
         self._outbox = Outbox(self._kept, self._outlets, say)
         self._round_at, self._directories_at = 0.0, 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
-        self._rate, self._count, self._since = 0.0, 0, self._clock.now()
         self._thread: threading.Thread | None = None
         if self._kept.lost:
             self._say(self._kept.lost)
@@ -171,10 +166,9 @@ class Service:
             if (one := self._watched.get(name)) is None:
                 continue
             one.rest(now)
-            if one.slot.was_looked:
-                self._pace.note(now - one.slot.due)
+            self._pace.note(now - one.slot.due if one.slot.was_looked else 0.0)
             if one.slot.begin(now):
-                self._workers.do((name,), partial(one.look, self._effort(one)))
+                self._workers.do((name,), partial(one.look, self._pace.effort if one.slot.was_looked else None))
             elif one.is_polled:  # what others hold up must not hold up more than that
                 self._workers.do((name,), partial(_moved, (one,)))
             else:
@@ -183,9 +177,6 @@ class Service:
                 break
         if asked:
             self._workers.do(tuple(one.entry.name for one in asked), partial(_moved, asked))
-
-    def _effort(self, one: Watched) -> int | None:
-        return max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
 
     def _note_moved(self, paths: set[str]) -> None:
         self._moved.append(paths)
@@ -221,7 +212,7 @@ class Service:
 
     def _take_look(self, one: Watched, result: Any, now: float, wall: int) -> None:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
-        self._count += 1
+        self._pace.looked()
         if look.report is not None and not look.is_confirmed:
             one.doubt(look.report, began, now, wall)
             one.slot.end(now, Ending.DOUBTFUL)
@@ -243,10 +234,7 @@ class Service:
             self._judge(one, now, wall)
 
     def _rules(self, one: Watched, now: float) -> Rules:
-        """Return what counts for an entry now; what only waits for its turn is not stale."""
-        idle = time.monotonic() - self._workers.finished
-        excused = not one.track.trouble and self._pace.is_excused(one.slot, now, idle, one.rules.stale_after)
-        return replace(one.rules, stale_after=math.inf) if excused else one.rules
+        return one.rules_now(self._pace, now, time.monotonic() - self._workers.finished)
 
     def _judge(self, one: Watched, now: float, wall: int) -> None:
         rules = self._rules(one, now)
@@ -263,15 +251,11 @@ class Service:
     def _round(self, now: float) -> None:
         """Look after the service's own condition."""
         self._round_at = now + _ROUND
-        self._rate, self._count, self._since = self._count / max(0.1, now - self._since), 0, now
-        if said := self._pace.round(max(_ROUND, self._config.interval)):
+        if said := self._pace.round(now, max(_ROUND, self._config.interval)):
             self._say(said)
         while (name := self._writes.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
-                later = now + (_WRITE if not one.slot.is_running else _ROUND)
-                if not one.slot.is_running and not one.follower.is_written:
-                    one.follower.write()
-                self._writes.put(name, later)
+                self._writes.put(name, now + (_WRITE if one.write() else _ROUND))
         if not self._all.is_set():
             self._manager.starting(self._watched.values())
         elif self._places.are_other and now >= self._directories_at:
@@ -318,8 +302,8 @@ class Service:
             self._watched[entry.name] = one
             self._schedule(one, now)
         for name, old in before.items():
-            if self._watched.get(name) is not old and not old.slot.is_running:
-                old.follower.write()
+            if self._watched.get(name) is not old:
+                old.write()
         self._places.keep(self._watched)
         self.board.keep([entry.name for entry in config.entries])
         self._unseen = {name for name, one in self._watched.items() if not one.slot.was_looked}
@@ -336,10 +320,8 @@ class Service:
         for names, result in self._workers.done():
             self._take_result(names, result)
         self._outbox.keep(self._clock.now(), self._plain, at_once=True)
-        if ended:
-            for one in self._watched.values():
-                if not one.follower.is_written:
-                    one.follower.write()
+        for one in self._watched.values() if ended else ():
+            one.write()
         self._outbox.keep(self._clock.now(), self._plain)
         self._outlets.stop(5.0)
         self._kept.close()

@@ -1,5 +1,6 @@
 """The steps of a writer: what is done with a line, a checkpoint, the last lines; each under the turn."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -281,7 +282,7 @@ class Steps:
 
     def _next_chain(self) -> None:
         # `closed` must be counted by a head before the next chain opens (spec section 6).
-        self.store(self.count(), self._parts.outlet.sink.sync)
+        self.store(self.count(), partial(self._parts.outlet.sink.drain, threading.TIMEOUT_MAX))
         if self._parts.outlet.rotating:
             self._parts.outlet.rotate(self.sealer.chain)
         self.sealer.erase()

@@ -2,13 +2,17 @@
 //!
 //! With the SHA instructions of x86-64 a compression waits for itself at every step. Two that do not
 //! depend on each other, woven together, fill each other's waits. Elsewhere they go one after the other.
-//! With AVX-512 sixteen go side by side, in WebAssembly four ([`wide`]).
+//! With AVX-512 sixteen go side by side, with AVX2 eight, in WebAssembly four ([`wide`]).
 //! All `unsafe` code in these modules is for those instructions; the rest of it is in [`secret`](crate::secret).
 
 use sha2::block_api::compress256;
 
+#[cfg(target_arch = "x86_64")]
+mod eights;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod fours;
+#[cfg(target_arch = "x86_64")]
+mod sixteens;
 pub(crate) mod wide;
 
 /// Messages that go side by side.

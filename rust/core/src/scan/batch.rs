@@ -2,7 +2,7 @@
 //!
 //! For each ordinary entry that costs: one look for the line end, one comparison of its seal with the expected one, its
 //! tag's letters, the compressions of its text, with V one for its key and four for its tag, one for its leaf and two in
-//! the tree. Sixteen go side by side with AVX-512, else two. All else is done once for a *run*: entries that hold and
+//! the tree. Sixteen go side by side where there are lanes ([`Wide`]), else two. All else is done once for a *run*: entries that hold and
 //! follow each other in their epoch as they do in the file, while nothing waits to be told. Whatever is not like that is
 //! judged line by line, which alone says what is right: [`take_run`](Scanner::take_run) leaves what that would.
 
@@ -56,13 +56,8 @@ impl<'k> Scanner<'k> {
         self.run_with(Wide::here(), input);
     }
 
-    /// Takes ordinary entries two by two, as without AVX-512.
-    #[cfg(test)]
-    pub(super) fn run_in_pairs(&mut self, input: &Input<'k>) {
-        self.run_with(None, input);
-    }
-
-    fn run_with(&mut self, wide: Option<Wide>, input: &Input<'k>) {
+    /// Takes ordinary entries in lanes, or two by two.
+    pub(super) fn run_with(&mut self, wide: Option<Wide>, input: &Input<'k>) {
         let (mut lines, mut many, mut batch) = (self.begin(input), Many::new(), Batch::new());
         while self.fill(&mut batch, &mut lines, wide.map(|_| &mut many)) {
             match wide {

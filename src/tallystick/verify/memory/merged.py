@@ -35,9 +35,11 @@ class Room:
     def take(self, owner: object, size: int) -> bool:
         """Let an owner have some bytes instead of those that it had, as long as it lives; are there so many?"""
         with self._lock:
-            self._taken[owner] = 0
-            fits = sum(self._taken.values()) + size <= self._size
-            self._taken[owner] = size if fits else 0
+            self._taken.pop(owner, None)
+            # A log that goes on gives back at each look: only what takes some is held against the others.
+            fits = not size or sum(self._taken.values()) + size <= self._size
+            if size and fits:
+                self._taken[owner] = size
             return fits
 
 
