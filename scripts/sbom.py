@@ -30,45 +30,47 @@ def main(output: str) -> None:
 def document() -> dict[str, Any]:
     """Return the list as CycloneDX 1.5 has it."""
     crates = parts()
-    ours = crates.pop(_BINDING)
+    (ours,) = (crate for crate in crates.values() if crate["name"] == _BINDING)
+    others = sorted(ref for ref in crates if ref != _ref(ours))
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": {**_component(ours), "type": "library", "name": "tallystick"}},
-        "components": [_component(crate) for _, crate in sorted(crates.items())],
-        "dependencies": [
-            {"ref": _ref(crate), "dependsOn": sorted(crate["needs"])}
-            for _, crate in sorted({**crates, _BINDING: ours}.items())
-        ],
+        "components": [_component(crates[ref]) for ref in others],
+        "dependencies": [{"ref": ref, "dependsOn": sorted(crate["needs"])} for ref, crate in sorted(crates.items())],
     }
 
 
 def parts() -> dict[str, dict[str, Any]]:
-    """Return what is linked into the binding, by name, with what it needs."""
+    """Return what is linked into the binding, each with what it needs, by the names that the list gives them."""
     found: dict[str, dict[str, Any]] = {}
     for target in _TARGETS:
-        command = ["cargo", "metadata", "--format-version=1", "--locked", f"--filter-platform={target}"]
-        said = json.loads(subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE).stdout)
-        packages = {package["id"]: package for package in said["packages"]}
-        needs = {node["id"]: set(_linked(node, packages)) for node in said["resolve"]["nodes"]}
-        reached, left = set(), [id for id, package in packages.items() if package["name"] == _BINDING]
-        while left:
-            if (id := left.pop()) not in reached:
-                reached.add(id)
-                left += needs[id]
-        for id in reached:
-            crate = found.setdefault(packages[id]["name"], {**packages[id], "needs": set()})
-            crate["needs"] |= {_ref(packages[each]) for each in needs[id]}
+        linked = _linked(target)
+        said = json.loads(_said(["cargo", "metadata", "--format-version=1", "--locked", f"--filter-platform={target}"]))
+        packages = {each["id"]: each for each in said["packages"] if (each["name"], each["version"]) in linked}
+        for node in said["resolve"]["nodes"]:
+            if node["id"] in packages:
+                package = packages[node["id"]]
+                crate = found.setdefault(_ref(package), {**package, "needs": set()})
+                crate["needs"] |= {_ref(packages[each]) for each in _needs(node) if each in packages}
     return found
 
 
-def _linked(node: dict[str, Any], packages: dict[str, Any]) -> Iterator[str]:
-    """Give what a crate needs when it runs; macros do their work while it is compiled."""
-    for need in node["deps"]:
-        kinds = {target for each in packages[need["pkg"]]["targets"] for target in each["kind"]}
-        if "proc-macro" not in kinds and any(each["kind"] is None for each in need["dep_kinds"]):
-            yield need["pkg"]
+def _linked(target: str) -> set[tuple[str, str]]:
+    """Return names and versions of what cargo links: its metadata names crates, too, that no feature switches on."""
+    asked = [f"--package={_BINDING}", "--edges=normal,no-proc-macro", f"--target={target}"]
+    lines = _said(["cargo", "tree", "--locked", "--prefix=none", "--format={p}", *asked]).splitlines()
+    return {(name, version.removeprefix("v")) for name, version, *_ in map(str.split, filter(None, lines))}
+
+
+def _needs(node: dict[str, Any]) -> Iterator[str]:
+    """Give what a crate needs when it runs."""
+    return (need["pkg"] for need in node["deps"] if any(each["kind"] is None for each in need["dep_kinds"]))
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _component(crate: dict[str, Any]) -> dict[str, Any]:

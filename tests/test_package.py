@@ -7,12 +7,15 @@ import json
 import os
 import pkgutil
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import tallystick
 
+ROOT = Path(__file__).resolve().parents[1]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(tallystick.__path__, "tallystick.")
@@ -59,6 +62,16 @@ def test_the_wheel_lists_the_crates_that_are_inside():
     parts = {part["name"]: part for each in lists for part in each["components"]}
     assert {"sha2", "ed25519-dalek", "chacha20poly1305", "argon2", "postcard", "pyo3", "rustix"} <= set(parts)
     assert [name for name, part in parts.items() if not part.get("version")] == []
+
+
+def test_the_list_of_crates_is_the_same_in_each_build_and_names_what_cargo_links(tmp_path):
+    for seed in "01":  # of the order in which sets are walked
+        command = [sys.executable, ROOT / "scripts/sbom.py", tmp_path / seed]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
+    listed = json.loads((tmp_path / "0").read_text())["components"]
+    # One that no feature switches on, one that runs only while others are compiled, and one that only builds.
+    assert not {"embedded-io", "serde_derive", "cc"} & {part["name"] for part in listed}
 
 
 @pytest.mark.parametrize("name", MODULES)
