@@ -144,8 +144,8 @@ try-wheels: $(VENV)/.made ## install the wheels of a release in a chroot for eac
 	packaging/chroot $(CHROOT)-arm64 arm64
 	$(RELEASE) packaging/try_wheel $(CHROOT)-arm64 $(WHEEL_ARM64)
 
-reproducible: $(VENV)/.group-release | have-cargo ## build a wheel of a release again elsewhere, and compare byte for byte; measure a newcomer's first minute
-	$(RELEASE) scripts/reproducible $(WHEEL)
+reproducible: $(VENV)/.group-release | have-cargo ## build a wheel of a release again elsewhere, and the page for auditors if it was made, and compare byte for byte; measure a newcomer's first minute
+	$(RELEASE) scripts/reproducible $(WHEEL) $(wildcard dist/tallystick-auditor.html)
 	$(RELEASE) scripts/first_minute $(WHEEL)
 
 sbom: $(VENV)/.group-release ## list all Python packages that wheel, packages and image bring along, as CycloneDX

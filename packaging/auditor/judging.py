@@ -7,12 +7,14 @@ are those of the command: its options are read by the command's own parser, so t
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from tallystick import _core
 from tallystick.cli.judging import check_witness_options
 from tallystick.cli.verify import command
 from tallystick.errors import ReportError, TallystickError
@@ -20,10 +22,12 @@ from tallystick.objects import is_url
 from tallystick.reports import render
 from tallystick.reports.meanings import headline, verdict
 from tallystick.securefile import opened
-from tallystick.verify import verify
+from tallystick.verify.inputs import Chunk
+from tallystick.verify.request import Request
+from tallystick.verify.run import carry_out
 from tallystick.verify.strangers import ours_in
 
-__all__ = ["judged"]
+__all__ = ["help_along", "judged"]
 
 _KINDS = {
     "a verification key": "keys",
@@ -38,7 +42,7 @@ _NAMING = ("keys", "public", "head", "receipts", "exceptions")  # options that n
 _ELSEWHERE = {
     "store": "drop the head here, as `tallystick head NAME` prints it",
     "pins_directory": "drop a file with pins here",
-    "jobs": "a page has one thread",
+    "jobs": "the page has as many workers as are of use",
     "form": "the page offers the forms that it has",
     "output": "save the report below it",
     **dict.fromkeys(("resume", "rescan", "partial", "engine"), "use the command for it"),
@@ -46,7 +50,13 @@ _ELSEWHERE = {
 """Options that a page has no use for, and what to do instead."""
 
 
-def judged(paths: Sequence[str], options: str, pasted: str | None, progress: Callable[[int, int], None]) -> str:
+def judged(
+    paths: Sequence[str],
+    options: str,
+    pasted: str | None,
+    progress: Callable[[int, int], None],
+    others: Any = None,
+) -> str:
     """Verify what was given.
 
     Args:
@@ -54,19 +64,86 @@ def judged(paths: Sequence[str], options: str, pasted: str | None, progress: Cal
         options: Further options of `tallystick verify`, as one writes them on the command line.
         pasted: File with a key that was pasted; None for none.
         progress: Called with the bytes read so far and those there are.
+        others: Other workers of the page, as `worker.js` has them; None where this one is alone.
 
     Returns:
         JSON: `verdict`, `said` (the verdict as a sentence), and the report as `html` and as `json`; or, where it cannot
         be carried out, `trouble` and `hint`.
     """
     try:
-        report = verify(**_asked(paths, options, pasted), digests=True, jobs=1, progress=progress)
+        beside = None if others is None else lambda *_: _Beside(others)
+        asked = _asked(paths, options, pasted)
+        report = carry_out(Request.of(**asked, digests=True, jobs=1, progress=progress, beside=beside))
     except click.ClickException as error:
         return json.dumps({"trouble": error.format_message(), "hint": "see `tallystick verify --help`"})
     except TallystickError as error:
         return json.dumps({"trouble": str(error), "hint": error.hint})
     said = {"verdict": report.verdict.value, "said": f"{verdict(report)}: {headline(report)}"}
     return json.dumps(said | {form: render(report, form) for form in ("html", "json")})
+
+
+def help_along(paths: Sequence[str], options: str, pasted: str | None, work: Any) -> None:
+    """Scan chunks for the worker that verifies; this ends with the page's worker.
+
+    All is prepared as it is there, up to where lines would be scanned: so the keys know the same.
+
+    Args:
+        paths: As `judged` takes it.
+        options: As `judged` takes it.
+        pasted: As `judged` takes it.
+        work: Where chunks come from and what is found goes, as `worker.js` has it.
+    """
+
+    def serve(keys: _core.Keys, envelope: _core.Envelope | None) -> Any:
+        while True:
+            data, place = run_sync(work.next())
+            file, number, offset, cut = place
+            data = data.to_bytes()
+            chunk = Chunk(file, number, offset, data, len(data), cut, None, 0)
+            work.give(to_js(chunk.given_to(_core.scan, keys, _core.Mode.all(), envelope).to_bytes()))
+
+    from pyodide.ffi import run_sync, to_js
+
+    carry_out(Request.of(**_asked(paths, options, pasted), jobs=1, beside=serve))
+
+
+class _Beside:
+    """Other workers of the page: they scan what this one reads, and it scans what they have no time for."""
+
+    def __init__(self, others: Any) -> None:
+        self._others = others
+
+    def scanned(
+        self, chunks: Iterable[Chunk], here: Callable[[Chunk], _core.Summary]
+    ) -> Iterator[tuple[Chunk, _core.Summary]]:
+        from pyodide.ffi import run_sync
+
+        waiting: deque[tuple[Chunk, Any]] = deque()
+        for chunk in chunks:
+            run_sync(self._others.hear())
+            given = self._given(chunk)
+            waiting.append((chunk, here(chunk) if given is None else given))
+            while waiting and (isinstance(waiting[0][1], _core.Summary) or waiting[0][1].done):
+                yield self._found(*waiting.popleft())
+        while waiting:
+            yield self._found(*waiting.popleft())
+
+    def _given(self, chunk: Chunk) -> Any:
+        """Give a chunk to another worker, if one has time for it; what is found will be in what this returns."""
+        from pyodide.ffi import to_js
+
+        if chunk.lines is not None or not self._others.free():
+            return None
+        place = to_js([chunk.file, chunk.number, chunk.offset, chunk.cut])
+        return self._others.give(to_js(memoryview(chunk.data)[: chunk.end]), place)
+
+    @staticmethod
+    def _found(chunk: Chunk, found: Any) -> tuple[Chunk, _core.Summary]:
+        from pyodide.ffi import run_sync
+
+        if not isinstance(found, _core.Summary):
+            found = _core.Summary(run_sync(found.found).to_bytes())
+        return chunk, found
 
 
 def _asked(paths: Sequence[str], text: str, pasted: str | None) -> dict[str, Any]:

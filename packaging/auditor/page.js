@@ -40,8 +40,7 @@ function start() {
   // One that was ended may still say something; nobody listens.
   begun.onerror = (event) => { if (worker === begun) fail({ bug: event.message }); };
   begun.onmessage = ({ data }) => { if (worker === begun) heard(data); };
-  const { "worker.js": _, ...rest } = parts;
-  worker.postMessage({ parts: rest });
+  worker.postMessage({ parts });
 }
 
 function heard(data) {
@@ -101,10 +100,11 @@ function show(result) {
   at("report").focus();
 }
 
-// The report is as long as it is: the page scrolls, not the frame. No script runs in there.
+// The report is as long as it is: the page scrolls, not the frame. No script runs in there. What it would scroll by is
+// never less than the frame is high, so that is of no use here.
 function fit() {
   const inner = at("shown").contentDocument?.documentElement;
-  if (inner) at("shown").style.setProperty("height", `${inner.scrollHeight + 4}px`);
+  if (inner) at("shown").style.setProperty("height", `${inner.offsetHeight + 4}px`);
 }
 
 function save(form, type) {

@@ -1,10 +1,15 @@
 // Python in a thread of its own: the page stays alive meanwhile, and ends it to stop. After each verification the page
-// throws it away with all that it holds, the key first of all.
+// throws it away with all that it holds, the key first of all. Where there is much to read, it has others like itself
+// scan what it reads: they are given the same files, and end with it.
 "use strict";
 
 const NOWHERE = "https://tallystick.invalid/"; // parts have names below it; nothing is ever fetched
 const EIO = 29; // as this C library numbers it
+const MUCH = 64e6; // bytes that are worth others, of which each takes a second and 150 MB
+const MOST = 3; // others: what reads cannot feed more
+const AHEAD = 2; // pieces that each of them has at most
 let python = null;
+let parts = null;
 let WORKERFS = null; // reads files of the browser in pieces
 
 // A file that changed under the browser cannot be read any more; Python reports that as it does everywhere.
@@ -18,7 +23,8 @@ function guard({ read }, FS) {
   };
 }
 
-async function begin(parts) {
+async function begin(given) {
+  parts = given;
   self.fetch = async (url) => {
     const name = String(url).replace(NOWHERE, "");
     if (!(name in parts)) throw new TypeError(`${name} is no part of this page`);
@@ -38,32 +44,123 @@ async function begin(parts) {
   python.runPython("import sys; sys.path.insert(0, '/tallystick'); import lacking; lacking.fill(); import judging");
 }
 
-function judge({ files, pasted, options }) {
+// Have Python do something with what was given.
+async function done(name, { files, pasted, options }, ...more) {
   const { FS } = python;
   FS.mkdirTree("/given");
   FS.mount(WORKERFS, { blobs: files.map(({ path, file }) => ({ name: path, data: file })) }, "/given");
   FS.chdir("/given");
   if (pasted) FS.writeFile("/pasted", `${pasted}\n`, { mode: 0o600 });
   try {
-    const { judged } = python.pyimport("judging");
-    const progress = (done, total) => postMessage({ done, total });
+    const work = python.pyimport("judging")[name];
     const paths = python.toPy(files.map(({ path }) => path));
-    return JSON.parse(judged(paths, options, pasted ? "/pasted" : undefined, progress));
+    const what = [paths, options, pasted ? "/pasted" : undefined, ...more];
+    return await (waits() ? work.callPromising(...what) : work(...what));
   } finally {
     FS.chdir("/");
     FS.unmount("/given");
   }
 }
 
+async function judge(given) {
+  const progress = (done, total) => postMessage({ done, total });
+  const much = given.files.reduce((sum, { file }) => sum + file.size, 0) >= MUCH;
+  const beside = much && waits() ? await others(given, Math.min(navigator.hardwareConcurrency - 1, MOST)) : [];
+  try {
+    return JSON.parse(await done("judged", given, progress, beside.length ? outside(beside) : undefined));
+  } finally {
+    for (const { worker } of beside) worker.terminate();
+  }
+}
+
+// -- others
+
+// Can Python wait for what comes from outside?
+function waits() {
+  return "Suspending" in WebAssembly;
+}
+
+async function others(given, count) {
+  const made = [];
+  const url = URL.createObjectURL(new Blob([parts["worker.js"]], { type: "text/javascript" }));
+  for (let number = 0; number < count; number++) {
+    const one = { worker: new Worker(url, { name: "other" }), ready: false, asked: [] };
+    made.push(one);
+    one.loaded = new Promise((resolve) => { one.worker.onmessage = one.worker.onerror = resolve; });
+  }
+  // To load its script one needs this worker, which has no time for that later. Python begins there without it.
+  await Promise.all(made.map(({ loaded }) => loaded));
+  URL.revokeObjectURL(url);
+  for (const one of made) {
+    one.worker.onerror = ({ message }) => broken(one, message);
+    one.worker.onmessage = ({ data }) => {
+      if (data.bug !== undefined) broken(one, data.bug);
+      else if (data.waits) one.ready = true;
+      else one.asked.shift().resolve(data.found);
+    };
+    one.worker.postMessage({ parts, help: given });
+  }
+  return made;
+}
+
+// One that is broken before it was given anything is not missed.
+function broken(one, message) {
+  one.ready = false;
+  for (const { reject } of one.asked) reject(new Error(message));
+}
+
+// What Python sees of them.
+function outside(beside) {
+  const least = () => beside.filter(({ ready, asked }) => ready && asked.length < AHEAD)
+    .sort((a, b) => a.asked.length - b.asked.length)[0];
+  return {
+    hear: () => new Promise((resolve) => setTimeout(resolve)), // messages come in meanwhile
+    free: () => least() !== undefined,
+    give(data, place) {
+      const one = least();
+      const given = { done: false };
+      given.found = new Promise((resolve, reject) => one.asked.push({ resolve, reject }));
+      given.found.then(() => { given.done = true; }, () => { given.done = true; });
+      one.worker.postMessage({ data, place }, [data.buffer]);
+      return given;
+    },
+  };
+}
+
+// What one of the others is given, piece by piece.
+const pieces = [];
+let hungry = null;
+
+async function help(given) {
+  await done("help_along", given, {
+    next() {
+      postMessage({ waits: true });
+      return new Promise((resolve) => {
+        if (pieces.length) resolve(pieces.shift());
+        else hungry = resolve;
+      });
+    },
+    give: (found) => postMessage({ found }, [found.buffer]),
+  });
+}
+
 onmessage = async ({ data }) => {
   try {
     if (data.parts) {
       await begin(data.parts);
-      postMessage({ ready: true });
+      if (data.help) await help(data.help);
+      else postMessage({ ready: true });
+    } else if (data.data) {
+      const piece = [data.data, data.place];
+      if (hungry) hungry(piece);
+      else pieces.push(piece);
+      hungry = null;
     } else {
-      postMessage({ result: judge(data) });
+      postMessage({ result: await judge(data) });
     }
   } catch (error) {
     postMessage({ bug: String(error.message ?? error) });
   }
 };
+
+if (self.name === "other") postMessage({ loaded: true });

@@ -43,16 +43,10 @@ JUDGE = """(async (cases) => {
 def judged_there(page, cases):
     """Return what the page's worker says of some cases."""
     found = []
-    for start in range(0, len(cases), 10):
-        asked = [
-            {
-                "files": {name: base64.b64encode(data).decode() for name, data in case.files.items()},
-                "options": case.options,
-                "pasted": case.pasted,
-            }
-            for case in cases[start : start + 10]
-        ]
-        found += json.loads(page.run(f"{JUDGE}({json.dumps(asked)})"))
+    for case in cases:
+        files = {name: base64.b64encode(data).decode() for name, data in case.files.items()}
+        asked = {"files": files, "options": case.options, "pasted": case.pasted}
+        found += json.loads(page.run(f"{JUDGE}({json.dumps([asked])})"))
     assert not [one for one in found if "bug" in one]
     return [told(one["result"]) for one in found]
 
@@ -134,6 +128,19 @@ def complaints(page):
     return [each for each in page.complaints() if "'data:text/javascript,\\' violates" not in each]
 
 
+def test_the_report_is_shown_at_its_length_in_any_width(page, tmp_path):
+    page.choose("#files", put(tmp_path, {"audit.log": LOG, "payments.pub": PUBLIC}))
+    verified(page)
+    page.until("document.getElementById('shown').contentDocument?.querySelector('h1') !== null")
+    heights = []
+    for width in (1280, 390, 1280):
+        page.look(width, phone=width < 400)
+        frame = "document.getElementById('shown')"
+        page.until(f"Math.abs({frame}.offsetHeight - {frame}.contentDocument.documentElement.offsetHeight) < 20")
+        heights.append(page.run(f"{frame}.offsetHeight"))
+    assert heights[1] > heights[0] == heights[2]
+
+
 def test_folders_that_are_dropped_are_judged_as_folders(page, judge, on_disk):
     files = {"logs/deep/a.log": LOG, "logs/b.log.tmp": b"unfinished", "payments.pub": PUBLIC}
     (on_disk / "logs" / "deep").mkdir(parents=True)
@@ -211,7 +218,7 @@ def test_a_hostile_log_runs_nothing(page, tmp_path):
 
 
 def test_a_verification_can_be_stopped_and_begun_again(page, tmp_path):
-    page.choose("#files", put(tmp_path, {"audit.log": LOG * 200_000, "p.pub": PUBLIC}))
+    page.choose("#files", put(tmp_path, {"audit.log": LOG * 20_000, "p.pub": PUBLIC}))
     page.click("#verify")
     page.until("!document.getElementById('bar').hidden", 120)
     page.click("#stop")
@@ -240,34 +247,64 @@ def test_nothing_is_kept(page, tmp_path):
     assert page.run("indexedDB.databases().then(all => all.length)") == 0
 
 
-@pytest.fixture
-def large(tmp_path):
-    """A directory with `big.log` of so many MiB, and its key `v`."""
-    place = ["--store", f"file:{tmp_path}/store"]
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A directory with `big.log`, which is worth several workers, and its key `v`; LARGE says how much more it is."""
+    here = tmp_path_factory.mktemp("large")
+    place = ["--store", f"file:{here}/store"]
     line = "2026-11-28T12:00:00Z user=%d action=login from=10.0.0.%d ok=true\n"
     text = "".join(line % (number, number % 250) for number in range(100_000))
 
     def run(*words, given=None):
-        subprocess.run(
-            [COMMAND, *words, *place], input=given, cwd=tmp_path, check=True, capture_output=True, timeout=600
-        )
+        subprocess.run([COMMAND, *words, *place], input=given, cwd=here, check=True, capture_output=True, timeout=600)
 
-    run("init", "big", "--custody", f"master-key:{tmp_path}/m", "--verification-key", "v")
-    while not (tmp_path / "big.log").exists() or (tmp_path / "big.log").stat().st_size < LARGE * 2**20:
-        run("seal", "big", "-o", "big.log", given=text.encode() * 10)
-    return tmp_path
+    run("init", "big", "--custody", f"master-key:{here}/m", "--verification-key", "v")
+    while not (here / "big.log").exists() or (here / "big.log").stat().st_size < max(LARGE, 70) * 2**20:
+        run("seal", "big", "-o", "big.log", given=text.encode() * 6)
+    return here
+
+
+def by_command(place, *options):
+    """Return the report of the command on `big.log`."""
+    ask = [COMMAND, "verify", "big.log", "--key", "v", "--store", "none", "--format", "json", *options]
+    done = subprocess.run(ask, cwd=place, capture_output=True, text=True, timeout=600)
+    return json.loads(done.stdout)
+
+
+def by_page(page, place):
+    """Return the page's report on `big.log`."""
+    page.choose("#files", [place / "big.log", place / "v"])
+    verified(page, 1200)
+    return json.loads(page.run("report.json"))
+
+
+def same(there, here):
+    """Do two reports agree?"""
+    return told({"json": json.dumps(there), "said": ""}) == told({"json": json.dumps(here), "said": ""})
+
+
+@pytest.mark.timeout(3000)
+def test_workers_side_by_side_find_what_the_command_finds(page, large):
+    with open(large / "big.log", "r+b") as log:
+        before = log.seek(33 * 2**20) and log.read(200)
+        log.seek(33 * 2**20)
+        log.write(before.replace(b"login", b"admin").replace(b"\n", b" ", 1))
+        log.flush()
+        try:
+            here, there = by_command(large), by_page(page, large)
+        finally:
+            log.seek(33 * 2**20)
+            log.write(before)
+    assert len(here["findings"]) > 1
+    assert same(there, here)
 
 
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(not LARGE, reason="takes minutes: TALLYSTICK_AUDITOR_MB=500 says how much")
 def test_a_large_log_is_judged_at_a_third_of_the_commands_pace(page, large):
-    ask = [COMMAND, "verify", "big.log", "--key", "v", "--store", "none", "--jobs", "1", "--format"]
-    done = subprocess.run([*ask, "json"], cwd=large, capture_output=True, text=True, timeout=600)
-    here = json.loads(done.stdout)
-    page.choose("#files", [large / "big.log", large / "v"])
-    verified(page, 1200)
-    there = json.loads(page.run("report.json"))
-    assert told({"json": json.dumps(there), "said": ""}) == told({"json": json.dumps(here), "said": ""})
+    """Both with all processors that there are."""
+    here, there = by_command(large), by_page(page, large)
+    assert same(there, here)
     pace = here["seconds"] / there["seconds"]
     print(f"\n{here['size'] >> 20} MiB in {there['seconds']:.1f} s, at {pace:.2f} of the command's pace")
     assert pace > 1 / 3

@@ -20,7 +20,7 @@ pub use lines::line_hash;
 pub use sha256::{Digest, first16, hmac, leaf, node, sha256, tag};
 
 pub(crate) use lines::{LinePair, Text};
-pub(crate) use many::{Many, ManyKeys, ManyLines, leaves, nodes, tag_in};
+pub(crate) use many::{Many, ManyKeys, ManyLines, leaves, nodes, ratchets, tag_in};
 pub(crate) use sha256::{
     Mac, derive_into, leaf_and_ratchet, leaf_pair, node_pair, ratchet, tag_and_ratchet, wipe,
 };

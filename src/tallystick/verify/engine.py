@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tallystick import _core
 from tallystick.system import processors
 from tallystick.verify.inputs import Chunk, Input, expect
+from tallystick.verify.job import Beside
 from tallystick.verify.memory import Memory
 from tallystick.verify.memory.record import sha256
 from tallystick.verify.rotated import Rotated, rejoin
@@ -45,6 +46,7 @@ def scan_all(
     sums: Sums | None = None,
     memory: Memory | None = None,
     shown: Sequence[tuple[int, bytes]] = (),
+    beside: Beside | None = None,
 ) -> _core.Verification:
     """Scan all inputs, again where a first look cannot tell.
 
@@ -57,13 +59,14 @@ def scan_all(
         sums: Takes the sum of each chunk, so that a later reader can tell whether it reads the same.
         shown: Signed texts that the lines are held against, with the numbers of their logs.
         memory: What earlier runs found in them. Of what is taken out of envelopes nothing is remembered.
+        beside: Others that scan; then there is neither `memory` nor `sums`.
 
     Returns:
         A verification that has no pass left: it can be finished.
     """
     if envelope is not None and envelope.unwraps:
         memory = None
-    passes = _Passes(keys, inputs, envelope, jobs or processors(), sums, memory, shown)
+    passes = _Passes(keys, inputs, envelope, jobs or processors(), sums, memory, shown, beside)
     while True:
         try:
             return passes.all(progress)
@@ -84,6 +87,7 @@ class _Passes:
     sums: Sums | None
     memory: Memory | None
     shown: Sequence[tuple[int, bytes]]
+    beside: Beside | None
 
     def all(self, progress: Progress) -> _core.Verification:
         """Read everything as often as it takes.
@@ -127,7 +131,8 @@ class _Passes:
 
         expect((one, begin) for one in self.inputs if (begin := start(one)) is not None)
         chunks = (chunk for one in self.inputs for chunk in _new(one, start(one), progress))
-        for chunk, (part, digest) in _worked(scan, chunks, self.jobs):
+        worked = _worked(scan, chunks, self.jobs) if self.beside is None else self._beside(self.beside, mode, chunks)
+        for chunk, (part, digest) in worked:
             if chunk.file in gathered:
                 gathered[chunk.file].take(chunk, part, digest)
             else:
@@ -136,6 +141,12 @@ class _Passes:
         if self.memory is not None:
             self.memory.complete(summary)
         return summary
+
+    def _beside(
+        self, beside: Beside, mode: _core.Mode, chunks: Iterable[Chunk]
+    ) -> Iterator[tuple[Chunk, tuple[_core.Summary, bytes]]]:
+        for chunk, found in beside.scanned(chunks, lambda chunk: self._scan(mode, chunk)):
+            yield chunk, (found, b"")
 
     def _later(self, mode: _core.Mode) -> _core.Summary:
         """Scan what has to be read again."""

@@ -10,10 +10,11 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from tallystick import _core
 from tallystick.errors import FormatError
-from tallystick.verify.inputs import Input
+from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.memory import whole
 from tallystick.verify.memory.holder import Stored
 from tallystick.verify.memory.partial import Partial
@@ -23,7 +24,7 @@ from tallystick.verify.remote import Remote
 from tallystick.verify.shares import MOST_CHAINS, Chain, Left, Piece, Plan, Share
 from tallystick.verify.streams import BROKEN
 
-__all__ = ["Batch", "Engine", "Job"]
+__all__ = ["Batch", "Beside", "Engine", "Job"]
 
 RANGE = 256 * 2**20
 """Bytes of a large object that are one piece."""
@@ -226,6 +227,16 @@ class Job:
             with contextlib.suppress(FormatError):  # its maker vouches for what is none: it is read here
                 if (record := _joined(held, ranges)) is not None:
                     yield record
+
+
+class Beside(Protocol):
+    """Others that scan chunks with the same keys, where this process has no threads for that."""
+
+    def scanned(
+        self, chunks: Iterable[Chunk], here: Callable[[Chunk], _core.Summary]
+    ) -> Iterator[tuple[Chunk, _core.Summary]]:
+        """Give each chunk in order, with what a scan of it found: theirs, or the one that is done here."""
+        ...
 
 
 Engine = Callable[[Job, Sequence[Batch]], None]

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import kinds_allowed
-from tallystick.verify.job import Engine
+from tallystick.verify.job import Beside, Engine
 from tallystick.verify.paths import STDIN
 from tallystick.verify.witnesses import FRESH, Ask, Hear
 
@@ -30,8 +31,8 @@ Progress = Callable[[int, int], None]
 class Request:
     """What `verify` was asked; its arguments are described there.
 
-    `hear` gives what witnesses say, instead of `ask`. `seen`: lines were read at these paths before. `partials`: what
-    was read before, and where, stands in these files.
+    `hear` gives what witnesses say, instead of `ask`. `beside` gives others that scan, once the keys are complete.
+    `seen`: lines were read at these paths before. `partials`: what was read before, and where, stands in these files.
     """
 
     paths: tuple[StrPath, ...]
@@ -67,6 +68,7 @@ class Request:
     partials: tuple[StrPath, ...] = ()
     retention: float | None = None
     engine: Engine | None = None
+    beside: "Callable[[_core.Keys, _core.Envelope | None], Beside] | None" = None
 
     @classmethod
     def of(cls, paths: Iterable[StrPath], **options: Any) -> "Request":

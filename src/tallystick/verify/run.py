@@ -207,6 +207,7 @@ def _moment(ground: Ground, pins: tuple[Pin, ...], files: Inputs, sums: Sums | N
             sums=sums,
             memory=ground.memory,
             shown=shown,
+            beside=asked.beside(logs, ground.envelope) if asked.beside is not None else None,
         )
 
     def heads() -> Heads:

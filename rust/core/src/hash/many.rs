@@ -7,7 +7,7 @@ use sha2::block_api::compress256;
 use super::lanes::wide::Wide;
 use super::lanes::{LANES, Row};
 use super::lines::{LineBlocks, Text};
-use super::sha256::{Digest, INNER, IV, OUTER, wipe};
+use super::sha256::{Digest, INNER, IV, OUTER, ratchet, wipe};
 
 /// All lanes.
 const ALL: u16 = u16::MAX;
@@ -187,6 +187,32 @@ pub(crate) fn leaves(wide: Wide, tags: &[Row; 4], hashes: &[Row; 8]) -> [Digest;
     digests
 }
 
+/// The keys after some entry keys, at most as many as there are lanes (SPEC section 3).
+pub(crate) fn ratchets(keys: &mut [[u8; 32]]) {
+    let Some(wide) = Wide::here().filter(|_| keys.len() > 1) else {
+        for key in keys.iter_mut() {
+            *key = ratchet(key);
+        }
+        return;
+    };
+    let (mut states, mut words) = (start(), [[0; LANES]; 8]);
+    for (lane, key) in keys.iter().enumerate() {
+        for (row, word) in words.iter_mut().zip(key.as_chunks::<4>().0) {
+            row[lane] = u32::from_be_bytes(*word);
+        }
+    }
+    let mut block = padded(&words, 32);
+    wide.compress(&mut states, &block, ALL >> (LANES - keys.len()));
+    for (lane, key) in keys.iter_mut().enumerate() {
+        for (row, word) in states.iter().zip(key.as_chunks_mut::<4>().0) {
+            *word = row[lane].to_be_bytes();
+        }
+    }
+    wipe(words.as_flattened_mut());
+    wipe(block[..8].as_flattened_mut());
+    wipe(states.as_flattened_mut());
+}
+
 /// The tag that stands in a lane.
 #[inline]
 pub(crate) fn tag_in(tags: &[Row; 4], lane: usize) -> [u8; 16] {
@@ -250,6 +276,16 @@ mod tests {
                 assert_eq!(many.authentic(wide, &rows), std::array::from_fn(|i| i != altered));
                 assert_eq!(many.leaves(wide, &rows), std::array::from_fn(|i| leaf(&tags[i], &hashes[i])));
             }
+        }
+    }
+
+    #[test]
+    fn any_number_of_keys_go_on_as_each_does_alone() {
+        for count in 0..=LANES {
+            let mut keys: Vec<Digest> = (0..count).map(|i| sha256(&[&i.to_be_bytes()])).collect();
+            let after: Vec<Digest> = keys.iter().map(ratchet).collect();
+            ratchets(&mut keys);
+            assert_eq!(keys, after);
         }
     }
 

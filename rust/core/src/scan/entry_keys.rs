@@ -63,13 +63,25 @@ fn wipe(keys: &mut Vec<[u8; 32]>) {
 /// Keys that are made before the line that needs them comes: two lines are hashed at a time.
 const AHEAD: usize = 2;
 
+/// Epochs in a row whose keys are made side by side: those of one wait for each other, those of several do not.
+///
+/// Four cost little more than one where four lanes are all there is. Elsewhere one key is made while a leaf is.
+const BESIDE: usize =
+    if cfg!(any(test, all(target_arch = "wasm32", target_feature = "simd128"))) { 4 } else { 1 };
+
 /// Epochs whose entry keys are cached, for lines that come out of order.
-const CACHED_EPOCHS: usize = 16;
+const CACHED_EPOCHS: usize = 16 * BESIDE;
 
 /// E of the epoch that was asked for last: the next one is one step away.
 struct Cursor {
     id: EpochId,
     e: Secret,
+}
+
+/// The epochs that stand together with the one at a place, so many of them.
+#[inline]
+fn beside(epochs: &mut [EntryKeys], slot: usize, count: usize) -> &mut [EntryKeys] {
+    &mut epochs[slot - slot % count..][..count]
 }
 
 /// Where the entry keys of an epoch are, or why they are not there.
@@ -90,6 +102,7 @@ const MOST_WASTED_PER_BYTE: u64 = 2;
 
 /// Entry keys of some epochs.
 pub(super) struct KeyCache {
+    /// Those that are made side by side stand together.
     epochs: Vec<EntryKeys>,
     oldest: usize,
     /// The place that was asked for last.
@@ -125,7 +138,7 @@ impl KeyCache {
             Some(slot) => slot,
             None if self.wasted > self.most_wasted => return KeyAt::Spent,
             None => match self.first(log, id) {
-                Ok(key) => self.keep(id, &key),
+                Ok(key) => self.keep_with_next(log, id, &key),
                 Err(why) => return why,
             },
         };
@@ -142,7 +155,7 @@ impl KeyCache {
         }
         let KeyAt::Epoch(two) = self.find(logs[1], ids[1]) else { return None };
         // The second may have taken the place of the first.
-        (one != two).then_some([one, two])
+        (self.epochs[one].id == ids[0]).then_some([one, two])
     }
 
     /// May K[index] be derived, after what was wasted so far?
@@ -182,12 +195,27 @@ impl KeyCache {
     /// K[index] of the epoch at a place.
     #[inline]
     pub(super) fn key(&mut self, slot: usize, index: u16) -> &[u8; 32] {
-        let epoch = &mut self.epochs[slot];
-        while epoch.keys.len() <= usize::from(index) {
+        while self.epochs[slot].keys.len() <= usize::from(index) {
             self.spent += 1;
-            epoch.push(hash::ratchet(&epoch.keys[epoch.keys.len() - 1]));
+            self.step(slot);
         }
-        &epoch.keys[usize::from(index)]
+        &self.epochs[slot].keys[usize::from(index)]
+    }
+
+    /// Makes the next key of the epoch at a place, and of those beside it that have not more.
+    #[inline]
+    fn step(&mut self, slot: usize) {
+        let reached = self.epochs[slot].keys.len();
+        let beside = beside(&mut self.epochs, slot, BESIDE);
+        let (mut next, mut count) = ([[0; 32]; BESIDE], 0);
+        for keys in beside.iter().map(|epoch| &epoch.keys).filter(|keys| keys.len() <= reached) {
+            next[count] = keys[keys.len() - 1];
+            count += 1;
+        }
+        hash::ratchets(&mut next[..count]);
+        let behind = beside.iter_mut().filter(|epoch| epoch.keys.len() <= reached);
+        behind.zip(&next).for_each(|(epoch, key)| epoch.push(*key));
+        hash::wipe(next.as_flattened_mut());
     }
 
     /// The leaf of the line at an index, whose key is there, and next to it a key for a line to come.
@@ -200,6 +228,19 @@ impl KeyCache {
         let (leaf, next) = hash::leaf_and_ratchet(tag, l, &epoch.keys[epoch.keys.len() - 1]);
         epoch.push(next);
         leaf
+    }
+
+    /// Keeps the first key of an epoch and those of the ones after it, which are likely to be needed next.
+    fn keep_with_next(&mut self, log: &LogKeys, id: EpochId, first: &Secret) -> usize {
+        let slot = self.keep(id, first);
+        for after in (1..).take(BESIDE - 1) {
+            let next = id.2.checked_add(after).map(|number| (id.0, id.1, number));
+            match next.map(|next| (next, self.first(log, next))) {
+                Some((next, Ok(key))) => self.keep(next, &key),
+                _ => self.keep(id, first), // the last epoch of its chain: there is none beside it
+            };
+        }
+        slot
     }
 
     fn keep(&mut self, id: EpochId, first: &Secret) -> usize {
