@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -54,6 +55,13 @@ FIRST = (
 def pytest_collection_modifyitems(items):
     """Begin with those that take long: the last ones to end shall not be waited for by all the others."""
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+def pytest_collection_finish():
+    """Start what is wanted by most tests before any of them looks at the process in which it runs."""
+    couriers.begin()
+    gc.collect()
+    gc.freeze()  # what was collected stays: nobody need look through it again and again
 
 
 @pytest.hookimpl(wrapper=True)

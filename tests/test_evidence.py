@@ -19,6 +19,7 @@ from tallystick import evidence
 from tallystick.errors import FormatError, ReportError
 from tallystick.verify import Verdict, inputs
 from tests import vectors
+from tests.cases import some
 from tests.sealed import position as position_of
 from tests.sealed import stripped
 
@@ -329,7 +330,7 @@ def test_no_flipped_byte_passes(name: str, keys: vectors.Keys) -> None:
     # Without V nothing covers the r of a redacted line, and so what stands there means nothing.
     covered = len(data) - 23 if name == "redacted" else len(data)
     for at in range(len(data)):
-        for flip in (1, 2, 16, 32, 128):
+        for flip in some((1, 2, 16, 32, 128), (1, 32) if at % 2 else (2, 16, 128)):
             other = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
             for given_keys in ({"public": keys.public}, {"key": keys.secret}):
                 if at >= covered and "public" in given_keys:

@@ -1,5 +1,6 @@
 """Two who use one key of the engine transit at once, in every order of their steps; a real server."""
 
+import itertools
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from unittest import mock
 from tallystick import custody as custodies
 from tallystick._core import DataKey
 from tallystick.errors import CustodyError, KeyStoreError
+from tests.cases import EVERY
 from tests.custody.suite import OWNER
 from tests.custody.transit import MOUNT, attempt, coded, pieces
 
@@ -105,6 +107,15 @@ class Writers:
         return taken, choices
 
 
+CHANGES = 99 if EVERY else 3
+"""How often the turn may change by itself; what is wrong at all is nearly always wrong in an order with two changes."""
+
+
+def changes(order):
+    """Return how often the turn changes in an order; who has ended, or does not go on, is not counted here."""
+    return sum(one != other for one, other in itertools.pairwise(order))
+
+
 def every_order(play):
     """Play each order of steps that there is, once; return how many there were."""
     left, count = [[]], 0
@@ -113,7 +124,8 @@ def every_order(play):
         taken, choices = play(order)
         count += 1
         for at in range(len(order), len(taken)):
-            left += [[*taken[:at], other] for other in choices[at] if other != taken[at]]
+            others = [[*taken[:at], other] for other in choices[at] if other != taken[at]]
+            left += [each for each in others if changes(each) <= CHANGES]
     return count
 
 
@@ -177,7 +189,7 @@ def test_two_openers_whatever_the_order_leave_one_state_that_opens(bao):
         seen.add(type(openers.errors.get("A")))
         return played
 
-    assert every_order(play) > 100
+    assert every_order(play) > (100 if EVERY else 20)
     assert seen == {type(None), KeyStoreError, CustodyError}
 
 
@@ -213,5 +225,5 @@ def test_two_logs_that_are_set_up_with_one_key_at_once_do_not_both_get_it(bao):
         outcomes.add("".join(sorted(both.opened)))
         return played
 
-    assert every_order(play) > 60
+    assert every_order(play) > (60 if EVERY else 15)
     assert {"A", "B"} <= outcomes

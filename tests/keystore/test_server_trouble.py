@@ -17,6 +17,7 @@ from tallystick import keystore
 from tallystick.errors import KeyStoreError, LeaseLostError, explain
 from tallystick.keystore import Stored
 from tests import preloaded, servers
+from tests.cases import some
 from tests.keystore.suite import in_a_child
 from tests.keystore.test_servers import credentials, emptied, with_options
 
@@ -191,7 +192,7 @@ def test_an_idle_writer_keeps_its_lease(store):
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-@pytest.mark.parametrize("count", [0, 1, 20, 60, 150, 400])
+@pytest.mark.parametrize("count", some([0, 1, 20, 60, 150, 400], [0, 20, 150]))
 def test_a_connection_cut_in_the_middle_of_a_replacement_changes_nothing_for_the_writer(
     behind, store, proxy, side, count
 ):

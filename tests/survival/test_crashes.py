@@ -17,7 +17,7 @@ from tests.log.test_log import Place
 from tests.survival.remains import Remains
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("TALLYSTICK_KILLS", "50"))
+KILLS = int(os.environ.get("TALLYSTICK_KILLS", "30"))
 SEED = int(os.environ.get("TALLYSTICK_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 
 
@@ -80,11 +80,11 @@ def test_kills_at_any_instant_leave_one_log_that_verifies(place):
     assert found.uncounted() < 2000
 
 
-PARTS = 3
-"""Parts of a test: one has every third call. `make test` plays another one each time."""
+PARTS = 6
+"""Parts of a test: one has every sixth call. `make test` plays another one each time."""
 
 
-@pytest.mark.parametrize("part", some(range(PARTS), [SEED % PARTS]), ids=lambda part: "every third call")
+@pytest.mark.parametrize("part", some(range(PARTS), [SEED % PARTS]), ids=lambda part: "every sixth call")
 def test_a_kill_at_each_call_that_changes_a_file_loses_nothing(place, tmp_path, preload, part):
     control = tmp_path / "faults"
     control.touch()

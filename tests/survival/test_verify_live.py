@@ -21,7 +21,7 @@ from tests.processes import Started
 from tests.survival.test_contrib import tool
 from tests.survival.writing import until
 
-RUNS = int(os.environ.get("TALLYSTICK_LIVE_RUNS", "12"))
+RUNS = int(os.environ.get("TALLYSTICK_LIVE_RUNS", "6"))
 LOGROTATE_RUNS = int(os.environ.get("TALLYSTICK_LOGROTATE_RUNS", "10"))
 KEEP = 30
 

@@ -18,9 +18,9 @@ import pytest
 from tallystick.verify import Report, Verdict, archives, streams
 from tallystick.verify.streams import zstd
 from tests.verify.test_constructed import kinds
-from tests.verify.test_inputs import Place, place, unreadable
+from tests.verify.test_inputs import Place, growing, place, unreadable
 
-__all__ = ["place"]
+__all__ = ["growing", "place"]
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
@@ -389,32 +389,32 @@ def test_a_byte_order_mark_between_files_that_were_put_together_is_named_as_the_
     assert "byte order mark" in str(altered.cause)
 
 
-def test_a_byte_order_mark_that_was_sealed_belongs_to_its_line(place: Place) -> None:
-    place.writer.lines.clear()
-    place.writer.open()
-    assert place.writer.sealer is not None
-    place.writer.take(place.writer.sealer.seal(codecs.BOM_UTF8 + b"said by the application", 1))
-    place.writer.close()
-    (place.directory / "keys/head").write_bytes(place.writer.head)
-    paths = place.write()
-    for number, line in enumerate(place.writer.lines):
-        paths.append(place.logs / f"new.{number}")
+def test_a_byte_order_mark_that_was_sealed_belongs_to_its_line(growing: Place) -> None:
+    growing.writer.lines.clear()
+    growing.writer.open()
+    assert growing.writer.sealer is not None
+    growing.writer.take(growing.writer.sealer.seal(codecs.BOM_UTF8 + b"said by the application", 1))
+    growing.writer.close()
+    (growing.directory / "keys/head").write_bytes(growing.writer.head)
+    paths = growing.write()
+    for number, line in enumerate(growing.writer.lines):
+        paths.append(growing.logs / f"new.{number}")
         paths[-1].write_bytes(line + b"\n")
-    assert place.verify(*paths).findings == ()
+    assert growing.verify(*paths).findings == ()
 
 
-def test_lines_in_utf_16_that_were_sealed_as_they_are_stay_ok(place: Place) -> None:
-    place.writer.lines.clear()
-    place.writer.open()
-    assert place.writer.sealer is not None
-    place.writer.take(place.writer.sealer.seal("said by the application".encode("utf-16-le"), 1))
-    place.writer.close()
-    (place.directory / "keys/head").write_bytes(place.writer.head)
-    paths = place.write()
-    for number, line in enumerate(place.writer.lines):
-        paths.append(place.logs / f"new.{number}")
+def test_lines_in_utf_16_that_were_sealed_as_they_are_stay_ok(growing: Place) -> None:
+    growing.writer.lines.clear()
+    growing.writer.open()
+    assert growing.writer.sealer is not None
+    growing.writer.take(growing.writer.sealer.seal("said by the application".encode("utf-16-le"), 1))
+    growing.writer.close()
+    (growing.directory / "keys/head").write_bytes(growing.writer.head)
+    paths = growing.write()
+    for number, line in enumerate(growing.writer.lines):
+        paths.append(growing.logs / f"new.{number}")
         paths[-1].write_bytes(line + b"\n")
-    assert place.verify(*paths).findings == ()
+    assert growing.verify(*paths).findings == ()
 
 
 def test_half_a_letter_in_utf_16_is_no_line_of_the_log(place: Place) -> None:

@@ -15,11 +15,13 @@ import pytest
 import tallystick
 from tallystick import _core
 from tallystick.verify import Verdict
+from tests.cases import EVERY
 from tests.doctoring import TIME
 from tests.sealed import Taking
 from tests.verify.test_constructed import FAKE, Writer, text
 
-SEALED = 1_000_000
+SEALED = 1_000_000 if EVERY else 250_000
+"""Lines of a long log; `make torture` has a million."""
 
 
 pytestmark = pytest.mark.usefixtures("no_store")
@@ -41,12 +43,12 @@ def writer(place: Path) -> Writer:
 
 @pytest.fixture(scope="module")
 def big(place: Path) -> list[bytes]:
-    """A million lines of a log, in order; its keys and head are in the directory."""
+    """Many lines of a log, in order; its keys and head are in the directory."""
     log, lines = Writer("big"), []
     entries = b"".join(b"2026-11-23T08:15:45 app user=%d action=login ok=true\n" % n for n in range(4095))
     while len(lines) < SEALED:
         sealer = Taking(log.state.open_chain(log.head, TIME))
-        for _ in range(60):
+        for _ in range(SEALED // 16_384):  # a quarter of them, in epochs of 4,096
             lines += sealer.seal_lines(entries, 0, TIME)[0].split(b"\n")[:-1]
         lines += sealer.close(TIME).split(b"\n")[:-1]
         log.head = bytes(sealer.head() or b"")
@@ -227,6 +229,11 @@ def measured(place: Path, data: bytes, log: str = "app", forms: str = "VP", allo
     )
 
 
+def most(megabytes: float) -> float:
+    """Return the bound for a long log, of the one for a million lines: little of it does not grow with them."""
+    return megabytes if EVERY else 0.55 * megabytes
+
+
 def lines_of(count: int, line: Callable[[int], bytes]) -> bytes:
     return b"".join(line(n) + b"\n" for n in range(count))
 
@@ -254,7 +261,7 @@ FLOODS: dict[str, Callable[[bytes], bytes]] = {
 def test_a_flood_takes_little_memory(what: str, writer: Writer, place: Path) -> None:
     found = measured(place, text(writer.lines) + FLOODS[what](writer.id.encode()))
     assert found.verdict == "failed"
-    assert found.megabytes < 150
+    assert found.megabytes < (most(150) if what.startswith("each") else 150)
 
 
 def test_forged_lines_that_claim_an_epoch_each_take_little_memory(writer: Writer, place: Path) -> None:
@@ -263,7 +270,7 @@ def test_forged_lines_that_claim_an_epoch_each_take_little_memory(writer: Writer
 
     found = measured(place, text(writer.lines) + lines_of(SEALED, line), forms="V")
     assert found.verdict == "failed"
-    assert found.megabytes < 300
+    assert found.megabytes < most(300)
 
 
 @pytest.mark.parametrize("at", ["{n}.0.7", "{m}.{k}.7"])
@@ -279,7 +286,7 @@ def test_with_the_public_key_lines_of_made_up_epochs_take_bounded_memory(at: str
     assert found.megabytes < 250
 
 
-def test_a_million_lines_shuffled_in_windows_are_reordered_and_nothing_else(big: list[bytes], place: Path) -> None:
+def test_a_long_log_that_is_shuffled_in_windows_is_reordered_and_nothing_else(big: list[bytes], place: Path) -> None:
     rng, shuffled = random.Random(1), []
     for start in range(0, len(big), 10_000):
         window = big[start : start + 10_000]
@@ -288,13 +295,13 @@ def test_a_million_lines_shuffled_in_windows_are_reordered_and_nothing_else(big:
     data = text(shuffled)
     for form, allow, verdict in (("VP", (), "failed"), ("P", ("reordered", "open end"), "ok")):
         found = measured(place, data, "big", form, allow)
-        assert (found.verdict, found.megabytes < 300) == (verdict, True), found
+        assert (found.verdict, found.megabytes < most(300)) == (verdict, True), found
 
 
 DISORDER: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "reversed": lambda big: big[::-1],
     "twice": lambda big: big + big,
-    "duplicates": lambda big: big + [big[n * 37 % len(big)] for n in range(100_000)],
+    "duplicates": lambda big: big + [big[n * 37 % len(big)] for n in range(SEALED // 10)],
 }
 
 
@@ -304,6 +311,6 @@ def test_lines_in_disorder_take_little_memory_and_duplicates_are_counted_in_full
 ) -> None:
     lines = DISORDER[what](big)
     found = measured(place, text(lines), "big")
-    assert (found.verdict, found.megabytes < 300) == ("failed", True), found
+    assert (found.verdict, found.megabytes < most(300)) == ("failed", True), found
     assert found.duplicates == len(lines) - len(big)
     assert found.findings < 200

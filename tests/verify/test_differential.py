@@ -13,7 +13,7 @@ from tests.forging import Log, Writer
 from tests.verify.differential import Case, random_case, said_by_ours, said_by_theirs, with_exceptions, with_witnesses
 
 # In all; half of them have exceptions. `make torture` plays 1000, `make fuzz` others for as long as it is told.
-ROUNDS = int(os.environ.get("TALLYSTICK_DIFFERENCES", "200"))
+ROUNDS = int(os.environ.get("TALLYSTICK_DIFFERENCES", "120"))
 PARTS = 4
 
 

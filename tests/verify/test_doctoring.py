@@ -12,7 +12,7 @@ import tallystick
 from tallystick.verify import Report, Verdict
 from tests import doctoring
 
-LOGS = int(os.environ.get("TALLYSTICK_DOCTORED", "32"))  # a multiple of 4
+LOGS = int(os.environ.get("TALLYSTICK_DOCTORED", "16"))  # a multiple of 4
 DOCTORINGS = 10  # of each log; each is judged with V and with P alone
 
 

@@ -27,7 +27,7 @@ from tests import doctoring
 
 CARRIERS = Path(__file__).resolve().parent.parent / "carriers"
 CHUNKS = [64, 300, 4096, verify_inputs.CHUNK]
-EXAMPLES = int(os.environ.get("TALLYSTICK_DOCTORED", "24"))
+EXAMPLES = int(os.environ.get("TALLYSTICK_DOCTORED", "10"))
 FEW = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 

@@ -2,6 +2,7 @@
 
 import bz2
 import dataclasses
+import functools
 import gzip
 import hashlib
 import lzma
@@ -61,19 +62,43 @@ class Place:
 pytestmark = pytest.mark.usefixtures("no_store")
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+def ten_files() -> tuple[Writer, list[bytes]]:
+    """Seal a log in ten files."""
     writer = Writer()
     parts = []
     for _ in range(10):
         writer.open(epoch_lines=50).write(120).close()
         parts.append(text(writer.lines))
         writer.lines.clear()
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "logs").mkdir()
-    writer.key(tmp_path / "keys")
-    (tmp_path / "keys/head").write_bytes(writer.head)
-    return Place(tmp_path, writer, parts)
+    return writer, parts
+
+
+@functools.cache
+def shared_files() -> tuple[Writer, list[bytes]]:
+    """Seal one for all tests of a process, which do not write on: sealing takes longer than what most do with it."""
+    writer, parts = ten_files()
+    writer.state = None  # type: ignore[assignment]
+    return writer, parts
+
+
+def placed(directory: Path, writer: Writer, parts: list[bytes]) -> Place:
+    (directory / "keys").mkdir()
+    (directory / "logs").mkdir()
+    writer.key(directory / "keys")
+    (directory / "keys/head").write_bytes(writer.head)
+    return Place(directory, writer, [*parts])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A log whose files a test changes as it likes, and to which nothing more is sealed."""
+    return placed(tmp_path, *shared_files())
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Place:
+    """A log to which a test seals more."""
+    return placed(tmp_path, *ten_files())
 
 
 def unreadable(report: Report) -> list[str]:
@@ -210,7 +235,7 @@ def test_a_directory_that_cannot_be_listed_is_reported(place: Place, monkeypatch
 def test_a_compressed_file_that_is_damaged_is_reported_and_what_comes_before_is_verified(
     place: Place, kind: str
 ) -> None:
-    whole = b"".join(os.urandom(30).hex().encode() + b"\n" for _ in range(20_000))
+    whole = b"".join(os.urandom(30).hex().encode() + b"\n" for _ in range(5_000))
     packed, sealed = PACKERS[kind](whole), PACKERS[kind](b"".join(place.parts))
     middle = bytearray(packed)
     middle[len(packed) // 2 : len(packed) // 2 + 64] = bytes(b ^ 0xFF for b in middle[len(packed) // 2 :][:64])
@@ -234,14 +259,14 @@ def test_any_single_wrong_byte_in_a_compressed_file_is_never_ok_and_never_breaks
     packed = PACKERS[kind](place.parts[0])
     paths = place.write()
     harmless = 0
-    for at in range(0, len(packed), max(1, len(packed) // 60)):
+    for at in range(0, len(packed), max(1, len(packed) // 30)):
         broken = bytearray(packed)
         broken[at] ^= 0x41
         paths[0].write_bytes(bytes(broken))
         report = place.verify(*paths, jobs=1)
         # Header fields such as time and system say nothing about what is held.
         harmless += report.verdict is Verdict.OK
-    assert harmless <= 8
+    assert harmless <= 4
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -252,15 +277,15 @@ def test_zeros_behind_a_compressed_file_are_what_padding_leaves(place: Place, ki
 
 BOMBS = [(kind, "zeros") for kind in PACKERS]
 # How lines are packed makes no difference to what is done with them; in `make torture` all.
-BOMBS += [(kind, "lines") for kind in (PACKERS if "TALLYSTICK_DOCTORED" in os.environ else ("gzip", "zstd"))]
+BOMBS += [(kind, "lines") for kind in (PACKERS if "TALLYSTICK_DOCTORED" in os.environ else ("zstd",))]
 
 
 @pytest.mark.parametrize(("kind", "shape"), BOMBS)
 def test_what_expands_without_end_takes_no_memory(place: Place, kind: str, shape: str) -> None:
     """A decompression bomb: hundreds of MB of nothing, in a few kB."""
     block = bytes(2**20) if shape == "zeros" else b"x" * 1023 + b"\n"
-    piece = PACKERS[kind](block * (50 if shape == "zeros" else 50 * 1024))
-    (place.logs / "app.log").write_bytes(piece * 6)
+    piece = PACKERS[kind](block * (10 if shape == "zeros" else 10 * 1024))
+    (place.logs / "app.log").write_bytes(piece * 30)
     script = (
         "import pathlib, re, resource, sys, tallystick; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30));"
         "report = tallystick.verify([sys.argv[1]], keys=[sys.argv[2]], jobs=2);"

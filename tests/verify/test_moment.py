@@ -14,9 +14,9 @@ from tallystick.verify import moment as verify_moment
 from tallystick.verify import run as verify_run
 from tallystick.verify.heads import Head, Heads
 from tests.verify.test_constructed import kinds, text
-from tests.verify.test_inputs import Place, place, unreadable
+from tests.verify.test_inputs import Place, growing, place, unreadable
 
-__all__ = ["place"]
+__all__ = ["growing", "place"]
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
@@ -127,33 +127,33 @@ def judged(place: Place) -> Report:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_head_that_was_older_than_the_newest_chain_is_read_again(
-    place: Place, packed: bool, monkeypatch: pytest.MonkeyPatch
+    growing: Place, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = place.writer.head
-    place.writer.open().write(3).close()
-    place.parts.append(text(place.writer.lines))
-    place.write(gzip.compress if packed else bytes)
+    old = growing.writer.head
+    growing.writer.open().write(3).close()
+    growing.parts.append(text(growing.writer.lines))
+    growing.write(gzip.compress if packed else bytes)
     # The end of a plain file says which chain is the newest; of a compressed one only its lines say it.
-    heads_in_turn(monkeypatch, place.writer.id, *([old] * (1 if packed else 5)), place.writer.head)
-    report = judged(place)
+    heads_in_turn(monkeypatch, growing.writer.id, *([old] * (1 if packed else 5)), growing.writer.head)
+    report = judged(growing)
     assert (report.verdict, report.findings) == (Verdict.OK, ())
 
 
 def test_a_head_that_stays_older_leaves_an_open_end_and_a_newer_one_than_the_log_a_cut(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    growing: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify_moment, "PATIENCE", 0.1)
-    old = place.writer.head
-    place.writer.open().write(3).close()
-    place.parts.append(text(place.writer.lines))
-    paths = place.write()
-    read = heads_in_turn(monkeypatch, place.writer.id, old)
-    report = judged(place)
+    old = growing.writer.head
+    growing.writer.open().write(3).close()
+    growing.parts.append(text(growing.writer.lines))
+    paths = growing.write()
+    read = heads_in_turn(monkeypatch, growing.writer.id, old)
+    report = judged(growing)
     assert (report.verdict, kinds(report)) == (Verdict.INCOMPLETE, {"open end"})
     assert read[0] < 50
     paths[-1].unlink()
-    heads_in_turn(monkeypatch, place.writer.id, place.writer.head)
-    report = judged(place)
+    heads_in_turn(monkeypatch, growing.writer.id, growing.writer.head)
+    report = judged(growing)
     assert (report.verdict, kinds(report)) == (Verdict.FAILED, {"truncated"})
 
 
@@ -165,23 +165,25 @@ def test_a_head_is_read_once_where_nothing_moves(place: Place, monkeypatch: pyte
     assert read == [1]
 
 
-def test_lines_that_come_after_the_head_was_read_are_no_trouble(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_come_after_the_head_was_read_are_no_trouble(
+    growing: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The order: whatever a head counts is on the disk before the files are opened."""
-    paths = place.write()
+    paths = growing.write()
     newer = []
 
     def give(*_: Any) -> Heads:
-        head = place.writer.head
+        head = growing.writer.head
         if not newer:
-            place.writer.lines.clear()
-            place.writer.open().write(30).close()
+            growing.writer.lines.clear()
+            growing.writer.open().write(30).close()
             newer.append(True)
             with open(paths[9], "ab") as file:
-                file.write(text(place.writer.lines))
-        return Heads({place.writer.id: Head.parse(head)})
+                file.write(text(growing.writer.lines))
+        return Heads({growing.writer.id: Head.parse(head)})
 
     monkeypatch.setattr(verify_run, "read_heads", give)
-    assert (judged(place).verdict, judged(place).findings) == (Verdict.OK, ())
+    assert (judged(growing).verdict, judged(growing).findings) == (Verdict.OK, ())
 
 
 # -- compression that goes on

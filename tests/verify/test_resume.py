@@ -1,5 +1,6 @@
 """What was verified is remembered: a run that reads only what is new finds what a run over everything finds."""
 
+import functools
 import gzip
 import json
 import os
@@ -21,7 +22,7 @@ from tests.doctoring import Sealed
 from tests.sealed import Taking, position
 from tests.servers import until
 
-ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "24"))
+ROUNDS = int(os.environ.get("TALLYSTICK_RESUMED_RUNS", "12"))
 TICK = 12_000_000  # ns; longer than one of this kernel's clock
 
 
@@ -84,9 +85,15 @@ def unread(report: Report) -> int:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """A log of some 100 lines in one file."""
-    place = Place(tmp_path, long_log(random.Random(1)))
+    place = Place(tmp_path, log_of_all())
     place.append(50)
     return place
+
+
+@functools.cache
+def log_of_all() -> Sealed:
+    """Return the log of all tests that need no other one."""
+    return long_log(random.Random(1))
 
 
 def long_log(rng: random.Random) -> Sealed:

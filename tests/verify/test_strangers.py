@@ -15,9 +15,9 @@ from tallystick.verify import Report, Verdict
 from tallystick.verify.strangers import blanked, ours
 from tests.log.test_log import Place as Live
 from tests.verify.test_constructed import kinds
-from tests.verify.test_inputs import Place, place
+from tests.verify.test_inputs import Place, growing, place
 
-__all__ = ["place"]
+__all__ = ["growing", "place"]
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
@@ -121,18 +121,18 @@ def test_a_line_cannot_hide_in_what_looks_like_a_file_of_ours(place: Place) -> N
     assert place.verify(place.logs).verdict is Verdict.FAILED
 
 
-def test_a_log_that_begins_with_a_key_is_read(place: Place) -> None:
+def test_a_log_that_begins_with_a_key_is_read(growing: Place) -> None:
     """A writer may have been told a key by mistake; its lines are sealed all the same."""
-    place.writer.lines.clear()
-    place.writer.open()
-    assert place.writer.sealer is not None
-    place.writer.take(place.writer.sealer.seal(key_text(place).encode(), 1))
-    place.writer.close()
-    place.parts.append(b"".join(line + b"\n" for line in place.writer.lines))
-    place.write()
-    (place.directory / "keys/head").write_bytes(place.writer.head)
-    assert place.verify(place.logs).findings == ()
-    secret = next(line for line in place.writer.lines if line.startswith(b"tallysecret1"))
+    growing.writer.lines.clear()
+    growing.writer.open()
+    assert growing.writer.sealer is not None
+    growing.writer.take(growing.writer.sealer.seal(key_text(growing).encode(), 1))
+    growing.writer.close()
+    growing.parts.append(b"".join(line + b"\n" for line in growing.writer.lines))
+    growing.write()
+    (growing.directory / "keys/head").write_bytes(growing.writer.head)
+    assert growing.verify(growing.logs).findings == ()
+    secret = next(line for line in growing.writer.lines if line.startswith(b"tallysecret1"))
     assert ours(secret + b"\n", len(secret) + 1) is None
 
 

@@ -23,7 +23,7 @@ from tests.carriers.test_carriers import PREFIXED, WRAPPED
 
 pytestmark = pytest.mark.usefixtures("no_store")
 
-LOGS = int(os.environ.get("TALLYSTICK_DOCTORED", "24"))  # an even number
+LOGS = int(os.environ.get("TALLYSTICK_DOCTORED", "12"))  # an even number
 DOCTORINGS = 5  # of each log
 At = tuple[int, int, int]
 

@@ -27,6 +27,9 @@ class Given:
     def queued(self):
         return 3
 
+    def late(self):
+        return 2.5
+
 
 def samples(standings, accept="", deliveries=()):
     """Values by name and labels; a series that comes twice fails."""
@@ -62,6 +65,7 @@ def test_each_value_of_a_standing_is_there(accept):
     assert found["state", ("entry", "new"), ("state", "never")] == 1
     assert ("lines", ("entry", "new")) not in found
     assert found["alerts_queued",] == 3
+    assert found["late_seconds",] == 2.5
     assert found["entries",] == 2
     assert found["last_try_timestamp_seconds",] == (NOON + 600) / 1000
     to = ("receiver", "webhook https://a")

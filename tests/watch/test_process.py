@@ -117,6 +117,37 @@ def test_kills_at_any_instant_cost_no_finding_and_bring_no_false_one(site: Site)
     assert "Traceback" not in said(site)
 
 
+def test_a_service_that_was_held_up_looks_first_and_pages_nobody_for_that(site: Site) -> None:
+    """A virtual machine is paused: that nobody looked meanwhile is no trouble of the logs."""
+    for name in ("app", "quiet"):
+        site.log(name)
+    path = configured(site, "app", "quiet")
+    path.write_text(path.read_text().replace('name = "app"', 'name = "app"\nsilence = "3s"'))
+    with site.writing("quiet"):
+        pass
+    with site.writing("app"), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{site.path}/notify")
+        manager.settimeout(30)
+        process = start(site, path, NOTIFY_SOCKET=f"{site.path}/notify")
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(5)  # longer than the silence and than ten intervals
+            process.send_signal(signal.SIGCONT)
+            time.sleep(2)
+            assert said(site) == ""
+            live = site.path / "quiet" / "app.log"
+            live.write_bytes(live.read_bytes().replace(b"first", b"fierce"))
+            until(lambda: "quiet: failed" in said(site), "the finding")
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert " app: " not in said(site)
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [

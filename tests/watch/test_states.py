@@ -6,6 +6,7 @@ from tallystick.verify.report import LogReport, Report, Verdict
 from tallystick.watch.agenda import Agenda
 from tallystick.watch.clock import Clock
 from tallystick.watch.events import Event, Reason
+from tallystick.watch.pace import Pace
 from tallystick.watch.slot import Ending, Slot, Times
 from tallystick.watch.standing import State
 from tallystick.watch.states import Known, Rules, state
@@ -167,14 +168,51 @@ def test_a_slot_looks_where_something_moved_and_asks_where_it_may_have() -> None
     assert slot.begin(slot.due)
 
 
-def test_what_waits_for_its_turn_is_in_line_as_long_as_looks_come_to_an_end() -> None:
+def test_what_waits_for_its_turn_is_excused_as_long_as_looks_come_to_an_end() -> None:
     """A service that begins with many entries needs longer than a look may be overdue."""
-    slot = Slot(Times(1.0, 15.0, 300.0))
-    assert slot.is_in_line(100.0, patience=10.0, idle=0.1)
-    assert not slot.is_in_line(100.0, patience=10.0, idle=11.0)  # no look comes to an end: not its own either
+    slot, pace = Slot(Times(1.0, 15.0, 300.0)), Pace()
+    assert pace.is_excused(slot, 100.0, idle=0.1, patience=10.0)
+    assert not pace.is_excused(slot, 100.0, idle=11.0, patience=10.0)  # no look comes to an end: not its own either
     slot.begin(100.0)
-    assert slot.is_in_line(109.0, patience=10.0, idle=0.1)
-    assert not slot.is_in_line(111.0, patience=10.0, idle=0.1)  # its own hangs
+    assert pace.is_excused(slot, 109.0, idle=0.1, patience=10.0)
+    assert not pace.is_excused(slot, 111.0, idle=0.1, patience=10.0)  # its own hangs
+
+
+def test_what_waited_for_its_turn_for_a_minute_is_not_excused_any_more() -> None:
+    """A service that is never done with what moves does not keep that to itself."""
+    slot, pace = Slot(Times(1.0, 15.0, 300.0)), Pace()
+    slot.begin(100.0)
+    slot.end(100.0, Ending.CLEAR)
+    slot.move(100.0)
+    assert slot.due == 101.0
+    assert pace.is_excused(slot, 160.0, idle=0.1, patience=10.0)
+    assert not pace.is_excused(slot, 162.0, idle=0.1, patience=10.0)
+
+
+def test_what_waited_while_the_service_stood_still_waits_from_then_on() -> None:
+    slot, pace = Slot(Times(1.0, 15.0, 300.0)), Pace()
+    assert not pace.turn(100.0)
+    slot.begin(100.0)
+    assert not pace.turn(101.0)
+    assert pace.turn(500.0)
+    assert pace.is_excused(slot, 501.0, idle=400.0, patience=10.0)
+    assert not pace.is_excused(slot, 511.0, idle=400.0, patience=10.0)
+
+
+def test_people_hear_once_that_looks_come_late_and_once_that_they_do_not_any_more() -> None:
+    pace, said = Pace(), []
+    for second, late in enumerate([0.5] * 40 + [3.0] * 100 + [0.5, 3.0] * 20 + [0.5] * 60):
+        pace.note(late)
+        said.append(pace.round(float(second), bearable=1.0))
+    assert [line.partition(":")[0] for line in said if line] == [
+        "looks come 3.0 s later than agreed", "looks come in time again",
+    ]  # fmt: skip
+
+
+def test_nobody_knows_of_a_silence_that_would_have_begun_since_the_last_look() -> None:
+    """Lines may have come meanwhile, and wait like the entry for its turn."""
+    assert state(Known(Verdict.OK, 59.0, 0.0), Rules(100.0, silence=60.0), 70.0) is State.OK
+    assert state(Known(Verdict.OK, 61.0, 0.0), Rules(100.0, silence=60.0), 70.0) is State.SILENT
 
 
 def test_a_slot_looks_in_time_though_nothing_moved() -> None:

@@ -8,9 +8,11 @@ never V: encrypted for the worker that asks, over connections that are encrypted
 """
 
 import contextlib
+import itertools
 import queue
 import re
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +23,18 @@ from tallystick.cluster import worker
 from tallystick.errors import ReportError
 from tallystick.verify.job import Batch, Engine, Job
 
-__all__ = ["dask", "is_safe"]
+__all__ = ["WITHOUT_WORKER", "dask", "is_safe"]
+
+WITHOUT_WORKER = 300.0
+"""Seconds for which a cluster may have no worker: one that is made when there is work comes after minutes."""
 
 _ANSWERS = 8  # at a time
-_AHEAD = 3  # shares for each thread of a worker that are submitted
+_AHEAD = 32  # shares for each thread of a worker that are submitted: by these a cluster sees how many workers it needs
+_MORE = 4  # threads that may come
 _TRIES = 2  # of a share that raised something
 _CONNECT = 20.0  # seconds within which the scheduler must answer
-_WAIT = 60.0  # seconds within which the first worker must be there
+_PAUSE = 0.02  # seconds between looks whether a share is done
+_COUNTED = 1.0  # seconds for which a number of threads counts
 
 Say = Callable[[str], None]
 
@@ -101,52 +108,69 @@ class _Run:
 
     def __init__(self, client: Any, job: Job, say: Say) -> None:
         self._client, self._job, self._say = client, job, say
-        self._topic = f"tallystick-{uuid.uuid4()}"
+        # By their names the shares belong together: so those that no worker is free for wait at the scheduler, and not
+        # at a worker that may end.
+        self._name, self._numbers = f"tallystick-{uuid.uuid4()}", itertools.count()
+        self._found, self._looked = 0, -_COUNTED  # threads of all workers, and when they were counted
         self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def carry_out(self, batches: Sequence[Batch]) -> None:
         """Have all shares carried out, and what must be done once more."""
-        self._meet_workers()
         desk = threading.Thread(target=self._answer_all, name="tallystick keys", daemon=True)
-        self._client.subscribe_topic(self._topic, lambda event: self._asked.put(event[1]))
+        self._client.subscribe_topic(self._name, lambda event: self._asked.put(event[1]))
         desk.start()
         try:
             while batches:
                 self._all(batches)
                 batches = self._job.late()
         finally:
-            self._client.unsubscribe_topic(self._topic)
+            self._client.unsubscribe_topic(self._name)
             self._asked.put(None)
             desk.join(10)
-
-    def _meet_workers(self) -> None:
-        try:
-            self._client.wait_for_workers(1, timeout=_WAIT)
-        except TimeoutError as error:
-            raise ReportError("the cluster has no worker", hint="start one, and run this again") from error
 
     def _all(self, batches: Sequence[Batch]) -> None:
         from distributed import as_completed
 
-        waiting, out = deque(batches), dict[str, Batch]()
+        waiting, out = deque(batches), dict[tuple[str, int], Batch]()
         done: Any = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)  # type: ignore[no-untyped-call]
         while waiting or out:
             while waiting and len(out) < self._room():
                 batch = waiting.popleft()
+                key = (self._name, next(self._numbers))
                 future = self._client.submit(
-                    worker.carry_out, self._topic, self._job.plan, batch, pure=False, retries=_TRIES
+                    worker.carry_out, self._name, self._job.plan, batch, key=key, pure=False, retries=_TRIES
                 )
-                out[future.key] = batch
+                out[key] = batch
                 done.add(future)
-            future, result = next(done)
+            future, result = self._next(done)
             share = result if future.status == "finished" else None
             waiting.extendleft(self._job.take(out.pop(future.key), share))
             del future, result, share
 
     def _room(self) -> int:
         """Return how many shares are under way at a time: workers come and go."""
-        threads: int = sum(self._client.nthreads().values())
-        return _AHEAD * max(1, threads) + 1
+        return _AHEAD * (self._threads() + _MORE)
+
+    def _threads(self) -> int:
+        """Return how many threads the workers have."""
+        if time.monotonic() > self._looked + _COUNTED:
+            self._found, self._looked = sum(self._client.nthreads().values()), time.monotonic()
+        return self._found
+
+    def _next(self, done: Any) -> tuple[Any, Any]:
+        """Return a share that is done, and its result, once there is one."""
+        while not done.has_ready():
+            if not self._threads():
+                self._wait_for_worker()
+            time.sleep(_PAUSE)
+        future, result = next(done)
+        return future, result
+
+    def _wait_for_worker(self) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=WITHOUT_WORKER)
+        except TimeoutError as error:
+            raise ReportError("the cluster has no worker", hint="start one, and run this again") from error
 
     def _answer_all(self) -> None:
         with ThreadPoolExecutor(_ANSWERS, thread_name_prefix="tallystick key") as pool:

@@ -33,7 +33,7 @@ class Ahead:
         self._most = most
         self._pool: ThreadPoolExecutor | None = None
         self._left: deque[tuple[Object, int, int]] = deque()  # objects, and from where to where nothing is under way
-        self._planned: set[tuple[str, str]] = set()
+        self._planned: set[tuple[str, str, int]] = set()
         self._running: deque[tuple[Object, int, int, Future[bytes]]] = deque()
         self._held = 0
 
@@ -88,7 +88,7 @@ class Ahead:
             self._running.append((one, start, end, self._pool.submit(one.read, start, end)))
             self._held += end - start
 
-    def _forget(self, identity: tuple[str, str]) -> None:
+    def _forget(self, identity: tuple[str, str, int]) -> None:
         """Plan nothing of an object any more."""
         self._planned.discard(identity)
         self._left = deque(each for each in self._left if each[0].identity != identity)

@@ -8,7 +8,6 @@ import errno
 import functools
 import importlib
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,7 +46,7 @@ class Object:
 
     Args:
         store: Where it is.
-        name: Its name there.
+        url: Its URL.
         size: Its bytes, as the store says.
         etag: What the store tells its contents by; None where it does not say.
         version: Number of the version, where the store says.
@@ -55,21 +54,21 @@ class Object:
     """
 
     store: "Store"
-    name: str
+    url: str
     size: int
     etag: str | None
     version: str | None
     changed: int
 
     @property
-    def url(self) -> str:
-        """Its URL."""
-        return sys.intern(f"{self.store.root}/{self.name}")  # it is held several times, of each of very many
+    def name(self) -> str:
+        """Its name in the store."""
+        return self.url[len(self.store.root) + 1 :]
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> tuple[str, str, int]:
         """What tells it from others, and from what had its name before."""
-        return self.url, f"{self.etag or self.changed} {self.size}"
+        return self.url, self.etag or str(self.changed), self.size
 
     def read(self, start: int, end: int) -> bytes:
         """Read a range of bytes.
@@ -85,7 +84,7 @@ class Store:
 
     def __init__(self, root: str, store: Any) -> None:
         self.root, self._store = root, store
-        self._versions: dict[tuple[str, str], str] = {}
+        self._versions: dict[tuple[str, str, int], str] = {}
         self._library = importlib.import_module("obstore")
 
     def list(self, folder: str) -> Iterator[Object]:
@@ -151,7 +150,7 @@ class Store:
         etag = meta["e_tag"]
         if etag and not etag.startswith(('"', "W/")):
             etag = f'"{etag}"'  # so it stands in Azure's lists
-        return Object(self, meta["path"], meta["size"], etag, meta["version"], nanoseconds)
+        return Object(self, f"{self.root}/{meta['path']}", meta["size"], etag, meta["version"], nanoseconds)
 
 
 @functools.lru_cache(maxsize=64)

@@ -122,9 +122,11 @@ class _Passes:
             digest = sha256(memoryview(chunk.data)[: chunk.end]) if chunk.file in gathered else b""
             return self._scan(mode, chunk), digest
 
-        starts = {one.number: self.memory.start(one) if self.memory is not None else (0, 0) for one in self.inputs}
-        expect((one, start) for one in self.inputs if (start := starts[one.number]) is not None)
-        chunks = (chunk for one in self.inputs for chunk in _new(one, starts[one.number], progress))
+        def start(one: Input) -> tuple[int, int] | None:
+            return self.memory.start(one) if self.memory is not None else (0, 0)
+
+        expect((one, begin) for one in self.inputs if (begin := start(one)) is not None)
+        chunks = (chunk for one in self.inputs for chunk in _new(one, start(one), progress))
         for chunk, (part, digest) in _worked(scan, chunks, self.jobs):
             if chunk.file in gathered:
                 gathered[chunk.file].take(chunk, part, digest)

@@ -81,7 +81,7 @@ class Ground:
         scoped = asked.resume is not None
         depends_on = context(logs, excepted, asked.added, asked.envelope, asked.field, scoped=scoped)
         if asked.resume is not None:
-            shelf = Shelf(Directory(asked.resume), logs)
+            shelf = Shelf(Directory(asked.resume), logs, depends_on)
             memory = Memory(shelf, asked.rescan, depends_on, logs, packed, room)
             return replace(found, memory=memory, context=depends_on)
         return replace(found, context=depends_on)._with_partials()

@@ -28,8 +28,10 @@ __all__ = ["Batch", "Engine", "Job"]
 RANGE = 256 * 2**20
 """Bytes of a large object that are one piece."""
 
+LEAST_SHARE = 2**20
+"""Bytes of a share, unless it is the last one."""
+
 _SHARE = 64 * 2**20  # bytes of a share, where there are many
-_LEAST_SHARE = 2**20
 _FEWEST = 64  # shares, where there is enough for them
 _MOST_PIECES = 512  # of a share
 _EDGE = 2**16  # bytes before the end of a range in which its last line ends
@@ -82,7 +84,7 @@ class Job:
             if isinstance(one.file, Remote) and not one.is_member
             for piece in self._pieces(one, one.file)
         ]
-        most = min(max(sum(piece.size for piece in pieces) // _FEWEST, _LEAST_SHARE), _SHARE)
+        most = min(max(sum(piece.size for piece in pieces) // _FEWEST, LEAST_SHARE), _SHARE)
         made: list[list[Piece]] = [[]]
         size = 0
         for piece in pieces:

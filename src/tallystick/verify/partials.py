@@ -115,7 +115,7 @@ def known_objects(partials: Iterable[Partial]) -> dict[str, Known]:
         address, looked = Address.of(held.url), max((part.looked for part in record.all_parts), default=0)
         if held.url not in known or known[held.url].looked < looked:
             store = connect(address.root)
-            there = Object(store, address.name, held.size, held.etag or None, held.version or None, held.changed)
+            there = Object(store, held.url, held.size, held.etag or None, held.version or None, held.changed)
             known[held.url] = Known(there, looked)
     return known
 

@@ -30,7 +30,7 @@ STDIN = "-"
 COMPRESSED = (".gz", ".zst", ".xz", ".bz2", ".lz4")
 """What names of compressed files end in, as rotation adds it; what is in a file is seen by its content."""
 
-Identity: TypeAlias = tuple[int, int] | tuple[str, str]
+Identity: TypeAlias = tuple[int, int] | tuple[str, str, int]
 """What tells a file from others: device and inode; an object, its URL and what is there."""
 
 _ROTATED = re.compile(r"\..+\.[0-9]{10}(?:-[0-9]+)?\.(?:gz|zst)\.new")

@@ -28,7 +28,7 @@ from tallystick.verify.findings import folded, gravest_first
 from tallystick.verify.ground import Ground
 from tallystick.verify.heads import DEFAULT_STORE, STORES, Heads, read_heads
 from tallystick.verify.inputs import Input
-from tallystick.verify.judge import Judgement, judge
+from tallystick.verify.judge import judge
 from tallystick.verify.judge.case import Case
 from tallystick.verify.judge.facts import LogFacts
 from tallystick.verify.judge.retention import days
@@ -119,13 +119,22 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
         disagreeing = contradictions(ground.given) if ground.given is not None else ()
         single, uses = excepting.apply(itertools.chain(disagreeing, judgement.findings()), facts.excepted)
         findings = gravest_first(with_excerpts(list(folded(single, asked.max_findings)), moment.inputs))
-        report = replace(
-            _report(case.source, moment, judgement, findings, uses, now),
+        remembered = _remembered(ground)
+        report = Report(
+            Verdict.of(finding.weight for finding in findings),
+            tuple(findings),
+            tuple(_with_verdict(log, findings) for log in judgement.logs),
+            uses,
+            tuple(one.path for one in moment.inputs),
+            lines=sum(chunk.counted for chunk in case.source.chunks),
+            unsealed=case.source.facts.unsealed,
+            size=sum(chunk.size for chunk in case.source.chunks),
+            time=now,
+            seconds=time.perf_counter() - clock,
             allowed=_allowed(asked, uses),
             on_disk=on_disk(moment.inputs) if asked.digests else (),
             keys=ground.keys,
-            seconds=time.perf_counter() - clock,
-            remembered=_remembered(ground),
+            remembered=remembered,
         )
         yield Verified(report, facts, logs, moment.inputs, ground.envelope, moment.heads)
     finally:
@@ -237,28 +246,6 @@ def _case(
 
 
 # -- what is reported
-
-
-def _report(
-    source: Source,
-    moment: Moment,
-    judgement: Judgement,
-    findings: Sequence[Finding],
-    uses: tuple[ExceptionUse, ...],
-    began: int,
-) -> Report:
-    return Report(
-        Verdict.of(finding.weight for finding in findings),
-        tuple(findings),
-        tuple(_with_verdict(log, findings) for log in judgement.logs),
-        uses,
-        tuple(one.path for one in moment.inputs),
-        lines=sum(chunk.counted for chunk in source.chunks),
-        unsealed=source.facts.unsealed,
-        size=sum(chunk.size for chunk in source.chunks),
-        time=began,
-        seconds=0.0,
-    )
 
 
 def _with_verdict(log: LogReport, findings: Iterable[Finding]) -> LogReport:

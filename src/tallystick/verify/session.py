@@ -43,8 +43,8 @@ class Session:
     """
 
     def __init__(self, asked: Request, room: Room | None = None) -> None:
-        self._asked, self._room = asked, room
-        self._stamp, self._ground = self._stamped(), Ground.of(asked, room)
+        self._asked, self._room = asked, room or Room()
+        self._stamp, self._ground = self._stamped(), Ground.of(asked, self._room)
         self._pins_due = 0.0
 
     def look(self, effort: int | None = None, *, seen: bool = False) -> Report:

@@ -160,7 +160,7 @@ class _Worker:
 
     def _scanned(self, piece: Piece) -> Record | str:
         one = self._input(piece)
-        origin = Origin(self.plan.context, piece.held.key, piece.held)
+        origin = Origin(self.plan.context, "", piece.held)
         gathered = Gathered(one, origin, time.time_ns() // 1_000_000, whole, begin=piece.start)
         for chunk in one.chunks((0, piece.start), piece.end):
             digest = sha256(memoryview(chunk.data)[: chunk.end])
@@ -237,8 +237,8 @@ def carry_out_share(plan: Plan, pieces: Sequence[Piece], ask: Ask) -> Share:
 
 
 def _object(held: Stored) -> Object:
-    address = Address.of(held.url)
-    return Object(connect(address.root), address.name, held.size, held.etag or None, held.version or None, held.changed)
+    store = connect(Address.of(held.url).root)
+    return Object(store, held.url, held.size, held.etag or None, held.version or None, held.changed)
 
 
 def _statements(chunk: Chunk, wanted: Collection[Chain], numbers: dict[str, int]) -> list[bytes]:

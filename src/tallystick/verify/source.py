@@ -1,5 +1,6 @@
 """The facts of a verification, and the files that they came from."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,18 +20,11 @@ class Source:
     def __init__(
         self, facts: _core.Facts, keys: _core.Keys, inputs: Sequence[Input], chunks: Sequence[_core.Chunk]
     ) -> None:
-        """Take what was scanned; the inputs must stay open."""
+        """Take what was scanned, chunks in order; the inputs must stay open."""
         self.facts, self.keys, self.labels = facts, keys, labels(keys)
         self.chunks = chunks
         self._inputs = inputs
-        self._by_file: dict[int, list[_core.Chunk]] = {}
-        self._lines_before: dict[tuple[int, int], int] = {}
-        for chunk in self.chunks:
-            others = self._by_file.setdefault(chunk.file, [])
-            last = others[-1] if others else None
-            before = self._lines_before[last.file, last.chunk] + last.lines if last else 0
-            self._lines_before[chunk.file, chunk.chunk] = before
-            others.append(chunk)
+        self._counted: dict[int, tuple[dict[int, int], int]] = {}  # what `_lines` returned
 
     def at(self, finding: Finding, place: _core.Place | None) -> Finding:
         """Return a finding with the place where it was made."""
@@ -72,11 +66,21 @@ class Source:
         return self._line(place) == self._last_line(place.file)
 
     def _last_line(self, file: int) -> int:
-        last = self._by_file[file][-1]
-        return self._lines_before[file, last.chunk] + last.lines
+        return self._lines(file)[1]
 
     def _line(self, place: _core.Place) -> int:
-        return self._lines_before[place.file, place.chunk] + place.line + 1
+        return self._lines(place.file)[0][place.chunk] + place.line + 1
+
+    def _lines(self, file: int) -> tuple[dict[int, int], int]:
+        """Return how many lines of a file are before each of its chunks, and how many there are: only where asked."""
+        if file not in self._counted:
+            before, lines = dict[int, int](), 0
+            begin, end = (bisect_left(self.chunks, one, key=lambda chunk: chunk.file) for one in (file, file + 1))
+            for chunk in self.chunks[begin:end]:
+                before[chunk.chunk] = lines
+                lines += chunk.lines
+            self._counted[file] = before, lines
+        return self._counted[file]
 
     def breaks_off(self, place: _core.Place, count: int) -> bool:
         """Is the last of some lines the one within which a file could not be read any further?"""

@@ -22,12 +22,12 @@ class Board:
     Lock: one, for all; nobody waits for anything else while holding it.
     """
 
-    def __init__(self, queued: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, queued: Callable[[], int] = lambda: 0, late: Callable[[], float] = lambda: 0.0) -> None:
         self._changed, self._version = threading.Condition(), 0
         self._standings: dict[str, Standing] = {}
         self._past: dict[str, Sequence[Band]] = {}
         self._reports: dict[str, Report | None] = {}
-        self._queued, self._turned = queued, time.monotonic()
+        self._queued, self._late, self._turned = queued, late, time.monotonic()
 
     def turn(self) -> None:
         """Note that the service's loop went round."""
@@ -90,6 +90,10 @@ class Board:
     def queued(self) -> int:
         """Return how many alerts wait to be delivered."""
         return self._queued()
+
+    def late(self) -> float:
+        """Return by how many seconds looks came later than agreed lately, at most."""
+        return self._late()
 
     def idle(self) -> float:
         """Return how many seconds ago the service's loop last went round."""

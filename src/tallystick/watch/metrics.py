@@ -6,6 +6,7 @@ All is read from the standings when it is asked for; nothing is counted here. Ti
 >>> class Nobody:
 ...     def all(self): return []
 ...     def queued(self): return 0
+...     def late(self): return 0.0
 >>> kind, text = exposition(Nobody(), "")
 >>> kind.partition(";")[0], b"tallystick_watch_alerts_queued 0.0" in text
 ('text/plain', True)
@@ -58,6 +59,9 @@ class Watched(Protocol):
     def queued(self) -> int:
         """Return how many alerts wait."""
 
+    def late(self) -> float:
+        """Return by how many seconds looks came later than agreed lately."""
+
 
 def exposition(standings: Watched, accept: str, deliveries: Iterable[Delivery] = ()) -> tuple[str, bytes]:
     """Return the metrics, in the form of OpenMetrics if it is asked for, else in that of Prometheus.
@@ -103,6 +107,10 @@ def families(standings: Watched, deliveries: Sequence[Delivery] = ()) -> Iterato
     yield _gauge(
         "last_try_timestamp_seconds", "When any entry was last tried: the watcher is at work.",
         [({}, max(tried) / 1000)] if tried else [],
+    )  # fmt: skip
+    yield _gauge(
+        "late_seconds", "Seconds by which looks came later than agreed, at most, within the last half minute.",
+        [({}, standings.late())],
     )  # fmt: skip
     yield _gauge("alerts_queued", "Alerts that wait, each counted for each receiver.", [({}, standings.queued())])
     yield from _alerts(deliveries)

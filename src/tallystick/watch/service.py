@@ -5,6 +5,7 @@ What it promises, and where:
 - A look costs what is new (`verify/session`), and an entry at which nothing moves costs nothing (`notifier`, `slot`).
 - A state and its event are durable before the event is handed on (`kept`), so that a restart pages nobody twice.
 - The service manager hears that looks go on only while they do.
+- Where there is more to look at than the machine can do, that is looked at first which is due the longest (`pace`).
 
 >>> import tempfile, tallystick
 >>> from pathlib import Path
@@ -41,8 +42,10 @@ from tallystick.watch.manager import Manager
 from tallystick.watch.notifier import Notifier, telling
 from tallystick.watch.outbox import Outbox
 from tallystick.watch.outlets import Outlets
+from tallystick.watch.pace import Pace
 from tallystick.watch.places import Places
 from tallystick.watch.slot import Ending
+from tallystick.watch.states import Rules
 from tallystick.watch.watched import Watched
 from tallystick.watch.workers import Workers
 
@@ -51,8 +54,6 @@ __all__ = ["Service"]
 _ROUND = 1.0  # seconds after which the service's own condition is looked after
 _DIRECTORIES = 5.0  # seconds after which directories that came or went are watched or not
 _WRITE = 300.0  # seconds after which what was verified is written
-_EFFORT = 64 * 2**20  # bytes of files that are written to that are read again in a second, of all entries together
-_LEAST = 32 * 1024  # bytes, for each look
 _ASKED = 256  # entries that are asked at once whether something moved
 
 
@@ -84,7 +85,8 @@ class Service:
         self._kept = Kept(config.state)
         self._workers = Workers(config.jobs)
         self._outlets = outlets or Outlets(config, say)
-        self.board = Board(self._outlets.queued)
+        self._pace = Pace()
+        self.board = Board(self._outlets.queued, lambda: self._pace.late)
         self._watched: dict[str, Watched] = {}
         self._looks, self._judgements, self._writes = Agenda(), Agenda(), Agenda()
         self._moved: deque[set[str]] = deque()
@@ -93,7 +95,6 @@ class Service:
         self._outbox = Outbox(self._kept, self._outlets, say)
         self._round_at, self._directories_at = 0.0, 0.0
         self._ending, self._again, self._all = False, False, threading.Event()
-        self._rate, self._count, self._since = 0.0, 0, self._clock.now()
         self._thread: threading.Thread | None = None
         if self._kept.lost:
             self._say(self._kept.lost)
@@ -144,13 +145,13 @@ class Service:
         for names, result in self._workers.done():
             self._take_result(names, result)
         now, wall = self._clock.now(), self._clock.wall()
+        if self._pace.turn(now):
+            self._moved.appendleft(set())
         self._take_moved(now)
         self._begin(now)
         while (name := self._judgements.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
-                one.rest(now)
-                if one.is_changed_by_time(now):
-                    self._judge(one, now, wall)
+                self._rest(one, now, wall)
                 self._judgements.put(name, one.judged_at(now))
         if now >= self._round_at:
             self._round(now)
@@ -165,8 +166,9 @@ class Service:
             if (one := self._watched.get(name)) is None:
                 continue
             one.rest(now)
+            self._pace.note(now - one.slot.due if one.slot.was_looked else 0.0)
             if one.slot.begin(now):
-                self._workers.do((name,), partial(one.look, self._effort(one)))
+                self._workers.do((name,), partial(one.look, self._pace.effort if one.slot.was_looked else None))
             elif one.is_polled:  # what others hold up must not hold up more than that
                 self._workers.do((name,), partial(_moved, (one,)))
             else:
@@ -175,9 +177,6 @@ class Service:
                 break
         if asked:
             self._workers.do(tuple(one.entry.name for one in asked), partial(_moved, asked))
-
-    def _effort(self, one: Watched) -> int | None:
-        return max(_LEAST, int(_EFFORT / max(1.0, self._rate))) if one.slot.was_looked else None
 
     def _note_moved(self, paths: set[str]) -> None:
         self._moved.append(paths)
@@ -190,7 +189,8 @@ class Service:
             for names, is_known in ((known, True), (asked, False)):
                 for name in names:
                     if (one := self._watched.get(name)) is not None:
-                        one.rest(now)
+                        if paths:  # nobody missed what moved before
+                            one.rest(now)
                         (one.slot.move if is_known else one.slot.ask)(now)
                         self._schedule(one, now)
 
@@ -205,14 +205,14 @@ class Service:
             if (one := self._watched.get(name)) is not None and one.slot.is_running:
                 if isinstance(result, frozenset):
                     one.slot.end(now, Ending.MOVED if name in result else Ending.IDLE)
-                    one.rest(now)
+                    self._rest(one, now, wall)
                 else:
                     self._take_look(one, result, now, wall)
                 self._schedule(one, now)
 
     def _take_look(self, one: Watched, result: Any, now: float, wall: int) -> None:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
-        self._count += 1
+        self._pace.looked()
         if look.report is not None and not look.is_confirmed:
             one.doubt(look.report, began, now, wall)
             one.slot.end(now, Ending.DOUBTFUL)
@@ -227,15 +227,21 @@ class Service:
             self._watch_directories()
             self._manager.ready(self._watched.values())
 
+    def _rest(self, one: Watched, now: float, wall: int) -> None:
+        """Note that nothing moved, and judge if time alone changed something."""
+        one.rest(now)
+        if one.is_changed_by_time(now, self._rules(one, now)):
+            self._judge(one, now, wall)
+
+    def _rules(self, one: Watched, now: float) -> Rules:
+        return one.rules_now(self._pace, now, time.monotonic() - self._workers.finished)
+
     def _judge(self, one: Watched, now: float, wall: int) -> None:
-        # A start takes as long as it takes: that others have their turn is no trouble of an entry.
-        idle = time.monotonic() - self._workers.finished
-        if not self._all.is_set() and one.slot.is_in_line(now, one.rules.stale_after, idle):
-            if not one.slot.was_looked:
-                return
-            one.track.known = one.track.idle(now)
+        rules = self._rules(one, now)
+        if not one.slot.was_looked and rules is not one.rules:
+            return
         before = one.track.standing()
-        event = one.track.judge(one.rules, now, wall, self._config.alerts.repeat)
+        event = one.track.judge(rules, now, wall, self._config.alerts.repeat)
         if event is not None:
             self._outbox.add(event)
         after = one.track.standing()
@@ -245,13 +251,11 @@ class Service:
     def _round(self, now: float) -> None:
         """Look after the service's own condition."""
         self._round_at = now + _ROUND
-        self._rate, self._count, self._since = self._count / max(0.1, now - self._since), 0, now
+        if said := self._pace.round(now, max(_ROUND, self._config.interval)):
+            self._say(said)
         while (name := self._writes.take(now)) is not None:
             if (one := self._watched.get(name)) is not None:
-                later = now + (_WRITE if not one.slot.is_running else _ROUND)
-                if not one.slot.is_running and not one.follower.is_written:
-                    one.follower.write()
-                self._writes.put(name, later)
+                self._writes.put(name, now + (_WRITE if one.write() else _ROUND))
         if not self._all.is_set():
             self._manager.starting(self._watched.values())
         elif self._places.are_other and now >= self._directories_at:
@@ -298,8 +302,8 @@ class Service:
             self._watched[entry.name] = one
             self._schedule(one, now)
         for name, old in before.items():
-            if self._watched.get(name) is not old and not old.slot.is_running:
-                old.follower.write()
+            if self._watched.get(name) is not old:
+                old.write()
         self._places.keep(self._watched)
         self.board.keep([entry.name for entry in config.entries])
         self._unseen = {name for name, one in self._watched.items() if not one.slot.was_looked}
@@ -316,10 +320,8 @@ class Service:
         for names, result in self._workers.done():
             self._take_result(names, result)
         self._outbox.keep(self._clock.now(), self._plain, at_once=True)
-        if ended:
-            for one in self._watched.values():
-                if not one.follower.is_written:
-                    one.follower.write()
+        for one in self._watched.values() if ended else ():
+            one.write()
         self._outbox.keep(self._clock.now(), self._plain)
         self._outlets.stop(5.0)
         self._kept.close()

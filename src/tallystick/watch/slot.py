@@ -60,17 +60,12 @@ class Slot:
     @property
     def is_resting(self) -> bool:
         """Is nothing to be done before it is due?"""
-        return self.was_looked and not self.is_running and not self._moved
+        return self.was_looked and not self.is_running and not self._moved and not self._asked
 
-    def is_in_line(self, now: float, patience: float, idle: float) -> bool:
-        """Does it only wait for its turn, or for the end of a look that takes no longer than it may?
-
-        Args:
-            now: The time.
-            patience: Seconds that a look may take, or that may go by without the end of any look.
-            idle: Seconds since the end of a look, at whatever it was.
-        """
-        return (now - self._began if self.is_running else idle) <= patience
+    @property
+    def waits_since(self) -> float:
+        """When it was due, or when the look began that is under way."""
+        return self._began if self.is_running else self.due
 
     def begin(self, now: float) -> bool:
         """Note that a worker takes it: it must look, or only ask whether something moved?"""

@@ -105,8 +105,8 @@ def state(known: Known, rules: Rules, now: float) -> State:
         return State.STALE
     if known.newest is None:
         return State.NEVER
-    if rules.silence is not None and not known.has_ended and now - known.newest > rules.silence:
-        return State.SILENT
+    if rules.silence is not None and not known.has_ended and known.looked - known.newest > rules.silence:
+        return State.SILENT  # what came since the last look, nobody knows
     return State.INCOMPLETE if known.verdict is Verdict.INCOMPLETE else State.OK
 
 

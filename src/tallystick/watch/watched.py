@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from tallystick.verify.memory import Room
@@ -13,6 +14,7 @@ from tallystick.verify.report import Report
 from tallystick.watch.clock import Clock
 from tallystick.watch.config import Config, Entry
 from tallystick.watch.follower import Follower, Look
+from tallystick.watch.pace import Pace
 from tallystick.watch.slot import Slot, Times
 from tallystick.watch.states import Rules
 from tallystick.watch.track import Track
@@ -75,6 +77,17 @@ class Watched:
         if self.slot.is_resting:
             self.track.known = self.track.idle(min(now, self.slot.due))
 
+    def rules_now(self, pace: Pace, now: float, idle: float) -> Rules:
+        """Return what counts now: an entry that only waits for its turn is not stale.
+
+        Args:
+            pace: How late looks come.
+            now: The time.
+            idle: Seconds since the end of a look, at whatever it was.
+        """
+        excused = not self.track.trouble and pace.is_excused(self.slot, now, idle, self.rules.stale_after)
+        return replace(self.rules, stale_after=math.inf) if excused else self.rules
+
     def judged_at(self, now: float) -> float:
         """Return when time alone may change the state, or ask for another report of it."""
         track, rules = self.track, self.rules
@@ -86,9 +99,9 @@ class Watched:
         times += [track.missed_at, now + _JUDGED]
         return min(at for at in times if at > now) + 0.01
 
-    def is_changed_by_time(self, now: float) -> bool:
-        """Does time alone change the state, or ask for another report of it?"""
-        return self.track.is_changed_by_time(self.rules, now, self._repeat)
+    def is_changed_by_time(self, now: float, rules: Rules) -> bool:
+        """Does time alone change the state by what counts now, or ask for another report of it?"""
+        return self.track.is_changed_by_time(rules, now, self._repeat)
 
     def look(self, effort: int | None) -> tuple[Look, float]:
         """Look; return what that showed, and when it began. A thread of its own does this."""
@@ -107,6 +120,12 @@ class Watched:
     def doubt(self, report: Report, began: float, now: float, wall: int) -> None:
         """Take in what a look showed that others must confirm."""
         self.track.doubt(report, began, now, wall, self._age(report, wall))
+
+    def write(self) -> bool:
+        """Write what is remembered, unless a look goes on; was it written?"""
+        if not self.slot.is_running and not self.follower.is_written:
+            self.follower.write()
+        return not self.slot.is_running
 
     def _age(self, report: Report, wall: int) -> float:
         """Return how many seconds ago the newest of the files was written, as far as clocks tell; 0 after that."""

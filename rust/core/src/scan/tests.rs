@@ -119,6 +119,7 @@ fn keys(publics: &[PublicKey], with_v: u8) -> Keys {
 }
 
 #[test]
+#[cfg_attr(not(unix), ignore = "keys are in memory that is not locked")]
 fn lines_judged_side_by_side_give_what_they_give_one_by_one() {
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     let some: BTreeSet<EpochId> = (0..14).flat_map(|epoch| [(0, 1, epoch), (1, 1, epoch)]).collect();

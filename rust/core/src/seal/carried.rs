@@ -54,7 +54,7 @@ impl Reader {
     ) -> Result<BTreeMap<LogNumber, VerificationKey>, Error> {
         let bad = || Error::Format("these keys are for another reader, or were changed".into());
         let (sender, rest) = message.split_first_chunk::<32>().ok_or_else(bad)?;
-        let cipher = cipher(&self.secret, sender, [sender, &self.public]);
+        let cipher = cipher(&self.secret, sender, [sender, &self.public]).ok_or_else(bad)?;
         let mut found: BTreeMap<LogNumber, BTreeMap<u32, Secret>> =
             logs.keys().map(|number| (*number, BTreeMap::new())).collect();
         let (entries, []) = rest.as_chunks::<ENTRY>() else { return Err(bad()) };
@@ -76,14 +76,16 @@ impl Reader {
 /// `random` are 32 random bytes, which are wiped; `chains` name each a key and its number, and a chain that it covers.
 ///
 /// # Errors
-/// [`Error::Format`] for a chain that a key does not cover, and for a reader that is none.
+/// [`Error::Format`] for a chain that a key does not cover, and for a reader that is none; [`Error::Seal`] for keys that
+/// must not be used, as those in memory that is not locked.
 pub fn carry(
     reader: &[u8; 32],
     random: &mut [u8; 32],
     chains: &[(LogNumber, &VerificationKey, u32)],
 ) -> Result<Vec<u8>, Error> {
     let sender = Reader::take(random);
-    let cipher = cipher(&sender.secret, reader, [&sender.public, reader]);
+    let cipher = cipher(&sender.secret, reader, [&sender.public, reader])
+        .ok_or_else(|| Error::Format("this is no reader of keys".into()))?;
     let mut message = sender.public.to_vec();
     for (place, (number, key, chain)) in (0_u64..).zip(chains) {
         let secret = key
@@ -94,19 +96,21 @@ pub fn carry(
         nonce[16..].copy_from_slice(&place.to_be_bytes());
         message.extend_from_slice(&number.to_be_bytes());
         message.extend_from_slice(&chain.to_be_bytes());
-        let sealed = cipher.encrypt(&[&secret], &about(&key.public, *number, *chain), &nonce);
-        message.extend_from_slice(&sealed.map_err(|_| Error::Format("this is no reader of keys".into()))?);
+        message.extend_from_slice(&cipher.encrypt(
+            &[&secret],
+            &about(&key.public, *number, *chain),
+            &nonce,
+        )?);
     }
     Ok(message)
 }
 
-/// What both sides get from their own secret and the other's public key: of zeros, as with a point of small order, the
-/// cipher refuses to make use.
-fn cipher(own: &Secret, other: &[u8; 32], both: [&[u8; 32]; 2]) -> DataKey {
+/// What both sides get from their own secret and the other's public key; of a point of small order it is nothing.
+fn cipher(own: &Secret, other: &[u8; 32], both: [&[u8; 32]; 2]) -> Option<DataKey> {
     let mut shared = clean::<ALL, _>(|| MontgomeryPoint(*other).mul_clamped(*own.expose()).to_bytes());
     let is_none = shared == [0; 32];
     let key = Secret::take(&mut shared).mac(&[LABEL, both[0], both[1]].concat());
-    if is_none { DataKey::take(&mut [0; 32]) } else { DataKey(key) }
+    (!is_none).then_some(DataKey(key))
 }
 
 /// What is authenticated with a key.
@@ -135,6 +139,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(unix), ignore = "keys are in memory that is not locked")]
     fn the_reader_gets_just_these_chains() {
         let reader = Reader::take(&mut [1; 32]);
         let opened = reader.open(&logs(), &message(&reader)).unwrap().remove(&3).unwrap();
@@ -147,6 +152,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(unix), ignore = "keys are in memory that is not locked")]
     fn nobody_else_opens_it_and_no_byte_of_it_can_be_changed() {
         let reader = Reader::take(&mut [1; 32]);
         let message = message(&reader);

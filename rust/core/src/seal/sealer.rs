@@ -3,7 +3,7 @@
 //! It holds K[i], the epoch key, E[e+1] and D[e+1] of one open chain, and nothing else. Each is wiped
 //! when its use is over, before the line that it made leaves through `out`.
 //!
-//! ```
+//! ```ignore-windows
 //! use tallystick_core::seal::{sealer::Format, state::{Opened, SealingState}};
 //! use tallystick_core::secret::Secret;
 //! # fn main() -> Result<(), tallystick_core::Error> {
@@ -413,6 +413,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(unix), ignore = "keys are in memory that is not locked")]
     fn lines_sealed_together_are_those_sealed_one_by_one_to_the_end_of_the_chain() {
         let data = lines(1000);
         for epoch_lines in [1, 2, 3, 4, 7, 64, 4096] {
@@ -438,6 +439,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(unix), ignore = "keys are in memory that is not locked")]
     fn a_line_that_is_refused_leaves_what_came_before_it() {
         let long = vec![b'x'; MAX_ENTRY + 1];
         for before in 0..4 {

@@ -16,6 +16,7 @@ A service that verifies all day holds the same in memory from one look to the ne
 not written when it ends is read again.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -82,7 +83,7 @@ class Memory:
             context: Digest of all that a scan depends on but the files.
             keys: The logs.
             stored: Gives the form in which a summary is kept.
-            room: Memory for what looks to come share.
+            room: Memory for what looks to come share; None where this is the only one.
         """
         self._shelf, self._stored = shelf, stored
         self._period, self._context, self._keys = period, context, keys
@@ -91,10 +92,11 @@ class Memory:
         self.effort: int | None = None
         self._now = 0  # ms since 1970
         self._known = _core.Summary()  # of inputs of which nothing is read
-        self._recalled: dict[int, Recalled] = {}
+        self._whole: dict[int, Record] = {}  # of inputs of which nothing is read; there may be very many
+        self._recalled: dict[int, Recalled] = {}  # of the others
         self._gathered: dict[int, Gathered] = {}
         self._records: dict[int, Record] = {}
-        self._merged = Merged(keys, room or Room())
+        self._merged = Merged(keys, room)
 
     @property
     def settled(self) -> _core.Settled | None:
@@ -108,7 +110,7 @@ class Memory:
             Those of which something can be remembered, by their numbers. Each begins with what is remembered of it, and
             goes on where `start` says.
         """
-        self._recalled, self._gathered, self._records = {}, {}, {}
+        self._whole, self._recalled, self._gathered, self._records = {}, {}, {}, {}
         self._known = _core.Summary()
         self._merged.begin()
         now = time.time_ns()
@@ -165,10 +167,11 @@ class Memory:
             origins[one.number] = origin
             if one.identity not in self._forgotten:
                 matches += [found] if (found := self._matches(one, origin)) else []
-        for candidates in self._with_due(matches):
-            for match in candidates:
-                if self._recall(match, origins):
-                    break
+        candidates = self._with_due(matches)
+        del matches
+        candidates.reverse()
+        while candidates:
+            any(self._recall(match, origins) for match in candidates.pop())
         for one in inputs:
             if (left := origins.get(one.number)) is not None and one.number not in self._gathered:
                 self._gathered[one.number] = Gathered(one, left, self._now, self._stored)
@@ -180,7 +183,7 @@ class Memory:
         if isinstance(one.file, Remote) and not one.is_member:
             there = one.file.object
             stored = Stored(there.url, there.size, there.etag or "", there.changed, there.version or "")
-            return Origin(self._context, stored.key, stored)
+            return Origin(self._context, "", stored)
         if isinstance(one.file, Remote) or one.is_member or one.file.is_copy or len(one.beginning) < PEEK:
             return None
         try:
@@ -252,25 +255,32 @@ class Memory:
         gathered.recall(recalled, found, elsewhere=elsewhere)
         if recalled.is_whole and not elsewhere:
             gathered.merge_into(self._known)
-            self._records[number] = recalled.record
             del origins[number]
         else:
             self._gathered[number] = gathered
-        self._recalled[number] = recalled
+        if recalled.is_whole:
+            self._whole[number] = recalled.record
+        else:
+            self._recalled[number] = recalled
         self._shelf.use(match.record)
         return True
 
     def start(self, one: Input) -> tuple[int, int] | None:
         """Return with which chunk the reading of an input begins, and where; None if nothing of it is read."""
+        if one.number in self._whole:
+            return None
         recalled = self._recalled.get(one.number)
-        if recalled is None:
-            return 0, 0
-        return None if recalled.is_whole else recalled.start
+        return recalled.start if recalled is not None else (0, 0)
 
     def check(self, one: Input) -> Check | None:
         """Return what holds an input against what is remembered of it, for it is read after all."""
-        recalled = self._recalled.get(one.number)
-        return Check(recalled.record.all_parts) if recalled is not None else None
+        recalled, record = self._recalled.get(one.number), self._whole.get(one.number)
+        if recalled is not None:
+            record = recalled.record
+        if record is None:
+            return None
+        one.ends = [part.end for part in record.all_parts]
+        return Check(record.all_parts)
 
     def complete(self, whole: _core.Summary) -> None:
         """Put together what is remembered of each input, all of which were read, and put it into a summary.
@@ -290,12 +300,13 @@ class Memory:
         self._merged.forget()
         for number, gathered in self._gathered.items():
             if gathered.is_elsewhere:
-                lasting = self._recalled[number].lasting
+                record = self._whole.get(number)
+                lasting = record.summaries if record is not None else self._recalled[number].lasting
                 gathered.fetch([_core.Summary.from_memory(one, number) for one in lasting])
 
     def is_wanted(self, one: Input, mode: _core.Mode) -> bool:
         """Must an input be read for a later pass?"""
-        record = self._records.get(one.number)
+        record = self._whole.get(one.number, self._records.get(one.number))
         if record is None or not record.is_whole:
             return True
         return any(mode.wants(_core.Summary.from_memory(one, 0)) for one in record.summaries)
@@ -306,19 +317,19 @@ class Memory:
 
     def keep(self) -> Remembered:
         """Take what was found for what is remembered from now on; return what this run did not read."""
-        self._shelf.keep(self._records.values())
+        self._shelf.keep(itertools.chain(self._whole.values(), self._records.values()))
         self._merged.keep()
         self._forgotten.clear()
         self._elsewhere = False
         size, looked = 0, []
-        for recalled in self._recalled.values():
+        for record in itertools.chain(self._whole.values(), (one.record for one in self._recalled.values())):
             begin = 0
-            for part in recalled.record.all_parts:
+            for part in record.all_parts:
                 if part.looked < self._now:
                     size += part.end - begin
                     looked.append(part.looked)
                 begin = part.end
-        self._recalled, self._gathered, self._known = {}, {}, _core.Summary()
+        self._whole, self._recalled, self._gathered, self._known = {}, {}, {}, _core.Summary()
         vouched = any(with_v for _, _, with_v, *_ in self._keys.logs())
         return Remembered(size, min(looked, default=None), vouched)
 

@@ -67,7 +67,9 @@ class Gathered:
         self._old = record if recalled.is_whole else None
         digest = record.digest if recalled.is_whole else ""
         ends_in_lf = record.ends_in_lf if recalled.is_whole else True
-        self._one.recall(ends_in_lf, [part.end for part in record.all_parts], digest)
+        # Of what is whole nothing is read; if it is after all, `Memory.check` says where chunks end.
+        ends = [part.end for part in record.all_parts] if not recalled.is_whole else ()
+        self._one.recall(ends_in_lf, ends, digest)
 
     @property
     def lacks(self) -> bool:

@@ -13,7 +13,6 @@ system's clock two changes have the same time.
 import hashlib
 import os
 import struct
-import sys
 from dataclasses import astuple, dataclass, field
 from typing import Any, TypeAlias
 
@@ -115,7 +114,7 @@ class Stored:
     @property
     def key(self) -> str:
         """What the object is known by, in hexadecimal."""
-        return sys.intern(hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest())
+        return hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()
 
     def is_untouched(self, now: "AnyHolder") -> bool:
         """Is the same object there, as far as its store says?"""
@@ -134,7 +133,7 @@ def of_list(values: list[Any]) -> AnyHolder:
     """Return what `to_list` gave."""
     if isinstance(values[0], str):
         url, size, etag, changed, version = values
-        return Stored(sys.intern(url), int(size), str(etag), int(changed), str(version))
+        return Stored(str(url), int(size), str(etag), int(changed), str(version))
     *numbers, settled = values
     device, inode, generation, size, written, changed = map(int, numbers)
     return Holder(device, inode, generation, size, written, changed, settled is True)

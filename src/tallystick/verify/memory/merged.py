@@ -35,17 +35,19 @@ class Room:
     def take(self, owner: object, size: int) -> bool:
         """Let an owner have some bytes instead of those that it had, as long as it lives; are there so many?"""
         with self._lock:
-            self._taken[owner] = 0
-            fits = sum(self._taken.values()) + size <= self._size
-            self._taken[owner] = size if fits else 0
+            self._taken.pop(owner, None)
+            # A log that goes on gives back at each look: only what takes some is held against the others.
+            fits = not size or sum(self._taken.values()) + size <= self._size
+            if size and fits:
+                self._taken[owner] = size
             return fits
 
 
 class Merged:
     """What is merged and judged."""
 
-    def __init__(self, keys: _core.Keys, room: Room) -> None:
-        """Take the keys with which it is judged, and the memory that there is for it."""
+    def __init__(self, keys: _core.Keys, room: Room | None) -> None:
+        """Take the keys with which it is judged, and the memory that there is for it; None where no look is to come."""
         self._keys, self._room = keys, room
         self._kept: _core.Settled | None = None
         self._held: Mapping[int, Held] = {}
@@ -71,18 +73,18 @@ class Merged:
 
     def recall(self, number: int, summaries: Held) -> None:
         """Note that the look recalls this; the arguments are those of `has`."""
-        if summaries:
+        if summaries and self._room is not None:
             self._recalled[number] = summaries
 
     def forget(self) -> None:
         """Keep nothing merged any more."""
-        if self._kept is not None:
+        if self._kept is not None and self._room is not None:
             self._held, self._kept = {}, None
             self._room.take(self, 0)
 
     def keep(self) -> None:
         """End a look: merge what it recalled, if the one before recalled the same."""
-        if self._kept is not None and self._held == self._recalled:
+        if self._room is None or (self._kept is not None and self._held == self._recalled):
             return
         again = bool(self._recalled) and self._held == self._recalled
         self._held, self._kept = self._recalled, None

@@ -8,17 +8,17 @@ ones, which take in what is still of use of others that hold little of that.
 >>> from tallystick.verify.memory.holder import Stored
 >>> from tallystick.verify.memory.record import Part, sha256
 >>> part = Part(11, sha256(b"first line\\n"), 1_700_000_000_000)
->>> record = Record("c" * 64, "e" * 64, Stored("s3://logs/a", 11, '"e"', 3), (part,), b"summary", (), 11, True)
+>>> record = Record("c" * 64, "", Stored("s3://logs/a", 11, '"e"', 3), (part,), b"summary", (), 11, True)
 >>> (pack,) = packed([record])
 >>> read(pack.to_bytes(sha256), sha256) == pack, fits(record)
 (True, True)
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from tallystick.verify.memory.holder import Stored
+from tallystick.verify.memory.holder import AnyHolder, Stored
 from tallystick.verify.memory.record import SHORT, Record, Vouch, headed, header_of, read_vouched, sha256, vouched
 
 __all__ = ["ENDING", "LARGEST", "Pack", "Packs", "fits", "packed", "read"]
@@ -58,11 +58,16 @@ class Pack:
     weight: int = field(compare=False)
 
     @property
+    def context(self) -> str:
+        """The context of its records."""
+        return self.records[0].context
+
+    @property
     def name(self) -> str:
         """What it is called in its directory."""
         said = (f"{record.name} {record.looked}".encode() for record in self.records)
         held = sha256(b"\n".join(said))
-        return f"{self.records[0].context[:SHORT]}-{held.hex()[:SHORT]}{ENDING}"
+        return f"{self.context[:SHORT]}-{held.hex()[:SHORT]}{ENDING}"
 
     def to_bytes(self, vouch: Vouch) -> bytes:
         """Return the form in which it is kept.
@@ -70,7 +75,7 @@ class Pack:
         Args:
             vouch: Gives 32 bytes that vouch for a digest.
         """
-        header = {"context": self.records[0].context, "records": [record.said() for record in self.records]}
+        header = {"context": self.context, "records": [record.said() for record in self.records]}
         return vouched(_MAGIC, headed(header, (record.held for record in self.records)), vouch)
 
 
@@ -110,45 +115,58 @@ def _read(held: bytes) -> Pack:
 
 
 class Packs:
-    """The packs of a directory that were read, by their names."""
+    """The packs of a directory with one context, by their names, and the objects that they are about, by their URLs."""
 
     def __init__(self) -> None:
         self._packs: dict[str, Pack] = {}
-        self._records: dict[str, Record] = {}  # the newest of each name
+        self._records: dict[str, Record] = {}  # the newest of each URL
+        self._used: set[str] = set()  # URLs
 
     def add(self, name: str, pack: Pack) -> None:
         """Take a pack that was read or written; of two records about one object the one counts that was read last."""
         self._packs[name] = pack
         for record in pack.records:
-            known = self._records.get(record.name)
+            known = self._records.get(_url(record))
             if known is None or known.looked <= record.looked:
-                self._records[record.name] = record
+                self._records[_url(record)] = record
 
-    def find(self, name: str) -> Record | None:
-        """Return a record by its name."""
-        return self._records.get(name)
+    def find(self, holder: AnyHolder) -> Record | None:
+        """Return the record about an object; None for files."""
+        return self._records.get(holder.url) if isinstance(holder, Stored) else None
 
-    def used(self, names: Collection[str]) -> set[str]:
-        """Return the packs that hold some records."""
-        return {name for name, pack in self._packs.items() if any(record.name in names for record in pack.records)}
+    def use(self, record: Record) -> bool:
+        """Note that a record is of use; is it here?"""
+        if found := self.find(record.holder) is record:
+            self._used.add(_url(record))
+        return found
 
-    def changed(self, new: Mapping[str, Record]) -> tuple[list[Pack], set[str]]:
-        """Return packs with new records, and the names of those that they stand for: these hold little else of use.
+    def used(self) -> set[str]:
+        """Return the packs that are about objects whose records were of use."""
+        return {name for name, pack in self._packs.items() if not self._used.isdisjoint(map(_url, pack.records))}
 
-        Args:
-            new: Records, by name.
-        """
+    def begin(self) -> None:
+        """Begin again to note what is of use."""
+        self._used = set()
+
+    def changed(self, new: Collection[Record]) -> tuple[list[Pack], set[str]]:
+        """Return packs with new records, and the names of those that they stand for: these hold little else of use."""
         gone, kept = set[str](), list[Record]()
+        urls = set(map(_url, new))
         for name, pack in self._packs.items() if new else ():
-            those = [one for one in pack.records if one.name not in new and self._records[one.name] is one]
+            those = [one for one in pack.records if _url(one) not in urls and self._records[_url(one)] is one]
             if sum(map(_weight, those)) < LARGEST // 2:
                 gone.add(name)
                 kept += those
-        return packed((*kept, *new.values())), gone
+        return packed((*kept, *new)), gone
 
     def drop(self, names: Iterable[str]) -> None:
         """Forget packs, whose records stand in others by now."""
         for name in names:
             for record in self._packs.pop(name).records:
-                if self._records.get(record.name) is record:
-                    del self._records[record.name]
+                if self._records.get(_url(record)) is record:
+                    del self._records[_url(record)]
+
+
+def _url(record: Record) -> str:
+    assert isinstance(record.holder, Stored)
+    return record.holder.url

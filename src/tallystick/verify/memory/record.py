@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tallystick.verify.memory.holder import AnyHolder, of_list
+from tallystick.verify.memory.holder import AnyHolder, Stored, of_list
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -135,7 +135,7 @@ class Record:
 
     Args:
         context: Digest of all that a scan depends on but the file.
-        edge: Digest of the first bytes that it holds.
+        edge: Digest of the first bytes that a file holds; empty for an object, which is known by its URL.
         holder: The file on the disk or the object, as it was when it was read last.
         parts: What is remembered of it from its beginning on, each as long as a chunk.
         summary: What a scan found in these.
@@ -213,7 +213,7 @@ class Record:
         """Return what it says, but for its context and what its summaries hold."""
         parts = [[part.end, part.sha256.hex(), part.looked] for part in self.all_parts]
         return {
-            "edge": self.edge,
+            "edge": self.edge or self.holder.key,
             "holder": self.holder.to_list(),
             "parts": parts,
             "length": self.length,
@@ -289,10 +289,13 @@ class Record:
         settled = len(parts) - len(summaries) + 1
         if at > len(data) or settled < 0 or ends != sorted(set(ends)) or (ends and ends[0] <= 0):
             raise ValueError
+        edge, holder = str(said["edge"]), of_list(said["holder"])
+        if isinstance(holder, Stored) and edge != holder.key:
+            raise ValueError
         record = cls(
             context,
-            sys.intern(str(said["edge"])),
-            of_list(said["holder"]),
+            "" if isinstance(holder, Stored) else edge,
+            holder,
             tuple(parts[:settled]),
             summaries[0],
             tuple(map(Piece, parts[settled:], summaries[1:])),
@@ -305,5 +308,4 @@ class Record:
 
 def name_of(context: str, edge: str, holder: AnyHolder) -> str:
     """Return what the record of a file is called: what it depends on, how it begins, which file it is."""
-    # Each name is held several times, and there may be very many.
-    return sys.intern(f"{context[:SHORT]}-{edge[:SHORT]}-{holder.key[:SHORT]}")
+    return f"{context[:SHORT]}-{(edge or holder.key)[:SHORT]}-{holder.key[:SHORT]}"
