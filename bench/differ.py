@@ -32,6 +32,8 @@ from tests import doctoring  # noqa: E402
 
 _CHUNKS = (1_000, 65_536, 2**23)  # bytes
 _SMALL = 20_000  # doctored logs
+_EPOCHS = (1, 5, 16, 17, 100, 4096, 65_534)  # lines of one
+_MOST_EPOCHS = 1000  # of a log: most of the time would go into signatures
 _WHITE = (b" ", b"\t", b"\r", b"\0", b"}", b"{", b'"', b".", b"=", b",", b"tally", b"\n", b"\xff")
 
 
@@ -99,7 +101,8 @@ def pieces(data: bytes, size: int) -> Iterator[tuple[int, int]]:
 def sealed(before: Any, rng: random.Random, lines: int) -> tuple[list[str], bytes]:
     """Seal a log with both builds, in random pieces: its keys, and its bytes."""
     name, secrets = f"log{rng.randrange(1000)}", (rng.randbytes(32), rng.randbytes(32))
-    control, epoch_lines = rng.choice(["auto", "json", "plain"]), rng.choice([1, 5, 16, 17, 100, 4096, 65_534])
+    control = rng.choice(["auto", "json", "plain"])
+    epoch_lines = rng.choice([each for each in _EPOCHS if lines <= _MOST_EPOCHS * each])
     made = [
         rng.choice([plain_line, json_line])(number)[: rng.choice([None, None, -60, 30])].removesuffix(b"\n") + b"\n"
         for number in range(rng.randrange(1, 60))

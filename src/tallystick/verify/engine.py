@@ -6,7 +6,6 @@ The scan runs without the interpreter's lock. No more chunks are in memory than 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from tallystick import _core
@@ -191,12 +190,7 @@ def _new(one: Input, start: tuple[int, int] | None, progress: Progress) -> Itera
 
 def _worked(work: Callable[[Chunk], R], chunks: Iterable[Chunk], jobs: int) -> Iterator[tuple[Chunk, R]]:
     """Give each chunk and what became of it, in order; no more of them are in memory than threads work on."""
-    chunks = iter(chunks)
-    if jobs > 1:
-        first = list(islice(chunks, 2))
-        jobs, chunks = min(jobs, len(first)), chain(first, chunks)
-        del first
-    if jobs <= 1:
+    if jobs == 1:
         for chunk in chunks:
             yield chunk, work(chunk)
         return

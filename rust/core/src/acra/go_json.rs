@@ -1,5 +1,7 @@
 //! JSON as Go's encoding/json writes it: what the integrity of a JSON line covers.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 /// The message of the line that ends a chain.
@@ -12,11 +14,11 @@ const BETWEEN: &[u8] = b"delimiterdelimiter";
 
 /// A line of JSON, taken apart.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Parsed {
+pub struct Parsed<'a> {
     /// What the integrity covers.
     pub data: Vec<u8>,
     /// The text of the member `integrity`.
-    pub integrity: Option<String>,
+    pub integrity: Option<Cow<'a, str>>,
     /// These are not the bytes that Go writes for these members, or a name swallows some.
     pub rewritten: bool,
     /// The line begins a chain.
@@ -24,16 +26,16 @@ pub struct Parsed {
     /// The line ends one.
     pub end: bool,
     /// The text of the member `unixTime`, else of `timestamp`.
-    pub time: Option<String>,
+    pub time: Option<Cow<'a, str>>,
 }
 
 /// Takes a line apart; `None` if it is no JSON object.
-pub fn parse(line: &[u8]) -> Option<Parsed> {
+pub fn parse(line: &[u8]) -> Option<Parsed<'_>> {
     plain(line).or_else(|| any(line))
 }
 
 /// A line as nearly all are: already the bytes that Go writes, flat, and without escapes. `None` says nothing.
-pub fn plain(line: &[u8]) -> Option<Parsed> {
+pub fn plain(line: &[u8]) -> Option<Parsed<'_>> {
     std::str::from_utf8(line).ok()?;
     let mut rest = line.strip_prefix(b"{\"")?;
     let mut data = Vec::with_capacity(line.len() * 2);
@@ -78,16 +80,19 @@ pub fn plain(line: &[u8]) -> Option<Parsed> {
             _ => return None,
         }
     }
-    let owned = |text: &[u8]| String::from_utf8(text.to_vec()).ok();
     let last_words = message == Some(LAST_WORDS.as_bytes());
     Some(Parsed {
         data,
-        integrity: integrity.and_then(owned),
+        integrity: integrity.and_then(shown),
         rewritten: false,
         new: chain == Some(b"new"),
         end: chain == Some(b"end") && last_words,
-        time: time.or(stamp).and_then(owned),
+        time: time.or(stamp).and_then(shown),
     })
+}
+
+fn shown(text: &[u8]) -> Option<Cow<'_, str>> {
+    std::str::from_utf8(text).ok().map(Cow::Borrowed)
 }
 
 /// How long a text is up to its quotation mark, if Go writes it as it is.
@@ -98,7 +103,7 @@ fn plain_length(text: &[u8]) -> Option<usize> {
 }
 
 /// A line of any JSON.
-pub fn any(line: &[u8]) -> Option<Parsed> {
+pub fn any(line: &[u8]) -> Option<Parsed<'static>> {
     let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
     let now = written(line, &members, false);
     // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
@@ -107,12 +112,12 @@ pub fn any(line: &[u8]) -> Option<Parsed> {
 }
 
 /// What Go writes for the members of a line.
-fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed {
+fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed<'static> {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
-    let integrity = text("integrity").map(str::to_string);
+    let integrity = text("integrity").map(|text| Cow::Owned(text.to_string()));
     let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
     let end = end && text("msg") == Some(LAST_WORDS);
-    let time = text("unixTime").or_else(|| text("timestamp")).map(str::to_string);
+    let time = text("unixTime").or_else(|| text("timestamp")).map(|text| Cow::Owned(text.to_string()));
     let mut data = Vec::with_capacity(line.len() + 30 * members.len());
     let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
     for (name, value) in members {

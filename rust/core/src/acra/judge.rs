@@ -177,7 +177,7 @@ impl Judge {
     /// The same, with lines that another thread takes apart.
     fn walk_behind(&mut self, data: &[u8], from: Place) -> u64 {
         let mut count = 0;
-        lines::ahead(data, self.form, |read| count = self.read(&read, from, count));
+        lines::ahead(data, self.form, |read| count = self.read(read, from, count));
         count
     }
 

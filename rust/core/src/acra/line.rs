@@ -131,7 +131,10 @@ fn moment(text: &[u8]) -> Option<(i64, bool)> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some((seconds, fraction)) = text.split_once('.').filter(|(seconds, _)| !seconds.contains('-')) {
         let fraction = fraction.get(..fraction.len().min(3))?;
-        let thousandths: i64 = format!("{fraction:0<3}").parse().ok()?;
+        let thousandths: i64 = match fraction.len() {
+            3 => fraction.parse().ok()?,
+            _ => format!("{fraction:0<3}").parse().ok()?,
+        };
         return Some((seconds.parse::<i64>().ok()?.checked_mul(1000)? + thousandths, true));
     }
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();

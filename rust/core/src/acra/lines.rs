@@ -3,7 +3,7 @@
 //! In one chain each line is judged with the tag of the line before it, so that cannot be split. Taking lines apart can.
 
 use std::ops::Range;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 
 use super::found::Form;
 use super::line::{Line, parse};
@@ -37,12 +37,16 @@ pub(super) fn lines(data: &[u8], from: usize, to: usize, form: Form) -> impl Ite
 }
 
 /// Hands over the lines of a block, which a thread of its own takes apart.
-pub(super) fn ahead<'d>(data: &'d [u8], form: Form, mut take: impl FnMut(Read<'d>)) {
+///
+/// They go back to it when they are done: memory that one thread takes and another frees has both wait for each other.
+pub(super) fn ahead<'d>(data: &'d [u8], form: Form, mut take: impl FnMut(&Read<'d>)) {
     std::thread::scope(|scope| {
         let (give, given) = sync_channel::<Vec<Read<'d>>>(WAITING);
+        let (done, back) = channel::<Vec<Read<'d>>>();
         scope.spawn(move || {
             let mut from = 0;
             while from < data.len() {
+                back.try_iter().for_each(drop);
                 let least = data.len().min(from + PIECE);
                 let to = memchr::memchr(b'\n', &data[least..]).map_or(data.len(), |end| least + end + 1);
                 if give.send(lines(data, from, to, form).collect()).is_err() {
@@ -51,7 +55,10 @@ pub(super) fn ahead<'d>(data: &'d [u8], form: Form, mut take: impl FnMut(Read<'d
                 from = to;
             }
         });
-        given.into_iter().flatten().for_each(&mut take);
+        for lines in given {
+            lines.iter().for_each(&mut take);
+            drop(done.send(lines));
+        }
     });
 }
 
