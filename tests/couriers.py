@@ -138,6 +138,7 @@ class Nursery:
         os.close(here)
         with open(begins, "rb", buffering=0) as answers:
             pid = int(answers.read(12))  # once it has a session, which is what a writer ends
+            answers.read(1)  # until this is closed there, too
         return pid if pid > 0 else None
 
     def _end(self):

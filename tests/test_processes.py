@@ -77,7 +77,7 @@ def test_a_courier_of_the_tests_process_is_its_child_and_has_nothing_but_what_it
     page, (ours, theirs) = _core.Handover(), socket.socketpair()
     given = [theirs.fileno(), page.fileno()]
     command = [sys.executable, "-P", "-m", "tallystick.courier", *map(str, given)]
-    process = couriers.FORKED.Popen(command, pass_fds=given, env={**os.environ})
+    process = couriers.Forked(command, pass_fds=given, env={**os.environ})
     place = Path(f"/proc/{process.pid}")
     try:
         assert int((place / "stat").read_text().rsplit(") ", 1)[1].split()[1]) == os.getpid()

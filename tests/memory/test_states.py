@@ -203,6 +203,9 @@ def test_what_a_server_keeps_of_older_states_is_opened_by_nobody_where_custody_f
     for number in range(3):
         watched.site.seal(b"user=%d action=login\n" % number)
         watched.record()
+    if store == "postgresql":
+        # Its log alone may hold the present state in two parts, with the head of a page between them.
+        on_disk(server)
     kept = Loot(watched.states[-1]).add(data_of(server, store))
     assert len(kept.secrets) > 1, "nothing older was kept, so nothing is shown here"
     assert [each.chain for each in kept.opened()] == [4]  # the present state, of a chain that is not opened yet
@@ -212,6 +215,15 @@ def test_what_a_server_keeps_of_older_states_is_opened_by_nobody_where_custody_f
 
 def data_of(server, store):
     return tree(server.directory / "data" if store == "postgresql" else server.directory)
+
+
+def on_disk(server, *first):
+    """Have PostgreSQL do something, and write all to its place."""
+    import psycopg
+
+    with psycopg.connect(server.url(), password=PASSWORD, autocommit=True) as connection:
+        for each in (*first, "CHECKPOINT"):
+            connection.execute(each)
 
 
 def settle(server, store):
@@ -224,11 +236,7 @@ def settle(server, store):
             while client.info("persistence")["aof_rewrite_in_progress"]:
                 time.sleep(0.02)
         return
-    import psycopg
-
-    with psycopg.connect(server.url(), password=PASSWORD, autocommit=True) as connection:
-        for each in ("VACUUM FULL tallystick_logs", "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT"):
-            connection.execute(each)
+    on_disk(server, "VACUUM FULL tallystick_logs", "CHECKPOINT", "SELECT pg_switch_wal()")
 
 
 def test_an_older_copy_of_openbao_is_unsealed_and_what_it_says_is_opened_by_nobody(
