@@ -67,16 +67,9 @@ class Session:
             report = verified.report
         now = time.monotonic()
         if self._asked.pins_directory is not None and report.verdict is Verdict.OK and now >= self._pins_due:
-            if not self._has_pins(report):
-                report = keep_pins(report, self._asked.pins_directory, verified.heads)
+            report = keep_pins(report, self._asked.pins_directory, verified.heads)
             self._pins_due = now + _PINS_KEPT
         return report
-
-    def _has_pins(self, report: Report) -> bool:
-        """Are the pins of a report in the directory already?"""
-        log_ids = {log_id for _, log_id, *_ in self._ground.logs.logs()}
-        there = self._ground.pins.pins(log_ids) if self._ground.pins is not None else ()
-        return {log.pin.encode() for log in report.logs if log.pin is not None} <= {pin.text for pin in there}
 
     @property
     def due_in(self) -> float:

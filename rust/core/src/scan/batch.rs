@@ -2,9 +2,10 @@
 //!
 //! For each ordinary entry that costs: one look for the line end, one comparison of its seal with the expected one, its
 //! tag's letters, the compressions of its text, with V one for its key and four for its tag, one for its leaf and two in
-//! the tree. Sixteen go side by side where there are lanes ([`Wide`]), else two. All else is done once for a *run*: entries that hold and
-//! follow each other in their epoch as they do in the file, while nothing waits to be told. Whatever is not like that is
-//! judged line by line, which alone says what is right: [`take_run`](Scanner::take_run) leaves what that would.
+//! the tree. Sixteen go side by side where there are lanes ([`Wide`]), else two. All else is done once for a *run*:
+//! entries that hold and follow each other in their epoch as they do in the file, while nothing waits to be told.
+//! Whatever is not like that is judged line by line, which alone says what is right: [`take_run`](Scanner::take_run)
+//! leaves what that would.
 
 use super::collect::Scanner;
 use super::entries::Entry;

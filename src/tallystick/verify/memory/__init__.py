@@ -275,7 +275,7 @@ class Memory:
         return recalled.start if recalled is not None else (0, 0)
 
     def check(self, one: Input) -> Check | None:
-        """Return what holds an input against what is remembered of it, for it is read after all."""
+        """Have an input that is read after all read in the chunks that are remembered; return what compares them."""
         recalled, record = self._recalled.get(one.number), self._whole.get(one.number)
         if recalled is not None:
             record = recalled.record

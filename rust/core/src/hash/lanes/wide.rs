@@ -40,15 +40,10 @@ impl Wide {
         if cfg!(feature = "two-lanes") {
             return None;
         }
-        let avx2 = || With::Avx2.is_here() && !is_x86_feature_detected!("sha");
-        let with = if With::Avx512.is_here() {
-            With::Avx512
-        } else if avx2() {
-            With::Avx2
-        } else {
-            return None;
+        let gains = |with: &With| {
+            with.is_here() && (matches!(with, With::Avx512) || !is_x86_feature_detected!("sha"))
         };
-        Some(Self(with))
+        [With::Avx512, With::Avx2].into_iter().find(gains).map(Self)
     }
 
     /// Each kind of lanes that this processor has, whether it gains by them or not.
