@@ -168,6 +168,17 @@ def test_a_slot_looks_where_something_moved_and_asks_where_it_may_have() -> None
     assert slot.begin(slot.due)
 
 
+def test_looks_that_must_confirm_each_other_begin_a_quarter_of_a_second_apart() -> None:
+    """Each of them may take long, so the pause does not come on top."""
+    slot = Slot(Times(interval=1.0, check=15.0, force=300.0))
+    slot.begin(100.0)
+    slot.end(100.01, Ending.DOUBTFUL)
+    assert slot.due == 100.25
+    slot.begin(100.25)
+    slot.end(100.75, Ending.DOUBTFUL)
+    assert slot.due == pytest.approx(100.8)
+
+
 def test_what_waits_for_its_turn_is_excused_as_long_as_looks_come_to_an_end() -> None:
     """A service that begins with many entries needs longer than a look may be overdue."""
     slot, pace = Slot(Times(1.0, 15.0, 300.0)), Pace()

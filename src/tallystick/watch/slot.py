@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 __all__ = ["Ending", "Slot", "Times"]
 
-_AGAIN = 0.25  # seconds until what may be motion is looked at again
+_AGAIN = 0.25  # seconds from the beginning of a look to the next one, if it showed what may be motion
+_PAUSE = 0.05  # seconds between two such looks, at least
 _ROUGHLY = 5.0  # seconds of which fractions do not matter
 
 
@@ -80,7 +81,7 @@ class Slot:
             self.was_looked, self._looked = True, self._began
         took = now - self._began
         if how is Ending.DOUBTFUL:
-            self._moved, self.due = True, now + min(_AGAIN, self.times.interval)
+            self._moved, self.due = True, max(now + _PAUSE, self._began + min(_AGAIN, self.times.interval))
         elif how is Ending.MOVED:
             self._moved, self.due = True, max(now, self._looked + self.times.interval)
         elif how is Ending.TROUBLE or self._moved:
