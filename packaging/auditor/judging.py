@@ -4,6 +4,7 @@ It runs in the page's worker, in a directory that holds all files that were give
 are those of the command: its options are read by the command's own parser, so that a hint of a report can be followed.
 """
 
+import errno
 import json
 import os
 import shlex
@@ -22,6 +23,7 @@ from tallystick.objects import is_url
 from tallystick.reports import render
 from tallystick.reports.meanings import headline, verdict
 from tallystick.securefile import opened
+from tallystick.verify.digest import Taken
 from tallystick.verify.inputs import Chunk
 from tallystick.verify.request import Request
 from tallystick.verify.run import carry_out
@@ -56,6 +58,7 @@ def judged(
     pasted: str | None,
     progress: Callable[[int, int], None],
     others: Any = None,
+    sums: Any = None,
 ) -> str:
     """Verify what was given.
 
@@ -65,6 +68,7 @@ def judged(
         pasted: File with a key that was pasted; None for none.
         progress: Called with the bytes read so far and those there are.
         others: Other workers of the page, as `worker.js` has them; None where this one is alone.
+        sums: SHA-256 of files, taken by the browser, as `worker.js` has them; None where it cannot wait for them.
 
     Returns:
         JSON: `verdict`, `said` (the verdict as a sentence), and the report as `html` and as `json`; or, where it cannot
@@ -73,7 +77,8 @@ def judged(
     try:
         beside = None if others is None else lambda *_: _Beside(others)
         asked = _asked(paths, options, pasted)
-        report = carry_out(Request.of(**asked, digests=True, jobs=1, progress=progress, beside=beside))
+        taken = _nothing if sums is None else _Sums(sums).of
+        report = carry_out(Request.of(**asked, digests=True, taken=taken, jobs=1, progress=progress, beside=beside))
     except click.ClickException as error:
         return json.dumps({"trouble": error.format_message(), "hint": "see `tallystick verify --help`"})
     except TallystickError as error:
@@ -105,6 +110,33 @@ def help_along(paths: Sequence[str], options: str, pasted: str | None, work: Any
     from pyodide.ffi import run_sync, to_js
 
     carry_out(Request.of(**_asked(paths, options, pasted), jobs=1, beside=serve))
+
+
+class _Sums:
+    """The SHA-256 of files, which the browser takes by the processor's own instructions."""
+
+    def __init__(self, sums: Any) -> None:
+        self._sums = sums
+
+    def of(self, path: str, _: int) -> Taken | None:
+        """Return what waits for that of a file, if the browser takes it."""
+        from pyodide.ffi import JsException, run_sync
+
+        promise = self._sums.of(path)
+        if promise is None:
+            return None
+
+        def wait() -> str:
+            try:
+                return str(run_sync(promise))
+            except JsException as error:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path) from error
+
+        return wait
+
+
+def _nothing(_path: str, _size: int) -> None:
+    """Nobody else takes sums."""
 
 
 class _Beside:

@@ -151,6 +151,7 @@ function list() {
   at("list").replaceChildren(...rows);
   const bytes = [...given.values()].reduce((sum, file) => sum + file.size, 0);
   const rest = given.size > MANY ? `; the first ${MANY} are listed` : "";
+  if (ready) worker.postMessage({ expect: bytes });
   at("counted").textContent = given.size ? `${given.size} ${given.size === 1 ? "file" : "files"}, ${size(bytes)}${rest}.` : "No file was added yet.";
   at("clear").hidden = !given.size;
 }

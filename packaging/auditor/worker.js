@@ -8,9 +8,12 @@ const EIO = 29; // as this C library numbers it
 const MUCH = 64e6; // bytes that are worth others, of which each takes a second and 150 MB
 const MOST = 3; // others: what reads cannot feed more
 const AHEAD = 2; // pieces that each of them has at most
+const WHOLE = 2 ** 30; // bytes of a file that the browser takes into memory at once, to hash it by the processor's instructions
 let python = null;
 let parts = null;
 let WORKERFS = null; // reads files of the browser in pieces
+let begun = null; // done when Python has begun
+let prepared = null; // others that begin, or have begun
 
 // A file that changed under the browser cannot be read any more; Python reports that as it does everywhere.
 function guard({ read }, FS) {
@@ -64,13 +67,34 @@ async function done(name, { files, pasted, options }, ...more) {
 
 async function judge(given) {
   const progress = (done, total) => postMessage({ done, total });
-  const much = given.files.reduce((sum, { file }) => sum + file.size, 0) >= MUCH;
-  const beside = much && waits() ? await others(given, Math.min(navigator.hardwareConcurrency - 1, MOST)) : [];
+  const beside = await prepare(given.files.reduce((sum, { file }) => sum + file.size, 0));
+  for (const { worker } of beside) worker.postMessage({ help: given });
   try {
-    return JSON.parse(await done("judged", given, progress, beside.length ? outside(beside) : undefined));
+    const elsewhere = beside.length ? outside(beside) : undefined;
+    return JSON.parse(await done("judged", given, progress, elsewhere, waits() ? sums(given.files) : undefined));
   } finally {
     for (const { worker } of beside) worker.terminate();
+    prepared = null;
   }
+}
+
+// The SHA-256 of files, one after the other: each is in memory as a whole meanwhile. Python hashes the larger ones.
+function sums(files) {
+  if (!self.crypto?.subtle) return undefined;
+  const found = new Map();
+  let before = Promise.resolve();
+  for (const { path, file } of files) {
+    if (file.size > WHOLE) continue;
+    const sum = before.then(() => hashed(file));
+    before = sum.catch(() => {});
+    found.set(path, sum);
+  }
+  return { of: (path) => found.get(path) };
+}
+
+async function hashed(file) {
+  const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // -- others
@@ -80,7 +104,14 @@ function waits() {
   return "Suspending" in WebAssembly;
 }
 
-async function others(given, count) {
+// Have as many others begin as are worth it for so many bytes.
+function prepare(bytes) {
+  if (bytes < MUCH || !waits()) return [];
+  prepared ??= others(Math.min(navigator.hardwareConcurrency - 1, MOST));
+  return prepared;
+}
+
+async function others(count) {
   const made = [];
   const url = URL.createObjectURL(new Blob([parts["worker.js"]], { type: "text/javascript" }));
   for (let number = 0; number < count; number++) {
@@ -98,7 +129,7 @@ async function others(given, count) {
       else if (data.waits) one.ready = true;
       else one.asked.shift().resolve(data.found);
     };
-    one.worker.postMessage({ parts, help: given });
+    one.worker.postMessage({ parts });
   }
   return made;
 }
@@ -147,9 +178,14 @@ async function help(given) {
 onmessage = async ({ data }) => {
   try {
     if (data.parts) {
-      await begin(data.parts);
-      if (data.help) await help(data.help);
-      else postMessage({ ready: true });
+      begun = begin(data.parts);
+      await begun;
+      if (self.name !== "other") postMessage({ ready: true });
+    } else if (data.help) {
+      await begun;
+      await help(data.help);
+    } else if (data.expect !== undefined) {
+      await prepare(data.expect);
     } else if (data.data) {
       const piece = [data.data, data.place];
       if (hungry) hungry(piece);

@@ -1,6 +1,7 @@
 """The digest of each file: of the bytes on the disk, as far as they were read."""
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -11,6 +12,7 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ import pytest
 from tallystick import FileReport, Report, Verdict, _core, acra
 from tallystick.verify import inputs as verify_inputs
 from tallystick.verify import looking
+from tallystick.verify.digest import Taken
+from tallystick.verify.request import Request
+from tallystick.verify.run import carry_out
 from tests.acra.scheme import KEY
 from tests.verify.test_inputs import Place, place
 
@@ -159,6 +164,26 @@ def test_more_files_than_may_be_open_have_their_digests(place: Place, monkeypatc
     paths = place.write()
     report = place.verify(*paths, digests=True)
     assert report.on_disk == tuple(whole(path) for path in paths)
+
+
+def carried_out(place: Place, paths: list[Path], taken: Callable[[str, int], Taken | None]) -> tuple[FileReport, ...]:
+    """Return the digests where somebody else takes some."""
+    asked = {"keys": [place.directory / "keys/app.key"], "store": "none", "digests": True, "taken": taken}
+    return carry_out(Request.of(paths, **asked)).on_disk
+
+
+def test_a_digest_that_somebody_else_takes_is_asked_for_when_all_was_read(place: Place) -> None:
+    one, *others = place.write()
+    on_disk = carried_out(place, [one, *others], lambda path, _: (lambda: "f00d") if path == str(one) else None)
+    assert on_disk == (replace(whole(one), sha256="f00d"), *map(whole, others))
+
+
+def test_a_digest_that_somebody_else_could_not_take_is_taken_here(place: Place) -> None:
+    def taken(*_: object) -> str:
+        raise OSError(errno.ENOMEM, "the file is large")
+
+    paths = place.write()
+    assert carried_out(place, paths, lambda *_: taken) == tuple(map(whole, paths))
 
 
 def test_logs_of_acra_have_digests(tmp_path: Path) -> None:

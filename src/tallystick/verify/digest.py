@@ -9,13 +9,24 @@
 """
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeAlias
 
 from tallystick.verify.layers import Bytes, Plain
 
-__all__ = ["Digest"]
+__all__ = ["Digest", "Taken"]
 
 _PIECE = 2**20  # bytes
 _HOLE = 2**24  # bytes of zeros that are read at most: a sparse file may have terabytes of them
+
+Taken: TypeAlias = Callable[[], str]
+"""Waits until somebody else has taken the SHA-256 of a file, and returns it in hexadecimal; raises OSError if it cannot
+be read.
+"""
+
+
+def _nothing() -> str:
+    return ""
 
 
 class Digest:
@@ -28,17 +39,30 @@ class Digest:
     def __init__(self) -> None:
         self.covered, self._hash = 0, hashlib.sha256()
         self._known = ""
+        self._taken: Taken = _nothing
 
     @classmethod
-    def of(cls, size: int, sha256: str) -> "Digest":
-        """Return what an earlier run took of a file of some bytes."""
+    def of(cls, size: int, sha256: str | Taken) -> "Digest":
+        """Return what an earlier run took of a file of some bytes, or what somebody else takes."""
         made = cls()
-        made.covered, made._known = size, sha256
+        made.covered = size
+        if callable(sha256):
+            made._taken = sha256
+        else:
+            made._known = sha256
         return made
+
+    def wait(self) -> None:
+        """Wait until somebody else has taken it, if he does.
+
+        Raises:
+            OSError: He cannot.
+        """
+        self._known = self._known or self._taken()
 
     @property
     def sha256(self) -> str:
-        """The digest of what is covered, in hexadecimal."""
+        """The digest of what is covered, in hexadecimal; `wait` comes first where somebody else takes it."""
         return self._known or self._hash.hexdigest()
 
     def begin(self, size: int) -> None:

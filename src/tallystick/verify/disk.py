@@ -25,6 +25,10 @@ def on_disk(inputs: Iterable[Input]) -> tuple[FileReport, ...]:
 
 def _reported(file: AnyFile, digest: Digest, path: str) -> FileReport:
     try:
+        digest.wait()
+    except OSError:  # it is taken here
+        file.digest = digest = Digest()
+    try:
         if digest.covered < file.size:
             digest.complete(file.bytes(), file.size)
     except OSError:  # it is gone: the digest says how far it was read

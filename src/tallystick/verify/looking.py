@@ -13,7 +13,7 @@ import contextlib
 import errno
 import heapq
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -23,7 +23,7 @@ from tallystick.objects import Ahead, Object, is_url
 from tallystick.verify import strangers, streams
 from tallystick.verify.archives import contents, is_tar, is_zip
 from tallystick.verify.columns import Column
-from tallystick.verify.digest import Digest
+from tallystick.verify.digest import Digest, Taken
 from tallystick.verify.files import File, Pool, most_held
 from tallystick.verify.inputs import Input
 from tallystick.verify.paths import COMPRESSED, Found, Identity, advice, listed
@@ -71,6 +71,7 @@ class Inputs:
         envelope: What carriers wrapped the lines in.
         chunk: Bytes of a chunk, if not `CHUNK`.
         digests: Take the SHA-256 of each file while it is read.
+        taken: Returns what somebody else takes of a file, by its path and size, if he does.
         known: Objects that earlier runs read, by their URLs: where nothing may be listed, these count.
         column: Which column of Parquet files holds lines, if they are read.
     """
@@ -82,11 +83,12 @@ class Inputs:
         *,
         chunk: int | None = None,
         digests: bool = False,
+        taken: Callable[[str, int], Taken | None] = lambda *_: None,
         known: Mapping[str, Known] = MappingProxyType({}),
         column: Column | None = None,
     ) -> None:
         self._paths, self._envelope, self._chunk, self._digests = tuple(paths), envelope, chunk, digests
-        self._pool, self._column = Pool(), column
+        self._taken, self._pool, self._column = taken, Pool(), column
         self._most: int | None = None  # files that are held; not asked for where there are few
         self._opened: dict[Identity, _Opened] = {}
         self._once: set[Identity | str] = set()  # pipes: what came out of them is a copy now
@@ -147,7 +149,8 @@ class Inputs:
             file.close()
             return False
         if self._digests:
-            file.digest = Digest()
+            taken = self._taken(file.path, file.size)
+            file.digest = Digest() if taken is None else Digest.of(file.size, taken)
         try:
             inputs = self._inputs(file)
         except OSError as error:

@@ -17,6 +17,7 @@ from typing import Any
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.catalogue import kinds_allowed
+from tallystick.verify.digest import Taken
 from tallystick.verify.job import Beside, Engine
 from tallystick.verify.paths import STDIN
 from tallystick.verify.witnesses import FRESH, Ask, Hear
@@ -32,6 +33,7 @@ class Request:
     """What `verify` was asked; its arguments are described there.
 
     `hear` gives what witnesses say, instead of `ask`. `beside` gives others that scan, once the keys are complete.
+    `taken` gives what takes the SHA-256 of a file, by its path and size, if somebody else does.
     `seen`: lines were read at these paths before. `partials`: what was read before, and where, stands in these files.
     """
 
@@ -54,6 +56,7 @@ class Request:
     max_findings: int = 100
     jobs: int | None = None
     digests: bool = False
+    taken: Callable[[str, int], Taken | None] = lambda *_: None
     progress: Progress | None = None
     resume: StrPath | None = None
     rescan: float = 86400.0

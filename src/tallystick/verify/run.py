@@ -108,7 +108,7 @@ def looked(ground: Ground, sums: Sums | None = None, *, began: float | None = No
     digests = asked.digests or asked.partial is not None
     paths = (os.fspath(path) for path in asked.paths)
     column = Column.named(asked.envelope, asked.field)
-    files = Inputs(paths, ground.envelope, digests=digests, known=ground.known, column=column)
+    files = Inputs(paths, ground.envelope, digests=digests, taken=asked.taken, known=ground.known, column=column)
     moment = _moment(ground, pins, files, sums, witnesses)
     try:
         expected = _expectations(asked, moment, pins, excepting, witnesses, now)
