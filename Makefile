@@ -27,8 +27,8 @@ help: ## list these targets
 demo: $(VENV)/.wheel ## show the main job on this machine's own log
 	$(BIN)/tallystick demo
 
-# Two more than there are processors, on two of them: tests wait a lot.
-JOBS ?= 4
+# Three for each processor, on two of them: tests wait more than they work.
+JOBS ?= 6
 
 # Bindings to the TPM are compiled here; where that cannot be, their tests are skipped.
 TPM2 := $(if $(shell pkg-config --exists tss2-esys 2>/dev/null && echo yes),$(VENV)/.group-tpm2)

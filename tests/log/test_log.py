@@ -285,8 +285,9 @@ def test_what_a_signal_handler_raises_never_makes_a_hole(place, alarms):
                     log.write("a line of the log")
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-        with suppress(SealError, Interrupted):
-            log.close()
+        for _ in range(2):  # the alarm may come so late that it interrupts the first
+            with suppress(SealError, Interrupted):
+                log.close()
     with place.open() as log:
         log.write("the end")
     verdict, kinds = place.verify()
