@@ -4,9 +4,10 @@
 //! while nothing fits: that the lines since then do not belong here, and that only what they carry as integrity is wrong.
 
 use super::found::{Chain, Event, Form, Judged, What};
-use super::key::{Key, Step};
+use super::key::{Key, Keys, Step};
 use super::line::{Line, parse};
-use super::lines::{self, Read, split};
+use super::lines::{self, Piece, Read, split};
+use crate::hash::gains;
 
 /// Lines that do not fit, as long as none does.
 struct Lost {
@@ -37,7 +38,7 @@ struct Place {
 const MOST_ASIDE: usize = 16;
 /// Bytes of a line that is tried once more, for the same reason.
 const LONGEST_ASIDE: usize = 1 << 16;
-/// Less than this is not worth a thread.
+/// Less than this is not worth a thread; as much is taken apart at a time.
 const LEAST: usize = 1 << 16;
 
 /// Goes through the lines of one log, block by block.
@@ -53,7 +54,7 @@ pub struct Judge {
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
     opened: Option<Place>,
-    /// Bytes that are worth a thread.
+    /// Bytes that are worth a thread, and that are taken apart at a time.
     pub least: usize,
 }
 
@@ -80,7 +81,7 @@ impl Judge {
     }
 
     /// Takes whole lines of a file; chains that begin in them are judged side by side, and lines of a single one are taken
-    /// apart by another thread. Returns how many lines that were, blank ones counted.
+    /// apart, and hashed as far as that goes, by another thread. Returns how many lines that were, blank ones counted.
     ///
     /// # Panics
     /// If a thread panics, which is a bug.
@@ -89,7 +90,7 @@ impl Judge {
         if parts.len() == 1 && threads > 1 && data.len() > self.least {
             return self.walk_behind(data, Place { file, line, offset });
         }
-        let (begin, form) = (self.begin.clone(), self.form);
+        let (begin, form, least) = (self.begin.clone(), self.form, self.least);
         let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
         let mut count = 0;
         std::thread::scope(|scope| {
@@ -97,7 +98,7 @@ impl Judge {
                 let data = &data[part.clone()];
                 let begin = begin.clone();
                 scope.spawn(move || {
-                    let mut other = Judge::new(begin, form);
+                    let mut other = Judge { least, ..Judge::new(begin, form) };
                     let lines = other.walk(data, Place { file, line: 0, offset: 0 });
                     *judged = Some((other, lines));
                 });
@@ -170,53 +171,77 @@ impl Judge {
     }
 
     fn walk(&mut self, data: &[u8], from: Place) -> u64 {
-        let lines = lines::lines(data, 0, data.len(), self.form);
-        lines.fold(0, |count, read| self.read(&read, from, count))
+        let (mut piece, mut start, mut count) = (Piece::default(), 0, 0);
+        while start < data.len() {
+            let mut keys = gains().then(|| self.keys());
+            start = piece.fill(data, start, self.least, self.form, keys.as_mut());
+            count = self.piece(&piece, from, count);
+        }
+        count
+    }
+
+    /// Takes lines of which nothing is hashed ahead.
+    #[cfg(test)]
+    pub(super) fn feed_plainly(&mut self, data: &[u8]) {
+        let mut piece = Piece::default();
+        piece.fill(data, 0, data.len(), self.form, None);
+        self.piece(&piece, Place { file: 0, line: 0, offset: 0 }, 0);
     }
 
     /// The same, with lines that another thread takes apart.
     fn walk_behind(&mut self, data: &[u8], from: Place) -> u64 {
         let mut count = 0;
-        lines::ahead(data, self.form, |read| count = self.read(read, from, count));
+        lines::ahead(data, self.least, self.form, self.keys(), |piece| {
+            count = self.piece(piece, from, count)
+        });
         count
     }
 
-    /// Judges a line unless it is blank; returns how many lines there were so far.
-    fn read(&mut self, read: &Read<'_>, from: Place, count: u64) -> u64 {
-        if let Some(line) = &read.line {
-            let at = Place { line: from.line + count, offset: from.offset + read.start as u64, ..from };
-            self.line(read.raw, line, at);
-        } else if self.next == from.line + count {
-            self.next += 1;
-        }
-        count + 1
+    /// The keys that the next lines should have: if none fits, those that they have if only an integrity was changed.
+    fn keys(&self) -> Keys {
+        Keys::new(&self.begin, self.step.as_ref().or(self.lost.as_ref().map(|lost| &lost.go)))
     }
 
-    fn line(&mut self, raw: &[u8], line: &Line<'_>, at: Place) {
+    /// Judges lines, but for blank ones; returns how many lines there were so far.
+    fn piece(&mut self, piece: &Piece<'_>, from: Place, mut count: u64) -> u64 {
+        for (start, read) in piece.lines() {
+            if let Some(read) = &read {
+                let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
+                self.line(read, at);
+            } else if self.next == from.line + count {
+                self.next += 1;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    fn line(&mut self, read: &Read<'_>, at: Place) {
         self.found.lines += 1;
         let good = self.found.good;
-        let fits = self.one(raw, line, at);
-        if line.rewritten && self.found.good > good {
+        let fits = self.one(read, at);
+        if read.line.rewritten && self.found.good > good {
             self.report_run(What::Rewritten, at);
         }
         self.first_fits.get_or_insert(fits);
     }
 
     /// Judges a line; says whether it fits as what it says it is.
-    fn one(&mut self, raw: &[u8], line: &Line<'_>, at: Place) -> bool {
+    fn one(&mut self, read: &Read<'_>, at: Place) -> bool {
+        let line = read.line;
         if line.integrity.is_none() {
-            self.misfit(What::Unsealed, raw, line, at);
+            self.misfit(What::Unsealed, read, at);
             return false;
         }
         if line.new
-            && let Some(next) = fit(&self.begin, line)
+            && let Some(next) = fit(&self.begin, read)
         {
             self.resolve();
             self.open(at);
             self.fits(line, next);
             return true;
         }
-        if let Some(next) = self.here(line) {
+        if let Some(next) = self.here(read) {
             if line.new {
                 self.report(What::MarkerAdded, at);
             }
@@ -225,7 +250,7 @@ impl Judge {
         }
         // Not where it claims to be; a marker that nothing covers may have been taken away.
         if !line.new
-            && let Some(next) = fit(&self.begin, line)
+            && let Some(next) = fit(&self.begin, read)
         {
             self.resolve();
             self.open(at);
@@ -238,18 +263,19 @@ impl Judge {
             self.open(at);
             self.step = Some(self.begin.clone());
         }
-        self.misfit(What::Altered, raw, line, at);
+        self.misfit(What::Altered, read, at);
         false
     }
 
     /// Where the line fits in the chain that is open: where it should, after lines that do not belong here, or after
     /// lines that were put aside.
-    fn here(&mut self, line: &Line<'_>) -> Option<Step> {
-        if let Some(step) = self.step.clone() {
-            return fit(&step, line).or_else(|| self.behind_aside(&step, line));
+    fn here(&mut self, read: &Read<'_>) -> Option<Step> {
+        if let Some(step) = &self.step {
+            let (next, step) = (fit(step, read), step.clone());
+            return next.or_else(|| self.behind_aside(step, read));
         }
         let lost = self.lost.as_ref()?;
-        let (what, next) = match (fit(&lost.skip, line), fit(&lost.go, line)) {
+        let (what, next) = match (fit(&lost.skip, read), fit(&lost.go, read)) {
             (Some(next), _) => (What::Inserted, next),
             (_, Some(next)) => (What::Field, next),
             _ => return None,
@@ -268,16 +294,15 @@ impl Judge {
         Some(next)
     }
 
-    fn behind_aside(&mut self, step: &Step, line: &Line<'_>) -> Option<Step> {
-        let mut step = step.clone();
+    fn behind_aside(&mut self, mut step: Step, read: &Read<'_>) -> Option<Step> {
         let mut left = std::mem::take(&mut self.aside);
         let mut moved = Vec::new();
         loop {
-            let at = left.iter().position(|(_, raw)| fit(&step, &parse(raw, self.form)).is_some())?;
-            let (event, raw) = left.remove(at);
-            step = fit(&step, &parse(&raw, self.form))?;
-            moved.push(event);
-            if let Some(next) = fit(&step, line) {
+            let next = |(_, raw): &(usize, Vec<u8>)| fit_raw(&step, raw, self.form);
+            let (at, next) = left.iter().enumerate().find_map(|(at, aside)| Some((at, next(aside)?)))?;
+            step = next;
+            moved.push(left.remove(at).0);
+            if let Some(next) = fit(&step, read) {
                 for event in moved {
                     self.found.events[event].what = What::Reordered;
                 }
@@ -287,7 +312,7 @@ impl Judge {
         }
     }
 
-    fn fits(&mut self, line: &Line<'_>, next: Step) {
+    fn fits(&mut self, line: &Line, next: Step) {
         self.found.good += 1;
         if let Some(at) = self.opened.take() {
             self.found.chains.push(Chain {
@@ -315,18 +340,18 @@ impl Judge {
         self.step = Some(next);
     }
 
-    fn misfit(&mut self, what: What, raw: &[u8], line: &Line<'_>, at: Place) {
+    fn misfit(&mut self, what: What, read: &Read<'_>, at: Place) {
         if let Some(step) = self.step.take() {
-            let (_, go) = step.take(&line.data);
+            let (_, go) = step.take_ready(read.data, read.ready);
             let event = self.report(what, at);
             let mut lost = Lost { event, skip: step, go, aside: Vec::new(), rest: None, count: 1 };
-            lost.set_aside(raw);
+            lost.set_aside(read.raw);
             self.lost = Some(lost);
         } else if let Some(lost) = &mut self.lost {
-            (_, lost.go) = lost.go.take(&line.data);
+            (_, lost.go) = lost.go.take_ready(read.data, read.ready);
             lost.rest.get_or_insert(at);
             lost.count += 1;
-            lost.set_aside(raw);
+            lost.set_aside(read.raw);
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
             self.report_run(what, at);
@@ -380,7 +405,14 @@ impl Judge {
     }
 }
 
-fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
-    let (integrity, next) = step.take(&line.data);
-    (line.integrity == Some(integrity)).then_some(next)
+fn fit(step: &Step, read: &Read<'_>) -> Option<Step> {
+    let (integrity, next) = step.take_ready(read.data, read.ready);
+    (read.line.integrity == Some(integrity)).then_some(next)
+}
+
+/// The same of a line that was put aside.
+fn fit_raw(step: &Step, raw: &[u8], form: Form) -> Option<Step> {
+    let mut made = Vec::new();
+    let line = parse(raw, form, &mut made);
+    fit(step, &Read { raw, line: &line, data: line.data(raw, &made), ready: None })
 }

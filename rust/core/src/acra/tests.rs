@@ -1,5 +1,21 @@
-use super::go_json::{any, parse, plain};
+use super::go_json::{self, Parsed};
 use super::*;
+
+type Taken<'a> = (Vec<u8>, Parsed<'a>);
+
+fn parse(line: &[u8]) -> Option<Taken<'_>> {
+    with(line, go_json::parse)
+}
+
+/// What the integrity covers, and the rest of what a line says, by one way to read it.
+fn with<'a, 'b>(
+    line: &'a [u8],
+    read: impl Fn(&'a [u8], &mut Vec<u8>) -> Option<Parsed<'b>>,
+) -> Option<Taken<'b>> {
+    let mut data = b"before".to_vec();
+    let parsed = read(line, &mut data);
+    parsed.map(|parsed| (data.split_off(6), parsed))
+}
 
 fn key() -> Key {
     Key::take(&mut [7; 32])
@@ -132,8 +148,7 @@ fn a_log_of_json_that_was_rewritten_is_one_event_on_any_number_of_threads() {
         let message = if last { go_json::LAST_WORDS } else { "a" };
         let line = format!(r#"{{{end}"msg":"{message}","n":{number}.0}}"#);
         step = if first { key().beginning() } else { step };
-        let (integrity, next) =
-            step.take(&parse(line.as_bytes()).map(|parsed| parsed.data).unwrap_or_default());
+        let (integrity, next) = step.take(&parse(line.as_bytes()).map(|(data, _)| data).unwrap_or_default());
         step = next;
         let new = if first { r#""chain":"new","# } else { "" };
         lines.push(line.replacen('{', &format!("{{{new}\"integrity\":\"{}\",", hex(&integrity)), 1));
@@ -213,6 +228,67 @@ fn one_long_chain_is_judged_alike_where_another_thread_takes_its_lines_apart() {
     }
 }
 
+/// A log in which some lines were altered, inserted, removed, moved, repeated and stripped, and some markers added and
+/// taken away.
+fn doctored(random: &mut impl FnMut(usize) -> usize) -> Vec<String> {
+    let most = [3, 30, 300][random(3)];
+    let mut lines: Vec<String> = (0..=random(4)).flat_map(|number| chain(number, 2 + random(most))).collect();
+    for _ in 0..random(6) {
+        let (at, other) = (random(lines.len() - 1), random(lines.len()));
+        let (body, field) = lines[at].split_once(" integrity=").unwrap_or((&lines[at], ""));
+        match random(10) {
+            0 => lines[at] = lines[at].replace("msg=\"", "msg=\"X"),
+            1 => lines[at] = format!("{body} integrity=00{}", field.get(2..).unwrap_or_default()),
+            2 => lines[at] = body.to_string(),
+            3 => lines[at].push_str(" chain=new"),
+            4 => lines[at] = lines[at].replace(" chain=new", ""),
+            5 => lines.swap(at, at + 1),
+            6 => lines.insert(at, lines[other].clone()),
+            7 => {
+                lines.insert(at, ["", "never", &lines[other].replace("msg=\"", "msg=\"Y")][random(3)].into())
+            }
+            _ => drop(lines.remove(at)),
+        }
+        lines.push(String::new());
+    }
+    lines
+}
+
+#[test]
+fn lines_that_are_hashed_ahead_are_judged_as_those_that_are_not() {
+    let mut state = 3_u64;
+    let mut random = |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap_or_default() % most
+    };
+    let mut met = [0; 11];
+    for _ in 0..600 {
+        let text = doctored(&mut random).join("\n") + "\n";
+        let mut plainly = judge(&key(), Form::Text);
+        plainly.feed_plainly(text.as_bytes());
+        let expected = plainly.finish();
+        for event in &expected.events {
+            met[event.what as usize] += 1;
+        }
+        // From a line at a time up to all at once, in one block or in two.
+        for (threads, least) in [(1, 1), (1, 3000), (1, 1 << 20), (2, 1), (2, 700), (2, 9000), (3, 300)] {
+            let half = text[..random(text.len())].rfind('\n').map_or(0, |lf| lf + 1);
+            let mut judge = judge(&key(), Form::Text);
+            judge.least = least;
+            let line = judge.feed(&text.as_bytes()[..half], 0, 0, 0, threads);
+            judge.feed(&text.as_bytes()[half..], 0, line, half as u64, threads);
+            let found = judge.finish();
+            assert_eq!(
+                (&found.events, &found.chains, found.lines, found.good),
+                (&expected.events, &expected.chains, expected.lines, expected.good),
+                "{threads} threads, pieces of {least} bytes:\n{text}"
+            );
+        }
+    }
+    met[What::Rewritten as usize] += 10; // of JSON only
+    assert!(met.iter().all(|count| *count >= 10), "{met:?}");
+}
+
 // Made by Go itself: tests/acra/data/make.go.
 #[test]
 fn json_is_written_as_go_writes_it() {
@@ -225,8 +301,8 @@ fn json_is_written_as_go_writes_it() {
             written = given; // as it was written before Go 1.22
         }
         for line in [format!("{{\"k\": {given}}}"), format!("{{\"k\":{given}}}")] {
-            let parsed = parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
-            let data = String::from_utf8_lossy(&parsed.data).into_owned();
+            let (data, parsed) = parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+            let data = String::from_utf8_lossy(&data).into_owned();
             assert_eq!(data, format!("delimiterkdelimiter{written}delimiter"), "{given}");
             assert_eq!(parsed.rewritten, line != format!("{{\"k\":{written}}}"), "{given}");
         }
@@ -239,13 +315,13 @@ fn json_is_written_as_go_writes_it() {
 fn members_of_json_are_covered_in_the_order_of_their_bytes_and_the_last_of_a_name_counts() {
     let parsed = parse(br#"{"z":1,"a":2,"\u00e9":3,"A":4,"integrity":"x","chain":"new","z":5}"#);
     let data =
-        parsed.map(|parsed| (String::from_utf8_lossy(&parsed.data).into_owned(), parsed.new, parsed.end));
+        parsed.map(|(data, parsed)| (String::from_utf8_lossy(&data).into_owned(), parsed.new, parsed.end));
     let expected =
         "Adelimiter4delimiterdelimiteradelimiter2delimiterdelimiterzdelimiter5delimiterdelimiterédelimiter3";
     assert_eq!(data, Some((format!("delimiter{expected}delimiter"), true, false)));
     let end = parse(br#"{"chain":"end","msg":"End of current audit log chain"}"#);
     assert!(
-        end.is_some_and(|parsed| parsed.end && parsed.data.starts_with(b"delimiterchaindelimiter\"end\""))
+        end.is_some_and(|(data, parsed)| parsed.end && data.starts_with(b"delimiterchaindelimiter\"end\""))
     );
 }
 
@@ -264,8 +340,9 @@ fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
     ];
     let mut compared = 0;
     for line in &lines {
-        assert_eq!(plain(line.as_bytes()), any(line.as_bytes()));
-        assert!(plain(line.as_bytes()).is_some());
+        let short = with(line.as_bytes(), go_json::plain);
+        assert!(short.is_some());
+        assert_eq!(short, with(line.as_bytes(), go_json::any));
         for at in 0..line.len() {
             for byte in *b"\0\n \"\\,:{}[]-+.e0129azn<>&\x7f\xe2\xff" {
                 let mut changed = line.clone().into_bytes();
@@ -273,8 +350,13 @@ fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
                 let mut longer = line.clone().into_bytes();
                 longer.insert(at, byte);
                 for other in [changed, longer] {
-                    if let Some(found) = plain(&other) {
-                        assert_eq!(Some(found), any(&other), "{}", String::from_utf8_lossy(&other));
+                    if let Some(found) = with(&other, go_json::plain) {
+                        assert_eq!(
+                            Some(found),
+                            with(&other, go_json::any),
+                            "{}",
+                            String::from_utf8_lossy(&other)
+                        );
                         compared += 1;
                     }
                 }
