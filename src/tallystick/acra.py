@@ -33,7 +33,8 @@ __all__ = ["FORMS", "verify"]
 FORMS = ("auto", "plaintext", "json", "cef")
 
 _ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbers files: the oldest has the highest
-_BLOCK = 2**25  # bytes: enough that chains in it are judged side by side
+_BLOCK = 2**22  # bytes for each thread: chains in them are judged side by side, and memory of such blocks is used again
+_MOST = 2**25  # bytes of a block
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
 _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
@@ -114,12 +115,13 @@ def verify(
     if form not in FORMS:
         raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
-    secret = _read_key(os.fspath(key))
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK, digests=digests)
+    secret, threads = _read_key(os.fspath(key)), jobs or os.cpu_count() or 1
+    block = min(_BLOCK * threads, _MOST)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=block, digests=digests)
     try:
         judge, size = _core.AcraJudge(secret, form), 0
         for one in _in_order(inputs):
-            size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
+            size += _feed(judge, one, threads, sum(each.size for each in inputs), size, progress)
         judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
         found = unread_findings(unread)

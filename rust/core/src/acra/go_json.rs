@@ -16,7 +16,7 @@ const BETWEEN: &[u8] = b"delimiterdelimiter";
 #[derive(PartialEq, Eq, Debug)]
 pub struct Parsed<'a> {
     /// The text of the member `integrity`.
-    pub integrity: Option<Cow<'a, str>>,
+    pub integrity: Option<Cow<'a, [u8]>>,
     /// These are not the bytes that Go writes for these members, or a name swallows some.
     pub rewritten: bool,
     /// The line begins a chain.
@@ -24,7 +24,7 @@ pub struct Parsed<'a> {
     /// The line ends one.
     pub end: bool,
     /// The text of the member `unixTime`, else of `timestamp`.
-    pub time: Option<Cow<'a, str>>,
+    pub time: Option<Cow<'a, [u8]>>,
 }
 
 /// Takes a line apart, and adds what its integrity covers to `data`; `None` if it is no JSON object.
@@ -39,7 +39,7 @@ pub fn parse<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
 /// A line as nearly all are: already the bytes that Go writes, flat, and without escapes. `None` says nothing, and leaves
 /// any bytes in `data`.
 pub fn plain<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
-    if std::str::from_utf8(line).is_err() || !is_plain(line) {
+    if !is_plain(line) {
         return None;
     }
     let mut rest = line.strip_prefix(b"{\"")?;
@@ -48,7 +48,7 @@ pub fn plain<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
     loop {
         let name = &rest[..memchr::memchr(b'"', rest)?];
         let value = rest[name.len()..].strip_prefix(b"\":")?;
-        if last.is_some_and(|last| name <= last) || swallows(name) {
+        if last.is_some_and(|last| !follows(name, last)) || swallows(name) {
             return None;
         }
         last = Some(name);
@@ -88,29 +88,31 @@ pub fn plain<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
     }
     let last_words = message == Some(LAST_WORDS.as_bytes());
     Some(Parsed {
-        integrity: integrity.and_then(shown),
+        integrity: integrity.map(Cow::Borrowed),
         rewritten: false,
         new: chain == Some(b"new"),
         end: chain == Some(b"end") && last_words,
-        time: time.or(stamp).and_then(shown),
+        time: time.or(stamp).map(Cow::Borrowed),
     })
 }
 
-fn shown(text: &[u8]) -> Option<Cow<'_, str>> {
-    std::str::from_utf8(text).ok().map(Cow::Borrowed)
+/// Is a name after another one? Mostly the first letters tell.
+fn follows(name: &[u8], last: &[u8]) -> bool {
+    match (name.first(), last.first()) {
+        (Some(first), Some(before)) if first != before => first > before,
+        _ => name > last,
+    }
 }
 
-/// Does Go write these letters as they are, wherever in a text they stand? Quotation marks are not looked at.
+/// Is this UTF-8 that Go writes as it is, wherever in a text it stands? Quotation marks are not looked at.
 fn is_plain(line: &[u8]) -> bool {
-    // No branch depends on a letter, so that many are looked at side by side.
-    !line.iter().fold(false, |other, letter| {
-        other
-            | (*letter < b' ')
-            | (*letter == b'\\')
-            | (*letter | 2 == b'>')
-            | (*letter == b'&')
-            | (*letter == 0xe2)
-    })
+    // No branch depends on a byte, so that many are looked at side by side.
+    let (mut other, mut all) = (false, 0);
+    for byte in line {
+        other |= (*byte < b' ') | (*byte == b'\\') | (*byte | 2 == b'>') | (*byte == b'&') | (*byte == 0xe2);
+        all |= byte;
+    }
+    !other && (all.is_ascii() || std::str::from_utf8(line).is_ok())
 }
 
 /// A line of any JSON.
@@ -128,10 +130,10 @@ pub fn any(line: &[u8], data: &mut Vec<u8>) -> Option<Parsed<'static>> {
 /// What Go writes for the members of a line.
 fn written(line: &[u8], members: &Map<String, Value>, six: bool, data: &mut Vec<u8>) -> Parsed<'static> {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
-    let integrity = text("integrity").map(|text| Cow::Owned(text.to_string()));
+    let integrity = text("integrity").map(|text| Cow::Owned(text.as_bytes().to_vec()));
     let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
     let end = end && text("msg") == Some(LAST_WORDS);
-    let time = text("unixTime").or_else(|| text("timestamp")).map(|text| Cow::Owned(text.to_string()));
+    let time = text("unixTime").or_else(|| text("timestamp"));
     let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
     for (name, value) in members {
         rest = rest.filter(|_| !swallows(name.as_bytes()));
@@ -155,7 +157,13 @@ fn written(line: &[u8], members: &Map<String, Value>, six: bool, data: &mut Vec<
         rest = rest.and_then(|rest| rest.strip_prefix(&data[at..]));
         data.extend_from_slice(DELIMITER);
     }
-    Parsed { integrity, rewritten: rest != Some(b"}"), new, end, time }
+    Parsed {
+        integrity,
+        rewritten: rest != Some(b"}"),
+        new,
+        end,
+        time: time.map(|text| Cow::Owned(text.as_bytes().to_vec())),
+    }
 }
 
 fn swallows(name: &[u8]) -> bool {

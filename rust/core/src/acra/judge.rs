@@ -54,6 +54,8 @@ pub struct Judge {
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
     opened: Option<Place>,
+    /// A chain began in the block before, or there was none: one may begin in the next one.
+    began: bool,
     /// Bytes that are worth a thread, and that are taken apart at a time.
     pub least: usize,
 }
@@ -76,6 +78,7 @@ impl Judge {
             next: 0,
             first_fits: None,
             opened: None,
+            began: true,
             least: LEAST,
         }
     }
@@ -86,7 +89,9 @@ impl Judge {
     /// # Panics
     /// If a thread panics, which is a bug.
     pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
-        let parts = split(data, self.form, threads, self.least);
+        // One long chain is mostly longer than a block: to look for others would take as long as to take lines apart.
+        let began = std::mem::take(&mut self.began);
+        let parts = split(data, self.form, if began { threads } else { 1 }, self.least);
         if parts.len() == 1 && threads > 1 && data.len() > self.least {
             return self.walk_behind(data, Place { file, line, offset });
         }
@@ -156,6 +161,7 @@ impl Judge {
         self.found.lines += found.lines;
         self.found.good += found.good;
         self.step = other.step;
+        self.began |= other.began;
         self.opened = other.opened.map(|mut opened| {
             moved(&mut opened.file, &mut opened.line, &mut opened.offset);
             opened
@@ -173,9 +179,8 @@ impl Judge {
     fn walk(&mut self, data: &[u8], from: Place) -> u64 {
         let (mut piece, mut start, mut count) = (Piece::default(), 0, 0);
         while start < data.len() {
-            let mut keys = gains().then(|| self.keys());
-            start = piece.fill(data, start, self.least, self.form, keys.as_mut());
-            count = self.piece(&piece, from, count);
+            start = piece.fill(data, start, self.least, self.form);
+            count = self.piece(&mut piece, from, count);
         }
         count
     }
@@ -184,8 +189,8 @@ impl Judge {
     #[cfg(test)]
     pub(super) fn feed_plainly(&mut self, data: &[u8]) {
         let mut piece = Piece::default();
-        piece.fill(data, 0, data.len(), self.form, None);
-        self.piece(&piece, Place { file: 0, line: 0, offset: 0 }, 0);
+        piece.fill(data, 0, data.len(), self.form);
+        self.lines(&piece, Place { file: 0, line: 0, offset: 0 }, 0);
     }
 
     /// The same, with lines that another thread takes apart.
@@ -203,7 +208,14 @@ impl Judge {
     }
 
     /// Judges lines, but for blank ones; returns how many lines there were so far.
-    fn piece(&mut self, piece: &Piece<'_>, from: Place, mut count: u64) -> u64 {
+    fn piece(&mut self, piece: &mut Piece<'_>, from: Place, count: u64) -> u64 {
+        if !piece.is_prepared() && gains() {
+            piece.prepare(&mut self.keys());
+        }
+        self.lines(piece, from, count)
+    }
+
+    fn lines(&mut self, piece: &Piece<'_>, from: Place, mut count: u64) -> u64 {
         for (start, read) in piece.lines() {
             if let Some(read) = &read {
                 let at = Place { line: from.line + count, offset: from.offset + start as u64, ..from };
@@ -229,6 +241,7 @@ impl Judge {
     /// Judges a line; says whether it fits as what it says it is.
     fn one(&mut self, read: &Read<'_>, at: Place) -> bool {
         let line = read.line;
+        self.began |= line.new;
         if line.integrity.is_none() {
             self.misfit(What::Unsealed, read, at);
             return false;

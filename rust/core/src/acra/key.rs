@@ -77,7 +77,7 @@ impl Keys {
     }
 
     /// Goes on by a line that may begin a chain; gives its key and the next one, unless it begins a chain or none is open.
-    fn pass(&mut self, new: bool) -> Option<[Digest; 2]> {
+    pub(super) fn pass(&mut self, new: bool) -> Option<[Digest; 2]> {
         let key = if new { self.beginning } else { self.next? };
         let next = ratchet(&key);
         self.next = Some(next);
@@ -102,7 +102,6 @@ impl Prepared {
         lines: impl Iterator<Item = (L, &'l [u8], bool)>,
         mut ready: impl FnMut(L, usize),
     ) {
-        self.clear();
         let (mut group, mut count) = ([[].as_slice(); LANES], 0);
         for (line, data, new) in lines {
             let Some([key, next]) = keys.pass(new) else { continue };
@@ -119,7 +118,12 @@ impl Prepared {
         self.begin(&group[..count]);
     }
 
-    /// Makes nothing ready.
+    /// Is nothing ready?
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Makes room.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.next.clear();

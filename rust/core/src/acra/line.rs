@@ -71,11 +71,11 @@ fn json(line: &[u8], made: &mut Vec<u8>) -> Line {
     };
     Line {
         data: Data::Made(start..made.len()),
-        integrity: parsed.integrity.as_deref().and_then(|text| hex32(text.as_bytes())),
+        integrity: parsed.integrity.as_deref().and_then(hex32),
         new: parsed.new,
         rewritten: parsed.rewritten,
         end: parsed.end,
-        time: parsed.time.as_deref().and_then(|text| moment(text.as_bytes())),
+        time: parsed.time.as_deref().and_then(moment),
     }
 }
 
@@ -150,6 +150,25 @@ fn hex32(text: &[u8]) -> Option<[u8; 32]> {
 
 /// Seconds since 1970 with a fraction, or RFC 3339.
 fn moment(text: &[u8]) -> Option<(i64, bool)> {
+    plain_moment(text).or_else(|| any_moment(text))
+}
+
+/// RFC 3339 as most lines have it: in UTC, and whole seconds. `None` says nothing.
+fn plain_moment(text: &[u8]) -> Option<(i64, bool)> {
+    const LIKE: &[u8; 20] = b"0000-00-00T00:00:00Z";
+    let text: &[u8; 20] = text.try_into().ok()?;
+    let alike = |(byte, like): (&u8, &u8)| if *like == b'0' { byte.is_ascii_digit() } else { byte == like };
+    if !text.iter().zip(LIKE).all(alike) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        text[from..to].iter().fold(0, |number, digit| 10 * number + i64::from(digit - b'0'))
+    };
+    let days = days(number(0, 4), number(5, 7), number(8, 10))?;
+    Some((milliseconds(days, [number(11, 13), number(14, 16), number(17, 19)], 0), false))
+}
+
+fn any_moment(text: &[u8]) -> Option<(i64, bool)> {
     let text = std::str::from_utf8(text).ok()?;
     if let Some((seconds, fraction)) = text.split_once('.').filter(|(seconds, _)| !seconds.contains('-')) {
         let fraction = fraction.get(..fraction.len().min(3))?;
@@ -160,14 +179,8 @@ fn moment(text: &[u8]) -> Option<(i64, bool)> {
         return Some((seconds.parse::<i64>().ok()?.checked_mul(1000)? + thousandths, true));
     }
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1..=12).contains(&month) || year < 1970 {
-        return None;
-    }
-    // Days since 1970 by the civil calendar, years beginning in March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let clock = [number(11, 13)?, number(14, 16)?, number(17, 19)?];
     let zone = match text.as_bytes().get(19..)? {
         [b'Z'] => 0,
         [sign @ (b'+' | b'-'), ..] => {
@@ -176,11 +189,64 @@ fn moment(text: &[u8]) -> Option<(i64, bool)> {
         }
         _ => return None,
     };
-    Some((((days * 24 + hour) * 60 + minute - zone) * 60_000 + second * 1000, false))
+    Some((milliseconds(days?, clock, zone), false))
+}
+
+/// Days since 1970 by the civil calendar, years beginning in March.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || year < 1970 {
+        return None;
+    }
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    Some(365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468)
+}
+
+fn milliseconds(days: i64, [hour, minute, second]: [i64; 3], zone: i64) -> i64 {
+    ((days * 24 + hour) * 60 + minute - zone) * 60_000 + second * 1000
 }
 
 /// The time that a line claims, ms since 1970.
 #[must_use]
 pub fn time(line: &[u8]) -> Option<i64> {
     parse(line, Form::Auto, &mut Vec::new()).time.map(|(time, _)| time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_to_read_a_time_finds_what_the_long_one_does() {
+        let mut compared = 0;
+        for text in [b"2026-01-31T23:59:07Z", b"1970-12-01T00:00:00Z", b"9999-99-99T99:99:99Z"] {
+            for at in 0..20 {
+                for byte in 0..=255 {
+                    let mut other = *text;
+                    other[at] = byte;
+                    if let Some(found) = plain_moment(&other) {
+                        assert_eq!(Some(found), any_moment(&other), "{}", String::from_utf8_lossy(&other));
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 200, "{compared}");
+        assert_eq!(moment(b"2026-01-31T23:59:07Z"), Some((1_769_903_947_000, false)));
+        assert_eq!(moment(b"2026-02-01T01:29:07+01:30"), moment(b"2026-01-31T23:59:07Z"));
+    }
+
+    #[test]
+    fn only_64_small_hexadecimal_digits_are_an_integrity() {
+        let text = "0123456789abcdef".repeat(4);
+        for at in 0..64 {
+            for byte in 0..=255 {
+                let mut other = text.clone().into_bytes();
+                other[at] = byte;
+                let good = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                let expected = good.then(|| hex::decode(&other).unwrap_or_default());
+                assert_eq!(hex32(&other).map(|found| found.to_vec()), expected);
+            }
+        }
+        assert_eq!((hex32(text[1..].as_bytes()), hex32(b"")), (None, None));
+    }
 }

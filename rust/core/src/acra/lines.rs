@@ -4,6 +4,7 @@
 //! and so can all hashing that does not wait for that tag.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 
 use super::found::Form;
@@ -44,21 +45,13 @@ const KEPT: usize = 1 << 20;
 
 impl<'d> Piece<'d> {
     /// Takes about so many bytes of a block apart, from an offset; returns where the next piece begins.
-    ///
-    /// With keys, lines are hashed as far as that goes.
-    pub(super) fn fill(
-        &mut self,
-        data: &'d [u8],
-        from: usize,
-        size: usize,
-        form: Form,
-        keys: Option<&mut Keys>,
-    ) -> usize {
+    pub(super) fn fill(&mut self, data: &'d [u8], from: usize, size: usize, form: Form) -> usize {
         let least = data.len().min(from + size);
         let to = memchr::memchr(b'\n', &data[least..]).map_or(data.len(), |end| least + end + 1);
         self.lines.clear();
         self.made.clear();
         self.made.shrink_to(KEPT);
+        self.prepared.clear();
         let mut at = from;
         while at < to {
             let (start, end) = (at, memchr::memchr(b'\n', &data[at..to]).map_or(to, |end| at + end));
@@ -67,18 +60,31 @@ impl<'d> Piece<'d> {
             let line = (!raw.trim_ascii().is_empty()).then(|| parse(raw, form, &mut self.made));
             self.lines.push(Taken { start, raw, line, ready: None });
         }
-        self.prepare(keys);
         to
     }
 
-    fn prepare(&mut self, keys: Option<&mut Keys>) {
-        let Some(keys) = keys else { return self.prepared.clear() };
+    /// Is anything hashed ahead?
+    pub(super) fn is_prepared(&self) -> bool {
+        !self.prepared.is_empty()
+    }
+
+    /// Hashes the lines as far as that goes.
+    pub(super) fn prepare(&mut self, keys: &mut Keys) {
         let made = &self.made;
         let sealed = self.lines.iter_mut().filter_map(|Taken { raw, line, ready, .. }| {
             let line = line.as_ref().filter(|line| line.integrity.is_some())?;
             Some((ready, line.data(raw, made), line.new))
         });
         self.prepared.fill(keys, sealed, |ready, number| *ready = Some(number));
+    }
+
+    /// Goes on to the keys of the next lines.
+    fn pass(&self, keys: &mut Keys) {
+        for line in self.lines.iter().filter_map(|taken| taken.line.as_ref()) {
+            if line.integrity.is_some() {
+                keys.pass(line.new);
+            }
+        }
     }
 
     /// The lines, each with where it begins in its block; `None` for one that is blank.
@@ -95,7 +101,7 @@ impl<'d> Piece<'d> {
     }
 }
 
-/// Hands over a block in pieces, which a thread of its own takes apart and hashes as far as it can.
+/// Hands over a block in pieces, which a thread of its own takes apart, and hashes as far as it can, if others wait.
 ///
 /// They go back to it when they are done: memory that one thread takes and another frees has both wait for each other.
 pub(super) fn ahead<'d>(
@@ -103,23 +109,31 @@ pub(super) fn ahead<'d>(
     size: usize,
     form: Form,
     mut keys: Keys,
-    mut take: impl FnMut(&Piece<'d>),
+    mut take: impl FnMut(&mut Piece<'d>),
 ) {
+    let (give, given) = sync_channel::<Piece<'d>>(WAITING);
+    let (done, back) = channel::<Piece<'d>>();
+    let waiting = &AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let (give, given) = sync_channel::<Piece<'d>>(WAITING);
-        let (done, back) = channel::<Piece<'d>>();
         scope.spawn(move || {
             let mut from = 0;
             while from < data.len() {
                 let mut piece = back.try_recv().unwrap_or_default();
-                from = piece.fill(data, from, size, form, Some(&mut keys));
+                from = piece.fill(data, from, size, form);
+                if waiting.load(Ordering::Relaxed) > 0 {
+                    piece.prepare(&mut keys);
+                } else {
+                    piece.pass(&mut keys);
+                }
+                waiting.fetch_add(1, Ordering::Relaxed);
                 if give.send(piece).is_err() {
                     return; // nobody takes them any more
                 }
             }
         });
-        for piece in given {
-            take(&piece);
+        for mut piece in given {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            take(&mut piece);
             drop(done.send(piece));
         }
     });
