@@ -24,7 +24,7 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.disk import on_disk
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.findings import folded, unread_findings
-from tallystick.verify.inputs import Input
+from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import Unread, open_inputs
 from tallystick.verify.report import Finding, KeyReport, Report, Verdict
 
@@ -171,12 +171,27 @@ def _feed(
 ) -> int:
     """Judge a file; return how many bytes it holds, uncompressed."""
     line = size = 0
-    for chunk in one.chunks():
+    for chunk in _chunks(one, threads):
         line += judge.feed(chunk.data, chunk.end, one.number, line, chunk.offset, threads)
         size = chunk.offset + chunk.end
         if progress is not None:
             progress(min(before + size, total), total)
     return size
+
+
+def _chunks(one: Input, threads: int) -> Iterator[Chunk]:
+    """Give the chunks of a file; what is compressed is unpacked while the chunk before it is judged."""
+    if threads == 1 or one.is_plain:
+        yield from one.chunks()
+        return
+    from concurrent.futures import ThreadPoolExecutor  # only here: others start faster without it
+
+    chunks = one.chunks()
+    with ThreadPoolExecutor(1, thread_name_prefix="tallystick acra") as pool:
+        pending = pool.submit(next, chunks, None)
+        while (chunk := pending.result()) is not None:
+            pending = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _first_line(one: Input) -> bytes:

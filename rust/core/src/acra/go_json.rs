@@ -107,12 +107,13 @@ fn follows(name: &[u8], last: &[u8]) -> bool {
 /// Is this UTF-8 that Go writes as it is, wherever in a text it stands? Quotation marks are not looked at.
 fn is_plain(line: &[u8]) -> bool {
     // No branch depends on a byte, so that many are looked at side by side.
-    let (mut other, mut all) = (false, 0);
+    let (mut other, mut all) = (0, 0);
     for byte in line {
-        other |= (*byte < b' ') | (*byte == b'\\') | (*byte | 2 == b'>') | (*byte == b'&') | (*byte == 0xe2);
+        other |= u8::from(*byte < b' ') | u8::from(*byte == b'\\') | u8::from(*byte == 0xe2);
+        other |= u8::from(*byte == b'<') | u8::from(*byte == b'>') | u8::from(*byte == b'&');
         all |= byte;
     }
-    !other && (all.is_ascii() || std::str::from_utf8(line).is_ok())
+    other == 0 && (all.is_ascii() || std::str::from_utf8(line).is_ok())
 }
 
 /// A line of any JSON.

@@ -140,7 +140,7 @@ fn hex32(text: &[u8]) -> Option<[u8; 32]> {
     for (value, letter) in values.iter_mut().zip(text) {
         let (digit, small) = (letter.wrapping_sub(b'0'), letter.wrapping_sub(b'a'));
         *value = if digit < 10 { digit } else { small.wrapping_add(10) };
-        wrong |= u8::from((digit > 9) & (small > 5));
+        wrong |= u8::from(digit > 9) & u8::from(small > 5);
     }
     for (byte, pair) in out.iter_mut().zip(values.as_chunks::<2>().0) {
         *byte = (pair[0] << 4) | pair[1];
@@ -247,6 +247,6 @@ mod tests {
                 assert_eq!(hex32(&other).map(|found| found.to_vec()), expected);
             }
         }
-        assert_eq!((hex32(text[1..].as_bytes()), hex32(b"")), (None, None));
+        assert_eq!((hex32(&text.as_bytes()[1..]), hex32(b"")), (None, None));
     }
 }

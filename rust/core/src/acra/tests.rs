@@ -1,6 +1,8 @@
 use super::go_json::{self, Parsed};
 use super::*;
 
+mod ahead;
+
 type Taken<'a> = (Vec<u8>, Parsed<'a>);
 
 fn parse(line: &[u8]) -> Option<Taken<'_>> {
@@ -226,67 +228,6 @@ fn one_long_chain_is_judged_alike_where_another_thread_takes_its_lines_apart() {
             assert_eq!(found.events.is_empty(), altered.is_none(), "{:?}", found.events);
         }
     }
-}
-
-/// A log in which some lines were altered, inserted, removed, moved, repeated and stripped, and some markers added and
-/// taken away.
-fn doctored(random: &mut impl FnMut(usize) -> usize) -> Vec<String> {
-    let most = [3, 30, 300][random(3)];
-    let mut lines: Vec<String> = (0..=random(4)).flat_map(|number| chain(number, 2 + random(most))).collect();
-    for _ in 0..random(6) {
-        let (at, other) = (random(lines.len() - 1), random(lines.len()));
-        let (body, field) = lines[at].split_once(" integrity=").unwrap_or((&lines[at], ""));
-        match random(10) {
-            0 => lines[at] = lines[at].replace("msg=\"", "msg=\"X"),
-            1 => lines[at] = format!("{body} integrity=00{}", field.get(2..).unwrap_or_default()),
-            2 => lines[at] = body.to_string(),
-            3 => lines[at].push_str(" chain=new"),
-            4 => lines[at] = lines[at].replace(" chain=new", ""),
-            5 => lines.swap(at, at + 1),
-            6 => lines.insert(at, lines[other].clone()),
-            7 => {
-                lines.insert(at, ["", "never", &lines[other].replace("msg=\"", "msg=\"Y")][random(3)].into())
-            }
-            _ => drop(lines.remove(at)),
-        }
-        lines.push(String::new());
-    }
-    lines
-}
-
-#[test]
-fn lines_that_are_hashed_ahead_are_judged_as_those_that_are_not() {
-    let mut state = 3_u64;
-    let mut random = |most: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(state >> 33).unwrap_or_default() % most
-    };
-    let mut met = [0; 11];
-    for _ in 0..600 {
-        let text = doctored(&mut random).join("\n") + "\n";
-        let mut plainly = judge(&key(), Form::Text);
-        plainly.feed_plainly(text.as_bytes());
-        let expected = plainly.finish();
-        for event in &expected.events {
-            met[event.what as usize] += 1;
-        }
-        // From a line at a time up to all at once, in one block or in two.
-        for (threads, least) in [(1, 1), (1, 3000), (1, 1 << 20), (2, 1), (2, 700), (2, 9000), (3, 300)] {
-            let half = text[..random(text.len())].rfind('\n').map_or(0, |lf| lf + 1);
-            let mut judge = judge(&key(), Form::Text);
-            judge.least = least;
-            let line = judge.feed(&text.as_bytes()[..half], 0, 0, 0, threads);
-            judge.feed(&text.as_bytes()[half..], 0, line, half as u64, threads);
-            let found = judge.finish();
-            assert_eq!(
-                (&found.events, &found.chains, found.lines, found.good),
-                (&expected.events, &expected.chains, expected.lines, expected.good),
-                "{threads} threads, pieces of {least} bytes:\n{text}"
-            );
-        }
-    }
-    met[What::Rewritten as usize] += 10; // of JSON only
-    assert!(met.iter().all(|count| *count >= 10), "{met:?}");
 }
 
 // Made by Go itself: tests/acra/data/make.go.
