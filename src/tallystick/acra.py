@@ -33,7 +33,7 @@ __all__ = ["FORMS", "verify"]
 FORMS = ("auto", "plaintext", "json", "cef")
 
 _ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbers files: the oldest has the highest
-_BLOCK = 2**22  # bytes for each thread: chains in them are judged side by side, and memory of such blocks is used again
+_BLOCK = 2**21  # bytes for each thread: chains in them are judged side by side, and memory of such blocks is used again
 _MOST = 2**25  # bytes of a block
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
