@@ -24,7 +24,7 @@ from tallystick.verify.catalogue import Kind, Weight
 from tallystick.verify.disk import on_disk
 from tallystick.verify.excerpts import with_excerpts
 from tallystick.verify.findings import folded, unread_findings
-from tallystick.verify.inputs import Input
+from tallystick.verify.inputs import Chunk, Input
 from tallystick.verify.looking import Unread, open_inputs
 from tallystick.verify.report import Finding, KeyReport, Report, Verdict
 
@@ -33,7 +33,8 @@ __all__ = ["FORMS", "verify"]
 FORMS = ("auto", "plaintext", "json", "cef")
 
 _ROTATED = re.compile(r"\.(\d{1,4})(?:\.[a-z0-9]{1,4})?$")  # as logrotate numbers files: the oldest has the highest
-_BLOCK = 2**25  # bytes: enough that chains in it are judged side by side
+_BLOCK = 2**21  # bytes for each thread: chains in them are judged side by side, and memory of such blocks is used again
+_MOST = 2**25  # bytes of a block
 _FAILED, _INCOMPLETE, _NOTE = Weight.FAILED, Weight.INCOMPLETE, Weight.NOTE
 
 _EVENTS: dict[str, tuple[Kind, Weight, str]] = {
@@ -114,12 +115,13 @@ def verify(
     if form not in FORMS:
         raise ReportError(f"{form!r} is not a form of an audit log", hint=f"give one of {', '.join(FORMS)}")
     began, clock = time.time_ns() // 1_000_000, time.perf_counter()
-    secret = _read_key(os.fspath(key))
-    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=_BLOCK, digests=digests)
+    secret, threads = _read_key(os.fspath(key)), jobs or os.cpu_count() or 1
+    block = min(_BLOCK * threads, _MOST)
+    inputs, unread = open_inputs((os.fspath(path) for path in paths), chunk=block, digests=digests)
     try:
         judge, size = _core.AcraJudge(secret, form), 0
         for one in _in_order(inputs):
-            size += _feed(judge, one, jobs or os.cpu_count() or 1, sum(each.size for each in inputs), size, progress)
+            size += _feed(judge, one, threads, sum(each.size for each in inputs), size, progress)
         judged = judge.finish()
         unread = [*unread, *(Unread(one.path, one.trouble) for one in inputs if one.trouble)]
         found = unread_findings(unread)
@@ -169,12 +171,27 @@ def _feed(
 ) -> int:
     """Judge a file; return how many bytes it holds, uncompressed."""
     line = size = 0
-    for chunk in one.chunks():
+    for chunk in _chunks(one, threads):
         line += judge.feed(chunk.data, chunk.end, one.number, line, chunk.offset, threads)
         size = chunk.offset + chunk.end
         if progress is not None:
             progress(min(before + size, total), total)
     return size
+
+
+def _chunks(one: Input, threads: int) -> Iterator[Chunk]:
+    """Give the chunks of a file; what is compressed is unpacked while the chunk before it is judged."""
+    if threads == 1 or one.is_plain:
+        yield from one.chunks()
+        return
+    from concurrent.futures import ThreadPoolExecutor  # only here: others start faster without it
+
+    chunks = one.chunks()
+    with ThreadPoolExecutor(1, thread_name_prefix="tallystick acra") as pool:
+        pending = pool.submit(next, chunks, None)
+        while (chunk := pending.result()) is not None:
+            pending = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _first_line(one: Input) -> bytes:

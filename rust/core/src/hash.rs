@@ -11,6 +11,7 @@
 //! assert_eq!(hmac(&[0x0b; 32], &[b"Hi ", b"There"]), hmac(&[0x0b; 32], &[b"Hi There"]));
 //! ```
 
+mod begun;
 pub(crate) mod lanes;
 mod lines;
 mod many;
@@ -19,6 +20,8 @@ mod sha256;
 pub use lines::line_hash;
 pub use sha256::{Digest, first16, hmac, leaf, node, sha256, tag};
 
+pub(crate) use begun::{Begun, begin, gains};
+pub(crate) use lanes::LANES;
 pub(crate) use lines::{LinePair, Text};
 pub(crate) use many::{Many, ManyKeys, ManyLines, leaves, nodes, ratchets, tag_in};
 pub(crate) use sha256::{

@@ -15,10 +15,8 @@ const BETWEEN: &[u8] = b"delimiterdelimiter";
 /// A line of JSON, taken apart.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Parsed<'a> {
-    /// What the integrity covers.
-    pub data: Vec<u8>,
     /// The text of the member `integrity`.
-    pub integrity: Option<Cow<'a, str>>,
+    pub integrity: Option<Cow<'a, [u8]>>,
     /// These are not the bytes that Go writes for these members, or a name swallows some.
     pub rewritten: bool,
     /// The line begins a chain.
@@ -26,30 +24,36 @@ pub struct Parsed<'a> {
     /// The line ends one.
     pub end: bool,
     /// The text of the member `unixTime`, else of `timestamp`.
-    pub time: Option<Cow<'a, str>>,
+    pub time: Option<Cow<'a, [u8]>>,
 }
 
-/// Takes a line apart; `None` if it is no JSON object.
-pub fn parse(line: &[u8]) -> Option<Parsed<'_>> {
-    plain(line).or_else(|| any(line))
+/// Takes a line apart, and adds what its integrity covers to `data`; `None` if it is no JSON object.
+pub fn parse<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
+    let before = data.len();
+    plain(line, data).or_else(|| {
+        data.truncate(before);
+        any(line, data)
+    })
 }
 
-/// A line as nearly all are: already the bytes that Go writes, flat, and without escapes. `None` says nothing.
-pub fn plain(line: &[u8]) -> Option<Parsed<'_>> {
-    std::str::from_utf8(line).ok()?;
+/// A line as nearly all are: already the bytes that Go writes, flat, and without escapes. `None` says nothing, and leaves
+/// any bytes in `data`.
+pub fn plain<'a>(line: &'a [u8], data: &mut Vec<u8>) -> Option<Parsed<'a>> {
+    if !is_plain(line) {
+        return None;
+    }
     let mut rest = line.strip_prefix(b"{\"")?;
-    let mut data = Vec::with_capacity(line.len() * 2);
     let (mut last, mut integrity, mut chain, mut message) = (None, None, None, None);
     let (mut time, mut stamp) = (None, None);
     loop {
-        let name = &rest[..plain_length(rest)?];
+        let name = &rest[..memchr::memchr(b'"', rest)?];
         let value = rest[name.len()..].strip_prefix(b"\":")?;
-        if last.is_some_and(|last| name <= last) || swallows(name) {
+        if last.is_some_and(|last| !follows(name, last)) || swallows(name) {
             return None;
         }
         last = Some(name);
         let length = match value.first()? {
-            b'"' => plain_length(&value[1..])? + 2,
+            b'"' => memchr::memchr(b'"', &value[1..])? + 2,
             b't' if value.starts_with(b"true") => 4,
             b'f' if value.starts_with(b"false") => 5,
             b'n' if value.starts_with(b"null") => 4,
@@ -70,9 +74,11 @@ pub fn plain(line: &[u8]) -> Option<Parsed<'_>> {
             _ => {}
         }
         if covered {
-            for part in [DELIMITER, name, DELIMITER, value, DELIMITER] {
-                data.extend_from_slice(part);
-            }
+            data.extend_from_slice(DELIMITER);
+            data.extend_from_slice(name);
+            data.extend_from_slice(DELIMITER);
+            data.extend_from_slice(value);
+            data.extend_from_slice(DELIMITER);
         }
         match after.split_first()? {
             (b'}', []) => break,
@@ -82,43 +88,53 @@ pub fn plain(line: &[u8]) -> Option<Parsed<'_>> {
     }
     let last_words = message == Some(LAST_WORDS.as_bytes());
     Some(Parsed {
-        data,
-        integrity: integrity.and_then(shown),
+        integrity: integrity.map(Cow::Borrowed),
         rewritten: false,
         new: chain == Some(b"new"),
         end: chain == Some(b"end") && last_words,
-        time: time.or(stamp).and_then(shown),
+        time: time.or(stamp).map(Cow::Borrowed),
     })
 }
 
-fn shown(text: &[u8]) -> Option<Cow<'_, str>> {
-    std::str::from_utf8(text).ok().map(Cow::Borrowed)
+/// Is a name after another one? Mostly the first letters tell.
+fn follows(name: &[u8], last: &[u8]) -> bool {
+    match (name.first(), last.first()) {
+        (Some(first), Some(before)) if first != before => first > before,
+        _ => name > last,
+    }
 }
 
-/// How long a text is up to its quotation mark, if Go writes it as it is.
-fn plain_length(text: &[u8]) -> Option<usize> {
-    let stop = |byte: u8| matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2 | 0..=0x1f);
-    let length = text.iter().position(|&byte| stop(byte))?;
-    (text[length] == b'"').then_some(length)
+/// Is this UTF-8 that Go writes as it is, wherever in a text it stands? Quotation marks are not looked at.
+fn is_plain(line: &[u8]) -> bool {
+    // No branch depends on a byte, so that many are looked at side by side.
+    let (mut other, mut all) = (0, 0);
+    for byte in line {
+        other |= u8::from(*byte < b' ') | u8::from(*byte == b'\\') | u8::from(*byte == 0xe2);
+        other |= u8::from(*byte == b'<') | u8::from(*byte == b'>') | u8::from(*byte == b'&');
+        all |= byte;
+    }
+    other == 0 && (all.is_ascii() || std::str::from_utf8(line).is_ok())
 }
 
 /// A line of any JSON.
-pub fn any(line: &[u8]) -> Option<Parsed<'static>> {
-    let members: Map<String, Value> = serde_json::from_slice(line).ok()?;
-    let now = written(line, &members, false);
+pub fn any(line: &[u8], data: &mut Vec<u8>) -> Option<Parsed<'static>> {
+    let (members, before): (Map<String, Value>, _) = (serde_json::from_slice(line).ok()?, data.len());
+    let now = written(line, &members, false, data);
     // Go wrote backspace and form feed in six letters before 1.22; a line tells by itself.
-    let six = now.rewritten && (contains(line, br"\u0008") || contains(line, br"\u000c"));
-    Some(if six { written(line, &members, true) } else { now })
+    if now.rewritten && (contains(line, br"\u0008") || contains(line, br"\u000c")) {
+        data.truncate(before);
+        return Some(written(line, &members, true, data));
+    }
+    Some(now)
 }
 
 /// What Go writes for the members of a line.
-fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed<'static> {
+fn written(line: &[u8], members: &Map<String, Value>, six: bool, data: &mut Vec<u8>) -> Parsed<'static> {
     let text = |name: &str| members.get(name).and_then(Value::as_str);
-    let integrity = text("integrity").map(|text| Cow::Owned(text.to_string()));
+    let integrity = text("integrity").map(|text| Cow::Owned(text.as_bytes().to_vec()));
     let (new, end) = (text("chain") == Some("new"), text("chain") == Some("end"));
     let end = end && text("msg") == Some(LAST_WORDS);
-    let time = text("unixTime").or_else(|| text("timestamp")).map(|text| Cow::Owned(text.to_string()));
-    let mut data = Vec::with_capacity(line.len() + 30 * members.len());
+    let time = text("unixTime").or_else(|| text("timestamp"));
     let (mut scratch, mut separator, mut rest) = (Vec::new(), b'{', Some(line));
     for (name, value) in members {
         rest = rest.filter(|_| !swallows(name.as_bytes()));
@@ -138,11 +154,17 @@ fn written(line: &[u8], members: &Map<String, Value>, six: bool) -> Parsed<'stat
         data.extend_from_slice(name.as_bytes());
         data.extend_from_slice(DELIMITER);
         let at = data.len();
-        write(value, six, &mut data);
+        write(value, six, data);
         rest = rest.and_then(|rest| rest.strip_prefix(&data[at..]));
         data.extend_from_slice(DELIMITER);
     }
-    Parsed { data, integrity, rewritten: rest != Some(b"}"), new, end, time }
+    Parsed {
+        integrity,
+        rewritten: rest != Some(b"}"),
+        new,
+        end,
+        time: time.map(|text| Cow::Owned(text.as_bytes().to_vec())),
+    }
 }
 
 fn swallows(name: &[u8]) -> bool {

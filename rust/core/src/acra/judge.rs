@@ -3,10 +3,12 @@
 //! A line that was altered takes the tag away that all lines after it in its chain are judged with. Two guesses are kept
 //! while nothing fits: that the lines since then do not belong here, and that only what they carry as integrity is wrong.
 
+mod blocks;
+
 use super::found::{Chain, Event, Form, Judged, What};
 use super::key::{Key, Step};
 use super::line::{Line, parse};
-use super::lines::{self, Read, split};
+use super::lines::Read;
 
 /// Lines that do not fit, as long as none does.
 struct Lost {
@@ -37,7 +39,7 @@ struct Place {
 const MOST_ASIDE: usize = 16;
 /// Bytes of a line that is tried once more, for the same reason.
 const LONGEST_ASIDE: usize = 1 << 16;
-/// Less than this is not worth a thread.
+/// Less than this is not worth a thread; as much is taken apart at a time.
 const LEAST: usize = 1 << 16;
 
 /// Goes through the lines of one log, block by block.
@@ -53,7 +55,9 @@ pub struct Judge {
     first_fits: Option<bool>,
     /// Where a chain begins of which no line has fit yet.
     opened: Option<Place>,
-    /// Bytes that are worth a thread.
+    /// Another chain began in the block before, or there was none: so it may be in the next one.
+    may_split: bool,
+    /// Bytes that are worth a thread, and that are taken apart at a time.
     pub least: usize,
 }
 
@@ -75,50 +79,9 @@ impl Judge {
             next: 0,
             first_fits: None,
             opened: None,
+            may_split: true,
             least: LEAST,
         }
-    }
-
-    /// Takes whole lines of a file; chains that begin in them are judged side by side, and lines of a single one are taken
-    /// apart by another thread. Returns how many lines that were, blank ones counted.
-    ///
-    /// # Panics
-    /// If a thread panics, which is a bug.
-    pub fn feed(&mut self, data: &[u8], file: u32, line: u64, offset: u64, threads: usize) -> u64 {
-        let parts = split(data, self.form, threads, self.least);
-        if parts.len() == 1 && threads > 1 && data.len() > self.least {
-            return self.walk_behind(data, Place { file, line, offset });
-        }
-        let (begin, form) = (self.begin.clone(), self.form);
-        let mut others: Vec<Option<(Judge, u64)>> = parts.iter().skip(1).map(|_| None).collect();
-        let mut count = 0;
-        std::thread::scope(|scope| {
-            for (part, judged) in parts.iter().skip(1).zip(&mut others) {
-                let data = &data[part.clone()];
-                let begin = begin.clone();
-                scope.spawn(move || {
-                    let mut other = Judge::new(begin, form);
-                    let lines = other.walk(data, Place { file, line: 0, offset: 0 });
-                    *judged = Some((other, lines));
-                });
-            }
-            if let Some(first) = parts.first() {
-                let at = Place { file, line, offset: offset + first.start as u64 };
-                count = self.walk(&data[first.clone()], at);
-            }
-        });
-        for (part, judged) in parts.iter().skip(1).zip(others) {
-            let at = Place { file, line: line + count, offset: offset + part.start as u64 };
-            match judged {
-                Some((other, lines)) if other.first_fits == Some(true) => {
-                    self.append(other, at);
-                    count += lines;
-                }
-                // It only says that it begins a chain: what stands before it has to be known.
-                _ => count += self.walk(&data[part.clone()], at),
-            }
-        }
-        count
     }
 
     /// Returns what was found in all.
@@ -128,95 +91,33 @@ impl Judge {
         self.found
     }
 
-    fn append(&mut self, other: Judge, at: Place) {
-        self.resolve();
-        let moved = |file: &mut u32, line: &mut u64, offset: &mut u64| {
-            (*file, *line, *offset) = (at.file, *line + at.line, *offset + at.offset);
-        };
-        let mut found = other.found;
-        for event in &mut found.events {
-            moved(&mut event.file, &mut event.line, &mut event.offset);
-        }
-        for chain in &mut found.chains {
-            moved(&mut chain.file, &mut chain.line, &mut chain.offset);
-        }
-        let mut events = self.found.events.len();
-        if !found.events.is_empty() {
-            if found.events[0].what == What::Rewritten
-                && self.goes_on(What::Rewritten, at.file, found.events[0].line)
-            {
-                self.found.events[events - 1].count += found.events.remove(0).count;
-                events -= 1;
-            }
-            self.next = other.next + at.line;
-        }
-        self.found.events.append(&mut found.events);
-        self.found.chains.append(&mut found.chains);
-        self.found.lines += found.lines;
-        self.found.good += found.good;
-        self.step = other.step;
-        self.opened = other.opened.map(|mut opened| {
-            moved(&mut opened.file, &mut opened.line, &mut opened.offset);
-            opened
-        });
-        self.aside = other.aside.into_iter().map(|(event, line)| (event + events, line)).collect();
-        self.lost = other.lost.map(|mut lost| {
-            lost.event += events;
-            if let Some(rest) = &mut lost.rest {
-                moved(&mut rest.file, &mut rest.line, &mut rest.offset);
-            }
-            lost
-        });
-    }
-
-    fn walk(&mut self, data: &[u8], from: Place) -> u64 {
-        let lines = lines::lines(data, 0, data.len(), self.form);
-        lines.fold(0, |count, read| self.read(&read, from, count))
-    }
-
-    /// The same, with lines that another thread takes apart.
-    fn walk_behind(&mut self, data: &[u8], from: Place) -> u64 {
-        let mut count = 0;
-        lines::ahead(data, self.form, |read| count = self.read(read, from, count));
-        count
-    }
-
-    /// Judges a line unless it is blank; returns how many lines there were so far.
-    fn read(&mut self, read: &Read<'_>, from: Place, count: u64) -> u64 {
-        if let Some(line) = &read.line {
-            let at = Place { line: from.line + count, offset: from.offset + read.start as u64, ..from };
-            self.line(read.raw, line, at);
-        } else if self.next == from.line + count {
-            self.next += 1;
-        }
-        count + 1
-    }
-
-    fn line(&mut self, raw: &[u8], line: &Line<'_>, at: Place) {
+    fn line(&mut self, read: &Read<'_>, at: Place) {
         self.found.lines += 1;
         let good = self.found.good;
-        let fits = self.one(raw, line, at);
-        if line.rewritten && self.found.good > good {
+        let fits = self.one(read, at);
+        if read.line.rewritten && self.found.good > good {
             self.report_run(What::Rewritten, at);
         }
         self.first_fits.get_or_insert(fits);
     }
 
     /// Judges a line; says whether it fits as what it says it is.
-    fn one(&mut self, raw: &[u8], line: &Line<'_>, at: Place) -> bool {
+    fn one(&mut self, read: &Read<'_>, at: Place) -> bool {
+        let line = read.line;
+        self.may_split |= line.new;
         if line.integrity.is_none() {
-            self.misfit(What::Unsealed, raw, line, at);
+            self.misfit(What::Unsealed, read, at);
             return false;
         }
         if line.new
-            && let Some(next) = fit(&self.begin, line)
+            && let Some(next) = fit(&self.begin, read)
         {
             self.resolve();
             self.open(at);
             self.fits(line, next);
             return true;
         }
-        if let Some(next) = self.here(line) {
+        if let Some(next) = self.here(read) {
             if line.new {
                 self.report(What::MarkerAdded, at);
             }
@@ -225,7 +126,7 @@ impl Judge {
         }
         // Not where it claims to be; a marker that nothing covers may have been taken away.
         if !line.new
-            && let Some(next) = fit(&self.begin, line)
+            && let Some(next) = fit(&self.begin, read)
         {
             self.resolve();
             self.open(at);
@@ -238,18 +139,19 @@ impl Judge {
             self.open(at);
             self.step = Some(self.begin.clone());
         }
-        self.misfit(What::Altered, raw, line, at);
+        self.misfit(What::Altered, read, at);
         false
     }
 
     /// Where the line fits in the chain that is open: where it should, after lines that do not belong here, or after
     /// lines that were put aside.
-    fn here(&mut self, line: &Line<'_>) -> Option<Step> {
-        if let Some(step) = self.step.clone() {
-            return fit(&step, line).or_else(|| self.behind_aside(&step, line));
+    fn here(&mut self, read: &Read<'_>) -> Option<Step> {
+        if let Some(step) = &self.step {
+            let (next, step) = (fit(step, read), step.clone());
+            return next.or_else(|| self.behind_aside(step, read));
         }
         let lost = self.lost.as_ref()?;
-        let (what, next) = match (fit(&lost.skip, line), fit(&lost.go, line)) {
+        let (what, next) = match (fit(&lost.skip, read), fit(&lost.go, read)) {
             (Some(next), _) => (What::Inserted, next),
             (_, Some(next)) => (What::Field, next),
             _ => return None,
@@ -268,16 +170,15 @@ impl Judge {
         Some(next)
     }
 
-    fn behind_aside(&mut self, step: &Step, line: &Line<'_>) -> Option<Step> {
-        let mut step = step.clone();
+    fn behind_aside(&mut self, mut step: Step, read: &Read<'_>) -> Option<Step> {
         let mut left = std::mem::take(&mut self.aside);
         let mut moved = Vec::new();
         loop {
-            let at = left.iter().position(|(_, raw)| fit(&step, &parse(raw, self.form)).is_some())?;
-            let (event, raw) = left.remove(at);
-            step = fit(&step, &parse(&raw, self.form))?;
-            moved.push(event);
-            if let Some(next) = fit(&step, line) {
+            let next = |(_, raw): &(usize, Vec<u8>)| fit_raw(&step, raw, self.form);
+            let (at, next) = left.iter().enumerate().find_map(|(at, aside)| Some((at, next(aside)?)))?;
+            step = next;
+            moved.push(left.remove(at).0);
+            if let Some(next) = fit(&step, read) {
                 for event in moved {
                     self.found.events[event].what = What::Reordered;
                 }
@@ -287,7 +188,7 @@ impl Judge {
         }
     }
 
-    fn fits(&mut self, line: &Line<'_>, next: Step) {
+    fn fits(&mut self, line: &Line, next: Step) {
         self.found.good += 1;
         if let Some(at) = self.opened.take() {
             self.found.chains.push(Chain {
@@ -315,18 +216,18 @@ impl Judge {
         self.step = Some(next);
     }
 
-    fn misfit(&mut self, what: What, raw: &[u8], line: &Line<'_>, at: Place) {
+    fn misfit(&mut self, what: What, read: &Read<'_>, at: Place) {
         if let Some(step) = self.step.take() {
-            let (_, go) = step.take(&line.data);
+            let (_, go) = step.take_ready(read.data, read.ready);
             let event = self.report(what, at);
             let mut lost = Lost { event, skip: step, go, aside: Vec::new(), rest: None, count: 1 };
-            lost.set_aside(raw);
+            lost.set_aside(read.raw);
             self.lost = Some(lost);
         } else if let Some(lost) = &mut self.lost {
-            (_, lost.go) = lost.go.take(&line.data);
+            (_, lost.go) = lost.go.take_ready(read.data, read.ready);
             lost.rest.get_or_insert(at);
             lost.count += 1;
-            lost.set_aside(raw);
+            lost.set_aside(read.raw);
         } else {
             let what = if what == What::Unsealed { what } else { What::LateStart };
             self.report_run(what, at);
@@ -380,7 +281,14 @@ impl Judge {
     }
 }
 
-fn fit(step: &Step, line: &Line<'_>) -> Option<Step> {
-    let (integrity, next) = step.take(&line.data);
-    (line.integrity == Some(integrity)).then_some(next)
+fn fit(step: &Step, read: &Read<'_>) -> Option<Step> {
+    let (integrity, next) = step.take_ready(read.data, read.ready);
+    (read.line.integrity == Some(integrity)).then_some(next)
+}
+
+/// The same of a line that was put aside.
+fn fit_raw(step: &Step, raw: &[u8], form: Form) -> Option<Step> {
+    let mut made = Vec::new();
+    let line = parse(raw, form, &mut made);
+    fit(step, &Read { raw, line: &line, data: line.data(raw, &made), ready: None })
 }

@@ -1,5 +1,23 @@
-use super::go_json::{any, parse, plain};
+use super::go_json::{self, Parsed};
 use super::*;
+
+mod ahead;
+
+type Taken<'a> = (Vec<u8>, Parsed<'a>);
+
+fn parse(line: &[u8]) -> Option<Taken<'_>> {
+    with(line, go_json::parse)
+}
+
+/// What the integrity covers, and the rest of what a line says, by one way to read it.
+fn with<'a, 'b>(
+    line: &'a [u8],
+    read: impl Fn(&'a [u8], &mut Vec<u8>) -> Option<Parsed<'b>>,
+) -> Option<Taken<'b>> {
+    let mut data = b"before".to_vec();
+    let parsed = read(line, &mut data);
+    parsed.map(|parsed| (data.split_off(6), parsed))
+}
 
 fn key() -> Key {
     Key::take(&mut [7; 32])
@@ -132,8 +150,7 @@ fn a_log_of_json_that_was_rewritten_is_one_event_on_any_number_of_threads() {
         let message = if last { go_json::LAST_WORDS } else { "a" };
         let line = format!(r#"{{{end}"msg":"{message}","n":{number}.0}}"#);
         step = if first { key().beginning() } else { step };
-        let (integrity, next) =
-            step.take(&parse(line.as_bytes()).map(|parsed| parsed.data).unwrap_or_default());
+        let (integrity, next) = step.take(&parse(line.as_bytes()).map(|(data, _)| data).unwrap_or_default());
         step = next;
         let new = if first { r#""chain":"new","# } else { "" };
         lines.push(line.replacen('{', &format!("{{{new}\"integrity\":\"{}\",", hex(&integrity)), 1));
@@ -225,8 +242,8 @@ fn json_is_written_as_go_writes_it() {
             written = given; // as it was written before Go 1.22
         }
         for line in [format!("{{\"k\": {given}}}"), format!("{{\"k\":{given}}}")] {
-            let parsed = parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
-            let data = String::from_utf8_lossy(&parsed.data).into_owned();
+            let (data, parsed) = parse(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+            let data = String::from_utf8_lossy(&data).into_owned();
             assert_eq!(data, format!("delimiterkdelimiter{written}delimiter"), "{given}");
             assert_eq!(parsed.rewritten, line != format!("{{\"k\":{written}}}"), "{given}");
         }
@@ -239,13 +256,13 @@ fn json_is_written_as_go_writes_it() {
 fn members_of_json_are_covered_in_the_order_of_their_bytes_and_the_last_of_a_name_counts() {
     let parsed = parse(br#"{"z":1,"a":2,"\u00e9":3,"A":4,"integrity":"x","chain":"new","z":5}"#);
     let data =
-        parsed.map(|parsed| (String::from_utf8_lossy(&parsed.data).into_owned(), parsed.new, parsed.end));
+        parsed.map(|(data, parsed)| (String::from_utf8_lossy(&data).into_owned(), parsed.new, parsed.end));
     let expected =
         "Adelimiter4delimiterdelimiteradelimiter2delimiterdelimiterzdelimiter5delimiterdelimiterédelimiter3";
     assert_eq!(data, Some((format!("delimiter{expected}delimiter"), true, false)));
     let end = parse(br#"{"chain":"end","msg":"End of current audit log chain"}"#);
     assert!(
-        end.is_some_and(|parsed| parsed.end && parsed.data.starts_with(b"delimiterchaindelimiter\"end\""))
+        end.is_some_and(|(data, parsed)| parsed.end && data.starts_with(b"delimiterchaindelimiter\"end\""))
     );
 }
 
@@ -264,8 +281,9 @@ fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
     ];
     let mut compared = 0;
     for line in &lines {
-        assert_eq!(plain(line.as_bytes()), any(line.as_bytes()));
-        assert!(plain(line.as_bytes()).is_some());
+        let short = with(line.as_bytes(), go_json::plain);
+        assert!(short.is_some());
+        assert_eq!(short, with(line.as_bytes(), go_json::any));
         for at in 0..line.len() {
             for byte in *b"\0\n \"\\,:{}[]-+.e0129azn<>&\x7f\xe2\xff" {
                 let mut changed = line.clone().into_bytes();
@@ -273,8 +291,13 @@ fn the_short_way_to_read_a_line_of_json_finds_what_the_long_one_does() {
                 let mut longer = line.clone().into_bytes();
                 longer.insert(at, byte);
                 for other in [changed, longer] {
-                    if let Some(found) = plain(&other) {
-                        assert_eq!(Some(found), any(&other), "{}", String::from_utf8_lossy(&other));
+                    if let Some(found) = with(&other, go_json::plain) {
+                        assert_eq!(
+                            Some(found),
+                            with(&other, go_json::any),
+                            "{}",
+                            String::from_utf8_lossy(&other)
+                        );
                         compared += 1;
                     }
                 }

@@ -7,13 +7,13 @@ use sha2::block_api::compress256;
 use super::lanes::wide::Wide;
 use super::lanes::{LANES, Row};
 use super::lines::{LineBlocks, Text};
-use super::sha256::{Digest, INNER, IV, OUTER, ratchet, wipe};
+use super::sha256::{Digest, INNER, IV, Mac, OUTER, ratchet, wipe};
 
 /// All lanes.
 const ALL: u16 = u16::MAX;
 
 /// With fewer lines that still have blocks, the others' lanes are wasted on them.
-const FEWEST: u32 = 8;
+pub(super) const FEWEST: u32 = 8;
 
 /// Sixteen lines, laid out to be hashed.
 pub(crate) struct ManyLines<'a>([LineBlocks<'a>; LANES]);
@@ -42,6 +42,35 @@ fn padded<const N: usize>(words: &[Row; N], bytes: u32) -> [Row; 16] {
     block[N] = [0x8000_0000; LANES];
     block[15] = [8 * bytes; LANES];
     block
+}
+
+/// Takes the blocks of a message for each lane into the states, so many in each lane; past its end, `block` gives any.
+#[inline]
+fn take_in<'b>(
+    wide: Wide,
+    states: &mut [Row; 8],
+    counts: &[usize; LANES],
+    block: impl Fn(usize, usize) -> &'b [u8; 64],
+) {
+    let (mut rows, mut at) = ([[0; LANES]; 16], 0);
+    loop {
+        let lanes = (0..LANES).fold(0, |lanes, i| lanes | u16::from(counts[i] > at) << i);
+        if lanes.count_ones() < FEWEST {
+            break;
+        }
+        wide.words(&std::array::from_fn(|i| block(i, at)), &mut rows);
+        wide.compress(states, &rows, lanes);
+        at += 1;
+    }
+    for lane in (0..LANES).filter(|lane| counts[*lane] > at) {
+        let mut state = states.map(|row| row[lane]);
+        for at in at..counts[lane] {
+            compress256(&mut state, std::slice::from_ref(block(lane, at)));
+        }
+        for (row, word) in states.iter_mut().zip(state) {
+            row[lane] = word;
+        }
+    }
 }
 
 /// The words of a message that is a byte and then these words; the last one's last byte is not in them.
@@ -73,25 +102,8 @@ impl<'a> ManyLines<'a> {
         for (count, line) in counts.iter_mut().zip(&self.0[..lanes]) {
             *count = line.count();
         }
-        let (mut states, mut rows, mut at) = (start(), [[0; LANES]; 16], 0);
-        loop {
-            let lanes = (0..LANES).fold(0, |lanes, i| lanes | u16::from(counts[i] > at) << i);
-            if lanes.count_ones() < FEWEST {
-                break;
-            }
-            wide.words(&std::array::from_fn(|i| self.0[i].block(at)), &mut rows);
-            wide.compress(&mut states, &rows, lanes);
-            at += 1;
-        }
-        for (lane, blocks) in self.0.iter().enumerate().filter(|(lane, _)| counts[*lane] > at) {
-            let mut state = states.map(|row| row[lane]);
-            for at in at..counts[lane] {
-                compress256(&mut state, std::slice::from_ref(blocks.block(at)));
-            }
-            for (row, word) in states.iter_mut().zip(state) {
-                row[lane] = word;
-            }
-        }
+        let mut states = start();
+        take_in(wide, &mut states, &counts, |lane, at| self.0[lane].block(at));
         states
     }
 }
@@ -108,16 +120,38 @@ impl ManyKeys {
         self.0[lane][..32].copy_from_slice(key);
     }
 
-    /// The tags of lines with these hashes under these keys, word by word.
-    pub(crate) fn tags(&self, wide: Wide, hashes: &[Row; 8]) -> [Row; 4] {
-        let (mut inner, mut outer, mut rows) = (start(), start(), [[0; LANES]; 16]);
+    /// Takes the keys' own blocks into the two halves of HMAC.
+    #[inline]
+    fn take_into(&self, wide: Wide, inner: &mut [Row; 8], outer: &mut [Row; 8]) {
+        let mut rows = [[0; LANES]; 16];
         wide.words(&self.0.each_ref(), &mut rows);
-        for (state, pad) in [(&mut inner, INNER), (&mut outer, INNER ^ OUTER)] {
+        for (state, pad) in [(inner, INNER), (outer, INNER ^ OUTER)] {
             let pad = u32::from_be_bytes([pad; 4]);
             rows.as_flattened_mut().iter_mut().for_each(|word| *word ^= pad);
             wide.compress(state, &rows, ALL);
         }
         wipe(rows.as_flattened_mut());
+    }
+
+    /// The MACs under these keys, with whole blocks of a message for each taken in.
+    pub(super) fn macs(&self, wide: Wide, blocks: &[&[[u8; 64]]; LANES]) -> [Mac; LANES] {
+        let (mut inner, mut outer) = (start(), start());
+        self.take_into(wide, &mut inner, &mut outer);
+        let counts = blocks.map(<[_]>::len);
+        take_in(wide, &mut inner, &counts, |lane, at| blocks[lane].get(at).unwrap_or(&[0; 64]));
+        let macs = std::array::from_fn(|lane| Mac {
+            inner: inner.map(|row| row[lane]),
+            outer: outer.map(|row| row[lane]),
+        });
+        wipe(inner.as_flattened_mut());
+        wipe(outer.as_flattened_mut());
+        macs
+    }
+
+    /// The tags of lines with these hashes under these keys, word by word.
+    pub(crate) fn tags(&self, wide: Wide, hashes: &[Row; 8]) -> [Row; 4] {
+        let (mut inner, mut outer) = (start(), start());
+        self.take_into(wide, &mut inner, &mut outer);
         wide.compress(&mut inner, &padded(hashes, 64 + 32), ALL);
         wide.compress(&mut outer, &padded(&inner, 64 + 32), ALL);
         let tags = std::array::from_fn(|i| outer[i]);

@@ -209,8 +209,8 @@ fn pad(key: &[u8; 32], with: u8) -> [u8; 64] {
 ///
 /// That part is apart because it does not wait for the message.
 pub(crate) struct Mac {
-    inner: [u32; 8],
-    outer: [u32; 8],
+    pub(super) inner: [u32; 8],
+    pub(super) outer: [u32; 8],
 }
 
 impl Mac {
@@ -275,7 +275,7 @@ impl Drop for Mac {
 
 /// Ends one half of HMAC, whose first block is done, with a digest as the message.
 #[inline]
-fn finish_half(mut state: [u32; 8], message: &Digest) -> Digest {
+pub(super) fn finish_half(mut state: [u32; 8], message: &Digest) -> Digest {
     let block = block_of(message, const { padding(64 + 32) });
     compress256(&mut state, std::slice::from_ref(&block));
     bytes(&state)
