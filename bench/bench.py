@@ -110,14 +110,15 @@ def main() -> None:
             f"- Input: {given}.",
             "",
         ]
+        # First, for what this process holds later counts as the peak memory of those that it starts.
+        volume = volume_section(place, options.large, max(1, options.rounds // 2 + 1)) if options.large else []
         text += targets(forms)
         for form in forms:
             text += table(form)
         text += calls_section(place)
         text += agent_section(place, options.rounds)
         text += acra_section(place, options.rounds)
-        if options.large:
-            text += volume_section(place, options.large, max(1, options.rounds // 2 + 1))
+        text += volume
     text += ["## Cost over time", "", (Path(__file__).parent / "history.md").read_text(encoding="utf-8").rstrip()]
     print("\n".join(text))
     if options.write:
