@@ -57,6 +57,7 @@ def test_memory_stays_flat_and_what_is_kept_verifies(site):
     assert start > 1, "nothing was removed"
     report = site.report("audit.log*", more=("--from", str(start)))
     assert (report["verdict"], {finding["kind"] for finding in report["findings"]}) == ("ok", {"notice"})  # removals
-    # The last line may have filled a file.
-    newest = zstd.decompress((site.path / rotated[-1]).read_bytes()) + site.read()
+    # The last line may have filled a file, which the end of the writer may have left as it was.
+    newest = (site.path / rotated[-1]).read_bytes()
+    newest = (zstd.decompress(newest) if rotated[-1].endswith(".zst") else newest) + site.read()
     assert b"n=%d " % (LINES - 1) in newest
