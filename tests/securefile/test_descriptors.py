@@ -1,12 +1,15 @@
-"""Standard descriptors that are closed at the start never become files of ours."""
+"""Standard descriptors that are closed at the start never become files of ours; threads list a directory side by side."""
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import tallystick
+from tallystick.securefile import names, opened
 
 # Opens a log with its key store and its custody, with some descriptors closed, and says what stands there then.
 WRITER = """
@@ -50,3 +53,15 @@ def test_a_file_that_is_opened_alone_does_not_become_one_of_them(tmp_path):
     number, _, safe = (tmp_path / "file").read_bytes().partition(b" ")
     assert int(number) > 2
     assert safe == b"safe"
+
+
+def test_threads_that_list_a_directory_at_once_each_get_all_names(tmp_path):
+    """Rotated files were not shipped, for compression listed them at the same instant."""
+    made = sorted(f"audit.log.{number}" for number in range(300))
+    for name in made:
+        (tmp_path / name).touch()
+    fd = opened(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: sorted(names(fd)), range(2000)))
+    os.close(fd)
+    assert found == [made] * 2000

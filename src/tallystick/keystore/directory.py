@@ -41,7 +41,7 @@ def fill(name: str, store: int, files: Mapping[str, bytes | bytearray]) -> None:
 
 def clear_all(store: int) -> None:
     """Erase the remains of crashes while logs were made or removed."""
-    for left in os.listdir(store):
+    for left in securefile.names(store):
         if left.startswith((".new-", ".gone-")):
             clear(left, store)
 
@@ -50,7 +50,7 @@ def clear(name: str, store: int) -> None:
     """Erase the directory of a log whose set-up or removal is not complete."""
     log = securefile.opened(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, within=store)
     try:
-        for file in os.listdir(log):
+        for file in securefile.names(log):
             securefile.wipe_file(file, log)
     finally:
         os.close(log)
@@ -60,7 +60,7 @@ def clear(name: str, store: int) -> None:
 
 def names(store: int) -> list[str]:
     """Return the names of all logs in a store, sorted."""
-    return sorted(name for name in os.listdir(store) if not name.startswith("~") and holds_state(name, store))
+    return sorted(name for name in securefile.names(store) if not name.startswith("~") and holds_state(name, store))
 
 
 def holds_state(name: str, store: int) -> bool:

@@ -66,7 +66,7 @@ class FileKeyStore(KeyStore):
         check_sizes(name, state, head)
         self.prepare()
         with self._changing() as store:
-            if name in os.listdir(store):
+            if name in securefile.names(store):
                 raise self._present(name)
             new = f".new-{name}"
             try:
@@ -104,7 +104,7 @@ class FileKeyStore(KeyStore):
         with ExitStack() as stack, securefile.reporting(KeyStoreError, self._path):
             store = self._open(stack)
             return sorted(
-                name for name in os.listdir(store) if name.startswith("~") and directory.holds_state(name, store)
+                name for name in securefile.names(store) if name.startswith("~") and directory.holds_state(name, store)
             )
 
     def grant(self) -> Grant:

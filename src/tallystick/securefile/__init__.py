@@ -28,7 +28,7 @@ process does not belong to it, or everybody.
 
 from tallystick.securefile.acting import Actor
 from tallystick.securefile.content import write_all
-from tallystick.securefile.descriptors import hold_standard, opened
+from tallystick.securefile.descriptors import hold_standard, names, opened
 from tallystick.securefile.held import directory_of, naming, sync_held
 from tallystick.securefile.locks import lock, unlock
 from tallystick.securefile.place import Place
@@ -69,6 +69,7 @@ __all__ = [
     "lock",
     "make_directories",
     "make_directory",
+    "names",
     "naming",
     "new_file",
     "no_link",

@@ -11,7 +11,7 @@ a library, prints then goes into it.
 import os
 from contextlib import suppress
 
-__all__ = ["hold_standard", "opened"]
+__all__ = ["hold_standard", "names", "opened"]
 
 
 def opened(name: str | os.PathLike[str], flags: int, mode: int = 0o600, within: int | None = None) -> int:
@@ -38,6 +38,25 @@ def opened(name: str | os.PathLike[str], flags: int, mode: int = 0o600, within: 
         if low:
             hold_standard()
     return fd
+
+
+def names(directory: int) -> list[str]:
+    """Return the names in a directory, whoever else lists it now.
+
+    It is opened again: copies of a descriptor, those of threads and of forked children, share how far a listing has
+    come, so two that list at once would each miss what the other one was given.
+
+    Args:
+        directory: Its descriptor.
+
+    Raises:
+        OSError: It cannot be listed, or not any more.
+    """
+    fd = opened(".", os.O_RDONLY | os.O_DIRECTORY, within=directory)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
 
 
 def hold_standard() -> None:

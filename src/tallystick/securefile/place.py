@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from tallystick.errors import SealError
 from tallystick.securefile.acting import Actor
-from tallystick.securefile.descriptors import opened
+from tallystick.securefile.descriptors import names, opened
 from tallystick.securefile.private import is_at
 from tallystick.securefile.rights import keep_rights
 from tallystick.securefile.trouble import RefusedError, no_link, user_name
@@ -186,7 +186,7 @@ class Place:
 
     def names(self) -> list[str]:
         """Return the names of all files."""
-        return self._as(lambda: os.listdir(self._directory))
+        return self._as(lambda: names(self._directory))
 
     def look(self, name: str) -> os.stat_result | None:
         """Return what a name stands for; None if for nothing."""

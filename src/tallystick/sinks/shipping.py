@@ -111,7 +111,7 @@ class Shipping:
     def _work(self) -> None:
         pause = 0.0
         while True:
-            self._woken.wait(pause or None)
+            self._woken.wait(pause or _LATE)  # a directory that could not be listed then is listed again
             self._woken.clear()
             left = self._left()
             if not left and self._leaving:

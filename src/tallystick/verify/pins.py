@@ -124,7 +124,7 @@ def read_pins(directory: str | os.PathLike[str], log_ids: Collection[str]) -> tu
             return ()  # not for a link that leads nowhere, nor for what may not be seen
     pins: dict[bytes, Pin] = {}
     with _opened(path) as fd:
-        names = sorted(name for name in os.listdir(fd) if name.endswith(".pin") and not name.startswith("."))
+        names = sorted(name for name in securefile.names(fd) if name.endswith(".pin") and not name.startswith("."))
         if len(names) > _MOST_FILES:
             raise ReportError(f"{path} holds more than {_MOST_FILES} files of pins", hint="name another directory")
         for name in names:

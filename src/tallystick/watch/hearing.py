@@ -207,5 +207,5 @@ class Hearing:
 
 def _of(name: str, directory: int) -> list[str]:
     """Return the names of the answers of one talk that are kept, in order."""
-    found = [one for one in os.listdir(directory) if _NAME.fullmatch(one) and one.startswith(name)]
+    found = [one for one in securefile.names(directory) if _NAME.fullmatch(one) and one.startswith(name)]
     return sorted(found, key=lambda one: int(one.rpartition("-")[2]))

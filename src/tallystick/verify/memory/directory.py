@@ -36,7 +36,7 @@ class Directory:
         with securefile.reporting(ReportError, self._path):
             securefile.make_directories(self._path)
         with self._opened() as fd:
-            self.names = set(filter(_RECORD.fullmatch, os.listdir(fd)))
+            self.names = set(filter(_RECORD.fullmatch, securefile.names(fd)))
 
     def where(self, name: str) -> str:
         """Return the path of a record."""
@@ -104,7 +104,7 @@ class Directory:
 def _remove_unused(directory: int, used: set[str]) -> None:
     """Note which records are of use, and remove those that have been of none for long."""
     now = time.time()
-    for name in filter(_RECORD.fullmatch, os.listdir(directory)):  # what else is there is not ours
+    for name in filter(_RECORD.fullmatch, securefile.names(directory)):  # what else is there is not ours
         with suppress(FileNotFoundError):
             age = now - os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime
             if name in used and age > _NOTED:

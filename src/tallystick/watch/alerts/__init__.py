@@ -123,14 +123,14 @@ def _hand_over(place: str, keys: set[str], say: Callable[[str], None]) -> None:
     """
     fd = securefile.open_directory(place)
     try:
-        there = {name for name in os.listdir(fd) if _QUEUE.fullmatch(name)}
+        there = {name for name in securefile.names(fd) if _QUEUE.fullmatch(name)}
         left, new = sorted(there - keys), sorted(keys - there)
         if len(left) == len(new) == 1:
             os.rename(left.pop(), new[0], src_dir_fd=fd, dst_dir_fd=fd)
         for name in left:
             inner = securefile.open_directory(name, fd)
             try:
-                waiting = sum(each.endswith(".json") for each in os.listdir(inner))
+                waiting = sum(each.endswith(".json") for each in securefile.names(inner))
             finally:
                 os.close(inner)
             if waiting:

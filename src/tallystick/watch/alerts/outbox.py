@@ -141,7 +141,7 @@ class Outbox:
             found = one.held or securefile.read_file(f"{one.stem}.json", self._directory, bytearray, limit=_LARGEST)
             return _checked(bytes(found))
         except (OSError, ValueError, securefile.RefusedError):
-            delivered = f"{one.stem}.done" in os.listdir(self._directory)
+            delivered = f"{one.stem}.done" in securefile.names(self._directory)
             self._forget(one)
             if not delivered:  # by those before us, while a new configuration was taken
                 self._say(f"an alert in {self._path} is damaged: it is not delivered")
@@ -165,7 +165,7 @@ class Outbox:
         with suppress(OSError, ValueError, securefile.RefusedError):
             self.dropped = int(securefile.read_file(_DROPPED, self._directory, bytearray, limit=32))
         damaged = 0
-        for name in sorted(os.listdir(self._directory)):
+        for name in sorted(securefile.names(self._directory)):
             match = _NAME.fullmatch(name)
             if match is None:
                 if name != _DROPPED:  # of a process that was killed
