@@ -1,4 +1,4 @@
-"""Standard descriptors that are closed at the start never become files of ours; threads list a directory side by side."""
+"""Standard descriptors that are closed at the start never become files of ours; many may list a directory at once."""
 
 import json
 import os
