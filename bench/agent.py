@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from calls import standard
 from measure import COMMAND, Measure, plain_line
 from volume import filled
 
-from tallystick.integrations.logging import AgentHandler, PlainFormatter
+from tallystick.integrations.logging import AgentHandler
 
 CLIENTS = 4
 LINES = 250_000  # of each client
@@ -171,8 +172,7 @@ def delays(path: str) -> tuple[list[float], list[float]]:
 def handler_calls(path: str, place: Path) -> list[float]:
     """Return times `logging.FileHandler`'s processor time that a call of AgentHandler takes, its thread included."""
     plain, sealed = logging.FileHandler(place / "plain.log"), AgentHandler(f"unix:{path}")
-    plain.setFormatter(PlainFormatter())
-    sealed.setFormatter(PlainFormatter())
+    plain.setFormatter(standard())
 
     def costs(handler: logging.Handler) -> float:
         logger = logging.Logger("bench", logging.INFO)

@@ -8,6 +8,7 @@ import pickle
 import queue
 import struct
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,35 @@ def test_a_line_is_one_line_and_its_escapes_can_be_undone(text):
 @pytest.mark.parametrize("text", ["user=7", "C:\\temp\\audit", "ü 漢字 \\d+", "a\tb", "\\"])
 def test_text_that_needs_no_escape_stays_as_it_is(text):
     assert escape_line(text) == text
+
+
+STANDARD = logging.Formatter("%(asctime)s %(message)s")
+STANDARD.default_time_format, STANDARD.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+STANDARD.converter = time.gmtime
+
+
+@given(st.lists(st.tuples(st.floats(-1e9, 4e9), st.sampled_from([0, 0.5, 0.999]), st.sampled_from([None, "%H"]))))
+def test_a_time_is_that_of_logging_whatever_came_before(times):
+    ours = PlainFormatter("%(asctime)s %(message)s")
+    for second, fraction, datefmt in times:
+        ours.datefmt = STANDARD.datefmt = datefmt
+        for created in (second, second // 1 + fraction, second):
+            record = logging.makeLogRecord({"created": created, "msecs": created % 1 * 1000, "msg": "x"})
+            assert ours.format(record) == STANDARD.format(record)
+    STANDARD.datefmt = None
+
+
+def test_a_time_follows_a_converter_and_a_format_that_change():
+    ours = PlainFormatter("%(asctime)s")
+    record = logging.makeLogRecord({"created": 3.25, "msecs": 250.0})
+    found = [ours.format(record)]
+    ours.default_time_format = "%S"
+    found.append(ours.format(record))
+    ours.converter = lambda seconds: time.gmtime(seconds + 7)
+    found.append(ours.format(record))
+    ours.default_msec_format = None
+    found.append(ours.format(record))
+    assert found == ["1970-01-01T00:00:03.250Z", "03.250Z", "10.250Z", "10"]
 
 
 @pytest.mark.parametrize("end", [*LINE_ENDS, "\x1b[2J", "\u202e"])

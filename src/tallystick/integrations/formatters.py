@@ -44,10 +44,21 @@ class PlainFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+    _second: tuple[object, str] = (None, "")  # of what second the text is, and how it was made
 
     def __init__(self, fmt: str = "%(asctime)s %(levelname)s %(name)s %(message)s", **options: Any) -> None:
         """Take a format as `logging.Formatter` does."""
         super().__init__(fmt, **options)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the time as `logging.Formatter` does; all but the milliseconds is made once a second."""
+        form = datefmt or self.default_time_format
+        wanted = (record.created // 1, form, self.converter)
+        made, text = self._second
+        if wanted != made:
+            text = time.strftime(form, self.converter(record.created))
+            self._second = (wanted, text)
+        return text if datefmt or not self.default_msec_format else self.default_msec_format % (text, record.msecs)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
         """Return the line; an extra field that cannot be shown is replaced by a remark, and nothing else is."""
