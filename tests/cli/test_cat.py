@@ -7,9 +7,12 @@ import pty
 import select
 import signal
 import subprocess
+import time
 
 import pytest
 
+from tallystick.verify.following import Following
+from tallystick.verify.texts import texts
 from tests.places import COMMAND
 from tests.servers import until
 
@@ -293,3 +296,104 @@ def test_it_ends_when_its_reader_has_gone(site):
         check=True,
     )
     assert (done.stdout, done.stderr) == (b"n=1\n4\n", b"")
+
+
+def long(first, last):
+    return b"".join(b"n=%d %s\n" % (number, 1000 * b"x") for number in range(first, last + 1))
+
+
+@contextlib.contextmanager
+def held_up(followed):
+    """Hold a reader up, as one does that reads its output slowly."""
+    followed.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        followed.process.send_signal(signal.SIGCONT)
+
+
+def test_a_reader_that_is_behind_gets_the_older_file_first(site, follow):
+    site.seal(long(1, 3))
+    followed = follow()
+    followed.come(long(1, 3))
+    with held_up(followed):
+        site.seal(long(4, 500))
+        (site.path / "audit.log").rename(site.path / "audit.log.1")
+        site.seal(long(501, 20_000))
+    followed.come(long(1, 20_000))
+    assert followed.end() == (0, "")
+
+
+@pytest.mark.parametrize("key", [("--key", "payments.key"), ("--public", "payments.pub")])
+def test_lines_that_were_compressed_before_they_were_seen_are_not_missing(site, follow, key):
+    site.seal(some(1, 3))
+    followed = follow(key=key)
+    followed.come(some(1, 3))
+    with held_up(followed):
+        site.seal(some(4, 9), output="elsewhere")
+        site.seal(some(10, 19), output="elsewhere")
+        lines = site.read("elsewhere").splitlines(keepends=True)
+        # What was rotated and compressed twice ends in the midst of an epoch.
+        (site.path / "audit.log.3.gz").write_bytes(gzip.compress(b"".join(lines[:12])))
+        (site.path / "audit.log.2.gz").write_bytes(gzip.compress(b"".join(lines[12:15])))
+        with (site.path / "audit.log").open("ab") as file:
+            file.write(b"".join(lines[15:]))
+        site.seal(some(20, 21))
+    followed.come(some(1, 21))
+    assert "tallystick: " not in followed.end()[1]
+
+
+def test_a_file_that_was_renamed_away_is_read_while_its_writer_goes_on(site, follow):
+    site.seal(some(1, 3))
+    followed = follow(paths="audit.log")
+    followed.come(some(1, 3))
+    site.seal(some(4, 6), output="later")
+    time.sleep(6)  # it was quiet for long
+    with (site.path / "audit.log").open("ab") as file:
+        (site.path / "audit.log").rename(site.path / "moved")
+        time.sleep(1)
+        file.write(site.read("later"))
+    followed.come(some(1, 6))
+    site.seal(some(7, 9))
+    followed.come(some(1, 9))
+    assert followed.end() == (0, "")
+
+
+def test_lines_wait_for_their_checkpoint_when_their_file_has_gone(site, follow):
+    site.seal(some(1, 3))
+    site.seal(some(4, 9), output="elsewhere")
+    lines = site.read("elsewhere").splitlines(keepends=True)
+    followed = follow(paths="audit.log", key=("--public", "payments.pub"))
+    followed.come(some(1, 3))
+    with (site.path / "audit.log").open("ab") as file:
+        file.write(b"".join(lines[:4]))
+    time.sleep(1)
+    (site.path / "audit.log").rename(site.path / "moved")
+    time.sleep(7)
+    (site.path / "audit.log").write_bytes(b"".join(lines[4:]))
+    followed.come(some(1, 9))
+    assert "tallystick: " not in followed.end()[1]
+
+
+def test_an_epoch_of_long_lines_comes_with_its_checkpoint(site, follow):
+    followed = follow(paths="audit.lo*", key=("--public", "payments.pub"))
+    time.sleep(2)
+    wide = b"".join(b"n=%d %s\n" % (number, 4000 * b"x") for number in range(5000))
+    assert site("seal", "payments", "-o", "audit.log", "--epoch-lines", "8000", stdin=wide).status == 0
+    followed.come(wide)
+
+
+def test_a_new_file_with_the_number_of_one_that_was_removed_is_read_from_the_beginning(site):
+    site.seal(some(1, 50), output="audit.log.1")
+    site.seal(some(51, 52))
+    site.seal(some(53, 55), output="later")
+    pattern, later = f"{site.path}/audit.log*", (site.path / "later").stat()
+    with texts([pattern], key=site.path / "payments.key", pins_directory=site.path / "pins") as found:
+        list(found.pieces())
+        (site.path / "audit.log.1").unlink()  # while it was verified
+        removed = next(one for one in found.verified.inputs if one.path.endswith(".1"))
+        removed.file.identity = (later.st_dev, later.st_ino)  # as many file systems number the next file
+        following = Following([pattern], found, None)
+    with contextlib.closing(following):
+        (site.path / "later").rename(site.path / "audit.log.2")
+        assert b"".join(following.round()) == some(53, 55)

@@ -8,6 +8,10 @@ the checkpoint that covers them.
 Two looks at several files are no moment: while a log is rotated, its newer file may be read before the rest of the
 older one. So where positions are absent, or what does not hold is the last that there is, the round is put off; only
 after `GRACE` seconds it is taken as it stands, and what is wrong is reported.
+
+Where much waits in several files, since the reader was slow, the one with the lowest positions comes first. A file that
+was compressed before it was seen is not judged, but what it holds is not missing. Lines that wait for their checkpoint
+go on waiting when their file is removed.
 """
 
 import time
@@ -17,12 +21,14 @@ from dataclasses import dataclass
 from tallystick import _core
 from tallystick.errors import ReportError
 from tallystick.verify.columns import Column
-from tallystick.verify.inputs import Chunk, Input
+from tallystick.verify.inputs import Input
+from tallystick.verify.live import MOST_HELD, ONCE, Live, covered, first_claimed, unwrapped
 from tallystick.verify.looking import Inputs
 from tallystick.verify.paths import Identity
 from tallystick.verify.positions import At, after, dotted
 from tallystick.verify.report import Verdict
 from tallystick.verify.run import Verified
+from tallystick.verify.stretches import Stretches
 from tallystick.verify.texts import Texts
 
 __all__ = ["GRACE", "Following", "Trouble"]
@@ -31,11 +37,7 @@ __all__ = ["GRACE", "Following", "Trouble"]
 GRACE = 3.0
 """Seconds for which absent lines may still come."""
 
-_ONCE = 8 * 2**20  # bytes of a file that a round takes
-_LONGEST = 2**24 + 2**20  # bytes of a line
-_CONTEXT = 2**16  # bytes
-_MARK = 64  # bytes before the place up to which a file was read
-_GONE = 5.0  # seconds for which a file that was removed is still read
+_GONE = 5.0  # seconds for which a file that was removed or renamed away is still read, if nothing comes
 _UNDETERMINED = {_core.EventKind.REDACTED, _core.EventKind.OLDER_OPEN_LACKING}
 
 
@@ -45,89 +47,6 @@ class Trouble:
 
     verdict: Verdict
     text: str
-
-
-class _Live:
-    """A file that grows: up to where it was read, and lines of it that were not given yet."""
-
-    def __init__(self, path: str, envelope: "_core.Envelope | None") -> None:
-        self.path, self._envelope = path, envelope
-        self.text = self.context = b""
-        self._mark, self._size, self._left = b"", -1, False
-        self._begin()
-        self.changed = time.monotonic()
-
-    def _begin(self) -> None:
-        self._offset = 0
-        unwraps = self._envelope is not None and self._envelope.unwraps
-        self._unwrapper = _core.Unwrapper(self._envelope) if self._envelope and unwraps else None
-
-    def skip(self, one: Input, size: int) -> None:
-        """Take what was given already as read, up to its last whole line, with its end as context."""
-        back = _CONTEXT
-        while (start := max(0, size - back)) and b"\n" not in one.excerpt(start, back)[: size - start]:
-            back *= 2
-        self._offset = start + (one.excerpt(start, back)[: size - start].find(b"\n") + 1 if start else 0)
-        while self._offset < size and self._read(one, size):
-            self.context = self._end_of(self.context + self.text)
-            self.text = b""
-
-    def start_at(self, offset: int) -> None:
-        """Begin with the line at an offset."""
-        self._offset = offset
-
-    def fill(self, one: Input) -> bool:
-        """Read what is new, unless much is waiting; is more there?"""
-        self.path, size = one.path, self._size
-        if one.size == size and not self._left:
-            return False
-        self._size = one.size
-        if one.size < self._offset or one.excerpt(self._offset - len(self._mark), len(self._mark)) != self._mark:
-            self._begin()  # it was truncated, and may have grown since
-            self._mark = b""
-        while len(self.text) < _ONCE and self._read(one, one.size):
-            self.changed = time.monotonic()
-        self._left = self._offset < one.size and len(self.text) >= _ONCE
-        return self._left
-
-    def _read(self, one: Input, size: int) -> bool:
-        data = one.excerpt(self._offset, min(_ONCE, size - self._offset))
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) == _ONCE:
-            data = one.excerpt(self._offset, min(_LONGEST, size - self._offset))
-            end = data.rfind(b"\n") + 1 or (len(data) if len(data) == _LONGEST else 0)
-        if not end:
-            return False
-        data = data[:end]
-        self._offset += end
-        self._mark = data[-_MARK:]
-        text = self._unwrapper.feed(data, end, False).text() if self._unwrapper else data
-        self.text += text if text.endswith(b"\n") or not text else text + b"\n"
-        return True
-
-    def given(self, end: int, *, newest: bool) -> None:
-        """Note that the lines up to an end were given; the newest ones stay as context."""
-        self.context = self._end_of(self.context + self.text[:end]) if newest else b""
-        self.text = self.text[end:]
-
-    def covered(self, at: At) -> int:
-        """Return where the lines end that come up to a checkpoint, by what they claim."""
-        last = self.text[self.text.rfind(b"\n", 0, -1) + 1 :]
-        claimed = _core.claimed_position(last.removesuffix(b"\n"))
-        if claimed is not None and claimed[1] <= at:
-            return len(self.text)
-        end = len(self.text)
-        while (start := self.text.rfind(b"tallystick/v1 checkpoint ", 0, end)) >= 0:
-            line = self.text[start : self.text.find(b"\n", start) + 1]
-            claimed = _core.claimed_position(line.removesuffix(b"\n"))
-            if claimed is not None and claimed[1] <= at:
-                return start + len(line)
-            end = start
-        return 0
-
-    @staticmethod
-    def _end_of(text: bytes) -> bytes:
-        return text[text.find(b"\n", len(text) - _CONTEXT - 1) + 1 :] if len(text) > _CONTEXT else text
 
 
 class Following:
@@ -150,19 +69,26 @@ class Following:
         self._keys, self._merger, self._envelope = verified.logs, texts.merger, envelope
         self._files = Inputs(paths, envelope, column=column)
         self._files.look()  # while those that were read at first are open: none of them can be lost
-        self._known = {one.identity: one.size for one in verified.inputs if one.is_plain}
-        self._copies = {(one.identity, one.path): one.size for one in verified.inputs if not one.is_plain}
-        self._live: dict[Identity, _Live] = {}
-        self._with_v = self._keys.logs()[0][2]
-        self._newest: Identity | None = None
+        # Another file may get the number of one that is gone by now.
+        here = self._files.identities()
+        inputs = [one for one in verified.inputs if one.identity in here]
+        self._known = {one.identity: one.size for one in inputs if one.is_plain}
+        self._copies = {(one.identity, one.path): one.size for one in inputs if not one.is_plain}
+        self._live: dict[Identity, Live] = {}
+        self._over: list[Live] = []  # lines of what is gone, or of copies, that wait for their checkpoint
+        self._gone: dict[Identity, float] = {}  # since when they have none of the names that are meant
+        self._given = Stretches()  # what copies gave
+        _, self._log_id, self._with_v, *_ = self._keys.logs()[0]
+        self._newest: Live | None = None
+        self._newest_known: Identity | None = None
         self._starts: dict[Identity, int] = {}  # where to go on in files that were given in part
         reached = self._reached(verified.facts)
         self._next = _after(verified.facts, reached)
         if self._with_v:
             places = [(chain.last, chain.last_place.file) for _, chain in verified.facts.chains(0, True)]
-            self._newest = verified.inputs[max(places)[1]].identity if places else None
+            self._newest_known = verified.inputs[max(places)[1]].identity if places else None
         else:
-            self._starts = _starts(verified, reached)
+            self._starts = {identity: at for identity, at in _starts(verified, reached).items() if identity in here}
         self._put_off: float | None = None
         self._said: dict[str, None] = {}
         self._wrong: list[Trouble] = []
@@ -183,51 +109,92 @@ class Following:
             inputs, _ = self._files.ready()
         except ReportError:  # no file is there now
             inputs = []
-        batch: dict[Identity, _Live] = {}
-        waiting = self._put_off is not None
+        batch, waiting, is_all = list(self._over), self._put_off is not None, True
+        for one, live in self._in_order(inputs):
+            if live is None:
+                if batch and waiting:
+                    yield from self._judged(batch)
+                    batch, waiting = [each for each in batch if each.text], self._put_off is not None
+                self._copies[one.identity, one.path] = one.size
+                yield from self._copied(one)
+                continue
+            had = len(live.text)
+            more = live.fill(one)
+            waiting = waiting or len(live.text) > had
+            if live.text:
+                batch.append(live)
+            if more:
+                is_all = False
+                break  # what stands in other files comes after it
+        if batch and waiting:
+            yield from self._judged(batch)
+        self._over = [live for live in self._over if live.text]
+        if is_all:
+            self._let_go()
+
+    def _in_order(self, inputs: Sequence[Input]) -> list[tuple[Input, Live | None]]:
+        """Return what is new, that with the lowest positions first: of copies without a file that grows."""
+        new: list[tuple[Input, Live | None]] = []
         for one in inputs:
             if one.is_plain:
                 live = self._live_of(one)
-                had = len(live.text)
-                more = live.fill(one)
-                waiting = waiting or len(live.text) > had
-                if live.text:
-                    batch[one.identity] = live
-                if more:
-                    break  # what stands in other files comes after it
+                new += [(one, live)] if live.is_new(one) else []
             elif self._copies.get((one.identity, one.path)) != one.size:
-                self._copies[one.identity, one.path] = one.size
-                for chunk in one.chunks():
-                    yield from self._copied(chunk)
-        if batch and waiting:
-            yield from self._judged(batch)
-        for identity in self._files.gone():
-            if identity not in self._live or time.monotonic() - self._live[identity].changed > _GONE:
-                self._files.forget(identity)
-                self._live.pop(identity, None)
+                new.append((one, None))
+        return (
+            sorted(new, key=lambda each: _first(each[0], each[1], self._log_id, self._envelope))
+            if len(new) > 1
+            else new
+        )
 
-    def _live_of(self, one: Input) -> _Live:
+    def _let_go(self) -> None:
+        """Let go of what was removed or renamed away, once nothing has come there for a while."""
+        now, gone = time.monotonic(), self._files.gone()
+        self._gone = {identity: self._gone.get(identity, now) for identity in gone}
+        for identity in gone:
+            live = self._live.get(identity)
+            if live is not None and now - max(live.changed, self._gone[identity]) <= _GONE:
+                continue
+            self._files.forget(identity)
+            self._copies = {key: size for key, size in self._copies.items() if key[0] != identity}
+            if (live := self._live.pop(identity, None)) is not None and live.text:
+                live.is_over = True
+                self._over.append(live)
+
+    def _live_of(self, one: Input) -> Live:
         if one.identity not in self._live:
-            live = self._live[one.identity] = _Live(one.path, self._envelope)
+            live = self._live[one.identity] = Live(one.path, self._envelope)
             size = min(one.size, self._known.pop(one.identity, 0))
             if one.identity in self._starts:
-                live.start_at(min(size, self._starts[one.identity]))
+                live.start_at(min(size, self._starts.pop(one.identity)))
             else:
                 live.skip(one, size)
-            if one.identity != self._newest:
+            if one.identity == self._newest_known:
+                self._newest, self._newest_known = live, None
+            else:
                 live.context = b""
         return self._live[one.identity]
 
-    def _copied(self, chunk: Chunk) -> Iterator[bytes]:
+    def _copied(self, one: Input) -> Iterator[bytes]:
         """Give what only a copy holds, such as a file that was compressed before it was seen."""
-        text = chunk.lines.text() if chunk.lines is not None else chunk.data[: chunk.end]
-        yield from self._taken(self._facts([text]), [text])
+        rest = b""
+        for chunk in one.chunks():
+            text = rest + (chunk.lines.text() if chunk.lines is not None else chunk.data[: chunk.end])
+            facts = self._facts([text])
+            reached, end = self._reached(facts), len(text)
+            if not self._with_v and len(text) < MOST_HELD:
+                end = covered(text, reached) if reached is not None else 0
+            _note(self._given, facts, reached, with_v=self._with_v)
+            yield from self._taken(facts, [text[:end]])
+            rest = text[end:]
+        if rest:
+            self._over.append(Live(one.path, None, rest if rest.endswith(b"\n") else rest + b"\n", is_over=True))
 
-    def _judged(self, batch: dict[Identity, _Live]) -> Iterator[bytes]:
+    def _judged(self, batch: Sequence[Live]) -> Iterator[bytes]:
         """Judge what came and give it, or put that off."""
-        lives = list(batch.values())
-        if self._newest in self._live and self._newest not in batch:
-            lives.insert(0, self._live[self._newest])
+        lives = list(batch)
+        if self._newest is not None and self._newest not in lives:
+            lives.insert(0, self._newest)
         facts = self._facts([live.context + live.text for live in lives])
         reached = self._reached(facts)
         ends = [self._end(live, reached) for live in lives]
@@ -244,12 +211,13 @@ class Following:
         for trouble in troubles:
             self._say(trouble)
         found = [(chain.last, chain.last_place.file) for _, chain in facts.chains(0, self._with_v)]
-        newest = lives[max(found)[1]] if found else None
+        if found and (self._next is None or max(found)[0] >= self._next):  # else these are copies of older lines
+            self._newest = lives[max(found)[1]]
         for live, end in zip(lives, ends, strict=True):
-            live.given(end, newest=live is newest)
-        for identity, live in self._live.items():
-            self._newest = identity if live is newest else self._newest
+            live.given(end, newest=live is self._newest)
         self._next = max(filter(None, (self._next, _after(facts, reached))), default=None)
+        if self._next is not None:
+            self._given.forget(self._next)
 
     def _reached(self, facts: _core.Facts) -> At | None:
         """Return the newest line that can be given: with the public key alone the newest checkpoint."""
@@ -259,12 +227,16 @@ class Following:
         ends = [(number, epoch, end[0]) for number, chain in chains for epoch, _, end in chain.epochs if end]
         return max(ends, default=None)
 
-    def _end(self, live: _Live, reached: At | None) -> int:
+    def _end(self, live: Live, reached: At | None) -> int:
         """Return up to where the lines of a file can be given or are bad."""
         if self._with_v:
             return len(live.text)
-        end = live.covered(reached) if reached is not None and live.text else 0
-        return end or (len(live.text) if len(live.text) >= _ONCE else 0)
+        if reached is not None and live.text and (end := live.covered(reached)):
+            return end
+        if not live.wait():
+            return 0
+        self._say(Trouble(Verdict.INCOMPLETE, f"uncovered: no checkpoint comes in {live.path}"))
+        return len(live.text)
 
     def _facts(self, texts: Sequence[bytes]) -> _core.Facts:
         verification = _core.Verification(self._keys)
@@ -287,10 +259,10 @@ class Following:
             self._merger.add(
                 _core.take_texts(self._keys, mode, text, len(text), file=0, chunk=0, offset=0, envelope=self._prefix())
             )
-        while piece := self._merger.take(None, _ONCE):
+        while piece := self._merger.take(None, ONCE):
             yield piece
 
-    def _judge(self, facts: _core.Facts, lives: Sequence[_Live], ends: Sequence[int]) -> tuple[list[Trouble], bool]:
+    def _judge(self, facts: _core.Facts, lives: Sequence[Live], ends: Sequence[int]) -> tuple[list[Trouble], bool]:
         """Return what is wrong, and whether it may be right in a moment."""
         troubles, unsettled, torn = [], False, facts.torn()
         chains = facts.chains(0, self._with_v)
@@ -315,7 +287,7 @@ class Following:
     def _missing(self, facts: _core.Facts, until: At | None) -> list[str]:
         """Return what is absent after what was given before, as far as what came tells."""
         chains, missing = dict(facts.chains(0, self._with_v)), []
-        reached = self._next or (min(chains, default=1), 0, 0)
+        reached = self._given.through(self._next or (min(chains, default=1), 0, 0))
         ends: dict[int, At] = {}
         for number, chain in sorted(chains.items()):
             if number <= reached[0] or chain.open is None or chain.open.prev is None:
@@ -331,6 +303,8 @@ class Following:
                 for gap in facts.gaps(0, start, ends.get(number)):
                     if not self._with_v and (until is None or gap.start > until):
                         continue  # it may still come
+                    if self._given.fills(gap.start, gap.to):
+                        continue
                     missing.append(
                         dotted(gap.start) + (f" to {dotted(gap.to)}" if gap.to not in (None, gap.start) else "")
                     )
@@ -350,6 +324,28 @@ def _after(facts: _core.Facts, at: At | None) -> At | None:
         return None
     statement = facts.statement_at(0, at)
     return (at[0], at[1] + 1, 0) if statement is not None and statement.ending == "continues" else after(at)
+
+
+def _first(one: Input, live: Live | None, log_id: str, envelope: _core.Envelope | None) -> At:
+    """Return the position that the first line of an input claims that was not given yet."""
+    if live is not None:
+        return live.first(one, log_id)
+    return first_claimed(unwrapped(one.beginning[: one.beginning.rfind(b"\n") + 1], envelope), log_id)
+
+
+def _note(given: Stretches, facts: _core.Facts, reached: At | None, *, with_v: bool) -> None:
+    """Note what a copy gives, up to the newest line that can be given."""
+    for number, chain in facts.chains(0, with_v):
+        at = chain.first
+        for gap in facts.gaps(0, at, None):
+            given.add(at, gap.start)
+            at = after(gap.to) if gap.to is not None else (number, gap.start[1] + 1, 0)
+        last = min(chain.last, reached) if reached is not None else at
+        given.add(at, _after(facts, last) or at)
+        if chain.open is not None and chain.open.prev is not None:
+            prev, _, proof = chain.open.prev
+            if proof or not with_v:
+                given.follow(prev, number)
 
 
 def _starts(verified: Verified, reached: At | None) -> dict[Identity, int]:

@@ -285,6 +285,10 @@ class Inputs:
             raise ReportError(said)
         return inputs, unread
 
+    def identities(self) -> set[Identity]:
+        """Return what tells the files from others that are open, or are opened when they are read."""
+        return set(self._opened)
+
     def gone(self) -> list[Identity]:
         """Return the files that are open, but have none of the names that are meant any more."""
         return [identity for identity, opened in self._opened.items() if not opened.is_listed]
