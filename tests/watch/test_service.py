@@ -3,9 +3,11 @@
 import gzip
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ import tallystick
 from tallystick.errors import ReportError
 from tallystick.watch import track
 from tallystick.watch.clock import Clock
+from tallystick.watch.follower import Follower, Look
 from tallystick.watch.standing import State
 from tests.servers import until
 from tests.watch.playing import Site, Watching, changed
@@ -259,3 +262,38 @@ def test_a_configuration_that_is_invalid_is_reported_and_the_old_one_goes_on(sit
         service.read_again()
         until(lambda: any("the old one goes on" in line for line in service.said), "a line about it")
         assert len(service.board.all()) == 2
+
+
+def test_what_an_older_configuration_looked_at_says_nothing_about_the_newer_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tallystick.open("app", output=str(site.log("app")), **site.place) as log:
+        log.write("user=7 action=login")
+    good = site.entry("app")
+    (site.path / "bad").mkdir()
+    data = (site.path / "app" / "app.log").read_bytes()
+    (site.path / "bad" / "app.log").write_bytes(data.replace(b"user=7 ", b"user=8 "))
+    bad = replace(good, request=replace(good.request, paths=(f"{site.path}/bad",)))
+    begun, go = ({one.request.paths: threading.Event() for one in (bad, good)} for _ in range(2))
+    look = Follower.look
+
+    def held(self: Follower, *arguments: Any, **more: Any) -> Look:
+        begun[self.entry.request.paths].set()
+        go[self.entry.request.paths].wait(30)
+        return look(self, *arguments, **more)
+
+    monkeypatch.setattr(Follower, "look", held)
+    try:
+        with Watching(site.config(bad), reread=lambda: site.config(good)) as service:
+            assert begun[bad.request.paths].wait(30)
+            service.read_again()
+            assert begun[good.request.paths].wait(30)
+            go[bad.request.paths].set()
+            time.sleep(1.0)
+            assert service.board.one("app") is None or service.board.one("app").state is State.NEVER  # type: ignore[union-attr]
+            go[good.request.paths].set()
+            service.comes_to("app", State.OK)
+            assert not service.events
+    finally:
+        for each in go.values():
+            each.set()

@@ -83,7 +83,7 @@ class Service:
         self._clock, self._room = clock or Clock(), Room()
         self._manager = Manager(notify)
         self._kept = Kept(config.state)
-        self._workers = Workers(config.jobs)
+        self._workers = Workers[Watched](config.jobs)
         self._outlets = outlets or Outlets(config, say)
         self._pace = Pace()
         self.board = Board(self._outlets.queued, lambda: self._pace.late)
@@ -142,8 +142,8 @@ class Service:
         if self._again:
             self._again = False
             self._take_again()
-        for names, result in self._workers.done():
-            self._take_result(names, result)
+        for those, result in self._workers.done():
+            self._take_result(those, result)
         now, wall = self._clock.now(), self._clock.wall()
         if self._pace.turn(now):
             self._moved.appendleft(set())
@@ -168,15 +168,15 @@ class Service:
             one.rest(now)
             self._pace.note(now - one.slot.due if one.slot.was_looked else 0.0)
             if one.slot.begin(now):
-                self._workers.do((name,), partial(one.look, self._pace.effort if one.slot.was_looked else None))
+                self._workers.do((one,), partial(one.look, self._pace.effort if one.slot.was_looked else None))
             elif one.is_polled:  # what others hold up must not hold up more than that
-                self._workers.do((name,), partial(_moved, (one,)))
+                self._workers.do((one,), partial(_moved, (one,)))
             else:
                 asked.append(one)
             if len(asked) == _ASKED:
                 break
         if asked:
-            self._workers.do(tuple(one.entry.name for one in asked), partial(_moved, asked))
+            self._workers.do(tuple(asked), partial(_moved, asked))
 
     def _note_moved(self, paths: set[str]) -> None:
         self._moved.append(paths)
@@ -199,16 +199,16 @@ class Service:
             self._looks.put(one.entry.name, one.slot.due)
         self._judgements.bring(one.entry.name, one.judged_at(now))
 
-    def _take_result(self, names: Sequence[str], result: Any) -> None:
+    def _take_result(self, those: Sequence[Watched], result: Any) -> None:
         now, wall = self._clock.now(), self._clock.wall()
-        for name in names:
-            if (one := self._watched.get(name)) is not None and one.slot.is_running:
-                if isinstance(result, frozenset):
-                    one.slot.end(now, Ending.MOVED if name in result else Ending.IDLE)
-                    self._rest(one, now, wall)
-                else:
-                    self._take_look(one, result, now, wall)
-                self._schedule(one, now)
+        # What was looked at under an older configuration says nothing about the entry as it is now.
+        for one in [each for each in those if self._watched.get(each.entry.name) is each]:
+            if isinstance(result, frozenset):
+                one.slot.end(now, Ending.MOVED if one.entry.name in result else Ending.IDLE)
+                self._rest(one, now, wall)
+            else:
+                self._take_look(one, result, now, wall)
+            self._schedule(one, now)
 
     def _take_look(self, one: Watched, result: Any, now: float, wall: int) -> None:
         look, began = (Look(None, f"a bug: {result!r}"), now) if isinstance(result, BaseException) else result
@@ -317,8 +317,8 @@ class Service:
         self._manager.stopping()
         self._notifier.stop()
         ended = self._workers.end(5.0)
-        for names, result in self._workers.done():
-            self._take_result(names, result)
+        for those, result in self._workers.done():
+            self._take_result(those, result)
         self._outbox.keep(self._clock.now(), self._plain, at_once=True)
         for one in self._watched.values() if ended else ():
             one.write()

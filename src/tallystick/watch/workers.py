@@ -1,6 +1,6 @@
 """A few threads that work; another one waits for what comes of it on a descriptor, which signal handlers may use.
 
->>> workers = Workers(1)
+>>> workers = Workers[str](1)
 >>> workers.do(("sum",), lambda: 1 + 1)
 >>> workers.wait(5.0)
 >>> workers.done()
@@ -17,14 +17,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Workers"]
 
-Names = tuple[str, ...]
+T = TypeVar("T")
 
 
-class Workers:
+class Workers(Generic[T]):
     """Threads that work.
 
     Args:
@@ -32,8 +32,8 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self._work: queue.SimpleQueue[tuple[Names, Callable[[], Any]] | None] = queue.SimpleQueue()
-        self._done: deque[tuple[Names, Any]] = deque()
+        self._work: queue.SimpleQueue[tuple[tuple[T, ...], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._done: deque[tuple[tuple[T, ...], Any]] = deque()
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.finished = time.monotonic()
         self.running = 0
@@ -48,12 +48,12 @@ class Workers:
         """How many threads are without work."""
         return max(0, len(self._threads) - self.running)
 
-    def do(self, names: Names, work: Callable[[], Any]) -> None:
-        """Let a thread work, on what is named."""
+    def do(self, those: tuple[T, ...], work: Callable[[], Any]) -> None:
+        """Let a thread work, on those."""
         self.running += 1
-        self._work.put((names, work))
+        self._work.put((those, work))
 
-    def done(self) -> list[tuple[Names, Any]]:
+    def done(self) -> list[tuple[tuple[T, ...], Any]]:
         """Return what came of work since; what failed gives its exception."""
         found = []
         while self._done:
@@ -90,10 +90,10 @@ class Workers:
 
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
-            names, work = job
+            those, work = job
             try:
                 result = work()
             except BaseException as error:  # the thread that schedules decides what it means
                 result = error
-            self._done.append((names, result))
+            self._done.append((those, result))
             self.wake()
