@@ -15,7 +15,7 @@ import pytest
 
 from tallystick import _core
 from tallystick.errors import ReportError
-from tallystick.verify import Report, Verdict, inputs, marks, verify
+from tallystick.verify import Report, Verdict, inputs, marks, streams, verify
 from tallystick.verify.memory.due import Aged, due, due_in
 from tests import doctoring
 from tests.doctoring import Sealed
@@ -167,6 +167,21 @@ def forge_times(path: Path, data: bytes) -> None:
 def flipped(data: bytes, at: int) -> bytes:
     """Return the same with another byte."""
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def test_lines_in_a_compressed_copy_of_a_file_that_grew_are_reported_where_they_stand(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is remembered in other chunks than it is unpacked in, and must be read once more to compare the copies."""
+    monkeypatch.setattr(streams, "_WRITE", 3000)
+    for count in (20, 10, 10):
+        place.agree()
+        place.append(count)
+    place.agree()
+    data = place.live.read_bytes()
+    (place.files / "copy.gz").write_bytes(gzip.compress(data))
+    (place.files / "other").write_bytes(data.split(b"\n", 1)[1])
+    assert any(one.path and one.path.endswith("copy.gz") for one in place.agree().findings)
 
 
 def test_a_changed_line_is_found_at_once_though_the_time_of_writing_was_set_back(place: Place) -> None:

@@ -30,7 +30,6 @@ _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with roo
 
 
 _UNSEEN = Form()
-
 T = TypeVar("T")
 
 
@@ -352,6 +351,7 @@ class Input:
     def _lines(self, source: Bytes, offset: int, want: int) -> tuple[bytes, int, bool]:
         while True:
             data = source.read(offset, want)
+            data = data[:want] if self.ends else data  # chunks end where they did, however it is unpacked
             end = data.rfind(b"\n") + 1
             if end or len(data) < want:
                 return data, end or len(data), False
