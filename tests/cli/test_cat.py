@@ -254,6 +254,18 @@ def test_lines_that_do_not_hold_and_lines_that_are_lacking_are_reported_and_othe
     )
 
 
+def test_each_line_without_a_seal_is_reported_when_it_comes(site, follow):
+    site.seal(some(1, 3))
+    followed = follow()
+    followed.come(some(1, 3))
+    for number in range(2):
+        with (site.path / "audit.log").open("ab") as file:
+            file.write(b"no seal\n")
+        site.seal(some(4 + number, 4 + number))
+        followed.come(some(1, 4 + number))
+    assert followed.end() == (5, 2 * "tallystick: failed: unsealed in audit.log\n")
+
+
 def test_copies_and_replays_come_once(site, follow):
     site.seal(some(1, 3))
     followed = follow()

@@ -43,10 +43,14 @@ _UNDETERMINED = {_core.EventKind.REDACTED, _core.EventKind.OLDER_OPEN_LACKING}
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is wrong with what came: what it means for the verdict, and what it is in a few words."""
+    """Something that is wrong with what came: what it means for the verdict, and what it is in a few words.
+
+    Another one of the same text may be the same one seen again; if it is `new`, it is not.
+    """
 
     verdict: Verdict
     text: str
+    new: bool = False
 
 
 class Following:
@@ -275,7 +279,7 @@ class Following:
             verdict = Verdict.INCOMPLETE if event.kind in _UNDETERMINED else Verdict.FAILED
             at = f" {dotted(event.first)}" if event.first else ""
             count = f" ({event.count} lines)" if event.count > 1 else ""
-            troubles.append(Trouble(verdict, f"{event.kind}{at}{count} in {live.path}"))
+            troubles.append(Trouble(verdict, f"{event.kind}{at}{count} in {live.path}", new=not at))
             unsettled = unsettled or place.offset > last.get(place.file, -1)
         for number, chain in chains:
             for what, (first, *_) in chain.clashes:
@@ -311,7 +315,7 @@ class Following:
         return missing
 
     def _say(self, trouble: Trouble) -> None:
-        if trouble.text not in self._said:
+        if trouble.new or trouble.text not in self._said:
             self._said[trouble.text] = None
             if len(self._said) > 1000:
                 self._said.pop(next(iter(self._said)))
