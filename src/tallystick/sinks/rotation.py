@@ -99,7 +99,7 @@ class Archive:
         self._lock = threading.Lock()
         self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
-        self._leaving = False
+        self._leaving = self._is_unlisted = False
         ages = None if rotation.keep_for is None else Ages(place)
         self._shipping = self._made_shipping(rotation)
         self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
@@ -144,10 +144,12 @@ class Archive:
     def files(self) -> list[str]:
         """Return the paths of all rotated files, the oldest first; none where nobody may list them."""
         try:
-            names = self._place.names()
+            return self._listed()
         except OSError:
             return []
-        found = [match for name in names if (match := self._pattern.fullmatch(name))]
+
+    def _listed(self) -> list[str]:
+        found = [match for name in self._place.names() if (match := self._pattern.fullmatch(name))]
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
@@ -163,9 +165,17 @@ class Archive:
         Returns:
             What was removed and why, for the log.
         """
-        removed = []
+        removed: list[str] = []
         with self._placing:
-            for file, why in self._retention.chosen(self._rotated(), self._began):
+            try:
+                files = self._rotated()
+            except OSError as error:  # nothing is forgotten of files that nobody sees now
+                if not self._is_unlisted and (self._rotation.keep, self._rotation.keep_for) != (None, None):
+                    self._report(f"rotated files in {self._directory} cannot be listed: {reason(error)}; they all stay")
+                self._is_unlisted = True
+                return removed
+            self._is_unlisted = False
+            for file, why in self._retention.chosen(files, self._began):
                 for path in file.paths:
                     try:
                         if not self._place.remove(os.path.basename(path)):
@@ -183,7 +193,7 @@ class Archive:
 
     def _rotated(self) -> list[Rotated]:
         files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
-        for path in self.files():
+        for path in self._listed():
             name = os.path.basename(path)[len(self._base) + 1 :]
             files.setdefault(name.removesuffix(".gz").removesuffix(".zst"), []).append(path)
         return [Rotated(name, tuple(paths)) for name, paths in files.items()]
