@@ -63,7 +63,7 @@ class Log:
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         forks = Forks(lease.name)
         status = Status(lease, WriterNote.begin(lease, sink, taken.done), self._trouble, lambda: outlet.dropped.total,
-                        lambda: outlet.unreported())  # fmt: skip
+                        lambda: outlet.unreported(), turn.lock)  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
         witnesses = witnesses_of(settings.witnesses, lease, sink, lambda: self._background.wake())
