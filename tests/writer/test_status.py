@@ -3,6 +3,7 @@
 import json
 import threading
 
+from tallystick.keystore.base import NOTE_LIMIT
 from tallystick.writer.status import Dropped, Status, WriterNote, read_note
 from tests.writer.fakes import File, Lease, Sink
 
@@ -22,6 +23,15 @@ def test_a_store_that_takes_no_note_is_in_nobody_s_way():
     lease.away = True
     status.write()
     assert lease.notes == []
+
+
+def test_a_note_says_what_was_dropped_however_much_else_there_is_to_say():
+    place, dropped = "/srv/" + "監査記録/" * 400, Dropped()
+    dropped.add(7, f"{place}: no space left on device")
+    note = WriterNote(place, [f"{place} was put in order"] * 9, witnesses=[{"address": place}] * 9)
+    text = note.text(trouble=dropped.why, dropped=7, unreported=dropped.note())
+    assert len(text) <= NOTE_LIMIT
+    assert Dropped.read(read_note(text)["unreported"]).count == 7
 
 
 class SlowLease(Lease):

@@ -18,9 +18,12 @@ from typing import Any, Self
 
 from tallystick.errors import KeyStoreError, TallystickError
 from tallystick.keystore import Lease
+from tallystick.keystore.base import NOTE_LIMIT
 from tallystick.sinks.base import Followed, Sink
 
 __all__ = ["Dropped", "Status", "WriterNote", "read_note"]
+
+_SHORT = 100  # characters of what is too long for a note
 
 
 def when(seconds: float) -> str:
@@ -145,7 +148,7 @@ class WriterNote:
         def at(mark: tuple[str, float] | None) -> dict[str, Any] | None:
             return mark and {"position": mark[0], "time": round(mark[1], 3)}
 
-        said = {
+        said: dict[str, Any] = {
             "pid": os.getpid(),
             "host": os.uname().nodename,
             "began": round(self.began, 3),
@@ -161,7 +164,17 @@ class WriterNote:
             "recovered": self.recovered,
             "closed": self.ended,
         }
+        # A note that is cut is none: the next writer must hear of dropped lines, whatever else there is to say.
+        for name, less in _shorter(self.output, trouble):
+            if len(json.dumps(said)) > NOTE_LIMIT:
+                said[name] = less
         return json.dumps(said).encode()
+
+
+def _shorter(output: str, trouble: str | None) -> list[tuple[str, Any]]:
+    """Return what of a note may be less, the least needed first, and what is left of it then."""
+    place, why = f"…{output[-_SHORT:]}", trouble and trouble[:_SHORT]
+    return [("witnesses", []), ("recovered", []), ("late", None), ("output", place), ("trouble", why)]
 
 
 class Status:
