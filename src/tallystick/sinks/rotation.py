@@ -28,11 +28,11 @@ from typing import IO, Literal
 
 from tallystick import _core
 from tallystick.errors import reason
-from tallystick.securefile import Place, RefusedError, keep_rights
+from tallystick.securefile import Place, keep_rights
 from tallystick.sinks.ages import Ages
 from tallystick.sinks.places import printable
 from tallystick.sinks.retention import Retention, Rotated
-from tallystick.sinks.shipping import Shipped, Shipping
+from tallystick.sinks.shipping import Shipped, Shipping, in_words
 
 __all__ = ["Archive", "Rotation"]
 
@@ -241,7 +241,7 @@ class Archive:
             except Exception as error:
                 failed.add(left[0])
                 if self._is_there(left[0]):  # it may be one too many, removed meanwhile
-                    said = _in_words(error)
+                    said = in_words(error)
                     self._report(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
@@ -343,9 +343,3 @@ def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[
     else:
         from backports import zstd
     return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, RefusedError):
-        return f"it {error.what}"
-    return reason(error) if isinstance(error, OSError) else str(error)
