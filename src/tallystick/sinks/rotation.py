@@ -15,6 +15,7 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 ['audit.log.0000000009', 'audit.log.0000000042']
 """
 
+import errno
 import gzip
 import hashlib
 import os
@@ -290,11 +291,13 @@ class Archive:
             with open(self._open(path), "rb") as source:
                 if not self._fill(temporary, source, form):
                     return
-                found = os.fstat(source.fileno())
+                found, copied = os.fstat(source.fileno()), source.tell()
             with self._placing:
                 now = self._place.look(name)
                 if now is None or not os.path.samestat(now, found):  # it was removed, or is another one
                     return
+                if now.st_size != copied:  # by a writer of another log that has not heard of the rotation
+                    raise OSError(errno.EBUSY, "lines are still written to it")
                 self._place.rename(temporary, target)
                 self._place.sync()
                 self._place.remove(name)
