@@ -9,6 +9,9 @@ The text of an error says what happened; its `hint` says what to do.
 'audit.log:7: the seal is cut off; restore the file'
 """
 
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "UnknownError",
     "explain",
     "reason",
+    "safely",
 ]
 
 
@@ -90,6 +94,28 @@ def reason(error: OSError) -> str:
     'no such file or directory'
     """
     return (error.strerror or str(error)).lower()
+
+
+def safely(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what reports in the same way, and never fails: a report must not end a thread, or half of a step.
+
+    An error goes where those of threads go: to `threading.excepthook`, which prints it.
+
+    >>> safely(print)("no room")
+    no room
+    """
+
+    def reported(message: str) -> None:
+        try:
+            report(message)
+        except Exception as error:
+            import threading  # verifiers report nothing in this way
+
+            error.add_note(f"tallystick was to report: {message}")
+            with suppress(Exception):
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+    return reported
 
 
 class KeyStoreError(TallystickError):

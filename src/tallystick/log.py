@@ -86,7 +86,7 @@ def open_log(
         quorum: How many of them must have a critical line, each counted by its key; all if it is None.
         witness_each: Is every line critical? See `Log.write`. While lines wait for room, they wait for witnesses, too.
         on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
-            raise; the default warns.
+            raise; the default warns. Errors of it go to `threading.excepthook`.
 
     Returns:
         The open log; close it, best by a `with` block.

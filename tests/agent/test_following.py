@@ -118,6 +118,54 @@ def test_a_file_that_is_followed_is_read_on_after_it_was_renamed_until_its_write
     assert "is another file than before" in said[1]
 
 
+def rotate(path, at, text):
+    """Rotate as logrotate does, and let another file begin at a time in seconds."""
+    for number in range(9, 0, -1):
+        if os.path.exists(f"{path}.{number}"):
+            os.rename(f"{path}.{number}", f"{path}.{number + 1}")
+    os.rename(path, f"{path}.1")
+    write_at(path, at, text)
+
+
+def write_at(path, at, text):
+    path.write_bytes(text)
+    os.utime(path, (at, at))
+
+
+@pytest.mark.parametrize("begins_again", [False, True])
+def test_a_file_that_is_rotated_several_times_while_nobody_reads_it_is_read_whole(tmp_path, monkeypatch, begins_again):
+    monkeypatch.setattr(sources, "LINGER", 0.01)
+    path, said = tmp_path / "app.log", []
+    write_at(path, 1000, b"1\n")
+    source = File(str(path), "", said.append)
+    assert source.read(0) == [b"1"]
+    if begins_again:
+        rotate(path, 2000, b"2\n")
+        with source:
+            position = source.position
+        source = File(str(path), position, said.append)
+    for number in range(3 if begins_again else 2, 6):
+        rotate(path, number * 1000, b"%d\n" % number)
+    write_at(tmp_path / "app.log.lock", 9000, b"no line of it\n")
+    with source:
+        assert [source.read(1) for _ in range(4)] == [[b"2"], [b"3"], [b"4"], [b"5"]]
+        assert (source.read(0), said) == ([], [])
+
+
+def test_a_file_that_was_compressed_before_it_was_read_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LINGER", 0.01)
+    path, said = tmp_path / "app.log", []
+    write_at(path, 1000, b"1\n")
+    with File(str(path), "", said.append) as source:
+        assert source.read(0) == [b"1"]
+        rotate(path, 2000, b"2\n")
+        rotate(path, 3000, b"3\n")
+        for number in (1, 2):
+            subprocess.run(["gzip", f"{path}.{number}"], check=True)
+        assert source.read(1) == [b"3"]
+    assert said == [f"{path}.1.gz was compressed already: what it holds and was not read is lacking"]
+
+
 def test_lines_that_an_agent_does_not_know_any_more_are_sent_again_and_that_is_reported(site, agents, senders):
     path = site.path / "app.log"
     path.write_bytes(b"one\n")

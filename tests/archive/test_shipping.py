@@ -1,5 +1,6 @@
 """Rotated files go into an archive: each is there, whole and once, before it is removed here, whatever happens."""
 
+import errno
 import os
 import random
 import signal
@@ -10,14 +11,16 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 import tallystick
 from tallystick.errors import ReportError
 from tallystick.objects.deposit import Deposit
-from tallystick.sinks.rotation import Rotation
+from tallystick.securefile import Place
+from tallystick.sinks import shipping
+from tallystick.sinks.rotation import Archive, Rotation
 from tallystick.verify import Verdict
 from tests.archive.conftest import Bucket
 from tests.archive.test_objects import refused
@@ -155,7 +158,9 @@ def test_a_store_that_forgets_the_lock_is_not_relied_on(writer: Writer) -> None:
 
 SCRIPT = """
 import sys, time, tallystick
-from tallystick.sinks.rotation import Rotation
+from tallystick.securefile import Place
+from tallystick.sinks import shipping
+from tallystick.sinks.rotation import Archive, Rotation
 url, log, store, begin = sys.argv[1:]
 rotation, ignored = Rotation(size=30_000, ship=url), lambda text: None
 with tallystick.open("app", output=log, rotation=rotation, store=store, on_trouble=ignored) as log:
@@ -217,6 +222,60 @@ def test_a_file_that_is_in_the_archive_already_is_only_removed(writer: Writer) -
         until(lambda: gone(writer, log), "all files to be removed", 60)
     assert set(writer.versions().values()) == {1}
     assert writer.verify().verdict is Verdict.OK
+
+
+class Shelf:
+    """Takes files, unless something is in the way."""
+
+    def __init__(self) -> None:
+        self.trouble: OSError | None = None
+        self.tries = 0
+        self.there: list[str] = []
+
+    def put(self, name: str, file: IO[bytes]) -> str:
+        self.tries += 1
+        if self.trouble is not None:
+            raise self.trouble
+        self.there.append(name)
+        return name
+
+
+def shipped_from(directory: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf, said: list[str]) -> Archive:
+    monkeypatch.setattr(Deposit, "of", lambda *_: shelf)
+    monkeypatch.setattr(shipping, "_SOON", 0.05)
+    for number in (1, 2, 3):
+        (directory / f"app.log.{number:010}.gz").write_bytes(b"")
+    return Archive(Place.of(directory / "app.log"), Rotation(size=1, ship="s3://bucket/app/"), said.append)
+
+
+def test_a_link_in_the_place_of_a_rotated_file_keeps_no_other_file_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, said = Shelf(), list[str]()
+    archive = shipped_from(tmp_path, monkeypatch, shelf, said)
+    first = tmp_path / "app.log.0000000001.gz"
+    first.unlink()
+    first.symlink_to("/etc/passwd")
+    archive.compress()
+    until(lambda: len(shelf.there) == 2, "the others", 10)
+    archive.finish()
+    assert shelf.there == ["app.log.0000000002.gz", "app.log.0000000003.gz"]
+    assert said == [f"{first} could not be shipped: it is a symbolic link; it stays until it can be"]
+
+
+def test_an_outage_is_reported_once_however_many_files_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, said = Shelf(), list[str]()
+    shelf.trouble = OSError(errno.EHOSTUNREACH, "no route to host")
+    archive = shipped_from(tmp_path, monkeypatch, shelf, said)
+    archive.compress()
+    until(lambda: shelf.tries > 9, "three rounds", 10)
+    shelf.trouble = None
+    until(lambda: len(said) > 1, "the end of the outage", 10)
+    archive.finish()
+    assert [text.partition(": ")[2] or text for text in said] == [
+        "no route to host; it stays until it can be",
+        "rotated files are shipped again",
+    ]
 
 
 @pytest.mark.parametrize(

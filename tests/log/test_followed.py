@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,29 @@ def test_lines_go_on_when_the_directory_was_renamed_and_there_is_no_other(logs):
     logs.output = away / "audit.log"
     assert logs.entries()[-1] == b"after"
     assert logs.verify() == ("ok", [])
+
+
+def test_trouble_that_cannot_be_reported_ends_neither_a_line_nor_the_thread_that_stores_heads(place, monkeypatch):
+    failed = []
+    monkeypatch.setattr(threading, "excepthook", lambda given: failed.append(str(given.exc_value)))
+
+    def report(message):
+        raise RuntimeWarning(message)  # as the default does with python -W error
+
+    with place.open(on_trouble=report) as log:
+        log.write("before")
+        os.rename(place.output, f"{place.output}.1")
+        place.output.mkdir()
+        until(lambda: failed)  # by the thread
+        log.write("meanwhile")
+        place.output.rmdir()
+        until(place.output.exists)
+        log.write("after")
+        before = place.head()
+        until(lambda: place.head() != before)
+        assert log.background.is_alive()
+    assert "lines go on in the old file until the new one can be opened" in failed[0]
+    assert place.verify(f"{place.output}.1") == ("ok", [])
 
 
 def test_a_file_that_comes_back_under_its_name_is_gone_on_with(place):

@@ -1,6 +1,7 @@
 """How long rotated files stay: no clock alone removes one, and a new file has the rights of the old one."""
 
 import os
+import resource
 import stat
 import struct
 import time
@@ -228,3 +229,23 @@ def test_a_new_file_has_the_access_list_of_the_old_one(tmp_path):
     _, _, reported = rotated(tmp_path, allow)
     assert os.getxattr(tmp_path / "audit.log", "system.posix_acl_access") == listed
     assert reported == []
+
+
+def test_a_directory_that_cannot_be_listed_for_a_moment_makes_no_file_young_again(tmp_path):
+    place, said = Place.of(tmp_path / "audit.log"), []
+    for number in (1, 4):
+        (tmp_path / f"audit.log.{number:010}").write_bytes(b"")
+    archive = Archive(place, Rotation(size=1, keep_for=DAY), said.append)
+    assert archive.prune() == []
+    noted = (tmp_path / ".audit.log.ages").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        assert (archive.prune(), archive.prune()) == ([], [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert said == [f"rotated files in {tmp_path} cannot be listed: too many open files; they all stay"]
+    assert archive.prune() == []
+    again = (tmp_path / ".audit.log.ages").read_bytes()
+    assert again.splitlines()[2:] == noted.splitlines()[2:]
+    place.close()

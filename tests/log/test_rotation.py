@@ -232,6 +232,25 @@ def test_an_older_store_is_recognised_by_a_file_that_was_compressed(place):
         place.open(rotation=rotation)
 
 
+def test_lines_that_another_log_writes_to_a_rotated_file_are_not_removed_with_it(tmp_path, monkeypatch):
+    path, told, real = tmp_path / "audit.log.0000000001", [], Archive._fill
+    path.write_bytes(b"copied\n")
+
+    def fill(archive, *arguments):
+        done = real(archive, *arguments)
+        with open(path, "ab") as file:  # of a log that has not heard of the rotation
+            file.write(b"late\n")
+        return done
+
+    monkeypatch.setattr(Archive, "_fill", fill)
+    archive = Archive(securefile.Place.of(tmp_path / "audit.log"), Rotation(size=1, compress="gz"), told.append)
+    archive.compress()
+    archive.finish()
+    assert path.read_bytes() == b"copied\nlate\n"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert told == [f"{path} could not be compressed: lines are still written to it; it stays as it is"]
+
+
 def test_a_new_log_may_go_on_in_the_place_of_an_older_one(place, tmp_path):
     rotation = tallystick.Rotation(size=1000, compress="zst")
     with place.open(rotation=rotation) as log:

@@ -1,5 +1,6 @@
 """Heads: in order, of safe lines only, and wiped."""
 
+import dataclasses
 import threading
 
 import pytest
@@ -71,3 +72,21 @@ def test_a_lease_that_somebody_keeps_is_not_waited_for_any_longer_than_asked(lea
     with lock, pytest.raises(KeyStoreError, match="no head counts the last lines"):
         heads.store(heads.make(Sealer()), lambda: None, 0.01)
     assert heads.store(heads.make(Sealer()), lambda: None, 0.01)
+
+
+def test_a_head_is_stored_while_other_threads_make_theirs(heads):
+    class Meanwhile(int):
+        """A number; whenever it is compared, another thread makes a head."""
+
+        def __lt__(self, other):
+            heads.make(Sealer())
+            return int(self) < other
+
+        def __ge__(self, other):
+            heads.make(Sealer())
+            return int(self) >= other
+
+    heads.make(Sealer())
+    newest = heads.make(Sealer())
+    assert heads.store(dataclasses.replace(newest, number=Meanwhile(newest.number)), lambda: None)
+    assert heads.is_storing

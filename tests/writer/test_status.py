@@ -1,7 +1,9 @@
 """What a writer reports of itself."""
 
 import json
+import threading
 
+from tallystick.keystore.base import NOTE_LIMIT
 from tallystick.writer.status import Dropped, Status, WriterNote, read_note
 from tests.writer.fakes import File, Lease, Sink
 
@@ -21,6 +23,45 @@ def test_a_store_that_takes_no_note_is_in_nobody_s_way():
     lease.away = True
     status.write()
     assert lease.notes == []
+
+
+def test_a_note_says_what_was_dropped_however_much_else_there_is_to_say():
+    place, dropped = "/srv/" + "監査記録/" * 400, Dropped()
+    dropped.add(7, f"{place}: no space left on device")
+    note = WriterNote(place, [f"{place} was put in order"] * 9, witnesses=[{"address": place}] * 9)
+    text = note.text(trouble=dropped.why, dropped=7, unreported=dropped.note())
+    assert len(text) <= NOTE_LIMIT
+    assert Dropped.read(read_note(text)["unreported"]).count == 7
+
+
+class SlowLease(Lease):
+    """A lease that takes its first note only when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def replace_note(self, note):
+        if not self.begun.is_set():
+            self.begun.set()
+            assert self.go_on.wait(10)
+        super().replace_note(note)
+
+
+def test_a_note_that_was_made_earlier_never_follows_a_later_one():
+    lease = SlowLease()
+    status = Status(lease, WriterNote.begin(lease, Sink()), lambda: None, lambda: 0)
+    early = threading.Thread(target=status.write)
+    early.start()
+    assert lease.begun.wait(10)
+    status.note.closed(well=True)
+    late = threading.Thread(target=status.write)
+    late.start()
+    late.join(0.2)
+    lease.go_on.set()
+    early.join()
+    late.join()
+    assert json.loads(lease.notes[-1])["closed"] == "well"
 
 
 def test_what_the_writer_before_left_is_reported_and_what_was_put_in_order():

@@ -1,9 +1,13 @@
 """One step at a time, and nobody waits while holding the turn."""
 
+import sys
 import threading
+from collections import deque
+from functools import partial
 
 import pytest
 
+from tallystick.writer import turn as turn_module
 from tallystick.writer.turn import Turn
 
 
@@ -151,3 +155,44 @@ def test_a_child_begins_with_a_turn_that_is_free(turn):
     turn.renew()
     assert is_free(turn)
     assert not turn.is_ours
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+def interrupted(turn, instant):
+    """Take a step, with an error of a signal handler at an instant of it; return False if it was over before that."""
+
+    def profile(frame, event, _):
+        nonlocal instant
+        # Python runs handlers when a call has come back, and when a function begins.
+        files = {frame.f_code.co_filename, frame.f_back.f_code.co_filename}
+        if event in ("c_return", "call") and turn_module.__file__ in files:
+            instant -= 1
+            if instant < 0:
+                raise Interrupt
+
+    sys.setprofile(profile)
+    try:
+        turn.take(lambda: None, lambda: None)
+    except Interrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def test_an_error_of_a_signal_handler_at_any_instant_leaves_the_turn_to_later_steps(monkeypatch):
+    monkeypatch.setattr(turn_module, "deque", lambda *given: deque(*given))  # a call of a type is no event
+    instant, said = 0, []
+    turn = Turn(threading.RLock(), lambda: True)
+    while interrupted(turn, instant):
+        assert not turn.is_ours, instant
+        turn.take(partial(said.append, instant))
+        other = threading.Thread(target=turn.take, args=(partial(said.append, instant),))
+        other.start()
+        other.join(10)
+        assert said[-2:] == [instant] * 2
+        instant += 1
+    assert instant > 3

@@ -21,7 +21,7 @@ from typing import Literal, Self
 from tallystick.agent.conversation import lines
 from tallystick.agent.reach import Reach
 from tallystick.agent.sending import Sending
-from tallystick.errors import OutputError, SealError, explain
+from tallystick.errors import OutputError, SealError, explain, safely
 from tallystick.writer import lifecycle
 
 __all__ = ["Client", "WhenFull", "connect"]
@@ -64,7 +64,7 @@ class Client:
             state: What is awaited of each line: that it is `sealed` and handed to the operating system, or `synced` to
                 the disk, too.
             on_trouble: Called with a message, also from another thread, when something is wrong that `write` does not
-                raise; the default warns.
+                raise; the default warns. Errors of it go to `threading.excepthook`.
             tls_cert: File of our certificate, for `tls:`.
             tls_key: File of its key.
             tls_ca: File of the authorities, one of which must have signed the agent's certificate.
@@ -80,7 +80,7 @@ class Client:
             raise ValueError(f"capacity is at least 1, not {capacity}")
         self._reach = Reach(address, tls_cert, tls_key, tls_ca)
         self._capacity, self._on_full, self._state = capacity, on_full, _STATES[state]
-        self._report = on_trouble or _warn
+        self._report = safely(on_trouble or _warn)
         self._closed = False
         self._begin()
         lifecycle.LOGS.add(self)

@@ -40,6 +40,7 @@ LINGER = 5.0
 
 _LOOK = 0.2  # seconds after which the end of a file is looked at again
 _MARK = 1024  # bytes at the beginning of a file by which it is known again
+_NUMBERED = re.compile(r"[-._]?[0-9]|[-._](?:old|bak|prev)\b")  # what rotation puts after a name
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4")
 
 
@@ -146,7 +147,11 @@ class File:
             SealError: It is no regular file.
         """
         self._path, self._report = path, report
-        self._next: deque[str] = deque()
+        directory, name = os.path.split(os.path.abspath(path))
+        stem = re.escape(name.rsplit(".", 1)[0])
+        self._directory, self._name = directory, name
+        self._rotated = re.compile(rf"{re.escape(name)}|{stem}[-.][0-9]")  # audit.log.1, audit-2026-11-28.log
+        self._is_behind = False  # is this one of several files that were there already?
         self._file, self._offset = self._found(position) if position else (_opened(path), 0)
         self._mark, self._left_at = b"", 0.0
 
@@ -162,7 +167,8 @@ class File:
             elif self._is_left():
                 if lines := self._take(to_the_end=False) or self._take(to_the_end=True):
                     return lines
-                self._go_to(self._next.popleft() if self._next else self._path)
+                with suppress(FileNotFoundError):  # it is renamed just now
+                    self._go_on()
             elif (left := until - time.monotonic()) > 0:
                 time.sleep(min(_LOOK, left))
             else:
@@ -181,18 +187,56 @@ class File:
 
     def _is_left(self) -> bool:
         """Is this file complete, for the path means another one by now?"""
-        if self._next:
-            return True
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
                 return False
             self._left_at = self._left_at or time.monotonic()
-            return time.monotonic() - self._left_at >= LINGER
+            return self._is_behind or time.monotonic() - self._left_at >= LINGER
         return False
 
-    def _go_to(self, path: str) -> None:
+    def _go_on(self) -> None:
+        """Go on with the file after this one: it may have been rotated, too, while nobody read."""
+        found, here = None, os.fstat(self._file.fileno())
+        file = _opened(self._path)  # first: what is rotated from now on is seen below
+        later = [each for each in self._after(here, self._beside()) if self._is_rotated(each[1])]
+        if later:
+            found, path = later[0]
+            file.close()
+            file = _opened(path)
+            if not os.path.samestat(os.fstat(file.fileno()), found):  # it was renamed just now
+                file.close()
+                return
+        for each, path in filter(lambda each: self._is_rotated(each[1]), self._beside(compressed=True)):
+            # Whole seconds, for not every program that compresses keeps more of a file's time.
+            if int(each.st_mtime) > int(here.st_mtime) and (found is None or each.st_mtime_ns < found.st_mtime_ns):
+                self._report(f"{path} was compressed already: what it holds and was not read is lacking")
         self._file.close()
-        self._file, self._offset, self._mark, self._left_at = _opened(path), 0, b"", 0.0
+        self._file, self._offset, self._mark, self._left_at = file, 0, b"", 0.0
+        self._is_behind = self._is_behind and found is not None
+
+    def _beside(self, *, compressed: bool = False) -> list[tuple[os.stat_result, str]]:
+        """Return the rotated files, the oldest first; those that are compressed, or those that are not."""
+        found = []
+        for each in os.scandir(self._directory):
+            if each.name == self._name or each.name.endswith(_COMPRESSED) is not compressed:
+                continue
+            with suppress(OSError):
+                if self._rotated.match(each.name) and each.is_file():
+                    found.append((os.stat(each.path), each.path))
+        return sorted(found, key=lambda each: each[0].st_mtime_ns)
+
+    def _is_rotated(self, path: str) -> bool:
+        """Is this the name of a rotated file, and not that of another log, or of a lock, which begins as ours does?"""
+        rest = os.path.basename(path).removeprefix(self._name)
+        return rest == os.path.basename(path) or _NUMBERED.match(rest) is not None
+
+    @staticmethod
+    def _after(here: os.stat_result, beside: list[tuple[os.stat_result, str]]) -> list[tuple[os.stat_result, str]]:
+        """Return those of some files, the oldest first, that came after one, which need not be there any more."""
+        for at, (found, _) in enumerate(beside):
+            if os.path.samestat(found, here):
+                return beside[at + 1 :]
+        return [each for each in beside if each[0].st_mtime_ns > here.st_mtime_ns]
 
     @property
     def position(self) -> str:
@@ -206,21 +250,15 @@ class File:
     def _found(self, position: str) -> tuple[io.FileIO, int]:
         """Return the file of a position, which may have another name by now, and where it was left."""
         device, number, offset, length, mark = position.split()
-        directory, name = os.path.split(os.path.abspath(self._path))
-        stem = re.escape(name.rsplit(".", 1)[0])
-        rotated = re.compile(rf"{re.escape(name)}|{stem}[-.][0-9]")  # audit.log.1, audit-2026-11-28.log
-        others = []
-        for each in os.scandir(directory):
-            with suppress(OSError):
-                if rotated.match(each.name) and each.is_file() and not each.name.endswith(_COMPRESSED):
-                    others.append((each.name != name, each.stat().st_mtime_ns, each.path))
-        others.sort(key=lambda each: (not each[0], each[1]))  # rotated ones, the oldest first; then the one at the path
-        for at, (_, _, path) in enumerate(others):
-            file = _opened(path)
+        for path in (*(path for _, path in self._beside()), self._path):
+            try:
+                file = _opened(path)
+            except FileNotFoundError:
+                continue
             seen = os.fstat(file.fileno())
             begins = hashlib.sha256(os.pread(file.fileno(), int(length), 0)).hexdigest()[:32]
             if (str(seen.st_dev), str(seen.st_ino), begins) == (device, number, mark) and seen.st_size >= int(offset):
-                self._next.extend(each[2] for each in others[at + 1 :])
+                self._is_behind = path != self._path
                 return file, int(offset)
             file.close()
         self._report(f"{self._path} is another file than before: what stood there and was not read is lacking")

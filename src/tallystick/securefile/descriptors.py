@@ -41,7 +41,7 @@ def opened(name: str | os.PathLike[str], flags: int, mode: int = 0o600, within: 
 
 
 def names(directory: int) -> list[str]:
-    """Return the names in a directory, whoever else lists it now.
+    """Return the names in a directory, also while others list it.
 
     It is opened again: copies of a descriptor, those of threads and of forked children, share how far a listing has
     come, so two that list at once would each miss what the other one was given.

@@ -15,6 +15,7 @@ verified by `tallystick verify 'audit.log*' --from 42`.
 ['audit.log.0000000009', 'audit.log.0000000042']
 """
 
+import errno
 import gzip
 import hashlib
 import os
@@ -28,11 +29,11 @@ from typing import IO, Literal
 
 from tallystick import _core
 from tallystick.errors import reason
-from tallystick.securefile import Place, RefusedError, keep_rights
+from tallystick.securefile import Place, keep_rights
 from tallystick.sinks.ages import Ages
 from tallystick.sinks.places import printable
 from tallystick.sinks.retention import Retention, Rotated
-from tallystick.sinks.shipping import Shipped, Shipping
+from tallystick.sinks.shipping import Shipped, Shipping, in_words
 
 __all__ = ["Archive", "Rotation"]
 
@@ -99,7 +100,7 @@ class Archive:
         self._lock = threading.Lock()
         self._placing = threading.Lock()  # a file that is removed as one too many must not come back compressed
         self._worker: threading.Thread | None = None
-        self._leaving = False
+        self._leaving = self._is_unlisted = False
         ages = None if rotation.keep_for is None else Ages(place)
         self._shipping = self._made_shipping(rotation)
         self._retention = Retention(rotation.keep, rotation.keep_for, ages, self._report)
@@ -144,10 +145,12 @@ class Archive:
     def files(self) -> list[str]:
         """Return the paths of all rotated files, the oldest first; none where nobody may list them."""
         try:
-            names = self._place.names()
+            return self._listed()
         except OSError:
             return []
-        found = [match for name in names if (match := self._pattern.fullmatch(name))]
+
+    def _listed(self) -> list[str]:
+        found = [match for name in self._place.names() if (match := self._pattern.fullmatch(name))]
         found.sort(key=lambda match: (int(match[1]), int(match[2] or 1), match[3] or ""))
         return [os.path.join(self._directory, match[0]) for match in found]
 
@@ -163,9 +166,17 @@ class Archive:
         Returns:
             What was removed and why, for the log.
         """
-        removed = []
+        removed: list[str] = []
         with self._placing:
-            for file, why in self._retention.chosen(self._rotated(), self._began):
+            try:
+                files = self._rotated()
+            except OSError as error:  # nothing is forgotten of files that nobody sees now
+                if not self._is_unlisted and (self._rotation.keep, self._rotation.keep_for) != (None, None):
+                    self._report(f"rotated files in {self._directory} cannot be listed: {reason(error)}; they all stay")
+                self._is_unlisted = True
+                return removed
+            self._is_unlisted = False
+            for file, why in self._retention.chosen(files, self._began):
                 for path in file.paths:
                     try:
                         if not self._place.remove(os.path.basename(path)):
@@ -183,7 +194,7 @@ class Archive:
 
     def _rotated(self) -> list[Rotated]:
         files: dict[str, list[str]] = {}  # one that is there plain and compressed counts once
-        for path in self.files():
+        for path in self._listed():
             name = os.path.basename(path)[len(self._base) + 1 :]
             files.setdefault(name.removesuffix(".gz").removesuffix(".zst"), []).append(path)
         return [Rotated(name, tuple(paths)) for name, paths in files.items()]
@@ -231,7 +242,7 @@ class Archive:
             except Exception as error:
                 failed.add(left[0])
                 if self._is_there(left[0]):  # it may be one too many, removed meanwhile
-                    said = _in_words(error)
+                    said = in_words(error)
                     self._report(f"{left[0]} could not be compressed: {said}; it stays as it is")
 
     def _plain(self) -> list[str]:
@@ -280,11 +291,13 @@ class Archive:
             with open(self._open(path), "rb") as source:
                 if not self._fill(temporary, source, form):
                     return
-                found = os.fstat(source.fileno())
+                found, copied = os.fstat(source.fileno()), source.tell()
             with self._placing:
                 now = self._place.look(name)
                 if now is None or not os.path.samestat(now, found):  # it was removed, or is another one
                     return
+                if now.st_size != copied:  # by a writer of another log that has not heard of the rotation
+                    raise OSError(errno.EBUSY, "lines are still written to it")
                 self._place.rename(temporary, target)
                 self._place.sync()
                 self._place.remove(name)
@@ -333,9 +346,3 @@ def _packed(file: IO[bytes], mode: Literal["rb", "wb"], form: str | None) -> IO[
     else:
         from backports import zstd
     return zstd.ZstdFile(file, mode)  # type: ignore[return-value]
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, RefusedError):
-        return f"it {error.what}"
-    return reason(error) if isinstance(error, OSError) else str(error)

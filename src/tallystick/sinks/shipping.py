@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Protocol
 
-from tallystick.errors import TallystickError, explain, reason
+from tallystick.errors import explain, reason
+from tallystick.securefile import RefusedError
 
-__all__ = ["Port", "Shipped", "Shipping"]
+__all__ = ["Port", "Shipped", "Shipping", "in_words"]
 
 _SOON, _LATE = 1.0, 60.0  # seconds between two tries
 
@@ -81,7 +82,7 @@ class Shipping:
         self._lock, self._woken = threading.Lock(), threading.Event()
         self._shipped: set[str] = set()
         self._said: list[Shipped] = []
-        self._trouble: str | None = None
+        self._troubles: set[str] = set()  # what was in the way in the last round
         self._leaving = False
         self._thread: threading.Thread | None = None
 
@@ -116,7 +117,10 @@ class Shipping:
             left = self._left()
             if not left and self._leaving:
                 return
-            failed = [path for path in left if not self._ship(path)]
+            before, self._troubles = self._troubles, set()
+            failed = [path for path in left if not self._ship(path, before)]
+            if before and not failed:
+                self._report("rotated files are shipped again")
             if self._leaving:
                 return
             pause = min(_LATE, pause * 2 or _SOON) if failed else 0.0
@@ -124,8 +128,8 @@ class Shipping:
     def _left(self) -> list[str]:
         return [path for path in self._waiting() if path not in self._shipped]
 
-    def _ship(self, path: str) -> bool:
-        """Ship one file; is nothing in the way?"""
+    def _ship(self, path: str, known: set[str]) -> bool:
+        """Ship one file; is nothing in the way? What is, is reported once for all files, unless it is known."""
         name = os.path.basename(path)
         try:
             with self._lock:
@@ -134,27 +138,24 @@ class Shipping:
                 there = self._port.put(name, file)
         except FileNotFoundError:
             return True  # it was removed meanwhile
-        except (OSError, TallystickError) as error:
-            self._tell(f"{path} could not be shipped: {_in_words(error)}; it stays until it can be")
+        except Exception as error:  # one file that cannot be shipped must not keep others from it
+            why = in_words(error)
+            if why not in known | self._troubles:
+                self._report(f"{path} could not be shipped: {why}; it stays until it can be")
+            self._troubles.add(why)
             return False
         with self._lock:
             self._shipped.add(path)
             self._said.append(Shipped(str(there), partial(self._remove, path)))
-        self._tell(None)
         return True
-
-    def _tell(self, trouble: str | None) -> None:
-        """Report what is in the way, once, and that it goes on."""
-        if trouble is not None and trouble != self._trouble:
-            self._report(trouble)
-        elif trouble is None and self._trouble is not None:
-            self._report("rotated files are shipped again")
-        self._trouble = trouble
 
 
 def _gone(path: str) -> IO[bytes]:
     raise FileNotFoundError(path)
 
 
-def _in_words(error: OSError | TallystickError) -> str:
+def in_words(error: Exception) -> str:
+    """Return what is wrong with a file, for people."""
+    if isinstance(error, RefusedError):
+        return f"it {error.what}"
     return reason(error) if isinstance(error, OSError) else explain(error)

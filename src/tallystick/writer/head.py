@@ -150,7 +150,9 @@ class HeadKeeper:
                 finally:
                     self._lease_lock.release()
                 self._stored = head.number
-                self._under_way = {number: since for number, since in self._under_way.items() if number > head.number}
+                for number in list(self._under_way):  # a copy: another thread may make a head now
+                    if number <= head.number:
+                        self._under_way.pop(number, None)
                 return True
             finally:
                 self._lock.release()

@@ -7,12 +7,13 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from tallystick import _core
-from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain
+from tallystick.errors import ONE_WRITER, SealError, TallystickError, explain, safely
 from tallystick.sinks import Sink
 from tallystick.writer import lifecycle
 from tallystick.writer.background import Background
@@ -50,20 +51,21 @@ class Log:
         """Take the lease of a log and open its next chain; see `open_log` for the arguments."""
         self.name = origin.name
         self._origin, self._settings = origin, settings
+        settings = replace(settings, on_trouble=safely(settings.on_trouble))
         with origin.unwritten(), ExitStack() as undoing:
             taken = origin.take_lease(undoing, settings.on_trouble)
             sink = origin.open_sink(undoing, settings.on_trouble, later=settings.on_full == "drop")
-            self._begin(taken, sink)
+            self._begin(taken, sink, settings)
             undoing.pop_all()
         self._pid = os.getpid()
         self._inherited: Inheritance | None = None
 
-    def _begin(self, taken: Taken, sink: Sink) -> None:
-        settings, locks, lease = self._settings, Locks(), taken.lease
+    def _begin(self, taken: Taken, sink: Sink, settings: Settings) -> None:
+        locks, lease = Locks(), taken.lease
         turn, phase = Turn(locks.turn, lambda: self._steps.is_idle), Phase(lease.name)
         forks = Forks(lease.name)
         status = Status(lease, WriterNote.begin(lease, sink, taken.done), self._trouble, lambda: outlet.dropped.total,
-                        lambda: outlet.unreported())  # fmt: skip
+                        lambda: outlet.unreported(), turn.lock)  # fmt: skip
         outlet = Outlet(sink, lease.name, settings.on_full, settings.on_trouble, pause=turn.pause, changed=status.write)
         outlet.inherit(status.note.before)
         witnesses = witnesses_of(settings.witnesses, lease, sink, lambda: self._background.wake())

@@ -267,7 +267,7 @@ class Outlet:
 
     def counted(self, head: int) -> None:
         """Do what was to be done once a head was stored; called without the turn."""
-        for number in sorted(number for number in self._counted if number <= head):
+        for number in sorted(number for number in list(self._counted) if number <= head):  # a copy: others add to it
             for done in self._counted.pop(number, ()):
                 done()
 

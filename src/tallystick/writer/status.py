@@ -8,6 +8,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,9 +18,12 @@ from typing import Any, Self
 
 from tallystick.errors import KeyStoreError, TallystickError
 from tallystick.keystore import Lease
+from tallystick.keystore.base import NOTE_LIMIT
 from tallystick.sinks.base import Followed, Sink
 
 __all__ = ["Dropped", "Status", "WriterNote", "read_note"]
+
+_SHORT = 100  # characters of what is too long for a note
 
 
 def when(seconds: float) -> str:
@@ -144,7 +148,7 @@ class WriterNote:
         def at(mark: tuple[str, float] | None) -> dict[str, Any] | None:
             return mark and {"position": mark[0], "time": round(mark[1], 3)}
 
-        said = {
+        said: dict[str, Any] = {
             "pid": os.getpid(),
             "host": os.uname().nodename,
             "began": round(self.began, 3),
@@ -160,14 +164,25 @@ class WriterNote:
             "recovered": self.recovered,
             "closed": self.ended,
         }
+        # A note that is cut is none: the next writer must hear of dropped lines, whatever else there is to say.
+        for name, less in _shorter(self.output, trouble):
+            if len(json.dumps(said)) > NOTE_LIMIT:
+                said[name] = less
         return json.dumps(said).encode()
+
+
+def _shorter(output: str, trouble: str | None) -> list[tuple[str, Any]]:
+    """Return what of a note may be less, the least needed first, and what is left of it then."""
+    place, why = f"…{output[-_SHORT:]}", trouble and trouble[:_SHORT]
+    return [("witnesses", []), ("recovered", []), ("late", None), ("output", place), ("trouble", why)]
 
 
 class Status:
     """Says in the key store how a writer is.
 
-    State: the note, and where trouble and dropped lines are found.
-    Invariant: it holds no secret, and a store that does not take it is in nobody's way.
+    State: the note, and where trouble and dropped lines are found; how many notes were made, and which one was stored.
+    Invariant: it holds no secret, and a store that does not take it is in nobody's way. A note is made under the turn,
+    and no older one follows a newer one, whichever thread is slower.
     """
 
     def __init__(
@@ -177,6 +192,7 @@ class Status:
         trouble: Callable[[], str | None],
         dropped: Callable[[], int],
         unreported: Callable[[], dict[str, Any] | None] = lambda: None,
+        turn: Any = None,
     ) -> None:
         """Begin.
 
@@ -186,16 +202,27 @@ class Status:
             trouble: Returns what is wrong now.
             dropped: Returns how many lines were dropped in all.
             unreported: Returns those that the log has not reported, for the next writer.
+            turn: The lock of the turn, under which all of these are asked; None where there is one thread.
         """
         self._lease, self.note, self._trouble = lease, note, trouble
         self._dropped, self._unreported = dropped, unreported
+        self._turn, self._storing = turn or threading.RLock(), threading.RLock()
+        self._made = self._stored = 0
+        self._pid = os.getpid()
 
     def write(self) -> None:
-        """Store the note."""
-        with suppress(TallystickError):
-            self._lease.replace_note(
-                self.note.text(trouble=self._trouble(), dropped=self._dropped(), unreported=self._unreported())
-            )
+        """Store the note; a forked child stores none."""
+        if os.getpid() != self._pid:
+            return
+        with self._turn:
+            self._made += 1
+            number = self._made
+            text = self.note.text(trouble=self._trouble(), dropped=self._dropped(), unreported=self._unreported())
+        with self._storing:
+            if number > self._stored:
+                self._stored = number
+                with suppress(TallystickError):
+                    self._lease.replace_note(text)
 
 
 def read_note(text: bytes | None) -> dict[str, Any] | None:

@@ -72,7 +72,8 @@ class Turn:
             mine.append(step)
             return
         mine, failure = deque((step,)), None
-        while mine:
+        while mine:  # no call stands between what marks the step and `try`, or in `finally` before what unmarks it:
+            # an error of a signal handler comes after a call, and would have later steps of this thread wait for ever
             self._steps[me] = mine
             try:
                 try:
@@ -86,7 +87,7 @@ class Turn:
                     failure = failure or error
             finally:
                 # What a handler adds before this line is done in the next round; after it, it has a turn of its own.
-                mine = self._steps.pop(me, deque())
+                mine = self._steps.pop(me, None)
         if failure is not None:
             raise failure
 
