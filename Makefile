@@ -67,7 +67,7 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 	TALLYSTICK_LINES=$(LINES) $(BIN)/pytest -s tests/survival/test_soak.py
 
 # What takes long here is meant to: no test has a limit.
-soak torture fuzz: export PYTEST_ADDOPTS := --timeout=0 --override-ini=faulthandler_timeout=0
+soak torture fuzz auditor: export PYTEST_ADDOPTS := --timeout=0 --override-ini=faulthandler_timeout=0
 
 KILLS ?= 5000
 TAKEN ?= 200
