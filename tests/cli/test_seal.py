@@ -213,6 +213,9 @@ def test_options_come_from_the_environment_too(site):
 
 
 def test_standard_input_that_is_closed_is_reported(site):
+    # Where qemu runs programs of another processor, the system puts the program's own file there.
+    if subprocess.run(["test", "-e", "/proc/self/fd/0"], preexec_fn=lambda: os.close(0)).returncode == 0:
+        pytest.skip("what starts programs here leaves no descriptor closed")
     done = site("seal", "payments", "-o", "audit.log", stdin=None, preexec_fn=lambda: os.close(0))
     assert (done.status, done.err) == (
         4,
