@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 from contextlib import suppress
 
@@ -217,33 +216,3 @@ def umask():
     before = os.umask(0)
     os.umask(before)
     return before
-
-
-def test_the_status_is_written_while_another_thread_is_in_the_middle_of_a_line(place):
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    failures = []
-
-    def write_status():
-        try:
-            log._parts.status.write()
-        except Exception as error:
-            failures.append(error)
-
-    with open(reading, "rb", buffering=0) as reader, place.open(output=writing) as log:
-        with suppress(BlockingIOError):
-            while True:
-                os.write(writing, bytes(4096))
-        line = threading.Thread(target=log.write, args=("waits for its reader",))
-        line.start()
-        until(lambda: log._parts.outlet._sealed)  # it is pending
-        time.sleep(0.1)
-        status = threading.Thread(target=write_status)
-        status.start()
-        status.join(0.2)
-        while line.is_alive() or status.is_alive():
-            reader.read(65_536)
-        os.set_blocking(reading, False)
-        reader.read(2**20)
-    os.close(writing)
-    assert failures == []

@@ -233,16 +233,16 @@ def test_an_older_store_is_recognised_by_a_file_that_was_compressed(place):
 
 
 def test_lines_that_another_log_writes_to_a_rotated_file_are_not_removed_with_it(tmp_path, monkeypatch):
-    path, told, real = tmp_path / "audit.log.0000000001", [], Archive._fill
+    path, told = tmp_path / "audit.log.0000000001", []
     path.write_bytes(b"copied\n")
 
-    def fill(archive, *arguments):
-        done = real(archive, *arguments)
-        with open(path, "ab") as file:  # of a log that has not heard of the rotation
+    def write_late(*descriptors):
+        """Be another log that has not heard of the rotation; the copy is made by now."""
+        with open(path, "ab") as file:
             file.write(b"late\n")
-        return done
+        return securefile.keep_rights(*descriptors)
 
-    monkeypatch.setattr(Archive, "_fill", fill)
+    monkeypatch.setattr("tallystick.sinks.rotation.keep_rights", write_late)
     archive = Archive(securefile.Place.of(tmp_path / "audit.log"), Rotation(size=1, compress="gz"), told.append)
     archive.compress()
     archive.finish()

@@ -173,7 +173,7 @@ def test_lines_in_a_compressed_copy_of_a_file_that_grew_are_reported_where_they_
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is remembered in other chunks than it is unpacked in, and must be read once more to compare the copies."""
-    monkeypatch.setattr(streams, "_WRITE", 3000)
+    monkeypatch.setattr(streams, "UNPACKED", 3000)
     for count in (20, 10, 10):
         place.agree()
         place.append(count)

@@ -48,6 +48,25 @@ class SlowLease(Lease):
         super().replace_note(note)
 
 
+def test_a_note_is_made_when_no_thread_is_in_the_middle_of_a_line():
+    """What is pending then cannot be counted, and an error would end the background thread."""
+    turn, asked = threading.RLock(), threading.Event()
+
+    def dropped():
+        asked.set()
+        return 0
+
+    lease = Lease()
+    status = Status(lease, WriterNote.begin(lease, Sink()), lambda: None, dropped, turn=turn)
+    writing = threading.Thread(target=status.write)
+    with turn:
+        writing.start()
+        assert not asked.wait(0.2)
+    writing.join()
+    assert asked.is_set()
+    assert len(lease.notes) == 1
+
+
 def test_a_note_that_was_made_earlier_never_follows_a_later_one():
     lease = SlowLease()
     status = Status(lease, WriterNote.begin(lease, Sink()), lambda: None, lambda: 0)

@@ -44,7 +44,7 @@ TOO_EARLY = "it ends too early"
 """What is said of a compressed file that was cut."""
 
 _READ = 2**16  # compressed bytes at a time
-_WRITE = 2**21  # bytes that they may become at a time
+UNPACKED = 2**21  # bytes that they may become at a time
 _MEMORY = 2**28  # bytes that a decompressor may take
 _FRAME = 2**22  # compressed bytes of a frame that is looked at as a whole
 _FRAMES = 2**20  # compressed bytes of frames that are decompressed together, unless one has more
@@ -227,9 +227,9 @@ def _stream(source: _Source, kind: str | None) -> Iterator[bytes]:
     one = _begin(bytes(source.peek(SIGNATURE)[:SIGNATURE]), kind)
     data = source.more()
     while not one.eof:
-        yield (out := one.decompress(data, _WRITE))
+        yield (out := one.decompress(data, UNPACKED))
         data = b""
-        if not one.eof and one.needs_input and len(out) < _WRITE and not (data := source.more()):
+        if not one.eof and one.needs_input and len(out) < UNPACKED and not (data := source.more()):
             raise EOFError(TOO_EARLY)
     source.put_back(one.unused_data)
 
