@@ -49,7 +49,7 @@ def test_frames_give_what_they_hold_in_order_however_many_threads_there_are(pack
 
 
 def test_any_damage_gives_the_same_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_READ": 512, "_FRAME": 4096, "_FRAMES": 2048, "_HELD": 65536, "_WRITE": 16384}.items():
+    for name, value in {"_READ": 512, "_FRAME": 4096, "_FRAMES": 2048, "_HELD": 65536, "UNPACKED": 16384}.items():
         monkeypatch.setattr(streams, name, value)
     rng = random.Random(9)
     lines = LINES[:200_000]
