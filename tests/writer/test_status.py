@@ -35,7 +35,7 @@ def test_a_note_says_what_was_dropped_however_much_else_there_is_to_say():
 
 
 class SlowLease(Lease):
-    """A lease that takes its first note only when it is told to."""
+    """A lease that holds its first note back until it may go on."""
 
     def __init__(self):
         super().__init__()

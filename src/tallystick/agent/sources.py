@@ -206,9 +206,10 @@ class File:
             if not os.path.samestat(os.fstat(file.fileno()), found):  # it was renamed just now
                 file.close()
                 return
-        for each, path in filter(lambda each: self._is_rotated(each[1]), self._beside(compressed=True)):
+        for each, path in self._beside(compressed=True):
             # Whole seconds, for not every program that compresses keeps more of a file's time.
-            if int(each.st_mtime) > int(here.st_mtime) and (found is None or each.st_mtime_ns < found.st_mtime_ns):
+            is_between = int(each.st_mtime) > int(here.st_mtime) and (not found or each.st_mtime_ns < found.st_mtime_ns)
+            if is_between and self._is_rotated(path):
                 self._report(f"{path} was compressed already: what it holds and was not read is lacking")
         self._file.close()
         self._file, self._offset, self._mark, self._left_at = file, 0, b"", 0.0

@@ -51,7 +51,7 @@ from tallystick.securefile.private import (
 )
 from tallystick.securefile.result import new_file, refuse_existing, write_over
 from tallystick.securefile.rights import PRIVATE, Rights, keep_rights
-from tallystick.securefile.trouble import RefusedError, no_link, reporting, user_name
+from tallystick.securefile.trouble import RefusedError, in_words, no_link, reporting, user_name
 
 __all__ = [
     "PRIVATE",
@@ -64,6 +64,7 @@ __all__ = [
     "directory_of",
     "exchange_file",
     "hold_standard",
+    "in_words",
     "is_at",
     "keep_rights",
     "lock",

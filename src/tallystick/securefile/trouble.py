@@ -15,9 +15,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tallystick.errors import KeyStoreError, NoRoomError, TallystickError, reason
+from tallystick.errors import KeyStoreError, NoRoomError, TallystickError, explain, reason
 
-__all__ = ["RefusedError", "no_link", "reporting", "user_name"]
+__all__ = ["RefusedError", "in_words", "no_link", "reporting", "user_name"]
 
 _ADVICE = {
     errno.EACCES: "run this as the owner",
@@ -40,6 +40,17 @@ class RefusedError(Exception):
         """Take its name, what is wrong, and what to do; `{}` in the advice stands for its path."""
         super().__init__(name, what, advice)
         self.name, self.what, self.advice = name, what, advice
+
+
+def in_words(error: Exception) -> str:
+    """Return what is wrong with a file, to follow its name and a colon.
+
+    >>> in_words(RefusedError("state", "is no file", "name another one")), in_words(OSError(28, "No space left"))
+    ('it is no file', 'no space left')
+    """
+    if isinstance(error, RefusedError):
+        return f"it {error.what}"
+    return reason(error) if isinstance(error, OSError) else explain(error)
 
 
 @contextmanager

@@ -29,11 +29,11 @@ from typing import IO, Literal
 
 from tallystick import _core
 from tallystick.errors import reason
-from tallystick.securefile import Place, keep_rights
+from tallystick.securefile import Place, in_words, keep_rights
 from tallystick.sinks.ages import Ages
 from tallystick.sinks.places import printable
 from tallystick.sinks.retention import Retention, Rotated
-from tallystick.sinks.shipping import Shipped, Shipping, in_words
+from tallystick.sinks.shipping import Shipped, Shipping
 
 __all__ = ["Archive", "Rotation"]
 

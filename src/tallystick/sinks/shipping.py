@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Protocol
 
-from tallystick.errors import explain, reason
-from tallystick.securefile import RefusedError
+from tallystick.securefile import in_words
 
-__all__ = ["Port", "Shipped", "Shipping", "in_words"]
+__all__ = ["Port", "Shipped", "Shipping"]
 
 _SOON, _LATE = 1.0, 60.0  # seconds between two tries
 
@@ -129,7 +128,7 @@ class Shipping:
         return [path for path in self._waiting() if path not in self._shipped]
 
     def _ship(self, path: str, known: set[str]) -> bool:
-        """Ship one file; is nothing in the way? What is, is reported once for all files, unless it is known."""
+        """Ship one file; is nothing in the way? Trouble is reported once for all files, unless it is known."""
         name = os.path.basename(path)
         try:
             with self._lock:
@@ -152,10 +151,3 @@ class Shipping:
 
 def _gone(path: str) -> IO[bytes]:
     raise FileNotFoundError(path)
-
-
-def in_words(error: Exception) -> str:
-    """Return what is wrong with a file, for people."""
-    if isinstance(error, RefusedError):
-        return f"it {error.what}"
-    return reason(error) if isinstance(error, OSError) else explain(error)

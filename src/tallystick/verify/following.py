@@ -45,7 +45,7 @@ _UNDETERMINED = {_core.EventKind.REDACTED, _core.EventKind.OLDER_OPEN_LACKING}
 class Trouble:
     """Something that is wrong with what came: what it means for the verdict, and what it is in a few words.
 
-    Another one of the same text may be the same one seen again; if it is `new`, it is not.
+    An equal text is the same trouble seen again, unless it is `new`.
     """
 
     verdict: Verdict
@@ -145,11 +145,9 @@ class Following:
                 new += [(one, live)] if live.is_new(one) else []
             elif self._copies.get((one.identity, one.path)) != one.size:
                 new.append((one, None))
-        return (
-            sorted(new, key=lambda each: _first(each[0], each[1], self._log_id, self._envelope))
-            if len(new) > 1
-            else new
-        )
+        if len(new) > 1:  # else nothing need be read for it
+            new.sort(key=lambda each: _first(each[0], each[1], self._log_id, self._envelope))
+        return new
 
     def _let_go(self) -> None:
         """Let go of what was removed or renamed away, once nothing has come there for a while."""
@@ -235,7 +233,7 @@ class Following:
         """Return up to where the lines of a file can be given or are bad."""
         if self._with_v:
             return len(live.text)
-        if reached is not None and live.text and (end := live.covered(reached)):
+        if reached is not None and live.text and (end := covered(live.text, reached, is_over=live.is_over)):
             return end
         if not live.wait():
             return 0

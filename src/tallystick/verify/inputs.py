@@ -30,6 +30,7 @@ _LONGEST = 2**24 + 2**20  # bytes of a line that can still hold a seal, with roo
 
 
 _UNSEEN = Form()
+
 T = TypeVar("T")
 
 
@@ -322,9 +323,7 @@ class Input:
                 break
 
     def _under(self) -> Bytes:
-        if self._member:
-            return self._member.bytes()
-        return self._file.bytes()
+        return self._member.bytes() if self._member else self._file.bytes()
 
     def _layers(self) -> tuple[Bytes, Bytes]:
         """Return the bytes of the lines, and those on the disk that they are made of."""

@@ -12,7 +12,7 @@ from tallystick.verify.inputs import Input
 from tallystick.verify.positions import At
 from tallystick.verify.streams import BROKEN
 
-__all__ = ["MOST_HELD", "ONCE", "Live", "covered", "first_claimed"]
+__all__ = ["MOST_HELD", "ONCE", "Live", "covered", "first_claimed", "unwrapped"]
 
 ONCE = 8 * 2**20
 """Bytes of a file that a round takes, unless the lines that a checkpoint covers are longer."""
@@ -121,10 +121,6 @@ class Live:
         self.text = self.text[end:]
         if end:
             self._most = ONCE
-
-    def covered(self, at: At) -> int:
-        """Return where the lines end that come up to a checkpoint, by what they claim."""
-        return covered(self.text, at, is_over=self.is_over)
 
     @staticmethod
     def _end_of(text: bytes) -> bytes:

@@ -164,11 +164,13 @@ class WriterNote:
             "recovered": self.recovered,
             "closed": self.ended,
         }
-        # A note that is cut is none: the next writer must hear of dropped lines, whatever else there is to say.
-        for name, less in _shorter(self.output, trouble):
-            if len(json.dumps(said)) > NOTE_LIMIT:
-                said[name] = less
-        return json.dumps(said).encode()
+        text = json.dumps(said)
+        # A note that is cut is none, and dropped lines must reach the next writer: all else may be less.
+        for name, less in _shorter(self.output, trouble) if len(text) > NOTE_LIMIT else ():
+            said[name] = less
+            if len(text := json.dumps(said)) <= NOTE_LIMIT:
+                break
+        return text.encode()
 
 
 def _shorter(output: str, trouble: str | None) -> list[tuple[str, Any]]:
